@@ -1,0 +1,65 @@
+# Every command of the project; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE ?= $(HOME)/.cache/datamesh
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export GOMODCACHE ?= $(CACHE)/go/mod
+export GOCACHE ?= $(CACHE)/go/build
+BIN := $(CARGO_TARGET_DIR)/debug
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: deps
+deps: ## install what is missing on a Debian machine (packages, Rust toolchain)
+	@scripts/install-deps.sh
+
+.PHONY: build
+build: ## compile everything
+	cargo build --workspace --all-targets
+
+.PHONY: fmt
+fmt: ## format the code
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## formatting, clippy with warnings as errors, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/deny.sh
+
+.PHONY: unit
+unit: ## tests that need no cluster
+	cargo test --workspace
+
+.PHONY: test
+test: deps ## everything: lint, unit tests, end-to-end on a real Kubernetes; prints minutes per step
+	scripts/test.sh
+
+.PHONY: e2e
+e2e: ## end-to-end tests alone, on a Kubernetes brought up as `make up` does
+	scripts/e2e.sh
+
+.PHONY: bench
+bench: ## put, get, small objects and list against `make dev` with separate processes
+	scripts/bench.sh
+
+.PHONY: generate
+generate: ## write generated files anew (CRDs, install manifest)
+	UPDATE=1 cargo test --workspace --test generated
+
+.PHONY: dev
+dev: ## the store on this machine without Kubernetes; Ctrl-C stops it
+	cargo build -p datamesh-node -p datamesh-cli
+	$(BIN)/datamesh-node dev --data $(CACHE)/dev
+
+.PHONY: up
+up: ## a Kubernetes with DataMesh and an example cluster, ready to store files
+	scripts/up.sh
+
+.PHONY: down
+down: ## remove everything `make up` made
+	scripts/down.sh

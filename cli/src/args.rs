@@ -1,0 +1,126 @@
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
+///
+/// Settings come from options, then the environment (DATAMESH_SERVER, DATAMESH_TOKEN, DATAMESH_CA_FILE,
+/// DATAMESH_ADMIN_TOKEN), then the file DATAMESH_CONFIG names (default ~/.config/datamesh/config.yaml).
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not allowed; 5 gateway not reached; 6 precondition
+/// failed; 7 done, but the cluster or the object is not whole; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "datamesh", version, max_term_width = 110)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// The gateway's address, https://HOST:PORT
+    #[arg(long, global = true, env = "DATAMESH_SERVER")]
+    pub(crate) server: Option<String>,
+    /// Certificate authority (PEM) the gateway's certificate must come from
+    #[arg(long, global = true, env = "DATAMESH_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long, global = true, env = "DATAMESH_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Bucket the keys are in
+    #[arg(long, short, global = true, default_value = "default", env = "DATAMESH_BUCKET")]
+    pub(crate) bucket: String,
+    /// How results are printed
+    #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// No progress bars
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs: one JSON document
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Store a file (or standard input: `-`). An interrupted upload of a large file goes on where it stopped.
+    Put {
+        /// File or, with --recursive, folder; `-` reads standard input
+        source: PathBuf,
+        /// Key to store it under; ends with `/` or is left out: the file's name is used
+        key: Option<String>,
+        /// Store all files of a folder
+        #[arg(long, short)]
+        recursive: bool,
+        /// Fail if the key exists
+        #[arg(long)]
+        no_clobber: bool,
+    },
+    /// Fetch a file. An interrupted download goes on where it stopped.
+    Get {
+        /// Key, or, with --recursive, prefix
+        key: String,
+        /// File or folder to write; `-` writes to standard output; left out: the key's last part
+        target: Option<PathBuf>,
+        /// Fetch all keys that begin with the prefix
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// List keys
+    Ls {
+        /// Only keys that begin with this
+        #[arg(default_value = "")]
+        prefix: String,
+        /// All keys instead of one level up to the next `/`
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// Delete keys
+    Rm {
+        /// Keys, or, with --recursive, prefixes
+        #[arg(required = true)]
+        keys: Vec<String>,
+        /// Delete all keys that begin with each prefix
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// How safe the data is: pools, nodes, and what is wrong
+    Status,
+    /// For administrators (admin token needed)
+    Admin {
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Print a completion script for a shell
+    Completion {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// The cluster's master key
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Write the key as a Kubernetes Secret that `kubectl apply -f` restores. Keep it where the cluster is not:
+    /// without it nothing stored can be read again, and with it everything can.
+    Export {
+        /// File to write, readable by its owner only; left out: standard output
+        file: Option<PathBuf>,
+    },
+}

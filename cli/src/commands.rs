@@ -1,0 +1,57 @@
+//! One file per command.
+
+mod admin;
+mod get;
+mod ls;
+mod put;
+mod rm;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand};
+use crate::client::Client;
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// What every command needs: who to ask and how to show it.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    pub(crate) server: String,
+    pub(crate) bucket: String,
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+}
+
+impl Session {
+    fn open(global: &Global) -> Result<Self, Failure> {
+        let config = Config::load(global)?;
+        let server = config.server.clone();
+        let client = Client::new(config, &global.bucket)?;
+        let json = global.output == Format::Json;
+        Ok(Self { client, server, bucket: global.bucket.clone(), json, quiet: global.quiet })
+    }
+}
+
+/// Runs one command.
+pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
+    let session = || Session::open(&args.global);
+    match args.command {
+        Command::Put { source, key, recursive, no_clobber } => {
+            put::run(&session()?, put::Put { source, key, recursive, no_clobber }).await
+        }
+        Command::Get { key, target, recursive } => get::run(&session()?, &key, target, recursive).await,
+        Command::Ls { prefix, recursive } => ls::run(&session()?, &prefix, recursive).await,
+        Command::Rm { keys, recursive } => rm::run(&session()?, keys, recursive).await,
+        Command::Status => status::run(&session()?).await,
+        Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
+            admin::export_key(&session()?, file).await
+        }
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "datamesh", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Downloads: to a file beside the target that becomes the target when it is whole, so that an interrupted one goes
+//! on where it stopped and a half file is never taken for a whole one.
+
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use futures::StreamExt as _;
+use reqwest::Response;
+use tokio::fs::File;
+use tokio::io::{AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::client::etag;
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::{output, progress};
+
+/// Times a broken transfer is taken up again before the command gives up.
+const RESUMES_MAX: u32 = 5;
+
+pub(crate) async fn run(
+    session: &Session,
+    key: &str,
+    target: Option<PathBuf>,
+    recursive: bool,
+) -> Result<ExitCode, Failure> {
+    if recursive {
+        return get_all(session, key, &target.unwrap_or_else(|| ".".into())).await;
+    }
+    if target.as_deref() == Some(Path::new("-")) {
+        let response = session.client.get(key, 0, None).await?;
+        copy(response, &mut tokio::io::stdout(), &indicatif::ProgressBar::hidden()).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let path = target_file(key, target)?;
+    let bytes = get_file(session, key, &path).await?;
+    report(session, &[(key.to_owned(), path, bytes)])
+}
+
+/// Fetches all keys of a prefix into a folder; keys that would leave the folder are refused.
+async fn get_all(session: &Session, prefix: &str, folder: &Path) -> Result<ExitCode, Failure> {
+    let mut fetched = Vec::new();
+    for object in session.client.list_all(prefix).await? {
+        let path = folder.join(inside(&object.key)?);
+        if let Some(parent) = path.parent() {
+            tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
+        }
+        let bytes = get_file(session, &object.key, &path).await?;
+        fetched.push((object.key, path, bytes));
+    }
+    report(session, &fetched)
+}
+
+/// A key as a path below a folder.
+fn inside(key: &str) -> Result<&Path, Failure> {
+    let path = Path::new(key);
+    let plain = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
+    if path.components().all(plain) && !key.ends_with('/') {
+        return Ok(path);
+    }
+    Err(Failure::Usage(format!(
+        "key {key:?} is no path below a folder; fetch it by name into a file of your choice"
+    )))
+}
+
+fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let name = key.rsplit('/').find(|part| !part.is_empty() && *part != ".." && *part != ".");
+    let named =
+        || name.ok_or_else(|| Failure::Usage(format!("key {key:?} has no last part: name a file to write")));
+    match target {
+        None => Ok(named()?.into()),
+        Some(folder) if folder.is_dir() => Ok(folder.join(named()?)),
+        Some(file) => Ok(file),
+    }
+}
+
+/// The half file and the note of which version it is half of.
+struct Partial {
+    data: PathBuf,
+    tag: PathBuf,
+}
+
+impl Partial {
+    fn of(target: &Path) -> Self {
+        let beside = |suffix: &str| {
+            let mut name = target.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        Self { data: beside(".datamesh-part"), tag: beside(".datamesh-part-etag") }
+    }
+
+    /// Where to go on, and of which version.
+    async fn resume_point(&self) -> (u64, Option<String>) {
+        let bytes = tokio::fs::metadata(&self.data).await.map_or(0, |meta| meta.len());
+        match tokio::fs::read_to_string(&self.tag).await {
+            Ok(tag) if bytes > 0 => (bytes, Some(tag)),
+            _ => (0, None),
+        }
+    }
+
+    async fn finish(&self, target: &Path) -> Result<(), Failure> {
+        tokio::fs::rename(&self.data, target).await.map_err(Failure::file(target))?;
+        let _ = tokio::fs::remove_file(&self.tag).await;
+        Ok(())
+    }
+
+    async fn discard(&self) {
+        let _ = tokio::fs::remove_file(&self.data).await;
+        let _ = tokio::fs::remove_file(&self.tag).await;
+    }
+}
+
+async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Failure> {
+    let partial = Partial::of(target);
+    let bar = progress::bar(key, Some(0), session.quiet);
+    let mut resumes = 0;
+    loop {
+        match attempt(session, key, &partial, &bar).await {
+            Ok(bytes) => {
+                partial.finish(target).await?;
+                bar.finish_and_clear();
+                return Ok(bytes);
+            }
+            // The object was replaced since the first half was fetched: begin again with the new one.
+            Err(Failure::Refused { status: 412 | 416, .. }) if resumes < RESUMES_MAX => {
+                partial.discard().await
+            }
+            Err(failure) if failure.is_passing() && resumes < RESUMES_MAX => {}
+            Err(failure) => return Err(failure),
+        }
+        resumes += 1;
+    }
+}
+
+async fn attempt(
+    session: &Session,
+    key: &str,
+    partial: &Partial,
+    bar: &indicatif::ProgressBar,
+) -> Result<u64, Failure> {
+    let (offset, tag) = partial.resume_point().await;
+    let response = session.client.get(key, offset, tag.as_deref()).await?;
+    let offset = if response.status().as_u16() == 206 { offset } else { 0 };
+    let tag = etag(&response).ok_or_else(|| Failure::Answer("no ETag".into()))?;
+    tokio::fs::write(&partial.tag, tag).await.map_err(Failure::file(&partial.tag))?;
+    let total = response.content_length().map(|rest| offset + rest);
+    bar.set_length(total.unwrap_or(0));
+    bar.set_position(offset);
+    let mut options = File::options();
+    let mut file = options
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&partial.data)
+        .await
+        .map_err(Failure::file(&partial.data))?;
+    file.set_len(offset).await?;
+    file.seek(SeekFrom::Start(offset)).await?;
+    let copied = copy(response, &mut file, bar).await;
+    // What arrived is kept even when the rest did not, to go on from there.
+    file.flush().await?;
+    file.sync_all().await?;
+    Ok(offset + copied?)
+}
+
+async fn copy(
+    response: Response,
+    out: &mut (impl AsyncWrite + Unpin),
+    bar: &indicatif::ProgressBar,
+) -> Result<u64, Failure> {
+    let mut body = response.bytes_stream();
+    let mut copied = 0;
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk?;
+        out.write_all(&chunk).await?;
+        copied += chunk.len() as u64;
+        bar.inc(chunk.len() as u64);
+    }
+    out.flush().await?;
+    Ok(copied)
+}
+
+fn report(session: &Session, fetched: &[(String, PathBuf, u64)]) -> Result<ExitCode, Failure> {
+    if session.json {
+        let files: Vec<_> = fetched
+            .iter()
+            .map(|(key, path, size)| serde_json::json!({ "key": key, "path": path, "size": size }))
+            .collect();
+        output::json(&serde_json::json!({ "fetched": files }))?;
+    } else {
+        for (key, path, bytes) in fetched {
+            output::line(&format!("{key} -> {} ({})", path.display(), output::bytes(*bytes)))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_leave_the_folder_are_refused() {
+        for bad in ["../x", "/etc/passwd", "a/../../x", "a/", ".."] {
+            assert!(inside(bad).is_err(), "{bad}");
+        }
+        assert_eq!(inside("a/b.txt").unwrap(), Path::new("a/b.txt"));
+    }
+
+    #[test]
+    fn a_file_is_named_after_the_last_part_of_its_key() {
+        assert_eq!(target_file("a/b.txt", None).unwrap(), Path::new("b.txt"));
+        assert_eq!(target_file("a/b.txt", Some("c".into())).unwrap(), Path::new("c"));
+        assert!(target_file("..", None).is_err());
+    }
+}

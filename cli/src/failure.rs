@@ -1,0 +1,94 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+/// Why a command did not do what it was asked. The text says what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("no gateway is known: give --server, set DATAMESH_SERVER, or write `server:` to {0}")]
+    NoServer(PathBuf),
+    #[error("no {0} token: set {1} or write `{2}:` to the configuration file")]
+    NoToken(&'static str, &'static str, &'static str),
+    #[error("configuration {path}: {problem}")]
+    Config { path: PathBuf, problem: String },
+    #[error("{0}")]
+    Usage(String),
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("cannot reach the gateway: {}", chain(.0))]
+    Http(#[from] reqwest::Error),
+    #[error("{problem}")]
+    Refused { status: u16, problem: Problem },
+    #[error("the gateway's answer is not understood: {0}")]
+    Answer(String),
+    #[error("interrupted; run the same command again to go on where it stopped")]
+    Interrupted,
+}
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Problem {
+    #[serde(default)]
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) detail: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.title.is_empty(), self.detail.is_empty()) {
+            (_, true) => f.write_str(&self.title),
+            (true, false) => f.write_str(&self.detail),
+            (false, false) => write!(f, "{}: {}", self.title, self.detail),
+        }
+    }
+}
+
+/// An error with its causes: reqwest's own text leaves out what went wrong below it.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+impl Failure {
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File { path: path.into(), source }
+    }
+
+    /// Whether asking again may help: the gateway was not reached, or said that it is busy.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Http(_) => true,
+            Self::Refused { status, .. } => matches!(status, 408 | 429 | 502..=504),
+            _ => false,
+        }
+    }
+
+    /// The documented exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::NoServer(_) | Self::NoToken(..) | Self::Config { .. } | Self::Usage(_) => 2,
+            Self::Refused { status: 404 | 410, .. } => 3,
+            Self::Refused { status: 401 | 403, .. } => 4,
+            Self::Http(_) => 5,
+            Self::Refused { status: 409 | 412 | 428, .. } => 6,
+            Self::Interrupted => 130,
+            _ => 1,
+        })
+    }
+}
+
+/// Exit code of a command that did its work on a cluster that is not whole.
+pub(crate) const NOT_WHOLE: u8 = 7;

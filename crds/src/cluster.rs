@@ -1,0 +1,254 @@
+//! DataMeshCluster: one encrypted object store, its gateway and its key.
+
+// KubeSchema copies each struct, with its `pub`, into a function.
+#![allow(unreachable_pub)]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::size::{Resources, Size};
+
+/// One encrypted object store: its gateway, its key and certificates. Its StoragePools name it in `clusterRef`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "datamesh.io",
+    version = "v1alpha1",
+    kind = "DataMeshCluster",
+    namespaced,
+    status = "DataMeshClusterStatus",
+    shortname = "dmc",
+    category = "datamesh",
+    derive = "PartialEq",
+    cel,
+    doc = "One encrypted, erasure-coded object store: its gateway, its key and certificates. StoragePools name it in `clusterRef`.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "DataSafe", type_ = "string", json_path = ".status.conditions[?(@.type==\"DataSafe\")].status"),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes"),
+    printcolumn(name = "Up", type_ = "integer", json_path = ".status.nodesUp"),
+    printcolumn(
+        name = "Endpoint",
+        type_ = "string",
+        json_path = ".status.endpoint",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = "1"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$')").message(
+        "metadata.name: use at most 24 characters of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit: the names of Services and pods are made from it"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
+pub struct DataMeshClusterSpec {
+    /// The image of gateways and storage nodes.
+    pub image: ImageSpec,
+    /// The gateway: the HTTPS API, which also carries the catalog of names and keys.
+    pub gateway: GatewaySpec,
+    /// Certificates of the HTTPS API. Left out: the operator makes an own CA and renews everything itself.
+    #[serde(default)]
+    pub tls: TlsSpec,
+    /// The label of Kubernetes nodes that names their failure domain.
+    #[serde(default = "default_zone_label")]
+    #[schemars(length(min = 1, max = 253))]
+    pub zone_label: String,
+    /// While true, the operator changes nothing of this cluster and its pools; what runs goes on running.
+    #[serde(default)]
+    pub paused: bool,
+    /// What deleting this object does to volumes and the cluster key. `Destroy` cannot be undone.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// What the processes log: a level (`info`), or levels by module (`info,datamesh_store=debug`).
+    #[serde(default = "default_log_level")]
+    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-zA-Z0-9_=,:]+$"))]
+    pub log_level: String,
+}
+
+fn default_zone_label() -> String {
+    "topology.kubernetes.io/zone".into()
+}
+
+fn default_log_level() -> String {
+    "info".into()
+}
+
+/// A container image. There is no default: an upgrade of the operator or of this definition must not restart a pod.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageSpec {
+    /// Registry and name, like `registry.example.com/datamesh`.
+    #[schemars(length(min = 1, max = 400))]
+    pub repository: String,
+    /// Tag, or a digest (`sha256:…`).
+    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.:-]*$"))]
+    pub tag: String,
+    /// When the image is pulled.
+    #[serde(default)]
+    pub pull_policy: PullPolicy,
+}
+
+impl ImageSpec {
+    /// The full reference a container uses.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let separator = if self.tag.starts_with("sha256:") { '@' } else { ':' };
+        format!("{}{separator}{}", self.repository, self.tag)
+    }
+}
+
+/// When an image is pulled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum PullPolicy {
+    /// Only when the node lacks it.
+    #[default]
+    IfNotPresent,
+    /// At every start of a pod.
+    Always,
+    /// Never; it must be there.
+    Never,
+}
+
+impl PullPolicy {
+    /// As a container's field.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Always => "Always",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// The gateway.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
+pub struct GatewaySpec {
+    /// Gateways that carry the catalog.
+    #[serde(default = "one")]
+    #[x_kube(validation = Rule::new("self == 1").message("gateway.replicas: only 1 in this version, since the catalog is not replicated yet and two gateways would not see each other's files; set 1 or leave it out"))]
+    pub replicas: i32,
+    /// Size of the catalog's volume; it may grow later, not shrink.
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Gi')) >= 0").message("gateway.volumeSize: at least 1Gi, the catalog's log alone needs that"))]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity(oldSelf)) >= 0").message("gateway.volumeSize: a volume cannot shrink; set it back to at least its old size").reason(Reason::FieldValueForbidden))]
+    pub volume_size: Size,
+    /// Storage class of the catalog's volume. Left out: the default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+    /// cpu and memory of the gateway's container.
+    #[serde(default)]
+    pub resources: Resources,
+    /// How clients reach the gateway.
+    #[serde(default)]
+    pub exposure: Exposure,
+    /// Bytes of buffers that all transfers share. Transfers beyond it wait, none fails; must leave 96Mi of the memory limit.
+    #[serde(default = "default_buffer_bytes")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('32Mi')) >= 0").message("gateway.bufferBytes: at least 32Mi, one upload needs a few segments of 4Mi and their parity"))]
+    pub buffer_bytes: Size,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn default_buffer_bytes() -> Size {
+    Size::new("96Mi")
+}
+
+/// How clients reach the gateway.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || self.type == 'NodePort'").message("gateway.exposure.nodePort: only with type NodePort; set the type or remove the port"))]
+pub struct Exposure {
+    /// Type of the gateway's Service.
+    #[serde(rename = "type", default)]
+    pub type_: ExposureType,
+    /// The port on every Kubernetes node. Left out: Kubernetes chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65535").message("gateway.exposure.nodePort: a port is 1 to 65535, and usually Kubernetes allows 30000 to 32767"))]
+    pub node_port: Option<i32>,
+}
+
+/// Types of the gateway's Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ExposureType {
+    /// Inside the Kubernetes cluster only.
+    #[default]
+    ClusterIP,
+    /// By a port of every Kubernetes node.
+    NodePort,
+    /// By a load balancer of the surrounding cloud.
+    LoadBalancer,
+}
+
+impl ExposureType {
+    /// As a Service's field.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClusterIP => "ClusterIP",
+            Self::NodePort => "NodePort",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// Certificates of the HTTPS API.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsSpec {
+    /// A Secret with `tls.crt`, `tls.key` and, unless a public CA signed it, `ca.crt`. Its certificate must also name the
+    /// Service (`<cluster>-gateway.<namespace>.svc`), by which the operator asks the gateway. Left out: an own CA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: Option<String>,
+}
+
+/// What deleting a cluster does to what holds data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum DeletionPolicy {
+    /// Volumes and the cluster key stay; applying the same objects again goes on with the data.
+    #[default]
+    Retain,
+    /// Volumes and the cluster key are deleted. No copy remains.
+    Destroy,
+}
+
+/// What the operator observed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DataMeshClusterStatus {
+    /// The generation of the spec this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, Progressing, Degraded, DataSafe, KeyMissing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// First digits of the cluster key's fingerprint. A key with another one is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub key_fingerprint: Option<String>,
+    /// Where the gateway is reached inside the Kubernetes cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub endpoint: Option<String>,
+    /// Storage nodes wanted, over all pools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<i32>,
+    /// Storage nodes that answer the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes_up: Option<i32>,
+}

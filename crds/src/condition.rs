@@ -1,0 +1,12 @@
+//! Condition types of both kinds. Reasons stand where they are decided, in the operator.
+
+/// Puts and gets work.
+pub const READY: &str = "Ready";
+/// The operator is bringing the object to what its spec says.
+pub const PROGRESSING: &str = "Progressing";
+/// Works, but something is down or was lost: the message names it and what it means.
+pub const DEGRADED: &str = "Degraded";
+/// Every acknowledged byte survives the next loss, as the nodes themselves report.
+pub const DATA_SAFE: &str = "DataSafe";
+/// Volumes exist, but the key that opens them does not (clusters only).
+pub const KEY_MISSING: &str = "KeyMissing";

@@ -1,0 +1,182 @@
+//! Every rule refuses what it should, with a message that says what to change, and accepts what it should.
+
+use datamesh_crds::{DataMeshCluster, StoragePool};
+use kube::core::cel::ValidationErrors;
+
+const POOL: &str = "
+apiVersion: datamesh.io/v1alpha1
+kind: StoragePool
+metadata: {name: main}
+spec:
+  clusterRef: demo
+  replicas: 6
+  erasure: {dataShards: 4, parityShards: 2}
+  volumeSize: 10Gi
+";
+
+const CLUSTER: &str = "
+apiVersion: datamesh.io/v1alpha1
+kind: DataMeshCluster
+metadata: {name: demo}
+spec:
+  image: {repository: datamesh, tag: dev}
+  gateway: {volumeSize: 2Gi}
+";
+
+/// The object of `text` with the value at each JSON pointer replaced or added.
+fn with<T: serde::de::DeserializeOwned>(text: &str, changes: &[(&str, serde_json::Value)]) -> T {
+    let mut value: serde_json::Value = serde_yaml::from_str(text).unwrap();
+    for (pointer, new) in changes {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        let mut at = &mut value;
+        for step in parent.split('/').skip(1) {
+            at = &mut at[step];
+        }
+        at[key] = new.clone();
+    }
+    serde_json::from_value(value).unwrap()
+}
+
+fn pool(changes: &[(&str, serde_json::Value)]) -> StoragePool {
+    with(POOL, changes)
+}
+
+fn cluster(changes: &[(&str, serde_json::Value)]) -> DataMeshCluster {
+    with(CLUSTER, changes)
+}
+
+fn refused(result: Result<(), ValidationErrors>, message_part: &str) {
+    let errors = result.expect_err(message_part).to_string();
+    assert!(errors.contains(message_part), "{errors:?} should say {message_part:?}");
+}
+
+#[test]
+fn the_examples_are_accepted() {
+    pool(&[]).validate_cel().unwrap();
+    cluster(&[]).validate_cel().unwrap();
+    pool(&[]).validate_cel_update(&pool(&[])).unwrap();
+    cluster(&[]).validate_cel_update(&cluster(&[])).unwrap();
+}
+
+#[test]
+fn data_and_parity_have_limits() {
+    for k in [0, 17] {
+        refused(pool(&[("/spec/erasure/dataShards", k.into())]).validate_cel(), "dataShards: choose 1 to 16");
+    }
+    for m in [0, 9] {
+        refused(pool(&[("/spec/erasure/parityShards", m.into())]).validate_cel(), "parityShards: choose 1 to 8");
+    }
+    let widest = [
+        ("/spec/erasure/dataShards", 16.into()),
+        ("/spec/erasure/parityShards", 8.into()),
+        ("/spec/replicas", 24.into()),
+    ];
+    pool(&widest).validate_cel().unwrap();
+}
+
+#[test]
+fn every_shard_needs_its_own_node() {
+    refused(pool(&[("/spec/replicas", 5.into())]).validate_cel(), "raise replicas to at least");
+    refused(pool(&[("/spec/replicas", 1001.into())]).validate_cel(), "replicas: 2 to 1000 nodes");
+}
+
+#[test]
+fn a_single_parity_shard_is_a_conscious_choice() {
+    let one_parity = ("/spec/erasure/parityShards", 1.into());
+    refused(pool(&[one_parity.clone()]).validate_cel(), "set ackShards to the value of dataShards");
+    refused(pool(&[one_parity.clone(), ("/spec/ackShards", 5.into())]).validate_cel(), "set ackShards");
+    pool(&[one_parity, ("/spec/ackShards", 4.into())]).validate_cel().unwrap();
+}
+
+#[test]
+fn ack_shards_stay_between_one_more_loss_and_all() {
+    for ack in [0, 4, 7] {
+        refused(pool(&[("/spec/ackShards", ack.into())]).validate_cel(), "ackShards: choose from dataShards + 1");
+    }
+    for ack in [5, 6] {
+        pool(&[("/spec/ackShards", ack.into())]).validate_cel().unwrap();
+    }
+}
+
+#[test]
+fn names_leave_room_for_what_is_made_from_them() {
+    for name in ["a".repeat(21), "1a".into(), "a.b".into(), "a-".into()] {
+        refused(pool(&[("/metadata/name", name.into())]).validate_cel(), "at most 20 characters");
+    }
+    for name in ["a".repeat(25), "1a".into(), "a.b".into()] {
+        refused(cluster(&[("/metadata/name", name.into())]).validate_cel(), "at most 24 characters");
+    }
+    refused(pool(&[("/metadata/name", "gateway".into())]).validate_cel(), "choose another one");
+    pool(&[("/metadata/name", "a".repeat(20).into())]).validate_cel().unwrap();
+    cluster(&[("/metadata/name", "a".repeat(24).into())]).validate_cel().unwrap();
+}
+
+#[test]
+fn volumes_have_a_least_size_and_do_not_shrink() {
+    refused(pool(&[("/spec/volumeSize", "900Mi".into())]).validate_cel(), "volumeSize: at least 1Gi");
+    refused(cluster(&[("/spec/gateway/volumeSize", "1M".into())]).validate_cel(), "gateway.volumeSize: at least 1Gi");
+    let smaller = pool(&[("/spec/volumeSize", "9Gi".into())]);
+    refused(smaller.validate_cel_update(&pool(&[])), "a volume cannot shrink");
+    let smaller = cluster(&[("/spec/gateway/volumeSize", "1Gi".into())]);
+    refused(smaller.validate_cel_update(&cluster(&[])), "a volume cannot shrink");
+    pool(&[("/spec/volumeSize", "11Gi".into())]).validate_cel_update(&pool(&[])).unwrap();
+}
+
+#[test]
+fn the_reserve_is_a_part_of_the_volume() {
+    refused(pool(&[("/spec/reserve", "10Gi".into())]).validate_cel(), "reserve: must be less than volumeSize");
+    pool(&[("/spec/reserve", "1Gi".into())]).validate_cel().unwrap();
+}
+
+#[test]
+fn what_volumes_depend_on_is_immutable() {
+    let before = pool(&[]);
+    let cases = [
+        ("/spec/clusterRef", serde_json::json!("other"), "clusterRef: cannot change"),
+        ("/spec/erasure/dataShards", 3.into(), "erasure: cannot change"),
+        ("/spec/erasure/parityShards", 1.into(), "erasure: cannot change"),
+        ("/spec/cipher", "ChaCha20-Poly1305".into(), "cipher: cannot change"),
+        ("/spec/storageClassName", "fast".into(), "storageClassName: cannot change"),
+    ];
+    for (pointer, value, message) in cases {
+        refused(pool(&[(pointer, value)]).validate_cel_update(&before), message);
+    }
+    let fast = [("/spec/storageClassName", "fast".into())];
+    pool(&fast).validate_cel_update(&pool(&fast)).unwrap();
+    refused(before.validate_cel_update(&pool(&fast)), "storageClassName: cannot change");
+}
+
+#[test]
+fn nodes_are_added_but_not_taken_away() {
+    let more = pool(&[("/spec/replicas", 7.into())]);
+    more.validate_cel_update(&pool(&[])).unwrap();
+    refused(pool(&[]).validate_cel_update(&more), "draining comes in a later version");
+}
+
+#[test]
+fn one_gateway_until_the_catalog_is_replicated() {
+    refused(cluster(&[("/spec/gateway/replicas", 3.into())]).validate_cel(), "the catalog is not replicated yet");
+}
+
+#[test]
+fn node_ports_go_with_their_type() {
+    let port = ("/spec/gateway/exposure", serde_json::json!({"nodePort": 30443}));
+    refused(cluster(&[port]).validate_cel(), "only with type NodePort");
+    let port = ("/spec/gateway/exposure", serde_json::json!({"type": "NodePort", "nodePort": 70000}));
+    refused(cluster(&[port]).validate_cel(), "a port is 1 to 65535");
+    let port = ("/spec/gateway/exposure", serde_json::json!({"type": "NodePort", "nodePort": 30443}));
+    cluster(&[port]).validate_cel().unwrap();
+}
+
+#[test]
+fn buffers_hold_a_few_segments() {
+    refused(cluster(&[("/spec/gateway/bufferBytes", "8Mi".into())]).validate_cel(), "bufferBytes: at least 32Mi");
+}
+
+#[test]
+fn what_the_cluster_stands_on_is_immutable() {
+    let before = cluster(&[]);
+    refused(cluster(&[("/spec/zoneLabel", "rack".into())]).validate_cel_update(&before), "zoneLabel: cannot change");
+    let other = cluster(&[("/spec/gateway/storageClassName", "fast".into())]);
+    refused(other.validate_cel_update(&before), "gateway.storageClassName: cannot change");
+}

@@ -1,0 +1,66 @@
+//! `make bench`: load over REST against `datamesh-node dev --processes` on loopback. Random data that never repeats;
+//! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count.
+
+mod cpu;
+mod load;
+mod report;
+mod server;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::load::Load;
+use crate::server::Server;
+
+/// One round of one kind of request.
+struct Round {
+    name: &'static str,
+    kind: Kind,
+    clients: usize,
+    count: usize,
+    bytes: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Put,
+    Get,
+    Head,
+    List,
+}
+
+const MIB: usize = 1 << 20;
+
+/// Sizes and client counts people compare stores by.
+const ROUNDS: &[Round] = &[
+    Round { name: "warm-up PUT 10 MiB", kind: Kind::Put, clients: 8, count: 32, bytes: 10 * MIB },
+    Round { name: "PUT 10 MiB", kind: Kind::Put, clients: 8, count: 128, bytes: 10 * MIB },
+    Round { name: "GET 10 MiB", kind: Kind::Get, clients: 8, count: 256, bytes: 10 * MIB },
+    Round { name: "PUT 1 MiB", kind: Kind::Put, clients: 8, count: 512, bytes: MIB },
+    Round { name: "GET 1 MiB", kind: Kind::Get, clients: 8, count: 1024, bytes: MIB },
+    Round { name: "PUT 4 KiB", kind: Kind::Put, clients: 16, count: 10_000, bytes: 4096 },
+    Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096 },
+    Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096 },
+    Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096 },
+    Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB },
+    Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB },
+];
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let node = std::env::args_os().nth(1).map(PathBuf::from).context("usage: bench PATH-TO-datamesh-node")?;
+    let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
+    let server = Server::start(&node, folder.path()).await?;
+    let load = Load::new(&server)?;
+    let mut rows = Vec::new();
+    for round in ROUNDS {
+        let before = server.measure().await?;
+        let timing = load.run(round).await.with_context(|| round.name)?;
+        let after = server.measure().await?;
+        rows.push(report::row(round, &timing, &before, &after));
+    }
+    report::print(&rows, &server.measure().await?);
+    server.stop().await
+}

@@ -1,0 +1,84 @@
+//! The catalog's logic, once for all engines.
+
+mod buckets;
+mod commit;
+mod faults;
+mod garbage;
+mod joins;
+mod layouts;
+mod listing;
+mod objects;
+mod open;
+mod pages;
+mod references;
+mod tally;
+mod uploads;
+
+use std::sync::Arc;
+
+pub use buckets::BucketError;
+pub use commit::CommitObjectError;
+pub use faults::{CatalogError, Invalid};
+pub use joins::{BindError, IncarnationError};
+pub use layouts::CommitLayoutError;
+pub use objects::DeleteObjectError;
+pub use open::OpenError;
+pub use references::ReferenceError;
+pub use pages::PutPageError;
+pub use tally::Counters;
+pub use uploads::UploadError;
+
+use datamesh_shard::Incarnation;
+
+use crate::engine::RocksKeyspace;
+use crate::keyspace::Keyspace;
+
+/// What may be chosen about a catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogOptions {
+    /// How long segments of replaced, deleted and aborted objects are kept: longer than the longest read takes.
+    pub retention_ms: u64,
+}
+
+impl Default for CatalogOptions {
+    fn default() -> Self {
+        Self { retention_ms: RETENTION_MS_DEFAULT }
+    }
+}
+
+/// One hour: a 5 TiB read that is slower than 1.5 GB/s needs more, set by the administrator.
+const RETENTION_MS_DEFAULT: u64 = 60 * 60 * 1000;
+
+/// The catalog over some engine. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Catalog<K: Keyspace> {
+    keyspace: K,
+    shared: Arc<Shared>,
+}
+
+/// The catalog on this machine's disk.
+pub type EmbeddedCatalog = Catalog<RocksKeyspace>;
+
+#[derive(Debug)]
+struct Shared {
+    options: CatalogOptions,
+    incarnation: Incarnation,
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Rises each time the catalog is opened.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.shared.incarnation
+    }
+
+    /// The keyspace it stands on: for caches (`changes_since`), backups and checks.
+    #[must_use]
+    pub fn keyspace(&self) -> &K {
+        &self.keyspace
+    }
+
+    fn due_unix_ms(&self, now_unix_ms: u64) -> u64 {
+        now_unix_ms.saturating_add(self.shared.options.retention_ms)
+    }
+}

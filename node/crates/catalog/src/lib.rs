@@ -1,0 +1,24 @@
+//! The catalog: the system of record for names, keys, membership and garbage.
+//!
+//! Its logic ([`Catalog`]) is written once over a small ordered [`keyspace`]; [`engine`] has the engines behind that
+//! trait. Times are passed in (Unix milliseconds), sealed contents are opaque bytes. An operation that returned
+//! `Ok` is durable.
+//!
+//! The life of a put: [`Catalog::begin_upload`] (a lease; may carry the first references), [`Catalog::reference`]
+//! alongside the shards, [`Catalog::put_page`] per 256 segments, [`Catalog::commit_object`] with the last page. The
+//! commit is one atomic batch at any object size. A small object is one call: [`Catalog::put_inline`].
+
+pub mod catalog;
+pub mod engine;
+pub mod keys;
+pub mod keyspace;
+pub mod limits;
+pub mod model;
+pub mod record;
+
+pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
+pub use model::{
+    Body, Bucket, BucketId, BucketKind, BucketUsage, Committed, Condemned, Condition, Cursor, CursorError, DraftBody, Entry,
+    ListQuery, Listing, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary,
+    PlacedPage, SegmentRef, Target, Upload, UploadId, UploadIdError, WrappedSecret,
+};

@@ -1,0 +1,32 @@
+//! Limits on what the catalog keeps; those that other crates share are in `datamesh_shard::limits`.
+
+use datamesh_shard::limits::{INLINE_BYTES_MAX, MESSAGE_BYTES_MAX};
+
+/// Segments of one page at most: 1 GiB of an object, and a row of some 40 KiB.
+pub const PAGE_SEGMENTS_MAX: usize = 256;
+/// Bytes of a page's sealed part at most: room for 256 keys, sizes and hashes.
+pub const PAGE_SEALED_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a sealed inline object at most: its plaintext, and room for tag, nonce and header.
+pub const INLINE_SEALED_BYTES_MAX: usize = INLINE_BYTES_MAX + 256;
+/// Parts of one upload at most (as in S3).
+pub const PARTS_MAX: usize = 10_000;
+/// Pages of one part at most: 5 TiB of full pages, and as many again for short segments.
+pub const PART_PAGES_MAX: u32 = 10_240;
+/// Bytes of a content type at most.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
+/// Bytes of an entity tag at most.
+pub const ETAG_BYTES_MAX: usize = 128;
+/// Bytes of an object's user metadata at most, names and values together (as in S3).
+pub const META_BYTES_MAX: usize = 2 << 10;
+/// Segments named in one call of `reference`, `unreference` or `forget_condemned` at most.
+pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
+/// Entries of one listing at most.
+pub const LISTING_MAX: usize = 10_000;
+/// Bytes of a signed layout at most.
+pub const LAYOUT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Bytes of one wrapped bucket secret at most.
+pub const WRAPPED_SECRET_BYTES_MAX: usize = 1 << 10;
+/// Wrapped secrets (versions) of one bucket at most.
+pub const BUCKET_SECRETS_MAX: usize = 256;
+/// Bytes of one row's record at most: a layout and its framing.
+pub const RECORD_BYTES_MAX: usize = LAYOUT_BYTES_MAX + (64 << 10);

@@ -1,0 +1,15 @@
+//! What the catalog's callers see: ids, uploads, pages, objects, listings. Times are Unix milliseconds, passed in.
+
+mod bucket;
+mod ids;
+mod listing;
+mod object;
+mod segment;
+mod upload;
+
+pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
+pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
+pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
+pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
+pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
+pub use upload::{NewUpload, PartSummary, Target, Upload};

@@ -1,0 +1,62 @@
+use datamesh_shard::{BucketName, PoolName};
+use serde::{Deserialize, Serialize};
+
+use super::BucketId;
+
+/// Who seals a bucket's objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BucketKind {
+    /// The gateway.
+    Managed,
+    /// The client; the whole cluster is blind.
+    Private,
+}
+
+/// One version of a bucket's secret, wrapped under the cluster secret; opaque to the catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrappedSecret {
+    /// The secret's version.
+    pub version: u32,
+    /// The wrapped secret.
+    #[serde(with = "crate::record::bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A bucket to make if there is none of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewBucket {
+    /// Its name.
+    pub name: BucketName,
+    /// Who seals.
+    pub kind: BucketKind,
+    /// Where its objects' segments go.
+    pub pool: PoolName,
+    /// Now.
+    pub created_unix_ms: u64,
+}
+
+/// A bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its number.
+    pub id: BucketId,
+    /// Its name.
+    pub name: BucketName,
+    /// Who seals.
+    pub kind: BucketKind,
+    /// Where its objects' segments go.
+    pub pool: PoolName,
+    /// Its wrapped secrets, by version.
+    pub secrets: Vec<WrappedSecret>,
+    /// When it was made.
+    pub created_unix_ms: u64,
+}
+
+/// What a bucket holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BucketUsage {
+    /// Objects.
+    pub objects: u64,
+    /// Their plaintext bytes.
+    pub plain_bytes: u64,
+}

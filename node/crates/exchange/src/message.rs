@@ -1,0 +1,211 @@
+//! The wire messages of the bulk connection. One request, then its response, one at a time per connection; each is one
+//! frame (see [`crate::frame`]): the head is what stands here, the payload is a shard's bytes and travels raw after it.
+//!
+//! The postcard encoding of these types is the wire format: fields and variants are only ever appended, and a change
+//! that a peer of another version could misread raises [`PROTOCOL`]. Golden files hold it.
+
+use bytes::Bytes;
+use datamesh_placement::SignedLayout;
+use datamesh_settings::Endpoint;
+use datamesh_settings::admin::NodeReport;
+use datamesh_shard::limits::SHARD_BYTES_MAX;
+use datamesh_shard::{
+    Epoch, Generation, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+};
+use serde::{Deserialize, Serialize};
+
+/// First byte of every head.
+pub const PROTOCOL: u8 = 1;
+
+/// What one process asks of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// First on every connection: who I am beyond my key. Answered by [`Response::Hello`].
+    Hello {
+        /// Encoded membership certificate; a member of a layout the peer already knows needs none.
+        certificate: Option<Vec<u8>>,
+        /// The sender's, so that an older copy of the same node is recognised.
+        incarnation: Incarnation,
+    },
+    /// A storage node wants to be let in. Answered by [`Response::Joined`].
+    Join(JoinRequest),
+    /// A newer layout. Answered by [`Response::Done`].
+    Layout(SignedLayout),
+    /// Keep a shard; the payload is its bytes. Durable before [`Response::Done`] answers it. Idempotent.
+    Put {
+        /// Which shard.
+        key: ShardKey,
+        /// The pool it belongs to.
+        pool: PoolName,
+        /// The layout the sender placed it by; refused if the holder knows a newer one.
+        epoch: Epoch,
+        /// Kept with the shard; a delete of an older one is ignored.
+        generation: Generation,
+        /// The encoded segment header that proves the shard.
+        header: Bytes,
+    },
+    /// A whole shard, verified. Answered by [`Response::Shard`] and the payload.
+    Get {
+        /// Which shard.
+        key: ShardKey,
+    },
+    /// A part of a shard, unverified: the frames in it prove themselves. Answered by [`Response::Range`] and the payload.
+    GetRange {
+        /// Which shard.
+        key: ShardKey,
+        /// First byte.
+        offset: u32,
+        /// Bytes wanted.
+        len: u32,
+    },
+    /// Which shards of a segment the peer has. Answered by [`Response::Located`].
+    Locate {
+        /// The segment.
+        segment: SegmentId,
+    },
+    /// Remove a shard, unless it is of a later generation. Answered by [`Response::Done`], also if there was none.
+    Delete {
+        /// Which shard.
+        key: ShardKey,
+        /// The generation that is garbage.
+        generation: Generation,
+    },
+    /// How the peer's store is. Answered by [`Response::Report`].
+    Report,
+}
+
+/// What the other answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// The peer's side of the greeting.
+    Hello {
+        /// Encoded membership certificate, if the peer has one.
+        certificate: Option<Vec<u8>>,
+        /// The peer's incarnation.
+        incarnation: Incarnation,
+    },
+    /// Let in.
+    Joined(Joined),
+    /// Done; for a put, durably.
+    Done,
+    /// A shard; the payload is its bytes.
+    Shard {
+        /// The encoded segment header that proves it.
+        header: Bytes,
+    },
+    /// Part of a shard; the payload is exactly the bytes asked for.
+    Range,
+    /// The shards of a segment the peer has, possibly none.
+    Located(Vec<ShardIndex>),
+    /// The peer's report.
+    Report(NodeReport),
+    /// Not done, and why.
+    Refused(Refusal),
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// The peer has no such shard.
+    #[error("no such shard")]
+    NotFound,
+    /// The peer had it, but what is on its disk is damaged. It has counted that.
+    #[error("the shard is corrupt: {detail}")]
+    Corrupt {
+        /// Where.
+        detail: String,
+    },
+    /// Free space is below the reserve.
+    #[error("the store takes no new shards: its free space is below the reserve")]
+    Full,
+    /// Placed by a layout older than the peer knows.
+    #[error("the layout's epoch is out of date, epoch {known} is known")]
+    StaleEpoch {
+        /// The newest the peer knows.
+        known: Epoch,
+    },
+    /// The peer has a later generation of that shard.
+    #[error("a later generation of the shard is stored")]
+    StaleGeneration,
+    /// The sender is no member, as far as the peer knows.
+    #[error("the sender is not a member")]
+    NotAMember,
+    /// The request makes no sense; asking again will not help.
+    #[error("bad request: {0}")]
+    BadRequest(String),
+    /// The join token is not good.
+    #[error("the join token was rejected: {0}")]
+    TokenRejected(String),
+    /// Too much is going on; ask again later.
+    #[error("busy")]
+    Busy,
+    /// The peer failed, for example its disk.
+    #[error("the peer failed: {0}")]
+    Failed(String),
+}
+
+/// A storage node's application for membership.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The one-use token for this node and pool.
+    pub token: String,
+    /// Its name.
+    pub node: NodeName,
+    /// The pool it wants to serve.
+    pub pool: PoolName,
+    /// Where it stands, as its settings say.
+    pub zone: ZoneName,
+    /// Bytes it may use.
+    pub capacity_bytes: u64,
+    /// Where others reach it.
+    pub endpoint: Endpoint,
+    /// Its store's incarnation.
+    pub incarnation: Incarnation,
+}
+
+impl std::fmt::Debug for JoinRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Everything but the token, which is a secret.
+        f.debug_struct("JoinRequest")
+            .field("node", &self.node)
+            .field("pool", &self.pool)
+            .field("zone", &self.zone)
+            .field("capacity_bytes", &self.capacity_bytes)
+            .field("endpoint", &self.endpoint)
+            .field("incarnation", &self.incarnation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a node gets when it is let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// Its encoded membership certificate.
+    pub certificate: Vec<u8>,
+    /// The newest layout of each pool that has one.
+    pub layouts: Vec<SignedLayout>,
+    /// Gateways, for the next time.
+    pub gateways: Vec<Endpoint>,
+}
+
+impl Request {
+    /// Payload bytes that may follow this request at most: asked before a buffer is taken for them.
+    #[must_use]
+    pub const fn payload_bytes_max(&self) -> usize {
+        match self {
+            Self::Put { .. } => SHARD_BYTES_MAX,
+            _ => 0,
+        }
+    }
+}
+
+impl Response {
+    /// Payload bytes that may follow this response at most: asked before a buffer is taken for them.
+    #[must_use]
+    pub const fn payload_bytes_max(&self) -> usize {
+        match self {
+            Self::Shard { .. } | Self::Range => SHARD_BYTES_MAX,
+            _ => 0,
+        }
+    }
+}

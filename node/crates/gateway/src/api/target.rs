@@ -1,0 +1,122 @@
+//! Which object a path names: `/api/v1/files/{key}` or `/api/v1/buckets/{bucket}/files/{key}`.
+
+use axum::extract::FromRequestParts;
+use datamesh_catalog::ObjectKey;
+use datamesh_shard::BucketName;
+use http::request::Parts;
+
+use crate::problem::Problem;
+
+/// The bucket of paths that name none.
+pub(crate) const DEFAULT_BUCKET: &str = "default";
+
+/// A bucket's name and a key in it, out of the path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ObjectPath {
+    pub(super) bucket: BucketName,
+    pub(super) key: ObjectKey,
+}
+
+/// A bucket's name, out of the path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BucketPath(pub(super) BucketName);
+
+impl<S: Sync> FromRequestParts<S> for ObjectPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse(parts.uri.path())
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for BucketPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        split(parts.uri.path()).and_then(|(bucket, _)| bucket_name(bucket)).map(Self)
+    }
+}
+
+fn parse(path: &str) -> Result<ObjectPath, Problem> {
+    let (bucket, key) = split(path)?;
+    Ok(ObjectPath { bucket: bucket_name(bucket)?, key: object_key(&decode(key)?)? })
+}
+
+/// A checked bucket name.
+pub(super) fn bucket_name(text: &str) -> Result<BucketName, Problem> {
+    BucketName::new(text).map_err(|error| Problem::parameter("bucket", error.to_string()))
+}
+
+/// A checked key: UTF-8 of 1 to 1024 bytes.
+pub(super) fn object_key(bytes: &[u8]) -> Result<ObjectKey, Problem> {
+    if std::str::from_utf8(bytes).is_err() {
+        return Err(Problem::parameter("key", "an object's key is UTF-8"));
+    }
+    ObjectKey::new(bytes).map_err(|error| Problem::parameter("key", error.to_string()))
+}
+
+/// Bucket and still encoded key. The key is taken as it stands: no segment of it is special, `//` and `..` neither.
+fn split(path: &str) -> Result<(&str, &str), Problem> {
+    let rest = path.strip_prefix("/api/v1/").unwrap_or(path);
+    let (bucket, rest) = match rest.strip_prefix("buckets/") {
+        Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
+        None => (DEFAULT_BUCKET, rest),
+    };
+    match rest.strip_prefix("files") {
+        Some("") => Ok((bucket, "")),
+        Some(rest) if rest.starts_with('/') => Ok((bucket, &rest[1..])),
+        _ => Err(Problem::parameter("path", "the path names no file")),
+    }
+}
+
+/// Undoes percent-encoding.
+fn decode(text: &str) -> Result<Vec<u8>, Problem> {
+    let wrong = || Problem::parameter("key", "`%` in a path is followed by two hexadecimal digits");
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let [first, rest @ ..] = bytes {
+        if *first != b'%' {
+            out.push(*first);
+            bytes = rest;
+            continue;
+        }
+        let (digits, after) = rest.split_first_chunk::<2>().ok_or_else(wrong)?;
+        let mut byte = [0];
+        hex::decode_to_slice(digits, &mut byte).map_err(|_| wrong())?;
+        out.extend(byte);
+        bytes = after;
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Option<(String, Vec<u8>)> {
+        let ObjectPath { bucket, key } = parse(path).ok()?;
+        Some((bucket.to_string(), key.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn keys_are_taken_as_they_stand() {
+        let default = |key: &str| Some(("default".to_owned(), key.as_bytes().to_vec()));
+        assert_eq!(of("/api/v1/files/a/b.txt"), default("a/b.txt"));
+        assert_eq!(of("/api/v1/files/%C3%A4%20b%2Fc%25"), default("ä b/c%"));
+        assert_eq!(of("/api/v1/files//x//"), default("/x//"));
+        assert_eq!(of("/api/v1/files/../up"), default("../up"));
+        assert_eq!(of("/api/v1/files/a+b"), default("a+b"));
+        assert_eq!(of("/api/v1/buckets/photos/files/1"), Some(("photos".to_owned(), b"1".to_vec())));
+        assert_eq!(of("/api/v1/buckets/files/files/files"), Some(("files".to_owned(), b"files".to_vec())));
+        assert_eq!(of(&format!("/api/v1/files/{}", "k".repeat(1024))).unwrap().1.len(), 1024);
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let long = format!("/api/v1/files/{}", "k".repeat(1025));
+        for path in ["/api/v1/files/", "/api/v1/files/%f", "/api/v1/files/%zz", "/api/v1/files/%ff", &long] {
+            assert_eq!(of(path), None, "{path}");
+        }
+        assert_eq!(of("/api/v1/buckets/UPPER/files/x"), None);
+    }
+}

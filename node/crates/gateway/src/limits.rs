@@ -1,0 +1,36 @@
+//! Limits of the HTTP side, in one place. Sizes of segments and objects are in `datamesh_shard::limits`.
+
+use std::time::Duration;
+
+/// Connections served at once. Each costs about 100 KiB of TLS and HTTP state at most.
+pub const CONNECTIONS_MAX: usize = 512;
+/// Bytes of a request's line and headers at most.
+pub const HEADER_BYTES_MAX: usize = 64 << 10;
+/// Header fields of a request at most.
+pub const HEADERS_MAX: usize = 100;
+/// Concurrent requests on one HTTP/2 connection.
+pub const STREAMS_MAX: u32 = 64;
+/// Time a client has for its TLS handshake, and for the headers of a request.
+pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// Time a request's body may bring nothing before the request is given up.
+pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Time a client may take nothing of an answer before its connection is dropped.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
+/// Time running requests have to end once the gateway stops.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(20);
+/// Bytes of a JSON request body at most: a pool of 1,000 members fits.
+pub const JSON_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an object's content type and user metadata together at most (S3 allows 2 KiB of metadata).
+pub const META_BYTES_MAX: usize = 8 << 10;
+/// Entries of one list answer at most, and by default.
+pub const LIST_MAX: usize = 1000;
+/// Parts of one resumable upload at most.
+pub const PARTS_MAX: u32 = 10_000;
+/// Bytes of one part that the gateway advises.
+pub const PART_BYTES: u64 = 64 << 20;
+/// Bytes of one part at most: as many segments as one page lists, so that a part is replaced in one step.
+pub const PART_BYTES_MAX: u64 = 1 << 30;
+/// How long an upload lives without a sign of its client.
+pub const UPLOAD_LEASE: Duration = Duration::from_secs(24 * 3600);
+/// How long a plain put lives without progress: it is renewed with each page.
+pub const PUT_LEASE: Duration = Duration::from_secs(3600);

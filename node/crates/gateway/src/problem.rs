@@ -1,0 +1,254 @@
+//! Errors as clients see them: RFC 9457 problem details with a stable `type`.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// Where the types are documented; the slug follows.
+const TYPE_BASE: &str = "https://datamesh.io/problems/";
+
+/// What went wrong: one stable slug each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No token, or a wrong one.
+    Unauthorized,
+    /// The token does not allow this.
+    Forbidden,
+    /// No such route.
+    NoSuchRoute,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// No object of that key.
+    NoSuchObject,
+    /// No such bucket.
+    NoSuchBucket,
+    /// No such upload, or it ended.
+    NoSuchUpload,
+    /// A key, name or number in path, query or header is not what it must be.
+    InvalidParameter,
+    /// The body is not what it must be.
+    InvalidBody,
+    /// The body is larger than it may be.
+    TooLarge,
+    /// The body ended early or stalled.
+    BodyIncomplete,
+    /// If-Match or If-None-Match does not hold.
+    PreconditionFailed,
+    /// The range lies outside the object.
+    RangeNotSatisfiable,
+    /// The request contradicts what is there.
+    Conflict,
+    /// A pool that holds data cannot be changed like that.
+    PoolInUse,
+    /// No pool can take the write now.
+    NotWritable,
+    /// Too few shards answer to read the object now.
+    NotReadable,
+    /// The object's record does not open with the cluster's keys.
+    Damaged,
+    /// The gateway is stopping.
+    Stopping,
+    /// A fault of the gateway; the log says more.
+    Internal,
+}
+
+impl Kind {
+    /// Every kind, for the documentation and the test over it.
+    pub const ALL: [Self; 20] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NoSuchRoute,
+        Self::MethodNotAllowed,
+        Self::NoSuchObject,
+        Self::NoSuchBucket,
+        Self::NoSuchUpload,
+        Self::InvalidParameter,
+        Self::InvalidBody,
+        Self::TooLarge,
+        Self::BodyIncomplete,
+        Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
+        Self::Conflict,
+        Self::PoolInUse,
+        Self::NotWritable,
+        Self::NotReadable,
+        Self::Damaged,
+        Self::Stopping,
+        Self::Internal,
+    ];
+
+    /// Status, slug and title.
+    #[must_use]
+    pub const fn describe(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not allow this"),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is nothing at this path"),
+            Self::MethodNotAllowed => {
+                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path has no such method")
+            }
+            Self::NoSuchObject => (StatusCode::NOT_FOUND, "no-such-object", "There is no object of this key"),
+            Self::NoSuchBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "There is no bucket of this name"),
+            Self::NoSuchUpload => {
+                (StatusCode::NOT_FOUND, "no-such-upload", "There is no upload of this id, or it has ended")
+            }
+            Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
+            Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
+            Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "body-incomplete", "The body did not arrive in full"),
+            Self::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, "precondition-failed", "The object is not in the expected state")
+            }
+            Self::RangeNotSatisfiable => {
+                (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the object")
+            }
+            Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts what is there"),
+            Self::PoolInUse => (StatusCode::CONFLICT, "pool-in-use", "The pool cannot be changed like that"),
+            Self::NotWritable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-writable", "No pool can take the write safely now")
+            }
+            Self::NotReadable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not-readable", "Too few shards answer to read this now")
+            }
+            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
+        }
+    }
+}
+
+/// One problem, ready to be answered.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+    field: Option<&'static str>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl Problem {
+    /// A problem; `detail` says what happened here and what to do about it.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), field: None, headers: Vec::new() }
+    }
+
+    /// Names the parameter, header or JSON field that is wrong.
+    #[must_use]
+    pub fn field(mut self, field: &'static str) -> Self {
+        self.field = Some(field);
+        self
+    }
+
+    /// Adds a header to the answer.
+    #[must_use]
+    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A wrong parameter, in one step.
+    pub fn parameter(field: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidParameter, detail).field(field)
+    }
+
+    /// A fault of the gateway itself: logged here, shown to the client without its inner workings.
+    pub fn internal(what: &'static str, error: &dyn std::error::Error) -> Self {
+        tracing::error!(what, error = %Chain(error), "request failed");
+        Self::new(Kind::Internal, format!("{what}; the gateway's log says more under the request's id"))
+    }
+}
+
+/// An error with its sources.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, slug, title) = self.kind.describe();
+        let document = Document {
+            r#type: format!("{TYPE_BASE}{slug}"),
+            title,
+            status: status.as_u16(),
+            detail: &self.detail,
+            field: self.field,
+        };
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"datamesh\""));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        headers.extend(self.headers);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn slugs_are_distinct_and_statuses_are_errors() {
+        let slugs: HashSet<_> = Kind::ALL.iter().map(|kind| kind.describe().1).collect();
+        assert_eq!(slugs.len(), Kind::ALL.len());
+        for kind in Kind::ALL {
+            let (status, slug, title) = kind.describe();
+            assert!(status.is_client_error() || status.is_server_error(), "{slug}");
+            assert!(slug.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !title.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_problem_has_the_shape_of_rfc_9457() {
+        let response = Problem::parameter("limit", "limit is 1 to 1000, not 0").into_response();
+        assert_eq!(response.status(), 400);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 1000).await.unwrap();
+        let json: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "type": "https://datamesh.io/problems/invalid-parameter",
+                "title": "A parameter is wrong",
+                "status": 400,
+                "detail": "limit is 1 to 1000, not 0",
+                "field": "limit",
+            })
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Frames over one stream: eight bytes of lengths, a head, a raw payload. Lengths are checked before anything is
+//! allocated for them.
+
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::buffers::Buffers;
+
+/// What one side takes at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FrameLimits {
+    pub(crate) head_bytes: usize,
+    pub(crate) payload_bytes: usize,
+}
+
+/// A frame's lengths, within their limits, and its head. The payload is still to be read.
+#[derive(Debug)]
+pub(crate) struct FrameStart {
+    pub(crate) head: Vec<u8>,
+    pub(crate) payload_bytes: usize,
+}
+
+impl FrameStart {
+    /// Checks the payload's length once the head says what it may be.
+    pub(crate) fn check_payload(&self, max: usize) -> Result<(), WireError> {
+        within("payload", self.payload_bytes, max).map(|_| ())
+    }
+}
+
+/// Why a frame could not be sent or received. The connection is of no more use after any of these.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The stream failed or ended.
+    #[error("connection: {0}")]
+    Io(#[from] io::Error),
+    /// The other side ended the connection between two frames.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The frame or its head cannot be read, or written within its limits.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// A frame announces more than it may.
+    #[error("frame of {found} bytes of {part} where at most {max} are taken")]
+    TooLarge {
+        /// Head or payload.
+        part: &'static str,
+        /// What the frame announces.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A message that does not fit the conversation.
+    #[error("unexpected answer: {0}")]
+    Unexpected(&'static str),
+}
+
+/// One stream that carries frames.
+pub(crate) struct Wire<S> {
+    stream: S,
+    buffers: Buffers,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S, buffers: Buffers) -> Self {
+        Self { stream, buffers }
+    }
+
+    /// Waits for the first byte of a frame, so that a caller can give waiting and receiving different patience.
+    pub(crate) async fn first_byte(&mut self) -> Result<u8, WireError> {
+        let mut byte = [0];
+        if self.stream.read(&mut byte).await? == 0 {
+            return Err(WireError::Closed);
+        }
+        Ok(byte[0])
+    }
+
+    /// Reads lengths and head of the frame that begins with `first`.
+    pub(crate) async fn read_start(&mut self, first: u8, limits: FrameLimits) -> Result<FrameStart, WireError> {
+        let mut lengths = [first; FRAME_HEADER_BYTES];
+        self.stream.read_exact(&mut lengths[1..]).await?;
+        let lengths = FrameHeader::decode(lengths)?;
+        let head_bytes = within("head", lengths.head_bytes(), limits.head_bytes)?;
+        let payload_bytes = within("payload", lengths.payload_bytes(), limits.payload_bytes)?;
+        let mut head = vec![0; head_bytes];
+        self.stream.read_exact(&mut head).await?;
+        Ok(FrameStart { head, payload_bytes })
+    }
+
+    /// Reads a payload into an aligned, pooled buffer. `len` has passed [`Wire::read_start`].
+    pub(crate) async fn read_payload(&mut self, len: usize) -> Result<Bytes, WireError> {
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        let mut buffer = self.buffers.take(len);
+        self.stream.read_exact(buffer.as_mut()).await?;
+        Ok(buffer.freeze())
+    }
+
+    /// Writes lengths and head (`start`) and the payload, together and without copying the payload.
+    pub(crate) async fn write(&mut self, start: &[u8], payload: &[u8]) -> Result<(), WireError> {
+        let (mut start, mut payload) = (start, payload);
+        while !start.is_empty() {
+            let written = self.stream.write_vectored(&[IoSlice::new(start), IoSlice::new(payload)]).await?;
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero).into());
+            }
+            let of_start = written.min(start.len());
+            start = &start[of_start..];
+            payload = &payload[written - of_start..];
+        }
+        self.stream.write_all(payload).await?;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Says goodbye. Errors are of no interest any more.
+    pub(crate) async fn close(&mut self) {
+        if let Err(error) = self.stream.shutdown().await {
+            tracing::trace!(%error, "closing a connection");
+        }
+    }
+}
+
+fn within(part: &'static str, found: usize, max: usize) -> Result<usize, WireError> {
+    if found > max { Err(WireError::TooLarge { part, found, max }) } else { Ok(found) }
+}

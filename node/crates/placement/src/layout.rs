@@ -1,0 +1,167 @@
+//! A pool's layout: its members at one epoch. Everything else is computed from it.
+
+use datamesh_shard::limits::{PARTITIONS_LOG2_MAX, POOL_MEMBERS_MAX};
+use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
+use serde::{Deserialize, Serialize};
+
+/// Context string of the cluster key's signature over an encoded layout.
+pub const LAYOUT_CONTEXT: &str = "datamesh.io 2026 layout";
+/// Bytes of an encoded layout at most: a thousand members with the longest names, and room.
+pub const LAYOUT_BYTES_MAX: usize = 256 << 10;
+/// First byte of an encoded layout.
+const VERSION: u8 = 1;
+
+/// One storage node of a layout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its name: its identity in placement, which stays when its key is replaced.
+    pub node: NodeName,
+    /// Its public key: its identity on the wire.
+    pub peer: PeerKey,
+    /// Its failure domain.
+    pub zone: ZoneName,
+    /// Its weight.
+    pub capacity_bytes: u64,
+}
+
+/// The members of a pool at one epoch. Made by the catalog's leader alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layout {
+    /// The cluster, so that one cluster's layout means nothing to another.
+    pub cluster: NodeName,
+    /// The pool.
+    pub pool: PoolName,
+    /// k and m.
+    pub profile: ErasureProfile,
+    /// Its version.
+    pub epoch: Epoch,
+    /// Binary logarithm of the number of partitions.
+    pub partitions_log2: u8,
+    /// Sorted by node, each node and each key once.
+    pub members: Vec<Member>,
+}
+
+/// An encoded layout and the cluster key's signature over it (context [`LAYOUT_CONTEXT`]).
+///
+/// Nothing here checks the signature; whoever receives one does, before decoding it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedLayout {
+    /// [`Layout::encode`]'s bytes, as they were signed.
+    pub bytes: Vec<u8>,
+    /// Ed25519.
+    #[serde(with = "signature")]
+    pub signature: [u8; 64],
+}
+
+impl std::fmt::Debug for SignedLayout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SignedLayout({} bytes)", self.bytes.len())
+    }
+}
+
+/// Why there is no layout or no table.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Longer than any layout.
+    #[error("a layout of {0} bytes: at most {LAYOUT_BYTES_MAX} are read")]
+    Bytes(usize),
+    /// Written by a later version.
+    #[error("layout version {0} is not known to this version")]
+    Version(u8),
+    /// Not an encoded layout.
+    #[error("malformed layout: {0}")]
+    Malformed(postcard::Error),
+    /// Bytes are left after it.
+    #[error("{0} bytes left over after the layout")]
+    Trailing(usize),
+    /// Too many partitions.
+    #[error("2^{0} partitions: at most 2^{PARTITIONS_LOG2_MAX} are allowed")]
+    Partitions(u8),
+    /// Fewer nodes than shards, or more than a pool may have.
+    #[error("{members} members: profile {profile} needs {} to {POOL_MEMBERS_MAX}", profile.total())]
+    Members {
+        /// How many there are.
+        members: usize,
+        /// For which profile.
+        profile: ErasureProfile,
+    },
+    /// A node is there twice, or members are not sorted by node.
+    #[error("member {0} is there twice or out of order")]
+    Order(NodeName),
+    /// Two nodes with one key.
+    #[error("member {0} has the same key as another")]
+    SharedKey(NodeName),
+    /// A node without capacity.
+    #[error("member {0} has no capacity")]
+    NoCapacity(NodeName),
+}
+
+impl Layout {
+    /// Version byte, then postcard.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        // Serialising into memory has no way to fail: no maps of unknown length, no custom refusal.
+        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+    }
+
+    /// Reads an encoded layout and checks that it is one a table can be computed from.
+    ///
+    /// # Errors
+    /// Every way in which hostile bytes can be wrong has its variant; the length is checked before anything is allocated.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LayoutError> {
+        if bytes.len() > LAYOUT_BYTES_MAX {
+            return Err(LayoutError::Bytes(bytes.len()));
+        }
+        let Some((&version, body)) = bytes.split_first() else {
+            return Err(LayoutError::Bytes(0));
+        };
+        if version != VERSION {
+            return Err(LayoutError::Version(version));
+        }
+        let (layout, rest) = postcard::take_from_bytes::<Self>(body).map_err(LayoutError::Malformed)?;
+        if !rest.is_empty() {
+            return Err(LayoutError::Trailing(rest.len()));
+        }
+        layout.check()?;
+        Ok(layout)
+    }
+
+    /// Checks what the types cannot: numbers within their limits, members sorted and each there once.
+    ///
+    /// # Errors
+    /// Names the first thing that is wrong.
+    pub fn check(&self) -> Result<(), LayoutError> {
+        if self.partitions_log2 > PARTITIONS_LOG2_MAX {
+            return Err(LayoutError::Partitions(self.partitions_log2));
+        }
+        if !(self.profile.total()..=POOL_MEMBERS_MAX).contains(&self.members.len()) {
+            return Err(LayoutError::Members { members: self.members.len(), profile: self.profile });
+        }
+        if let Some(pair) = self.members.windows(2).find(|pair| pair[0].node >= pair[1].node) {
+            return Err(LayoutError::Order(pair[1].node.clone()));
+        }
+        if let Some(member) = self.members.iter().find(|member| member.capacity_bytes == 0) {
+            return Err(LayoutError::NoCapacity(member.node.clone()));
+        }
+        let mut keys: Vec<_> = self.members.iter().map(|member| (member.peer, &member.node)).collect();
+        keys.sort_unstable();
+        match keys.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(LayoutError::SharedKey(pair[1].1.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Serde knows arrays up to 32 elements only.
+mod signature {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 64], serializer: S) -> Result<S::Ok, S::Error> {
+        bytes.as_slice().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 64], D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        bytes.try_into().map_err(|_| Error::custom("a signature has 64 bytes"))
+    }
+}

@@ -1,0 +1,264 @@
+//! The index: RocksDB with three column families. `shards` says where each shard lies, `meta` what each log file holds
+//! and up to where the index knows them, `records` keeps other small things.
+//!
+//! Rows of a batch are written in one write without a sync, together with the position in the log they stand for. After
+//! a power loss the database is a prefix of what was written, so its position is right for its rows, and what lies
+//! behind it is read from the log again. That leaves one sync for each batch: the log's.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
+use rocksdb::{
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, LogLevel,
+    Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+};
+
+use crate::error::IndexError;
+use crate::format::{
+    LogNumber, LogRow, Position, RowError, ShardRow, decode_incarnation, decode_shard_key, encode_incarnation,
+    encode_shard_key,
+};
+
+/// Blocks of all column families in memory at most, bloom filters included. 8 MiB hold the filters of some six million
+/// shards; the rest of a storage pod's few hundred megabytes belongs to shards in transit.
+const BLOCK_CACHE_BYTES: usize = 8 << 20;
+/// Rows of shards in memory before they are written out: some 20,000.
+const SHARDS_BUFFER_BYTES: usize = 2 << 20;
+/// The same for `records` and `meta`.
+const SMALL_BUFFER_BYTES: usize = 1 << 20;
+/// Bytes of RocksDB's own log at most, all column families together.
+const WAL_BYTES_MAX: u64 = 8 << 20;
+/// Table files kept open.
+const OPEN_FILES_MAX: i32 = 64;
+const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// RocksDB allots its manifest in steps of this (its default, 4 MiB, is more than a small store's whole index).
+const MANIFEST_STEP_BYTES: usize = 64 << 10;
+
+const SHARDS: &str = "shards";
+const RECORDS: &str = "records";
+const META: &str = "meta";
+
+const POSITION: &[u8] = b"position";
+const INCARNATION: &[u8] = b"incarnation";
+const NODE_KEY: &[u8] = b"node-key";
+const LOG: &[u8] = b"log/";
+
+/// Whether a write is on the disk when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power loss.
+    Synced,
+    /// It survives the end of the process; a power loss may take the last seconds' writes, never earlier ones alone.
+    Lazy,
+}
+
+pub(crate) struct Index {
+    db: DB,
+}
+
+/// Rows to be written together.
+pub(crate) struct Rows<'a> {
+    shards: Arc<BoundColumnFamily<'a>>,
+    meta: Arc<BoundColumnFamily<'a>>,
+    batch: WriteBatch,
+}
+
+impl Rows<'_> {
+    pub(crate) fn shard(&mut self, key: ShardKey, row: Option<&ShardRow>) -> Result<(), IndexError> {
+        match row {
+            Some(row) => self.batch.put_cf(&self.shards, encode_shard_key(key), row.encode()?),
+            None => self.batch.delete_cf(&self.shards, encode_shard_key(key)),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn log(&mut self, log: LogNumber, row: Option<&LogRow>) -> Result<(), IndexError> {
+        match row {
+            Some(row) => self.batch.put_cf(&self.meta, log_key(log), row.encode()?),
+            None => self.batch.delete_cf(&self.meta, log_key(log)),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn position(&mut self, position: Position) -> Result<(), IndexError> {
+        self.batch.put_cf(&self.meta, POSITION, position.encode()?);
+        Ok(())
+    }
+}
+
+impl Index {
+    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
+        let mut options = Options::default();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_max_open_files(OPEN_FILES_MAX);
+        options.set_max_total_wal_size(WAL_BYTES_MAX);
+        options.set_max_background_jobs(2);
+        options.set_manifest_preallocation_size(MANIFEST_STEP_BYTES);
+        options.set_log_level(LogLevel::Warn);
+        options.set_keep_log_file_num(2);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let mut shards = family(&cache, SHARDS_BUFFER_BYTES);
+        shards.set_prefix_extractor(SliceTransform::create_fixed_prefix(32));
+        let families = [
+            ColumnFamilyDescriptor::new(SHARDS, shards),
+            ColumnFamilyDescriptor::new(RECORDS, family(&cache, SMALL_BUFFER_BYTES)),
+            ColumnFamilyDescriptor::new(META, family(&cache, SMALL_BUFFER_BYTES)),
+        ];
+        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)? })
+    }
+
+    fn handle(&self, name: &'static str) -> Result<Arc<BoundColumnFamily<'_>>, IndexError> {
+        self.db.cf_handle(name).ok_or(IndexError::Family(name))
+    }
+
+    pub(crate) fn shard(&self, key: ShardKey) -> Result<Option<ShardRow>, IndexError> {
+        let row = self.db.get_pinned_cf(&self.handle(SHARDS)?, encode_shard_key(key))?;
+        Ok(row.map(|row| ShardRow::decode(&row)).transpose()?)
+    }
+
+    /// The shards of a segment that are here and not known to be corrupt.
+    pub(crate) fn locate(&self, segment: SegmentId) -> Result<Vec<ShardIndex>, IndexError> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        let from = IteratorMode::From(&segment.0, rocksdb::Direction::Forward);
+        let mut found = Vec::new();
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, options, from) {
+            let (key, row) = row?;
+            let key = decode_shard_key(&key)?;
+            if key.segment != segment {
+                break;
+            }
+            if !ShardRow::decode(&row)?.corrupt {
+                found.push(key.index);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Hands every shard's row to `each`.
+    pub(crate) fn each_shard(
+        &self,
+        mut each: impl FnMut(ShardKey, ShardRow) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.fill_cache(false);
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, options, IteratorMode::Start) {
+            let (key, row) = row?;
+            each(decode_shard_key(&key)?, ShardRow::decode(&row)?)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn logs(&self) -> Result<Vec<(LogNumber, LogRow)>, IndexError> {
+        let mut logs = Vec::new();
+        let from = IteratorMode::From(LOG, rocksdb::Direction::Forward);
+        for row in self.db.iterator_cf(&self.handle(META)?, from) {
+            let (key, row) = row?;
+            let Some(number) = key.strip_prefix(LOG) else { break };
+            let number = <[u8; 4]>::try_from(number).map_err(|_| RowError::Length(key.len()))?;
+            logs.push((LogNumber(u32::from_be_bytes(number)), LogRow::decode(&row)?));
+        }
+        Ok(logs)
+    }
+
+    pub(crate) fn position(&self) -> Result<Option<Position>, IndexError> {
+        let row = self.db.get_pinned_cf(&self.handle(META)?, POSITION)?;
+        Ok(row.map(|row| Position::decode(&row)).transpose()?)
+    }
+
+    pub(crate) fn incarnation(&self) -> Result<Incarnation, IndexError> {
+        let row = self.db.get_pinned_cf(&self.handle(META)?, INCARNATION)?;
+        Ok(row.map(|row| decode_incarnation(&row)).transpose()?.unwrap_or_default())
+    }
+
+    pub(crate) fn set_incarnation(&self, incarnation: Incarnation) -> Result<(), IndexError> {
+        let row = encode_incarnation(incarnation)?;
+        Ok(self.db.put_cf_opt(&self.handle(META)?, INCARNATION, row, &synced())?)
+    }
+
+    pub(crate) fn node_key(&self) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.db.get_cf(&self.handle(META)?, NODE_KEY)?)
+    }
+
+    pub(crate) fn set_node_key(&self, row: &[u8]) -> Result<(), IndexError> {
+        Ok(self.db.put_cf_opt(&self.handle(META)?, NODE_KEY, row, &synced())?)
+    }
+
+    pub(crate) fn rows(&self) -> Result<Rows<'_>, IndexError> {
+        Ok(Rows { shards: self.handle(SHARDS)?, meta: self.handle(META)?, batch: WriteBatch::default() })
+    }
+
+    pub(crate) fn write(&self, rows: Rows<'_>) -> Result<(), IndexError> {
+        Ok(self.db.write(rows.batch)?)
+    }
+
+    /// Puts all rows written so far on the disk.
+    pub(crate) fn sync(&self) -> Result<(), IndexError> {
+        Ok(self.db.flush_wal(true)?)
+    }
+
+    /// Bytes the index takes, its own log counted as full.
+    pub(crate) fn bytes(&self) -> Result<u64, IndexError> {
+        let mut bytes = WAL_BYTES_MAX;
+        for name in [SHARDS, RECORDS, META] {
+            let tables = self.db.property_int_value_cf(&self.handle(name)?, rocksdb::properties::TOTAL_SST_FILES_SIZE)?;
+            bytes += tables.unwrap_or_default();
+        }
+        Ok(bytes)
+    }
+
+    pub(crate) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        Ok(self.db.get_cf(&self.handle(RECORDS)?, key)?)
+    }
+
+    pub(crate) fn put_record(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), IndexError> {
+        Ok(self.db.put_cf_opt(&self.handle(RECORDS)?, key, value, &write_options(durability))?)
+    }
+
+    pub(crate) fn delete_record(&self, key: &[u8], durability: Durability) -> Result<(), IndexError> {
+        Ok(self.db.delete_cf_opt(&self.handle(RECORDS)?, key, &write_options(durability))?)
+    }
+
+    /// Records from `prefix` on, in the order of their keys.
+    pub(crate) fn records_from<'a>(
+        &'a self,
+        prefix: &[u8],
+    ) -> Result<impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), IndexError>> + 'a, IndexError> {
+        let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
+        let rows = self.db.iterator_cf(&self.handle(RECORDS)?, from);
+        Ok(rows.map(|row| row.map_err(IndexError::Engine)))
+    }
+}
+
+fn family(cache: &Cache, buffer_bytes: usize) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(buffer_bytes);
+    options.set_max_write_buffer_number(2);
+    // Keys are hashes: nothing to compress.
+    options.set_compression_type(DBCompressionType::None);
+    options
+}
+
+fn log_key(log: LogNumber) -> Vec<u8> {
+    [LOG, &log.0.to_be_bytes()].concat()
+}
+
+fn synced() -> WriteOptions {
+    write_options(Durability::Synced)
+}
+
+fn write_options(durability: Durability) -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(durability == Durability::Synced);
+    options
+}

@@ -1,0 +1,74 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use datamesh_shard::ErasureProfile;
+
+/// A DataMesh process. The operator starts `storage` and `gateway`; `dev` is the whole store on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "datamesh-node", version)]
+pub(crate) struct Args {
+    /// What is logged, as in `info,datamesh_mesh=debug`
+    #[arg(long, global = true, env = "DATAMESH_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// Log as JSON, one document a line
+    #[arg(long, global = true, env = "DATAMESH_LOG_JSON")]
+    pub(crate) log_json: bool,
+    #[command(subcommand)]
+    pub(crate) role: RoleCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// Keep shards on a volume
+    Storage(SettingsFile),
+    /// Serve clients and carry the catalog
+    Gateway(SettingsFile),
+    /// The whole store on this machine, without Kubernetes
+    Dev(Dev),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SettingsFile {
+    /// The settings file (YAML) the operator writes
+    #[arg(long)]
+    pub(crate) settings: PathBuf,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct Dev {
+    /// Folder of all volumes, keys and settings; a second start finds what the first stored
+    #[arg(long)]
+    pub(crate) data: PathBuf,
+    /// Storage nodes
+    #[arg(long, default_value_t = 6)]
+    pub(crate) nodes: u16,
+    /// Failure domains the nodes are spread over
+    #[arg(long, default_value_t = 3)]
+    pub(crate) zones: u16,
+    /// Data and parity shards, as in `4+2`
+    #[arg(long, default_value = "4+2", value_parser = erasure)]
+    pub(crate) erasure: ErasureProfile,
+    /// Bytes each node may use
+    #[arg(long, default_value_t = 20 << 30)]
+    pub(crate) capacity_bytes: u64,
+    /// Address of the gateway's HTTPS API
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) address: IpAddr,
+    /// Port of the gateway's HTTPS API
+    #[arg(long, default_value_t = datamesh_settings::HTTPS_PORT)]
+    pub(crate) https_port: u16,
+    /// First of the ports the nodes talk over, on loopback: 4 for the gateway, 4 for each node
+    #[arg(long, default_value_t = 17100)]
+    pub(crate) base_port: u16,
+    /// Run each node as a process of its own
+    #[arg(long)]
+    pub(crate) processes: bool,
+}
+
+fn erasure(text: &str) -> Result<ErasureProfile, String> {
+    let wrong = || format!("{text:?} is not of the form 4+2");
+    let (data, parity) = text.split_once('+').ok_or_else(wrong)?;
+    let number = |part: &str| part.trim().parse().map_err(|_| wrong());
+    ErasureProfile::new(number(data)?, number(parity)?).map_err(|error| error.to_string())
+}

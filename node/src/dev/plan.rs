@@ -1,0 +1,138 @@
+//! Who runs where: the settings of every node of a development cluster. Pure but for `write`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::{
+    ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
+    TlsFiles,
+};
+use datamesh_shard::{NodeName, PoolName, ZoneName};
+
+use crate::args::Dev;
+use crate::dev::private_folder;
+use crate::dev::secrets::Secrets;
+
+/// Ports of one process: mesh, bulk, health, one spare.
+const PORTS_PER_NODE: u16 = 4;
+/// Segment buffers of the gateway.
+const BUFFER_BYTES: u64 = 256 << 20;
+/// Free bytes below which a node takes no new shards.
+const RESERVE_BYTES: u64 = 256 << 20;
+
+/// The settings of all processes.
+pub(super) struct Plan {
+    pub(super) pool: PoolName,
+    pub(super) spec: PoolSpec,
+    gateway: Settings,
+    storage: Vec<Settings>,
+    folder: PathBuf,
+}
+
+impl Plan {
+    /// Lays out the cluster.
+    ///
+    /// # Errors
+    /// When the nodes are too few for k+m or the ports run out.
+    pub(super) fn new(dev: &Dev, secrets: &Secrets) -> anyhow::Result<Self> {
+        let total = dev.erasure.total();
+        anyhow::ensure!(
+            usize::from(dev.nodes) >= total,
+            "--nodes {}: erasure {} needs {total}",
+            dev.nodes,
+            dev.erasure
+        );
+        anyhow::ensure!(dev.zones >= 1, "--zones 0: at least 1 is needed");
+        let folder = std::path::absolute(&dev.data)?;
+        let pool = PoolName::new("main")?;
+        let members = (0..dev.nodes).map(|n| member(dev, n)).collect::<anyhow::Result<Vec<_>>>()?;
+        let cluster = ClusterSettings {
+            name: NodeName::new("dev")?,
+            public_key: secrets.cluster.signing_key().public(),
+            gateways: vec![Endpoint {
+                host: "127.0.0.1".into(),
+                mesh_port: dev.base_port,
+                bulk_port: dev.base_port + 1,
+            }],
+        };
+        let storage = (0..dev.nodes)
+            .zip(&members)
+            .map(|(n, member)| -> anyhow::Result<Settings> {
+                let role = StorageSettings {
+                    pool: pool.clone(),
+                    zone: member.zone.clone(),
+                    data_dir: folder.join(member.node.as_str()),
+                    capacity_bytes: member.capacity_bytes,
+                    reserve_bytes: RESERVE_BYTES,
+                    join_token_file: secrets.join_token(&member.node, &pool)?,
+                    listen: listen(dev, n + 1)?,
+                    advertise_host: Some("127.0.0.1".into()),
+                };
+                Ok(settings(&cluster, &member.node, Role::Storage(Box::new(role))))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let role = GatewaySettings {
+            data_dir: folder.join("gateway"),
+            cluster_secret_file: secrets.cluster_file.clone(),
+            token_file: secrets.token.clone(),
+            admin_token_file: secrets.admin_token.clone(),
+            tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
+            https: SocketAddr::new(dev.address, dev.https_port),
+            listen: listen(dev, 0)?,
+            advertise_host: Some("127.0.0.1".into()),
+            buffer_bytes: BUFFER_BYTES,
+        };
+        let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
+        let spec =
+            PoolSpec { erasure: dev.erasure, cipher: Default::default(), ack_shards: ack(dev), members };
+        Ok(Self { pool, spec, gateway, storage, folder })
+    }
+
+    /// The gateway first: the others join through it.
+    pub(super) fn all(&self) -> Vec<Settings> {
+        std::iter::once(&self.gateway).chain(&self.storage).cloned().collect()
+    }
+
+    /// Writes one process's settings and makes its folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub(super) fn write(&self, settings: &Settings) -> anyhow::Result<PathBuf> {
+        let data = match &settings.role {
+            Role::Storage(storage) => &storage.data_dir,
+            Role::Gateway(gateway) => &gateway.data_dir,
+        };
+        private_folder(data)?;
+        let path = self.folder.join(format!("{}.yaml", settings.node));
+        std::fs::write(&path, settings.to_yaml()?).with_context(|| path.display().to_string())?;
+        Ok(path)
+    }
+}
+
+/// m = 1 leaves no shard to spare after one loss: writes then need all of them said plainly.
+fn ack(dev: &Dev) -> Option<u8> {
+    (dev.erasure.parity() == 1).then(|| dev.erasure.data())
+}
+
+fn settings(cluster: &ClusterSettings, node: &NodeName, role: Role) -> Settings {
+    Settings { version: SETTINGS_VERSION, cluster: cluster.clone(), node: node.clone(), role }
+}
+
+fn member(dev: &Dev, n: u16) -> anyhow::Result<DesiredMember> {
+    Ok(DesiredMember {
+        node: NodeName::new(&format!("node-{n}"))?,
+        zone: ZoneName::new(&format!("zone-{}", n % dev.zones))?,
+        capacity_bytes: dev.capacity_bytes,
+    })
+}
+
+fn listen(dev: &Dev, slot: u16) -> anyhow::Result<Listen> {
+    let first = slot.checked_mul(PORTS_PER_NODE).and_then(|offset| dev.base_port.checked_add(offset));
+    let first = first.filter(|port| port.checked_add(PORTS_PER_NODE).is_some());
+    let first =
+        first.with_context(|| format!("--base-port {}: no ports left for node {slot}", dev.base_port))?;
+    let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    Ok(Listen { mesh: at(first), bulk: at(first + 1), health: at(first + 2) })
+}

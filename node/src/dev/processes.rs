@@ -1,0 +1,51 @@
+//! Each node as a process of its own: as on Kubernetes, and so that one of them can be killed.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use datamesh_settings::Role;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
+
+/// Before a process that died is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+/// Keeps one process running until stopped: restarts it when it dies, as a kubelet would.
+pub(super) async fn run(settings: PathBuf, role: Role, stop: CancellationToken) -> anyhow::Result<()> {
+    let role = match role {
+        Role::Storage(_) => "storage",
+        Role::Gateway(_) => "gateway",
+    };
+    while !stop.is_cancelled() {
+        let mut child = start(role, &settings)?;
+        tokio::select! {
+            status = child.wait() => tracing::warn!("{} ended: {}; starting it again", settings.display(), status?),
+            () = stop.cancelled() => return terminate(child).await,
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(RESTART_AFTER) => {}
+        }
+    }
+    Ok(())
+}
+
+fn start(role: &str, settings: &PathBuf) -> anyhow::Result<Child> {
+    let program = std::env::current_exe()?;
+    let mut command = Command::new(program);
+    command.arg(role).arg("--settings").arg(settings).stdin(Stdio::null()).kill_on_drop(true);
+    // Its own process group: Ctrl-C reaches this process alone, which stops the others in order.
+    command.process_group(0);
+    command.spawn().with_context(|| format!("starting {role}"))
+}
+
+async fn terminate(mut child: Child) -> anyhow::Result<()> {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        kill_process(pid, Signal::TERM)?;
+    }
+    child.wait().await?;
+    Ok(())
+}

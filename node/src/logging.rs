@@ -1,0 +1,19 @@
+//! Logs go to standard error: for people by default, as JSON on request.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// Starts logging.
+///
+/// # Errors
+/// The filter's own error where `filter` is not one.
+pub(crate) fn start(filter: &str, json: bool) -> Result<(), ParseError> {
+    let filter = EnvFilter::builder().parse(filter)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+    Ok(())
+}

@@ -1,0 +1,52 @@
+//! `datamesh-node`: one binary, the role is the subcommand.
+
+mod args;
+mod dev;
+mod gateway;
+mod health;
+mod logging;
+mod stop;
+mod storage;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use datamesh_settings::Settings;
+
+use crate::args::{Args, RoleCommand};
+
+/// Exit code for settings that cannot work: restarting will not help (EX_USAGE).
+const EXIT_SETTINGS: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(error) = logging::start(&args.log, args.log_json) {
+        eprintln!("datamesh-node: --log {:?}: {error}", args.log);
+        return ExitCode::from(EXIT_SETTINGS);
+    }
+    // One TLS provider for the whole process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(args.role) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            let settings = error.downcast_ref::<datamesh_settings::SettingsError>().is_some();
+            ExitCode::from(if settings { EXIT_SETTINGS } else { 1 })
+        }
+    }
+}
+
+fn run(role: RoleCommand) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let stop = stop::on_signal()?;
+        match role {
+            RoleCommand::Storage(file) => storage::run(Settings::load(&file.settings)?, stop).await,
+            RoleCommand::Gateway(file) => gateway::run(Settings::load(&file.settings)?, stop).await,
+            RoleCommand::Dev(dev) => dev::run(dev, stop).await,
+        }
+    });
+    // Blocking reads of a dead disk must not keep a stopped process alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    outcome
+}

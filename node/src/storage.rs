@@ -1,0 +1,24 @@
+//! The storage role: opens the volume's store, joins the cluster, serves shards.
+
+use anyhow::{Context as _, bail};
+use datamesh_mesh::StorageNode;
+use datamesh_settings::{Role, Settings};
+use datamesh_store::{Store, StoreOptions};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
+use crate::stop::Tasks;
+
+pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
+    let Role::Storage(storage) = &settings.role else { bail!("the settings are not of a storage node") };
+    let options = StoreOptions::new(storage.capacity_bytes, storage.reserve_bytes);
+    let (folder, health) = (storage.data_dir.clone(), storage.listen.health);
+    let opening = tokio::task::spawn_blocking(move || Store::open(&folder, options));
+    let store = opening.await?.with_context(|| format!("volume of {}", settings.node))?;
+    let node = StorageNode::bind(settings, store).await?;
+    let mut tasks = Tasks::new(&stop);
+    let health = Health::bind(health, node.registry(), node.waiting_for()).await?;
+    tasks.spawn("health", |stop| health.run(stop));
+    tasks.spawn("storage", |stop| async move { Ok(node.run(stop).await?) });
+    tasks.run().await
+}

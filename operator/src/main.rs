@@ -1,0 +1,2 @@
+//! datamesh-operator
+fn main() {}

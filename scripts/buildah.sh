@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Images without a container registry and without Docker: buildah with storage of its own under the cache folder, and
+# Debian's own bootstrap as the base image. Needs root.
+#   buildah.sh single PROGRAM NAME ENTRYPOINT ARCHIVE   an image that holds one static program
+#   buildah.sh file DOCKERFILE CONTEXT NAME ARCHIVE [ARG=VALUE...]   a Dockerfile whose bases are scratch and Debian
+set -euo pipefail
+
+CACHE=${DATAMESH_CACHE:-$HOME/.cache/datamesh}
+IMAGES=$CACHE/images
+BASE=docker.io/library/debian:bookworm-slim
+export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
+
+# With `--layers=false` a build keeps no intermediate images, so the storage holds the base and the last results.
+quiet_buildah() {
+    local log
+    log=$(mktemp)
+    if ! buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" "$@" >"$log" 2>&1; then
+        cat "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+    cat "$log"
+    rm -f "$log"
+}
+
+have_image() { quiet_buildah inspect --type image "$1" >/dev/null 2>&1; }
+
+make_base() {
+    local root container
+    ! have_image "$BASE" || return 0
+    echo "making the base image $BASE (about a minute the first time)" >&2
+    root=$(mktemp -d "$IMAGES/base.XXXXXX")
+    trap 'rm -rf --one-file-system "$root"' RETURN
+    debootstrap --variant=minbase bookworm "$root" >"$IMAGES/debootstrap.log" 2>&1 || {
+        tail -n 20 "$IMAGES/debootstrap.log" >&2
+        return 1
+    }
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
+        "$root"/usr/share/{doc,man,locale,info}/* "$root"/var/log/*.log
+    container=$(quiet_buildah from scratch)
+    quiet_buildah copy --quiet "$container" "$root" / >/dev/null
+    quiet_buildah config --cmd /bin/bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+    quiet_buildah commit --rm --quiet "$container" "$BASE" >/dev/null
+}
+
+# save NAME ARCHIVE: written aside and moved, so that a broken-off run leaves no half archive.
+save() {
+    rm -f "$2.part"
+    quiet_buildah push --quiet "$1" "oci-archive:$2.part:$1" >/dev/null
+    mv "$2.part" "$2"
+}
+
+single() {
+    local program=$1 name=$2 entrypoint=$3 archive=$4 container
+    container=$(quiet_buildah from scratch)
+    quiet_buildah copy --quiet --chmod 755 "$container" "$program" "$entrypoint" >/dev/null
+    quiet_buildah config --entrypoint "[\"$entrypoint\"]" "$container"
+    quiet_buildah commit --rm --quiet "$container" "$name" >/dev/null
+    save "$name" "$archive"
+}
+
+file() {
+    local dockerfile=$1 context=$2 name=$3 archive=$4 argument arguments=()
+    shift 4
+    make_base
+    for argument in "$@"; do arguments+=(--build-arg "$argument"); done
+    quiet_buildah bud --quiet --pull-never --layers=false --file "$dockerfile" --tag "$name" "${arguments[@]}" "$context" >/dev/null
+    save "$name" "$archive"
+    # Retagging leaves the image of the run before without a name.
+    quiet_buildah rmi --prune >/dev/null 2>&1 || true
+}
+
+mkdir -p "$IMAGES"
+case ${1:-} in
+    single | file) "$@" ;;
+    *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac

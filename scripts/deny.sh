@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Licences, sources and duplicate bans of all dependencies, by cargo-deny; installed into the cache when missing.
+# Advisories need the RustSec database from the network: they are checked where it can be had (DATAMESH_ADVISORIES=1).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools=${DATAMESH_CACHE:-$HOME/.cache/datamesh}/tools
+version=0.20.2
+if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " $version"; then
+    echo "installing cargo-deny $version"
+    # Unoptimised: it runs for a second, optimising it would cost minutes.
+    cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "cargo-deny@$version"
+    rm -rf "$tools/build"
+fi
+checks=(bans licenses sources)
+[ "${DATAMESH_ADVISORIES:-}" = 1 ] && checks+=(advisories)
+"$tools/bin/cargo-deny" --log-level error --offline check "${checks[@]}"

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Every check, in order of how soon it can fail; prints the minutes of each step and, at the end, the sum.
+#   scripts/test.sh          everything `make test` promises
+#   scripts/test.sh --long   also what does not fit into its time
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+started=$SECONDS
+summary=()
+
+step() { # name, command...
+    local name=$1 from=$SECONDS
+    shift
+    printf '\n==> %s\n' "$name"
+    if ! "$@"; then
+        printf '\n%s FAILED after %s\n' "$name" "$(minutes $((SECONDS - from)))" >&2
+        exit 1
+    fi
+    summary+=("$(printf '%-34s %s' "$name" "$(minutes $((SECONDS - from)))")")
+}
+
+minutes() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
+
+e2e_wanted() { [ "${DATAMESH_SKIP_E2E:-}" != 1 ]; }
+
+step "formatting" cargo fmt --all --check
+step "compile" cargo build --quiet --workspace --all-targets
+step "clippy, warnings as errors" cargo clippy --quiet --workspace --all-targets -- -D warnings
+step "licences and sources" scripts/deny.sh
+step "unit and process tests" cargo test --quiet --workspace --no-fail-fast
+if e2e_wanted; then
+    step "end-to-end on Kubernetes" scripts/e2e.sh
+else
+    echo "end-to-end tests left out: DATAMESH_SKIP_E2E=1"
+fi
+
+printf '\n'
+printf '%s\n' "${summary[@]}"
+printf '%-34s %s\n' "all" "$(minutes $((SECONDS - started)))"

@@ -3,6 +3,7 @@
 # Debian's own bootstrap as the base image. Needs root.
 #   buildah.sh single PROGRAM NAME ENTRYPOINT ARCHIVE   an image that holds one static program
 #   buildah.sh file DOCKERFILE CONTEXT NAME ARCHIVE [ARG=VALUE...]   a Dockerfile whose bases are scratch and Debian
+#   buildah.sh keep-only NAME   drops images that differ from this one in the tag alone
 set -euo pipefail
 
 CACHE=${DATAMESH_CACHE:-$HOME/.cache/datamesh}
@@ -10,7 +11,7 @@ IMAGES=$CACHE/images
 BASE=docker.io/library/debian:bookworm-slim
 export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
 
-# With `--layers=false` a build keeps no intermediate images, so the storage holds the base and the last results.
+# With `--layers=false` below, a build keeps no intermediate images, so the storage holds the base and the last results.
 quiet_buildah() {
     local log
     log=$(mktemp)
@@ -29,8 +30,8 @@ make_base() {
     local root container
     ! have_image "$BASE" || return 0
     echo "making the base image $BASE (about a minute the first time)" >&2
-    root=$(mktemp -d "$IMAGES/base.XXXXXX")
-    trap 'rm -rf --one-file-system "$root"' RETURN
+    root=$IMAGES/base
+    rm -rf --one-file-system "$root"
     debootstrap --variant=minbase bookworm "$root" >"$IMAGES/debootstrap.log" 2>&1 || {
         tail -n 20 "$IMAGES/debootstrap.log" >&2
         return 1
@@ -41,12 +42,13 @@ make_base() {
     quiet_buildah copy --quiet "$container" "$root" / >/dev/null
     quiet_buildah config --cmd /bin/bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
     quiet_buildah commit --rm --quiet "$container" "$BASE" >/dev/null
+    rm -rf --one-file-system "$root"
 }
 
 # save NAME ARCHIVE: written aside and moved, so that a broken-off run leaves no half archive.
 save() {
     rm -f "$2.part"
-    quiet_buildah push --quiet "$1" "oci-archive:$2.part:$1" >/dev/null
+    quiet_buildah push --quiet --disable-compression "$1" "oci-archive:$2.part:$1" >/dev/null
     mv "$2.part" "$2"
 }
 
@@ -66,12 +68,19 @@ file() {
     for argument in "$@"; do arguments+=(--build-arg "$argument"); done
     quiet_buildah bud --quiet --pull-never --layers=false --file "$dockerfile" --tag "$name" "${arguments[@]}" "$context" >/dev/null
     save "$name" "$archive"
-    # Retagging leaves the image of the run before without a name.
-    quiet_buildah rmi --prune >/dev/null 2>&1 || true
+}
+
+# keep-only NAME:TAG: drops the images of the same name with other tags.
+keep_only() {
+    local image
+    quiet_buildah images --format '{{.Name}}:{{.Tag}}' | while read -r image; do
+        if [ "${image%:*}" = "${1%:*}" ] && [ "$image" != "$1" ]; then quiet_buildah rmi "$image" >/dev/null; fi
+    done
 }
 
 mkdir -p "$IMAGES"
 case ${1:-} in
     single | file) "$@" ;;
-    *) sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    keep-only) keep_only "$2" ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

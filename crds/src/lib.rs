@@ -11,8 +11,8 @@ mod pool;
 mod size;
 
 pub use cluster::{
-    DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType, GatewaySpec,
-    ImageSpec, PullPolicy, TlsSpec,
+    DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType,
+    GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
 };
 pub use pool::{CipherName, ErasureSpec, PoolMember, StoragePool, StoragePoolSpec, StoragePoolStatus};
 pub use size::{Amount, Resources, Size, SizeError};

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_as_kubernetes_does() {
-        for (text, bytes) in [("10Gi", 10 << 30), ("500M", 500_000_000), ("4096", 4096), ("0", 0), ("1Pi", 1 << 50)] {
+        for (text, bytes) in
+            [("10Gi", 10 << 30), ("500M", 500_000_000), ("4096", 4096), ("0", 0), ("1Pi", 1 << 50)]
+        {
             assert_eq!(Size::new(text).bytes(), Ok(bytes), "{text}");
         }
     }

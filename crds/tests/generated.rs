@@ -1,5 +1,8 @@
 //! The CRDs in `manifests/` are what the types say. `UPDATE=1` writes them anew.
 
+// Clippy exempts tests, but not the functions beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::path::{Path, PathBuf};
 
 use kube::CustomResourceExt;

@@ -1,5 +1,8 @@
 //! The definitions are structural, bounded and pleasant to read: what an API server or a GitOps tool trips over.
 
+// Clippy exempts tests, but not the functions beside them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use serde_json::Value;
 
 fn definitions() -> Vec<Value> {
@@ -101,5 +104,5 @@ fn every_rule_has_a_message() {
             assert!(rule["message"].as_str().is_some_and(|m| m.len() > 15), "{path}: {rule}");
         }
     });
-    assert_eq!(rules, 28, "a rule was added or lost: write its test in rules.rs, then count it here");
+    assert_eq!(rules, 25, "a rule was added or lost: write its test in rules.rs, then count it here");
 }

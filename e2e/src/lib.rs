@@ -1,1 +1,12 @@
-//! datamesh-e2e
+//! The end-to-end harness: a DataMesh on any Kubernetes, seen as its users see it. The promises themselves stand in
+//! `tests/promises`, one file each.
+
+pub mod artifacts;
+pub mod cluster;
+pub mod gateway;
+pub mod kubectl;
+pub mod nodes;
+pub mod promise;
+pub mod samples;
+pub mod traffic;
+pub mod wait;

@@ -64,6 +64,9 @@ pub(crate) struct Dev {
     /// Run each node as a process of its own
     #[arg(long)]
     pub(crate) processes: bool,
+    /// With --processes: leave a process that died dead, instead of starting it again
+    #[arg(long, requires = "processes")]
+    pub(crate) no_restart: bool,
 }
 
 fn erasure(text: &str) -> Result<ErasureProfile, String> {

@@ -27,7 +27,7 @@ pub(crate) async fn run(dev: Dev, stop: CancellationToken) -> anyhow::Result<()>
         let name = settings.node.to_string();
         let file = plan.write(&settings)?;
         if dev.processes {
-            tasks.spawn(name, |stop| processes::run(file, settings.role.clone(), stop));
+            tasks.spawn(name, |stop| processes::run(file, settings.role, !dev.no_restart, stop));
         } else {
             tasks.spawn(name, |stop| in_process(settings, stop));
         }

@@ -10,10 +10,15 @@ use crate::stop::Tasks;
 
 pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let Role::Gateway(role) = &settings.role else { bail!("the settings are not of a gateway") };
-    let health = role.listen.health;
-    let gateway = Gateway::bind(settings).await?;
+    let gateway = Box::pin(Gateway::bind(&settings)).await?;
+    tracing::info!(node = %settings.node, https = %gateway.addresses().https, "catalog open");
+    let catalog = gateway.health();
+    let health = Health::bind(role.listen.health, gateway.registry(), move || {
+        let catalog = catalog.clone();
+        async move { catalog.check().await.map_err(|error| error.to_string()) }
+    })
+    .await?;
     let mut tasks = Tasks::new(&stop);
-    let health = Health::bind(health, gateway.registry(), gateway.waiting_for()).await?;
     tasks.spawn("health", |stop| health.run(stop));
     tasks.spawn("gateway", |stop| async move { Ok(gateway.run(stop).await?) });
     tasks.run().await

@@ -9,14 +9,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use futures::future::BoxFuture;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// OpenMetrics' content type: what the encoder writes.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Asked at each probe; the error says what is waited for.
+type Ready = Box<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// A bound health server.
 pub(crate) struct Health {
@@ -25,9 +28,8 @@ pub(crate) struct Health {
 }
 
 struct Shared {
-    registry: Registry,
-    /// `None` when ready, else what is waited for.
-    waiting_for: watch::Receiver<Option<String>>,
+    registry: Arc<Registry>,
+    ready: Ready,
 }
 
 impl Health {
@@ -35,13 +37,17 @@ impl Health {
     ///
     /// # Errors
     /// When the address is taken.
-    pub(crate) async fn bind(
+    pub(crate) async fn bind<F>(
         address: SocketAddr,
-        registry: Registry,
-        waiting_for: watch::Receiver<Option<String>>,
-    ) -> anyhow::Result<Self> {
+        registry: Arc<Registry>,
+        ready: impl Fn() -> F + Send + Sync + 'static,
+    ) -> anyhow::Result<Self>
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
         let listener = TcpListener::bind(address).await.with_context(|| format!("health port {address}"))?;
-        Ok(Self { listener, state: Arc::new(Shared { registry, waiting_for }) })
+        let ready: Ready = Box::new(move || Box::pin(ready()));
+        Ok(Self { listener, state: Arc::new(Shared { registry, ready }) })
     }
 
     /// Serves until stopped.
@@ -60,9 +66,9 @@ impl Health {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    match &*shared.waiting_for.borrow() {
-        None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("waiting for {reason}\n")),
+    match (shared.ready)().await {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 

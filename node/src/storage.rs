@@ -1,7 +1,11 @@
 //! The storage role: opens the volume's store, joins the cluster, serves shards.
 
+mod metrics;
+
+use std::sync::Arc;
+
 use anyhow::{Context as _, bail};
-use datamesh_mesh::StorageNode;
+use datamesh_mesh::{Readiness, StorageNode};
 use datamesh_settings::{Role, Settings};
 use datamesh_store::{Store, StoreOptions};
 use tokio_util::sync::CancellationToken;
@@ -13,11 +17,24 @@ pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::
     let Role::Storage(storage) = &settings.role else { bail!("the settings are not of a storage node") };
     let options = StoreOptions::new(storage.capacity_bytes, storage.reserve_bytes);
     let (folder, health) = (storage.data_dir.clone(), storage.listen.health);
+    // Waits for another process to let go of the volume, so it may take a while.
     let opening = tokio::task::spawn_blocking(move || Store::open(&folder, options));
     let store = opening.await?.with_context(|| format!("volume of {}", settings.node))?;
-    let node = StorageNode::bind(settings, store).await?;
+    tracing::info!(node = %settings.node, incarnation = %store.incarnation(), "volume open");
+    let registry = Arc::new(metrics::registry(store.clone()));
+    let node = StorageNode::bind(&settings, store).await?;
+    let ready = node.ready();
+    let health = Health::bind(health, registry, move || {
+        let state = ready.borrow().clone();
+        async move {
+            match state {
+                Readiness::Ready => Ok(()),
+                Readiness::Joining { reason } => Err(format!("waiting to be let into the cluster: {reason}")),
+            }
+        }
+    })
+    .await?;
     let mut tasks = Tasks::new(&stop);
-    let health = Health::bind(health, node.registry(), node.waiting_for()).await?;
     tasks.spawn("health", |stop| health.run(stop));
     tasks.spawn("storage", |stop| async move { Ok(node.run(stop).await?) });
     tasks.run().await

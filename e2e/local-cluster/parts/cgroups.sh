@@ -21,7 +21,7 @@ make_cgroups() {
     cgroup_folders "$1" | while read -r folder; do
         parent=$(dirname "$folder")
         if unified; then
-            for controller in $(cat "$parent/cgroup.controllers"); do
+            for controller in $(<"$parent/cgroup.controllers"); do
                 echo "+$controller" >"$parent/cgroup.subtree_control" 2>/dev/null || true
             done
         fi

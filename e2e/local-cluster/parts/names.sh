@@ -9,11 +9,12 @@ PROGRAMS=$CACHE/bin/local-cluster # links by which the one Kubernetes binary is 
 MARKER=$STATE/.datamesh-local     # `down` deletes no folder without it
 PIDS=$STATE/pids
 LOG=$STATE/log
+CONTAINERS=$STATE/containers
 
 NODES=(dm-node1 dm-node2 dm-node3 dm-node4)
 ZONES=(zone-a zone-a zone-b zone-c)
 CONTROL=dm-control # network namespace of etcd, the API server, the scheduler and the controller manager
-IN_CONTROL=(nsenter --net=/run/netns/$CONTROL)
+IN_CONTROL=(nsenter "--net=/run/netns/$CONTROL")
 BRIDGE=dm-br0
 NETWORK=172.30.0.0/24
 HOST_IP=172.30.0.1
@@ -39,7 +40,7 @@ need_root() {
     [ "$(id -u)" = 0 ] || fail "must run as root: it makes network namespaces and mounts (or use Docker and kind, or KUBECONFIG)"
 }
 
-kubectl_admin() { "$PROGRAMS/kubectl" --kubeconfig "$STATE/admin.kubeconfig" "$@"; }
+kubectl_admin() { KUBECACHEDIR=$STATE/kubectl-cache "$PROGRAMS/kubectl" --kubeconfig "$STATE/admin.kubeconfig" "$@"; }
 
 api_answers() {
     [ -x "$PROGRAMS/kubectl" ] && [ -f "$STATE/admin.kubeconfig" ] &&

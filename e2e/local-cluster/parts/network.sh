@@ -62,5 +62,9 @@ network_down() {
         [ ! -e "/run/netns/$name" ] || ip netns del "$name"
     done
     ip link del "$BRIDGE" 2>/dev/null || true
-    rmdir /run/netns 2>/dev/null || true
+    # `ip netns` makes this folder a mount of its own.
+    if [ -d /run/netns ] && [ -z "$(ls -A /run/netns)" ]; then
+        umount /run/netns 2>/dev/null || true
+        rmdir /run/netns 2>/dev/null || true
+    fi
 }

@@ -27,33 +27,53 @@ stop_shims() {
 }
 
 our_shims() {
-    local line pid
-    for line in /proc/[0-9]*/cmdline; do
-        pid=${line#/proc/}
-        if tr '\0' ' ' <"$line" 2>/dev/null | grep -q "^[^ ]*containerd-shim[^ ]* .*-address $STATE/"; then
-            echo "${pid%/cmdline}"
-        fi
+    local file words
+    for file in /proc/[0-9]*/cmdline; do
+        { mapfile -d '' -t words <"$file"; } 2>/dev/null || continue
+        [[ ${words[0]:-} == *containerd-shim* && " ${words[*]} " == *" -address $STATE/"* ]] || continue
+        file=${file#/proc/}
+        echo "${file%/cmdline}"
     done
 }
 
 our_mounts() { awk -v inside="$STATE/" 'index($2, inside) == 1 { print $2 }' /proc/self/mounts | sort -r; }
 
+# All at once: each container's file system is synced to disk as it goes, and one sync serves them all.
+# A mount may hold others, or hide one at the same place: as often as it takes, in the end lazily.
 unmount_all() {
-    local place
-    # A mount may hide another below it at the same place: as often as it takes.
-    while place=$(our_mounts | head -n 1) && [ -n "$place" ]; do
-        umount "$place" 2>/dev/null || umount --lazy "$place" || fail "cannot unmount $place"
+    local places place round=0 how=()
+    while mapfile -t places < <(our_mounts) && [ "${#places[@]}" -gt 0 ]; do
+        round=$((round + 1))
+        [ "$round" -le 10 ] || how=(--lazy)
+        [ "$round" -le 20 ] || fail "cannot unmount ${places[*]}"
+        for place in "${places[@]}"; do umount "${how[@]}" "$place" 2>/dev/null & done
+        wait
     done
 }
 
-# What kubelet, containerd and the network plugins leave in places that cannot be moved into the state folder.
+# Folders the programs use that cannot be moved into the state folder. Those that were not there before `up` go again.
+SHARED_FOLDERS=(/etc/cni /var/lib/cni /var/lib/kubelet /var/log/containers /usr/libexec/kubernetes /run/containerd)
+
+note_absent_folders() {
+    local folder
+    [ ! -e "$STATE/absent-before" ] || return 0
+    for folder in "${SHARED_FOLDERS[@]}"; do [ -e "$folder" ] || echo "$folder"; done >"$STATE/absent-before"
+}
+
 remove_traces() {
-    local link
+    local link result folder
     for link in /var/log/containers/*; do
         case $(readlink "$link" 2>/dev/null) in "$STATE"/*) rm -f "$link" ;; esac
     done
-    rm -f /var/lib/cni/results/dm-pods-* /var/lib/cni/cache/results/dm-pods-*
-    rmdir /var/log/containers /var/lib/cni/cache/results /var/lib/cni/cache /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+    for result in /var/lib/cni/results/dm-pods-*-eth0; do
+        rm -f "$result" "$(sed 's/dm-pods-/cni-loopback-/; s/-eth0$/-lo/' <<<"$result")"
+    done
+    [ -e "$STATE/absent-before" ] || return 0
+    while read -r folder; do
+        [ -d "$folder" ] || continue
+        rm -f "$folder/net.d/cni.lock" "$folder/device-plugins/kubelet.sock"
+        find "$folder" -depth -type d -empty -delete
+    done <"$STATE/absent-before"
 }
 
 # leftovers: what of the cluster can still be found on the machine, one a line.

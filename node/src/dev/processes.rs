@@ -14,7 +14,12 @@ use tokio_util::sync::CancellationToken;
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// Keeps one process running until stopped: restarts it when it dies, as a kubelet would.
-pub(super) async fn run(settings: PathBuf, role: Role, stop: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn run(
+    settings: PathBuf,
+    role: Role,
+    restart: bool,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let role = match role {
         Role::Storage(_) => "storage",
         Role::Gateway(_) => "gateway",
@@ -22,8 +27,11 @@ pub(super) async fn run(settings: PathBuf, role: Role, stop: CancellationToken) 
     while !stop.is_cancelled() {
         let mut child = start(role, &settings)?;
         tokio::select! {
-            status = child.wait() => tracing::warn!("{} ended: {}; starting it again", settings.display(), status?),
+            status = child.wait() => tracing::warn!("{} ended: {}", settings.display(), status?),
             () = stop.cancelled() => return terminate(child).await,
+        }
+        if !restart {
+            stop.cancelled().await;
         }
         tokio::select! {
             () = stop.cancelled() => {}

@@ -34,7 +34,8 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     // Fields 14 and 15 of proc(5), counted from the state, the first one after the name.
-    let ticks = |at: usize| -> anyhow::Result<f64> { Ok(fields.get(at).context("short stat")?.parse::<f64>()?) };
+    let ticks =
+        |at: usize| -> anyhow::Result<f64> { Ok(fields.get(at).context("short stat")?.parse::<f64>()?) };
     // USER_HZ is 100 on every Linux that Rust's std supports.
     let cpu_seconds = (ticks(11)? + ticks(12)?) / 100.0;
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

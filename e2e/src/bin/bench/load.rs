@@ -32,7 +32,11 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
         let certificate = reqwest::Certificate::from_pem(server.certificate()?.as_bytes())?;
-        let http = reqwest::Client::builder().tls_certs_only([certificate]).http1_only().tcp_nodelay(true).build()?;
+        let http = reqwest::Client::builder()
+            .tls_certs_only([certificate])
+            .http1_only()
+            .tcp_nodelay(true)
+            .build()?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("{error}"))?;
         let seed = u64::from_le_bytes(seed);
@@ -82,7 +86,9 @@ impl Load {
     }
 
     fn file(&self, method: reqwest::Method, bytes: usize, at: usize) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}/files/{}", self.url, Self::key(bytes, at))).bearer_auth(&self.token)
+        self.http
+            .request(method, format!("{}/files/{}", self.url, Self::key(bytes, at)))
+            .bearer_auth(&self.token)
     }
 
     async fn put(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {

@@ -33,7 +33,10 @@ pub(crate) fn row(round: &Round, timing: &Timing, before: &Measured, after: &Mea
         let keys = timing.keys as f64;
         (format!("{:.0} keys/s", keys / seconds), format!("{:.1} CPU-us/key", cpu * 1e6 / keys))
     } else if large {
-        (format!("{:.0} MiB/s", gigabytes * 1e9 / 1_048_576.0 / seconds), format!("{:.2} CPU-s/GB", cpu / gigabytes))
+        (
+            format!("{:.0} MiB/s", gigabytes * 1e9 / 1_048_576.0 / seconds),
+            format!("{:.2} CPU-s/GB", cpu / gigabytes),
+        )
     } else {
         (format!("{:.0} /s", count / seconds), format!("{:.3} CPU-ms", cpu * 1e3 / count))
     };
@@ -55,12 +58,24 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
 }
 
 pub(crate) fn print(rows: &[Row], last: &Measured) {
-    say!("\nREST over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2");
-    say!("(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;");
+    say!(
+        "\nREST over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
+    );
+    say!(
+        "(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;"
+    );
     say!("random data, never repeated; CPU is user and system time summed over all server processes.\n");
     say!("{:<20} {:>14} {:>18} {:>9} {:>9}  gateway stages", "", "rate", "servers' CPU", "p50 ms", "p99 ms");
     for row in rows {
-        say!("{:<20} {:>14} {:>18} {:>9.2} {:>9.2}  {}", row.name, row.rate, row.cpu, row.p50_ms, row.p99_ms, row.stages);
+        say!(
+            "{:<20} {:>14} {:>18} {:>9.2} {:>9.2}  {}",
+            row.name,
+            row.rate,
+            row.cpu,
+            row.p50_ms,
+            row.p99_ms,
+            row.stages
+        );
     }
     say!("\npeak memory, MiB:");
     for process in &last.processes {

@@ -83,7 +83,8 @@ impl Server {
     }
 
     pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
-        let text = self.http.get(format!("http://127.0.0.1:{METRICS_PORT}/metrics")).send().await?.text().await?;
+        let text =
+            self.http.get(format!("http://127.0.0.1:{METRICS_PORT}/metrics")).send().await?.text().await?;
         let stages = text.lines().filter_map(stage).collect();
         Ok(Measured { processes: cpu::tree(self.pid)?, stages })
     }

@@ -19,12 +19,13 @@ use std::sync::Arc;
 pub use buckets::BucketError;
 pub use commit::CommitObjectError;
 pub use faults::{CatalogError, Invalid};
+pub use garbage::ForgetError;
 pub use joins::{BindError, IncarnationError};
 pub use layouts::CommitLayoutError;
 pub use objects::DeleteObjectError;
 pub use open::OpenError;
-pub use references::ReferenceError;
 pub use pages::PutPageError;
+pub use references::ReferenceError;
 pub use tally::Counters;
 pub use uploads::UploadError;
 

@@ -13,7 +13,7 @@ use std::future::Future;
 
 pub use batch::{Batch, Check, Write};
 pub use errors::{ChangesError, CommitError, ReadError};
-pub use range::{KeyRange, RangeLimits, RangePage};
+pub use range::{KeyRange, RangeLimits, RangePage, after_prefix, successor};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of one key at most: an object key with every byte escaped, and its table and bucket.
@@ -107,7 +107,9 @@ pub trait View: Send + Sync {
     /// # Errors
     /// The engine's faults.
     fn range(
-        &self, range: &KeyRange, limits: RangeLimits,
+        &self,
+        range: &KeyRange,
+        limits: RangeLimits,
     ) -> impl Future<Output = Result<RangePage, ReadError>> + Send;
 }
 
@@ -143,6 +145,8 @@ pub trait Keyspace: Clone + Send + Sync + 'static {
     /// # Errors
     /// `Forgotten` when the bounded log no longer reaches back to `since`: read anew.
     fn changes_since(
-        &self, since: Revision, limit: usize,
+        &self,
+        since: Revision,
+        limit: usize,
     ) -> impl Future<Output = Result<Changes, ChangesError>> + Send;
 }

@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock};
 
-use datamesh_shard::limits::{DATA_SHARDS_MAX, PARITY_SHARDS_MAX, SHARD_BYTES_MAX};
+use datamesh_shard::limits::{DATA_SHARDS_MAX, PARITY_SHARDS_MAX, SEALED_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{ErasureProfile, SegmentHeader, ShardIndex};
 use rusty_erasure::{Matrix, coder};
 
@@ -66,8 +66,10 @@ impl Coder {
     /// # Errors
     /// The sealed length is 0 or above the limit, or the buffer is too short for k+m shards.
     pub fn encode_segment(&self, buffer: &mut [u8], sealed_bytes: usize) -> Result<usize, CodeError> {
+        if sealed_bytes == 0 || sealed_bytes > SEALED_BYTES_MAX {
+            return Err(CodeError::SealedBytes(sealed_bytes));
+        }
         let shard_bytes = SegmentHeader::shard_bytes_of(self.profile, sealed_bytes);
-        check_shard_bytes(shard_bytes)?;
         let expected = shard_bytes * self.profile.total();
         let got = buffer.len();
         let shards = buffer.get_mut(..expected).ok_or(CodeError::Buffer { expected, got })?;
@@ -132,7 +134,8 @@ impl Coder {
         if present.len() != self.profile.total() {
             return Err(CodeError::Places { expected: self.profile.total(), got: present.len() });
         }
-        let survivors = || (0u8..).map(ShardIndex).zip(present).filter_map(|(index, at)| at.map(|at| (index, at)));
+        let survivors =
+            || (0u8..).map(ShardIndex).zip(present).filter_map(|(index, at)| at.map(|at| (index, at)));
         let have = survivors().count();
         let Some((_, first)) = survivors().next().filter(|_| have >= self.profile.k()) else {
             return Err(CodeError::TooFew { have, need: self.profile.k() });

@@ -6,6 +6,9 @@ pub enum CodeError {
     /// A shard's length is 0 or above the limit.
     #[error("shards of {0} bytes are not within 1 and {max}", max = datamesh_shard::limits::SHARD_BYTES_MAX)]
     ShardBytes(usize),
+    /// A sealed segment's length is 0 or above the limit.
+    #[error("a sealed segment of {0} bytes is not within 1 and {max}", max = datamesh_shard::limits::SEALED_BYTES_MAX)]
+    SealedBytes(usize),
     /// The buffer is not k+m shards long.
     #[error("a buffer of {got} bytes where {expected} belong")]
     Buffer {

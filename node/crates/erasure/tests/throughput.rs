@@ -32,7 +32,8 @@ fn encode_and_rebuild() {
             });
             let lost = usize::from(m.min(k));
             let shards: Vec<&[u8]> = buffer.chunks_exact(shard_bytes).collect();
-            let present: Vec<Option<&[u8]>> = (0..).zip(&shards).map(|(i, s)| (i >= lost).then_some(*s)).collect();
+            let present: Vec<Option<&[u8]>> =
+                (0..).zip(&shards).map(|(i, s)| (i >= lost).then_some(*s)).collect();
             let wanted: Vec<ShardIndex> = (0..m.min(k)).map(ShardIndex).collect();
             let mut out = vec![vec![0; shard_bytes]; lost];
             let mut out: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();

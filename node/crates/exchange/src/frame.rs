@@ -52,8 +52,10 @@ impl FrameHeader {
     /// Refuses lengths beyond the limits.
     pub fn decode(bytes: [u8; FRAME_HEADER_BYTES]) -> Result<Self, FrameError> {
         let [a, b, c, d, e, f, g, h] = bytes;
-        let header =
-            Self { head_bytes: u32::from_le_bytes([a, b, c, d]), payload_bytes: u32::from_le_bytes([e, f, g, h]) };
+        let header = Self {
+            head_bytes: u32::from_le_bytes([a, b, c, d]),
+            payload_bytes: u32::from_le_bytes([e, f, g, h]),
+        };
         if !(2..=MESSAGE_BYTES_MAX).contains(&header.head_bytes()) {
             return Err(FrameError::HeadBytes(header.head_bytes()));
         }

@@ -1,5 +1,13 @@
 //! How nodes talk and how segments travel, without any I/O: the wire messages and their frames, and a put and a get of
 //! one segment as state machines to which the time is passed in. The mesh and the gateway drive them.
+//!
+//! Time is a [`std::time::Duration`] since a start that the driver chooses and keeps to. Nodes are the member indexes
+//! of the layout the driver works with.
 
 pub mod frame;
+pub mod get;
 pub mod message;
+pub mod put;
+
+pub use get::{GetAction, GetBudget, GetFailure, GetMachine};
+pub use put::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};

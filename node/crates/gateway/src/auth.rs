@@ -80,7 +80,9 @@ impl Tokens {
             (false, true, Access::Admin) => {
                 Err(Problem::new(Kind::Forbidden, "this path needs the administrator's token"))
             }
-            (false, false, _) => Err(Problem::new(Kind::Unauthorized, "the token is not known to this cluster")),
+            (false, false, _) => {
+                Err(Problem::new(Kind::Unauthorized, "the token is not known to this cluster"))
+            }
         }
     }
 }
@@ -94,7 +96,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 fn watch(path: &Path) -> Result<Watched<TokenHash>, LoadError> {
     let path = path.to_path_buf();
     Watched::open(vec![path.clone()], move || {
-        let token = datamesh_settings::read_secret(&path).map(Zeroizing::new).map_err(|e| LoadError(e.to_string()))?;
+        let token = datamesh_settings::read_secret(&path)
+            .map(Zeroizing::new)
+            .map_err(|e| LoadError(e.to_string()))?;
         if token.len() < TOKEN_CHARS_MIN {
             let path = path.display();
             return Err(LoadError(format!("{path}: a token has at least {TOKEN_CHARS_MIN} characters")));
@@ -126,12 +130,14 @@ mod tests {
         std::fs::write(&user, "user-token-user-token\n").unwrap();
         std::fs::write(&admin, "admin-token-admin-token").unwrap();
         let tokens = Tokens::open(&user, &admin).unwrap();
-        let (as_user, as_admin) = (header("Bearer user-token-user-token"), header("bearer admin-token-admin-token"));
+        let (as_user, as_admin) =
+            (header("Bearer user-token-user-token"), header("bearer admin-token-admin-token"));
         assert_eq!(tokens.check(&as_user, Access::User).unwrap(), Access::User);
         assert_eq!(tokens.check(&as_admin, Access::User).unwrap(), Access::Admin);
         assert_eq!(tokens.check(&as_admin, Access::Admin).unwrap(), Access::Admin);
         assert_eq!(refused(&tokens, &as_user, Access::Admin), Kind::Forbidden);
-        for wrong in ["Bearer", "Bearer ", "Basic user-token-user-token", "Bearer user-token-user-toke", "x"] {
+        for wrong in ["Bearer", "Bearer ", "Basic user-token-user-token", "Bearer user-token-user-toke", "x"]
+        {
             assert_eq!(refused(&tokens, &header(wrong), Access::User), Kind::Unauthorized, "{wrong}");
         }
         assert_eq!(refused(&tokens, &HeaderMap::new(), Access::User), Kind::Unauthorized);

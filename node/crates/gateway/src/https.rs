@@ -33,15 +33,20 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 /// A bound listener.
 pub(crate) struct Https {
     listener: TcpListener,
+    local_addr: SocketAddr,
     acceptor: TlsAcceptor,
     connections: Arc<Semaphore>,
 }
 
 impl Https {
     /// Binds; nothing is accepted before [`Self::run`].
-    pub(crate) async fn bind(address: SocketAddr, certificates: Arc<Certificates>) -> Result<Self, BindError> {
-        let listener =
-            TcpListener::bind(address).await.map_err(|source| BindError::Listen { address, source })?;
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        certificates: Arc<Certificates>,
+    ) -> Result<Self, BindError> {
+        let failed = |source| BindError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let local_addr = listener.local_addr().map_err(failed)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -50,11 +55,11 @@ impl Https {
             .with_cert_resolver(certificates);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-        Ok(Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), connections })
+        Ok(Self { listener, local_addr, acceptor: TlsAcceptor::from(Arc::new(config)), connections })
     }
 
-    pub(crate) fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
     }
 
     /// Serves until `stop`, then lets running requests end within the drain time.

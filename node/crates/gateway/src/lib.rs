@@ -1,1 +1,37 @@
-//! datamesh-gateway
+//! The gateway: HTTPS with a REST API in front, the catalog beside, storage nodes behind.
+//!
+//! * `api`: routes, requests and answers; [`problem`] is every error a client can see.
+//! * `objects`: what a put, get, list or delete does with catalog and pipeline.
+//! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
+//! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
+//! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
+//! * `server`: [`Gateway::bind`], then [`Gateway::run`].
+//!
+//! Nothing here trusts a storage node: shards are checked against the segment's id, and frames against their keys.
+
+mod api;
+mod auth;
+mod book;
+mod core;
+mod https;
+mod join;
+mod layouts;
+pub mod limits;
+pub mod metrics;
+mod objects;
+pub mod pipeline;
+mod pools;
+pub mod problem;
+mod server;
+mod shards;
+mod status;
+mod watched;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use auth::{Access, TokenError, Tokens};
+pub use https::BindError;
+pub use layouts::LoadLayoutError;
+pub use server::{Addresses, BUFFER_BYTES_MIN, Gateway, GatewayError, Health};

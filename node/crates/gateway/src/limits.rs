@@ -20,8 +20,8 @@ pub const WRITE_STALL: Duration = Duration::from_secs(60);
 pub const DRAIN_WAIT: Duration = Duration::from_secs(20);
 /// Bytes of a JSON request body at most: a pool of 1,000 members fits.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
-/// Bytes of an object's content type and user metadata together at most (S3 allows 2 KiB of metadata).
-pub const META_BYTES_MAX: usize = 8 << 10;
+/// Bytes of user metadata at most: sealed and in base64 it fits what the catalog keeps.
+pub const META_BYTES_MAX: usize = 1 << 10;
 /// Entries of one list answer at most, and by default.
 pub const LIST_MAX: usize = 1000;
 /// Parts of one resumable upload at most.

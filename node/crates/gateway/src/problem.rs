@@ -82,27 +82,37 @@ impl Kind {
     #[must_use]
     pub const fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed"),
+            Self::Unauthorized => {
+                (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed")
+            }
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not allow this"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is nothing at this path"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "The path has no such method")
             }
             Self::NoSuchObject => (StatusCode::NOT_FOUND, "no-such-object", "There is no object of this key"),
-            Self::NoSuchBucket => (StatusCode::NOT_FOUND, "no-such-bucket", "There is no bucket of this name"),
+            Self::NoSuchBucket => {
+                (StatusCode::NOT_FOUND, "no-such-bucket", "There is no bucket of this name")
+            }
             Self::NoSuchUpload => {
                 (StatusCode::NOT_FOUND, "no-such-upload", "There is no upload of this id, or it has ended")
             }
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
             Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
-            Self::BodyIncomplete => (StatusCode::BAD_REQUEST, "body-incomplete", "The body did not arrive in full"),
-            Self::PreconditionFailed => {
-                (StatusCode::PRECONDITION_FAILED, "precondition-failed", "The object is not in the expected state")
+            Self::BodyIncomplete => {
+                (StatusCode::BAD_REQUEST, "body-incomplete", "The body did not arrive in full")
             }
-            Self::RangeNotSatisfiable => {
-                (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the object")
-            }
+            Self::PreconditionFailed => (
+                StatusCode::PRECONDITION_FAILED,
+                "precondition-failed",
+                "The object is not in the expected state",
+            ),
+            Self::RangeNotSatisfiable => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "range-not-satisfiable",
+                "The range lies outside the object",
+            ),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts what is there"),
             Self::PoolInUse => (StatusCode::CONFLICT, "pool-in-use", "The pool cannot be changed like that"),
             Self::NotWritable => {
@@ -111,7 +121,9 @@ impl Kind {
             Self::NotReadable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-readable", "Too few shards answer to read this now")
             }
-            Self::Damaged => (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open"),
+            Self::Damaged => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open")
+            }
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
         }

@@ -35,7 +35,12 @@ impl<T> Watched<T> {
     ) -> Result<Self, LoadError> {
         let seen = stamps(&files);
         let current = load()?;
-        Ok(Self { files, load: Box::new(load), seen: Mutex::new(seen), current: RwLock::new(Arc::new(current)) })
+        Ok(Self {
+            files,
+            load: Box::new(load),
+            seen: Mutex::new(seen),
+            current: RwLock::new(Arc::new(current)),
+        })
     }
 
     /// The newest good value.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) mod files;
 pub(crate) mod layouts;
+pub(crate) mod membership;
 pub(crate) mod reclaim;
 pub(crate) mod reports;
 

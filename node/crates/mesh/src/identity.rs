@@ -117,7 +117,12 @@ fn in_context(context: &'static str, message: &[u8]) -> Vec<u8> {
 }
 
 /// Whether `signature` is `peer`'s over `message` for this purpose.
-pub(crate) fn verify_by_peer(peer: &PeerKey, context: &'static str, message: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn verify_by_peer(
+    peer: &PeerKey,
+    context: &'static str,
+    message: &[u8],
+    signature: &[u8],
+) -> bool {
     ed25519::PublicKey::try_from_bytes(&peer.0)
         .is_ok_and(|key| key.verify(&in_context(context, message), signature))
 }

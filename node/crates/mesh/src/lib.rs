@@ -1,1 +1,38 @@
-//! datamesh-mesh
+//! How nodes reach each other: their identity, the bulk transport for shards, whom they trust, and discovery.
+//!
+//! * [`Identity`]: one Ed25519 key is a node's name on every transport.
+//! * [`BulkServer`] and [`Peers`]: requests and shards over TLS 1.3 with raw public keys, one at a time per connection.
+//! * [`Trust`]: what the cluster's key signed, membership certificates and layouts.
+//! * [`StorageNode`]: a storage node whole: serves its store, joins, stays in.
+//! * [`Swarm`]: libp2p with Kademlia for small signed records.
+//!
+//! Everything that listens is bound first and run after: `bind(…)` returns once it listens, `run(stop)` ends when told.
+
+mod backoff;
+pub mod buffers;
+mod dial;
+#[cfg(test)]
+mod golden;
+mod identity;
+mod node;
+mod peers;
+mod reader;
+mod resolve;
+mod server;
+mod swarm;
+mod tls;
+mod trust;
+mod wire;
+
+pub use dial::DialError;
+pub use identity::{Identity, IdentityError, peer_id_of, peer_of_id};
+pub use node::{NodeError, Readiness, StorageNode};
+pub use peers::{CONNECTIONS_PER_PEER, Latency, PeerError, PeerStatus, Peers};
+pub use server::{BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, ServerError};
+pub use swarm::{
+    ConnectedPeer, LayoutPointer, MemoryRecords, NodeDescriptor, RECORD_BYTES_MAX, RECORDS_MAX, RecordBytes,
+    RecordBytesError, RecordRefused, Swarm, SwarmBindError, SwarmConfig, SwarmError, SwarmHandle, layout_key,
+    node_key,
+};
+pub use trust::{Caller, KeepLayout, LayoutRefused, Learned, NotTrusted, Trust, now_unix};
+pub use wire::WireError;

@@ -29,7 +29,11 @@ impl<S> AlignedReader<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for AlignedReader<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.filled.is_empty() {
             if out.remaining() >= READ_BYTES {

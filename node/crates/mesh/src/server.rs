@@ -1,6 +1,8 @@
 //! The server side: takes connections, lets each prove who it is, and hands its requests to a [`Handler`] one by one.
 
 mod conversation;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

@@ -6,15 +6,14 @@ use datamesh_shard::PeerKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
-use rustls::pki_types::{
-    CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime,
-};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::AlwaysResolvesServerRawPublicKeys;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
 };
 
 use crate::identity::{Identity, peer_of_spki};
@@ -160,7 +159,10 @@ fn own_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
 ///
 /// # Errors
 /// None that a well-formed identity can cause; rustls's own otherwise.
-pub(crate) fn client_config(identity: &Identity, expected: Option<PeerKey>) -> Result<Arc<ClientConfig>, Error> {
+pub(crate) fn client_config(
+    identity: &Identity,
+    expected: Option<PeerKey>,
+) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = verifier(&provider, expected);
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -206,3 +208,6 @@ pub(crate) fn peer_of<D>(session: &rustls::ConnectionCommon<D>) -> Option<PeerKe
     }
     peer_of_spki(session.peer_certificates()?.first()?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,8 @@ use datamesh_shard::{Epoch, Incarnation, NodeName, PeerKey, PoolName};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-pub use layouts::{LayoutRefused, Learned};
 use layouts::{Known, Layouts};
+pub use layouts::{LayoutRefused, Learned};
 
 /// Peers remembered besides the members of layouts at most: gateways, sidecars and nodes that are about to join.
 const CERTIFIED_MAX: usize = 4096;
@@ -140,10 +140,15 @@ impl Trust {
     ///
     /// # Errors
     /// Refuses one that does not hold for `peer`, the own key, now.
-    pub fn set_own(&self, certificate: &SignedCertificate, peer: &PeerKey) -> Result<Certificate, NotTrusted> {
+    pub fn set_own(
+        &self,
+        certificate: &SignedCertificate,
+        peer: &PeerKey,
+    ) -> Result<Certificate, NotTrusted> {
         let checked = certificate.verify(&self.key, peer, now_unix())?;
         let own = Own { bytes: postcard::to_stdvec(certificate)?, not_after_unix: checked.not_after_unix };
         *self.own.write() = Some(Arc::new(own));
+        self.admit(&checked);
         self.mark_changed();
         Ok(checked)
     }
@@ -187,7 +192,8 @@ impl Trust {
     /// Whether what made `caller` known still holds: its certificate has not expired, its incarnation was not passed.
     #[must_use]
     pub fn still_holds(&self, caller: &Caller) -> bool {
-        let current = self.incarnations.read().get(&caller.peer).is_none_or(|known| *known <= caller.incarnation);
+        let current =
+            self.incarnations.read().get(&caller.peer).is_none_or(|known| *known <= caller.incarnation);
         let unexpired = match &caller.role {
             Some(certificate) => certificate.not_after_unix > now_unix(),
             None => self.layouts.read().pool_of(&caller.peer).is_some(),
@@ -267,7 +273,8 @@ impl Trust {
     /// Whether `peer` is a member of a known layout or held a certificate that has not expired.
     #[must_use]
     pub fn knows(&self, peer: &PeerKey) -> bool {
-        let certified = self.certified.read().get(peer).is_some_and(|c| c.certificate.not_after_unix > now_unix());
+        let certified =
+            self.certified.read().get(peer).is_some_and(|c| c.certificate.not_after_unix > now_unix());
         certified || self.layouts.read().pool_of(peer).is_some()
     }
 
@@ -275,7 +282,8 @@ impl Trust {
     #[must_use]
     pub fn knows_gateway(&self, peer: &PeerKey) -> bool {
         self.certified.read().get(peer).is_some_and(|known| {
-            matches!(known.certificate.role, MemberRole::Gateway) && known.certificate.not_after_unix > now_unix()
+            matches!(known.certificate.role, MemberRole::Gateway)
+                && known.certificate.not_after_unix > now_unix()
         })
     }
 
@@ -285,7 +293,9 @@ impl Trust {
         let now = now_unix();
         let mut peers = self.layouts.read().members();
         let certified = self.certified.read();
-        peers.extend(certified.values().filter(|c| c.certificate.not_after_unix > now).map(|c| c.certificate.peer));
+        peers.extend(
+            certified.values().filter(|c| c.certificate.not_after_unix > now).map(|c| c.certificate.peer),
+        );
         drop(certified);
         peers.sort_unstable();
         peers.dedup();

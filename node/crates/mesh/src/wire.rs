@@ -78,7 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// Reads lengths and head of the frame that begins with `first`.
-    pub(crate) async fn read_start(&mut self, first: u8, limits: FrameLimits) -> Result<FrameStart, WireError> {
+    pub(crate) async fn read_start(
+        &mut self,
+        first: u8,
+        limits: FrameLimits,
+    ) -> Result<FrameStart, WireError> {
         let mut lengths = [first; FRAME_HEADER_BYTES];
         self.stream.read_exact(&mut lengths[1..]).await?;
         let lengths = FrameHeader::decode(lengths)?;
@@ -126,4 +130,52 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
 fn within(part: &'static str, found: usize, max: usize) -> Result<usize, WireError> {
     if found > max { Err(WireError::TooLarge { part, found, max }) } else { Ok(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_taken_for_a_frame_that_is_too_large() {
+        let limits = FrameLimits { head_bytes: 64, payload_bytes: 1000 };
+        for (head, payload, fits) in [(65_u32, 0_u32, false), (10, 1001, false), (64, 1000, true)] {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let buffers = Buffers::new();
+            let mut wire = Wire::new(near, buffers.clone());
+            far.write_all(&head.to_le_bytes()).await.unwrap();
+            far.write_all(&payload.to_le_bytes()).await.unwrap();
+            far.write_all(&[0; 64]).await.unwrap();
+            let first = wire.first_byte().await.unwrap();
+            let start = wire.read_start(first, limits).await;
+            assert_eq!(start.is_ok(), fits, "{start:?}");
+            if let Err(error) = start {
+                assert!(matches!(error, WireError::TooLarge { .. }), "{error}");
+                let mut unread = [0; 64];
+                wire.stream.read_exact(&mut unread).await.unwrap();
+                assert_eq!(buffers.idle_bytes(), 0);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn start_and_payload_arrive_whole_through_a_narrow_pipe() {
+        let (near, far) = tokio::io::duplex(100);
+        let (mut sender, mut receiver) = (Wire::new(near, Buffers::new()), Wire::new(far, Buffers::new()));
+        let payload: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        let mut start = vec![];
+        start.extend(300_u32.to_le_bytes());
+        start.extend(10_000_u32.to_le_bytes());
+        start.extend([5; 300]);
+        let sending = sender.write(&start, &payload);
+        let receiving = async {
+            let first = receiver.first_byte().await.unwrap();
+            let limits = FrameLimits { head_bytes: 300, payload_bytes: 10_000 };
+            let start = receiver.read_start(first, limits).await.unwrap();
+            (start.head, receiver.read_payload(start.payload_bytes).await.unwrap())
+        };
+        let (sent, (head, received)) = tokio::join!(sending, receiving);
+        sent.unwrap();
+        assert!(head == [5; 300] && received == payload);
+    }
 }

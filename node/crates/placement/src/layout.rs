@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub const LAYOUT_CONTEXT: &str = "datamesh.io 2026 layout";
 /// Bytes of an encoded layout at most: a thousand members with the longest names, and room.
 pub const LAYOUT_BYTES_MAX: usize = 256 << 10;
+/// With fewer a node that joins moves several times the data it takes; more make the table slow to compute.
+const SLOTS_PER_MEMBER: usize = 500;
+/// A pool of a few nodes may grow: 1,024 partitions at least.
+const PARTITIONS_LOG2_MIN: u8 = 10;
 /// First byte of an encoded layout.
 const VERSION: u8 = 1;
 
@@ -97,6 +101,15 @@ pub enum LayoutError {
 }
 
 impl Layout {
+    /// How many partitions a pool's first layout should have, as a binary logarithm: 1,024, or more so that each of
+    /// `members` nodes gets some 500 shards of partitions. Later layouts of the pool keep the number,
+    /// however the pool grows: another number of partitions is another table, and most data would move.
+    #[must_use]
+    pub fn partitions_log2_for(profile: ErasureProfile, members: usize) -> u8 {
+        let enough = |log2: &u8| (profile.total() << log2) >= SLOTS_PER_MEMBER * members;
+        (PARTITIONS_LOG2_MIN..PARTITIONS_LOG2_MAX).find(enough).unwrap_or(PARTITIONS_LOG2_MAX)
+    }
+
     /// Version byte, then postcard.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -212,9 +212,9 @@ pub enum NodeKeyError {
     /// The key handed over, or found, has an impossible size.
     #[error("node key of {0} bytes")]
     Length(usize),
-    /// Written by a later version.
-    #[error("node key version {0} is not known to this version")]
-    Version(u8),
+    /// The row that holds it cannot be read.
+    #[error(transparent)]
+    Row(#[from] RowError),
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),

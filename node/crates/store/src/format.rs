@@ -6,7 +6,10 @@ mod record;
 mod rows;
 
 pub use record::{FileHead, RecordError, RecordHead, RecordKind, body_crc};
-pub use rows::{LogRow, Position, RowError, ShardRow, decode_incarnation, decode_shard_key, encode_incarnation, encode_shard_key};
+pub use rows::{
+    LogRow, Position, RowError, ShardRow, decode_incarnation, decode_node_key, decode_shard_key,
+    encode_incarnation, encode_node_key, encode_shard_key,
+};
 
 use datamesh_shard::limits::{DATA_SHARDS_MAX, PARITY_SHARDS_MAX};
 
@@ -31,6 +34,12 @@ impl LogNumber {
     #[must_use]
     pub fn file_name(self) -> String {
         format!("{:010}.log", self.0)
+    }
+
+    /// The number after this one.
+    #[must_use]
+    pub fn following(self) -> Self {
+        Self(self.0.saturating_add(1))
     }
 
     /// The number a file name stands for, if it is one of a log.

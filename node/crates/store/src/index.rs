@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, IteratorMode, LogLevel,
-    Options, ReadOptions, SliceTransform, WriteBatch, WriteOptions,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, LogLevel, Options, ReadOptions, SliceTransform, WriteBatch,
+    WriteOptions,
 };
 
 use crate::error::IndexError;
 use crate::format::{
-    LogNumber, LogRow, Position, RowError, ShardRow, decode_incarnation, decode_shard_key, encode_incarnation,
-    encode_shard_key,
+    LogNumber, LogRow, Position, RowError, ShardRow, decode_incarnation, decode_shard_key,
+    encode_incarnation, encode_shard_key,
 };
 
 /// Blocks of all column families in memory at most, bloom filters included. 8 MiB hold the filters of some six million
@@ -25,10 +26,11 @@ use crate::format::{
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
 /// Rows of shards in memory before they are written out: some 20,000.
 const SHARDS_BUFFER_BYTES: usize = 2 << 20;
-/// The same for `records` and `meta`.
-const SMALL_BUFFER_BYTES: usize = 1 << 20;
-/// Bytes of RocksDB's own log at most, all column families together.
-const WAL_BYTES_MAX: u64 = 8 << 20;
+/// The same for the other column families.
+const SMALL_BUFFER_BYTES: usize = 512 << 10;
+/// Bytes of RocksDB's own log at most, all column families together: some 15,000 puts. RocksDB allots as much at once,
+/// which counts against the storage overhead, so it is small.
+const WAL_BYTES_MAX: u64 = 2 << 20;
 /// Table files kept open.
 const OPEN_FILES_MAX: i32 = 64;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
@@ -52,6 +54,9 @@ pub enum Durability {
     /// It survives the end of the process; a power loss may take the last seconds' writes, never earlier ones alone.
     Lazy,
 }
+
+/// Key and value of a small record.
+pub type RecordPair = (Box<[u8]>, Box<[u8]>);
 
 pub(crate) struct Index {
     db: DB,
@@ -104,6 +109,8 @@ impl Index {
         let mut shards = family(&cache, SHARDS_BUFFER_BYTES);
         shards.set_prefix_extractor(SliceTransform::create_fixed_prefix(32));
         let families = [
+            // Never written to, but RocksDB insists on it, and on large buffers for it.
+            ColumnFamilyDescriptor::new(DEFAULT_COLUMN_FAMILY_NAME, family(&cache, SMALL_BUFFER_BYTES)),
             ColumnFamilyDescriptor::new(SHARDS, shards),
             ColumnFamilyDescriptor::new(RECORDS, family(&cache, SMALL_BUFFER_BYTES)),
             ColumnFamilyDescriptor::new(META, family(&cache, SMALL_BUFFER_BYTES)),
@@ -206,7 +213,9 @@ impl Index {
     pub(crate) fn bytes(&self) -> Result<u64, IndexError> {
         let mut bytes = WAL_BYTES_MAX;
         for name in [SHARDS, RECORDS, META] {
-            let tables = self.db.property_int_value_cf(&self.handle(name)?, rocksdb::properties::TOTAL_SST_FILES_SIZE)?;
+            let tables = self
+                .db
+                .property_int_value_cf(&self.handle(name)?, rocksdb::properties::TOTAL_SST_FILES_SIZE)?;
             bytes += tables.unwrap_or_default();
         }
         Ok(bytes)
@@ -216,7 +225,12 @@ impl Index {
         Ok(self.db.get_cf(&self.handle(RECORDS)?, key)?)
     }
 
-    pub(crate) fn put_record(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), IndexError> {
+    pub(crate) fn put_record(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        durability: Durability,
+    ) -> Result<(), IndexError> {
         Ok(self.db.put_cf_opt(&self.handle(RECORDS)?, key, value, &write_options(durability))?)
     }
 
@@ -228,7 +242,7 @@ impl Index {
     pub(crate) fn records_from<'a>(
         &'a self,
         prefix: &[u8],
-    ) -> Result<impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>), IndexError>> + 'a, IndexError> {
+    ) -> Result<impl Iterator<Item = Result<RecordPair, IndexError>> + 'a, IndexError> {
         let from = IteratorMode::From(prefix, rocksdb::Direction::Forward);
         let rows = self.db.iterator_cf(&self.handle(RECORDS)?, from);
         Ok(rows.map(|row| row.map_err(IndexError::Engine)))

@@ -41,7 +41,12 @@ pub(crate) struct ActiveLog {
 
 impl ActiveLog {
     /// Makes a new file, durable before this returns, its name in the folder too.
-    pub(crate) fn create(dir: &Path, number: LogNumber, incarnation: Incarnation, sync: SyncFile) -> io::Result<Self> {
+    pub(crate) fn create(
+        dir: &Path,
+        number: LogNumber,
+        incarnation: Incarnation,
+        sync: SyncFile,
+    ) -> io::Result<Self> {
         let path = dir.join(number.file_name());
         let made = Self::create_at(&path, number, incarnation, sync);
         if made.is_err() {
@@ -53,7 +58,12 @@ impl ActiveLog {
         Ok(log)
     }
 
-    fn create_at(path: &Path, number: LogNumber, incarnation: Incarnation, sync: SyncFile) -> io::Result<Self> {
+    fn create_at(
+        path: &Path,
+        number: LogNumber,
+        incarnation: Incarnation,
+        sync: SyncFile,
+    ) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         let mut log = Self { file, number, end: 0, sync };
         let head = FileHead { log: number, incarnation }.encode();
@@ -174,7 +184,7 @@ impl AlignedBytes {
 
 /// Reads `len` bytes at `offset`, fewer if the file ends before.
 pub(crate) fn read_at(file: impl AsFd, offset: u64, len: usize) -> io::Result<AlignedBytes> {
-    let mut buffer = Vec::with_capacity(len + ALIGN);
+    let mut buffer: Vec<u8> = Vec::with_capacity(len + ALIGN);
     let wanted = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
     let start = (wanted + ALIGN - buffer.as_ptr().addr() % ALIGN) % ALIGN;
     buffer.resize(start, 0);

@@ -8,16 +8,18 @@
 //! A lost index is the same with position zero: every log is read. (A deleted shard may then come back when the file
 //! with the note of its deletion is gone already; it is garbage that the catalog's check finds.)
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io;
-use std::path::Path;
+mod lost;
+mod replay;
 
-use datamesh_shard::{Incarnation, ShardKey};
-use rustix::fs::ftruncate;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use datamesh_shard::Incarnation;
 
 use crate::error::{IndexError, OpenError};
-use crate::format::{FILE_HEAD_BYTES, LogNumber, Position, RecordError, ShardRow};
+use crate::format::{FILE_HEAD_BYTES, LogNumber, LogRow, Position};
 use crate::index::Index;
 use crate::log::SyncFile;
 use crate::scan::{Found, Scan, ScanError};
@@ -43,7 +45,7 @@ pub struct Recovery {
 
 pub(crate) struct Recovered {
     pub(crate) table: LogTable,
-    /// The newest file and its end, unless there is none yet.
+    /// The newest file and its end, unless there is none.
     pub(crate) newest: Option<Position>,
     /// The number of the next file to be made.
     pub(crate) next: LogNumber,
@@ -58,18 +60,31 @@ pub(crate) fn incarnation_of_logs(dir: &Path) -> Result<Incarnation, OpenError> 
     Ok(head().map_err(OpenError::io(&path))?.map_or(Incarnation(0), |head| head.incarnation))
 }
 
-/// Brings index and logs to agree; all it tells is on the disk when it returns.
+/// Brings index and logs to agree; what it tells is on the disk when it returns.
 pub(crate) fn recover(index: &Index, dir: &Path, sync: &SyncFile) -> Result<Recovered, OpenError> {
     let files = list(dir)?;
     let known = index.position()?.unwrap_or_default();
     let table = LogTable::new(index.logs()?);
+    let last = files.last().copied().max(table.iter().map(|(log, _)| log).max()).max(Some(known.log));
+    let next = last.unwrap_or_default().following();
     let mut work = Work { index, dir, sync, files, table, known, report: Recovery::default() };
     work.drop_lost()?;
+    work.remove_unfinished()?;
     let newest = work.replay()?;
-    work.remove_dead(newest)?;
-    let last = work.files.last().copied().max(work.table.iter().map(|(log, _)| log).max()).unwrap_or_default();
-    let next = LogNumber(last.max(known.log).0.saturating_add(1));
+    work.remove_dead(newest.map(|newest| newest.log))?;
     Ok(Recovered { table: work.table, newest, next, report: work.report })
+}
+
+/// The log files of a folder.
+fn list(dir: &Path) -> Result<BTreeSet<LogNumber>, OpenError> {
+    let names = || -> io::Result<BTreeSet<LogNumber>> {
+        let mut logs = BTreeSet::new();
+        for entry in std::fs::read_dir(dir)? {
+            logs.extend(entry?.file_name().to_str().and_then(LogNumber::from_file_name));
+        }
+        Ok(logs)
+    };
+    names().map_err(OpenError::io(dir))
 }
 
 struct Work<'a> {
@@ -83,127 +98,78 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Drops rows that point behind the end of what is left of their file.
-    fn drop_lost(&mut self) -> Result<(), OpenError> {
-        let left = self.shortened()?;
-        if left.is_empty() {
-            return Ok(());
+    fn path(&self, log: LogNumber) -> PathBuf {
+        self.dir.join(log.file_name())
+    }
+
+    /// Nothing can be in a newest file without a whole head: the process ended while making it, or what was in it is lost.
+    fn remove_unfinished(&mut self) -> Result<(), OpenError> {
+        let Some(newest) = self.files.last().copied() else { return Ok(()) };
+        let path = self.path(newest);
+        let unfinished = || -> io::Result<bool> {
+            let scan = Scan::new(File::open(&path)?, newest, 0)?;
+            Ok(scan.file_bytes() <= FILE_HEAD_BYTES as u64 && scan.file_head()?.is_err())
+        };
+        if unfinished().map_err(OpenError::io(&path))? {
+            std::fs::remove_file(&path).map_err(OpenError::io(&path))?;
+            self.files.remove(&newest);
         }
-        if let Some(end) = left.get(&self.known.log) {
-            self.known.offset = *end;
-        }
-        let mut lost: Vec<(ShardKey, ShardRow)> = Vec::new();
-        let (index, known, table) = (self.index, self.known, &mut self.table);
-        let mut dropped = 0;
-        index.each_shard(|key, row| {
-            if left.get(&row.log).is_some_and(|end| row.end() > *end) {
-                dropped += 1;
-                lost.push((key, row));
-            }
-            if lost.len() >= CHANGES_MAX { drop_rows(index, table, &mut lost, known) } else { Ok(()) }
-        })?;
-        drop_rows(index, table, &mut lost, known)?;
-        self.report.dropped_shards = dropped;
         Ok(())
     }
 
-    /// Files that are shorter than the index knows, and what is left of them.
-    fn shortened(&self) -> Result<BTreeMap<LogNumber, u64>, OpenError> {
-        let mut left = BTreeMap::new();
-        for (log, row) in self.table.iter() {
-            let path = self.dir.join(log.file_name());
-            let bytes = match std::fs::metadata(&path) {
-                Ok(meta) => meta.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-                Err(error) => return Err(OpenError::Io { path, source: error }),
-            };
-            let expected = if log == self.known.log { self.known.offset } else { row.bytes };
-            if bytes >= expected {
-                continue;
+    /// Removes files in which nothing lives, rows first.
+    fn remove_dead(&mut self, newest: Option<LogNumber>) -> Result<(), OpenError> {
+        let keep = |log: LogNumber| Some(log) == newest;
+        let dead: BTreeSet<LogNumber> = self
+            .table
+            .iter()
+            .filter(|(log, row)| row.live_shards == 0 && !keep(*log))
+            .map(|(log, _)| log)
+            .collect();
+        if !dead.is_empty() {
+            let mut rows = self.index.rows()?;
+            for log in &dead {
+                rows.log(*log, None)?;
+                self.table.set(*log, None);
             }
-            // The known position lies behind the end: go on behind the last record that is whole.
-            let whole = if log == self.known.log && bytes > 0 { self.last_whole(log)? } else { bytes };
-            left.insert(log, whole);
+            self.index.write(rows)?;
         }
-        Ok(left)
+        self.index.sync()?;
+        // A file without a row is one whose row was removed before the process ended.
+        for log in self.files.iter().copied().filter(|log| self.table.get(*log).is_none() && !keep(*log)) {
+            let path = self.path(log);
+            std::fs::remove_file(&path).map_err(OpenError::io(&path))?;
+            self.report.removed_logs += 1;
+        }
+        Ok(())
     }
 
-    fn last_whole(&self, log: LogNumber) -> Result<u64, OpenError> {
-        let mut scan = self.scan(log, FILE_HEAD_BYTES as u64)?;
-        while !matches!(self.next(&mut scan, log)?, Found::End) {}
-        Ok(scan.whole())
+    fn scan(&self, log: LogNumber, from: u64) -> Result<Scan, OpenError> {
+        let path = self.path(log);
+        let scan = || -> io::Result<Scan> {
+            let file = File::open(&path)?;
+            // What is read here is acknowledged or indexed next: it has to be on the disk.
+            (self.sync)(&file)?;
+            Scan::new(file, log, from)
+        };
+        scan().map_err(OpenError::io(&path))
     }
 
-    /// Reads what the index does not know yet; the newest file's end.
-    fn replay(&mut self) -> Result<Option<Position>, OpenError> {
-        let files: Vec<LogNumber> = self.files.range(self.known.log..).copied().collect();
-        let mut newest = None;
-        for log in &files {
-            let is_newest = files.last() == Some(log);
-            if let Some(position) = self.replay_file(*log, is_newest)? {
-                newest = Some(position);
-            }
-        }
-        Ok(newest)
+    fn next(&self, scan: &mut Scan, log: LogNumber) -> Result<Found, OpenError> {
+        scan.next().map_err(|error| match error {
+            ScanError::Io(source) => OpenError::Io { path: self.path(log), source },
+            ScanError::Record(source) => OpenError::Log { path: self.path(log), source },
+        })
     }
+}
 
-    fn replay_file(&mut self, log: LogNumber, is_newest: bool) -> Result<Option<Position>, OpenError> {
-        let path = self.dir.join(log.file_name());
-        let head_bytes = FILE_HEAD_BYTES as u64;
-        let from = if log == self.known.log { self.known.offset.max(head_bytes) } else { head_bytes };
-        let mut scan = self.scan(log, from)?;
-        match scan.file_head().map_err(OpenError::io(&path))? {
-            Ok(_) => {}
-            Err(source @ RecordError::Version(_)) => return Err(OpenError::Log { path, source }),
-            // Torn while it was made: nothing was ever appended.
-            Err(_) if is_newest && scan.file_bytes() <= head_bytes => {
-                std::fs::remove_file(&path).map_err(OpenError::io(&path))?;
-                self.files.remove(&log);
-                return Ok(None);
-            }
-            // Records prove themselves; the head is not needed to read them.
-            Err(_) => self.report.damaged_records += 1,
-        }
-        self.index_records(&mut scan, log)?;
-        let mut end = scan.whole();
-        if is_newest {
-            self.cut(log, end, scan.file_bytes())?;
-        } else if scan.file_bytes() > end {
-            self.report.damaged_records += 1;
-            end = scan.file_bytes();
-        }
-        let position = Position { log, offset: end };
-        self.flush(Changes::new(self.index, &LogTable::default()).nothing(), position)?;
-        Ok(Some(position))
-    }
-
-    fn index_records(&mut self, scan: &mut Scan, log: LogNumber) -> Result<(), OpenError> {
-        let mut damaged = 0;
-        loop {
-            let mut records = Vec::new();
-            let mut ended = false;
-            while records.len() < CHANGES_MAX && !ended {
-                match self.next(scan, log)? {
-                    Found::Record(head, offset) => {
-                        records.push((head, offset));
-                        self.report.damaged_records += std::mem::take(&mut damaged);
-                    }
-                    // Counted only once something whole follows; else it is the torn tail.
-                    Found::Damaged => damaged += 1,
-                    Found::End => ended = true,
-                }
-            }
-            self.report.indexed_records += records.len() as u64;
-            let mut changes = Changes::new(self.index, &self.table);
-            for (head, offset) in &records {
-                changes.replay(head, *offset)?;
-            }
-            let position = Position { log, offset: scan.whole() };
-            let changed = write(changes, self.index, position)?;
-            self.merge(changed);
-            if ended {
-                return Ok(());
-            }
-        }
-    }
+/// Writes changes as one; the rows of logs as they are after it.
+fn write(
+    mut changes: Changes<'_>,
+    index: &Index,
+    position: Position,
+) -> Result<BTreeMap<LogNumber, LogRow>, IndexError> {
+    changes.end(position);
+    index.write(changes.rows(position)?)?;
+    Ok(changes.into_logs())
 }

@@ -68,7 +68,9 @@ impl Scan {
         let head = read_at(&self.file, self.at, RECORD_HEAD_BYTES)?;
         let head = match RecordHead::decode(head.as_slice(), self.log, self.at) {
             Ok(head) => head,
-            Err(error @ (RecordError::Version(_) | RecordError::Kind(_))) => return Err(ScanError::Record(error)),
+            Err(error @ (RecordError::Version(_) | RecordError::Kind(_))) => {
+                return Err(ScanError::Record(error));
+            }
             Err(_) => return Ok(Found::End),
         };
         let offset = self.at;

@@ -37,6 +37,13 @@ impl LogTable {
         self.sums
     }
 
+    /// Takes over the rows a batch changed.
+    pub(crate) fn merge(&mut self, rows: BTreeMap<LogNumber, LogRow>) {
+        for (log, row) in rows {
+            self.set(log, Some(row));
+        }
+    }
+
     pub(crate) fn set(&mut self, log: LogNumber, row: Option<LogRow>) {
         let old = match row {
             Some(row) => self.rows.insert(log, row),
@@ -66,17 +73,19 @@ impl<'a> Changes<'a> {
         Self { index, table, shards: HashMap::new(), logs: BTreeMap::new() }
     }
 
-    /// Shards changed so far.
-    pub(crate) fn len(&self) -> usize {
-        self.shards.len()
+    /// Whether no shard was changed so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shards.is_empty()
     }
 
     /// Reads what a record of a log says, as it was decided when it was written.
     pub(crate) fn replay(&mut self, head: &RecordHead, offset: u64) -> Result<(), IndexError> {
         let current = self.current(head.key)?;
         match (head.kind, current) {
-            (RecordKind::Shard, old) => self.place(head.key, old, shard_row(head, offset)),
-            (RecordKind::Delete, Some(old)) if old.generation <= head.generation => self.remove(head.key, &old),
+            (RecordKind::Shard, old) => self.place(head.key, old, ShardRow::of(head, offset)),
+            (RecordKind::Delete, Some(old)) if old.generation <= head.generation => {
+                self.remove(head.key, &old)
+            }
             (RecordKind::Raise, Some(old)) if old.generation < head.generation => {
                 self.raise(head.key, &old, head.generation);
             }
@@ -156,17 +165,5 @@ impl<'a> Changes<'a> {
     fn log(&mut self, log: LogNumber) -> &mut LogRow {
         let known = self.table.get(log).copied();
         self.logs.entry(log).or_insert_with(|| known.unwrap_or_default())
-    }
-}
-
-/// The row of a shard whose record stands at `offset`.
-fn shard_row(head: &RecordHead, offset: u64) -> ShardRow {
-    ShardRow {
-        log: head.log,
-        offset,
-        header_bytes: head.header_bytes,
-        payload_bytes: head.payload_bytes,
-        generation: head.generation,
-        corrupt: false,
     }
 }

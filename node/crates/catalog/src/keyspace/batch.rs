@@ -1,4 +1,7 @@
-use super::{BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CommitError, KEY_BYTES_MAX, KeyRange, RESERVED_FIRST_BYTE, Revision, VALUE_BYTES_MAX};
+use super::{
+    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CommitError, KEY_BYTES_MAX, KeyRange, RESERVED_FIRST_BYTE, Revision,
+    VALUE_BYTES_MAX,
+};
 
 /// A precondition, evaluated against the state before the batch's own writes.
 #[derive(Clone, Debug, PartialEq, Eq)]

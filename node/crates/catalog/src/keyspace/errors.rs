@@ -60,9 +60,9 @@ pub enum CommitError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChangesError {
     /// The log begins after that revision.
-    #[error("changes up to revision {through} are no longer kept: read anew")]
+    #[error("changes before revision {through} are no longer kept: read anew")]
     Forgotten {
-        /// The newest revision that one can no longer ask from... minus one: asking from it works.
+        /// The oldest revision that can still be asked from.
         through: Revision,
     },
     /// A revision of the future: the asker knows another keyspace than this.

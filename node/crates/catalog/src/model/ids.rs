@@ -96,13 +96,13 @@ impl fmt::Debug for ObjectKey {
 
 impl Serialize for ObjectKey {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        crate::record::bytes::serialize(&self.0, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for ObjectKey {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = <Box<[u8]>>::deserialize(deserializer)?;
+        let bytes = crate::record::bytes::deserialize(deserializer)?;
         Self::new(bytes).map_err(serde::de::Error::custom)
     }
 }

@@ -7,7 +7,8 @@ use crate::problem::{Kind, Problem};
 
 /// An entity tag as it stands in a header.
 pub(super) fn quoted(etag: &str) -> Result<HeaderValue, Problem> {
-    HeaderValue::try_from(format!("\"{etag}\"")).map_err(|error| Problem::internal("the entity tag is no header", &error))
+    HeaderValue::try_from(format!("\"{etag}\""))
+        .map_err(|error| Problem::internal("the entity tag is no header", &error))
 }
 
 /// What must be true of the object that a put or delete meets.
@@ -17,9 +18,7 @@ pub(super) fn of_write(headers: &HeaderMap) -> Result<Condition, Problem> {
     match (matching, none_matching) {
         (None, None) => Ok(Condition::None),
         (None, Some("*")) => Ok(Condition::IfAbsent),
-        (None, Some(_)) => {
-            Err(Problem::parameter("If-None-Match", "a write takes `If-None-Match: *` only"))
-        }
+        (None, Some(_)) => Err(Problem::parameter("If-None-Match", "a write takes `If-None-Match: *` only")),
         (Some(tag), None) => match tags(tag).as_slice() {
             [tag] if *tag != "*" => Ok(Condition::IfMatch((*tag).to_owned())),
             _ => Err(Problem::parameter("If-Match", "a write takes `If-Match` with one entity tag")),
@@ -47,7 +46,9 @@ pub(super) fn of_read(headers: &HeaderMap, etag: &str) -> Result<Read, Problem> 
     if let Some(list) = text(headers, &header::IF_MATCH)?
         && !lists(list)
     {
-        return Err(Problem::new(Kind::PreconditionFailed, "the object has another entity tag").field("If-Match"));
+        return Err(
+            Problem::new(Kind::PreconditionFailed, "the object has another entity tag").field("If-Match")
+        );
     }
     if let Some(list) = text(headers, &header::IF_NONE_MATCH)?
         && lists(list)
@@ -62,7 +63,9 @@ pub(super) fn of_read(headers: &HeaderMap, etag: &str) -> Result<Read, Problem> 
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
     let Some(value) = headers.get(name) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Problem::new(Kind::InvalidParameter, format!("{name} is not plain ASCII")))?;
+    let text = value
+        .to_str()
+        .map_err(|_| Problem::new(Kind::InvalidParameter, format!("{name} is not plain ASCII")))?;
     Ok(Some(text.trim()))
 }
 

@@ -56,7 +56,8 @@ fn resolve((first, last): (Option<u64>, Option<u64>), size: u64) -> Option<Range
 }
 
 fn outside(size: u64) -> Problem {
-    let problem = Problem::new(Kind::RangeNotSatisfiable, format!("the object has {size} bytes")).field("Range");
+    let problem =
+        Problem::new(Kind::RangeNotSatisfiable, format!("the object has {size} bytes")).field("Range");
     match HeaderValue::try_from(format!("bytes */{size}")) {
         Ok(value) => problem.header(header::CONTENT_RANGE, value),
         Err(_) => problem,
@@ -86,14 +87,18 @@ mod tests {
 
     #[test]
     fn what_is_no_single_range_is_ignored() {
-        for text in ["bytes=", "bytes=-", "bytes=5-2", "bytes=1-2,4-5", "lines=1-2", "bytes=a-b", "bytes=+1-2", "x"] {
+        for text in
+            ["bytes=", "bytes=-", "bytes=5-2", "bytes=1-2,4-5", "lines=1-2", "bytes=a-b", "bytes=+1-2", "x"]
+        {
             assert_eq!(of(text, 10), Ok(Wanted::Whole), "{text}");
         }
     }
 
     #[test]
     fn what_lies_outside_is_refused() {
-        for (text, size) in [("bytes=10-", 10), ("bytes=10-12", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0)] {
+        for (text, size) in
+            [("bytes=10-", 10), ("bytes=10-12", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0)]
+        {
             assert_eq!(of(text, size), Err(Kind::RangeNotSatisfiable), "{text}");
         }
     }

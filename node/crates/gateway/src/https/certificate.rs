@@ -62,7 +62,10 @@ fn load(files: &TlsFiles) -> Result<CertifiedKey, LoadError> {
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadError> {
     let bytes = std::fs::metadata(path).map_err(|error| bad(path, &error))?.len();
     if bytes > PEM_BYTES_MAX {
-        return Err(LoadError(format!("{}: {bytes} bytes, at most {PEM_BYTES_MAX} are read", path.display())));
+        return Err(LoadError(format!(
+            "{}: {bytes} bytes, at most {PEM_BYTES_MAX} are read",
+            path.display()
+        )));
     }
     std::fs::read(path).map(Zeroizing::new).map_err(|error| bad(path, &error))
 }

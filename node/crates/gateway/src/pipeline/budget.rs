@@ -86,7 +86,8 @@ impl Budget {
             return memory;
         }
         let most = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
-        let dropped = idle.shrink_to(most.saturating_sub(idle.used_bytes));
+        let room_left = most.saturating_sub(idle.used_bytes);
+        let dropped = idle.shrink_to(room_left);
         drop(idle);
         // Given back to the system outside the lock.
         drop(dropped);

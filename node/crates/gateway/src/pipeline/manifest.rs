@@ -80,7 +80,11 @@ mod tests {
     use super::*;
 
     fn secret(n: u8, plain_bytes: u32) -> SegmentSecret {
-        SegmentSecret { key: SegmentKey::from_bytes([n; 32]), plain_bytes, seal_header: [n ^ 0xff; SEAL_HEADER_BYTES] }
+        SegmentSecret {
+            key: SegmentKey::from_bytes([n; 32]),
+            plain_bytes,
+            seal_header: [n ^ 0xff; SEAL_HEADER_BYTES],
+        }
     }
 
     #[test]

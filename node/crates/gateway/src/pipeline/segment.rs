@@ -81,7 +81,8 @@ impl Recipe {
         let seal_header = out.first_chunk::<SEAL_HEADER_BYTES>().copied().ok_or(MakeError::Length(sealed))?;
         let plain_bytes = u32::try_from(plain_bytes).map_err(|_| MakeError::Length(plain_bytes))?;
         let bytes = out.freeze();
-        let shards = (0..self.profile.total()).map(|i| bytes.slice(i * shard_bytes..(i + 1) * shard_bytes)).collect();
+        let shards =
+            (0..self.profile.total()).map(|i| bytes.slice(i * shard_bytes..(i + 1) * shard_bytes)).collect();
         Ok(Shards {
             id: header.id(),
             header: header.encode(),

@@ -27,11 +27,15 @@ impl Worker for WatchFiles {
         let (tokens, certificates) = (Arc::clone(&self.tokens), Arc::clone(&self.certificates));
         async move {
             let looked = tokio::task::spawn_blocking(move || {
-                for (what, refreshed) in [("tokens", tokens.refresh()), ("certificate", certificates.refresh())] {
+                for (what, refreshed) in
+                    [("tokens", tokens.refresh()), ("certificate", certificates.refresh())]
+                {
                     match refreshed {
                         Ok(true) => tracing::info!(what, "read again"),
                         Ok(false) => {}
-                        Err(error) => tracing::warn!(what, %error, "cannot be read; the last good one stays in use"),
+                        Err(error) => {
+                            tracing::warn!(what, %error, "cannot be read; the last good one stays in use")
+                        }
                     }
                 }
             });

@@ -1,6 +1,5 @@
 //! One peer: where it is, the connections to it, and whether it answers.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use super::latency::{Latency, Window};
 use super::{CONNECTIONS_PER_PEER, PeerError, PeerStatus};
 use crate::backoff::Backoff;
 use crate::dial::{DialError, Dialer, Expect, Link};
+use crate::resolve::resolved;
 use crate::trust::now_unix;
 use crate::wire::WireError;
 
@@ -243,14 +243,6 @@ async fn dial_any(
         }
     }
     Err(last)
-}
-
-/// All addresses of a host; a literal address without asking anyone.
-pub(crate) async fn resolved(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
-    if let Ok(address) = host.trim_matches(['[', ']']).parse() {
-        return Ok(vec![SocketAddr::new(address, port)]);
-    }
-    Ok(tokio::net::lookup_host((host, port)).await?.collect())
 }
 
 impl State {

@@ -59,7 +59,11 @@ pub(super) struct Layouts {
 }
 
 /// Proves and reads a layout.
-pub(super) fn check(cluster: &NodeName, key: &PeerKey, signed: &SignedLayout) -> Result<Layout, LayoutRefused> {
+pub(super) fn check(
+    cluster: &NodeName,
+    key: &PeerKey,
+    signed: &SignedLayout,
+) -> Result<Layout, LayoutRefused> {
     datamesh_seal::verify(key, LAYOUT_CONTEXT, &signed.bytes, &signed.signature)?;
     let layout = Layout::decode(&signed.bytes)?;
     if layout.cluster != *cluster {

@@ -2,7 +2,7 @@ use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{FILE_HEAD_BYTES, HEADER_BYTES_MAX, LogNumber, RECORD_HEAD_BYTES, SHARD_KEY_BYTES};
+use super::{FILE_HEAD_BYTES, HEADER_BYTES_MAX, LogNumber, RECORD_HEAD_BYTES, RecordHead, SHARD_KEY_BYTES};
 
 /// The byte in front of every row.
 const VERSION: u8 = 1;
@@ -47,6 +47,19 @@ pub struct ShardRow {
 }
 
 impl ShardRow {
+    /// The row of a shard whose record stands at `offset`.
+    #[must_use]
+    pub fn of(head: &RecordHead, offset: u64) -> Self {
+        Self {
+            log: head.log,
+            offset,
+            header_bytes: head.header_bytes,
+            payload_bytes: head.payload_bytes,
+            generation: head.generation,
+            corrupt: false,
+        }
+    }
+
     /// Bytes of the record: head, segment header and payload.
     #[must_use]
     pub fn record_bytes(&self) -> u64 {
@@ -161,6 +174,24 @@ pub fn encode_incarnation(incarnation: Incarnation) -> Result<Vec<u8>, RowError>
 /// Every way in which the bytes can be wrong.
 pub fn decode_incarnation(bytes: &[u8]) -> Result<Incarnation, RowError> {
     decode(bytes)
+}
+
+/// The row that holds the node's key: version, then the key as it is.
+#[must_use]
+pub fn encode_node_key(key: &[u8]) -> Vec<u8> {
+    [&[VERSION], key].concat()
+}
+
+/// Reads the row that holds the node's key.
+///
+/// # Errors
+/// Refuses a later version, and nothing.
+pub fn decode_node_key(mut row: Vec<u8>) -> Result<Vec<u8>, RowError> {
+    match row.first() {
+        None => Err(RowError::Length(0)),
+        Some(&VERSION) => Ok(row.split_off(1)),
+        Some(&version) => Err(RowError::Version(version)),
+    }
 }
 
 /// The key of a shard's row: the segment's id, then the shard's index.

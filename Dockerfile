@@ -1,0 +1,33 @@
+# One image for every part: storage nodes and gateways (datamesh-node), the operator, the command line.
+#
+#   docker build -t datamesh:dev .                                 compiles in a build stage
+#   docker build -t datamesh:dev --build-arg BINARIES=prebuilt …   takes the three programs from the context's bin folder,
+#                                                                  built on the same Debian release; scripts/image.sh does it
+ARG BINARIES=compiled
+
+FROM docker.io/library/rust:1.95-bookworm AS compiled
+RUN apt-get update -qq \
+    && apt-get install -y -qq --no-install-recommends clang cmake libclang-dev protobuf-compiler \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /source
+COPY . .
+# The workspace's dev profile is the optimised one; see Cargo.toml.
+RUN cargo build --locked --package datamesh-node --package datamesh-operator --package datamesh-cli \
+    && mkdir /bin-out \
+    && strip -o /bin-out/datamesh-node target/debug/datamesh-node \
+    && strip -o /bin-out/datamesh-operator target/debug/datamesh-operator \
+    && strip -o /bin-out/datamesh target/debug/datamesh
+
+FROM scratch AS prebuilt
+COPY bin/datamesh-node bin/datamesh-operator bin/datamesh /bin-out/
+
+FROM ${BINARIES} AS binaries
+
+# The runtime stage runs nothing at build time and writes nothing at run time but to its volumes.
+FROM docker.io/library/debian:bookworm-slim
+LABEL org.opencontainers.image.title="DataMesh" \
+      org.opencontainers.image.description="Encrypted, erasure-coded object storage on Kubernetes" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=binaries /bin-out/ /usr/local/bin/
+USER 65532:65532
+CMD ["/usr/local/bin/datamesh-node", "--help"]

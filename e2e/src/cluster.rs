@@ -1,0 +1,220 @@
+//! The cluster under test: brought up as `make up` does it, reached as an administrator reaches it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::gateway::{Access, Gateway};
+use crate::kubectl::Kubectl;
+use crate::wait;
+
+/// Namespace of the example cluster.
+pub const NAMESPACE: &str = "datamesh";
+/// Namespace of the operator.
+pub const OPERATOR_NAMESPACE: &str = "datamesh-system";
+/// Selects the operator's pods.
+pub const OPERATOR_PODS: &str = "app.kubernetes.io/component=operator";
+/// The example's DataMeshCluster.
+pub const CLUSTER: &str = "demo";
+/// The example's StoragePool.
+pub const POOL: &str = "main";
+/// Port of the gateway's HTTPS API.
+const HTTPS_PORT: u16 = 8443;
+/// What `up.sh` is given: a cold machine builds Kubernetes first.
+const UP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// A cluster is whole again after this at the latest.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A running DataMesh.
+pub struct Cluster {
+    /// The API server.
+    pub client: kube::Client,
+    /// The same by kubectl.
+    pub kubectl: Kubectl,
+    kubeconfig: PathBuf,
+    /// The file that configures the `datamesh` program for this cluster.
+    pub client_config: PathBuf,
+}
+
+/// A gateway and, where it is not reached directly, the forwarded port that ends with it.
+pub struct Door {
+    /// The client.
+    pub gateway: Gateway,
+    _forward: Option<Child>,
+}
+
+/// The repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+impl Cluster {
+    /// Runs `scripts/up.sh`, which uses KUBECONFIG if set and leaves a running cluster as it is.
+    ///
+    /// # Errors
+    /// The cluster does not come up; the script says why.
+    pub async fn bring_up() -> anyhow::Result<Self> {
+        let mut command = Command::new(root().join("scripts/up.sh"));
+        if let Some(given) = std::env::var_os("DATAMESH_E2E_KUBECONFIG") {
+            command.env("KUBECONFIG", given);
+        }
+        let run =
+            command.arg("--print-env").stderr(std::process::Stdio::inherit()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(UP_TIMEOUT, run).await.context("scripts/up.sh hangs")??;
+        ensure!(output.status.success(), "scripts/up.sh: {}", output.status);
+        let text = String::from_utf8(output.stdout)?;
+        let value = |name: &str| {
+            let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.map(PathBuf::from).with_context(|| format!("scripts/up.sh --print-env prints no {name}"))
+        };
+        let kubeconfig = value("KUBECONFIG")?;
+        let config = Kubeconfig::read_from(&kubeconfig)?;
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+        Ok(Self {
+            client: kube::Client::try_from(config)?,
+            kubectl: Kubectl::new(value("KUBECTL")?, kubeconfig.clone()),
+            kubeconfig,
+            client_config: value("DATAMESH_CONFIG")?,
+        })
+    }
+
+    /// The file kubectl and others find the cluster by.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// DataMeshClusters of a namespace.
+    #[must_use]
+    pub fn clusters(&self, namespace: &str) -> Api<DynamicObject> {
+        self.custom(namespace, "DataMeshCluster")
+    }
+
+    /// StoragePools of a namespace.
+    #[must_use]
+    pub fn pools(&self, namespace: &str) -> Api<DynamicObject> {
+        self.custom(namespace, "StoragePool")
+    }
+
+    fn custom(&self, namespace: &str, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("datamesh.io", "v1alpha1", kind));
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
+    }
+
+    /// Objects of a namespace.
+    #[must_use]
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Waits until a cluster and its pool are Ready for their present specs.
+    ///
+    /// # Errors
+    /// They are not in time; the message holds their conditions.
+    pub async fn until_ready(&self, namespace: &str, cluster: &str, pool: &str) -> anyhow::Result<()> {
+        let ready = |object: Option<&DynamicObject>| {
+            object.is_some_and(|o| wait::is(o, "Ready", "True") && wait::up_to_date(o))
+        };
+        wait::object_until(&self.clusters(namespace), cluster, "the cluster is Ready", SETTLE_TIMEOUT, ready)
+            .await?;
+        wait::object_until(&self.pools(namespace), pool, "the pool is Ready", SETTLE_TIMEOUT, ready).await?;
+        Ok(())
+    }
+
+    /// Waits until nothing of the example is down any more: what each promise starts from and leaves behind.
+    ///
+    /// # Errors
+    /// Something stays down; the message says what.
+    pub async fn settle(&self) -> anyhow::Result<()> {
+        self.uncordon_all().await?;
+        self.until_ready(NAMESPACE, CLUSTER, POOL).await?;
+        let all_up = |pool: Option<&DynamicObject>| {
+            pool.is_some_and(|p| p.data.pointer("/status/nodesUp") == p.data.pointer("/spec/replicas"))
+        };
+        let what = "all nodes of the pool answer";
+        wait::object_until(&self.pools(NAMESPACE), POOL, what, SETTLE_TIMEOUT, all_up).await?;
+        Ok(())
+    }
+
+    /// A field of a Secret.
+    ///
+    /// # Errors
+    /// There is none.
+    pub async fn secret(&self, namespace: &str, name: &str, field: &str) -> anyhow::Result<Vec<u8>> {
+        let secret = self.api::<Secret>(namespace).get(name).await?;
+        let data = secret.data.unwrap_or_default();
+        Ok(data.get(field).with_context(|| format!("Secret {name} has no {field}"))?.0.clone())
+    }
+
+    /// Reaches the example's gateway: by its Service's address where this machine can, else by a forwarded port.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn gateway(&self) -> anyhow::Result<Door> {
+        self.gateway_of(NAMESPACE, CLUSTER).await
+    }
+
+    /// Reaches a cluster's gateway.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub async fn gateway_of(&self, namespace: &str, cluster: &str) -> anyhow::Result<Door> {
+        let service_name = format!("{cluster}-gateway");
+        let service = self.api::<Service>(namespace).get(&service_name).await?;
+        let ip =
+            service.spec.and_then(|spec| spec.cluster_ip).context("the gateway's Service has no address")?;
+        let direct = SocketAddr::new(ip.parse()?, HTTPS_PORT);
+        let connected =
+            tokio::time::timeout(Duration::from_secs(2), tokio::net::TcpStream::connect(direct)).await;
+        let (address, forward) = match connected {
+            Ok(Ok(_)) => (direct, None),
+            _ => self.forward(namespace, &service_name).await?,
+        };
+        let tokens = format!("{cluster}-tokens");
+        let text = async |field: &str| -> anyhow::Result<String> {
+            Ok(String::from_utf8(self.secret(namespace, &tokens, field).await?)?)
+        };
+        let access = Access {
+            address,
+            host: format!("{service_name}.{namespace}.svc"),
+            ca: self.secret(namespace, &format!("{cluster}-gateway-tls"), "ca.crt").await?,
+            token: text("token").await?,
+            admin_token: text("admin-token").await?,
+        };
+        Ok(Door { gateway: Gateway::new(access)?, _forward: forward })
+    }
+
+    async fn forward(&self, namespace: &str, service: &str) -> anyhow::Result<(SocketAddr, Option<Child>)> {
+        let port = format!(":{HTTPS_PORT}");
+        let mut child =
+            self.kubectl.start(&["-n", namespace, "port-forward", &format!("service/{service}"), &port])?;
+        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
+        let address =
+            line.as_deref().and_then(|line| line.strip_prefix("Forwarding from ")?.split(' ').next());
+        Ok((address.context("kubectl forwards no port")?.parse()?, Some(child)))
+    }
+
+    /// Makes a namespace that admits only restricted pods.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn make_namespace(&self, name: &str) -> anyhow::Result<()> {
+        let namespace: Namespace = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+        }))?;
+        Api::all(self.client.clone()).create(&Default::default(), &namespace).await?;
+        Ok(())
+    }
+}

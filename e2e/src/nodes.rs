@@ -1,0 +1,159 @@
+//! Storage pods and the Kubernetes nodes under them: taken away and given back.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::watcher;
+use serde_json::json;
+
+use crate::cluster::{CLUSTER, Cluster, NAMESPACE};
+use crate::wait;
+
+/// A forced deletion is done when the API server answers; the kubelet needs a moment more.
+const GONE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One pod of the example, as it is now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// The pod's name.
+    pub pod: String,
+    /// Differs after each replacement.
+    pub uid: String,
+    /// Restarts of its container.
+    pub restarts: i32,
+    /// `storage` or `gateway`.
+    pub component: String,
+    /// The node identity it carries.
+    pub node: String,
+    /// Its zone; empty for a gateway.
+    pub zone: String,
+    /// The Kubernetes node it runs on.
+    pub host: String,
+    /// Whether it is ready.
+    pub ready: bool,
+}
+
+impl Member {
+    fn of(pod: &Pod) -> Self {
+        let label = |name: &str| pod.labels().get(name).cloned().unwrap_or_default();
+        let status = pod.status.as_ref();
+        let container = status.and_then(|s| s.container_statuses.as_ref()?.first());
+        Self {
+            pod: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            restarts: container.map_or(0, |c| c.restart_count),
+            component: label("app.kubernetes.io/component"),
+            node: label("datamesh.io/node"),
+            zone: label("datamesh.io/zone"),
+            host: pod.spec.as_ref().and_then(|s| s.node_name.clone()).unwrap_or_default(),
+            ready: container.is_some_and(|c| c.ready),
+        }
+    }
+}
+
+/// Names of the identities, in order.
+#[must_use]
+pub fn names(members: &[Member]) -> Vec<&str> {
+    members.iter().map(|m| m.node.as_str()).collect()
+}
+
+impl Cluster {
+    /// All pods of the example: storage nodes and gateway.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub async fn members(&self) -> anyhow::Result<Vec<Member>> {
+        let selector = ListParams::default().labels(&format!("datamesh.io/cluster={CLUSTER}"));
+        let mut all: Vec<Member> =
+            self.api::<Pod>(NAMESPACE).list(&selector).await?.items.iter().map(Member::of).collect();
+        all.sort();
+        Ok(all)
+    }
+
+    /// The storage pods of the example.
+    ///
+    /// # Errors
+    /// There are none.
+    pub async fn storage(&self) -> anyhow::Result<Vec<Member>> {
+        let all: Vec<Member> =
+            self.members().await?.into_iter().filter(|m| m.component == "storage").collect();
+        ensure!(!all.is_empty(), "there are no storage pods");
+        Ok(all)
+    }
+
+    /// One storage pod of each zone.
+    ///
+    /// # Errors
+    /// There are none.
+    pub async fn one_of_each_zone(&self) -> anyhow::Result<Vec<Member>> {
+        let mut zones = BTreeSet::new();
+        Ok(self.storage().await?.into_iter().filter(|m| zones.insert(m.zone.clone())).collect())
+    }
+
+    /// Kills pods at once and keeps their replacements from starting anywhere: as when their machines are lost.
+    /// [`Cluster::settle`] takes it back.
+    ///
+    /// # Errors
+    /// The API server refuses, or the pods do not go.
+    pub async fn lose(&self, members: &[Member]) -> anyhow::Result<()> {
+        self.cordon_all(true).await?;
+        for member in members {
+            self.force_delete(&member.pod).await?;
+        }
+        self.until_not_ready(members).await
+    }
+
+    /// Deletes a pod without waiting for its process to end.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn force_delete(&self, pod: &str) -> anyhow::Result<()> {
+        self.api::<Pod>(NAMESPACE).delete(pod, &DeleteParams::default().grace_period(0)).await?;
+        Ok(())
+    }
+
+    async fn until_not_ready(&self, members: &[Member]) -> anyhow::Result<()> {
+        let pods: Vec<&str> = members.iter().map(|m| m.pod.as_str()).collect();
+        let config = watcher::Config::default().labels(&format!("datamesh.io/cluster={CLUSTER}"));
+        wait::set_until(&self.api::<Pod>(NAMESPACE), config, "the lost pods are gone", GONE_TIMEOUT, |now| {
+            now.iter().filter(|pod| pods.contains(&pod.name_any().as_str())).all(|pod| !Member::of(pod).ready)
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Waits until a pod runs in place of `old`, and gives it.
+    ///
+    /// # Errors
+    /// It does not in time.
+    pub async fn until_replaced(&self, old: &Member, limit: Duration) -> anyhow::Result<Member> {
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", old.pod));
+        let what = format!("{} is replaced", old.pod);
+        let now = wait::set_until(&self.api::<Pod>(NAMESPACE), config, &what, limit, |now| {
+            now.iter().map(Member::of).any(|m| m.uid != old.uid && m.ready)
+        })
+        .await?;
+        now.first().map(Member::of).context("no pod")
+    }
+
+    async fn cordon_all(&self, cordoned: bool) -> anyhow::Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        for node in nodes.list(&ListParams::default()).await?.items {
+            let patch = Patch::Merge(json!({"spec": {"unschedulable": cordoned}}));
+            nodes.patch(&node.name_any(), &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets pods be scheduled everywhere again.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn uncordon_all(&self) -> anyhow::Result<()> {
+        self.cordon_all(false).await
+    }
+}

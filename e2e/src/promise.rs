@@ -1,0 +1,88 @@
+//! Promises, checked one after the other on one cluster, in the order they are listed.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures::future::BoxFuture;
+
+use crate::cluster::Cluster;
+
+/// Longest a promise may take.
+const PROMISE_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// What a promise does with the cluster.
+pub type Check = for<'a> fn(&'a Cluster) -> BoxFuture<'a, anyhow::Result<()>>;
+
+/// One promise.
+pub struct Promise {
+    /// The name of its file.
+    pub name: &'static str,
+    /// Checks it; leaves the cluster able to settle.
+    pub check: Check,
+}
+
+/// Checks the promises whose names contain one of `filters` (all, without filters) and reports on each.
+#[must_use]
+pub fn run(promises: &[Promise], filters: &[String]) -> ExitCode {
+    let chosen: Vec<&Promise> = promises
+        .iter()
+        .filter(|p| filters.is_empty() || filters.iter().any(|filter| p.name.contains(filter.as_str())))
+        .collect();
+    if std::env::var_os("DATAMESH_E2E").is_none() {
+        say(&format!("{} promises left out: they need a Kubernetes; `make e2e` runs them", chosen.len()));
+        return ExitCode::SUCCESS;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.context("no runtime").and_then(|runtime| runtime.block_on(run_all(&chosen)));
+    match outcome {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(broken) => {
+            say(&format!("{broken} of {} promises are broken", chosen.len()));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            say(&format!("the promises could not be checked: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The number of broken promises.
+async fn run_all(promises: &[&Promise]) -> anyhow::Result<usize> {
+    let cluster = timed("bring up", Cluster::bring_up()).await?;
+    let mut broken = 0;
+    for promise in promises {
+        if let Err(error) = timed(promise.name, check(&cluster, promise)).await {
+            broken += 1;
+            let folder = cluster.collect(promise.name).await;
+            say(&format!("{}: {error:#}\n  logs, events and objects: {}", promise.name, folder.display()));
+            // On a cluster that does not recover the others would only fail after it.
+            cluster.settle().await.with_context(|| format!("after {}", promise.name))?;
+        }
+    }
+    Ok(broken)
+}
+
+async fn check(cluster: &Cluster, promise: &Promise) -> anyhow::Result<()> {
+    let kept = async {
+        cluster.settle().await.context("before it begins")?;
+        (promise.check)(cluster).await?;
+        cluster.settle().await.context("after it ended")
+    };
+    tokio::time::timeout(PROMISE_TIMEOUT, kept).await.context("it takes too long")?
+}
+
+async fn timed<T>(name: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let from = Instant::now();
+    let result = work.await;
+    let word = if result.is_ok() { "ok" } else { "FAILED" };
+    say(&format!("{name:<32} {word:<7} {:>5.1} s", from.elapsed().as_secs_f64()));
+    result
+}
+
+fn say(line: &str) {
+    // Standard error: seen at once, and not captured by a test runner.
+    eprintln!("{line}");
+}

@@ -1,0 +1,142 @@
+//! Puts that go on in the background while things break, and the proof that all of them are still there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::gateway::Gateway;
+use crate::samples::random_bytes;
+
+/// Puts at a time.
+const LANES: u64 = 3;
+/// Gets at a time.
+const READERS: usize = 4;
+/// Bytes of an object: more than a segment, and no multiple of anything.
+const OBJECT_BYTES: usize = (5 << 20) + 12_345;
+
+/// One acknowledged object; its bytes come from the seed.
+#[derive(Clone, Debug)]
+pub struct Written {
+    key: String,
+    seed: u64,
+    number: u64,
+}
+
+/// Puts going on until told to stop. The first one that fails ends its lane and the test.
+pub struct Traffic {
+    lanes: JoinSet<anyhow::Result<Vec<Written>>>,
+    stopped: Arc<AtomicBool>,
+    acknowledged: watch::Receiver<u64>,
+}
+
+impl Traffic {
+    /// Starts putting objects below `prefix`.
+    #[must_use]
+    pub fn start(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
+        let (stopped, numbers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (count, acknowledged) = watch::channel(0);
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let lane = Lane {
+                gateway: gateway.clone(),
+                prefix: prefix.to_owned(),
+                seed,
+                numbers: Arc::clone(&numbers),
+                stopped: Arc::clone(&stopped),
+                count: count.clone(),
+            };
+            lanes.spawn(lane.run());
+        }
+        Self { lanes, stopped, acknowledged }
+    }
+
+    /// Waits until `more` further puts were acknowledged.
+    ///
+    /// # Errors
+    /// They are not in time, or a put failed.
+    pub async fn go_on(&mut self, more: u64, limit: Duration) -> anyhow::Result<()> {
+        let target = *self.acknowledged.borrow_and_update() + more;
+        let mut acknowledged = self.acknowledged.clone();
+        let reached = acknowledged.wait_for(|now| *now >= target);
+        tokio::select! {
+            reached = tokio::time::timeout(limit, reached) => {
+                reached.with_context(|| format!("{more} further puts: not within {limit:?}"))??;
+                Ok(())
+            }
+            Some(ended) = self.lanes.join_next() => {
+                ended??;
+                anyhow::bail!("a lane ended before its time")
+            }
+        }
+    }
+
+    /// Stops and gives everything that was acknowledged.
+    ///
+    /// # Errors
+    /// A put failed.
+    pub async fn finish(mut self) -> anyhow::Result<Vec<Written>> {
+        self.stopped.store(true, Ordering::Relaxed);
+        let mut all = Vec::new();
+        while let Some(lane) = self.lanes.join_next().await {
+            all.extend(lane??);
+        }
+        Ok(all)
+    }
+}
+
+struct Lane {
+    gateway: Gateway,
+    prefix: String,
+    seed: u64,
+    numbers: Arc<AtomicU64>,
+    stopped: Arc<AtomicBool>,
+    count: watch::Sender<u64>,
+}
+
+impl Lane {
+    async fn run(self) -> anyhow::Result<Vec<Written>> {
+        let mut written = Vec::new();
+        while !self.stopped.load(Ordering::Relaxed) {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let key = format!("{}/{number:05}", self.prefix);
+            self.gateway
+                .put(&key, random_bytes(self.seed, number, OBJECT_BYTES))
+                .await
+                .context("a put failed")?;
+            written.push(Written { key, seed: self.seed, number });
+            self.count.send_modify(|count| *count += 1);
+        }
+        Ok(written)
+    }
+}
+
+/// Reads all of them back and compares each byte.
+///
+/// # Errors
+/// One cannot be read, or differs.
+pub async fn verify(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
+    ensure!(!all.is_empty(), "nothing was written, so nothing is proven");
+    stream::iter(all)
+        .map(|written| async move {
+            let got = gateway.get(&written.key).await?;
+            let same = got == random_bytes(written.seed, written.number, OBJECT_BYTES);
+            ensure!(same, "{} differs from what was stored", written.key);
+            Ok(())
+        })
+        .buffer_unordered(READERS)
+        .try_collect()
+        .await
+}
+
+/// Deletes all of them: the next promise needs the room.
+///
+/// # Errors
+/// One cannot be deleted.
+pub async fn clear(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
+    stream::iter(all).map(|w| gateway.delete(&w.key)).buffer_unordered(READERS).try_collect().await
+}

@@ -1,0 +1,39 @@
+//! The promises, one file each, in the order that saves time: those that change nothing first.
+//! `cargo test -p datamesh-e2e --test promises -- zone` checks those whose names contain "zone".
+
+mod blindness;
+mod cluster_secret_deleted;
+mod delete_and_reapply;
+mod force_deleted_pod;
+mod invalid_specs;
+mod operator_killed;
+mod operator_restarted;
+mod real_files;
+mod two_pods_killed;
+mod zone_down;
+
+use std::process::ExitCode;
+
+use datamesh_e2e::promise::{self, Promise};
+
+const PROMISES: &[Promise] = &[
+    Promise { name: "real_files", check: |cluster| Box::pin(real_files::check(cluster)) },
+    Promise { name: "blindness", check: |cluster| Box::pin(blindness::check(cluster)) },
+    Promise { name: "invalid_specs", check: |cluster| Box::pin(invalid_specs::check(cluster)) },
+    Promise { name: "operator_restarted", check: |cluster| Box::pin(operator_restarted::check(cluster)) },
+    Promise { name: "operator_killed", check: |cluster| Box::pin(operator_killed::check(cluster)) },
+    Promise { name: "two_pods_killed", check: |cluster| Box::pin(two_pods_killed::check(cluster)) },
+    Promise { name: "zone_down", check: |cluster| Box::pin(zone_down::check(cluster)) },
+    Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
+    Promise {
+        name: "cluster_secret_deleted",
+        check: |cluster| Box::pin(cluster_secret_deleted::check(cluster)),
+    },
+    Promise { name: "delete_and_reapply", check: |cluster| Box::pin(delete_and_reapply::check(cluster)) },
+];
+
+fn main() -> ExitCode {
+    let filters: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    promise::run(PROMISES, &filters)
+}

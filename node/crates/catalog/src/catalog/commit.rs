@@ -1,0 +1,286 @@
+use std::collections::BTreeMap;
+
+use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
+
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::objects::{Present, Replacing, object_of};
+use super::pages::PagePlan;
+use super::tally::Delta;
+use super::uploads::{OpenUpload, open_upload, parts_in, plan_end};
+use super::{Catalog, CatalogError, Invalid, PutPageError};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, View};
+use crate::limits::{
+    CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
+};
+use crate::model::{
+    Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
+};
+use crate::record::{BodyRecord, CondemnedUploadRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
+
+/// Why an object was not committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitObjectError {
+    /// It was aborted, reclaimed, never begun, or committed and since replaced.
+    #[error("the upload is gone")]
+    UploadGone,
+    /// The present object is not as the condition wants it.
+    #[error("the present object does not meet the condition")]
+    PreconditionFailed {
+        /// The present object's entity tag, if there is one.
+        current_etag: Option<String>,
+    },
+    /// A part of the list is not there.
+    #[error("part {part} was not put")]
+    PartMissing {
+        /// The part.
+        part: u32,
+    },
+    /// A part of the list has no last page yet.
+    #[error("part {part} is not complete")]
+    PartIncomplete {
+        /// The part.
+        part: u32,
+    },
+    /// The parts do not add up.
+    #[error("the parts have {parts_bytes} bytes, the object is said to have {size_bytes}")]
+    SizeDiffers {
+        /// Of the parts together.
+        parts_bytes: u64,
+        /// Of the draft.
+        size_bytes: u64,
+    },
+    /// The last page was refused.
+    #[error(transparent)]
+    Page(PutPageError),
+    /// A limit.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl From<PutPageError> for CommitObjectError {
+    fn from(error: PutPageError) -> Self {
+        match error {
+            PutPageError::UploadGone => Self::UploadGone,
+            PutPageError::Invalid(invalid) => Self::Invalid(invalid),
+            PutPageError::Catalog(error) => Self::Catalog(error),
+            page => Self::Page(page),
+        }
+    }
+}
+
+/// What one attempt found out.
+enum Plan {
+    /// It is committed already.
+    Done(Committed),
+    /// To be committed.
+    Commit { batch: Batch, target: Target, record: ObjectRecord, replaced: bool },
+}
+
+fn validate(draft: &ObjectDraft) -> Result<(), Invalid> {
+    at_most("bytes of the content type", draft.content_type.len(), CONTENT_TYPE_BYTES_MAX)?;
+    at_most("bytes of the entity tag", draft.etag.len(), ETAG_BYTES_MAX)?;
+    at_most("bytes of metadata", meta_bytes(&draft.meta), META_BYTES_MAX)?;
+    let size_max = match &draft.body {
+        DraftBody::Inline { sealed } => {
+            at_most("bytes of a sealed inline object", sealed.len(), INLINE_SEALED_BYTES_MAX)?;
+            u64::try_from(INLINE_BYTES_MAX).unwrap_or(u64::MAX)
+        }
+        DraftBody::Pages { parts, .. } => {
+            at_most("parts of an object", parts.len(), PARTS_MAX)?;
+            if let Some(pair) = parts.windows(2).find(|pair| pair[0] >= pair[1]) {
+                return Err(Invalid::PartOrder { part: pair[1] });
+            }
+            OBJECT_BYTES_MAX
+        }
+    };
+    if draft.size_bytes > size_max { Err(Invalid::TooLarge { size_bytes: draft.size_bytes }) } else { Ok(()) }
+}
+
+fn record_of(upload: UploadId, draft: &ObjectDraft, body: BodyRecord) -> ObjectRecord {
+    ObjectRecord {
+        upload,
+        size_bytes: draft.size_bytes,
+        created_unix_ms: draft.created_unix_ms,
+        content_type: draft.content_type.clone(),
+        etag: draft.etag.clone(),
+        meta: draft.meta.clone(),
+        body,
+    }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Makes an open upload the object of its key, in one batch at any size: this is when a put has happened. What it
+    /// replaces is let go after the retention. Repeating it with the same upload gives the same object.
+    ///
+    /// # Errors
+    /// See [`CommitObjectError`].
+    pub async fn commit_object(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        condition: &Condition,
+    ) -> Result<Committed, CommitObjectError> {
+        validate(draft)?;
+        if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body {
+            match self.drop_pages_after(upload, *at, draft.created_unix_ms).await {
+                // Perhaps it is committed: the plan below finds out.
+                Ok(()) | Err(PutPageError::UploadGone) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let plan = self.plan_commit(upload, draft, condition).await?;
+            if let Some(committed) = self.carry_out(plan).await? {
+                return Ok(committed);
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// Commits a small object without an upload, in one batch. `target.upload` names this version of the object;
+    /// repeating it gives the same object.
+    ///
+    /// # Errors
+    /// See [`CommitObjectError`].
+    pub async fn put_inline(
+        &self,
+        target: &Target,
+        draft: &ObjectDraft,
+        condition: &Condition,
+    ) -> Result<Committed, CommitObjectError> {
+        validate(draft)?;
+        let DraftBody::Inline { sealed } = &draft.body else { return Err(Invalid::BodyKind.into()) };
+        let record = record_of(target.upload, draft, BodyRecord::Inline(sealed.clone()));
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let present = Present::find(&view, target.bucket, &target.key).await?;
+            drop(view);
+            let plan = match present.object() {
+                Some(object) if object.upload == target.upload => {
+                    Plan::Done(Committed { object, replaced: false })
+                }
+                _ => self.plan_inline(target, &record, (present, condition))?,
+            };
+            if let Some(committed) = self.carry_out(plan).await? {
+                return Ok(committed);
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    fn plan_inline(
+        &self,
+        target: &Target,
+        record: &ObjectRecord,
+        (present, condition): (Present, &Condition),
+    ) -> Result<Plan, CommitObjectError> {
+        let mut batch = Batch::new();
+        let mut delta = Delta::default();
+        let replaced = present.version.is_some();
+        let due_unix_ms = self.due_unix_ms(record.created_unix_ms);
+        let replacing = Replacing { present, due_unix_ms };
+        replacing.check(condition)?;
+        replacing.plan(&mut batch, &mut delta, Some(record))?;
+        delta.add_to(&mut batch);
+        Ok(Plan::Commit { batch, target: target.clone(), record: record.clone(), replaced })
+    }
+
+    async fn carry_out(&self, plan: Plan) -> Result<Option<Committed>, CommitObjectError> {
+        let (batch, target, record, replaced) = match plan {
+            Plan::Done(committed) => return Ok(Some(committed)),
+            Plan::Commit { batch, target, record, replaced } => (batch, target, record, replaced),
+        };
+        let Some(revision) = self.try_commit(batch).await? else { return Ok(None) };
+        let object = object_of(target.bucket, target.key, record, revision);
+        Ok(Some(Committed { object, replaced }))
+    }
+
+    async fn plan_commit(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        condition: &Condition,
+    ) -> Result<Plan, CommitObjectError> {
+        let view = self.view().await?;
+        let Some(open) = open_upload(&view, upload).await? else {
+            return Ok(Plan::Done(Committed { object: committed_as(&view, upload).await?, replaced: false }));
+        };
+        let UploadRecord { bucket, key, .. } = open.record.clone();
+        let mut batch = Batch::new();
+        let mut delta = Delta { uploads: -1, ..Delta::default() };
+        plan_end(&view, &mut batch, &open, UploadState::Committed).await?;
+        let due_unix_ms = self.due_unix_ms(draft.created_unix_ms);
+        let replacing = Replacing { present: Present::find(&view, bucket, &key).await?, due_unix_ms };
+        replacing.check(condition)?;
+        let replaced = replacing.present.version.is_some();
+        let plan = PagePlan { view: &view, open: &open, due_unix_ms };
+        let body = match &draft.body {
+            DraftBody::Inline { sealed } => {
+                // Whatever the upload put before it became a small object goes.
+                let condemned = CondemnedUploadRecord { bucket, segments: 0 };
+                put(&mut batch, keys::condemned_upload(due_unix_ms, upload), &condemned)?;
+                BodyRecord::Inline(sealed.clone())
+            }
+            DraftBody::Pages { parts, last_page } => {
+                let there = gather_parts(&plan, (&mut batch, &mut delta), last_page.as_ref()).await?;
+                BodyRecord::Pages(listed(parts, &there, draft.size_bytes)?)
+            }
+        };
+        let record = record_of(upload, draft, body);
+        replacing.plan(&mut batch, &mut delta, Some(&record))?;
+        delta.add_to(&mut batch);
+        Ok(Plan::Commit { batch, target: Target { bucket, key, upload }, record, replaced })
+    }
+}
+
+/// The object that a committed upload still is.
+async fn committed_as(view: &impl View, upload: UploadId) -> Result<Object, CommitObjectError> {
+    let record = find::<UploadRecord>(view, &keys::upload(upload)).await?.record;
+    let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = record else {
+        return Err(CommitObjectError::UploadGone);
+    };
+    let object = Present::find(view, bucket, &key).await?.object();
+    object.filter(|object| object.upload == upload).ok_or(CommitObjectError::UploadGone)
+}
+
+/// The upload's parts, with the last page in, and the check that they stay so until the commit.
+async fn gather_parts<V: View>(
+    plan: &PagePlan<'_, V>,
+    (batch, delta): (&mut Batch, &mut Delta),
+    last_page: Option<&PlacedPage>,
+) -> Result<BTreeMap<u32, PartSummary>, CommitObjectError> {
+    let PagePlan { view, open: OpenUpload { id, .. }, .. } = plan;
+    let parts = parts_in(*view, *id).await?;
+    batch.expect_unchanged(keys::parts(*id), view.revision().await.map_err(CatalogError::from)?);
+    let mut parts: BTreeMap<u32, PartSummary> = parts.into_iter().map(|part| (part.part, part)).collect();
+    if let Some(placed) = last_page {
+        let part = plan.put(batch, delta, placed).await?;
+        parts.insert(placed.at.part, part.summary(placed.at.part));
+    }
+    Ok(parts)
+}
+
+/// The parts the caller named, if all are there, complete, and of the object's size together.
+fn listed(
+    parts: &[u32],
+    there: &BTreeMap<u32, PartSummary>,
+    size_bytes: u64,
+) -> Result<Vec<PartSummary>, CommitObjectError> {
+    let mut listed = Vec::with_capacity(parts.len());
+    for &part in parts {
+        let summary = *there.get(&part).ok_or(CommitObjectError::PartMissing { part })?;
+        if !summary.complete {
+            return Err(CommitObjectError::PartIncomplete { part });
+        }
+        listed.push(summary);
+    }
+    let parts_bytes = listed.iter().fold(0_u64, |sum, part| sum.saturating_add(part.plain_bytes));
+    if parts_bytes != size_bytes {
+        return Err(CommitObjectError::SizeDiffers { parts_bytes, size_bytes });
+    }
+    Ok(listed)
+}

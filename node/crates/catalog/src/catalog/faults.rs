@@ -1,0 +1,119 @@
+use crate::catalog::Catalog;
+use crate::keys::KeyError;
+use crate::keyspace::{
+    Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, View,
+};
+use crate::record::{self, Record, RecordError};
+
+/// How often an operation starts anew because others wrote what it had read. Each time another one got through.
+pub(super) const ATTEMPTS_MAX: usize = 256;
+
+/// What can go wrong in every operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// The engine did not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The engine did not write.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// A row holds no record.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// A key is none of its table.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// Others kept writing the same rows; try again.
+    #[error("others keep writing the same rows; try again")]
+    Contended,
+}
+
+/// A request that can never succeed: the caller's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Above a limit.
+    #[error("{what}: {size} where {max} is the most")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// How much.
+        size: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// An inline body where pages belong, or the reverse.
+    #[error("the object's body is not of the kind this call takes")]
+    BodyKind,
+    /// Part numbers that do not rise.
+    #[error("part {part} is out of order or named twice")]
+    PartOrder {
+        /// The part.
+        part: u32,
+    },
+    /// An inline body whose size is above the inline limit, or that names a size it cannot have.
+    #[error("an object of {size_bytes} bytes is too large")]
+    TooLarge {
+        /// Plaintext bytes.
+        size_bytes: u64,
+    },
+}
+
+/// Refuses more than the limit.
+pub(super) fn at_most(what: &'static str, size: usize, max: usize) -> Result<(), Invalid> {
+    if size > max { Err(Invalid::TooMuch { what, size, max }) } else { Ok(()) }
+}
+
+/// A record as read, and the commit that wrote it; both absent when there is none.
+pub(super) struct Found<R> {
+    pub(super) record: Option<R>,
+    pub(super) version: Option<Revision>,
+}
+
+/// Reads a record from a view.
+pub(super) async fn find<R: Record>(view: &impl View, key: &[u8]) -> Result<Found<R>, CatalogError> {
+    let Some(row) = view.get(key).await? else { return Ok(Found { record: None, version: None }) };
+    Ok(Found { record: Some(record::decode(&row.value)?), version: Some(row.version) })
+}
+
+/// Writes a record's row.
+pub(super) fn put<R: Record>(batch: &mut Batch, key: Vec<u8>, record: &R) -> Result<(), CatalogError> {
+    batch.put(key, record::encode(record)?);
+    Ok(())
+}
+
+impl<K: Keyspace> Catalog<K> {
+    pub(super) async fn view(&self) -> Result<K::View<'_>, CatalogError> {
+        Ok(self.keyspace.view().await?)
+    }
+
+    /// One record of the newest state.
+    pub(super) async fn read<R: Record>(&self, key: &[u8]) -> Result<Option<R>, CatalogError> {
+        let row = self.keyspace.get(key).await?;
+        Ok(row.map(|row| record::decode(&row.value)).transpose()?)
+    }
+
+    /// Commits; `None` when what the batch rests on has changed meanwhile: plan again.
+    pub(super) async fn try_commit(&self, batch: Batch) -> Result<Option<Revision>, CatalogError> {
+        match self.keyspace.commit(batch).await {
+            Ok(revision) => Ok(Some(revision)),
+            Err(CommitError::Conflict { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// All rows of a range, page by page: for ranges that other limits keep small.
+pub(super) async fn whole(view: &impl View, range: KeyRange) -> Result<RangePage, CatalogError> {
+    let mut all = RangePage::default();
+    let mut rest = range;
+    loop {
+        let page = view.range(&rest, RangeLimits::default()).await?;
+        if let Some(last) = page.rows.last() {
+            rest = rest.after(&last.key);
+        }
+        all.rows.extend(page.rows);
+        if !page.more {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use super::faults::{ATTEMPTS_MAX, find, put};
+use super::{Catalog, CatalogError, CatalogOptions, EmbeddedCatalog, Shared};
+use crate::engine::{EngineError, RocksKeyspace, RocksOptions};
+use crate::keys::{self, Table};
+use crate::keyspace::{Batch, Keyspace};
+use crate::record::ClusterRecord;
+
+/// Bytes of a fingerprint at most.
+const FINGERPRINT_BYTES_MAX: usize = 128;
+
+/// Why a catalog did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The engine's own reason.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// It belongs to another cluster secret.
+    #[error("this catalog belongs to the cluster secret with fingerprint {stored}, not {given}")]
+    OtherCluster {
+        /// The one it was first opened with.
+        stored: String,
+        /// The one given now.
+        given: String,
+    },
+    /// A fingerprint above the limit.
+    #[error("a fingerprint of {0} bytes is too long")]
+    Fingerprint(usize),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The thread that opened it ended early.
+    #[error("opening the catalog was cut short")]
+    Cut,
+}
+
+impl EmbeddedCatalog {
+    /// Opens or creates the catalog in a directory, which stays locked while any clone lives, and raises its
+    /// incarnation. The first open fixes the fingerprint of the cluster secret.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(dir: &Path, fingerprint: &str, options: CatalogOptions) -> Result<Self, OpenError> {
+        let dir = dir.to_path_buf();
+        let opening = tokio::task::spawn_blocking(move || RocksKeyspace::open(&dir, RocksOptions::default()));
+        let keyspace = opening.await.map_err(|_| OpenError::Cut)??;
+        Self::with_keyspace(keyspace, fingerprint, options).await
+    }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Opens the catalog on any keyspace, which no other catalog may have open, and raises its incarnation.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn with_keyspace(
+        keyspace: K,
+        fingerprint: &str,
+        options: CatalogOptions,
+    ) -> Result<Self, OpenError> {
+        if fingerprint.len() > FINGERPRINT_BYTES_MAX {
+            return Err(OpenError::Fingerprint(fingerprint.len()));
+        }
+        let shared = Shared { options, incarnation: datamesh_shard::Incarnation::default() };
+        let mut catalog = Self { keyspace, shared: Arc::new(shared) };
+        let incarnation = catalog.raise_incarnation(fingerprint).await?;
+        catalog.shared = Arc::new(Shared { options, incarnation });
+        Ok(catalog)
+    }
+
+    async fn raise_incarnation(&self, fingerprint: &str) -> Result<datamesh_shard::Incarnation, OpenError> {
+        let key = keys::only(Table::Cluster);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = find::<ClusterRecord>(&self.view().await?, &key).await?;
+            let before = found.record.unwrap_or(ClusterRecord {
+                fingerprint: fingerprint.into(),
+                incarnation: datamesh_shard::Incarnation::default(),
+            });
+            if before.fingerprint != fingerprint {
+                return Err(OpenError::OtherCluster {
+                    stored: before.fingerprint,
+                    given: fingerprint.into(),
+                });
+            }
+            let incarnation = before.incarnation.next();
+            let mut batch = Batch::new();
+            batch.expect(key.clone(), found.version);
+            put(&mut batch, key.clone(), &ClusterRecord { incarnation, ..before })?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(incarnation);
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+}

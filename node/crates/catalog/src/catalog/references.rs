@@ -1,0 +1,252 @@
+use std::collections::BTreeMap;
+
+use datamesh_shard::{Generation, SegmentId};
+
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::tally::Delta;
+use super::uploads::open_upload;
+use super::{Catalog, CatalogError, Invalid};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
+use crate::limits::SEGMENTS_PER_CALL_MAX;
+use crate::model::{BucketId, SegmentRef, UploadId};
+use crate::record::{CondemnedRecord, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
+
+/// Why references were not written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// It was committed, aborted, reclaimed or never begun.
+    #[error("the upload is gone")]
+    UploadGone,
+    /// The segment is condemned: deletes of its generation may be under way. Put it again with a newer one.
+    #[error("segment {segment} is condemned: put it again with generation {needs} or later")]
+    StaleGeneration {
+        /// The segment.
+        segment: SegmentId,
+        /// The lowest generation that is safe.
+        needs: Generation,
+    },
+    /// A limit.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Writes down that an upload needs these segments: from then on they are not deleted. Do it alongside putting
+    /// their shards, and before relying on shards that are there already.
+    ///
+    /// # Errors
+    /// See [`ReferenceError`].
+    pub async fn reference(&self, upload: UploadId, segments: &[SegmentRef]) -> Result<(), ReferenceError> {
+        at_most("segments of one call", segments.len(), SEGMENTS_PER_CALL_MAX)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let open = open_upload(&view, upload).await?.ok_or(ReferenceError::UploadGone)?;
+            let mut batch = Batch::new();
+            let mut delta = Delta::default();
+            open.expect(&mut batch);
+            let mut uses = Uses::new(open.record.bucket, upload, 0);
+            segments.iter().for_each(|segment| uses.name(segment, 0));
+            uses.plan(&view, &mut batch, &mut delta).await?;
+            drop(view);
+            delta.add_to(&mut batch);
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// Lets go of segments that no page of the upload names, for instance because their put failed.
+    ///
+    /// # Errors
+    /// See [`ReferenceError`].
+    pub async fn unreference(
+        &self,
+        upload: UploadId,
+        segments: &[SegmentId],
+        now_unix_ms: u64,
+    ) -> Result<(), ReferenceError> {
+        at_most("segments of one call", segments.len(), SEGMENTS_PER_CALL_MAX)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let open = open_upload(&view, upload).await?.ok_or(ReferenceError::UploadGone)?;
+            let mut batch = Batch::new();
+            let mut delta = Delta::default();
+            open.expect(&mut batch);
+            let mut uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            segments.iter().for_each(|segment| uses.drop_one(*segment, 0));
+            uses.plan(&view, &mut batch, &mut delta).await?;
+            drop(view);
+            delta.add_to(&mut batch);
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+}
+
+/// What a batch changes in an upload's use of segments.
+pub(super) struct Uses {
+    bucket: BucketId,
+    upload: UploadId,
+    due_unix_ms: u64,
+    changes: BTreeMap<SegmentId, Use>,
+}
+
+#[derive(Default)]
+struct Use {
+    /// Absent when the segment is only let go.
+    segment: Option<SegmentRef>,
+    delta: i64,
+}
+
+impl Uses {
+    /// Segments without further use will be condemned to be due then.
+    pub(super) fn new(bucket: BucketId, upload: UploadId, due_unix_ms: u64) -> Self {
+        Self { bucket, upload, due_unix_ms, changes: BTreeMap::new() }
+    }
+
+    /// The upload needs the segment, and this many pages more name it.
+    pub(super) fn name(&mut self, segment: &SegmentRef, pages: i64) {
+        let change = self.changes.entry(segment.id).or_default();
+        change.delta += pages;
+        change.segment = Some(segment.clone());
+    }
+
+    /// This many pages less name the segment.
+    pub(super) fn drop_one(&mut self, segment: SegmentId, pages: i64) {
+        self.changes.entry(segment).or_default().delta -= pages;
+    }
+
+    /// Adds checks and writes.
+    pub(super) async fn plan(
+        self,
+        view: &impl View,
+        batch: &mut Batch,
+        delta: &mut Delta,
+    ) -> Result<(), ReferenceError> {
+        let mut releases = Releases::default();
+        let (bucket, upload, due_unix_ms) = (self.bucket, self.upload, self.due_unix_ms);
+        for (id, change) in self.changes {
+            let key = keys::used_segment(upload, id);
+            let found = find::<UsedSegmentRecord>(view, &key).await?;
+            batch.expect(key.clone(), found.version);
+            let uses = found.record.as_ref().map_or(0, |used| i64::from(used.uses)) + change.delta;
+            let uses = u32::try_from(uses).unwrap_or(0);
+            match (found.record, change.segment) {
+                (None, None) => {}
+                (None, Some(segment)) => {
+                    revive(view, batch, delta, &segment).await?;
+                    put(batch, key, &UsedSegmentRecord::new(&segment, uses))?;
+                    put(batch, keys::reference(bucket, id, upload), &KeyOnlyRecord)?;
+                }
+                (Some(used), None) if uses == 0 => {
+                    let release = Release { bucket, upload, segment: id, used, due_unix_ms };
+                    releases.plan(view, batch, delta, release).await?;
+                }
+                (Some(used), None) => put(batch, key, &UsedSegmentRecord { uses, ..used })?,
+                (Some(used), Some(segment)) => {
+                    let newer = UsedSegmentRecord::new(&segment, uses);
+                    let kept = if newer.generation < used.generation {
+                        UsedSegmentRecord { uses, ..used.clone() }
+                    } else {
+                        newer
+                    };
+                    if kept != used {
+                        put(batch, key, &kept)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes a segment off the list of condemned ones, if the caller's generation allows it.
+async fn revive(
+    view: &impl View,
+    batch: &mut Batch,
+    delta: &mut Delta,
+    segment: &SegmentRef,
+) -> Result<(), ReferenceError> {
+    let key = keys::condemned_segment(segment.id);
+    let found = find::<CondemnedSegmentRecord>(view, &key).await?;
+    batch.expect(key.clone(), found.version);
+    let Some(condemned) = found.record else { return Ok(()) };
+    if segment.generation <= condemned.generation {
+        let needs = condemned.generation.next();
+        return Err(ReferenceError::StaleGeneration { segment: segment.id, needs });
+    }
+    batch.delete(key);
+    batch.delete(keys::condemned(condemned.due_unix_ms, segment.id));
+    delta.condemned -= 1;
+    Ok(())
+}
+
+/// A reference to remove.
+pub(super) struct Release {
+    pub(super) bucket: BucketId,
+    pub(super) upload: UploadId,
+    pub(super) segment: SegmentId,
+    pub(super) used: UsedSegmentRecord,
+    /// When the segment may go if this was its last reference.
+    pub(super) due_unix_ms: u64,
+}
+
+/// References that one batch removes. A segment whose last reference goes is condemned.
+#[derive(Default)]
+pub(super) struct Releases {
+    /// Removed by this batch already: the view still shows them.
+    removed: BTreeMap<(BucketId, SegmentId), Vec<UploadId>>,
+}
+
+impl Releases {
+    /// Adds what removes an upload's reference to a segment.
+    pub(super) async fn plan(
+        &mut self,
+        view: &impl View,
+        batch: &mut Batch,
+        delta: &mut Delta,
+        release: Release,
+    ) -> Result<(), CatalogError> {
+        let Release { bucket, upload, segment, .. } = release;
+        batch.delete(keys::used_segment(upload, segment));
+        batch.delete(keys::reference(bucket, segment, upload));
+        let removed = self.removed.entry((bucket, segment)).or_default();
+        removed.push(upload);
+        let range = keys::references(bucket, segment);
+        let references = view.range(&range, RangeLimits::rows(removed.len() + 1)).await?.rows;
+        let ours = |key: &[u8]| removed.iter().any(|upload| keys::reference(bucket, segment, *upload) == key);
+        // Whoever adds or removes another reference meanwhile makes this batch start anew.
+        batch.expect_unchanged(range, view.revision().await?);
+        if references.iter().all(|row| ours(&row.key)) {
+            condemn(view, batch, delta, release).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn condemn(
+    view: &impl View,
+    batch: &mut Batch,
+    delta: &mut Delta,
+    release: Release,
+) -> Result<(), CatalogError> {
+    let Release { segment, used, due_unix_ms, .. } = release;
+    let key = keys::condemned_segment(segment);
+    let before = find::<CondemnedSegmentRecord>(view, &key).await?;
+    batch.expect(key.clone(), before.version);
+    if let Some(before) = before.record {
+        batch.delete(keys::condemned(before.due_unix_ms, segment));
+        delta.condemned -= 1;
+    }
+    put(batch, key, &CondemnedSegmentRecord { due_unix_ms, generation: used.generation })?;
+    put(batch, keys::condemned(due_unix_ms, segment), &CondemnedRecord::from(used))?;
+    delta.condemned += 1;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+use super::{Catalog, CatalogError};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, View};
+use crate::model::{BucketId, BucketUsage};
+
+const OBJECTS: u8 = 1;
+const UPLOADS: u8 = 2;
+/// Rows of condemned segments.
+const CONDEMNED: u8 = 3;
+/// Segments of condemned uploads, which have no rows of their own yet.
+const CONDEMNED_WAITING: u8 = 4;
+
+const BUCKET_OBJECTS: u8 = 1;
+const BUCKET_BYTES: u8 = 2;
+
+/// What the catalog holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Objects in all buckets.
+    pub objects: u64,
+    /// Uploads that are neither committed nor aborted.
+    pub uploads: u64,
+    /// Segments that wait to be deleted from the nodes. Those of an aborted upload count from its expansion on.
+    pub condemned_segments: u64,
+}
+
+/// What a batch changes in the counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Delta {
+    pub(super) objects: i64,
+    pub(super) uploads: i64,
+    pub(super) condemned: i64,
+    pub(super) condemned_waiting: i64,
+}
+
+impl Delta {
+    pub(super) fn add_to(self, batch: &mut Batch) {
+        batch.add(keys::counter(OBJECTS), self.objects);
+        batch.add(keys::counter(UPLOADS), self.uploads);
+        batch.add(keys::counter(CONDEMNED), self.condemned);
+        batch.add(keys::counter(CONDEMNED_WAITING), self.condemned_waiting);
+    }
+}
+
+/// Counts an object in or out of its bucket.
+pub(super) fn add_usage(batch: &mut Batch, bucket: BucketId, objects: i64, plain_bytes: i64) {
+    batch.add(keys::bucket_counter(bucket, BUCKET_OBJECTS), objects);
+    batch.add(keys::bucket_counter(bucket, BUCKET_BYTES), plain_bytes);
+}
+
+/// A size as a counter's delta. Sizes are far below the end of its range.
+pub(super) fn delta_of(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+async fn count(view: &impl View, key: Vec<u8>) -> Result<u64, CatalogError> {
+    let Some(row) = view.get(&key).await? else { return Ok(0) };
+    let value = row.value.try_into().map_or(0, i64::from_le_bytes);
+    Ok(u64::try_from(value).unwrap_or(0))
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// What the catalog holds, all of one moment.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn counters(&self) -> Result<Counters, CatalogError> {
+        let view = self.view().await?;
+        let condemned = count(&view, keys::counter(CONDEMNED)).await?;
+        Ok(Counters {
+            objects: count(&view, keys::counter(OBJECTS)).await?,
+            uploads: count(&view, keys::counter(UPLOADS)).await?,
+            condemned_segments: condemned + count(&view, keys::counter(CONDEMNED_WAITING)).await?,
+        })
+    }
+
+    /// What a bucket holds.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn bucket_usage(&self, bucket: BucketId) -> Result<BucketUsage, CatalogError> {
+        let view = self.view().await?;
+        Ok(BucketUsage {
+            objects: count(&view, keys::bucket_counter(bucket, BUCKET_OBJECTS)).await?,
+            plain_bytes: count(&view, keys::bucket_counter(bucket, BUCKET_BYTES)).await?,
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! Keys of the catalog's tables: tuples, encoded so that the order of the bytes is the order of the tuples.
+//!
+//! Every key begins with the key version and the table's number. The encoding is fixed by `tests/golden/keys-v1.txt`.
+
+mod tuple;
+
+use datamesh_shard::{BucketName, Epoch, NodeName, PeerKey, PoolName, SegmentId};
+pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
+
+use crate::keyspace::KeyRange;
+use crate::model::{BucketId, PageAt, UploadId};
+
+/// The tables. Numbers are never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Table {
+    /// () → the cluster's fingerprint and the catalog's incarnation
+    Cluster = 1,
+    /// (pool) → what the administrator wants
+    Pool = 2,
+    /// (pool, epoch) → signed layout
+    Layout = 3,
+    /// (pool) → newest epoch
+    LayoutHead = 4,
+    /// (nonce) → who joined with it
+    Join = 5,
+    /// (pool, node) → its public key
+    Binding = 6,
+    /// (public key) → its pool and node
+    Peer = 7,
+    /// (public key) → highest incarnation seen
+    PeerIncarnation = 8,
+    /// (name) → bucket
+    Bucket = 9,
+    /// () → the next bucket's number
+    BucketNext = 10,
+    /// (upload) → what it writes to
+    Upload = 11,
+    /// (upload) → its lease
+    Lease = 12,
+    /// (lease end, upload) → nothing; what ends when
+    LeaseDue = 13,
+    /// (upload, part) → summary
+    Part = 14,
+    /// (upload, part, page) → page
+    Page = 15,
+    /// (upload, segment) → the clear part, and how many of the upload's pages name it
+    UsedSegment = 16,
+    /// (bucket, segment, upload) → nothing; who needs a segment
+    Reference = 17,
+    /// (bucket, key) → object
+    Object = 18,
+    /// (due, upload) → an upload whose segments are to be let go
+    CondemnedUpload = 19,
+    /// (due, segment) → a segment to delete
+    Condemned = 20,
+    /// (segment) → when it is due, and its generation
+    CondemnedSegment = 21,
+    /// (counter) → number
+    Counter = 22,
+    /// (bucket, counter) → number
+    BucketCounter = 23,
+}
+
+fn table(table: Table) -> KeyWriter {
+    KeyWriter::new(table)
+}
+
+/// All keys of a table.
+#[must_use]
+pub fn all(of: Table) -> KeyRange {
+    KeyRange::prefix(table(of).finish())
+}
+
+/// The one key of a table without columns.
+#[must_use]
+pub fn only(of: Table) -> Vec<u8> {
+    table(of).finish()
+}
+
+/// Key of a pool's row.
+#[must_use]
+pub fn pool(name: &PoolName) -> Vec<u8> {
+    table(Table::Pool).bytes(name.as_str().as_bytes()).finish()
+}
+
+/// Key of a layout.
+#[must_use]
+pub fn layout(pool: &PoolName, epoch: Epoch) -> Vec<u8> {
+    table(Table::Layout).bytes(pool.as_str().as_bytes()).u64(epoch.0).finish()
+}
+
+/// All layouts of a pool.
+#[must_use]
+pub fn layouts(pool: &PoolName) -> KeyRange {
+    KeyRange::prefix(table(Table::Layout).bytes(pool.as_str().as_bytes()).finish())
+}
+
+/// Key of a pool's newest epoch.
+#[must_use]
+pub fn layout_head(pool: &PoolName) -> Vec<u8> {
+    table(Table::LayoutHead).bytes(pool.as_str().as_bytes()).finish()
+}
+
+/// Key of a used join nonce.
+#[must_use]
+pub fn join(nonce: &[u8; 16]) -> Vec<u8> {
+    table(Table::Join).fixed(nonce).finish()
+}
+
+/// Key of a node's binding.
+#[must_use]
+pub fn binding(pool: &PoolName, node: &NodeName) -> Vec<u8> {
+    table(Table::Binding).bytes(pool.as_str().as_bytes()).bytes(node.as_str().as_bytes()).finish()
+}
+
+/// All bindings of a pool.
+#[must_use]
+pub fn bindings(pool: &PoolName) -> KeyRange {
+    KeyRange::prefix(table(Table::Binding).bytes(pool.as_str().as_bytes()).finish())
+}
+
+/// Key of what a public key is bound to.
+#[must_use]
+pub fn peer(peer: &PeerKey) -> Vec<u8> {
+    table(Table::Peer).fixed(&peer.0).finish()
+}
+
+/// Key of a peer's incarnation.
+#[must_use]
+pub fn peer_incarnation(peer: &PeerKey) -> Vec<u8> {
+    table(Table::PeerIncarnation).fixed(&peer.0).finish()
+}
+
+/// Key of a bucket.
+#[must_use]
+pub fn bucket(name: &BucketName) -> Vec<u8> {
+    table(Table::Bucket).bytes(name.as_str().as_bytes()).finish()
+}
+
+/// Key of an upload.
+#[must_use]
+pub fn upload(upload: UploadId) -> Vec<u8> {
+    table(Table::Upload).fixed(&upload.0).finish()
+}
+
+/// Key of an upload's lease.
+#[must_use]
+pub fn lease(upload: UploadId) -> Vec<u8> {
+    table(Table::Lease).fixed(&upload.0).finish()
+}
+
+/// Key of a lease in the order of their ends.
+#[must_use]
+pub fn lease_due(until_unix_ms: u64, upload: UploadId) -> Vec<u8> {
+    table(Table::LeaseDue).u64(until_unix_ms).fixed(&upload.0).finish()
+}
+
+/// Rows of a table ordered by time that are due by now (inclusive).
+#[must_use]
+pub fn due_by(of: Table, now_unix_ms: u64) -> KeyRange {
+    let all = all(of);
+    let end = now_unix_ms.checked_add(1).map(|after| table(of).u64(after).finish());
+    KeyRange { start: all.start, end: end.or(all.end) }
+}
+
+/// Key of a part.
+#[must_use]
+pub fn part(upload: UploadId, part: u32) -> Vec<u8> {
+    table(Table::Part).fixed(&upload.0).u32(part).finish()
+}
+
+/// All parts of an upload.
+#[must_use]
+pub fn parts(upload: UploadId) -> KeyRange {
+    of_upload(Table::Part, upload)
+}
+
+/// Key of a page.
+#[must_use]
+pub fn page(upload: UploadId, at: PageAt) -> Vec<u8> {
+    table(Table::Page).fixed(&upload.0).u32(at.part).u32(at.page).finish()
+}
+
+/// All rows of an upload in a table that begins with it.
+#[must_use]
+pub fn of_upload(of: Table, upload: UploadId) -> KeyRange {
+    KeyRange::prefix(table(of).fixed(&upload.0).finish())
+}
+
+/// Key of a segment that an upload uses.
+#[must_use]
+pub fn used_segment(upload: UploadId, segment: SegmentId) -> Vec<u8> {
+    table(Table::UsedSegment).fixed(&upload.0).fixed(&segment.0).finish()
+}
+
+/// Key of a reference.
+#[must_use]
+pub fn reference(bucket: BucketId, segment: SegmentId, upload: UploadId) -> Vec<u8> {
+    table(Table::Reference).u64(bucket.0).fixed(&segment.0).fixed(&upload.0).finish()
+}
+
+/// All references to a segment.
+#[must_use]
+pub fn references(bucket: BucketId, segment: SegmentId) -> KeyRange {
+    KeyRange::prefix(table(Table::Reference).u64(bucket.0).fixed(&segment.0).finish())
+}
+
+/// Key of an object.
+#[must_use]
+pub fn object(bucket: BucketId, key: &[u8]) -> Vec<u8> {
+    table(Table::Object).u64(bucket.0).bytes(key).finish()
+}
+
+/// Objects whose key begins with `prefix`.
+#[must_use]
+pub fn objects(bucket: BucketId, prefix: &[u8]) -> KeyRange {
+    KeyRange::prefix(table(Table::Object).u64(bucket.0).bytes_prefix(prefix).finish())
+}
+
+/// Key of a condemned upload.
+#[must_use]
+pub fn condemned_upload(due_unix_ms: u64, upload: UploadId) -> Vec<u8> {
+    table(Table::CondemnedUpload).u64(due_unix_ms).fixed(&upload.0).finish()
+}
+
+/// Key of a condemned segment.
+#[must_use]
+pub fn condemned(due_unix_ms: u64, segment: SegmentId) -> Vec<u8> {
+    table(Table::Condemned).u64(due_unix_ms).fixed(&segment.0).finish()
+}
+
+/// Key by which a condemned segment is found.
+#[must_use]
+pub fn condemned_segment(segment: SegmentId) -> Vec<u8> {
+    table(Table::CondemnedSegment).fixed(&segment.0).finish()
+}
+
+/// Key of a counter.
+#[must_use]
+pub fn counter(number: u8) -> Vec<u8> {
+    table(Table::Counter).u8(number).finish()
+}
+
+/// Key of a bucket's counter.
+#[must_use]
+pub fn bucket_counter(bucket: BucketId, number: u8) -> Vec<u8> {
+    table(Table::BucketCounter).u64(bucket.0).u8(number).finish()
+}

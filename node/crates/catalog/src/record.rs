@@ -1,0 +1,115 @@
+//! What stands in the catalog's rows: a version byte, then the record in postcard's encoding. Fixed by
+//! `tests/golden/records-v1.txt`; a field is never added in place, a changed record gets the next version.
+
+pub mod bytes;
+mod garbage;
+mod members;
+mod objects;
+mod uploads;
+
+pub use garbage::{
+    CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
+};
+pub use members::{
+    BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, IncarnationRecord, JoinRecord,
+    LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
+};
+pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+pub(crate) use uploads::meta_bytes;
+pub use uploads::{LeaseRecord, PartRecord, UploadRecord, UploadState};
+
+use crate::limits::RECORD_BYTES_MAX;
+
+/// Why bytes are no record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Nothing there.
+    #[error("a {record} record is empty")]
+    Empty {
+        /// Which record.
+        record: &'static str,
+    },
+    /// Written by a later version.
+    #[error("version {version} of a {record} record is not known to this version")]
+    Version {
+        /// Which record.
+        record: &'static str,
+        /// Its version byte.
+        version: u8,
+    },
+    /// Longer than any record.
+    #[error("a {record} record of {bytes} bytes is too long")]
+    Long {
+        /// Which record.
+        record: &'static str,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Not the record's encoding.
+    #[error("a {record} record does not read: {detail}")]
+    Malformed {
+        /// Which record.
+        record: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// A record's name, version and limits.
+pub trait Record: Serialize + DeserializeOwned {
+    /// What errors call it.
+    const NAME: &'static str;
+    /// Its leading byte.
+    const VERSION: u8 = 1;
+
+    /// Holds it against its limits, after reading.
+    ///
+    /// # Errors
+    /// Says what is beyond its limit.
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
+/// A record's bytes.
+///
+/// # Errors
+/// `Long` above the limit.
+pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
+    let malformed =
+        |error: postcard::Error| RecordError::Malformed { record: R::NAME, detail: error.to_string() };
+    let bytes = postcard::to_extend(record, vec![R::VERSION]).map_err(malformed)?;
+    if bytes.len() > RECORD_BYTES_MAX {
+        return Err(RecordError::Long { record: R::NAME, bytes: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+/// Reads a record.
+///
+/// # Errors
+/// Every way in which hostile bytes can be wrong; memory is bounded by the bytes' own length.
+pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
+    let body = body_of(R::NAME, R::VERSION, bytes)?;
+    let malformed = |detail: String| RecordError::Malformed { record: R::NAME, detail };
+    let (record, rest) =
+        postcard::take_from_bytes::<R>(body).map_err(|error| malformed(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(malformed(format!("{} bytes after its end", rest.len())));
+    }
+    record.check().map_err(|detail| malformed(detail.into()))?;
+    Ok(record)
+}
+
+fn body_of<'a>(record: &'static str, known: u8, bytes: &'a [u8]) -> Result<&'a [u8], RecordError> {
+    if bytes.len() > RECORD_BYTES_MAX {
+        return Err(RecordError::Long { record, bytes: bytes.len() });
+    }
+    match bytes.split_first() {
+        None => Err(RecordError::Empty { record }),
+        Some((&version, body)) if version == known => Ok(body),
+        Some((&version, _)) => Err(RecordError::Version { record, version }),
+    }
+}

@@ -1,0 +1,100 @@
+use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName, SegmentId};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::model::{BucketId, Condemned, SegmentRef};
+
+/// A row whose key says it all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyOnlyRecord;
+
+impl Record for KeyOnlyRecord {
+    const NAME: &'static str = "key-only";
+}
+
+/// A segment that an upload uses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedSegmentRecord {
+    /// How often the upload's pages name it; 0 before its page is there.
+    pub uses: u32,
+    /// Bytes of the sealed segment.
+    pub sealed_bytes: u32,
+    /// The pool that holds its shards.
+    pub pool: PoolName,
+    /// k and m.
+    pub profile: ErasureProfile,
+    /// The layout it was written under.
+    pub epoch: Epoch,
+    /// The generation its shards carry.
+    pub generation: Generation,
+}
+
+impl Record for UsedSegmentRecord {
+    const NAME: &'static str = "used segment";
+}
+
+impl UsedSegmentRecord {
+    pub(crate) fn new(segment: &SegmentRef, uses: u32) -> Self {
+        let SegmentRef { id: _, sealed_bytes, pool, profile, epoch, generation } = segment.clone();
+        Self { uses, sealed_bytes, pool, profile, epoch, generation }
+    }
+}
+
+/// An upload whose segments are to be let go once it is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CondemnedUploadRecord {
+    /// The bucket of its references.
+    pub bucket: BucketId,
+    /// How many segments its object had: what it stands for in the counter of condemned segments.
+    pub segments: u64,
+}
+
+impl Record for CondemnedUploadRecord {
+    const NAME: &'static str = "condemned upload";
+}
+
+/// A segment to delete from the nodes once it is due.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CondemnedRecord {
+    /// Bytes of the sealed segment.
+    pub sealed_bytes: u32,
+    /// The pool that holds its shards.
+    pub pool: PoolName,
+    /// k and m.
+    pub profile: ErasureProfile,
+    /// The layout it was written under.
+    pub epoch: Epoch,
+    /// The generation its shards carry.
+    pub generation: Generation,
+}
+
+impl Record for CondemnedRecord {
+    const NAME: &'static str = "condemned segment";
+}
+
+impl From<UsedSegmentRecord> for CondemnedRecord {
+    fn from(used: UsedSegmentRecord) -> Self {
+        let UsedSegmentRecord { uses: _, sealed_bytes, pool, profile, epoch, generation } = used;
+        Self { sealed_bytes, pool, profile, epoch, generation }
+    }
+}
+
+impl CondemnedRecord {
+    pub(crate) fn condemned(self, segment: SegmentId, due_unix_ms: u64) -> Condemned {
+        let Self { sealed_bytes, pool, profile, epoch, generation } = self;
+        Condemned { segment, generation, pool, profile, epoch, sealed_bytes, due_unix_ms }
+    }
+}
+
+/// Finds a condemned segment by its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CondemnedSegmentRecord {
+    /// When it is due.
+    pub due_unix_ms: u64,
+    /// The generation its shards carry.
+    pub generation: Generation,
+}
+
+impl Record for CondemnedSegmentRecord {
+    const NAME: &'static str = "condemned index";
+}

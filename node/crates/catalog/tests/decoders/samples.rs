@@ -1,0 +1,215 @@
+//! One sample of every record, key and row.
+
+use datamesh_catalog::engine::row;
+use datamesh_catalog::keys::{self as key, Table};
+use datamesh_catalog::keyspace::Revision;
+use datamesh_catalog::record::{self, Record};
+use datamesh_catalog::{
+    BucketId, BucketKind, Cursor, ObjectKey, Page, PageAt, PartSummary, SegmentRef, UploadId, WrappedSecret,
+};
+use datamesh_shard::{
+    BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
+    SegmentId, ZoneName,
+};
+
+/// A record's bytes and its decoder.
+pub(crate) struct Sample {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the decoder takes these bytes.
+    pub(crate) decodes: fn(&[u8]) -> bool,
+    /// Whether it reads the sample out of them.
+    pub(crate) reads_as_itself: Box<dyn Fn(&[u8]) -> bool>,
+}
+
+fn sample<R: Record + PartialEq + 'static>(name: &'static str, record: R) -> Sample {
+    Sample {
+        name,
+        bytes: record::encode(&record).unwrap(),
+        decodes: |bytes| record::decode::<R>(bytes).is_ok(),
+        reads_as_itself: Box::new(move |bytes| record::decode::<R>(bytes).as_ref() == Ok(&record)),
+    }
+}
+
+fn pool() -> PoolName {
+    PoolName::new("fast").unwrap()
+}
+
+fn node() -> NodeName {
+    NodeName::new("fast-0").unwrap()
+}
+
+fn profile() -> ErasureProfile {
+    ErasureProfile::new(4, 2).unwrap()
+}
+
+fn segment() -> SegmentRef {
+    SegmentRef {
+        id: SegmentId([0xab; 32]),
+        sealed_bytes: 4_195_376,
+        pool: pool(),
+        profile: profile(),
+        epoch: Epoch(300),
+        generation: Generation(2),
+    }
+}
+
+const UPLOAD: UploadId = UploadId([0x11; 16]);
+const PEER: PeerKey = PeerKey([0x22; 32]);
+
+fn meta() -> Vec<(String, String)> {
+    vec![("colour".into(), "blue".into())]
+}
+
+fn member_samples() -> Vec<Sample> {
+    let member = record::MemberRecord {
+        node: node(),
+        zone: ZoneName::new("zone-a").unwrap(),
+        capacity_bytes: 1 << 40,
+    };
+    let secrets = vec![WrappedSecret { version: 3, bytes: vec![1, 2, 3] }];
+    vec![
+        sample(
+            "cluster",
+            record::ClusterRecord { fingerprint: "0123abcd".into(), incarnation: Incarnation(9) },
+        ),
+        sample(
+            "pool",
+            record::PoolRecord {
+                erasure: profile(),
+                cipher: Cipher::ChaCha20Poly1305,
+                ack_shards: Some(5),
+                members: vec![member],
+            },
+        ),
+        sample("layout", record::LayoutRecord { signed: b"signed layout".to_vec() }),
+        sample("layout-head", record::LayoutHeadRecord { epoch: Epoch(300) }),
+        sample("join", record::JoinRecord { pool: pool(), node: node(), peer: PEER }),
+        sample("binding", record::BindingRecord { peer: PEER }),
+        sample("peer", record::PeerRecord { pool: pool(), node: node() }),
+        sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
+        sample(
+            "bucket",
+            record::BucketRecord {
+                id: BucketId(5),
+                kind: BucketKind::Private,
+                pool: pool(),
+                secrets,
+                created_unix_ms: 1_790_000_000_000,
+            },
+        ),
+        sample("bucket-next", record::BucketNextRecord { next: BucketId(6) }),
+    ]
+}
+
+fn upload_samples() -> Vec<Sample> {
+    vec![
+        sample(
+            "upload",
+            record::UploadRecord {
+                bucket: BucketId(5),
+                key: ObjectKey::new(b"a\0\xff/b").unwrap(),
+                state: record::UploadState::Committed,
+                content_type: "text/plain".into(),
+                meta: meta(),
+                created_unix_ms: 1_790_000_000_000,
+            },
+        ),
+        sample("lease", record::LeaseRecord { until_unix_ms: 1_790_000_060_000 }),
+        sample("part", record::PartRecord { pages: 2, segments: 300, plain_bytes: 1 << 30, complete: true }),
+        sample(
+            "page",
+            Page { segments: vec![segment()], plain_bytes: 4 << 20, last: true, sealed: vec![9; 40] },
+        ),
+    ]
+}
+
+fn object(body: record::BodyRecord) -> record::ObjectRecord {
+    record::ObjectRecord {
+        upload: UPLOAD,
+        size_bytes: 1 << 30,
+        created_unix_ms: 1_790_000_000_000,
+        content_type: "text/plain".into(),
+        etag: "0123456789abcdef".into(),
+        meta: meta(),
+        body,
+    }
+}
+
+fn object_samples() -> Vec<Sample> {
+    let part = PartSummary { part: 1, pages: 2, segments: 300, plain_bytes: 1 << 30, complete: true };
+    vec![
+        sample("object-inline", object(record::BodyRecord::Inline(b"sealed".to_vec()))),
+        sample("object-pages", object(record::BodyRecord::Pages(vec![part]))),
+        sample("key-only", record::KeyOnlyRecord),
+        sample(
+            "used-segment",
+            record::UsedSegmentRecord {
+                uses: 1,
+                sealed_bytes: 4_195_376,
+                pool: pool(),
+                profile: profile(),
+                epoch: Epoch(300),
+                generation: Generation(2),
+            },
+        ),
+        sample("condemned-upload", record::CondemnedUploadRecord { bucket: BucketId(5), segments: 300 }),
+        sample(
+            "condemned",
+            record::CondemnedRecord {
+                sealed_bytes: 4_195_376,
+                pool: pool(),
+                profile: profile(),
+                epoch: Epoch(300),
+                generation: Generation(2),
+            },
+        ),
+        sample(
+            "condemned-segment",
+            record::CondemnedSegmentRecord { due_unix_ms: 1_790_000_000_000, generation: Generation(2) },
+        ),
+    ]
+}
+
+/// All records.
+pub(crate) fn samples() -> Vec<Sample> {
+    let mut all = member_samples();
+    all.extend(upload_samples());
+    all.extend(object_samples());
+    all
+}
+
+/// One key of every table, and what else has a fixed form.
+pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
+    let (id, at) = (SegmentId([0xab; 32]), PageAt { part: 3, page: 4 });
+    let (fast, node, nonce) = (pool(), node(), [0x33; 16]);
+    vec![
+        ("cluster", key::only(Table::Cluster)),
+        ("pool", key::pool(&fast)),
+        ("layout", key::layout(&fast, Epoch(300))),
+        ("layout-head", key::layout_head(&fast)),
+        ("join", key::join(&nonce)),
+        ("binding", key::binding(&fast, &node)),
+        ("peer", key::peer(&PEER)),
+        ("peer-incarnation", key::peer_incarnation(&PEER)),
+        ("bucket", key::bucket(&BucketName::new("default").unwrap())),
+        ("bucket-next", key::only(Table::BucketNext)),
+        ("upload", key::upload(UPLOAD)),
+        ("lease", key::lease(UPLOAD)),
+        ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),
+        ("part", key::part(UPLOAD, 3)),
+        ("page", key::page(UPLOAD, at)),
+        ("used-segment", key::used_segment(UPLOAD, id)),
+        ("reference", key::reference(BucketId(5), id, UPLOAD)),
+        ("object", key::object(BucketId(5), b"a\0\xff/b")),
+        ("condemned-upload", key::condemned_upload(1_790_000_000_000, UPLOAD)),
+        ("condemned", key::condemned(1_790_000_000_000, id)),
+        ("condemned-segment", key::condemned_segment(id)),
+        ("counter", key::counter(1)),
+        ("bucket-counter", key::bucket_counter(BucketId(5), 2)),
+        ("engine-revision", row::REVISION_KEY.to_vec()),
+        ("engine-row", row::encode(Revision(300), b"value")),
+        ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),
+        ("cursor-prefix", Cursor::Prefix(b"a/".to_vec()).encode()),
+    ]
+}

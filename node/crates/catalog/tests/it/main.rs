@@ -1,0 +1,18 @@
+//! Tests of the catalog and its engines. Random ones print their seed; `DATAMESH_SEED` replays one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod conformance;
+mod crash;
+mod figures;
+mod garbage;
+mod keys;
+mod listing;
+mod members;
+mod objects;
+mod random_catalog;
+mod random_engine;
+mod ranges;
+mod sharing;
+mod support;
+mod uploads;

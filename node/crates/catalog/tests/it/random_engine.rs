@@ -1,0 +1,106 @@
+//! Random commits on RocksDB and on the model, with reopening in between: both answer the same, always.
+
+use datamesh_catalog::engine::MemoryKeyspace;
+use datamesh_catalog::keyspace::{Batch, Check, KeyRange, Keyspace, RangeLimits, Revision, View};
+
+use crate::support::{Dice, Rocks, memory};
+
+const ALPHABET: &[u8] = &[1, 2, b'a', 254, 255];
+
+fn key(dice: &mut Dice) -> Vec<u8> {
+    let mut key = dice.bytes(ALPHABET, 2);
+    key.insert(0, *dice.pick(ALPHABET));
+    key
+}
+
+fn range(dice: &mut Dice) -> KeyRange {
+    match dice.below(3) {
+        0 => KeyRange::prefix(key(dice)),
+        1 => KeyRange::between(key(dice), key(dice)),
+        _ => KeyRange { start: key(dice), end: None },
+    }
+}
+
+async fn batch(dice: &mut Dice, model: &MemoryKeyspace) -> Batch {
+    let mut batch = Batch::new();
+    let newest = model.view().await.unwrap().revision().await.unwrap().0;
+    let since = |dice: &mut Dice| Revision(newest.saturating_sub(dice.next() % 6));
+    for _ in 0..dice.below(4) {
+        let key = key(dice);
+        let known = model.get(&key).await.unwrap().map(|row| row.version);
+        match dice.below(8) {
+            0 => batch.checks.push(Check::Unchanged { range: range(dice), since: since(dice) }),
+            1 => batch.checks.push(Check::At { key, version: since(dice) }),
+            2 => batch.checks.push(Check::Absent { key }),
+            _ => batch.expect(key, known),
+        }
+    }
+    for _ in 0..dice.below(6) {
+        let key = key(dice);
+        match dice.below(6) {
+            0 => batch.delete(key),
+            1 => batch.add(key, i64::try_from(dice.below(100)).unwrap() - 50),
+            2 => batch.put(key, i64::to_le_bytes(9)),
+            _ => batch.put(key, dice.bytes(b"xyz", 9)),
+        }
+    }
+    batch
+}
+
+#[tokio::test]
+async fn rocks_is_as_the_model() {
+    let mut dice = Dice::new("rocks_is_as_the_model");
+    let (mut rocks, model) = (Rocks::new(), memory());
+    let mut refused = 0;
+    for step in 0..1500 {
+        let batch = batch(&mut dice, &model).await;
+        let expected = model.commit(batch.clone()).await;
+        refused += usize::from(expected.is_err());
+        assert_eq!(rocks.keyspace.commit(batch.clone()).await, expected, "step {step}: {batch:?}");
+        let (range, limits) =
+            (range(&mut dice), RangeLimits { rows: dice.below(20), bytes: dice.below(200) });
+        let seen = rocks.keyspace.view().await.unwrap().range(&range, limits).await.unwrap();
+        assert_eq!(
+            seen,
+            model.view().await.unwrap().range(&range, limits).await.unwrap(),
+            "step {step}: {range:?}"
+        );
+        let since = Revision(dice.next() % 50 + u64::try_from(step).unwrap().saturating_sub(40));
+        let limit = dice.below(5);
+        let changes = rocks.keyspace.changes_since(since, limit).await;
+        assert_eq!(changes, model.changes_since(since, limit).await, "step {step}: since {since}");
+        if dice.once_in(100) {
+            rocks = rocks.reopen();
+            model.forget_changes();
+            let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
+            let view = rocks.keyspace.view().await.unwrap();
+            assert_eq!(
+                view.range(&KeyRange::prefix(b""), all).await.unwrap().rows,
+                model.rows(),
+                "step {step}"
+            );
+        }
+    }
+    assert!((50..1400).contains(&refused), "{refused} of 1500 commits were refused: both kinds must occur");
+}
+
+#[tokio::test]
+async fn a_full_change_log_forgets_the_oldest() {
+    use datamesh_catalog::engine::{RocksKeyspace, RocksOptions};
+    use datamesh_catalog::keyspace::{ChangesError, CommitError};
+    let dir = tempfile::tempdir().unwrap();
+    let options = RocksOptions { changes_max: 4, ..RocksOptions::default() };
+    let keyspace = RocksKeyspace::open(dir.path(), options).unwrap();
+    for n in 1..=10_u8 {
+        crate::support::put(&keyspace, &[n], b"").await.unwrap();
+    }
+    let newest = keyspace.changes_since(Revision(6), 100).await.unwrap();
+    assert_eq!(newest.changes.len(), 4);
+    let forgotten = Err(ChangesError::Forgotten { through: Revision(6) });
+    assert_eq!(keyspace.changes_since(Revision(5), 100).await, forgotten);
+    let mut batch = Batch::new();
+    batch.expect_unchanged(KeyRange::prefix([200]), Revision(5));
+    assert_eq!(keyspace.commit(batch.clone()).await, Err(CommitError::Conflict { check: 0 }), "not provable");
+    batch.checks = vec![Check::Unchanged { range: KeyRange::prefix([200]), since: Revision(6) }];
+    assert_eq!(keyspace.commit(batch).await, Ok(Revision(10)));
+}

@@ -1,0 +1,16 @@
+//! Tests of the exchange crate, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its seed and figures"
+)]
+
+mod dice;
+mod get;
+mod put;
+mod put_rules;
+mod put_world;
+mod wire;

@@ -1,0 +1,173 @@
+//! Frames and messages: golden files, limits, hostile bytes.
+
+use bytes::Bytes;
+use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
+use datamesh_exchange::message::{JoinRequest, Joined, PROTOCOL, Refusal, Request, Response};
+use datamesh_placement::SignedLayout;
+use datamesh_settings::Endpoint;
+use datamesh_settings::admin::NodeReport;
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_shard::{
+    Epoch, Generation, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+};
+
+const GOLDEN: &str = include_str!("../golden/messages.txt");
+
+fn endpoint() -> Endpoint {
+    Endpoint { host: "gateway-0.mesh".into(), mesh_port: 7100, bulk_port: 7101 }
+}
+
+fn layout() -> SignedLayout {
+    SignedLayout { bytes: vec![1, 2, 3], signature: [7; 64] }
+}
+
+/// One of every request.
+pub(crate) fn requests() -> Vec<Request> {
+    let key = ShardKey { segment: SegmentId([0xab; 32]), index: ShardIndex(5) };
+    let join = JoinRequest {
+        token: "once".into(),
+        node: NodeName::new("storage-3").unwrap(),
+        pool: PoolName::new("main").unwrap(),
+        zone: ZoneName::new("zone-b").unwrap(),
+        capacity_bytes: 1 << 40,
+        endpoint: endpoint(),
+        incarnation: Incarnation(3),
+    };
+    vec![
+        Request::Hello { certificate: None, incarnation: Incarnation(1) },
+        Request::Hello { certificate: Some(vec![1, 2, 3]), incarnation: Incarnation(300) },
+        Request::Join(join),
+        Request::Layout(layout()),
+        Request::Put {
+            key,
+            pool: PoolName::new("main").unwrap(),
+            epoch: Epoch(4),
+            generation: Generation(2),
+            header: Bytes::from_static(&[9; 40]),
+        },
+        Request::Get { key },
+        Request::GetRange { key, offset: 65_584, len: 65_552 },
+        Request::Locate { segment: key.segment },
+        Request::Delete { key, generation: Generation(1) },
+        Request::Report,
+    ]
+}
+
+/// One of every response and refusal.
+pub(crate) fn responses() -> Vec<Response> {
+    let refusals = [
+        Refusal::NotFound,
+        Refusal::Corrupt { detail: "log 7, offset 4096".into() },
+        Refusal::Full,
+        Refusal::StaleEpoch { known: Epoch(12) },
+        Refusal::StaleGeneration,
+        Refusal::NotAMember,
+        Refusal::BadRequest("a get without a greeting".into()),
+        Refusal::TokenRejected("used by another node".into()),
+        Refusal::Busy,
+        Refusal::Failed("the disk".into()),
+    ];
+    let report = NodeReport {
+        incarnation: Incarnation(3),
+        shards: 1000,
+        shard_bytes: 1 << 30,
+        capacity_bytes: 1 << 40,
+        free_bytes: 1 << 39,
+        accepting: true,
+        corrupt_shards: 1,
+        epoch: Some(Epoch(4)),
+    };
+    let answers = [
+        Response::Hello { certificate: Some(vec![4, 5]), incarnation: Incarnation(2) },
+        Response::Joined(Joined {
+            certificate: vec![6],
+            layouts: vec![layout()],
+            gateways: vec![endpoint()],
+        }),
+        Response::Done,
+        Response::Shard { header: Bytes::from_static(&[9; 40]) },
+        Response::Range,
+        Response::Located(vec![ShardIndex(0), ShardIndex(5)]),
+        Response::Report(report),
+    ];
+    answers.into_iter().chain(refusals.map(Response::Refused)).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn messages_read_as_the_golden_file_says_and_are_written_so() {
+    let requests = requests().into_iter().map(|request| {
+        let frame = request.encode(0).unwrap();
+        assert_eq!(Request::decode(&frame[FRAME_HEADER_BYTES..]).unwrap(), request);
+        format!("request {}", hex(&frame))
+    });
+    let responses = responses().into_iter().map(|response| {
+        let frame = response.encode(0).unwrap();
+        assert_eq!(Response::decode(&frame[FRAME_HEADER_BYTES..]).unwrap(), response);
+        format!("response {}", hex(&frame))
+    });
+    let written: Vec<String> = requests.chain(responses).collect();
+    // The first that differs, so that a failure can be read.
+    for (at, (written, golden)) in written.iter().zip(GOLDEN.lines()).enumerate() {
+        assert_eq!(written, golden, "line {}", at + 1);
+    }
+    assert_eq!(written.len(), GOLDEN.lines().count(), "all lines:\n{}", written.join("\n"));
+}
+
+#[test]
+fn lengths_are_refused_before_anything_is_taken() {
+    let header = |head: u32, payload: u32| {
+        let mut bytes = [0; FRAME_HEADER_BYTES];
+        bytes[..4].copy_from_slice(&head.to_le_bytes());
+        bytes[4..].copy_from_slice(&payload.to_le_bytes());
+        FrameHeader::decode(bytes)
+    };
+    let max = |max: usize| u32::try_from(max).unwrap();
+    let good = header(max(MESSAGE_BYTES_MAX), max(SHARD_BYTES_MAX)).unwrap();
+    assert_eq!((good.head_bytes(), good.payload_bytes()), (MESSAGE_BYTES_MAX, SHARD_BYTES_MAX));
+    assert_eq!(header(1, 0), Err(FrameError::HeadBytes(1)));
+    assert_eq!(header(u32::MAX, 0), Err(FrameError::HeadBytes(0xffff_ffff)));
+    assert_eq!(header(max(MESSAGE_BYTES_MAX) + 1, 0), Err(FrameError::HeadBytes(MESSAGE_BYTES_MAX + 1)));
+    let too_long = FrameError::PayloadBytes { bytes: SHARD_BYTES_MAX + 1, max: SHARD_BYTES_MAX };
+    assert_eq!(header(2, max(SHARD_BYTES_MAX) + 1), Err(too_long));
+}
+
+#[test]
+fn only_shards_have_a_payload() {
+    let with_payload = requests().into_iter().filter(|request| request.encode(1).is_ok());
+    assert!(with_payload.eq(requests().into_iter().filter(|request| matches!(request, Request::Put { .. }))));
+    let header = FrameHeader::decode([2, 0, 0, 0, 9, 0, 0, 0]).unwrap();
+    let refused = Err(FrameError::PayloadBytes { bytes: 9, max: 0 });
+    assert_eq!(header.check_payload(Request::Report.payload_bytes_max()), refused);
+    assert!(header.check_payload(Response::Range.payload_bytes_max()).is_ok());
+    assert!(Response::Range.encode(SHARD_BYTES_MAX + 1).is_err());
+}
+
+#[test]
+fn heads_of_another_version_too_long_or_with_a_tail_are_refused() {
+    assert_eq!(Request::decode(&[]), Err(FrameError::HeadBytes(0)));
+    assert_eq!(Request::decode(&[PROTOCOL + 1, 8]), Err(FrameError::Version(PROTOCOL + 1)));
+    assert_eq!(Response::decode(&[PROTOCOL, 2, 0, 0]), Err(FrameError::Trailing(2)));
+    assert!(matches!(Response::decode(&[PROTOCOL, 99]), Err(FrameError::Malformed(_))));
+    assert_eq!(
+        Request::decode(&vec![PROTOCOL; MESSAGE_BYTES_MAX + 1]),
+        Err(FrameError::HeadBytes(MESSAGE_BYTES_MAX + 1))
+    );
+    let huge = Request::Hello { certificate: Some(vec![0; MESSAGE_BYTES_MAX]), incarnation: Incarnation(1) };
+    assert!(matches!(huge.encode(0), Err(FrameError::HeadBytes(_))));
+    // A vector that claims more elements than bytes follow.
+    assert!(matches!(
+        Response::decode(&[PROTOCOL, 5, 0xff, 0xff, 0xff, 0xff, 0x0f]),
+        Err(FrameError::Malformed(_))
+    ));
+}
+
+#[test]
+fn a_join_token_is_not_shown() {
+    let shown = format!("{:?}", requests());
+    assert!(shown.contains("storage-3"), "the control: the rest of the request is shown");
+    assert!(!shown.contains("once"));
+}

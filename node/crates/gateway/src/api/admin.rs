@@ -1,0 +1,81 @@
+//! Pools, status and the cluster's key: for the operator and administrators.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::{ClusterStatus, PoolSpec};
+use datamesh_shard::{NodeName, PoolName};
+use http::{HeaderMap, HeaderValue, header};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::{App, incoming};
+use crate::layouts::{LayoutManager, PutPoolError};
+use crate::problem::{Kind, Problem};
+
+/// What the admin routes need besides the rest.
+pub(crate) struct Admin {
+    pub(crate) cluster: NodeName,
+    pub(crate) secret: Arc<ClusterSecret>,
+    pub(crate) layouts: Arc<LayoutManager>,
+}
+
+/// `GET /api/v1/status`, `GET /api/v1/admin/status`.
+pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<ClusterStatus>, Problem> {
+    let status =
+        app.status.now().await.map_err(|error| Problem::internal("cannot read the catalog", &error))?;
+    Ok(Json(status))
+}
+
+/// `PUT /api/v1/admin/pools/{pool}`: answers with the cluster's status.
+pub(super) async fn put_pool(
+    State(app): State<Arc<App>>,
+    Path(pool): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ClusterStatus>, Problem> {
+    let pool = PoolName::new(&pool).map_err(|error| Problem::parameter("pool", error.to_string()))?;
+    let spec: PoolSpec = incoming::json(&headers, body).await?;
+    app.admin.layouts.put_pool(&pool, spec).await.map_err(refused)?;
+    status(State(app)).await
+}
+
+fn refused(error: PutPoolError) -> Problem {
+    match error {
+        PutPoolError::Spec(spec) if spec.is_in_use() => {
+            Problem::new(Kind::PoolInUse, spec.to_string()).field(spec.field())
+        }
+        PutPoolError::Spec(spec) => Problem::new(Kind::InvalidBody, spec.to_string()).field(spec.field()),
+        error => Problem::internal("cannot keep the pool", &error),
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ExportedKey<'a> {
+    cluster: &'a NodeName,
+    fingerprint: String,
+    secret: &'a str,
+}
+
+/// `POST /api/v1/admin/key/export`: the cluster's secret, to be kept where the cluster is not.
+pub(super) async fn export_key(State(app): State<Arc<App>>) -> Result<Response, Problem> {
+    let secret = app.admin.secret.to_hex();
+    let exported = ExportedKey {
+        cluster: &app.admin.cluster,
+        fingerprint: app.admin.secret.fingerprint(),
+        secret: &secret,
+    };
+    let json = serde_json::to_vec(&exported).map(Zeroizing::new);
+    let json = json.map_err(|error| Problem::internal("cannot write the key", &error))?;
+    tracing::warn!("the cluster's key was exported");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    Ok((headers, json.to_vec()).into_response())
+}

@@ -1,0 +1,174 @@
+//! `PUT`, `GET`, `HEAD`, `DELETE` of one object.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use datamesh_catalog::Object;
+use datamesh_shard::limits::OBJECT_BYTES_MAX;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use serde::Serialize;
+
+use super::conditional::{self, Read};
+use super::listing::rfc3339;
+use super::range::{self, Wanted};
+use super::target::ObjectPath;
+use super::{App, Incoming};
+use crate::objects::{Durability, Meta, Stored};
+use crate::problem::Problem;
+
+/// How safe a put is at the moment of its answer.
+pub(super) const DURABILITY: HeaderName = HeaderName::from_static("datamesh-durability");
+/// Headers of this prefix are kept with the object.
+const META_PREFIX: &str = "x-datamesh-meta-";
+const TYPE_DEFAULT: &str = "application/octet-stream";
+
+/// What a put answers, besides its headers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    key: String,
+    size: u64,
+    etag: &'a str,
+    last_modified: String,
+}
+
+/// `PUT`: stores the body under the key; replaces what was there in one step.
+pub(super) async fn write(
+    State(app): State<Arc<App>>,
+    path: ObjectPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let condition = conditional::of_write(&headers)?;
+    let meta = meta_of(&headers)?;
+    let body = Incoming::new(body, OBJECT_BYTES_MAX)?;
+    let stored = app.objects.put(&path.bucket, path.key, meta, body, condition).await?;
+    answer(&stored)
+}
+
+/// The answer to a put or a completed upload.
+pub(super) fn answer(stored: &Stored) -> Result<Response, Problem> {
+    let object = &stored.object;
+    let status = if stored.replaced { StatusCode::OK } else { StatusCode::CREATED };
+    let durability = HeaderValue::try_from(describe(stored.durability))
+        .map_err(|error| Problem::internal("the durability is no header", &error))?;
+    let headers = [(header::ETAG, conditional::quoted(&object.etag)?), (DURABILITY, durability)];
+    let written = Written {
+        key: object.key.to_string(),
+        size: object.size_bytes,
+        etag: &object.etag,
+        last_modified: rfc3339(object.created_unix_ms),
+    };
+    Ok((status, headers, Json(written)).into_response())
+}
+
+/// The value of `DataMesh-Durability`.
+pub(super) fn describe(durability: Durability) -> String {
+    match durability {
+        Durability::Whole => "whole".to_owned(),
+        Durability::Short { durable, of } => format!("short; durable={durable}; of={of}"),
+    }
+}
+
+/// `GET` and `HEAD`.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    method: Method,
+    path: ObjectPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let found = app.objects.find(&path.bucket, path.key).await?;
+    let object = &found.object;
+    let judged = conditional::of_read(&headers, &object.etag)?;
+    if judged == Read::NotModified {
+        return Ok(
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, conditional::quoted(&object.etag)?)]).into_response()
+        );
+    }
+    let wanted = match judged {
+        Read::SendWhole => Wanted::Whole,
+        _ => range::wanted(&headers, object.size_bytes)?,
+    };
+    let (status, part) = match &wanted {
+        Wanted::Whole => (StatusCode::OK, 0..object.size_bytes),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part.clone()),
+    };
+    let mut answer = head(object, &found.meta, &part, status)?;
+    if method != Method::HEAD {
+        *answer.body_mut() = app.objects.open(found, part).await?;
+    }
+    Ok(answer)
+}
+
+fn head(
+    object: &Object,
+    meta: &[(String, String)],
+    part: &Range<u64>,
+    status: StatusCode,
+) -> Result<Response, Problem> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::ETAG, conditional::quoted(&object.etag)?);
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    let kind = HeaderValue::from_str(&object.content_type).unwrap_or(HeaderValue::from_static(TYPE_DEFAULT));
+    headers.insert(header::CONTENT_TYPE, kind);
+    if let Ok(date) = HeaderValue::try_from(http_date(object.created_unix_ms)) {
+        headers.insert(header::LAST_MODIFIED, date);
+    }
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {}-{}/{}", part.start, part.end - 1, object.size_bytes);
+        let value =
+            HeaderValue::try_from(text).map_err(|e| Problem::internal("the range is no header", &e))?;
+        headers.insert(header::CONTENT_RANGE, value);
+    }
+    // A browser must not take an object for a page of ours.
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in meta {
+        let name = HeaderName::try_from(format!("{META_PREFIX}{name}"));
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    Ok(answer)
+}
+
+/// As in `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(unix_ms: u64) -> String {
+    let seconds = i64::try_from(unix_ms / 1000).unwrap_or_default();
+    let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+/// Content type and user metadata of a put.
+pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
+    let text = |value: &HeaderValue, field| match value.to_str() {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(Problem::parameter(field, "the header's value is plain ASCII")),
+    };
+    let content_type =
+        headers.get(header::CONTENT_TYPE).map(|value| text(value, "Content-Type")).transpose()?;
+    let mut user = Vec::new();
+    for (name, value) in headers {
+        if let Some(name) = name.as_str().strip_prefix(META_PREFIX) {
+            user.push((name.to_owned(), text(value, "x-datamesh-meta-*")?));
+        }
+    }
+    Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), user)
+}
+
+/// `DELETE`: also well when there was nothing.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    path: ObjectPath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let condition = conditional::of_write(&headers)?;
+    app.objects.delete(&path.bucket, path.key, condition).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

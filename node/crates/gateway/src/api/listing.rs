@@ -1,0 +1,120 @@
+//! `GET /api/v1/files`: the objects of a bucket in the order of their keys.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datamesh_catalog::{Cursor, ListQuery, Listing};
+use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
+use serde::{Deserialize, Serialize};
+
+use super::App;
+use super::target::BucketPath;
+use crate::limits;
+use crate::problem::Problem;
+
+/// What a client may ask.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    prefix: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+    delimiter: Option<String>,
+}
+
+/// One page of objects.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer {
+    items: Vec<Item>,
+    /// Keys that were rolled up at the delimiter.
+    common_prefixes: Vec<String>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    key: String,
+    size: u64,
+    content_type: String,
+    etag: String,
+    last_modified: String,
+}
+
+/// Lists a bucket. A cursor names a place among the keys, so objects that come and go meanwhile disturb nothing.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    BucketPath(bucket): BucketPath,
+    params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Answer>, Problem> {
+    let Query(params) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let listing = app.objects.list(&bucket, &query(params)?).await?;
+    Ok(Json(answer(listing)))
+}
+
+fn query(params: Params) -> Result<ListQuery, Problem> {
+    let limit = params.limit.unwrap_or(limits::LIST_MAX);
+    if !(1..=limits::LIST_MAX).contains(&limit) {
+        return Err(Problem::parameter("limit", format!("limit is 1 to {}, not {limit}", limits::LIST_MAX)));
+    }
+    let prefix = params.prefix.unwrap_or_default().into_bytes();
+    if prefix.len() > OBJECT_KEY_BYTES_MAX {
+        return Err(Problem::parameter(
+            "prefix",
+            format!("a prefix has at most {OBJECT_KEY_BYTES_MAX} bytes"),
+        ));
+    }
+    Ok(ListQuery {
+        prefix,
+        after: params.cursor.as_deref().map(cursor).transpose()?,
+        limit,
+        delimiter: delimiter(params.delimiter.as_deref())?,
+    })
+}
+
+fn cursor(text: &str) -> Result<Cursor, Problem> {
+    let wrong = || Problem::parameter("cursor", "take the cursor from the page before, unchanged");
+    // Base64 is a third longer than what it stands for; the length is checked before it is decoded.
+    if text.len() > 2 * OBJECT_KEY_BYTES_MAX {
+        return Err(wrong());
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
+    Cursor::decode(&bytes).map_err(|_| wrong())
+}
+
+fn delimiter(text: Option<&str>) -> Result<Option<char>, Problem> {
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let mut chars = text.chars();
+    match (chars.next(), chars.next()) {
+        (Some(delimiter), None) => Ok(Some(delimiter)),
+        _ => Err(Problem::parameter("delimiter", "the delimiter is one character")),
+    }
+}
+
+fn answer(listing: Listing) -> Answer {
+    let item = |entry: datamesh_catalog::Entry| Item {
+        key: entry.key.to_string(),
+        size: entry.size_bytes,
+        content_type: entry.content_type,
+        etag: entry.etag,
+        last_modified: rfc3339(entry.created_unix_ms),
+    };
+    let prefixes = listing.common_prefixes.iter().map(|prefix| String::from_utf8_lossy(prefix).into_owned());
+    Answer {
+        items: listing.entries.into_iter().map(item).collect(),
+        common_prefixes: prefixes.collect(),
+        next_cursor: listing.next.map(|next| URL_SAFE_NO_PAD.encode(next.encode())),
+    }
+}
+
+/// As in `1994-11-06T08:49:37Z`.
+pub(super) fn rfc3339(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}

@@ -1,0 +1,136 @@
+//! Resumable uploads: parts in any order, each as often as needed, then one step that makes the object.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use datamesh_catalog::{PartSummary, UploadId};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::files::{self, DURABILITY};
+use super::target::{DEFAULT_BUCKET, bucket_name, object_key};
+use super::{App, Incoming, conditional, incoming};
+use crate::limits;
+use crate::objects::Meta;
+use crate::problem::{Kind, Problem};
+
+/// `POST /api/v1/uploads`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Begin {
+    bucket: Option<String>,
+    key: String,
+    content_type: Option<String>,
+    #[serde(default)]
+    meta: std::collections::BTreeMap<String, String>,
+}
+
+/// What begins, goes on or is asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: String,
+    key: String,
+    /// Bytes of each part but the last that work best.
+    part_bytes: u64,
+    part_bytes_max: u64,
+    expires_unix_ms: u64,
+    parts: Vec<Part>,
+}
+
+#[derive(Serialize)]
+struct Part {
+    number: u32,
+    size: u64,
+}
+
+/// `POST /api/v1/uploads/{id}/complete`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Complete {
+    /// The object's parts in order; absent: all, by number.
+    parts: Option<Vec<u32>>,
+}
+
+/// Begins an upload.
+pub(super) async fn begin(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let begin: Begin = incoming::json(&headers, body).await?;
+    let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
+    let key = object_key(begin.key.as_bytes())?;
+    let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+    let meta = Meta::new(content_type, begin.meta.into_iter().collect())?;
+    let upload = app.objects.begin(&bucket, key, meta).await?;
+    Ok((StatusCode::CREATED, Json(shown(&upload, &[]))).into_response())
+}
+
+fn shown(upload: &datamesh_catalog::Upload, parts: &[PartSummary]) -> Shown {
+    Shown {
+        id: upload.target.upload.to_string(),
+        key: upload.target.key.to_string(),
+        part_bytes: limits::PART_BYTES,
+        part_bytes_max: limits::PART_BYTES_MAX,
+        expires_unix_ms: upload.lease_until_unix_ms,
+        parts: parts
+            .iter()
+            .filter(|part| part.complete)
+            .map(|p| Part { number: p.part, size: p.plain_bytes })
+            .collect(),
+    }
+}
+
+fn id_of(text: &str) -> Result<UploadId, Problem> {
+    text.parse()
+        .map_err(|_| Problem::new(Kind::NoSuchUpload, "an upload's id is 32 hexadecimal digits").field("id"))
+}
+
+/// Shows what has arrived, so that a client knows where to go on.
+pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let (upload, parts) = app.objects.upload(id_of(&id)?).await?;
+    Ok(Json(shown(&upload, &parts)).into_response())
+}
+
+/// Stores one part; sending it again replaces it.
+pub(super) async fn part(
+    State(app): State<Arc<App>>,
+    Path((id, part)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let number = part.parse().ok().filter(|part| (1..=limits::PARTS_MAX).contains(part));
+    let number = number.ok_or_else(|| {
+        Problem::parameter("part", format!("a part's number is 1 to {}", limits::PARTS_MAX))
+    })?;
+    let body = Incoming::new(body, limits::PART_BYTES_MAX)?;
+    let (size, durability) = app.objects.part(id_of(&id)?, number, body).await?;
+    let durability = HeaderValue::try_from(files::describe(durability))
+        .map_err(|error| Problem::internal("the durability is no header", &error))?;
+    Ok((StatusCode::OK, [(DURABILITY, durability)], Json(Part { number, size })).into_response())
+}
+
+/// Makes the object out of its parts.
+pub(super) async fn complete(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let condition = conditional::of_write(&headers)?;
+    let complete: Complete = incoming::json_or_default(&headers, body).await?;
+    let stored = app.objects.complete(id_of(&id)?, complete.parts, condition).await?;
+    files::answer(&stored)
+}
+
+/// Gives an upload up; also well when it has ended.
+pub(super) async fn abort(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    app.objects.abort(id_of(&id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,96 @@
+//! Lets storage nodes in: checks the one-use token, binds the node's key to its name, hands out its certificate.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_catalog::EmbeddedCatalog;
+use datamesh_catalog::catalog::{BindError, IncarnationError};
+use datamesh_exchange::message::{JoinRequest, Joined, Refusal, Request, Response};
+use datamesh_mesh::{Caller, Handler, Trust};
+use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
+use datamesh_settings::Endpoint;
+use datamesh_shard::PeerKey;
+use tokio::sync::Notify;
+
+use crate::book::AddressBook;
+use crate::pools::Pools;
+use crate::shards::Shards;
+use crate::work::now_unix_ms;
+
+/// How long a certificate is good; members renew at half of it.
+pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// What other processes may ask a gateway over the mesh.
+pub(crate) struct JoinDesk {
+    pub(crate) catalog: EmbeddedCatalog,
+    pub(crate) secret: Arc<ClusterSecret>,
+    pub(crate) key: ClusterSigningKey,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) shards: Arc<dyn Shards>,
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) book: Arc<AddressBook>,
+    pub(crate) gateways: Vec<Endpoint>,
+    /// Wakes the layout manager: a pool may be complete now.
+    pub(crate) wake: Arc<Notify>,
+}
+
+impl Handler for JoinDesk {
+    async fn handle(&self, from: Caller, request: Request, _: Bytes) -> (Response, Bytes) {
+        let response = match request {
+            Request::Join(request) => match self.join(&from.peer, request).await {
+                Ok(joined) => Response::Joined(joined),
+                Err(refusal) => Response::Refused(refusal),
+            },
+            _ => Response::Refused(Refusal::BadRequest("a gateway holds no shards".into())),
+        };
+        (response, Bytes::new())
+    }
+}
+
+impl JoinDesk {
+    async fn join(&self, peer: &PeerKey, request: JoinRequest) -> Result<Joined, Refusal> {
+        let JoinRequest { token, node, pool, zone, endpoint, incarnation, .. } = request;
+        let nonce = self
+            .secret
+            .check_join_token(&token, &node, &pool)
+            .map_err(|error| Refusal::TokenRejected(error.to_string()))?;
+        self.catalog.bind_join(nonce, &node, &pool, *peer).await.map_err(not_bound)?;
+        self.catalog.observe_incarnation(*peer, incarnation).await.map_err(not_current)?;
+        let certificate = Certificate {
+            role: MemberRole::Storage { pool: pool.clone(), zone },
+            node: node.clone(),
+            peer: *peer,
+            not_after_unix: (now_unix_ms() / 1000).saturating_add(CERTIFICATE_LIFE.as_secs()),
+        };
+        self.trust.admit(&certificate);
+        let signed = SignedCertificate::sign(&self.key, certificate);
+        let certificate = postcard::to_stdvec(&signed).map_err(|error| Refusal::Failed(error.to_string()))?;
+        self.shards.learn(*peer, endpoint.clone(), incarnation);
+        self.book.note(*peer, endpoint, incarnation).await;
+        self.wake.notify_one();
+        tracing::info!(%node, %pool, %peer, %incarnation, "node joined");
+        Ok(Joined { certificate, layouts: self.pools.signed(), gateways: self.gateways.clone() })
+    }
+}
+
+fn not_bound(error: BindError) -> Refusal {
+    match error {
+        BindError::UsedByOther | BindError::NodeBoundToOther { .. } | BindError::PeerBoundToOther { .. } => {
+            Refusal::TokenRejected(error.to_string())
+        }
+        error => failed(&error),
+    }
+}
+
+fn not_current(error: IncarnationError) -> Refusal {
+    match error {
+        IncarnationError::Lower { .. } => Refusal::TokenRejected(error.to_string()),
+        error => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Refusal {
+    tracing::error!(%error, "the catalog failed while a node joined");
+    Refusal::Failed("the gateway's catalog failed".into())
+}

@@ -1,0 +1,124 @@
+//! Buckets and objects: what the HTTP handlers ask for, done by catalog and pipeline together.
+
+mod buckets;
+mod meta;
+mod refusals;
+mod write;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use axum::body::Body;
+use datamesh_catalog::{Body as ObjectBody, Condition, ListQuery, Listing, Object, ObjectKey, Target};
+use datamesh_shard::BucketName;
+use futures::StreamExt;
+use futures::stream;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
+use crate::problem::{Kind, Problem};
+use crate::work::now_unix_ms;
+use crate::work::reclaim::Abandoned;
+
+pub(crate) use crate::pipeline::Durability;
+use buckets::Buckets;
+pub(crate) use buckets::{BucketContext, BucketsSource};
+pub(crate) use meta::Meta;
+
+/// A committed put.
+pub(crate) struct Stored {
+    pub(crate) object: Object,
+    pub(crate) replaced: bool,
+    pub(crate) durability: Durability,
+}
+
+/// An object that was found, and what opens it.
+pub(crate) struct Found {
+    pub(crate) object: Object,
+    pub(crate) meta: Vec<(String, String)>,
+    bucket: Arc<BucketContext>,
+}
+
+/// All objects of all buckets.
+pub(crate) struct Objects {
+    context: Arc<Context>,
+    buckets: Buckets,
+    abandoned: Abandoned,
+}
+
+impl Objects {
+    pub(crate) fn new(context: Arc<Context>, source: BucketsSource, abandoned: Abandoned) -> Self {
+        Self { context, buckets: Buckets::new(source), abandoned }
+    }
+
+    /// The object of a key.
+    pub(crate) async fn find(&self, bucket: &BucketName, key: ObjectKey) -> Result<Found, Problem> {
+        let nothing = || Problem::new(Kind::NoSuchObject, "there is no object of this key in the bucket");
+        let bucket = self.buckets.find(bucket).await?.ok_or_else(nothing)?;
+        let object = self.context.catalog.object(bucket.id, &key).await.map_err(refusals::catalog)?;
+        let object = object.ok_or_else(nothing)?;
+        let meta = meta::open(&bucket.secrets, &target_of(&object), &object.meta)?;
+        Ok(Found { object, meta, bucket })
+    }
+
+    /// The object's bytes in `range`, as a body. What goes wrong before its first byte is a problem; later the body
+    /// breaks off.
+    pub(crate) async fn open(&self, found: Found, range: Range<u64>) -> Result<Body, Problem> {
+        let target = target_of(&found.object);
+        match &found.object.body {
+            ObjectBody::Inline { sealed } => {
+                let plain =
+                    found.bucket.secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
+                let bound = |at| usize::try_from(at).unwrap_or(usize::MAX);
+                let part = plain.get(bound(range.start)..bound(range.end)).unwrap_or_default();
+                self.context.metrics.sent(u64::try_from(part.len()).unwrap_or_default());
+                Ok(Body::from(part.to_vec()))
+            }
+            ObjectBody::Pages { parts } => {
+                let secrets = Arc::clone(&found.bucket.secrets);
+                self.stream(Segments::new(secrets, target, parts, range)).await
+            }
+        }
+    }
+
+    async fn stream(&self, segments: Segments) -> Result<Body, Problem> {
+        let (to, mut pieces) = mpsc::channel(PIECES_MAX);
+        // Dropped with the body: a client that goes away ends its read.
+        let reader = tokio::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
+        let reader = AbortOnDropHandle::new(reader);
+        let first = match pieces.recv().await {
+            None => return Ok(Body::empty()),
+            Some(first) => first.map_err(refusals::read)?,
+        };
+        let rest = stream::unfold((pieces, reader), |(mut pieces, reader)| async move {
+            let piece = pieces.recv().await?;
+            Some((piece, (pieces, reader)))
+        });
+        Ok(Body::from_stream(stream::iter([Ok(first)]).chain(rest)))
+    }
+
+    /// Some of a bucket's objects.
+    pub(crate) async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<Listing, Problem> {
+        match self.buckets.find(bucket).await? {
+            Some(bucket) => self.context.catalog.list(bucket.id, query).await.map_err(refusals::catalog),
+            None => Ok(Listing::default()),
+        }
+    }
+
+    /// Deletes an object; nothing there is fine.
+    pub(crate) async fn delete(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        condition: Condition,
+    ) -> Result<(), Problem> {
+        let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(()) };
+        let deleted = self.context.catalog.delete_object(bucket.id, &key, &condition, now_unix_ms()).await;
+        deleted.map(drop).map_err(refusals::delete)
+    }
+}
+
+fn target_of(object: &Object) -> Target {
+    Target { bucket: object.bucket, key: object.key.clone(), upload: object.upload }
+}

@@ -1,0 +1,105 @@
+//! Buckets and their secrets, unwrapped once and kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datamesh_catalog::{Bucket, BucketId, BucketKind, EmbeddedCatalog, NewBucket, WrappedSecret};
+use datamesh_seal::{BucketSecret, ClusterSecret, WrappedBucketSecret};
+use datamesh_shard::{BucketName, PoolName};
+use parking_lot::RwLock;
+
+use super::refusals;
+use crate::api::DEFAULT_BUCKET;
+use crate::pipeline::Secrets;
+use crate::pools::Pools;
+use crate::problem::{Kind, Problem};
+use crate::work::now_unix_ms;
+
+/// The first version of a bucket's secret.
+const FIRST_SECRET: u32 = 1;
+
+/// A bucket that can be read and written.
+pub(crate) struct BucketContext {
+    pub(crate) id: BucketId,
+    pub(crate) pool: PoolName,
+    pub(crate) secrets: Arc<Secrets>,
+}
+
+/// Where buckets come from.
+pub(crate) struct BucketsSource {
+    pub(crate) catalog: EmbeddedCatalog,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) secret: Arc<ClusterSecret>,
+}
+
+pub(super) struct Buckets {
+    source: BucketsSource,
+    by_name: RwLock<HashMap<BucketName, Arc<BucketContext>>>,
+}
+
+impl Buckets {
+    pub(super) fn new(source: BucketsSource) -> Self {
+        Self { source, by_name: RwLock::default() }
+    }
+
+    /// The bucket, if there is one. The default bucket may be missing as long as nothing was put.
+    pub(super) async fn find(&self, name: &BucketName) -> Result<Option<Arc<BucketContext>>, Problem> {
+        if let Some(known) = self.by_name.read().get(name) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        match self.source.catalog.bucket(name).await.map_err(refusals::catalog)? {
+            Some(bucket) => self.keep(bucket).map(Some),
+            None if name.as_str() == DEFAULT_BUCKET => Ok(None),
+            None => Err(none_of(name)),
+        }
+    }
+
+    /// The bucket; the default one is made by its first put.
+    pub(super) async fn ensure(&self, name: &BucketName) -> Result<Arc<BucketContext>, Problem> {
+        if let Some(known) = self.find(name).await? {
+            return Ok(known);
+        }
+        let pools = self.source.pools.all();
+        let Some((pool, _)) = pools.first() else {
+            return Err(Problem::new(
+                Kind::NotWritable,
+                "the cluster has no pool yet: the administrator makes one",
+            ));
+        };
+        let new = NewBucket {
+            name: name.clone(),
+            kind: BucketKind::Managed,
+            pool: pool.clone(),
+            created_unix_ms: now_unix_ms(),
+        };
+        let bucket = self.source.catalog.ensure_bucket(new, |id| self.wrap(id)).await;
+        self.keep(bucket.map_err(|error| Problem::internal("cannot make the bucket", &error))?)
+    }
+
+    fn wrap(&self, id: BucketId) -> WrappedSecret {
+        let wrapped = self.source.secret.wrap_bucket(&BucketSecret::generate(FIRST_SECRET), id.0);
+        WrappedSecret { version: wrapped.version, bytes: wrapped.bytes }
+    }
+
+    fn keep(&self, bucket: Bucket) -> Result<Arc<BucketContext>, Problem> {
+        let unwrap = |wrapped: WrappedSecret| {
+            let wrapped = WrappedBucketSecret { version: wrapped.version, bytes: wrapped.bytes };
+            self.source.secret.unwrap_bucket(&wrapped, bucket.id.0)
+        };
+        let secrets = bucket.secrets.into_iter().map(unwrap).collect::<Result<Vec<_>, _>>();
+        let secrets =
+            secrets.map_err(|error| Problem::internal("the bucket's secret does not unwrap", &error))?;
+        let secrets = Arc::new(Secrets::new(bucket.id, secrets));
+        let context = Arc::new(BucketContext { id: bucket.id, pool: bucket.pool, secrets });
+        self.by_name.write().insert(bucket.name, Arc::clone(&context));
+        Ok(context)
+    }
+}
+
+fn none_of(name: &BucketName) -> Problem {
+    Problem::new(
+        Kind::NoSuchBucket,
+        format!("there is no bucket {name}; files without a bucket go to {DEFAULT_BUCKET}"),
+    )
+    .field("bucket")
+}

@@ -1,0 +1,80 @@
+//! What went wrong below, in the words of the API.
+
+use datamesh_catalog::catalog::ReferenceError;
+use datamesh_catalog::catalog::{
+    CatalogError, CommitObjectError, DeleteObjectError, PutPageError, UploadError,
+};
+
+use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
+use crate::problem::{Kind, Problem};
+
+pub(super) fn catalog(error: CatalogError) -> Problem {
+    Problem::internal("the catalog failed", &error)
+}
+
+pub(super) fn no_upload() -> Problem {
+    Problem::new(Kind::NoSuchUpload, "it was completed, aborted, or given up because its time was over")
+}
+
+fn precondition(current_etag: Option<String>) -> Problem {
+    let detail = match current_etag {
+        Some(etag) => format!("the object's entity tag is \"{etag}\" now"),
+        None => "there is no object of this key now".to_owned(),
+    };
+    Problem::new(Kind::PreconditionFailed, detail)
+}
+
+pub(super) fn delete(error: DeleteObjectError) -> Problem {
+    match error {
+        DeleteObjectError::PreconditionFailed { current_etag } => precondition(current_etag),
+        DeleteObjectError::Catalog(error) => catalog(error),
+    }
+}
+
+pub(super) fn commit(error: CommitObjectError) -> Problem {
+    match error {
+        CommitObjectError::PreconditionFailed { current_etag } => precondition(current_etag),
+        CommitObjectError::UploadGone => no_upload(),
+        error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
+            Problem::new(Kind::Conflict, error.to_string()).field("parts")
+        }
+        CommitObjectError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        error => Problem::internal("cannot commit the object", &error),
+    }
+}
+
+pub(super) fn store(error: StoreError) -> Problem {
+    match error {
+        StoreError::Body(problem) => problem,
+        error @ (StoreError::NoLayout(_) | StoreError::NoPlace(_) | StoreError::Put(_)) => {
+            tracing::warn!(%error, "a put failed");
+            Problem::new(Kind::NotWritable, error.to_string())
+        }
+        StoreError::Upload(UploadError::Gone)
+        | StoreError::Reference(ReferenceError::UploadGone)
+        | StoreError::Page(PutPageError::UploadGone) => no_upload(),
+        StoreError::Upload(UploadError::Invalid(invalid)) => {
+            Problem::new(Kind::InvalidBody, invalid.to_string())
+        }
+        StoreError::Stopped(_) => Problem::new(Kind::Stopping, "send it again to another gateway, or later"),
+        error => Problem::internal("cannot store the object", &error),
+    }
+}
+
+pub(super) fn record(error: OpenRecordError) -> Problem {
+    tracing::error!(%error, "a record of the catalog does not open");
+    Problem::new(Kind::Damaged, "the object's record does not open with this cluster's keys")
+}
+
+pub(super) fn read(error: ReadError) -> Problem {
+    match error {
+        ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
+        ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),
+        ReadError::Page(PageError::Record(error)) => record(error),
+        error @ ReadError::Open(_) => {
+            tracing::error!(%error, "verified shards do not open");
+            Problem::new(Kind::Damaged, "the object's bytes do not open with the keys its record names")
+        }
+        error => Problem::internal("cannot read the object", &error),
+    }
+}

@@ -1,0 +1,29 @@
+//! How bytes get from a request's body to the storage nodes and back, with bounded memory.
+//!
+//! A put: body → segment buffer → compress, seal, encode, hash (one thread) → shards to the nodes while the catalog
+//! writes the references → pages → commit. A get: pages → k shards per segment → rebuild, open (one thread) → client.
+
+mod budget;
+mod context;
+mod cpu;
+mod damage;
+mod fetch;
+mod get;
+mod manifest;
+mod open;
+mod pages;
+mod put;
+mod records;
+mod segment;
+mod spread;
+mod store;
+mod window;
+
+pub use budget::Budget;
+pub(crate) use context::Context;
+pub(crate) use damage::Damage;
+pub(crate) use get::{PIECES_MAX, ReadError, run as read};
+pub(crate) use pages::{PageError, Segments};
+pub(crate) use put::{Chunk, Written, next_chunk, write};
+pub(crate) use records::{OpenRecordError, Record, Secrets};
+pub(crate) use store::{Durability, Job, StoreError, millis};

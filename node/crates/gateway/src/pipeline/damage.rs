@@ -1,0 +1,40 @@
+//! What went less than well since the gateway started, by pool: the status shows it.
+
+use std::collections::HashMap;
+
+use datamesh_shard::PoolName;
+use parking_lot::Mutex;
+
+/// Counts of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Puts acknowledged with fewer than k+m shards.
+    pub(crate) short_puts: u64,
+    /// Shards that reads found missing or corrupt.
+    pub(crate) damaged_shards: u64,
+}
+
+/// Counts of all pools.
+#[derive(Debug, Default)]
+pub(crate) struct Damage {
+    by_pool: Mutex<HashMap<PoolName, Counts>>,
+}
+
+impl Damage {
+    /// The counts of a pool.
+    pub(crate) fn of(&self, pool: &PoolName) -> Counts {
+        self.by_pool.lock().get(pool).copied().unwrap_or_default()
+    }
+
+    /// A put was acknowledged short.
+    pub(crate) fn short_put(&self, pool: &PoolName) {
+        self.by_pool.lock().entry(pool.clone()).or_default().short_puts += 1;
+    }
+
+    /// A read found shards missing or corrupt.
+    pub(crate) fn shards(&self, pool: &PoolName, count: u64) {
+        if count > 0 {
+            self.by_pool.lock().entry(pool.clone()).or_default().damaged_shards += count;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Brings k verified shards of one segment together: drives a [`GetMachine`] against the mesh.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_catalog::SegmentRef;
+use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_exchange::{GetAction, GetBudget, GetFailure, GetMachine};
+use datamesh_placement::Table;
+use datamesh_shard::{PeerKey, SegmentHeader, ShardIndex, ShardKey};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::cpu::Stopped;
+use crate::metrics::Stage;
+
+/// Bounds of the time after which a shard counts as late: its peer's own p95 decides between them.
+const HEDGE_MIN: Duration = Duration::from_millis(25);
+const HEDGE_MAX: Duration = Duration::from_secs(2);
+/// Until a peer's p95 is known.
+const HEDGE_DEFAULT: Duration = Duration::from_millis(250);
+/// What is not there by then is given up.
+const GIVE_UP: Duration = Duration::from_secs(30);
+/// The transport's patience with one shard.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The shards that suffice, by index, all verified.
+pub(super) type Gathered = BTreeMap<ShardIndex, Bytes>;
+
+/// Why a segment's shards could not be brought together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error(transparent)]
+    Machine(#[from] GetFailure),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+enum Event {
+    Shard(ShardIndex, u16, Got),
+    Located(u16, Option<Vec<ShardIndex>>),
+}
+
+enum Got {
+    Verified(Bytes),
+    Missing,
+    Corrupt,
+    Failed,
+    Stopped,
+}
+
+/// One segment to be read.
+pub(super) struct Fetch<'a> {
+    pub(super) context: &'a Context,
+    pub(super) reference: &'a SegmentRef,
+    pub(super) table: Arc<Table>,
+}
+
+impl Fetch<'_> {
+    /// k verified shards, data shards first.
+    pub(super) async fn gather(&self) -> Result<Gathered, FetchError> {
+        let begun = Instant::now();
+        let mut machine = self.machine();
+        let mut asked: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
+        let (mut shards, mut lost) = (Gathered::new(), BTreeMap::new());
+        loop {
+            for action in machine.next(begun.elapsed()) {
+                match action {
+                    GetAction::Fetch { shard, from } => asked.push(Box::pin(self.fetch(shard, from))),
+                    GetAction::Locate { from } => asked.push(Box::pin(self.locate(from))),
+                    GetAction::Decode { have } => {
+                        self.count(&lost, &shards);
+                        shards.retain(|index, _| have.contains(index));
+                        return Ok(shards);
+                    }
+                    GetAction::Fail(failure) => {
+                        self.count(&lost, &shards);
+                        return Err(failure.into());
+                    }
+                }
+            }
+            let wake = machine.wake_at().unwrap_or_default();
+            tokio::select! {
+                Some(event) = asked.next() => match event {
+                    Event::Shard(shard, from, Got::Verified(payload)) => {
+                        shards.insert(shard, payload);
+                        machine.on_shard(shard, from);
+                    }
+                    Event::Shard(shard, from, Got::Missing) => {
+                        lost.insert(shard, false);
+                        machine.on_missing(shard, from);
+                    }
+                    Event::Shard(shard, from, Got::Corrupt) => {
+                        lost.insert(shard, true);
+                        machine.on_corrupt(shard, from);
+                    }
+                    Event::Shard(shard, from, Got::Failed) => machine.on_failed(shard, from),
+                    Event::Shard(_, _, Got::Stopped) => return Err(Stopped.into()),
+                    Event::Located(from, Some(found)) => machine.on_located(from, &found),
+                    Event::Located(from, None) => machine.on_locate_failed(from),
+                },
+                () = tokio::time::sleep_until(begun + wake) => {}
+            }
+        }
+    }
+
+    fn machine(&self) -> GetMachine {
+        let partition = self.table.partition_of(self.reference.id);
+        let holders = self.table.holders(partition).to_vec();
+        let order = self.table.order(partition);
+        let others: Vec<u16> = order.into_iter().filter(|member| !holders.contains(member)).collect();
+        let k = self.reference.profile.k();
+        let slowest =
+            holders.iter().take(k).filter_map(|member| self.context.peers.p95(&self.peer(*member)?)).max();
+        let budget = GetBudget {
+            hedge_after: slowest.unwrap_or(HEDGE_DEFAULT).clamp(HEDGE_MIN, HEDGE_MAX),
+            extra_fetches: self.reference.profile.parity(),
+            give_up: GIVE_UP,
+        };
+        let down = |member| self.peer(member).is_none_or(|peer| !self.context.peers.is_live(&peer));
+        GetMachine::new(self.reference.profile, &holders, &others, budget, Duration::ZERO).avoiding(down)
+    }
+
+    fn peer(&self, member: u16) -> Option<PeerKey> {
+        self.table.layout().members.get(usize::from(member)).map(|member| member.peer)
+    }
+
+    async fn fetch(&self, shard: ShardIndex, from: u16) -> Event {
+        let Some(peer) = self.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
+        let key = ShardKey { segment: self.reference.id, index: shard };
+        let got = match self.context.peers.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await {
+            Ok((Response::Shard { header }, payload)) => self.verify(key, header, payload).await,
+            Ok((Response::Refused(Refusal::NotFound), _)) => Got::Missing,
+            Ok((Response::Refused(Refusal::Corrupt { .. }), _)) => Got::Corrupt,
+            Ok(_) | Err(_) => Got::Failed,
+        };
+        self.note(&got, key, from);
+        Event::Shard(shard, from, got)
+    }
+
+    /// A node's word is not enough: header and payload prove themselves, or are corrupt.
+    async fn verify(&self, key: ShardKey, header: Bytes, payload: Bytes) -> Got {
+        let (profile, sealed_bytes) = (self.reference.profile, self.reference.sealed_bytes);
+        let checked = self.context.cpu.run(move |stages| {
+            stages.measure(Stage::Hash, || {
+                let header = SegmentHeader::decode(&header).ok()?;
+                let shape = header.profile() == profile && header.sealed_bytes() == sealed_bytes;
+                (shape && header.verify(key, &payload).is_ok()).then_some(payload)
+            })
+        });
+        match checked.await {
+            Ok(Some(payload)) => Got::Verified(payload),
+            Ok(None) => Got::Corrupt,
+            Err(Stopped) => Got::Stopped,
+        }
+    }
+
+    fn note(&self, got: &Got, key: ShardKey, from: u16) {
+        let reason = match got {
+            Got::Verified(_) | Got::Stopped => return,
+            Got::Missing => "missing",
+            Got::Corrupt => "corrupt",
+            Got::Failed => "unreachable",
+        };
+        self.context.metrics.shard_error(self.reference.pool.as_str(), "get", reason);
+        let node =
+            self.table.layout().members.get(usize::from(from)).map_or("?", |member| member.node.as_str());
+        match got {
+            Got::Corrupt => tracing::warn!(shard = %key, node, "a shard is corrupt"),
+            _ => tracing::debug!(shard = %key, node, reason, "a shard was not read"),
+        }
+    }
+
+    async fn locate(&self, from: u16) -> Event {
+        let Some(peer) = self.peer(from) else { return Event::Located(from, None) };
+        let request = Request::Locate { segment: self.reference.id };
+        match self.context.peers.request(&peer, request, None, FETCH_TIMEOUT).await {
+            Ok((Response::Located(found), _)) => Event::Located(from, Some(found)),
+            _ => Event::Located(from, None),
+        }
+    }
+
+    /// Missing at its holder but found elsewhere is handoff, not damage; corrupt is damage in any case.
+    fn count(&self, lost: &BTreeMap<ShardIndex, bool>, shards: &Gathered) {
+        let damaged = lost.iter().filter(|(index, corrupt)| **corrupt || !shards.contains_key(index)).count();
+        self.context.damage.shards(&self.reference.pool, u64::try_from(damaged).unwrap_or(u64::MAX));
+        if shards.keys().any(|index| index.at() >= self.reference.profile.k()) {
+            self.context.metrics.rebuilt();
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Reads an object or a range of it: segments in order, the next ones fetched ahead as far as the budget has room.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datamesh_catalog::SegmentRef;
+use datamesh_shard::{Epoch, PoolName};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::budget::Ticket;
+use super::context::Context;
+use super::cpu::Stopped;
+use super::fetch::{Fetch, FetchError};
+use super::manifest::SegmentSecret;
+use super::open::{self, OpenSegmentError, Pieces};
+use super::pages::{PageError, Segments};
+use super::window;
+use crate::limits;
+
+/// Segments fetched at the same time, the one being sent among them. Fetching ahead takes free budget only.
+const AHEAD: usize = 3;
+/// Pieces (64 KiB each, mostly) between the reader and its connection: a quarter of a segment.
+pub(crate) const PIECES_MAX: usize = 16;
+
+/// Why an object could not be read (on).
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Page(#[from] PageError),
+    #[error("the layout of epoch {1} of pool {0} is not known")]
+    NoLayout(PoolName, Epoch),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Open(#[from] OpenSegmentError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    #[error("the client takes nothing")]
+    Stalled,
+}
+
+/// A segment to be read, and which of its plaintext bytes.
+pub(super) struct Item {
+    pub(super) reference: SegmentRef,
+    pub(super) secret: SegmentSecret,
+    pub(super) range: Range<usize>,
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        open::bytes_of(&self.reference, &self.secret)
+    }
+}
+
+/// Sends the plaintext of all segments, in order, until the end or the first error.
+pub(crate) async fn run(
+    context: Arc<Context>,
+    segments: Segments,
+    to: mpsc::Sender<Result<Bytes, ReadError>>,
+) {
+    if let Err(error) = send_all(&context, segments, &to).await {
+        tracing::warn!(%error, "a read ends early");
+        // Nobody may be there to be told.
+        let _ = timeout(limits::WRITE_STALL, to.send(Err(error))).await;
+    }
+}
+
+type Whole = AbortOnDropHandle<Result<Pieces, ReadError>>;
+
+async fn send_all(
+    context: &Arc<Context>,
+    mut segments: Segments,
+    to: &mpsc::Sender<Result<Bytes, ReadError>>,
+) -> Result<(), ReadError> {
+    let mut ahead: VecDeque<Whole> = VecDeque::with_capacity(AHEAD);
+    let mut next = segments.next(context).await?;
+    loop {
+        // The first one waits for its buffers. Those after it take what is free: were they to wait too, transfers that
+        // hold later segments could wait for each other for ever.
+        while ahead.len() < AHEAD
+            && let Some(item) = next.take()
+        {
+            let window = window::bytes_of(&item.secret, &item.range);
+            if !ahead.is_empty() && window.is_some() {
+                next = Some(item);
+                break;
+            }
+            if let Some(bytes) = window {
+                let ticket = context.budget.reserve(bytes).await;
+                if let Some(pieces) = read_window(context, &item, ticket).await? {
+                    send(context, to, pieces).await?;
+                    next = segments.next(context).await?;
+                    continue;
+                }
+            }
+            let ticket = match ahead.is_empty() {
+                true => Some(context.budget.reserve(item.bytes()).await),
+                false => context.budget.try_reserve(item.bytes()),
+            };
+            let Some(ticket) = ticket else {
+                next = Some(item);
+                break;
+            };
+            ahead.push_back(AbortOnDropHandle::new(tokio::spawn(read_whole(
+                Arc::clone(context),
+                item,
+                ticket,
+            ))));
+            next = segments.next(context).await?;
+        }
+        let Some(first) = ahead.pop_front() else { return Ok(()) };
+        let pieces = match first.await {
+            Ok(pieces) => pieces?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(Stopped.into()),
+        };
+        send(context, to, pieces).await?;
+    }
+}
+
+async fn send(
+    context: &Context,
+    to: &mpsc::Sender<Result<Bytes, ReadError>>,
+    pieces: Pieces,
+) -> Result<(), ReadError> {
+    for piece in pieces {
+        context.metrics.sent(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        match timeout(limits::WRITE_STALL, to.send(Ok(piece))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(ReadError::Stalled),
+        }
+    }
+    Ok(())
+}
+
+fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
+    let table = context.pools.table(&reference.pool, reference.epoch);
+    let table = table.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
+    Ok(Fetch { context, reference, table })
+}
+
+async fn read_window(context: &Context, item: &Item, ticket: Ticket) -> Result<Option<Pieces>, ReadError> {
+    let fetch = fetch(context, &item.reference)?;
+    Ok(window::read(&fetch, &item.secret, item.range.clone(), ticket).await)
+}
+
+async fn read_whole(context: Arc<Context>, item: Item, ticket: Ticket) -> Result<Pieces, ReadError> {
+    let Item { reference, secret, range } = item;
+    let shards = fetch(&context, &reference)?.gather().await?;
+    let opened =
+        context.cpu.run(move |stages| open::open(&reference, &secret, shards, ticket, stages)).await?;
+    Ok(cut(opened?, range))
+}
+
+/// The part of the pieces that lies in `range`.
+fn cut(pieces: Pieces, range: Range<usize>) -> Pieces {
+    let mut at = 0;
+    let mut out = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let start = range.start.saturating_sub(at).min(piece.len());
+        let end = range.end.saturating_sub(at).min(piece.len());
+        at += piece.len();
+        if start < end {
+            out.push(piece.slice(start..end));
+        }
+    }
+    out
+}
+
+impl From<ReadError> for io::Error {
+    fn from(error: ReadError) -> Self {
+        Self::other(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_what_lies_in_the_range() {
+        let text: Vec<u8> = (0..100).collect();
+        let pieces = || text.chunks(7).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+        for start in 0..=100 {
+            for end in start..=100 {
+                let got: Vec<u8> = cut(pieces(), start..end).concat();
+                assert_eq!(got, text[start..end], "{start}..{end}");
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! From verified shards to plaintext, on one thread: rebuild, decrypt, decompress.
+
+use bytes::Bytes;
+use datamesh_catalog::SegmentRef;
+use datamesh_erasure::{CodeError, Coder};
+use datamesh_seal::{Compression, OpenError, SealHeader};
+use datamesh_shard::{SegmentHeader, ShardIndex};
+
+use super::budget::{Buffer, Ticket};
+use super::fetch::Gathered;
+use super::manifest::SegmentSecret;
+use crate::metrics::{Stage, Stages};
+
+/// A segment's plaintext, in order; slices of buffers of the budget.
+pub(super) type Pieces = Vec<Bytes>;
+
+/// Why verified shards do not open: the manifest and the shards are not of one another, or the program is wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenSegmentError {
+    #[error("cannot rebuild: {0}")]
+    Code(#[from] CodeError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the segment's seal header is not the one its manifest names")]
+    SealHeader,
+    #[error("the segment has {got} plaintext bytes, its manifest says {expected}")]
+    PlainBytes { expected: usize, got: usize },
+}
+
+/// Plaintext that a buffer of the system's holds while the budget counts it.
+struct Held {
+    plain: Vec<u8>,
+    _ticket: Ticket,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.plain
+    }
+}
+
+/// Bytes of buffers that reading a segment whole needs: its shards as they arrive, and once more to put them together
+/// or to decompress.
+pub(super) fn bytes_of(reference: &SegmentRef, secret: &SegmentSecret) -> usize {
+    let shards = data_bytes(reference);
+    shards + shards.max(secret.plain_bytes as usize)
+}
+
+fn data_bytes(reference: &SegmentRef) -> usize {
+    let profile = reference.profile;
+    SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize) * profile.k()
+}
+
+/// Rebuilds what is missing and opens the segment. `ticket` covers [`bytes_of`].
+pub(super) fn open(
+    reference: &SegmentRef,
+    secret: &SegmentSecret,
+    shards: Gathered,
+    mut ticket: Ticket,
+    stages: &Stages,
+) -> Result<Pieces, OpenSegmentError> {
+    let mut sealed = ticket.buffer(data_bytes(reference));
+    stages.measure(Stage::Decode, || assemble(reference, &shards, &mut sealed))?;
+    drop(shards);
+    stages.measure(Stage::Open, || unseal(reference, secret, sealed, ticket))
+}
+
+/// Puts the data shards side by side, rebuilding those that are not there.
+fn assemble(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
+    let profile = reference.profile;
+    let shard_bytes = SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize);
+    let (mut wanted, mut places) = (Vec::new(), Vec::new());
+    for (index, place) in (0..).map(ShardIndex).zip(out.chunks_exact_mut(shard_bytes)) {
+        match shards.get(&index) {
+            Some(shard) => place.copy_from_slice(shard),
+            None => {
+                wanted.push(index);
+                places.push(place);
+            }
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
+        .map(|i| shards.get(&ShardIndex(i)).map(AsRef::as_ref))
+        .collect();
+    Coder::new(profile).rebuild(&present, &wanted, &mut places)
+}
+
+fn unseal(
+    reference: &SegmentRef,
+    secret: &SegmentSecret,
+    mut sealed: Buffer,
+    ticket: Ticket,
+) -> Result<Pieces, OpenSegmentError> {
+    sealed.truncate(reference.sealed_bytes as usize);
+    let header = SealHeader::decode(&sealed).map_err(OpenError::from)?;
+    if header.encode() != secret.seal_header {
+        return Err(OpenSegmentError::SealHeader);
+    }
+    let expected = secret.plain_bytes as usize;
+    let pieces = match header.compression() {
+        Compression::None => frames(&header, secret, sealed)?,
+        Compression::Zstd => {
+            let mut plain = Vec::with_capacity(expected);
+            datamesh_seal::open_segment(&secret.key, &mut sealed, &mut plain)?;
+            vec![Bytes::from_owner(Held { plain, _ticket: ticket })]
+        }
+    };
+    let got = pieces.iter().map(Bytes::len).sum();
+    if got != expected {
+        return Err(OpenSegmentError::PlainBytes { expected, got });
+    }
+    Ok(pieces)
+}
+
+/// Opens every frame where it lies: what is not compressed is never copied again.
+fn frames(
+    header: &SealHeader,
+    secret: &SegmentSecret,
+    mut sealed: Buffer,
+) -> Result<Pieces, OpenSegmentError> {
+    let (expected, got) = (header.sealed_len(), sealed.len());
+    if got != expected {
+        return Err(OpenError::Truncated { expected, got }.into());
+    }
+    let mut ranges = Vec::with_capacity(header.frames() as usize);
+    for frame in 0..header.frames() {
+        let range = header.frame_range(frame);
+        let plain = datamesh_seal::open_frame(&secret.key, header, frame, &mut sealed[range.clone()])?;
+        ranges.push(range.start..range.start + plain);
+    }
+    let bytes = sealed.freeze();
+    Ok(ranges.into_iter().map(|range| bytes.slice(range)).collect())
+}

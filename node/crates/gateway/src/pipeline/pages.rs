@@ -1,0 +1,102 @@
+//! The segments of an object, page by page, and which of their bytes a range needs.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use datamesh_catalog::catalog::CatalogError;
+use datamesh_catalog::{Page, PageAt, PartSummary, Target};
+
+use super::context::Context;
+use super::get::Item;
+use super::manifest::{self, ManifestError};
+use super::records::{OpenRecordError, Record, Secrets};
+
+/// Why a page cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PageError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("page {} of part {} is gone: the object was replaced longer ago than reads may take", .0.page, .0.part)]
+    Gone(PageAt),
+    #[error(transparent)]
+    Record(#[from] OpenRecordError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("page {} of part {} lists {got} keys for {expected} segments", at.page, at.part)]
+    Count { at: PageAt, expected: usize, got: usize },
+}
+
+/// Walks an object's segments that lie in a range.
+pub(crate) struct Segments {
+    secrets: Arc<Secrets>,
+    target: Target,
+    /// Pages still to be read, in order.
+    pages: VecDeque<PageAt>,
+    /// Segments of pages that were read.
+    ready: VecDeque<Item>,
+    /// Plaintext bytes of the object in front of the next page.
+    at: u64,
+    range: Range<u64>,
+}
+
+impl Segments {
+    /// The segments of these parts that lie in `range`, bytes of the object. Parts in front of it are passed over.
+    pub(crate) fn new(
+        secrets: Arc<Secrets>,
+        target: Target,
+        parts: &[PartSummary],
+        range: Range<u64>,
+    ) -> Self {
+        let (mut at, mut pages) = (0_u64, VecDeque::new());
+        let mut start = None;
+        for part in parts {
+            let end = at.saturating_add(part.plain_bytes);
+            if end > range.start && at < range.end {
+                start.get_or_insert(at);
+                pages.extend((0..part.pages).map(|page| PageAt { part: part.part, page }));
+            }
+            at = end;
+        }
+        Self { secrets, target, pages, ready: VecDeque::new(), at: start.unwrap_or_default(), range }
+    }
+
+    /// The next segment; `None` at the end of the range.
+    pub(super) async fn next(&mut self, context: &Context) -> Result<Option<Item>, PageError> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Ok(Some(item));
+            }
+            if self.at >= self.range.end {
+                return Ok(None);
+            }
+            let Some(at) = self.pages.pop_front() else { return Ok(None) };
+            let page = context.catalog.page(self.target.upload, at).await?.ok_or(PageError::Gone(at))?;
+            self.take(at, page)?;
+        }
+    }
+
+    fn take(&mut self, at: PageAt, page: Page) -> Result<(), PageError> {
+        let end = self.at.saturating_add(page.plain_bytes);
+        if end <= self.range.start {
+            self.at = end;
+            return Ok(());
+        }
+        let opened = self.secrets.open(&self.target, Record::Page(at), &page.sealed)?;
+        let secrets = manifest::decode(&opened)?;
+        if secrets.len() != page.segments.len() {
+            return Err(PageError::Count { at, expected: page.segments.len(), got: secrets.len() });
+        }
+        for (reference, secret) in page.segments.into_iter().zip(secrets) {
+            let (start, bytes) = (self.at, u64::from(secret.plain_bytes));
+            self.at = start.saturating_add(bytes);
+            let within =
+                |bound: u64| usize::try_from(bound.saturating_sub(start).min(bytes)).unwrap_or_default();
+            let range = within(self.range.start)..within(self.range.end);
+            if !range.is_empty() {
+                self.ready.push_back(Item { reference, secret, range });
+            }
+        }
+        Ok(())
+    }
+}

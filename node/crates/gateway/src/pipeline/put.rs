@@ -1,0 +1,150 @@
+//! Writes a body: cuts it into segments, stores several of them at once, and lists them in pages.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
+use datamesh_catalog::{Page, PageAt, PlacedPage};
+use datamesh_shard::limits::SEGMENT_BYTES_MAX;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::budget::{Buffer, Ticket};
+use super::context::Context;
+use super::cpu::Stopped;
+use super::manifest;
+use super::records::{Record, Secrets};
+use super::store::{Durability, Job, StoreError, Stored, millis, store};
+use crate::api::Incoming;
+use crate::limits;
+use crate::work::now_unix_ms;
+
+/// Segments of one put that are stored at the same time, while the next one arrives. Two hide the nodes' fdatasync
+/// behind the network, the third evens out; more only take memory from others.
+const PARALLEL: usize = 3;
+
+/// Plaintext on its way: what arrived of a body, and the right to the buffers it needs further on.
+pub(crate) struct Chunk {
+    plain: Buffer,
+    bytes: usize,
+    ticket: Ticket,
+}
+
+impl Chunk {
+    /// The plaintext.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.plain[..self.bytes]
+    }
+}
+
+/// What writing a body came to.
+pub(crate) struct Written {
+    /// The last page, to be written with the commit; all before it are written.
+    pub(crate) last_page: PlacedPage,
+    pub(crate) bytes: u64,
+    pub(crate) durability: Durability,
+}
+
+/// The next segment of the body; `None` at its end. Buffers are asked for once its first bytes are there, so a client
+/// that sends nothing holds nothing.
+pub(crate) async fn next_chunk(
+    context: &Context,
+    job: &Job,
+    body: &mut Incoming,
+) -> Result<Option<Chunk>, StoreError> {
+    if !body.more().await? {
+        return Ok(None);
+    }
+    let room = body.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(SEGMENT_BYTES_MAX);
+    let room = room.clamp(1, SEGMENT_BYTES_MAX);
+    let mut ticket = context.budget.reserve(job.recipe.bytes_of(room)).await;
+    let mut plain = ticket.buffer(room);
+    let bytes = body.fill(&mut plain).await?;
+    context.metrics.received(u64::try_from(bytes).unwrap_or(u64::MAX));
+    Ok(Some(Chunk { plain, bytes, ticket }))
+}
+
+/// Stores `first` and the rest of the body as the pages of a part.
+pub(crate) async fn write(
+    context: &Arc<Context>,
+    job: &Arc<Job>,
+    secrets: &Secrets,
+    (part, first): (u32, Option<Chunk>),
+    body: &mut Incoming,
+) -> Result<Written, StoreError> {
+    let mut pages = Pages {
+        context,
+        job,
+        secrets,
+        part,
+        page: 0,
+        open: Vec::new(),
+        bytes: 0,
+        durability: Durability::Whole,
+    };
+    let mut under_way = VecDeque::with_capacity(PARALLEL);
+    let mut next = first;
+    while let Some(Chunk { plain, bytes, ticket }) = next {
+        if under_way.len() == PARALLEL
+            && let Some(oldest) = under_way.pop_front()
+        {
+            pages.push(stored(oldest).await?).await?;
+        }
+        let storing = store(Arc::clone(context), Arc::clone(job), plain, bytes, ticket);
+        under_way.push_back(AbortOnDropHandle::new(tokio::spawn(storing)));
+        next = next_chunk(context, job, body).await?;
+    }
+    while let Some(oldest) = under_way.pop_front() {
+        pages.push(stored(oldest).await?).await?;
+    }
+    let last_page = pages.close(true)?;
+    Ok(Written { last_page, bytes: pages.bytes, durability: pages.durability })
+}
+
+async fn stored(task: AbortOnDropHandle<Result<Stored, StoreError>>) -> Result<Stored, StoreError> {
+    match task.await {
+        Ok(stored) => stored,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Stopped.into()),
+    }
+}
+
+/// The pages of one part as they fill.
+struct Pages<'a> {
+    context: &'a Context,
+    job: &'a Job,
+    secrets: &'a Secrets,
+    part: u32,
+    page: u32,
+    open: Vec<Stored>,
+    bytes: u64,
+    durability: Durability,
+}
+
+impl Pages<'_> {
+    /// Adds a segment; a page that is full is written before the next one begins.
+    async fn push(&mut self, segment: Stored) -> Result<(), StoreError> {
+        if self.open.len() == PAGE_SEGMENTS_MAX {
+            let page = self.close(false)?;
+            let (upload, now) = (self.job.target.upload, now_unix_ms());
+            self.context.catalog.put_page(upload, &page, now).await?;
+            self.context.catalog.renew_upload(upload, now.saturating_add(millis(limits::PUT_LEASE))).await?;
+        }
+        self.durability = self.durability.and(segment.durability);
+        self.bytes = self.bytes.saturating_add(u64::from(segment.secret.plain_bytes));
+        self.open.push(segment);
+        Ok(())
+    }
+
+    /// Seals the open page.
+    fn close(&mut self, last: bool) -> Result<PlacedPage, StoreError> {
+        let at = PageAt { part: self.part, page: self.page };
+        self.page = self.page.saturating_add(1);
+        let (segments, secrets): (Vec<_>, Vec<_>) = std::mem::take(&mut self.open)
+            .into_iter()
+            .map(|stored| (stored.reference, stored.secret))
+            .unzip();
+        let plain_bytes = secrets.iter().map(|secret| u64::from(secret.plain_bytes)).sum();
+        let sealed = self.secrets.seal(&self.job.target, Record::Page(at), &manifest::encode(&secrets)?)?;
+        Ok(PlacedPage { at, page: Page { segments, plain_bytes, last, sealed } })
+    }
+}

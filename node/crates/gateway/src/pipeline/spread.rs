@@ -1,0 +1,143 @@
+//! Places the shards of one segment on the nodes: drives a [`PutMachine`] against the mesh.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};
+use datamesh_placement::Table;
+use datamesh_shard::{Generation, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::{Metrics, Written};
+use crate::shards::Shards;
+
+/// How patient a put is. A node answers after its group fdatasync: tens of milliseconds when all is well.
+pub(super) const DEADLINES: PutDeadlines = PutDeadlines {
+    late: Duration::from_secs(2),
+    tail: Duration::from_secs(3),
+    retry: Duration::from_secs(1),
+    give_up: Duration::from_secs(20),
+};
+/// The transport's own patience with one shard: longer than the machine's, so that a late success still counts.
+const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One segment on its way to the nodes.
+pub(super) struct Spread {
+    pub(super) pool: PoolName,
+    pub(super) table: Arc<Table>,
+    pub(super) generation: Generation,
+    pub(super) segment: SegmentId,
+    pub(super) header: Bytes,
+    pub(super) shards: Vec<Bytes>,
+    pub(super) plan: PutPlan,
+}
+
+type Sent = (ShardIndex, u16, Result<(), SendFailure>);
+
+impl Spread {
+    /// Sends until the segment is whole or its time is up. The first of acknowledgement and failure goes to `tell`;
+    /// what is missing after a short acknowledgement is tried on. `abandon` ends a put nobody waits for any more,
+    /// unless it has been acknowledged.
+    pub(super) async fn run(
+        self,
+        peers: Arc<dyn Shards>,
+        metrics: Metrics,
+        tell: oneshot::Sender<Result<Ack, PutFailure>>,
+        abandon: CancellationToken,
+    ) {
+        let begun = Instant::now();
+        let mut machine = PutMachine::new(self.plan.clone(), Duration::ZERO);
+        let mut tell = Some(tell);
+        let mut sends: FuturesUnordered<BoxFuture<'_, Sent>> = FuturesUnordered::new();
+        loop {
+            for action in machine.next(begun.elapsed()) {
+                match action {
+                    PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&*peers, shard, to))),
+                    PutAction::Acknowledge(ack) => {
+                        let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
+                        metrics.segment(self.pool.as_str(), written);
+                        answer(&mut tell, Ok(ack));
+                    }
+                    PutAction::Fail(failure) => {
+                        metrics.segment(self.pool.as_str(), Written::Failed);
+                        answer(&mut tell, Err(failure));
+                    }
+                    PutAction::Finished => self.report_missing(&machine),
+                }
+            }
+            let Some(wake) = machine.wake_at() else { break };
+            tokio::select! {
+                Some((shard, to, sent)) = sends.next() => match sent {
+                    Ok(()) => machine.on_stored(shard, to),
+                    Err(failure) => {
+                        metrics.shard_error(self.pool.as_str(), "put", reason(&failure));
+                        tracing::debug!(segment = ?self.segment, %shard, node = %self.node(to), %failure, "shard not stored");
+                        machine.on_failed(shard, to, failure, begun.elapsed());
+                    }
+                },
+                () = tokio::time::sleep_until(begun + wake) => {}
+                () = abandon.cancelled(), if tell.is_some() => break,
+            }
+        }
+    }
+
+    fn peer(&self, member: u16) -> Option<PeerKey> {
+        self.table.layout().members.get(usize::from(member)).map(|member| member.peer)
+    }
+
+    fn node(&self, member: u16) -> &str {
+        self.table.layout().members.get(usize::from(member)).map_or("?", |member| member.node.as_str())
+    }
+
+    async fn send(&self, peers: &dyn Shards, shard: ShardIndex, to: u16) -> Sent {
+        let (Some(peer), Some(payload)) = (self.peer(to), self.shards.get(shard.at())) else {
+            return (shard, to, Err(SendFailure::Unreachable));
+        };
+        let request = Request::Put {
+            key: ShardKey { segment: self.segment, index: shard },
+            pool: self.pool.clone(),
+            epoch: self.table.layout().epoch,
+            generation: self.generation,
+            header: self.header.clone(),
+        };
+        let sent = match peers.request(&peer, request, Some(payload.clone()), SEND_TIMEOUT).await {
+            Ok((Response::Done, _)) => Ok(()),
+            Ok((Response::Refused(refusal), _)) => Err(SendFailure::from(refusal)),
+            Ok(_) | Err(_) => Err(SendFailure::Unreachable),
+        };
+        (shard, to, sent)
+    }
+
+    fn report_missing(&self, machine: &PutMachine) {
+        let missing = machine.missing();
+        if !missing.is_empty() {
+            let missing = missing.len();
+            tracing::warn!(segment = %self.segment, pool = %self.pool, missing, "segment stays short until it is repaired");
+        }
+    }
+}
+
+fn answer(tell: &mut Option<oneshot::Sender<Result<Ack, PutFailure>>>, outcome: Result<Ack, PutFailure>) {
+    if let Some(tell) = tell.take() {
+        // Whoever asked may be gone: the shards are garbage then, and their upload will be reclaimed.
+        let _ = tell.send(outcome);
+    }
+}
+
+fn reason(failure: &SendFailure) -> &'static str {
+    match failure {
+        SendFailure::Unreachable => "unreachable",
+        SendFailure::Busy => "busy",
+        SendFailure::Full => "full",
+        SendFailure::StaleEpoch(_) => "stale-epoch",
+        SendFailure::StaleGeneration => "stale-generation",
+        SendFailure::Refused(_) => "refused",
+    }
+}

@@ -1,0 +1,278 @@
+//! Stores one segment: makes its shards, places them, and has the catalog know of it before anyone relies on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
+use datamesh_catalog::{NewUpload, SegmentRef, Target};
+use datamesh_exchange::{Ack, PutFailure, PutPlan};
+use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+use datamesh_shard::{Generation, PoolName};
+use tokio::sync::{OnceCell, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::budget::{Buffer, Ticket};
+use super::context::Context;
+use super::cpu::Stopped;
+use super::manifest::{ManifestError, SegmentSecret};
+use super::records::NoSecret;
+use super::segment::{MakeError, Recipe, Shards};
+use super::spread::{DEADLINES, Spread};
+use crate::limits;
+use crate::pools::{Pool, plan};
+use crate::problem::Problem;
+use crate::work::now_unix_ms;
+
+/// Times a segment is placed anew before its put fails.
+const ATTEMPTS_MAX: u32 = 4;
+/// Pause before that: layouts and the state of members settle within it.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// How safe what was written is at the moment of its acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// Any m further losses are survived.
+    Whole,
+    /// Fewer; the rest is still being written.
+    Short {
+        /// Shards that were durable, of the segment with the fewest.
+        durable: u8,
+        /// k + m.
+        of: u8,
+    },
+}
+
+impl Durability {
+    /// The lesser of two.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Short { durable: a, .. }, Self::Short { durable: b, .. }) => {
+                if a <= b {
+                    self
+                } else {
+                    other
+                }
+            }
+            (Self::Short { .. }, Self::Whole) => self,
+            (Self::Whole, other) => other,
+        }
+    }
+}
+
+/// Why a transfer could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the body: {0:?}")]
+    Body(Problem),
+    #[error(transparent)]
+    Make(#[from] MakeError),
+    #[error("pool {0} has no layout yet: its members have not all joined")]
+    NoLayout(PoolName),
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    #[error(transparent)]
+    Put(#[from] PutFailure),
+    #[error(transparent)]
+    Upload(#[from] UploadError),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error(transparent)]
+    Page(#[from] PutPageError),
+    #[error(transparent)]
+    NoSecret(#[from] NoSecret),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        Self::Body(problem)
+    }
+}
+
+/// One upload's surroundings.
+pub(crate) struct Job {
+    pub(crate) target: Target,
+    pub(crate) pool: PoolName,
+    pub(super) recipe: Recipe,
+    pub(crate) content_type: String,
+    /// As the catalog keeps it.
+    pub(crate) meta: Vec<(String, String)>,
+    /// Whether the catalog knows the upload.
+    begun: OnceCell<()>,
+}
+
+/// A segment that is stored and referenced.
+pub(super) struct Stored {
+    pub(super) reference: SegmentRef,
+    pub(super) secret: SegmentSecret,
+    pub(super) durability: Durability,
+}
+
+impl Job {
+    /// A put whose upload begins with its first segment: one sync less.
+    pub(crate) fn new(
+        context: &Context,
+        target: Target,
+        pool: PoolName,
+        (content_type, meta): (String, Vec<(String, String)>),
+    ) -> Result<Self, StoreError> {
+        let known = context.pools.get(&pool);
+        let layout = known.as_ref().and_then(|pool| Some((pool, pool.layout()?)));
+        let (known, layout) = layout.ok_or_else(|| StoreError::NoLayout(pool.clone()))?;
+        let recipe = Recipe { profile: layout.profile, cipher: known.spec.cipher };
+        Ok(Self { target, pool, recipe, content_type, meta, begun: OnceCell::new() })
+    }
+
+    /// A part of an upload that has begun.
+    pub(crate) fn resumed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
+        let job = Self::new(context, target, pool, Default::default())?;
+        Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
+    }
+
+    /// Whether the catalog knows of the upload, so that it must be ended there.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.initialized()
+    }
+
+    /// Has the catalog know that this upload needs the segment.
+    async fn reference(&self, context: &Context, segment: &SegmentRef) -> Result<(), StoreError> {
+        let included = AtomicBool::new(false);
+        let begin = || async {
+            included.store(true, Ordering::Relaxed);
+            let now = now_unix_ms();
+            let new = NewUpload {
+                target: self.target.clone(),
+                content_type: self.content_type.clone(),
+                meta: self.meta.clone(),
+                created_unix_ms: now,
+                lease_until_unix_ms: now.saturating_add(millis(limits::PUT_LEASE)),
+                segments: vec![segment.clone()],
+            };
+            context.catalog.begin_upload(new).await.map(drop)
+        };
+        self.begun.get_or_try_init(begin).await?;
+        if !included.load(Ordering::Relaxed) {
+            context.catalog.reference(self.target.upload, std::slice::from_ref(segment)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration in whole milliseconds.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Seals, places and references the first `bytes` of `plain`.
+pub(super) async fn store(
+    context: Arc<Context>,
+    job: Arc<Job>,
+    plain: Buffer,
+    bytes: usize,
+    ticket: Ticket,
+) -> Result<Stored, StoreError> {
+    let recipe = job.recipe;
+    let made = context.cpu.run(move |stages| recipe.make(plain, bytes, ticket, stages)).await??;
+    let mut generation = Generation::default();
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match place(&context, &job, &made, generation).await {
+            Ok((reference, ack)) => {
+                let durability = durability(&context, &job, ack);
+                return Ok(Stored { reference, secret: made.secret, durability });
+            }
+            Err(error) if attempt < ATTEMPTS_MAX => match error {
+                StoreError::Reference(ReferenceError::StaleGeneration { needs, .. }) => generation = needs,
+                StoreError::Put(PutFailure::StaleGeneration) => generation = generation.next(),
+                StoreError::Put(_) | StoreError::NoPlace(_) => {
+                    tracing::debug!(segment = ?made.id, %error, attempt, "segment is placed anew");
+                    tokio::time::sleep(ATTEMPT_PAUSE).await;
+                }
+                error => return Err(error),
+            },
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn durability(context: &Context, job: &Job, ack: Ack) -> Durability {
+    match ack {
+        Ack::Whole => Durability::Whole,
+        Ack::Short { durable } => {
+            context.damage.short_put(&job.pool);
+            let profile = job.recipe.profile;
+            Durability::Short { durable, of: profile.data() + profile.parity() }
+        }
+    }
+}
+
+/// One attempt: shards and reference at the same time, both durable when it returns.
+async fn place(
+    context: &Arc<Context>,
+    job: &Job,
+    made: &Shards,
+    generation: Generation,
+) -> Result<(SegmentRef, Ack), StoreError> {
+    let no_layout = || StoreError::NoLayout(job.pool.clone());
+    let pool = context.pools.get(&job.pool).ok_or_else(no_layout)?;
+    let table = Arc::clone(pool.newest().ok_or_else(no_layout)?);
+    let reference = SegmentRef {
+        id: made.id,
+        sealed_bytes: made.sealed_bytes,
+        pool: job.pool.clone(),
+        profile: job.recipe.profile,
+        epoch: table.layout().epoch,
+        generation,
+    };
+    let spread = Spread {
+        pool: job.pool.clone(),
+        plan: put_plan(context, &pool, &table, table.partition_of(made.id))?,
+        table,
+        generation,
+        segment: made.id,
+        header: made.header.clone(),
+        shards: made.shards.clone(),
+    };
+    let (tell, told) = oneshot::channel();
+    // Whoever waits for the acknowledgement ends the put by going away; once acknowledged it goes on by itself.
+    let abandon = CancellationToken::new();
+    let waiting = abandon.clone().drop_guard();
+    let (peers, metrics) = (Arc::clone(&context.peers), context.metrics.clone());
+    context.tails.spawn(spread.run(peers, metrics, tell, abandon));
+    let (told, referenced) = tokio::join!(told, job.reference(context, &reference));
+    let ack = told.map_err(|_| Stopped)??;
+    drop(waiting);
+    referenced?;
+    Ok((reference, ack))
+}
+
+fn put_plan(
+    context: &Context,
+    pool: &Pool,
+    table: &Table,
+    partition: PartitionId,
+) -> Result<PutPlan, NoPlace> {
+    let available = context.pools.available(table);
+    let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
+    let profile = table.layout().profile;
+    let assignment = match assign(table, partition, is_available) {
+        Ok(assignment) => assignment,
+        // Where k shards are enough by the administrator's word, the holders that live will do.
+        Err(_) if plan::ack_shards(&pool.spec) <= profile.data() => table.holders(partition).to_vec(),
+        Err(no_place) => return Err(no_place),
+    };
+    let spare = table.order(partition).into_iter().filter(|member| is_available(*member)).collect();
+    Ok(PutPlan {
+        profile,
+        assignment,
+        spare,
+        zones: table.zones().to_vec(),
+        ack_shards: pool.spec.ack_shards,
+        deadlines: DEADLINES,
+    })
+}

@@ -1,0 +1,120 @@
+//! The pools as this gateway knows them: what is wanted, the layouts of all epochs, and how the members are.
+
+pub(crate) mod plan;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datamesh_placement::{Layout, LayoutError, SignedLayout, Table};
+use datamesh_settings::admin::{MemberState, NodeReport, PoolSpec};
+use datamesh_shard::{Epoch, PeerKey, PoolName};
+use parking_lot::RwLock;
+
+use crate::shards::Shards;
+
+/// A report older than this says nothing any more.
+pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// A pool's newest wish and all its committed layouts.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    pub(crate) spec: PoolSpec,
+    /// One table per epoch: segments say under which they were written.
+    pub(crate) tables: BTreeMap<Epoch, Arc<Table>>,
+    /// The newest layout, as pushed to members.
+    pub(crate) signed: Option<SignedLayout>,
+}
+
+impl Pool {
+    pub(crate) fn new(spec: PoolSpec) -> Self {
+        Self { spec, tables: BTreeMap::new(), signed: None }
+    }
+
+    /// The table that new segments are placed by.
+    pub(crate) fn newest(&self) -> Option<&Arc<Table>> {
+        self.tables.last_key_value().map(|(_, table)| table)
+    }
+
+    /// The newest layout.
+    pub(crate) fn layout(&self) -> Option<&Layout> {
+        self.newest().map(|table| table.layout())
+    }
+
+    /// Takes a committed layout. Computing its table takes a while: not on a thread that serves.
+    pub(crate) fn add(&mut self, layout: Layout, signed: SignedLayout) -> Result<(), LayoutError> {
+        let epoch = layout.epoch;
+        let newest = self.tables.last_key_value().is_none_or(|(last, _)| *last < epoch);
+        self.tables.insert(epoch, Arc::new(Table::compute(layout)?));
+        if newest {
+            self.signed = Some(signed);
+        }
+        Ok(())
+    }
+}
+
+/// A member's last report.
+#[derive(Clone)]
+pub(crate) struct Seen {
+    pub(crate) report: NodeReport,
+    pub(crate) at: Instant,
+}
+
+/// All pools. Reads are cheap: the pipeline asks for every segment.
+pub(crate) struct Pools {
+    shards: Arc<dyn Shards>,
+    by_name: RwLock<BTreeMap<PoolName, Arc<Pool>>>,
+    reports: RwLock<HashMap<PeerKey, Seen>>,
+}
+
+impl Pools {
+    pub(crate) fn new(shards: Arc<dyn Shards>) -> Self {
+        Self { shards, by_name: RwLock::default(), reports: RwLock::default() }
+    }
+
+    pub(crate) fn get(&self, name: &PoolName) -> Option<Arc<Pool>> {
+        self.by_name.read().get(name).cloned()
+    }
+
+    pub(crate) fn put(&self, name: PoolName, pool: Pool) {
+        self.by_name.write().insert(name, Arc::new(pool));
+    }
+
+    pub(crate) fn all(&self) -> Vec<(PoolName, Arc<Pool>)> {
+        self.by_name.read().iter().map(|(name, pool)| (name.clone(), Arc::clone(pool))).collect()
+    }
+
+    /// The table of an epoch.
+    pub(crate) fn table(&self, pool: &PoolName, epoch: Epoch) -> Option<Arc<Table>> {
+        self.by_name.read().get(pool)?.tables.get(&epoch).cloned()
+    }
+
+    /// The newest layouts of all pools.
+    pub(crate) fn signed(&self) -> Vec<SignedLayout> {
+        self.by_name.read().values().filter_map(|pool| pool.signed.clone()).collect()
+    }
+
+    pub(crate) fn report(&self, peer: &PeerKey) -> Option<Seen> {
+        self.reports.read().get(peer).cloned()
+    }
+
+    pub(crate) fn note_report(&self, peer: PeerKey, report: NodeReport) {
+        self.reports.write().insert(peer, Seen { report, at: Instant::now() });
+    }
+
+    /// What a joined member is to this gateway.
+    pub(crate) fn state(&self, peer: &PeerKey) -> MemberState {
+        if !self.shards.is_live(peer) {
+            return MemberState::Down;
+        }
+        let full = self
+            .report(peer)
+            .is_some_and(|seen| !seen.report.accepting && seen.at.elapsed() < REPORT_AGE_MAX);
+        if full { MemberState::Full } else { MemberState::Up }
+    }
+
+    /// Whether each member of a table can take shards now, by member index.
+    pub(crate) fn available(&self, table: &Table) -> Vec<bool> {
+        table.layout().members.iter().map(|member| self.state(&member.peer) == MemberState::Up).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! The gateway as a process: bound listeners, then everything that runs.
+
+mod errors;
+mod files;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
+use datamesh_mesh::{BulkServer, MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
+use datamesh_placement::SignedLayout;
+use datamesh_settings::{Endpoint, GatewaySettings, Role, Settings};
+use prometheus_client::registry::Registry;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::core::{Core, CoreConfig};
+use crate::https::Https;
+use crate::join::JoinDesk;
+use crate::layouts::OnLayout;
+use crate::limits;
+use crate::shards::Shards;
+use crate::work;
+use crate::work::files::WatchFiles;
+use crate::work::membership::KeepMembership;
+
+pub use errors::GatewayError;
+use files::Prepared;
+
+/// Folder of the catalog in the data folder.
+const CATALOG_DIR: &str = "catalog";
+/// Budgets below this hold no two segments of a usual profile.
+pub const BUFFER_BYTES_MIN: u64 = 32 << 20;
+/// Where the pod's own address stands on Kubernetes.
+const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
+
+/// A gateway that listens.
+pub struct Gateway {
+    https: Https,
+    bulk: BulkServer<JoinDesk>,
+    swarm: Swarm,
+    peers: Peers,
+    core: Core,
+    files: WatchFiles,
+    membership: KeepMembership,
+    catalog: EmbeddedCatalog,
+    addresses: Addresses,
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// The HTTPS API.
+    pub https: SocketAddr,
+    /// Join requests.
+    pub bulk: SocketAddr,
+    /// libp2p.
+    pub mesh: SocketAddr,
+}
+
+/// Says whether a gateway can work. Cheap to clone.
+#[derive(Clone)]
+pub struct Health {
+    catalog: EmbeddedCatalog,
+}
+
+impl Health {
+    /// Whether the catalog answers.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub async fn check(&self) -> Result<(), GatewayError> {
+        self.catalog.counters().await?;
+        Ok(())
+    }
+}
+
+impl Gateway {
+    /// Reads files, opens the catalog and listens. Serves nothing before [`Gateway::run`].
+    ///
+    /// # Errors
+    /// Says what is missing or wrong.
+    pub async fn bind(settings: &Settings) -> Result<Self, GatewayError> {
+        let Role::Gateway(gateway) = &settings.role else { return Err(GatewayError::Role) };
+        if gateway.buffer_bytes < BUFFER_BYTES_MIN {
+            return Err(GatewayError::BufferBytes(gateway.buffer_bytes));
+        }
+        let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
+        let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
+        let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
+        if prepared.secret.signing_key().public() != settings.cluster.public_key {
+            return Err(GatewayError::OtherSecret);
+        }
+        let dir = gateway.data_dir.join(CATALOG_DIR);
+        let fingerprint = prepared.secret.fingerprint();
+        let catalog = EmbeddedCatalog::open(&dir, &fingerprint, CatalogOptions::default()).await?;
+        Box::pin(Self::assemble(settings, gateway, prepared, catalog)).await
+    }
+
+    async fn assemble(
+        settings: &Settings,
+        gateway: &GatewaySettings,
+        prepared: Prepared,
+        catalog: EmbeddedCatalog,
+    ) -> Result<Self, GatewayError> {
+        let Prepared { secret, tokens, certificates, identity, book } = prepared;
+        let cluster = &settings.cluster;
+        // Layouts come from the catalog, so nothing has to be kept.
+        let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
+        let peers = Peers::new(identity.clone(), Arc::clone(&trust), catalog.incarnation());
+        let shards: Arc<dyn Shards> = Arc::new(peers.clone());
+        let core = Core::assemble(CoreConfig {
+            cluster: cluster.name.clone(),
+            gateway: settings.node.clone(),
+            secret: Arc::clone(&secret),
+            tokens: Arc::clone(&tokens),
+            catalog: catalog.clone(),
+            shards: Arc::clone(&shards),
+            buffer_bytes: gateway.buffer_bytes,
+            on_layout: believe(Arc::clone(&trust)),
+        })
+        .await?;
+        for (peer, endpoint, incarnation) in book.all() {
+            shards.learn(peer, endpoint, incarnation);
+        }
+        let desk = JoinDesk {
+            catalog: catalog.clone(),
+            key: secret.signing_key(),
+            secret: Arc::clone(&secret),
+            pools: Arc::clone(&core.pools),
+            shards,
+            trust: Arc::clone(&trust),
+            book,
+            gateways: cluster.gateways.clone(),
+            wake: Arc::clone(&core.layouts.wake),
+        };
+        let bulk =
+            BulkServer::bind(gateway.listen.bulk, &identity, Arc::clone(&trust), catalog.incarnation(), desk)
+                .await?;
+        let announce = Endpoint { host: host_of(gateway), mesh_port: 0, bulk_port: bulk.local_addr().port() };
+        let swarm = Box::pin(Swarm::bind(SwarmConfig {
+            identity: identity.clone(),
+            node: settings.node.clone(),
+            listen: gateway.listen.mesh,
+            announce,
+            incarnation: catalog.incarnation(),
+            bootstrap: cluster.gateways.clone(),
+            trust: Arc::clone(&trust),
+            peers: peers.clone(),
+            records: Arc::new(MemoryRecords::default()),
+        }))
+        .await?;
+        let membership = KeepMembership {
+            key: secret.signing_key(),
+            node: settings.node.clone(),
+            peer: identity.peer(),
+            trust,
+            swarm: swarm.handle(),
+            pools: Arc::clone(&core.pools),
+            own: None,
+        };
+        // Without it no storage node would talk to this gateway.
+        membership.renewed()?;
+        let https = Https::bind(gateway.https, Arc::clone(&certificates)).await?;
+        let addresses =
+            Addresses { https: https.local_addr(), bulk: bulk.local_addr(), mesh: swarm.local_addr() };
+        let files = WatchFiles { tokens, certificates };
+        Ok(Self { https, bulk, swarm, peers, core, files, membership, catalog, addresses })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.core.registry)
+    }
+
+    /// For the readiness probe.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        Health { catalog: self.catalog.clone() }
+    }
+
+    /// Serves until stopped; running requests then have a while to end.
+    ///
+    /// # Errors
+    /// When a part ends by itself.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let Self { https, bulk, swarm, peers, core, files, membership, .. } = self;
+        let child = stop.child_token();
+        let mut tasks: JoinSet<&'static str> = JoinSet::new();
+        spawn(&mut tasks, "the HTTPS listener", https.run(core.router, child.clone()));
+        // Storage nodes and the swarm are needed until the last request has ended.
+        let after = CancellationToken::new();
+        let mut background: JoinSet<&'static str> = JoinSet::new();
+        let probing = after.clone();
+        spawn(&mut background, "the bulk server", bulk.run(after.clone()));
+        spawn(&mut background, "the swarm", swarm.run(after.clone()));
+        spawn(&mut background, "probing", async move { peers.run(probing).await });
+        spawn(&mut background, "layouts", work::run(core.advance, after.clone()));
+        spawn(&mut background, "reports", work::run(core.reports, after.clone()));
+        spawn(&mut background, "reclaim", work::run(core.reclaim, after.clone()));
+        spawn(&mut background, "files", work::run(files, after.clone()));
+        spawn(&mut background, "membership", work::run(membership, after.clone()));
+        let ended = tokio::select! {
+            Some(ended) = tasks.join_next() => Some(ended),
+            Some(ended) = background.join_next() => Some(ended),
+            () = stop.cancelled() => None,
+        };
+        child.cancel();
+        while tasks.join_next().await.is_some() {}
+        core.context.tails.close();
+        if timeout(limits::DRAIN_WAIT, core.context.tails.wait()).await.is_err() {
+            tracing::warn!("some segments were acknowledged short and not finished in time");
+        }
+        after.cancel();
+        while background.join_next().await.is_some() {}
+        match ended {
+            Some(Ok(name)) => Err(GatewayError::Ended(name)),
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn spawn(
+    tasks: &mut JoinSet<&'static str>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        task.await;
+        name
+    });
+}
+
+/// The mesh believes the members of every committed layout.
+fn believe(trust: Arc<Trust>) -> OnLayout {
+    Box::new(move |signed: &SignedLayout| {
+        if let Err(error) = trust.learn_layout(signed) {
+            tracing::error!(%error, "the mesh refuses our own layout");
+        }
+    })
+}
+
+fn host_of(settings: &GatewaySettings) -> String {
+    settings
+        .advertise_host
+        .clone()
+        .or_else(|| std::env::var(ADVERTISE_HOST).ok())
+        .filter(|host| !host.is_empty())
+        .unwrap_or_else(|| settings.listen.bulk.ip().to_string())
+}

@@ -1,0 +1,79 @@
+//! Why a gateway does not start, or ends.
+
+use std::path::PathBuf;
+
+use datamesh_catalog::catalog::{CatalogError, OpenError};
+use datamesh_mesh::{IdentityError, NotTrusted, ServerError, SwarmBindError};
+use datamesh_seal::ClusterSecretError;
+use datamesh_settings::SettingsError;
+
+use super::BUFFER_BYTES_MIN;
+use crate::auth::TokenError;
+use crate::https;
+use crate::layouts::LoadLayoutError;
+
+/// Why a gateway could not be bound, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The settings are of another role.
+    #[error("these settings are not a gateway's")]
+    Role,
+    /// A file that the settings name.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The cluster secret's file holds none.
+    #[error("{path}: {source}")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ClusterSecretError,
+    },
+    /// The secret is another cluster's.
+    #[error("the cluster secret does not belong to the public key of the settings: it is another cluster's")]
+    OtherSecret,
+    /// Too little memory to work with.
+    #[error("bufferBytes is {0}, at least {BUFFER_BYTES_MIN} are needed")]
+    BufferBytes(u64),
+    /// A token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The certificate or its key.
+    #[error("certificate: {0}")]
+    Certificate(String),
+    /// The data folder.
+    #[error("data folder {path}: {source}")]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The stored identity is none.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The catalog.
+    #[error("catalog: {0}")]
+    Catalog(#[from] OpenError),
+    /// The catalog failed later.
+    #[error("catalog: {0}")]
+    CatalogFailed(#[from] CatalogError),
+    /// Layouts of the catalog.
+    #[error(transparent)]
+    Layouts(#[from] LoadLayoutError),
+    /// The HTTPS listener.
+    #[error(transparent)]
+    Https(#[from] https::BindError),
+    /// The bulk server.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The swarm.
+    #[error(transparent)]
+    Swarm(#[from] SwarmBindError),
+    /// A part ended although nobody stopped it.
+    #[error("{0} ended before it was stopped")]
+    Ended(&'static str),
+    /// The own certificate.
+    #[error("own certificate: {0}")]
+    Membership(#[from] NotTrusted),
+}

@@ -1,0 +1,94 @@
+//! What a gateway reads from its files before anything else. Blocking.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use datamesh_mesh::Identity;
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::{GatewaySettings, read_secret};
+use zeroize::Zeroizing;
+
+use super::GatewayError;
+use crate::auth::Tokens;
+use crate::book::AddressBook;
+use crate::https::Certificates;
+
+/// The gateway's own key in the data folder.
+const IDENTITY_FILE: &str = "identity";
+
+/// Secrets and files, read.
+pub(super) struct Prepared {
+    pub(super) secret: Arc<ClusterSecret>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) certificates: Arc<Certificates>,
+    pub(super) identity: Identity,
+    pub(super) book: Arc<AddressBook>,
+}
+
+impl Prepared {
+    pub(super) fn read(settings: &GatewaySettings) -> Result<Self, GatewayError> {
+        let dir = &settings.data_dir;
+        std::fs::create_dir_all(dir).map_err(|source| in_dir(dir, source))?;
+        let path = settings.cluster_secret_file.clone();
+        let text = Zeroizing::new(read_secret(&path)?);
+        let secret =
+            ClusterSecret::from_hex(&text).map_err(|source| GatewayError::Secret { path, source })?;
+        let certificates =
+            Certificates::open(&settings.tls).map_err(|e| GatewayError::Certificate(e.to_string()))?;
+        Ok(Self {
+            secret: Arc::new(secret),
+            tokens: Arc::new(Tokens::open(&settings.token_file, &settings.admin_token_file)?),
+            certificates: Arc::new(certificates),
+            identity: identity(dir)?,
+            book: Arc::new(AddressBook::open(dir)),
+        })
+    }
+}
+
+fn in_dir(dir: &Path, source: io::Error) -> GatewayError {
+    GatewayError::DataDir { path: dir.into(), source }
+}
+
+/// The key on the volume; made at the first start.
+fn identity(dir: &Path) -> Result<Identity, GatewayError> {
+    let path = dir.join(IDENTITY_FILE);
+    match std::fs::read(&path).map(Zeroizing::new) {
+        Ok(bytes) => Ok(Identity::from_bytes(&bytes)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (identity, bytes) = Identity::generate();
+            write_synced(&path, &bytes).map_err(|source| in_dir(dir, source))?;
+            Ok(identity)
+        }
+        Err(source) => Err(in_dir(dir, source)),
+    }
+}
+
+/// For the owner's eyes only, and either whole or not there.
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let fresh = path.with_extension("new");
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_identity_stays_and_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let first = identity(dir.path()).unwrap().peer();
+        assert_eq!(identity(dir.path()).unwrap().peer(), first);
+        let mode = std::fs::metadata(dir.path().join(IDENTITY_FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(dir.path().join(IDENTITY_FILE), b"?").unwrap();
+        assert!(matches!(identity(dir.path()), Err(GatewayError::Identity(_))));
+    }
+}

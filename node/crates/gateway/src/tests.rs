@@ -1,0 +1,15 @@
+//! The gateway against a real catalog on disk and an in-memory FAKE of the storage nodes (`fake`), which can be told
+//! to fail. What runs over real sockets is in `https`; real nodes are met end to end, elsewhere.
+
+mod auth;
+mod budget;
+mod failures;
+mod fake;
+mod house;
+mod https;
+mod listing;
+mod pools;
+mod ranges;
+mod reclaim;
+mod round_trips;
+mod uploads;

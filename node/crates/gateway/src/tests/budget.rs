@@ -1,0 +1,45 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::task::JoinSet;
+
+use super::house::{House, noise, pieces};
+
+/// Far more transfers than the budget holds segments: all wait, none fails, none waits for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_transfers_share_a_small_budget() {
+    let house = House::without_pool(6, 32 << 20).await;
+    house.open_pool(6).await;
+    let house = Arc::new(house);
+    let (peak, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let watching = tokio::spawn({
+        let (budget, peak, over) = (house.core.context.budget.clone(), Arc::clone(&peak), Arc::clone(&over));
+        async move {
+            while !over.load(Ordering::Relaxed) {
+                peak.fetch_max(budget.used_bytes(), Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut transfers = JoinSet::new();
+    for n in 0..12_u64 {
+        let house = Arc::clone(&house);
+        transfers.spawn(async move {
+            let text = noise(n, (9 << 20) + 1);
+            let key = format!("{n}");
+            match n % 2 {
+                0 => house.put(&key, text.clone()).await.ok(),
+                _ => house.put(&key, pieces(&text, 70_000)).await.ok(),
+            };
+            assert!(house.get(&key).await.ok().body == text, "{key}");
+        });
+    }
+    while let Some(done) = transfers.join_next().await {
+        done.unwrap();
+    }
+    over.store(true, Ordering::Relaxed);
+    watching.await.unwrap();
+    let peak = peak.load(Ordering::Relaxed);
+    assert!(peak > 16 << 20 && peak <= 32 << 20, "{peak}");
+    assert_eq!(house.core.context.budget.used_bytes(), 0);
+}

@@ -1,0 +1,152 @@
+use axum::body::Body;
+use http::Method;
+use http_body_util::BodyExt;
+
+use super::house::{House, noise};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn puts_and_reads_go_on_with_two_nodes_dead() {
+    let house = House::new(6).await;
+    let before = noise(1, 9 << 20);
+    house.put("before", before.clone()).await.ok();
+    house.nodes.kill(1);
+    house.nodes.kill(4);
+    let during = noise(2, 9 << 20);
+    let put = house.put("during", during.clone()).await.ok();
+    assert_eq!(put.header("datamesh-durability"), "whole", "others stand in for the dead");
+    assert!(house.get("before").await.ok().body == before);
+    assert!(house.get("during").await.ok().body == during);
+    house.nodes.revive(1);
+    house.nodes.revive(4);
+    assert!(house.get("during").await.ok().body == during, "shards are found where they were handed to");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_die_in_the_middle_of_a_write_and_of_a_read() {
+    for answers in [0, 1, 2, 3] {
+        let house = House::new(7).await;
+        let text = noise(3, 9 << 20);
+        house.nodes.kill_after(0, answers);
+        house.nodes.kill_after(3, answers);
+        house.put("x", text.clone()).await.ok();
+        house.nodes.revive(0);
+        house.nodes.revive(3);
+        house.nodes.kill_after(2, answers);
+        house.nodes.kill_after(5, answers);
+        assert!(house.get("x").await.ok().body == text, "after {answers} answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handed_over_shards_survive_the_loss_of_two_more() {
+    let house = House::new(7).await;
+    house.nodes.kill(0);
+    let text = noise(4, 5 << 20);
+    house.put("x", text.clone()).await.ok();
+    house.nodes.revive(0);
+    for (a, b) in [(1, 2), (3, 4), (5, 6)] {
+        house.nodes.kill(a);
+        house.nodes.kill(b);
+        assert!(house.get("x").await.ok().body == text, "without {a} and {b}");
+        house.nodes.revive(a);
+        house.nodes.revive(b);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrupt_shard_is_never_given_out_and_is_counted() {
+    let house = House::new(6).await;
+    let text = noise(5, 9 << 20);
+    house.put("x", text.clone()).await.ok();
+    house.nodes.lie(0, true);
+    house.nodes.lie(1, true);
+    assert!(house.get("x").await.ok().body == text);
+    let damaged = house.status().await["pools"][0]["damagedShards"].as_u64().unwrap();
+    assert!(damaged > 0, "found {damaged} damaged shards");
+    // Three of six lie: nothing may come out but an error.
+    house.nodes.lie(2, true);
+    assert_eq!(house.get("x").await.problem(), "not-readable");
+    house.nodes.lie(2, false);
+    assert!(house.get("x").await.ok().body == text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_shards_are_rebuilt_and_counted() {
+    let house = House::new(6).await;
+    let text = noise(6, 5 << 20);
+    house.put("x", text.clone()).await.ok();
+    house.nodes.wipe(2);
+    house.nodes.wipe(3);
+    assert!(house.get("x").await.ok().body == text);
+    assert!(house.status().await["pools"][0]["damagedShards"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_nodes_are_passed_over() {
+    let house = House::new(7).await;
+    house.nodes.fill(2);
+    let text = noise(7, 5 << 20);
+    assert_eq!(house.put("x", text.clone()).await.ok().header("datamesh-durability"), "whole");
+    assert_eq!(house.nodes.shards(2), 0);
+    assert!(house.get("x").await.ok().body == text);
+}
+
+#[tokio::test]
+async fn late_nodes_make_a_put_short_and_the_answer_says_so() {
+    let house = House::new(6).await;
+    // Each takes its own shard, but the first: what it has not taken nobody else takes in time.
+    for n in 0..6 {
+        house.nodes.hang_after(n, usize::from(n > 0));
+    }
+    let put = house.put("x", noise(8, 100_000)).await.ok();
+    assert_eq!(put.header("datamesh-durability"), "short; durable=5; of=6");
+    assert_eq!(house.status().await["pools"][0]["shortPuts"], 1);
+    assert!(house.get("x").await.ok().body == noise(8, 100_000));
+}
+
+#[tokio::test]
+async fn a_put_that_cannot_be_safe_fails_and_says_so() {
+    let house = House::new(6).await;
+    for n in 0..4 {
+        house.nodes.kill(n);
+    }
+    let put = house.put("x", noise(9, 100_000)).await;
+    assert_eq!(put.problem(), "not-writable");
+    assert!(put.headers.contains_key("retry-after"));
+    assert_eq!(house.get("x").await.problem(), "no-such-object");
+    assert_eq!(house.status().await["pools"][0]["writable"], false);
+    for n in 0..4 {
+        house.nodes.revive(n);
+    }
+    house.put("x", noise(9, 100_000)).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_finishes_the_version_it_began() {
+    let house = House::without_pool(6, 32 << 20).await;
+    house.open_pool(6).await;
+    let (old, new) = (noise(10, 40 << 20), noise(11, 5 << 20));
+    house.put("x", old.clone()).await.ok();
+    let request = http::Request::builder().method(Method::GET).uri("/api/v1/files/x");
+    let request = request.header("authorization", format!("Bearer {}", super::house::USER));
+    let mut reading = house.send(request.body(Body::empty()).unwrap()).await.into_body();
+    let mut got = reading.frame().await.unwrap().unwrap().into_data().unwrap().to_vec();
+    house.put("x", new.clone()).await.ok();
+    assert!(house.get("x").await.ok().body == new);
+    while let Some(frame) = reading.frame().await {
+        got.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    assert!(got == old);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_breaks_off_leaves_the_old_object() {
+    let house = House::new(6).await;
+    house.put("x", noise(12, 100_000)).await.ok();
+    let broken = futures::stream::iter([
+        Ok(bytes::Bytes::from(noise(13, 6 << 20))),
+        Err(std::io::Error::other("gone")),
+    ]);
+    assert_eq!(house.put("x", Body::from_stream(broken)).await.problem(), "body-incomplete");
+    assert_eq!(house.get("x").await.ok().body, noise(12, 100_000));
+}

@@ -1,0 +1,244 @@
+//! A FAKE of the mesh and its storage nodes: shards in memory, failures on demand. It keeps the promises of the real
+//! ones that the gateway relies on: shards are verified, puts are idempotent, old generations are not deleted.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_settings::Endpoint;
+use datamesh_settings::admin::NodeReport;
+use datamesh_shard::{Generation, Incarnation, PeerKey, SegmentHeader, ShardKey};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::shards::{Answer, NoAnswer, Shards};
+
+struct Kept {
+    header: Bytes,
+    payload: Bytes,
+    generation: Generation,
+}
+
+#[derive(Default)]
+struct Node {
+    shards: BTreeMap<ShardKey, Kept>,
+    /// Not reachable, and known to be.
+    down: bool,
+    /// Answers so many more requests, then none.
+    answers_left: Option<usize>,
+    /// Takes no new shards.
+    full: bool,
+    /// Takes so many more puts at once; the answers to later ones never come.
+    quick_puts: Option<usize>,
+    /// Every shard it gives is damaged.
+    lies: bool,
+    layouts_learned: usize,
+    deletes: usize,
+}
+
+/// All fake nodes.
+pub(super) struct FakeNodes {
+    nodes: Mutex<HashMap<PeerKey, Node>>,
+    stored: watch::Sender<usize>,
+}
+
+impl FakeNodes {
+    pub(super) fn new(count: u8) -> Self {
+        let nodes = (0..count).map(|n| (peer(n), Node::default())).collect();
+        Self { nodes: Mutex::new(nodes), stored: watch::Sender::new(0) }
+    }
+
+    fn change(&self, n: u8, change: impl FnOnce(&mut Node)) {
+        change(self.nodes.lock().get_mut(&peer(n)).unwrap());
+    }
+
+    pub(super) fn kill(&self, n: u8) {
+        self.change(n, |node| node.down = true);
+    }
+
+    pub(super) fn revive(&self, n: u8) {
+        self.change(n, |node| {
+            node.down = false;
+            node.answers_left = None;
+        });
+    }
+
+    /// It dies after so many more answers, and nobody is told.
+    pub(super) fn kill_after(&self, n: u8, answers: usize) {
+        self.change(n, |node| node.answers_left = Some(answers));
+    }
+
+    pub(super) fn fill(&self, n: u8) {
+        self.change(n, |node| node.full = true);
+    }
+
+    pub(super) fn hang_after(&self, n: u8, puts: usize) {
+        self.change(n, |node| node.quick_puts = Some(puts));
+    }
+
+    /// Whether the node takes this put and never answers.
+    fn hangs(&self, to: &PeerKey, request: &Request) -> bool {
+        let mut nodes = self.nodes.lock();
+        let left = nodes.get_mut(to).and_then(|node| node.quick_puts.as_mut());
+        match (request, left) {
+            (Request::Put { .. }, Some(0)) => true,
+            (Request::Put { .. }, Some(left)) => {
+                *left -= 1;
+                false
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn lie(&self, n: u8, lies: bool) {
+        self.change(n, |node| node.lies = lies);
+    }
+
+    /// Loses all its shards.
+    pub(super) fn wipe(&self, n: u8) {
+        self.change(n, |node| node.shards.clear());
+    }
+
+    pub(super) fn shards(&self, n: u8) -> usize {
+        self.nodes.lock()[&peer(n)].shards.len()
+    }
+
+    pub(super) fn all_shards(&self) -> usize {
+        self.nodes.lock().values().map(|node| node.shards.len()).sum()
+    }
+
+    pub(super) fn payload_bytes(&self) -> usize {
+        let nodes = self.nodes.lock();
+        nodes.values().flat_map(|node| node.shards.values()).map(|kept| kept.payload.len()).sum()
+    }
+
+    pub(super) fn layouts_learned(&self, n: u8) -> usize {
+        self.nodes.lock()[&peer(n)].layouts_learned
+    }
+
+    pub(super) fn deletes(&self) -> usize {
+        self.nodes.lock().values().map(|node| node.deletes).sum()
+    }
+
+    /// Waits until so many shards were stored in all, since the beginning.
+    pub(super) async fn stored(&self, count: usize) {
+        self.stored.subscribe().wait_for(|stored| *stored >= count).await.unwrap();
+    }
+
+    /// Whether any node holds these bytes.
+    pub(super) fn holds(&self, needle: &[u8]) -> bool {
+        let nodes = self.nodes.lock();
+        let mut kept = nodes.values().flat_map(|node| node.shards.values());
+        kept.any(|kept| kept.payload.windows(needle.len()).any(|window| window == needle))
+    }
+
+    fn answer(&self, to: &PeerKey, request: &Request, payload: &Bytes) -> Answer {
+        let mut nodes = self.nodes.lock();
+        let node = nodes.get_mut(to).ok_or_else(|| NoAnswer("unknown".into()))?;
+        match &mut node.answers_left {
+            Some(0) => return Err(NoAnswer("died".into())),
+            Some(left) => *left -= 1,
+            None if node.down => return Err(NoAnswer("down".into())),
+            None => {}
+        }
+        let nothing = |response| Ok((response, Bytes::new()));
+        match request {
+            Request::Put { key, generation, header, .. } => {
+                if node.full {
+                    return nothing(Response::Refused(Refusal::Full));
+                }
+                let checked = SegmentHeader::decode(header).unwrap().verify(*key, payload);
+                checked.map_err(|error| NoAnswer(format!("the gateway sent a wrong shard: {error}")))?;
+                let (header, payload) = (header.clone(), Bytes::copy_from_slice(payload));
+                node.shards.insert(*key, Kept { header, payload, generation: *generation });
+                self.stored.send_modify(|stored| *stored += 1);
+                nothing(Response::Done)
+            }
+            Request::Get { key } => match node.shards.get(key) {
+                None => nothing(Response::Refused(Refusal::NotFound)),
+                Some(kept) => {
+                    Ok((Response::Shard { header: kept.header.clone() }, node.given(&kept.payload)))
+                }
+            },
+            Request::GetRange { key, offset, len } => match node.shards.get(key) {
+                None => nothing(Response::Refused(Refusal::NotFound)),
+                Some(kept) => {
+                    let (from, len) = (*offset as usize, *len as usize);
+                    Ok((Response::Range, node.given(&kept.payload.slice(from..from + len))))
+                }
+            },
+            Request::Locate { segment } => {
+                let found = node.shards.keys().filter(|key| key.segment == *segment).map(|key| key.index);
+                nothing(Response::Located(found.collect()))
+            }
+            Request::Delete { key, generation } => {
+                node.deletes += 1;
+                if node.shards.get(key).is_some_and(|kept| kept.generation <= *generation) {
+                    node.shards.remove(key);
+                }
+                nothing(Response::Done)
+            }
+            Request::Report => {
+                let shards = node.shards.len() as u64;
+                let report = NodeReport { shards, accepting: !node.full, ..NodeReport::default() };
+                nothing(Response::Report(report))
+            }
+            Request::Layout(_) => {
+                node.layouts_learned += 1;
+                nothing(Response::Done)
+            }
+            Request::Hello { .. } | Request::Join(_) => nothing(Response::Refused(Refusal::Busy)),
+        }
+    }
+}
+
+impl Node {
+    fn given(&self, payload: &Bytes) -> Bytes {
+        if !self.lies {
+            return payload.clone();
+        }
+        let mut damaged = payload.to_vec();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        damaged.into()
+    }
+}
+
+impl Shards for FakeNodes {
+    fn request<'a>(
+        &'a self,
+        to: &'a PeerKey,
+        request: Request,
+        payload: Option<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Answer> {
+        async move {
+            if self.hangs(to, &request) {
+                tokio::time::sleep(timeout).await;
+                return Err(NoAnswer("no answer in time".into()));
+            }
+            // As over a network, others run in between.
+            tokio::task::yield_now().await;
+            self.answer(to, &request, &payload.unwrap_or_default())
+        }
+        .boxed()
+    }
+
+    fn is_live(&self, peer: &PeerKey) -> bool {
+        self.nodes.lock().get(peer).is_some_and(|node| !node.down)
+    }
+
+    fn p95(&self, _: &PeerKey) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+
+    fn learn(&self, _: PeerKey, _: Endpoint, _: Incarnation) {}
+}
+
+/// The key of fake node `n`.
+pub(super) fn peer(n: u8) -> PeerKey {
+    PeerKey([n + 1; 32])
+}

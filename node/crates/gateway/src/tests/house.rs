@@ -1,0 +1,236 @@
+//! A gateway core over fake nodes and a real catalog, and a client for its routes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::fake::{FakeNodes, peer};
+use crate::auth::Tokens;
+use crate::core::{Core, CoreConfig};
+
+pub(super) const USER: &str = "user-token-for-tests";
+pub(super) const ADMIN: &str = "admin-token-for-tests";
+
+pub(super) struct House {
+    pub(super) core: Core,
+    pub(super) nodes: Arc<FakeNodes>,
+    pub(super) catalog: EmbeddedCatalog,
+    _dir: TempDir,
+}
+
+/// An answer, read whole.
+pub(super) struct Got {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Got {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
+    }
+
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    /// The slug of a problem.
+    pub(super) fn problem(&self) -> String {
+        assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
+        let json = self.json();
+        assert_eq!(json["status"], self.status.as_u16());
+        assert!(json["title"].is_string() && json["detail"].is_string(), "{json}");
+        json["type"].as_str().unwrap().strip_prefix("https://datamesh.io/problems/").unwrap().to_owned()
+    }
+
+    pub(super) fn ok(self) -> Self {
+        assert!(self.status.is_success(), "{}: {:?}", self.status, self.body);
+        self
+    }
+}
+
+pub(super) fn tokens(dir: &Path) -> Arc<Tokens> {
+    std::fs::write(dir.join("user"), USER).unwrap();
+    std::fs::write(dir.join("admin"), ADMIN).unwrap();
+    Arc::new(Tokens::open(&dir.join("user"), &dir.join("admin")).unwrap())
+}
+
+pub(super) fn pool_name() -> PoolName {
+    PoolName::new("main").unwrap()
+}
+
+/// Members n0, n1, … in three zones.
+pub(super) fn spec(members: u8) -> PoolSpec {
+    let member = |n: u8| DesiredMember {
+        node: NodeName::new(&format!("n{n}")).unwrap(),
+        zone: ZoneName::new(&format!("z{}", n % 3)).unwrap(),
+        capacity_bytes: 1 << 40,
+    };
+    PoolSpec {
+        erasure: ErasureProfile::new(4, 2).unwrap(),
+        cipher: Cipher::Aes256Gcm,
+        ack_shards: None,
+        members: (0..members).map(member).collect(),
+    }
+}
+
+impl House {
+    /// A cluster of so many nodes, with a pool of them all and plenty of buffers.
+    pub(super) async fn new(nodes: u8) -> Self {
+        let house = Self::without_pool(nodes, 512 << 20).await;
+        house.open_pool(nodes).await;
+        house
+    }
+
+    pub(super) async fn without_pool(nodes: u8, buffer_bytes: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let nodes = Arc::new(FakeNodes::new(nodes));
+        let secret = Arc::new(ClusterSecret::generate());
+        // Nothing is kept for late readers, so that reclaiming can be seen.
+        let options = CatalogOptions { retention_ms: 0 };
+        let catalog =
+            EmbeddedCatalog::open(&dir.path().join("catalog"), &secret.fingerprint(), options).await.unwrap();
+        let core = Core::assemble(CoreConfig {
+            cluster: NodeName::new("test").unwrap(),
+            gateway: NodeName::new("gw").unwrap(),
+            secret,
+            tokens: tokens(dir.path()),
+            catalog: catalog.clone(),
+            shards: Arc::<FakeNodes>::clone(&nodes),
+            buffer_bytes,
+            on_layout: Box::new(|_| {}),
+        })
+        .await
+        .unwrap();
+        Self { core, nodes, catalog, _dir: dir }
+    }
+
+    pub(super) async fn open_pool(&self, members: u8) {
+        for n in 0..members {
+            self.join(n).await;
+        }
+        self.core.layouts.put_pool(&pool_name(), spec(members)).await.unwrap();
+    }
+
+    pub(super) async fn join(&self, n: u8) {
+        let node = NodeName::new(&format!("n{n}")).unwrap();
+        self.catalog.bind_join([n; 16], &node, &pool_name(), peer(n)).await.unwrap();
+    }
+
+    pub(super) fn router(&self) -> Router {
+        self.core.router.clone()
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Response {
+        self.router().oneshot(request).await.unwrap()
+    }
+
+    /// One request with the user's token.
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Got {
+        self.ask_as(Some(USER), method, path, (headers, body.into())).await
+    }
+
+    pub(super) async fn ask_as(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        (headers, body): (&[(&str, &str)], Body),
+    ) -> Got {
+        let mut request = Request::builder().method(method).uri(path).body(body).unwrap();
+        for (name, value) in headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+        }
+        if let Some(token) = token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        read(self.send(request).await).await
+    }
+
+    pub(super) async fn put(&self, key: &str, body: impl Into<Body>) -> Got {
+        self.ask(Method::PUT, &format!("/api/v1/files/{key}"), &[], body).await
+    }
+
+    pub(super) async fn get(&self, key: &str) -> Got {
+        self.ask(Method::GET, &format!("/api/v1/files/{key}"), &[], Body::empty()).await
+    }
+
+    pub(super) async fn delete(&self, key: &str) -> Got {
+        self.ask(Method::DELETE, &format!("/api/v1/files/{key}"), &[], Body::empty()).await
+    }
+
+    pub(super) async fn status(&self) -> Value {
+        self.ask(Method::GET, "/api/v1/status", &[], Body::empty()).await.ok().json()
+    }
+}
+
+pub(super) async fn read(response: Response) -> Got {
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Got { status: parts.status, headers: parts.headers, body }
+}
+
+/// Bytes that no compressor shortens, the same for the same seed.
+pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    blake3::Hasher::new_derive_key("datamesh gateway test noise")
+        .update(&seed.to_le_bytes())
+        .finalize_xof()
+        .fill(&mut out);
+    out
+}
+
+/// Bytes that compress well.
+pub(super) fn prose(bytes: usize) -> Vec<u8> {
+    b"the quick brown fox jumps over the lazy dog; ".iter().copied().cycle().take(bytes).collect()
+}
+
+/// A body that comes in pieces and does not say how long it is.
+pub(super) fn pieces(bytes: &[u8], piece: usize) -> Body {
+    let pieces: Vec<_> =
+        bytes.chunks(piece).map(|p| Ok::<_, std::io::Error>(Bytes::copy_from_slice(p))).collect();
+    Body::from_stream(futures::stream::iter(pieces))
+}
+
+/// A seed for this run, printed so that a failure can be repeated.
+pub(super) fn seed() -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes)
+    });
+    println!("SEED={seed}");
+    seed
+}
+
+/// Small random numbers out of a seed.
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+}

@@ -1,0 +1,98 @@
+use axum::body::Body;
+use datamesh_settings::admin::PoolSpec;
+use http::Method;
+
+use super::house::{ADMIN, Got, House, noise, pool_name, spec};
+use crate::work::{Next, Worker};
+
+async fn put_pool(house: &House, spec: &PoolSpec) -> Got {
+    let body = Body::from(serde_json::to_vec(spec).unwrap());
+    let headers = [("content-type", "application/json")];
+    house.ask_as(Some(ADMIN), Method::PUT, "/api/v1/admin/pools/main", (&headers, body)).await
+}
+
+#[tokio::test]
+async fn a_pool_opens_once_all_have_joined_and_grows() {
+    let mut house = House::without_pool(8, 64 << 20).await;
+    assert_eq!(house.put("x", "x").await.problem(), "not-writable");
+    let status = put_pool(&house, &spec(6)).await.ok().json();
+    assert_eq!(status["pools"][0]["epoch"], serde_json::Value::Null);
+    assert!(status["pools"][0]["problems"][0].as_str().unwrap().contains("n0, n1"), "{status}");
+    for n in 0..5 {
+        house.join(n).await;
+    }
+    assert!(matches!(house.core.advance.work().await, Next::Wait(_)));
+    assert_eq!(house.status().await["pools"][0]["writable"], false);
+    house.join(5).await;
+    house.core.advance.work().await;
+    let pool = &house.status().await["pools"][0];
+    assert_eq!((pool["epoch"].as_u64(), pool["writable"].as_bool()), (Some(1), Some(true)), "{pool}");
+    assert_eq!(pool["problems"].as_array().unwrap().len(), 0, "{pool}");
+    assert!((0..6).all(|n| house.nodes.layouts_learned(n) == 1));
+    let old = noise(1, 1 << 20);
+    house.put("old", old.clone()).await.ok();
+
+    house.join(6).await;
+    house.join(7).await;
+    put_pool(&house, &spec(8)).await.ok();
+    assert_eq!(house.status().await["pools"][0]["epoch"], 2);
+    let new = noise(2, 9 << 20);
+    house.put("new", new.clone()).await.ok();
+    assert!(house.nodes.shards(6) + house.nodes.shards(7) > 0);
+    assert!(house.get("old").await.ok().body == old, "the old epoch's table still finds it");
+    assert!(house.get("new").await.ok().body == new);
+    // Saying the same again changes nothing.
+    put_pool(&house, &spec(8)).await.ok();
+    assert_eq!(house.status().await["pools"][0]["epoch"], 2);
+}
+
+#[tokio::test]
+async fn layouts_survive_a_restart() {
+    let house = House::new(6).await;
+    let text = noise(3, 100_000);
+    house.put("x", text.clone()).await.ok();
+    let epoch = house.core.pools.get(&pool_name()).unwrap().layout().unwrap().epoch;
+    house.core.pools.put(pool_name(), crate::pools::Pool::new(spec(6)));
+    assert_eq!(house.get("x").await.problem(), "internal", "without the layout it cannot be found");
+    house.core.layouts.load().await.unwrap();
+    assert_eq!(house.core.pools.get(&pool_name()).unwrap().layout().unwrap().epoch, epoch);
+    assert!(house.get("x").await.ok().body == text);
+}
+
+#[tokio::test]
+async fn changes_that_would_lose_data_are_refused() {
+    let house = House::new(7).await;
+    let smaller = put_pool(&house, &spec(6)).await;
+    assert_eq!(
+        (smaller.problem().as_str(), smaller.json()["field"].as_str()),
+        ("pool-in-use", Some("members"))
+    );
+    let mut moved = spec(7);
+    moved.members[0].zone = moved.members[1].zone.clone();
+    assert_eq!(put_pool(&house, &moved).await.problem(), "pool-in-use");
+    let few = put_pool(&house, &spec(3)).await;
+    assert_eq!(few.problem(), "invalid-body");
+    let got =
+        house.ask_as(Some(ADMIN), Method::PUT, "/api/v1/admin/pools/main", (&[], Body::from("{"))).await;
+    assert_eq!(got.problem(), "invalid-body");
+    let got = house.ask_as(Some(ADMIN), Method::PUT, "/api/v1/admin/pools/UP", (&[], Body::from("{}"))).await;
+    assert_eq!(got.problem(), "invalid-parameter");
+}
+
+#[tokio::test]
+async fn the_status_tells_what_members_report() {
+    let mut house = House::new(6).await;
+    house.nodes.kill(1);
+    house.nodes.fill(2);
+    house.core.reports.work().await;
+    let pool = &house.status().await["pools"][0];
+    let states: Vec<_> =
+        pool["members"].as_array().unwrap().iter().map(|m| m["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["Up", "Down", "Full", "Up", "Up", "Up"]);
+    assert_eq!(pool["problems"].as_array().unwrap().len(), 2, "{pool}");
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &house.core.registry).unwrap();
+    assert!(text.contains("datamesh_gateway_pool_members{pool=\"main\",state=\"up\"} 4"), "{text}");
+    assert!(text.contains("datamesh_gateway_http_requests_total{route=\"/api/v1/status\""), "{text}");
+    assert!(text.contains("datamesh_gateway_buffer_budget_bytes "), "{text}");
+}

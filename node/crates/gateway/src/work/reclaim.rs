@@ -1,0 +1,188 @@
+//! Reclaims what nobody needs: uploads whose lease ended or whose client went away, and the shards of condemned
+//! segments.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::catalog::CatalogError;
+use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
+use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
+use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_shard::{PeerKey, ShardIndex, ShardKey};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::{Notify, mpsc};
+
+use super::{Next, Worker, now_unix_ms};
+use crate::pools::Pools;
+use crate::shards::Shards;
+
+const PERIOD: Duration = Duration::from_secs(10);
+/// Segments deleted in one unit of work; each costs a request per shard and member.
+const SEGMENTS_AT_ONCE: usize = 64;
+/// Uploads looked at in one unit of work.
+const UPLOADS_AT_ONCE: usize = 64;
+/// Requests under way at the same time: deleting stays in the background.
+const REQUESTS_AT_ONCE: usize = 16;
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Uploads whose clients went away, waiting to be aborted; what does not fit waits for the end of its lease.
+const ABANDONED_MAX: usize = 1024;
+
+/// Takes note of puts that ended without a commit.
+pub(crate) struct Abandoned {
+    uploads: mpsc::Sender<UploadId>,
+    wake: Arc<Notify>,
+}
+
+/// Hands its upload over to be reclaimed when dropped, unless the put was done.
+pub(crate) struct UnlessDone<'a> {
+    abandoned: &'a Abandoned,
+    upload: Option<UploadId>,
+}
+
+impl Abandoned {
+    /// A guard for the time between a put's first segment and its commit.
+    pub(crate) fn unless_done(&self, upload: UploadId) -> UnlessDone<'_> {
+        UnlessDone { abandoned: self, upload: Some(upload) }
+    }
+}
+
+impl UnlessDone<'_> {
+    /// The put is committed.
+    pub(crate) fn done(mut self) {
+        self.upload = None;
+    }
+}
+
+impl Drop for UnlessDone<'_> {
+    fn drop(&mut self) {
+        if let Some(upload) = self.upload.take()
+            && self.abandoned.uploads.try_send(upload).is_ok()
+        {
+            self.abandoned.wake.notify_one();
+        }
+    }
+}
+
+/// The worker.
+pub(crate) struct Reclaim {
+    catalog: EmbeddedCatalog,
+    pools: Arc<Pools>,
+    shards: Arc<dyn Shards>,
+    abandoned: mpsc::Receiver<UploadId>,
+    wake: Arc<Notify>,
+}
+
+impl Reclaim {
+    /// The worker, and what feeds it.
+    pub(crate) fn new(
+        catalog: EmbeddedCatalog,
+        pools: Arc<Pools>,
+        shards: Arc<dyn Shards>,
+    ) -> (Self, Abandoned) {
+        let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
+        let wake = Arc::new(Notify::new());
+        let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
+        (Self { catalog, pools, shards, abandoned, wake }, feed)
+    }
+
+    async fn step(&mut self) -> Result<Next, CatalogError> {
+        while let Ok(upload) = self.abandoned.try_recv() {
+            if self.catalog.abort_upload(upload, now_unix_ms()).await? {
+                tracing::debug!(%upload, "an abandoned put was aborted");
+            }
+        }
+        let expired = self.catalog.reclaim_expired(now_unix_ms(), UPLOADS_AT_ONCE).await?;
+        if !expired.is_empty() {
+            tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
+        }
+        let due =
+            self.catalog.condemned_due(now_unix_ms(), SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX)).await?;
+        let found = due.len();
+        let gone = self.delete(due).await;
+        let forgotten = gone.len();
+        if !gone.is_empty()
+            && let Err(error) = self.catalog.forget_condemned(&gone).await
+        {
+            tracing::error!(%error, "deleted segments are not forgotten; they are deleted again");
+            return Ok(Next::Wait(PERIOD));
+        }
+        // Without progress the rows at the front wait for a member that is down.
+        let more = expired.len() == UPLOADS_AT_ONCE || (found == SEGMENTS_AT_ONCE && forgotten > 0);
+        Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
+    }
+
+    /// Those of the segments that are gone from every node that may have had a shard of them.
+    async fn delete(&self, due: Vec<Condemned>) -> Vec<Condemned> {
+        let deleting = futures::stream::iter(due).map(|condemned| async move {
+            let gone = self.delete_one(&condemned).await;
+            gone.then_some(condemned)
+        });
+        deleting.buffer_unordered(REQUESTS_AT_ONCE).filter_map(std::future::ready).collect().await
+    }
+
+    /// A shard may be anywhere in its pool: at a holder of any epoch, or at a node that stood in for one. Only when
+    /// every member has confirmed is the segment forgotten; one that is down keeps it listed.
+    async fn delete_one(&self, condemned: &Condemned) -> bool {
+        let Some(pool) = self.pools.get(&condemned.pool) else { return false };
+        let layouts = pool.tables.values().map(|table| table.layout());
+        let members: BTreeSet<PeerKey> =
+            layouts.flat_map(|layout| layout.members.iter().map(|m| m.peer)).collect();
+        if members.iter().any(|peer| !self.shards.is_live(peer)) {
+            return false;
+        }
+        for peer in members {
+            if !self.delete_from(&peer, condemned).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn delete_from(&self, peer: &PeerKey, condemned: &Condemned) -> bool {
+        let segment = condemned.segment;
+        let located = self.shards.request(peer, Request::Locate { segment }, None, TIMEOUT).await;
+        let Ok((Response::Located(indexes), _)) = located else { return false };
+        for index in indexes {
+            if !self.delete_shard(peer, condemned, index).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn delete_shard(&self, peer: &PeerKey, condemned: &Condemned, index: ShardIndex) -> bool {
+        let key = ShardKey { segment: condemned.segment, index };
+        let request = Request::Delete { key, generation: condemned.generation };
+        match self.shards.request(peer, request, None, TIMEOUT).await {
+            // A later generation is somebody else's by now.
+            Ok((Response::Done | Response::Refused(Refusal::NotFound | Refusal::StaleGeneration), _)) => true,
+            Ok((response, _)) => {
+                tracing::debug!(%peer, shard = %key, ?response, "a shard was not deleted");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Worker for Reclaim {
+    fn name(&self) -> &'static str {
+        "reclaim"
+    }
+
+    fn work(&mut self) -> BoxFuture<'_, Next> {
+        async {
+            self.step().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "reclaiming does not go on");
+                Next::Wait(PERIOD)
+            })
+        }
+        .boxed()
+    }
+
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.wake))
+    }
+}

@@ -1,0 +1,218 @@
+//! What a server does with peers that lie, announce too much or say nothing.
+
+use std::time::{Duration, Instant};
+
+use datamesh_exchange::message::Refusal;
+use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_shard::{NodeName, PeerKey};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::trust::now_unix;
+
+struct Refuser;
+
+impl Handler for Refuser {
+    async fn handle(&self, _: Caller, _: Request, _: Bytes) -> (Response, Bytes) {
+        (Response::Refused(Refusal::Busy), Bytes::new())
+    }
+}
+
+struct Scene {
+    key: ClusterSigningKey,
+    address: SocketAddr,
+    trust: Arc<Trust>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let key = ClusterSecret::generate().signing_key();
+        let keep = Box::new(|_: &_, _: &_| {});
+        let trust = Arc::new(Trust::new(NodeName::new("c").unwrap(), key.public(), keep));
+        let identity = Identity::generate().0;
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let server =
+            BulkServer::bind(listen, &identity, trust.clone(), Incarnation(1), Refuser).await.unwrap();
+        let (address, stop) = (server.local_addr(), CancellationToken::new());
+        let task = tokio::spawn(server.run(stop.clone()));
+        Self { key, address, trust, stop, task }
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+
+    async fn connect(&self, identity: &Identity) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let connector = TlsConnector::from(tls::client_config(identity, None).unwrap());
+        connector.connect(tls::no_name().unwrap(), stream).await.unwrap()
+    }
+
+    fn gateway(&self, peer: PeerKey, seconds: i64) -> SignedCertificate {
+        let not_after_unix = now_unix().checked_add_signed(seconds).unwrap();
+        let node = NodeName::new("g").unwrap();
+        SignedCertificate::sign(
+            &self.key,
+            Certificate { role: MemberRole::Gateway, node, peer, not_after_unix },
+        )
+    }
+}
+
+async fn ask(stream: &mut TlsStream<TcpStream>, request: &Request) -> Response {
+    stream.write_all(&request.encode(0).unwrap()).await.unwrap();
+    let mut lengths = [0; 8];
+    stream.read_exact(&mut lengths).await.unwrap();
+    let mut head = vec![0; usize::try_from(u32::from_le_bytes(lengths[..4].try_into().unwrap())).unwrap()];
+    stream.read_exact(&mut head).await.unwrap();
+    Response::decode(&head).unwrap()
+}
+
+fn hello(certificate: &SignedCertificate, incarnation: u64) -> Request {
+    let certificate = Some(postcard::to_stdvec(certificate).unwrap());
+    Request::Hello { certificate, incarnation: Incarnation(incarnation) }
+}
+
+/// Whether the server ends the connection, soon, without another word.
+async fn hung_up(stream: &mut TlsStream<TcpStream>) -> bool {
+    let begin = Instant::now();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut rest)).await;
+    ended.is_ok() && rest.is_empty() && begin.elapsed() < Duration::from_secs(2)
+}
+
+#[tokio::test]
+async fn expired_foreign_and_borrowed_certificates_are_refused() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let stranger = Identity::generate().0.peer();
+    let foreign_key = ClusterSecret::generate().signing_key();
+    let certificate = Certificate {
+        role: MemberRole::Gateway,
+        node: NodeName::new("g").unwrap(),
+        peer: me.peer(),
+        not_after_unix: now_unix() + 60,
+    };
+    let foreign = SignedCertificate::sign(&foreign_key, certificate);
+    for bad in [scene.gateway(me.peer(), -2), foreign, scene.gateway(stranger, 60)] {
+        let mut stream = scene.connect(&me).await;
+        assert_eq!(ask(&mut stream, &hello(&bad, 1)).await, Response::Refused(Refusal::NotAMember));
+        assert!(hung_up(&mut stream).await);
+    }
+    // Positive control.
+    let mut stream = scene.connect(&me).await;
+    assert!(matches!(
+        ask(&mut stream, &hello(&scene.gateway(me.peer(), 60), 1)).await,
+        Response::Hello { .. }
+    ));
+    assert_eq!(ask(&mut stream, &Request::Report).await, Response::Refused(Refusal::Busy));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_while_connected_counts_no_longer() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let mut stream = scene.connect(&me).await;
+    assert!(matches!(
+        ask(&mut stream, &hello(&scene.gateway(me.peer(), 1), 1)).await,
+        Response::Hello { .. }
+    ));
+    let until = tokio::time::Instant::now() + Duration::from_secs(5);
+    // The clock is the system's; the answer turns within two seconds.
+    let turned = loop {
+        match ask(&mut stream, &Request::Report).await {
+            Response::Refused(Refusal::NotAMember) => break true,
+            _ if tokio::time::Instant::now() > until => break false,
+            _ => tokio::task::yield_now().await,
+        }
+    };
+    assert!(turned);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_lower_incarnation_is_refused_also_on_an_open_connection() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let certificate = scene.gateway(me.peer(), 60);
+    let mut old = scene.connect(&me).await;
+    assert!(matches!(ask(&mut old, &hello(&certificate, 3)).await, Response::Hello { .. }));
+    let mut new = scene.connect(&me).await;
+    assert!(matches!(ask(&mut new, &hello(&certificate, 4)).await, Response::Hello { .. }));
+    assert_eq!(ask(&mut old, &Request::Report).await, Response::Refused(Refusal::NotAMember));
+    let mut again = scene.connect(&me).await;
+    assert_eq!(ask(&mut again, &hello(&certificate, 3)).await, Response::Refused(Refusal::NotAMember));
+    assert_eq!(ask(&mut new, &Request::Report).await, Response::Refused(Refusal::Busy));
+    assert!(scene.trust.knows_gateway(&me.peer()));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn frames_that_announce_too_much_end_the_connection_before_anything_is_taken() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let certificate = scene.gateway(me.peer(), 60);
+    let head_max = u32::try_from(MESSAGE_BYTES_MAX).unwrap();
+    let payload_max = u32::try_from(SHARD_BYTES_MAX).unwrap();
+    let announced = [(u32::MAX, 0), (head_max + 1, 0), (100, u32::MAX), (100, payload_max + 1)];
+    for (head, payload) in announced {
+        let mut stream = scene.connect(&me).await;
+        assert!(matches!(ask(&mut stream, &hello(&certificate, 1)).await, Response::Hello { .. }));
+        stream.write_all(&head.to_le_bytes()).await.unwrap();
+        stream.write_all(&payload.to_le_bytes()).await.unwrap();
+        assert!(hung_up(&mut stream).await, "{head} + {payload}: refused by the eight bytes alone");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_stranger_sends_no_payload_and_no_long_messages() {
+    let scene = Scene::new().await;
+    for (head, payload) in [(100_u32, 1_u32), (20 << 10, 0)] {
+        let mut stream = scene.connect(&Identity::generate().0).await;
+        stream.write_all(&head.to_le_bytes()).await.unwrap();
+        stream.write_all(&payload.to_le_bytes()).await.unwrap();
+        assert!(hung_up(&mut stream).await, "{head} + {payload}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_payload_where_none_belongs_is_refused() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let mut stream = scene.connect(&me).await;
+    assert!(matches!(
+        ask(&mut stream, &hello(&scene.gateway(me.peer(), 60), 1)).await,
+        Response::Hello { .. }
+    ));
+    let mut report = Request::Report.encode(0).unwrap().to_vec();
+    report[4..8].copy_from_slice(&1_000_000_u32.to_le_bytes());
+    stream.write_all(&report).await.unwrap();
+    assert!(hung_up(&mut stream).await);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_client_with_another_protocol_or_a_plain_one_gets_nowhere() {
+    let scene = Scene::new().await;
+    let mut plain = TcpStream::connect(scene.address).await.unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(2), plain.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the server ends it by itself");
+
+    let mut config = (*tls::client_config(&Identity::generate().0, None).unwrap()).clone();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(scene.address).await.unwrap();
+    let other = TlsConnector::from(Arc::new(config)).connect(tls::no_name().unwrap(), stream).await;
+    assert!(other.is_err());
+    scene.end().await;
+}

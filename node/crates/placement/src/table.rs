@@ -1,0 +1,146 @@
+//! The table partition -> holders of one layout.
+
+use datamesh_shard::SegmentId;
+
+use crate::balance::Balance;
+use crate::choose::{Chooser, ZoneBounds};
+use crate::draw::Prices;
+use crate::layout::{Layout, LayoutError};
+use crate::shares::{Shares, Zones, data_slots};
+
+/// One slice of the segment ids of a pool: all its segments have the same holders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId(pub u32);
+
+impl PartitionId {
+    /// As an array index.
+    #[must_use]
+    pub const fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl std::fmt::Display for PartitionId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What the loss of a whole zone costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneLoss {
+    /// Zones of the layout.
+    pub zones: usize,
+    /// Shards of one segment in one zone, in the worst partition.
+    pub shards: usize,
+    /// Shards that may be lost: the profile's m.
+    pub parity: usize,
+}
+
+impl ZoneLoss {
+    /// Whether every segment survives the loss of any one zone (as long as all its shards lie with their holders).
+    #[must_use]
+    pub const fn is_survived(self) -> bool {
+        self.shards <= self.parity
+    }
+}
+
+/// Which members hold each partition. Every member computes the same one from the same layout.
+#[derive(Debug)]
+pub struct Table {
+    layout: Layout,
+    zones: Zones,
+    prices: Prices,
+    /// k+m member indexes for each partition, by shard index.
+    holders: Vec<u16>,
+}
+
+impl Table {
+    /// Computes the table. The order in which the layout lists its members makes no difference: they are sorted first.
+    ///
+    /// # Errors
+    /// Names what is wrong with the layout.
+    pub fn compute(mut layout: Layout) -> Result<Self, LayoutError> {
+        layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        layout.check()?;
+        let zones = Zones::new(&layout);
+        let shares = Shares::new(&layout, &zones);
+        let partitions = 1_usize << layout.partitions_log2;
+        let bounds = ZoneBounds::new(&shares, partitions);
+        let prices = Prices::new(&layout, &shares.nodes);
+        let shards = layout.profile.data() + layout.profile.parity();
+        let mut chooser = Chooser::new(&prices, &zones, &bounds, shards);
+        let holders = (0..partitions).flat_map(|partition| chooser.choose(partition)).collect();
+        let data = data_slots(&layout, &shares.nodes);
+        let holders = Balance::new(&layout, &zones, &bounds, &prices).run(holders, &shares.nodes, &data);
+        Ok(Self { layout, zones, prices, holders })
+    }
+
+    /// The layout, its members sorted: what member indexes point into.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// How many partitions there are.
+    #[must_use]
+    pub fn partitions(&self) -> u32 {
+        1 << self.layout.partitions_log2
+    }
+
+    /// The partition a segment belongs to: the top bits of its id.
+    #[must_use]
+    pub fn partition_of(&self, segment: SegmentId) -> PartitionId {
+        // At most 16 bits are left of the 64.
+        let top = segment.top().checked_shr(64 - u32::from(self.layout.partitions_log2)).unwrap_or(0);
+        PartitionId(u32::try_from(top).unwrap_or_default())
+    }
+
+    /// The k+m members that hold a partition, by shard index. A partition that the table does not have has no holders.
+    #[must_use]
+    pub fn holders(&self, partition: PartitionId) -> &[u16] {
+        let total = self.layout.profile.total();
+        let from = partition.at().saturating_mul(total);
+        self.holders.get(from..from.saturating_add(total)).unwrap_or_default()
+    }
+
+    /// All members: the holders in shard order, then the others in the order in which they step in.
+    #[must_use]
+    pub fn order(&self, partition: PartitionId) -> Vec<u16> {
+        let holders = self.holders(partition);
+        let mut others: Vec<u16> =
+            (0..self.member_count()).filter(|member| !holders.contains(member)).collect();
+        others.sort_by_cached_key(|&member| {
+            (self.prices.stand_in(partition.at(), usize::from(member)), member)
+        });
+        [holders, &others].concat()
+    }
+
+    /// The zone of each member, by member index: equal numbers, equal zones.
+    #[must_use]
+    pub fn zones(&self) -> &[u16] {
+        &self.zones.of
+    }
+
+    /// What the loss of a whole zone costs. Where zones permit it at most m shards of a segment; this says whether they do.
+    #[must_use]
+    pub fn zone_loss(&self) -> ZoneLoss {
+        let profile = self.layout.profile;
+        let mut shards = 0;
+        let mut in_zone = vec![0_usize; self.zones.count];
+        for row in self.holders.chunks_exact(profile.total()) {
+            in_zone.fill(0);
+            for &member in row {
+                let zone = usize::from(self.zones.of[usize::from(member)]);
+                in_zone[zone] += 1;
+                shards = shards.max(in_zone[zone]);
+            }
+        }
+        ZoneLoss { zones: self.zones.count, shards, parity: profile.m() }
+    }
+
+    fn member_count(&self) -> u16 {
+        // A checked layout has at most a thousand.
+        u16::try_from(self.layout.members.len()).unwrap_or(u16::MAX)
+    }
+}

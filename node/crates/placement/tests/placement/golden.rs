@@ -1,0 +1,88 @@
+//! The layout's bytes and the tables computed from it, held by files: every later version must come to the same.
+
+use datamesh_placement::{Layout, LayoutError, PartitionId, Table};
+
+use crate::pools::Pool;
+
+const LAYOUT: &str = include_str!("../golden/layout-v1.hex");
+const TABLES: &str = include_str!("../golden/tables-v1.txt");
+
+fn pools() -> Vec<Pool> {
+    vec![
+        Pool::new("six in three zones", 4, 2, 4).zones(&[2, 2, 2]).capacities(&[3, 5]),
+        Pool::new("three nodes", 2, 1, 4).zones(&[1, 1, 1]),
+        Pool::new("twelve in four zones", 4, 2, 5).zones(&[3, 3, 3, 3]).capacities(&[10, 11, 12, 8, 9]),
+        Pool::new("thirty in one zone", 8, 3, 4).zones(&[30]),
+    ]
+}
+
+fn written() -> String {
+    let mut text = String::new();
+    for pool in pools() {
+        let table = pool.table();
+        text += &format!("{}\n", pool.name);
+        for partition in (0..table.partitions()).map(PartitionId) {
+            let holders: Vec<String> = table.holders(partition).iter().map(ToString::to_string).collect();
+            let next = table.order(partition).get(table.layout().profile.total()).map(ToString::to_string);
+            text += &format!("  {partition}: {} then {}\n", holders.join(" "), next.unwrap_or("none".into()));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_layout_reads_as_the_golden_file_says_and_is_written_so() {
+    let layout = pools()[2].layout();
+    let hex: String = layout.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, LAYOUT.trim());
+    assert_eq!(Layout::decode(&layout.encode()).unwrap(), layout);
+}
+
+#[test]
+fn tables_are_those_of_the_golden_file() {
+    let written = written();
+    for (at, (written, golden)) in written.lines().zip(TABLES.lines()).enumerate() {
+        assert_eq!(written, golden, "line {}", at + 1);
+    }
+    assert_eq!(written.lines().count(), TABLES.lines().count(), "all lines:\n{written}");
+}
+
+#[test]
+fn what_is_no_layout_is_refused_and_named() {
+    let good = pools()[0].layout();
+    let decode = |change: &dyn Fn(&mut Layout)| {
+        let mut layout = good.clone();
+        change(&mut layout);
+        Layout::decode(&layout.encode()).unwrap_err()
+    };
+    assert!(matches!(decode(&|layout| layout.members.swap(0, 1)), LayoutError::Order(_)));
+    assert!(matches!(decode(&|layout| layout.members[1] = layout.members[0].clone()), LayoutError::Order(_)));
+    assert!(matches!(
+        decode(&|layout| layout.members[1].peer = layout.members[0].peer),
+        LayoutError::SharedKey(_)
+    ));
+    assert!(matches!(decode(&|layout| layout.members[1].capacity_bytes = 0), LayoutError::NoCapacity(_)));
+    assert!(matches!(decode(&|layout| layout.members.truncate(5)), LayoutError::Members { members: 5, .. }));
+    assert_eq!(decode(&|layout| layout.partitions_log2 = 17), LayoutError::Partitions(17));
+
+    let bytes = good.encode();
+    assert_eq!(Layout::decode(&[]), Err(LayoutError::Bytes(0)));
+    assert_eq!(Layout::decode(&[2, 0]), Err(LayoutError::Version(2)));
+    assert_eq!(Layout::decode(&[bytes.clone(), vec![0; 3]].concat()), Err(LayoutError::Trailing(3)));
+    assert!(matches!(Layout::decode(&bytes[..bytes.len() - 1]), Err(LayoutError::Malformed(_))));
+    assert_eq!(Layout::decode(&vec![1; 1 << 20]), Err(LayoutError::Bytes(1 << 20)));
+}
+
+#[test]
+fn the_largest_layout_is_within_its_limit() {
+    let mut layout = Pool::new("largest", 4, 2, 16).zones(&[500, 500]).layout();
+    for (at, member) in layout.members.iter_mut().enumerate() {
+        member.node = format!("{}-{at:04}", "n".repeat(58)).parse().unwrap();
+        member.zone = "z".repeat(63).parse().unwrap();
+        member.capacity_bytes = u64::MAX;
+    }
+    assert_eq!(Layout::decode(&layout.encode()).unwrap(), layout);
+    // Capacities add up to more than 64 bits here; shares are computed all the same.
+    layout.partitions_log2 = 8;
+    assert!(Table::compute(layout).is_ok());
+}

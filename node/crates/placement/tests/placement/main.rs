@@ -1,0 +1,15 @@
+//! Tests of the placement crate, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its seed and figures"
+)]
+
+mod assign;
+mod golden;
+mod pools;
+mod random;
+mod table;

@@ -1,0 +1,113 @@
+use datamesh_shard::{NodeName, PoolName};
+use zeroize::Zeroizing;
+
+use crate::context::{CLUSTER_FINGERPRINT, CLUSTER_SIGNING, derive};
+use crate::secret::{BucketSecret, random, secret};
+use crate::signing::ClusterSigningKey;
+use subtle::ConstantTimeEq as _;
+
+mod join_token;
+mod wrap;
+
+pub use join_token::{JoinToken, JoinTokenError};
+pub use wrap::{UnwrapError, WrappedBucketSecret};
+
+const FINGERPRINT_BYTES: usize = 8;
+
+/// The secret a whole cluster hangs on: bucket secrets are wrapped under it, and the cluster's signing key and join tokens
+/// are derived from it. Zeroed when dropped.
+#[derive(Clone)]
+pub struct ClusterSecret {
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+secret!(ClusterSecret);
+
+/// A text is no cluster secret. The text is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a cluster secret is 64 hexadecimal digits")]
+pub struct ClusterSecretError;
+
+impl ClusterSecret {
+    /// A fresh secret.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self { bytes: random() }
+    }
+
+    /// Reads 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn from_hex(text: &str) -> Result<Self, ClusterSecretError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        hex::decode_to_slice(text, bytes.as_mut()).map_err(|_| ClusterSecretError)?;
+        Ok(Self { bytes })
+    }
+
+    /// 64 hexadecimal digits: what an administrator keeps a copy of.
+    #[must_use]
+    pub fn to_hex(&self) -> Zeroizing<String> {
+        Zeroizing::new(hex::encode(&self.bytes[..]))
+    }
+
+    /// Names the secret without telling it: 16 hexadecimal digits, kept in the catalog and in every store.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        hex::encode(self.fingerprint_bytes())
+    }
+
+    fn fingerprint_bytes(&self) -> [u8; FINGERPRINT_BYTES] {
+        let mut fingerprint = [0; FINGERPRINT_BYTES];
+        fingerprint.copy_from_slice(&self.derive(CLUSTER_FINGERPRINT)[..FINGERPRINT_BYTES]);
+        fingerprint
+    }
+
+    fn derive(&self, context: &'static str) -> Zeroizing<[u8; 32]> {
+        derive(context, &[&self.bytes[..]])
+    }
+
+    /// The key that signs for the cluster.
+    #[must_use]
+    pub fn signing_key(&self) -> ClusterSigningKey {
+        ClusterSigningKey::from_seed(&self.derive(CLUSTER_SIGNING))
+    }
+
+    /// Wraps the secret of bucket `bucket` for the catalog, under a key that is used this once.
+    #[must_use]
+    pub fn wrap_bucket(&self, secret: &BucketSecret, bucket: u64) -> WrappedBucketSecret {
+        wrap::wrap(self, secret, bucket)
+    }
+
+    /// Unwraps the secret of bucket `bucket`.
+    ///
+    /// # Errors
+    /// When it was wrapped for another bucket or version, under another cluster secret, or was altered.
+    pub fn unwrap_bucket(
+        &self,
+        wrapped: &WrappedBucketSecret,
+        bucket: u64,
+    ) -> Result<BucketSecret, UnwrapError> {
+        wrap::unwrap(self, wrapped, bucket)
+    }
+
+    /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the
+    /// first peer key that comes with it.
+    #[must_use]
+    pub fn mint_join_token(&self, node: &NodeName, pool: &PoolName, nonce: [u8; 16]) -> JoinToken {
+        join_token::mint(self, node, pool, nonce)
+    }
+
+    /// Checks a join token and returns its nonce.
+    ///
+    /// # Errors
+    /// When it is none, or not this cluster's for this node and pool.
+    pub fn check_join_token(
+        &self,
+        token: &str,
+        node: &NodeName,
+        pool: &PoolName,
+    ) -> Result<[u8; 16], JoinTokenError> {
+        join_token::check(self, token, node, pool)
+    }
+}

@@ -1,0 +1,239 @@
+//! One batch: what its jobs come to, decided before anything is written.
+
+use std::io::IoSlice;
+
+use bytes::Bytes;
+use datamesh_shard::{Generation, ShardKey};
+use tokio::sync::oneshot;
+
+use crate::error::{CloseError, DeleteError, IndexError, PutError};
+use crate::format::{Position, RECORD_HEAD_BYTES, RecordHead, RecordKind, ShardRow};
+use crate::table::Changes;
+
+/// A shard on its way to the log, already proven.
+pub(crate) struct PutJob {
+    pub(crate) key: ShardKey,
+    pub(crate) generation: Generation,
+    pub(crate) header: Bytes,
+    pub(crate) payload: Bytes,
+    pub(crate) body_crc: u32,
+    pub(crate) answer: oneshot::Sender<Result<(), PutError>>,
+}
+
+/// What the writer is asked to do.
+pub(crate) enum Job {
+    Put(PutJob),
+    Delete {
+        key: ShardKey,
+        generation: Generation,
+        answer: oneshot::Sender<Result<bool, DeleteError>>,
+    },
+    /// A read found the shard corrupt at this place.
+    Condemn {
+        key: ShardKey,
+        at: Position,
+    },
+    Close {
+        answer: oneshot::Sender<Result<(), CloseError>>,
+    },
+}
+
+impl Job {
+    /// Bytes it may add to the log.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Put(put) => RECORD_HEAD_BYTES + put.header.len() + put.payload.len(),
+            Self::Delete { .. } => RECORD_HEAD_BYTES,
+            Self::Condemn { .. } | Self::Close { .. } => 0,
+        }
+    }
+}
+
+/// Why a batch was not stored.
+#[derive(Clone)]
+pub(crate) enum BatchFailure {
+    /// The disk is full; what was written of it is taken back.
+    NoSpace {
+        free_bytes: u64,
+        reserve_bytes: u64,
+    },
+    Failed(std::sync::Arc<str>),
+}
+
+impl From<BatchFailure> for PutError {
+    fn from(failure: BatchFailure) -> Self {
+        match failure {
+            BatchFailure::NoSpace { free_bytes, reserve_bytes } => Self::Full { free_bytes, reserve_bytes },
+            BatchFailure::Failed(reason) => Self::Failed { reason },
+        }
+    }
+}
+
+impl From<BatchFailure> for DeleteError {
+    fn from(failure: BatchFailure) -> Self {
+        match failure {
+            BatchFailure::NoSpace { .. } => Self::NoSpace,
+            BatchFailure::Failed(reason) => Self::Failed { reason },
+        }
+    }
+}
+
+/// An answer that waits for the batch to be durable.
+pub(crate) enum Answer {
+    Put(oneshot::Sender<Result<(), PutError>>, Result<(), PutError>),
+    Delete(oneshot::Sender<Result<bool, DeleteError>>, Result<bool, DeleteError>),
+}
+
+impl Answer {
+    /// Whoever asked may have gone away; that is no error.
+    pub(crate) fn send(self, batch: Result<(), BatchFailure>) {
+        match self {
+            Self::Put(to, answer) => drop(to.send(answer.and_then(|()| Ok(batch?)))),
+            Self::Delete(to, answer) => {
+                drop(to.send(answer.and_then(|deleted| batch.map(|()| deleted).map_err(DeleteError::from))));
+            }
+        }
+    }
+}
+
+struct Record {
+    head: [u8; RECORD_HEAD_BYTES],
+    header: Bytes,
+    payload: Bytes,
+}
+
+/// What one batch appends, changes and answers.
+pub(crate) struct Batch<'a> {
+    pub(crate) changes: Changes<'a>,
+    records: Vec<Record>,
+    answers: Vec<Answer>,
+    end: Position,
+    free_bytes: u64,
+    reserve_bytes: u64,
+    pub(crate) puts: u64,
+    pub(crate) deletes: u64,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(changes: Changes<'a>, end: Position, free_bytes: u64, reserve_bytes: u64) -> Self {
+        let (records, answers) = (Vec::new(), Vec::new());
+        Self { changes, records, answers, end, free_bytes, reserve_bytes, puts: 0, deletes: 0 }
+    }
+
+    pub(crate) fn add(&mut self, job: Job) {
+        match job {
+            Job::Put(put) => self.put(put),
+            Job::Delete { key, generation, answer } => {
+                let deleted = self.delete(key, generation).map_err(DeleteError::from);
+                self.answers.push(Answer::Delete(answer, deleted));
+            }
+            Job::Condemn { key, at } => self.condemn(key, at),
+            // Taken out by the writer before.
+            Job::Close { answer } => drop(answer),
+        }
+    }
+
+    fn put(&mut self, put: PutJob) {
+        let PutJob { key, generation, header, payload, body_crc, answer } = put;
+        let stored = match self.changes.current(key) {
+            Err(error) => Err(error.into()),
+            Ok(Some(row)) if !row.corrupt => {
+                if generation > row.generation {
+                    self.append(RecordKind::Raise, key, generation, Body::default());
+                    self.changes.raise(key, &row, generation);
+                }
+                Ok(())
+            }
+            Ok(old) => self.store(key, old, generation, Body { header, payload, crc: body_crc }),
+        };
+        self.answers.push(Answer::Put(answer, stored));
+    }
+
+    fn store(
+        &mut self,
+        key: ShardKey,
+        old: Option<ShardRow>,
+        generation: Generation,
+        body: Body,
+    ) -> Result<(), PutError> {
+        let bytes = (RECORD_HEAD_BYTES + body.header.len() + body.payload.len()) as u64;
+        if self.free_bytes < self.reserve_bytes.saturating_add(bytes) {
+            return Err(PutError::Full { free_bytes: self.free_bytes, reserve_bytes: self.reserve_bytes });
+        }
+        let generation = old.map_or(generation, |old| old.generation.max(generation));
+        let (head, offset) = self.append(RecordKind::Shard, key, generation, body);
+        self.changes.place(key, old, ShardRow::of(&head, offset));
+        self.puts += 1;
+        Ok(())
+    }
+
+    fn delete(&mut self, key: ShardKey, generation: Generation) -> Result<bool, IndexError> {
+        let Some(row) = self.changes.current(key)?.filter(|row| row.generation <= generation) else {
+            return Ok(false);
+        };
+        self.append(RecordKind::Delete, key, generation, Body::default());
+        self.changes.remove(key, &row);
+        self.deletes += 1;
+        Ok(true)
+    }
+
+    fn condemn(&mut self, key: ShardKey, at: Position) {
+        match self.changes.current(key) {
+            Ok(Some(row)) if (row.log, row.offset) == (at.log, at.offset) && !row.corrupt => {
+                self.changes.condemn(key, row);
+            }
+            Ok(_) => {}
+            // It is corrupt whether noted or not: the next read finds it again.
+            Err(error) => tracing::warn!(%key, %error, "a corrupt shard could not be noted"),
+        }
+    }
+
+    fn append(
+        &mut self,
+        kind: RecordKind,
+        key: ShardKey,
+        generation: Generation,
+        body: Body,
+    ) -> (RecordHead, u64) {
+        let Body { header, payload, crc } = body;
+        let head = RecordHead {
+            kind,
+            key,
+            generation,
+            // Proven shards' lengths are within limits far below these types'.
+            header_bytes: u16::try_from(header.len()).unwrap_or(u16::MAX),
+            payload_bytes: u32::try_from(payload.len()).unwrap_or(u32::MAX),
+            log: self.end.log,
+            body_crc: crc,
+        };
+        let offset = self.end.offset;
+        self.records.push(Record { head: head.encode(offset), header, payload });
+        self.end.offset += head.record_bytes();
+        self.free_bytes = self.free_bytes.saturating_sub(head.record_bytes());
+        (head, offset)
+    }
+
+    /// The records' bytes, in order.
+    pub(crate) fn parts(&self) -> Vec<IoSlice<'_>> {
+        let parts =
+            self.records.iter().flat_map(|record| [&record.head[..], &record.header, &record.payload]);
+        parts.filter(|part| !part.is_empty()).map(IoSlice::new).collect()
+    }
+
+    /// The end of the log once the batch is written.
+    pub(crate) fn end(&self) -> Position {
+        self.end
+    }
+
+    pub(crate) fn into_parts(self) -> (Changes<'a>, Vec<Answer>) {
+        (self.changes, self.answers)
+    }
+}
+
+/// What follows a record's head. CRC-32C of nothing is 0.
+#[derive(Default)]
+struct Body {
+    header: Bytes,
+    payload: Bytes,
+    crc: u32,
+}

@@ -1,0 +1,258 @@
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use datamesh_shard::{Generation, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
+
+use crate::batch::{Job, PutJob};
+use crate::error::{CloseError, DeleteError, GetError, LocateError, NodeKeyError, OpenError, PutError};
+use crate::format::{body_crc, decode_node_key, encode_node_key};
+use crate::index::Index;
+use crate::lock::Lock;
+use crate::log::{ActiveLog, LogReader, SyncFile, sync_dir, sync_file};
+use crate::options::StoreOptions;
+use crate::read::Shard;
+use crate::records::Records;
+use crate::recover::{Recovery, incarnation_of_logs, recover};
+use crate::shared::{Counters, Parts, Shared, Usage};
+use crate::writer::{QUEUE_JOBS_MAX, Writer};
+
+/// Payloads up to this are proven where they arrive: hashing them takes less than handing them to another thread.
+const HASH_HERE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of the node's key at most.
+const NODE_KEY_BYTES_MAX: usize = 4096;
+
+const INDEX_DIR: &str = "index";
+const LOGS_DIR: &str = "logs";
+
+/// The shards of one node on one disk. Cheap to clone. The folder is let go of when the last clone, the last
+/// [`Records`], and the last reader at work are gone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    /// `None` while dropping.
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Inner {
+    /// Waits for the batch being written, a matter of milliseconds, so that the folder is free afterwards.
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.get_mut().take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer ended in a panic");
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if need be, and mends what the last end left behind. Blocks.
+    ///
+    /// # Errors
+    /// Names the holder if the folder stays locked; fails if the disk or the index does, or a later version wrote them.
+    pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        Self::open_with(dir, options, sync_file())
+    }
+
+    pub(crate) fn open_with(dir: &Path, options: StoreOptions, sync: SyncFile) -> Result<Self, OpenError> {
+        let logs = dir.join(LOGS_DIR);
+        // The folder holds the node's key: nobody else reads it.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(OpenError::io(&logs))?;
+        sync_dir(dir).map_err(OpenError::io(dir))?;
+        let lock = Lock::acquire(dir, options.lock_wait)?;
+        let index = Index::open(&dir.join(INDEX_DIR))?;
+        let incarnation = index.incarnation()?.max(incarnation_of_logs(&logs)?).next();
+        index.set_incarnation(incarnation)?;
+        lock.note(incarnation)?;
+        let found = recover(&index, &logs, &sync)?;
+        tracing::info!(path = %dir.display(), %incarnation, recovery = ?found.report, "store opened");
+        let (active, next) = match found.newest {
+            Some(position) => (ActiveLog::reopen(&logs, position, Arc::clone(&sync)), found.next),
+            None => {
+                (ActiveLog::create(&logs, found.next, incarnation, Arc::clone(&sync)), found.next.following())
+            }
+        };
+        let active = active.map_err(OpenError::io(&logs))?;
+        let dir = std::fs::File::open(dir).map_err(OpenError::io(dir))?;
+        let (reader, recovery) = (LogReader::new(logs), found.report);
+        let shared = Shared::new(Parts { index, reader, options, incarnation, recovery, dir, lock });
+        shared.publish(found.table.sums());
+        shared.measure_index()?;
+        let shared = Arc::new(shared);
+        let (jobs, waiting) = mpsc::channel(QUEUE_JOBS_MAX);
+        let writer =
+            Writer { shared: Arc::clone(&shared), jobs: waiting, active, table: found.table, next, sync };
+        let thread = std::thread::Builder::new().name("shard-writer".into()).spawn(move || writer.run());
+        let thread = thread.map_err(OpenError::io(shared.reader.dir()))?;
+        Ok(Self { inner: Arc::new(Inner { shared, jobs: Some(jobs), writer: Mutex::new(Some(thread)) }) })
+    }
+
+    /// The number of this opening: higher than all before.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.inner.shared.incarnation
+    }
+
+    /// What opening had to mend.
+    #[must_use]
+    pub fn recovery(&self) -> Recovery {
+        self.inner.shared.recovery
+    }
+
+    /// The node's key as it lies on the volume; the first call makes and syncs it.
+    ///
+    /// # Errors
+    /// Refuses an empty key and one over 4 KiB; fails if the index does.
+    pub fn node_key(&self, generate: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, NodeKeyError> {
+        let shared = &self.inner.shared;
+        let _making = shared.making_node_key.lock();
+        if let Some(row) = shared.index.node_key()? {
+            return Ok(decode_node_key(row)?);
+        }
+        let key = generate();
+        if key.is_empty() || key.len() > NODE_KEY_BYTES_MAX {
+            return Err(NodeKeyError::Length(key.len()));
+        }
+        shared.index.set_node_key(&encode_node_key(&key))?;
+        Ok(key)
+    }
+
+    /// Stores a shard; it is durable when this returns. A shard that is there already is not written again, only its
+    /// generation rises if this one is higher.
+    ///
+    /// # Errors
+    /// Refuses what does not prove itself, and everything new once the disk is full or failed.
+    pub async fn put(
+        &self,
+        key: ShardKey,
+        generation: Generation,
+        header: Bytes,
+        payload: Bytes,
+    ) -> Result<(), PutError> {
+        let body_crc = prove(key, &header, &payload).await?;
+        let (answer, answered) = oneshot::channel();
+        let job = PutJob { key, generation, header, payload, body_crc, answer };
+        self.send(Job::Put(job)).await.map_err(|Closed| PutError::Closed)?;
+        answered.await.unwrap_or(Err(PutError::Closed))
+    }
+
+    /// Reads a shard and proves it.
+    ///
+    /// # Errors
+    /// A corrupt shard is named with its place, counted, and not offered again until it is put anew.
+    pub async fn get(&self, key: ShardKey) -> Result<Option<Shard>, GetError> {
+        self.read(key, move |shared| shared.read_shard(key)).await
+    }
+
+    /// Reads `len` bytes of a shard's payload from `offset` on. They are not proven: their frame's tag does that.
+    ///
+    /// # Errors
+    /// Refuses a range beyond the payload; a shard whose bytes are gone is treated as in [`Store::get`].
+    pub async fn get_range(&self, key: ShardKey, offset: u32, len: u32) -> Result<Option<Bytes>, GetError> {
+        self.read(key, move |shared| shared.read_range(key, offset, len)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        key: ShardKey,
+        read: impl FnOnce(&Shared) -> Result<Option<T>, GetError> + Send + 'static,
+    ) -> Result<Option<T>, GetError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let result = spawn_blocking(move || read(&shared)).await.unwrap_or(Err(GetError::Cancelled));
+        if let Err(error) = &result
+            && let Some(at) = error.found_corrupt_at()
+        {
+            tracing::warn!(%error, "corrupt shard");
+            // A closed store notes nothing; the next reader finds it again.
+            let _ = self.send(Job::Condemn { key, at }).await;
+        }
+        result
+    }
+
+    /// Deletes a shard, durably. False if it is not there, or has a higher generation than this delete.
+    ///
+    /// # Errors
+    /// Fails if the disk or the index does; a full disk is no hindrance as long as it has room for a line.
+    pub async fn delete(&self, key: ShardKey, generation: Generation) -> Result<bool, DeleteError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Delete { key, generation, answer }).await.map_err(|Closed| DeleteError::Closed)?;
+        answered.await.unwrap_or(Err(DeleteError::Closed))
+    }
+
+    /// The shards of a segment that are here and not known to be corrupt.
+    ///
+    /// # Errors
+    /// Fails if the index does.
+    pub async fn locate(&self, segment: SegmentId) -> Result<Vec<ShardIndex>, LocateError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let found = spawn_blocking(move || shared.index.locate(segment)).await;
+        Ok(found.map_err(|_| LocateError::Cancelled)??)
+    }
+
+    /// How full it is, and how well.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.inner.shared.usage()
+    }
+
+    /// What it did since it was opened.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.inner.shared.counters()
+    }
+
+    /// Why it takes no writes any more, if that is so.
+    #[must_use]
+    pub fn failure(&self) -> Option<Arc<str>> {
+        self.inner.shared.failure()
+    }
+
+    /// Small things kept next to the shards.
+    #[must_use]
+    pub fn records(&self) -> Records {
+        Records::new(Arc::clone(&self.inner.shared))
+    }
+
+    /// Takes no more writes, finishes those that wait, and syncs the index, so that the next open has nothing to read.
+    ///
+    /// # Errors
+    /// Fails if the index does; what was acknowledged is safe all the same.
+    pub async fn close(self) -> Result<(), CloseError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Close { answer }).await.map_err(|Closed| CloseError::Closed)?;
+        answered.await.unwrap_or(Err(CloseError::Closed))
+    }
+
+    async fn send(&self, job: Job) -> Result<(), Closed> {
+        let jobs = self.inner.jobs.as_ref().ok_or(Closed)?;
+        jobs.send(job).await.map_err(|_| Closed)
+    }
+}
+
+/// The writer is gone.
+struct Closed;
+
+/// Proves a shard before it is queued, beside the writer rather than in it; the checksum of its record's body.
+async fn prove(key: ShardKey, header: &Bytes, payload: &Bytes) -> Result<u32, PutError> {
+    let decoded = SegmentHeader::decode(header)?;
+    let (header, bytes) = (header.clone(), payload.clone());
+    let work = move || {
+        decoded.verify(key, &bytes)?;
+        Ok(body_crc(&header, &bytes))
+    };
+    if payload.len() <= HASH_HERE_BYTES_MAX {
+        return work();
+    }
+    spawn_blocking(work).await.unwrap_or(Err(PutError::Closed))
+}

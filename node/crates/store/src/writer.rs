@@ -1,0 +1,226 @@
+//! The one thread that writes. It takes what waits, appends it in one go, syncs once, writes the index rows, answers.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::batch::{Batch, BatchFailure, Job};
+use crate::error::{CloseError, IndexError};
+use crate::format::LogNumber;
+use crate::log::{ActiveLog, SyncFile};
+use crate::shared::Shared;
+use crate::table::{Changes, LogTable};
+
+/// Jobs that wait while a batch is written; whoever comes then waits for room. Four batches: a queue longer than the
+/// disk is fast only holds callers' buffers.
+pub(crate) const QUEUE_JOBS_MAX: usize = 256;
+/// Jobs of one batch at most. Three parts each stay below what one system call takes.
+const BATCH_JOBS_MAX: usize = 256;
+/// Bytes of one batch, after which no more jobs are added: some 10 ms of a fast disk.
+const BATCH_BYTES_MAX: usize = 16 << 20;
+/// A file being appended to in which nothing lives is replaced once it is this large.
+const DEAD_BYTES_MAX: u64 = 1 << 20;
+
+pub(crate) struct Writer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    pub(crate) active: ActiveLog,
+    pub(crate) table: LogTable,
+    pub(crate) next: LogNumber,
+    pub(crate) sync: SyncFile,
+}
+
+impl Writer {
+    /// Works until the store is closed or dropped.
+    pub(crate) fn run(mut self) {
+        let mut closing = None;
+        while closing.is_none()
+            && let Some(first) = self.jobs.blocking_recv()
+        {
+            let jobs = self.gather(first, &mut closing);
+            if !jobs.is_empty() {
+                self.commit(jobs);
+            }
+        }
+        // All answers are durable already; this only spares the next open some reading.
+        let synced = self.shared.index.sync();
+        match closing {
+            Some(answer) => drop(answer.send(synced.map_err(CloseError::from))),
+            None => {
+                synced.unwrap_or_else(|error| tracing::warn!(%error, "the index was not synced at the end"))
+            }
+        }
+    }
+
+    /// What waits, up to a batch.
+    fn gather(
+        &mut self,
+        first: Job,
+        closing: &mut Option<oneshot::Sender<Result<(), CloseError>>>,
+    ) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            bytes += job.bytes();
+            match job {
+                Job::Close { answer } => *closing = Some(answer),
+                job => jobs.push(job),
+            }
+            if closing.is_none() && jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+                next = self.jobs.try_recv().ok();
+            }
+        }
+        jobs
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) {
+        let mut touched = BTreeSet::from([self.active.position().log]);
+        let rolled = self.roll_for(&jobs);
+        let (shared, reserve) = (Arc::clone(&self.shared), self.shared.options.reserve_bytes);
+        let changes = Changes::new(&shared.index, &self.table);
+        let mut batch = Batch::new(changes, self.active.position(), shared.free_bytes(), reserve);
+        for job in jobs {
+            batch.add(job);
+        }
+        let stored = rolled.and_then(|()| store(&shared, &mut self.active, &mut batch));
+        let (changes, answers) = batch.into_parts();
+        let logs = changes.into_logs();
+        touched.extend(logs.keys());
+        if stored.is_ok() {
+            self.table.merge(logs);
+            shared.publish(self.table.sums());
+        }
+        for answer in answers {
+            answer.send(stored.clone());
+        }
+        if stored.is_ok() {
+            self.reclaim(&touched);
+        }
+    }
+
+    /// Begins a new file if the batch does not fit into this one.
+    fn roll_for(&mut self, jobs: &[Job]) -> Result<(), BatchFailure> {
+        if let Some(reason) = self.shared.failure() {
+            return Err(BatchFailure::Failed(reason));
+        }
+        let bytes = jobs.iter().map(|job| job.bytes() as u64).sum::<u64>();
+        let end = self.active.position().offset.saturating_add(bytes);
+        if end <= self.shared.options.log_bytes_max || self.active.is_empty() {
+            return Ok(());
+        }
+        self.roll()
+    }
+
+    fn roll(&mut self) -> Result<(), BatchFailure> {
+        // Bounds what the next open reads again to one file.
+        let synced = self.shared.index.sync().and_then(|()| self.shared.measure_index());
+        synced.map_err(|error| self.failed(&format!("the index cannot be synced: {error}")))?;
+        let made = ActiveLog::create(
+            self.shared.reader.dir(),
+            self.next,
+            self.shared.incarnation,
+            Arc::clone(&self.sync),
+        );
+        match made {
+            Ok(active) => {
+                self.active = active;
+                self.next = self.next.following();
+                Ok(())
+            }
+            // The file there is may grow beyond its size.
+            Err(error) if is_full(&error) => Ok(()),
+            Err(error) => Err(self.failed(&format!("log {} cannot be made: {error}", self.next))),
+        }
+    }
+
+    fn failed(&self, reason: &str) -> BatchFailure {
+        BatchFailure::Failed(self.shared.fail(reason))
+    }
+
+    /// Removes those of the touched files in which nothing lives any more.
+    fn reclaim(&mut self, touched: &BTreeSet<LogNumber>) {
+        let active = self.active.position();
+        let is_dead = |log: &LogNumber| self.table.get(*log).is_some_and(|row| row.live_shards == 0);
+        let dead: Vec<LogNumber> = touched.iter().copied().filter(is_dead).collect();
+        if dead.contains(&active.log) && active.offset > DEAD_BYTES_MAX && self.roll().is_err() {
+            return;
+        }
+        let active = self.active.position().log;
+        let dead: Vec<LogNumber> = dead.into_iter().filter(|log| *log != active).collect();
+        if dead.is_empty() {
+            return;
+        }
+        if let Err(error) = self.remove(&dead) {
+            tracing::warn!(%error, "dead log files stay until the next open");
+        }
+        self.shared.publish(self.table.sums());
+    }
+
+    /// Rows first and synced: a file is gone only when nothing can point at it again.
+    fn remove(&mut self, dead: &[LogNumber]) -> Result<(), IndexError> {
+        let mut rows = self.shared.index.rows()?;
+        for log in dead {
+            rows.log(*log, None)?;
+        }
+        self.shared.index.write(rows)?;
+        self.shared.index.sync()?;
+        for log in dead {
+            self.table.set(*log, None);
+            self.shared.reader.forget(*log);
+            if let Err(error) = std::fs::remove_file(self.shared.reader.dir().join(log.file_name())) {
+                tracing::warn!(%log, %error, "a dead log file stays until the next open");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a batch durable: data first, then the rows that point at it.
+fn store(shared: &Shared, active: &mut ActiveLog, batch: &mut Batch<'_>) -> Result<(), BatchFailure> {
+    let before = active.position();
+    let appended = batch.end().offset - before.offset;
+    if appended == 0 && batch.changes.is_empty() {
+        return Ok(());
+    }
+    if appended > 0 {
+        append(shared, active, batch)?;
+    }
+    batch.changes.end(active.position());
+    let written = batch.changes.rows(active.position()).and_then(|rows| shared.index.write(rows));
+    written.map_err(|error| {
+        BatchFailure::Failed(shared.fail(&format!("the index cannot be written: {error}")))
+    })?;
+    shared.counting.puts.fetch_add(batch.puts, Ordering::Relaxed);
+    shared.counting.deletes.fetch_add(batch.deletes, Ordering::Relaxed);
+    shared.counting.appended_bytes.fetch_add(appended, Ordering::Relaxed);
+    Ok(())
+}
+
+fn append(shared: &Shared, active: &mut ActiveLog, batch: &Batch<'_>) -> Result<(), BatchFailure> {
+    let before = active.position();
+    let failed = |active: &mut ActiveLog, what: &str, error: &io::Error| {
+        // None of it was acknowledged; none of it shall be found at the next open.
+        let rewound = active.rewind(before.offset);
+        if is_full(error) && what == "written" && rewound.is_ok() {
+            let reserve_bytes = shared.options.reserve_bytes;
+            return BatchFailure::NoSpace { free_bytes: shared.free_bytes(), reserve_bytes };
+        }
+        BatchFailure::Failed(shared.fail(&format!("log {} cannot be {what}: {error}", before.log)))
+    };
+    if let Err(error) = active.append(&mut batch.parts()) {
+        return Err(failed(active, "written", &error));
+    }
+    shared.counting.syncs.fetch_add(1, Ordering::Relaxed);
+    match active.sync() {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed(active, "synced", &error)),
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,211 @@
+//! A real cluster for a test: `datamesh-node dev --processes` in a temporary folder, spoken to over HTTPS.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use datamesh_settings::admin::ClusterStatus;
+use reqwest::{Method, RequestBuilder};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+/// Generous: a loaded machine must not fail a test.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Ports a cluster of 7 processes needs, and one for HTTPS.
+const PORTS: u16 = 29;
+
+pub(crate) struct Cluster {
+    child: Child,
+    folder: TempDir,
+    base_port: u16,
+    http: reqwest::Client,
+    token: String,
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), free_ports()).await
+    }
+
+    async fn start_in(folder: TempDir, base_port: u16) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let data = folder.path().join("data");
+        let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_datamesh-node"))
+            .args(["dev", "--processes", "--no-restart", "--capacity-bytes", "2000000000"])
+            .args([
+                "--base-port",
+                &base_port.to_string(),
+                "--https-port",
+                &(base_port + PORTS - 1).to_string(),
+            ])
+            .arg("--data")
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if line.contains("is ready") {
+                    return true;
+                }
+            }
+            false
+        };
+        let ready = tokio::time::timeout(DEADLINE, ready).await;
+        let log = || std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        assert!(matches!(ready, Ok(true)), "not ready within {DEADLINE:?}; its log:\n{}", log());
+        let secret = |name: &str| std::fs::read(data.join("secrets").join(name)).unwrap();
+        let certificate = reqwest::Certificate::from_pem(&secret("ca.crt")).unwrap();
+        let http =
+            reqwest::Client::builder().tls_certs_only([certificate]).timeout(DEADLINE).build().unwrap();
+        let token = String::from_utf8(secret("token")).unwrap();
+        Self { child, folder, base_port, http, token }
+    }
+
+    /// Stops everything in order and starts it again on the same volumes.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.signal_all("-TERM");
+        self.child.wait().await.unwrap();
+        Self::start_in(self.folder, self.base_port).await
+    }
+
+    /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes.
+    pub(crate) async fn crash(mut self) -> Self {
+        for name in self.names() {
+            self.kill(&name);
+        }
+        self.child.kill().await.unwrap();
+        Self::start_in(self.folder, self.base_port).await
+    }
+
+    fn signal_all(&self, signal: &str) {
+        kill(signal, self.child.id().unwrap());
+    }
+
+    fn names(&self) -> Vec<String> {
+        (0..6).map(|n| format!("node-{n}")).chain(["gateway-0".into()]).collect()
+    }
+
+    /// SIGKILLs one process, by its settings file.
+    pub(crate) fn kill(&self, name: &str) {
+        kill("-KILL", self.pid(name));
+    }
+
+    fn pid(&self, name: &str) -> u32 {
+        let settings = self.data().join(format!("{name}.yaml"));
+        let settings = settings.to_str().unwrap();
+        let parent = self.child.id().unwrap();
+        let is_it = |pid: &u32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|&byte| byte == 0).any(|part| part == settings.as_bytes())
+        };
+        children(parent).into_iter().find(is_it).unwrap_or_else(|| panic!("{name} does not run"))
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The volumes of the storage nodes.
+    pub(crate) fn volumes(&self) -> Vec<PathBuf> {
+        (0..6).map(|n| self.data().join(format!("node-{n}"))).collect()
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("https://127.0.0.1:{}/api/v1{path}", self.base_port + PORTS - 1);
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    /// Stores; the durability the gateway acknowledged, or its refusal.
+    pub(crate) async fn put(&self, key: &str, data: Vec<u8>) -> Result<String, String> {
+        let sent = self.request(Method::PUT, &format!("/files/{key}")).body(data).send().await;
+        let response = sent.map_err(|error| format!("{error:?}"))?;
+        if !response.status().is_success() {
+            return Err(response.text().await.unwrap_or_default());
+        }
+        Ok(response.headers()["datamesh-durability"].to_str().unwrap().to_owned())
+    }
+
+    /// Fetches what is expected to be there.
+    pub(crate) async fn get(&self, key: &str) -> Vec<u8> {
+        let response = self.request(Method::GET, &format!("/files/{key}")).send().await.unwrap();
+        let status = response.status();
+        let body = response.bytes().await.unwrap_or_else(|error| panic!("{key}: {error:?}"));
+        assert!(status.is_success(), "{key}: {status} {}", String::from_utf8_lossy(&body));
+        body.to_vec()
+    }
+
+    pub(crate) async fn status(&self) -> ClusterStatus {
+        self.request(Method::GET, "/status").send().await.unwrap().json().await.unwrap()
+    }
+}
+
+fn kill(signal: &str, pid: u32) {
+    let done = std::process::Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+    assert!(done.success());
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let lists =
+        tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// A stretch of ports nobody listens on. Another process could take one before the cluster does: the test then says so.
+fn free_ports() -> u16 {
+    let mut random = [0; 2];
+    loop {
+        getrandom::fill(&mut random).unwrap();
+        let base = 20_000 + u16::from_le_bytes(random) % 10_000;
+        if (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+            return base;
+        }
+    }
+}
+
+/// Bytes nobody can compress or guess; the seed is printed with the test's output.
+pub(crate) fn random(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut data = vec![0; bytes];
+    let key = blake3::hash(&seed.to_le_bytes());
+    blake3::Hasher::new_keyed(key.as_bytes()).finalize_xof().fill(&mut data);
+    data
+}
+
+/// A new seed, printed so that a failure can be repeated.
+pub(crate) fn new_seed() -> u64 {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).unwrap();
+    let seed = u64::from_le_bytes(seed);
+    println!("seed {seed}");
+    seed
+}
+
+/// Files below a folder that contain `needle`.
+pub(crate) fn files_with(folder: &Path, needle: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if contains(&std::fs::read(&path).unwrap_or_default(), needle) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}

@@ -1,0 +1,115 @@
+//! The controller of DataMeshClusters: dereference, validate, build, apply, update_status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_crds::DataMeshCluster;
+use kube::ResourceExt;
+use kube::runtime::controller::Action;
+use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
+
+use crate::context::Context;
+use crate::names;
+use crate::outcome::Outcome;
+
+mod apply;
+mod build;
+mod cleanup;
+mod dereference;
+mod key;
+mod update_status;
+mod validate;
+
+pub(crate) use apply::grow;
+pub(crate) use build::config_map::{cluster_settings, listen};
+pub(crate) use build::pod_disruption_budget::one_at_a_time;
+pub(crate) use cleanup::delete;
+use key::Key;
+pub(crate) use validate::settings_name;
+#[cfg(test)]
+pub(crate) use validate::tests;
+
+/// To the next look while something is not as it should be.
+const SOON: Duration = Duration::from_secs(10);
+/// To the next look otherwise: the gateway and the key are looked at, not watched.
+const LATER: Duration = Duration::from_secs(15);
+
+/// Why a pass over a cluster failed; it is tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The API server.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// An object could not be built.
+    #[error(transparent)]
+    Build(#[from] build::BuildError),
+    /// Setting or removing the finalizer, or what it guards.
+    #[error("{0}")]
+    Finalizer(#[source] Box<FinalizerError<Error>>),
+}
+
+/// One pass over a cluster.
+pub(crate) async fn reconcile(cluster: Arc<DataMeshCluster>, context: Arc<Context>) -> Result<Action, Error> {
+    let api = context.api::<DataMeshCluster>(&cluster.namespace().unwrap_or_default());
+    let context = &context;
+    let pass = |event| async move {
+        match event {
+            Event::Apply(cluster) => Box::pin(bring_about(&cluster, context)).await,
+            Event::Cleanup(cluster) => Box::pin(cleanup::clean_up(&cluster, context)).await,
+        }
+    };
+    finalizer(&api, names::FINALIZER, cluster, pass).await.map_err(|error| Error::Finalizer(Box::new(error)))
+}
+
+async fn bring_about(cluster: &DataMeshCluster, context: &Context) -> Result<Action, Error> {
+    let found = dereference::dereference(cluster, context).await?;
+    let judged = key::judge(cluster, &found);
+    let result = pass(cluster, &found, &judged, context).await;
+    let outcome = match &result {
+        Ok(outcome) => outcome.clone(),
+        Err(error) => Outcome::Failed(error.to_string()),
+    };
+    let good = update_status::update_status(cluster, &found, &judged, &outcome, context).await?;
+    result?;
+    Ok(Action::requeue(if good { LATER } else { SOON }))
+}
+
+/// Validates, builds and applies, as far as the spec and the key allow.
+async fn pass(
+    cluster: &DataMeshCluster,
+    found: &dereference::Found,
+    judged: &Key,
+    context: &Context,
+) -> Result<Outcome, Error> {
+    if cluster.spec.paused {
+        return Ok(Outcome::Paused);
+    }
+    let valid = match validate::validate(cluster, found) {
+        Ok(valid) => valid,
+        Err(invalid) => return Ok(Outcome::Invalid(invalid.to_string())),
+    };
+    let (secret, key_is_new) = match judged {
+        Key::Present(secret) => (secret, false),
+        Key::New(secret) => (secret, true),
+        Key::Missing { reason, message } => {
+            return Ok(Outcome::KeyMissing { reason, message: message.clone() });
+        }
+    };
+    if key_is_new && !apply::keep_new_key(cluster, &valid, secret, context).await? {
+        // Another one came into being meanwhile: look again, and never go on with this one.
+        return Ok(Outcome::Underway {
+            reason: "KeyAppeared",
+            message: "Another key appeared; looking again.".into(),
+        });
+    }
+    let objects = build::build(&valid, found, secret, context.today())?;
+    apply::apply(&objects, context).await?;
+    Ok(if found.gateway_is_ready() {
+        Outcome::Applied
+    } else {
+        Outcome::Underway {
+            reason: "GatewayStarting",
+            message: "Waiting for the gateway's pod to be ready.".into(),
+        }
+    })
+}

@@ -1,0 +1,169 @@
+//! Step 2: a spec and what it refers to, checked once; the later steps never read the spec again. Pure.
+
+use datamesh_crds::{DataMeshCluster, Exposure, Resources, Size, SizeError};
+use datamesh_shard::{NameError, NodeName};
+
+use super::dereference::Found;
+use crate::meta::Family;
+use crate::{names, secrets};
+
+/// Memory a gateway needs besides the buffers of transfers: the catalog's caches, code, stacks.
+const MEMORY_BESIDES_BUFFERS: u64 = 96 << 20;
+
+/// A cluster that can be built.
+pub(crate) struct ValidCluster {
+    pub(crate) family: Family,
+    /// The cluster's name in settings.
+    pub(crate) settings_name: NodeName,
+    /// The gateway's name in settings.
+    pub(crate) gateway_name: NodeName,
+    pub(crate) image: String,
+    pub(crate) pull_policy: &'static str,
+    pub(crate) log_level: String,
+    pub(crate) resources: Resources,
+    pub(crate) exposure: Exposure,
+    pub(crate) volume_size: Size,
+    pub(crate) storage_class_name: Option<String>,
+    pub(crate) buffer_bytes: u64,
+    /// The Secret with the administrator's certificate; without, the own CA makes one.
+    pub(crate) given_tls: Option<String>,
+}
+
+/// What is wrong with a spec, said so that it can be put right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidCluster {
+    /// A rule of the definition (an old definition may have let it pass).
+    #[error("{0}")]
+    Rule(String),
+    /// Names that become too long.
+    #[error(
+        "metadata: namespace and name together name the cluster in its members' settings: {0}; use shorter ones"
+    )]
+    Name(#[from] NameError),
+    /// A size.
+    #[error("{0}")]
+    Size(#[from] SizeError),
+    /// Buffers that would not fit.
+    #[error(
+        "gateway.bufferBytes {buffers} leaves less than 96Mi of the memory limit {limit}Mi: lower it or raise gateway.resources.limits.memory"
+    )]
+    Buffers {
+        /// As written.
+        buffers: Size,
+        /// In MiB.
+        limit: u64,
+    },
+    /// The administrator's certificate.
+    #[error(
+        "tls.secretName: Secret {secret} {problem}; create it as `kubectl create secret tls` does, or leave secretName out for an own CA"
+    )]
+    Tls {
+        /// Its name.
+        secret: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+/// Checks what the API server cannot.
+pub(crate) fn validate(cluster: &DataMeshCluster, found: &Found) -> Result<ValidCluster, InvalidCluster> {
+    cluster.validate_cel().map_err(|errors| InvalidCluster::Rule(errors.to_string()))?;
+    let (spec, family) = (&cluster.spec, Family::of(cluster));
+    let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
+    spec.gateway.volume_size.bytes()?;
+    check_memory(&spec.gateway.resources, &spec.gateway.buffer_bytes, buffer_bytes)?;
+    if let Some(secret) = &spec.tls.secret_name {
+        check_given_tls(secret, found)?;
+    }
+    Ok(ValidCluster {
+        settings_name: settings_name(&family)?,
+        gateway_name: NodeName::new(&names::gateway(&family.cluster))?,
+        family,
+        image: spec.image.reference(),
+        pull_policy: spec.image.pull_policy.as_str(),
+        log_level: spec.log_level.clone(),
+        resources: spec.gateway.resources.clone(),
+        exposure: spec.gateway.exposure.clone(),
+        volume_size: spec.gateway.volume_size.clone(),
+        storage_class_name: spec.gateway.storage_class_name.clone(),
+        buffer_bytes,
+        given_tls: spec.tls.secret_name.clone(),
+    })
+}
+
+/// The cluster's name among its members: unique in the whole Kubernetes cluster.
+pub(crate) fn settings_name(family: &Family) -> Result<NodeName, NameError> {
+    NodeName::new(&format!("{}.{}", family.namespace, family.cluster))
+}
+
+fn check_memory(resources: &Resources, buffers: &Size, buffer_bytes: u64) -> Result<(), InvalidCluster> {
+    match resources.memory_limit_bytes() {
+        Some(limit) if buffer_bytes.saturating_add(MEMORY_BESIDES_BUFFERS) > limit => {
+            Err(InvalidCluster::Buffers { buffers: buffers.clone(), limit: limit >> 20 })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_given_tls(secret: &str, found: &Found) -> Result<(), InvalidCluster> {
+    let error = |problem| InvalidCluster::Tls { secret: secret.to_owned(), problem };
+    let given = found.given_tls.as_ref().ok_or_else(|| error("does not exist in this namespace"))?;
+    for (field, problem) in [("tls.crt", "has no field tls.crt"), ("tls.key", "has no field tls.key")] {
+        secrets::text_of(given, field).ok_or_else(|| error(problem))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use k8s_openapi::api::core::v1::Secret;
+
+    use super::*;
+
+    /// A cluster as the API server gives it.
+    pub(crate) fn cluster() -> DataMeshCluster {
+        serde_yaml::from_str(include_str!("../../tests/fixtures/cluster.yaml")).unwrap()
+    }
+
+    fn refused(cluster: &DataMeshCluster, found: &Found, part: &str) {
+        let message = validate(cluster, found).err().expect(part).to_string();
+        assert!(message.contains(part), "{message}");
+    }
+
+    #[test]
+    fn the_fixture_is_valid() {
+        let valid = validate(&cluster(), &Found::default()).unwrap();
+        assert_eq!(valid.settings_name.as_str(), "datamesh.demo");
+        assert_eq!((valid.image.as_str(), valid.buffer_bytes), ("datamesh:dev", 96 << 20));
+    }
+
+    #[test]
+    fn buffers_leave_memory() {
+        let mut cluster = cluster();
+        cluster.spec.gateway.buffer_bytes = Size::new("200Mi");
+        refused(&cluster, &Found::default(), "memory limit 256Mi");
+    }
+
+    #[test]
+    fn a_namespace_that_is_too_long_is_told() {
+        let mut cluster = cluster();
+        cluster.metadata.namespace = Some("n".repeat(60));
+        refused(&cluster, &Found::default(), "use shorter ones");
+    }
+
+    #[test]
+    fn a_given_certificate_must_be_there_and_whole() {
+        let mut cluster = cluster();
+        cluster.spec.tls.secret_name = Some("mine".into());
+        refused(&cluster, &Found::default(), "does not exist");
+        let half = Secret { data: secrets::data(&[("tls.crt", "x")]), ..Secret::default() };
+        refused(&cluster, &Found { given_tls: Some(half), ..Found::default() }, "no field tls.key");
+    }
+
+    #[test]
+    fn rules_of_the_definition_hold_here_too() {
+        let mut cluster = cluster();
+        cluster.spec.gateway.replicas = 3;
+        refused(&cluster, &Found::default(), "only 1 in this version");
+    }
+}

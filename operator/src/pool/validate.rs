@@ -1,0 +1,233 @@
+//! Step 2: a pool's spec and what it refers to, checked once; the later steps never read the spec again. Pure.
+
+use std::collections::BTreeMap;
+
+use datamesh_crds::{CipherName, Resources, Size, SizeError, StoragePool, condition, label};
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_shard::{Cipher, ErasureProfile, NameError, NodeName, PoolName, ProfileError, ZoneName};
+use kube::ResourceExt;
+
+use super::dereference::Found;
+use crate::meta::Family;
+use crate::{cluster, names, secrets, zones};
+
+/// The part of a volume that is kept free when the spec names none.
+const RESERVE_DIVISOR: u64 = 20;
+
+/// One node identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) node: NodeName,
+    pub(crate) zone: ZoneName,
+}
+
+/// A pool that can be built.
+pub(crate) struct ValidPool {
+    pub(crate) family: Family,
+    pub(crate) name: PoolName,
+    /// The cluster's name in settings.
+    pub(crate) settings_name: NodeName,
+    pub(crate) zone_label: String,
+    pub(crate) key: ClusterSecret,
+    pub(crate) identities: Vec<Identity>,
+    pub(crate) spec: PoolSpec,
+    pub(crate) capacity_bytes: u64,
+    pub(crate) reserve_bytes: u64,
+    pub(crate) image: String,
+    pub(crate) pull_policy: &'static str,
+    pub(crate) log_level: String,
+    pub(crate) resources: Resources,
+    pub(crate) volume_size: Size,
+    pub(crate) storage_class_name: Option<String>,
+    /// What a lost zone would cost, if too much.
+    pub(crate) zone_risk: Option<String>,
+}
+
+/// What keeps a pool from being built, said so that it can be put right.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidPool {
+    /// Not wrong, but early.
+    #[error("{message}")]
+    Waiting {
+        /// For machines.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// The cluster's key is missing; its own condition says more.
+    #[error("{0}")]
+    KeyMissing(String),
+    /// A rule of the definition (an old definition may have let it pass).
+    #[error("{0}")]
+    Rule(String),
+    /// Names that become too long.
+    #[error("metadata.name: {0}; use a shorter one")]
+    Name(NameError),
+    /// A zone label's value.
+    #[error(
+        "a Kubernetes node's zone label cannot be used: {0}; change the label or the cluster's spec.zoneLabel"
+    )]
+    Zone(NameError),
+    /// A size.
+    #[error("{0}")]
+    Size(#[from] SizeError),
+    /// k or m.
+    #[error("erasure: {0}")]
+    Profile(#[from] ProfileError),
+    /// A number out of range.
+    #[error("{0}: out of range")]
+    Range(&'static str),
+    /// Nodes would lose their place.
+    #[error(
+        "replicas is {wanted}, but node {node} exists and may hold data: set replicas to at least {least}; taking nodes away comes with draining in a later version"
+    )]
+    Shrunk {
+        /// As written.
+        wanted: u16,
+        /// The last node that exists.
+        node: String,
+        /// What would do.
+        least: u16,
+    },
+}
+
+/// Checks what the API server cannot: other objects and live zones.
+pub(crate) fn validate(pool: &StoragePool, found: &Found) -> Result<ValidPool, InvalidPool> {
+    let spec = &pool.spec;
+    let cluster = live_cluster(pool, found)?;
+    pool.validate_cel().map_err(|errors| InvalidPool::Rule(errors.to_string()))?;
+    let family = Family::of(cluster);
+    let profile = ErasureProfile::new(
+        u8::try_from(spec.erasure.data_shards).map_err(|_| InvalidPool::Range("erasure.dataShards"))?,
+        u8::try_from(spec.erasure.parity_shards).map_err(|_| InvalidPool::Range("erasure.parityShards"))?,
+    )?;
+    let capacity_bytes = spec.volume_size.bytes()?;
+    let reserve_bytes = spec.reserve.as_ref().map_or(Ok(capacity_bytes / RESERVE_DIVISOR), Size::bytes)?;
+    let name = PoolName::new(&pool.name_any()).map_err(InvalidPool::Name)?;
+    let identities = identities(pool, &name, found, &cluster.spec.zone_label)?;
+    let zones: Vec<ZoneName> = identities.iter().map(|identity| identity.zone.clone()).collect();
+    let key = key(pool, found)?;
+    Ok(ValidPool {
+        spec: pool_spec(spec, profile, &identities, capacity_bytes)?,
+        settings_name: cluster::settings_name(&family).map_err(InvalidPool::Name)?,
+        zone_risk: zones::zone_risk(profile, &zones),
+        zone_label: cluster.spec.zone_label.clone(),
+        image: cluster.spec.image.reference(),
+        pull_policy: cluster.spec.image.pull_policy.as_str(),
+        log_level: cluster.spec.log_level.clone(),
+        resources: spec.resources.clone(),
+        volume_size: spec.volume_size.clone(),
+        storage_class_name: spec.storage_class_name.clone(),
+        family,
+        name,
+        key,
+        identities,
+        capacity_bytes,
+        reserve_bytes,
+    })
+}
+
+fn live_cluster<'a>(
+    pool: &StoragePool,
+    found: &'a Found,
+) -> Result<&'a datamesh_crds::DataMeshCluster, InvalidPool> {
+    let name = &pool.spec.cluster_ref;
+    let Some(cluster) = &found.cluster else {
+        let message = format!(
+            "DataMeshCluster {name} does not exist in this namespace: apply it, or correct clusterRef."
+        );
+        return Err(InvalidPool::Waiting { reason: "ClusterNotFound", message });
+    };
+    if cluster.metadata.deletion_timestamp.is_some() {
+        let message = format!(
+            "DataMeshCluster {name} is being deleted; volumes go or stay as its deletionPolicy says."
+        );
+        return Err(InvalidPool::Waiting { reason: "ClusterDeleted", message });
+    }
+    Ok(cluster)
+}
+
+/// The cluster's key, once the cluster's own controller is content with it.
+fn key(pool: &StoragePool, found: &Found) -> Result<ClusterSecret, InvalidPool> {
+    let cluster = &pool.spec.cluster_ref;
+    let conditions = found.cluster.iter().flat_map(|c| c.status.iter().flat_map(|s| &s.conditions));
+    if let Some(missing) =
+        conditions.into_iter().find(|c| c.type_ == condition::KEY_MISSING && c.status == "True")
+    {
+        return Err(InvalidPool::KeyMissing(missing.message.clone()));
+    }
+    let text = found.key.as_ref().and_then(|secret| secrets::text_of(secret, names::KEY_FIELD));
+    let secret = text.and_then(|text| ClusterSecret::from_hex(&text).ok());
+    let known = found.cluster.as_ref().and_then(|c| c.status.as_ref()?.key_fingerprint.clone());
+    // A key the cluster's controller has not judged yet is not used: it may be a wrong one.
+    let judged = secret.filter(|secret| known.as_ref().is_some_and(|known| *known == secret.fingerprint()));
+    judged.ok_or_else(|| InvalidPool::Waiting {
+        reason: "WaitingForKey",
+        message: format!("Waiting for the key of DataMeshCluster {cluster}; see its KeyMissing condition."),
+    })
+}
+
+/// All node identities with their zones. What exists keeps its zone, whatever the nodes' labels say now.
+fn identities(
+    pool: &StoragePool,
+    name: &PoolName,
+    found: &Found,
+    zone_label: &str,
+) -> Result<Vec<Identity>, InvalidPool> {
+    let cluster = &pool.spec.cluster_ref;
+    let replicas = u16::try_from(pool.spec.replicas).map_err(|_| InvalidPool::Range("replicas"))?;
+    let known = known_zones(pool, found);
+    if let Some((&last, _)) = known.last_key_value().filter(|(last, _)| **last >= replicas) {
+        let node = names::node(cluster, name.as_str(), last);
+        return Err(InvalidPool::Shrunk { wanted: replicas, node, least: last + 1 });
+    }
+    let zones = zones::assign(replicas, &known, &zones::live_zones(&found.nodes, zone_label));
+    let zones = zones.map_err(InvalidPool::Zone)?;
+    let identity = |(ordinal, zone)| {
+        let node = NodeName::new(&names::node(cluster, name.as_str(), ordinal)).map_err(InvalidPool::Name)?;
+        Ok(Identity { node, zone })
+    };
+    (0..replicas).zip(zones).map(identity).collect()
+}
+
+/// Zones by ordinal. Volumes say it most reliably, since the data is there; then StatefulSets, then the status.
+fn known_zones(pool: &StoragePool, found: &Found) -> BTreeMap<u16, String> {
+    let (cluster, name) = (&pool.spec.cluster_ref, pool.name_any());
+    let by_status = pool.status.iter().flat_map(|s| &s.members).map(|m| (m.node.clone(), m.zone.clone()));
+    let labelled = |labels: &BTreeMap<String, String>| {
+        Some((labels.get(label::NODE)?.clone(), labels.get(label::ZONE)?.clone()))
+    };
+    let by_set = found.stateful_sets.iter().filter_map(|set| labelled(set.labels()));
+    let by_volume = found.volumes.iter().filter_map(|claim| labelled(claim.labels()));
+    let zones = by_status.chain(by_set).chain(by_volume);
+    zones.filter_map(|(node, zone)| Some((names::ordinal_of(&node, cluster, &name)?, zone))).collect()
+}
+
+/// What the gateway is told.
+fn pool_spec(
+    spec: &datamesh_crds::StoragePoolSpec,
+    erasure: ErasureProfile,
+    identities: &[Identity],
+    capacity_bytes: u64,
+) -> Result<PoolSpec, InvalidPool> {
+    let member = |identity: &Identity| DesiredMember {
+        node: identity.node.clone(),
+        zone: identity.zone.clone(),
+        capacity_bytes,
+    };
+    let ack_shards = spec.ack_shards.map(u8::try_from).transpose();
+    Ok(PoolSpec {
+        erasure,
+        cipher: match spec.cipher {
+            CipherName::Aes256Gcm => Cipher::Aes256Gcm,
+            CipherName::ChaCha20Poly1305 => Cipher::ChaCha20Poly1305,
+        },
+        ack_shards: ack_shards.map_err(|_| InvalidPool::Range("ackShards"))?,
+        members: identities.iter().map(member).collect(),
+    })
+}
+
+#[cfg(test)]
+#[path = "validate_tests.rs"]
+pub(crate) mod tests;

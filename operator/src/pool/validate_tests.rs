@@ -1,0 +1,116 @@
+use datamesh_crds::PoolMember;
+
+use super::*;
+use crate::cluster::tests::cluster;
+
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A pool as the API server gives it.
+pub(crate) fn pool() -> StoragePool {
+    serde_yaml::from_str(include_str!("../../tests/fixtures/pool.yaml")).unwrap()
+}
+
+/// Its surroundings: a cluster whose key is judged, and four nodes in three zones.
+pub(crate) fn found() -> Found {
+    let mut cluster = cluster();
+    cluster.status = Some(datamesh_crds::DataMeshClusterStatus {
+        key_fingerprint: Some(ClusterSecret::from_hex(KEY).unwrap().fingerprint()),
+        ..Default::default()
+    });
+    Found {
+        cluster: Some(cluster),
+        key: Some(k8s_openapi::api::core::v1::Secret {
+            data: secrets::data(&[(names::KEY_FIELD, KEY)]),
+            ..Default::default()
+        }),
+        nodes: serde_yaml::from_str(include_str!("../../tests/fixtures/nodes.yaml")).unwrap(),
+        ..Found::default()
+    }
+}
+
+fn zones_of(valid: &ValidPool) -> Vec<&str> {
+    valid.identities.iter().map(|identity| identity.zone.as_str()).collect()
+}
+
+fn refused(pool: &StoragePool, found: &Found, part: &str) {
+    let message = validate(pool, found).err().expect(part).to_string();
+    assert!(message.contains(part), "{message}");
+}
+
+#[test]
+fn the_fixture_is_valid() {
+    let valid = validate(&pool(), &found()).unwrap();
+    assert_eq!(zones_of(&valid), ["zone1", "zone2", "zone3", "zone1", "zone2", "zone3"]);
+    assert_eq!(valid.identities[5].node.as_str(), "demo-main-5");
+    assert_eq!((valid.capacity_bytes, valid.reserve_bytes), (10 << 30, (10 << 30) / 20));
+    assert_eq!(valid.zone_risk, None);
+    assert_eq!(valid.spec.members.len(), 6);
+}
+
+#[test]
+fn what_is_early_waits_and_is_not_invalid() {
+    let nothing = validate(&pool(), &Found::default());
+    assert!(matches!(nothing, Err(InvalidPool::Waiting { reason: "ClusterNotFound", .. })));
+    let keyless = validate(&pool(), &Found { key: None, ..found() });
+    assert!(matches!(keyless, Err(InvalidPool::Waiting { reason: "WaitingForKey", .. })));
+    let mut unjudged = found();
+    unjudged.cluster.as_mut().unwrap().status = None;
+    assert!(matches!(
+        validate(&pool(), &unjudged),
+        Err(InvalidPool::Waiting { reason: "WaitingForKey", .. })
+    ));
+}
+
+#[test]
+fn a_missing_key_is_passed_on() {
+    let mut found = found();
+    let missing = crate::conditions::Verdict::yes(condition::KEY_MISSING, "KeySecretMissing", "restore it");
+    let status = found.cluster.as_mut().unwrap().status.as_mut().unwrap();
+    crate::conditions::set(&mut status.conditions, &[missing], None);
+    assert!(
+        matches!(validate(&pool(), &found), Err(InvalidPool::KeyMissing(message)) if message == "restore it")
+    );
+}
+
+#[test]
+fn an_identity_keeps_its_zone_by_volume_set_or_status() {
+    let mut found = found();
+    found.volumes = serde_yaml::from_str(
+        "[{metadata: {name: data-demo-main-0-0, labels: {datamesh.io/node: demo-main-0, datamesh.io/zone: zone3}}}]",
+    )
+    .unwrap();
+    let mut pool = pool();
+    let member = |node: &str, zone: &str| PoolMember { node: node.into(), zone: zone.into(), state: None };
+    pool.status = Some(datamesh_crds::StoragePoolStatus {
+        members: vec![member("demo-main-0", "zone1"), member("demo-main-1", "zone3")],
+        ..Default::default()
+    });
+    let valid = validate(&pool, &found).unwrap();
+    assert_eq!(zones_of(&valid)[..2], ["zone3", "zone3"]);
+    assert_eq!(valid.zone_risk, None);
+}
+
+#[test]
+fn nodes_that_exist_are_not_dropped() {
+    let mut found = found();
+    found.volumes = serde_yaml::from_str(
+        "[{metadata: {name: data-demo-main-8-0, labels: {datamesh.io/node: demo-main-8, datamesh.io/zone: zone3}}}]",
+    )
+    .unwrap();
+    refused(&pool(), &found, "set replicas to at least 9");
+}
+
+#[test]
+fn few_zones_are_told_but_not_refused() {
+    let mut found = found();
+    found.nodes.retain(|node| node.name_any() != "node4");
+    let valid = validate(&pool(), &found).unwrap();
+    assert!(valid.zone_risk.unwrap().contains("cost 3 of 6 shards"));
+}
+
+#[test]
+fn rules_of_the_definition_hold_here_too() {
+    let mut pool = pool();
+    pool.spec.replicas = 5;
+    refused(&pool, &found(), "raise replicas to at least");
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The end-to-end promises, on the Kubernetes of DATAMESH_E2E_KUBECONFIG (or KUBECONFIG), else on one brought up as
+# `make up` does and removed at the end.
+#   e2e.sh [PART-OF-A-NAME...]   only the promises whose names contain one of these
+#   DATAMESH_E2E_KEEP=1          leaves the cluster up
+# After a failure, logs, events and objects lie in artifacts/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
+
+was_running() {
+    # shellcheck source-path=SCRIPTDIR source=target.sh
+    (source scripts/target.sh && [ -e "$TARGET_FILE" ])
+}
+
+clean_up() {
+    if [ "$keep" = 1 ]; then echo "the cluster is left up; make down removes it" >&2; else scripts/down.sh; fi
+}
+
+keep=${DATAMESH_E2E_KEEP:-}
+if was_running || [ -n "${DATAMESH_E2E_KUBECONFIG:-}${KUBECONFIG:-}" ]; then keep=1; fi
+trap clean_up EXIT
+rm -rf artifacts
+DATAMESH_E2E=1 cargo test --quiet --package datamesh-e2e --test promises -- "$@"

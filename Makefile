@@ -53,7 +53,7 @@ generate: ## write generated files anew (CRDs, install manifest)
 
 .PHONY: dev
 dev: ## the store on this machine without Kubernetes; Ctrl-C stops it
-	cargo build -p datamesh-node -p datamesh-cli
+	cargo build --workspace --bins
 	$(BIN)/datamesh-node dev --data $(CACHE)/dev
 
 .PHONY: up

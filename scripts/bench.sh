@@ -3,5 +3,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
-cargo build --quiet -p datamesh-node -p datamesh-e2e --bins
+cargo build --quiet --workspace --bins
 "$target/debug/bench" "$target/debug/datamesh-node"

@@ -24,6 +24,9 @@ fn main() -> ExitCode {
         eprintln!("datamesh-node: --log {:?}: {error}", args.log);
         return ExitCode::from(EXIT_SETTINGS);
     }
+    if datamesh_seal::UNSEALED {
+        tracing::error!("THIS BUILD STORES PLAINTEXT: it is for the blindness test alone");
+    }
     // One TLS provider for the whole process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(args.role) {

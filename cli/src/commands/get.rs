@@ -5,13 +5,14 @@ use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use reqwest::Response;
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::etag;
 use crate::commands::Session;
+use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
 use crate::{output, progress};
 
@@ -39,16 +40,19 @@ pub(crate) async fn run(
 
 /// Fetches all keys of a prefix into a folder; keys that would leave the folder are refused.
 async fn get_all(session: &Session, prefix: &str, folder: &Path) -> Result<ExitCode, Failure> {
-    let mut fetched = Vec::new();
-    for object in session.client.list_all(prefix).await? {
-        let path = folder.join(inside(&object.key)?);
-        if let Some(parent) = path.parent() {
-            tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
-        }
-        let bytes = get_file(session, &object.key, &path).await?;
-        fetched.push((object.key, path, bytes));
-    }
+    let objects = session.client.list_all(prefix).await?;
+    let gets = objects.iter().map(|object| get_below(session, &object.key, folder));
+    let fetched: Vec<_> = futures::stream::iter(gets).buffered(PARALLEL_FILES).try_collect().await?;
     report(session, &fetched)
+}
+
+async fn get_below(session: &Session, key: &str, folder: &Path) -> Result<(String, PathBuf, u64), Failure> {
+    let path = folder.join(inside(key)?);
+    if let Some(parent) = path.parent() {
+        tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
+    }
+    let bytes = get_file(session, key, &path).await?;
+    Ok((key.to_owned(), path, bytes))
 }
 
 /// A key as a path below a folder.

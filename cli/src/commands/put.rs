@@ -5,7 +5,7 @@ mod resume;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
@@ -19,6 +19,8 @@ use crate::{output, progress};
 const SINGLE_REQUEST_BYTES_MAX: u64 = 64 << 20;
 /// Bytes read from a file at a time; small reads cost more than they save.
 const READ_BYTES: usize = 256 << 10;
+/// Files of a folder under way at once: small ones wait for a disk, not for this machine.
+pub(super) const PARALLEL_FILES: usize = 8;
 /// Times a request that failed in passing is sent again.
 const RETRIES_MAX: u32 = 5;
 
@@ -41,9 +43,8 @@ pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure
         bar.finish_and_clear();
     } else {
         let files = if put.recursive { files_below(&put)? } else { vec![single(&put)?] };
-        for (path, key) in files {
-            stored.push(put_file(session, &path, &key, put.no_clobber).await?);
-        }
+        let puts = files.iter().map(|(path, key)| put_file(session, path, key, put.no_clobber));
+        stored = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
     }
     report(session, &stored)
 }

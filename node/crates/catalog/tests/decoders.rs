@@ -1,6 +1,12 @@
 //! Every record decoder: golden files of version 1 read for ever, and hostile bytes are refused without harm.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may stop, and prints"
+)]
 
 #[path = "decoders/samples.rs"]
 mod samples;

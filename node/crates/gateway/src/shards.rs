@@ -13,13 +13,13 @@ use futures::future::BoxFuture;
 /// Why a node gave no answer. A refusal is an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NoAnswer(pub String);
+pub(crate) struct NoAnswer(pub(crate) String);
 
 /// An answer and its payload.
-pub type Answer = Result<(Response, Bytes), NoAnswer>;
+pub(crate) type Answer = Result<(Response, Bytes), NoAnswer>;
 
 /// Sends requests to storage nodes.
-pub trait Shards: Send + Sync + 'static {
+pub(crate) trait Shards: Send + Sync + 'static {
     /// One request, one answer, within `timeout`.
     fn request<'a>(
         &'a self,

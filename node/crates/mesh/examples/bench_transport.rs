@@ -78,7 +78,7 @@ async fn in_flight<F: Future<Output = anyhow::Result<()>>>(
     shards: usize,
     ask: impl Fn(usize) -> F,
 ) -> anyhow::Result<()> {
-    use futures::{StreamExt, TryStreamExt};
+    use futures::TryStreamExt;
     futures::stream::iter((0..shards).map(|i| Ok(ask(i))))
         .try_buffer_unordered(IN_FLIGHT)
         .try_collect::<Vec<_>>()

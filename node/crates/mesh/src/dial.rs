@@ -16,7 +16,6 @@ use tokio_rustls::client::TlsStream;
 
 use crate::buffers::Buffers;
 use crate::identity::Identity;
-use crate::reader::AlignedReader;
 use crate::tls;
 use crate::trust::{Caller, NotTrusted, Trust};
 use crate::wire::{FrameLimits, Wire, WireError};
@@ -91,7 +90,7 @@ pub(crate) struct Dialer {
 
 /// One authenticated connection: one request at a time.
 pub(crate) struct Link {
-    wire: Wire<TlsStream<AlignedReader<TcpStream>>>,
+    wire: Wire<TlsStream<TcpStream>>,
     /// Who is on the other side.
     pub(crate) peer: Caller,
     /// The own certificate shown on it, if any, holds until then.
@@ -132,7 +131,7 @@ impl Dialer {
         let limit =
             |session: &mut rustls::ClientConnection| session.set_buffer_limit(Some(tls::TLS_SEND_BYTES));
         let stream = TlsConnector::from(config)
-            .connect_with(tls::no_name()?, AlignedReader::new(stream), limit)
+            .connect(tls::no_name()?, stream)
             .await
             .map_err(|source| DialError::Tls { address, source })?;
         let Some(peer) = tls::peer_of(stream.get_ref().1) else {

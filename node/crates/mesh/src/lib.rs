@@ -16,7 +16,6 @@ mod golden;
 mod identity;
 mod node;
 mod peers;
-mod reader;
 mod resolve;
 mod server;
 mod swarm;

@@ -25,7 +25,7 @@ use crate::trust::Trust;
 use crate::wire::WireError;
 
 /// Connections to one peer at most. A put waits for the peer's group fdatasync, so more are in flight than the peer has
-/// cores; each costs both sides about 250 KiB of buffers.
+/// cores; each costs either side up to 100 KiB of TLS buffers.
 pub const CONNECTIONS_PER_PEER: usize = 8;
 /// Peers in the address book at most.
 const PEERS_MAX: usize = 8192;

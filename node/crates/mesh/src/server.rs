@@ -24,7 +24,7 @@ use crate::tls;
 use crate::trust::{Caller, Trust};
 
 /// Connections at a time at most, of all peers together: a thousand peers may each keep one, and a few gateways eight
-/// each, within 256 MiB of buffers.
+/// each, within 100 MiB of TLS buffers.
 pub const CONNECTIONS_MAX: usize = 1024;
 /// Connections that have not proven who they are at a time at most, so that strangers cannot crowd out members.
 pub const STRANGERS_MAX: usize = 64;

@@ -22,10 +22,6 @@ use crate::identity::{Identity, peer_of_spki};
 pub(crate) const ALPN: &[u8] = b"datamesh-bulk/1";
 /// Stands where TLS wants a server name; never sent, never looked at.
 const NO_NAME: &str = "peer.invalid";
-/// Plaintext rustls may hold back per connection before a write waits: sixteen records, so that one system call
-/// carries 256 KiB. Measured in docs/adr/0003-bulk-transport.md.
-pub(crate) const TLS_SEND_BYTES: usize = 256 << 10;
-
 /// Takes any Ed25519 key its owner can sign with, or just the expected one.
 #[derive(Debug)]
 struct KeyVerifier {
@@ -208,6 +204,3 @@ pub(crate) fn peer_of<D>(session: &rustls::ConnectionCommon<D>) -> Option<PeerKe
     }
     peer_of_spki(session.peer_certificates()?.first()?)
 }
-
-#[cfg(test)]
-mod tests;

@@ -207,7 +207,7 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn parts(&self, upload: UploadId) -> Result<Vec<PartSummary>, CatalogError> {
-        Ok(parts_in(&self.view().await?, upload).await?)
+        parts_in(&self.view().await?, upload).await
     }
 }
 

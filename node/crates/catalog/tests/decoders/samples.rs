@@ -12,6 +12,8 @@ use datamesh_shard::{
     SegmentId, ZoneName,
 };
 
+type Judge = dyn Fn(&[u8]) -> bool;
+
 /// A record's bytes and its decoder.
 pub(crate) struct Sample {
     pub(crate) name: &'static str,
@@ -19,7 +21,7 @@ pub(crate) struct Sample {
     /// Whether the decoder takes these bytes.
     pub(crate) decodes: fn(&[u8]) -> bool,
     /// Whether it reads the sample out of them.
-    pub(crate) reads_as_itself: Box<dyn Fn(&[u8]) -> bool>,
+    pub(crate) reads_as_itself: Box<Judge>,
 }
 
 fn sample<R: Record + PartialEq + 'static>(name: &'static str, record: R) -> Sample {

@@ -1,10 +1,11 @@
-//! A killed process loses nothing it acknowledged.
+//! A killed process loses nothing it acknowledged; a torn log is cut off where it is torn.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::keyspace::{Keyspace, View};
 use tempfile::TempDir;
 
 use crate::support::{Dice, open, put};
@@ -17,7 +18,7 @@ async fn crash_child() {
     let Ok(dir) = std::env::var(CHILD_DIR) else { return };
     let keyspace = datamesh_catalog::engine::RocksKeyspace::open(dir.as_ref(), Default::default()).unwrap();
     let run = keyspace.view().await.unwrap();
-    let run = datamesh_catalog::keyspace::View::revision(&run).await.unwrap().0;
+    let run = run.revision().await.unwrap().0;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..16_u32 {
         let keyspace = keyspace.clone();
@@ -74,4 +75,46 @@ async fn killed_at_any_time_it_keeps_what_it_acknowledged() {
         }
     }
     println!("{} acknowledged commits survived five kills", acknowledged.len());
+}
+
+/// The write-ahead log that is being written.
+fn newest_log(dir: &TempDir) -> PathBuf {
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "log");
+    let files = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().path());
+    files.filter(is_log).max().unwrap()
+}
+
+async fn rows(dir: &TempDir) -> (u64, u8) {
+    let keyspace = open(dir);
+    let mut rows = 0;
+    while keyspace.get(&[b'k', rows]).await.unwrap().is_some() {
+        rows += 1;
+    }
+    (keyspace.view().await.unwrap().revision().await.unwrap().0, rows)
+}
+
+#[tokio::test]
+async fn a_torn_log_loses_only_what_is_torn() {
+    let torn = async |tear: fn(&mut Vec<u8>)| {
+        let dir = tempfile::tempdir().unwrap();
+        let keyspace = open(&dir);
+        for n in 0..100_u8 {
+            put(&keyspace, &[b'k', n], &[n; 100]).await.unwrap();
+        }
+        drop(keyspace);
+        let log = newest_log(&dir);
+        let mut bytes = std::fs::read(&log).unwrap();
+        assert!(bytes.len() > 100 * 100, "the commits are in this log");
+        tear(&mut bytes);
+        std::fs::write(&log, bytes).unwrap();
+        rows(&dir).await
+    };
+    assert_eq!(torn(|_| ()).await, (100, 100));
+    assert_eq!(
+        torn(|log| log.extend_from_slice(&[0xa5; 37])).await,
+        (100, 100),
+        "an unfinished write behind it"
+    );
+    assert_eq!(torn(|log| log.extend_from_slice(&[0; 5000])).await, (100, 100), "space without a write");
+    assert_eq!(torn(|log| log.truncate(log.len() - 3)).await, (99, 99), "the last write cut short");
 }

@@ -140,9 +140,10 @@ async fn references_race_with_expansion() {
         put(&catalog, "old", old, &shared).await;
         catalog.delete_object(BUCKET, &key("old"), &Condition::None, 0).await.unwrap();
         catalog.begin_upload(new_upload("new", new, 0)).await.unwrap();
-        let referencing = {
+        let mut referencing = {
             let (catalog, shared) = (catalog.clone(), shared.clone());
-            tokio::spawn(async move {
+            let mut task = tokio::task::JoinSet::new();
+            task.spawn(async move {
                 let mut taken = Vec::new();
                 for number in shared {
                     if catalog.reference(upload_id(new), &[segment(number)]).await.is_ok() {
@@ -150,10 +151,11 @@ async fn references_race_with_expansion() {
                     }
                 }
                 taken
-            })
+            });
+            task
         };
         let mut condemned = catalog.condemned_due(RETENTION_MS, 1000).await.unwrap();
-        let taken = referencing.await.unwrap();
+        let taken = referencing.join_next().await.unwrap().unwrap();
         condemned.extend(catalog.condemned_due(RETENTION_MS, 1000).await.unwrap());
         let condemned: std::collections::BTreeSet<_> =
             condemned.iter().map(|condemned| condemned.segment).collect();

@@ -1,6 +1,12 @@
 //! Tests of the catalog and its engines. Random ones print their seed; `DATAMESH_SEED` replays one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test may stop, and prints"
+)]
 
 mod conformance;
 mod crash;

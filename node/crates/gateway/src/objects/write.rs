@@ -137,7 +137,10 @@ impl Objects {
         parts: Option<Vec<u32>>,
         condition: Condition,
     ) -> Result<Stored, Problem> {
-        let (upload, arrived) = self.upload(id).await?;
+        let Some(upload) = self.context.catalog.upload(id).await.map_err(refusals::catalog)? else {
+            return self.completed(id).await;
+        };
+        let arrived = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
         let parts = parts.unwrap_or_else(|| arrived.iter().map(|part| part.part).collect());
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
@@ -153,6 +156,21 @@ impl Objects {
         };
         let committed = self.context.catalog.commit_object(id, &draft, &condition).await;
         // Each part's own answer said how durable it was; what was short then has been tried on since.
+        Ok(stored(committed.map_err(refusals::commit)?, Durability::Whole))
+    }
+
+    /// The object of an upload that was completed before, for a client that missed the answer.
+    async fn completed(&self, id: UploadId) -> Result<Stored, Problem> {
+        let nothing = ObjectDraft {
+            size_bytes: 0,
+            content_type: String::new(),
+            etag: String::new(),
+            meta: Vec::new(),
+            created_unix_ms: now_unix_ms(),
+            body: DraftBody::Pages { parts: Vec::new(), last_page: None },
+        };
+        // An upload that has ended is never committed by this: the catalog gives what it became, or refuses.
+        let committed = self.context.catalog.commit_object(id, &nothing, &Condition::None).await;
         Ok(stored(committed.map_err(refusals::commit)?, Durability::Whole))
     }
 

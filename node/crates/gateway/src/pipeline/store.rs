@@ -133,11 +133,6 @@ impl Job {
         Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
     }
 
-    /// Whether the catalog knows of the upload, so that it must be ended there.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.begun.initialized()
-    }
-
     /// Has the catalog know that this upload needs the segment.
     async fn reference(&self, context: &Context, segment: &SegmentRef) -> Result<(), StoreError> {
         let included = AtomicBool::new(false);

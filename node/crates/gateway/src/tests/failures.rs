@@ -31,8 +31,8 @@ async fn nodes_that_die_in_the_middle_of_a_write_and_of_a_read() {
         house.put("x", text.clone()).await.ok();
         house.nodes.revive(0);
         house.nodes.revive(3);
+        // Five nodes took six shards: any one of them may be lost now, and those that come back hold nothing.
         house.nodes.kill_after(2, answers);
-        house.nodes.kill_after(5, answers);
         assert!(house.get("x").await.ok().body == text, "after {answers} answers");
     }
 }

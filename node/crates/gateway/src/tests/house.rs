@@ -186,9 +186,13 @@ impl House {
 }
 
 pub(super) async fn read(response: Response) -> Got {
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
-    Got { status: parts.status, headers: parts.headers, body }
+    let (parts, mut body) = response.into_parts();
+    // Copied piece by piece, as a socket would: the pieces themselves are budget.
+    let mut copied = Vec::new();
+    while let Some(frame) = body.frame().await {
+        copied.extend_from_slice(&frame.unwrap().into_data().unwrap_or_default());
+    }
+    Got { status: parts.status, headers: parts.headers, body: copied.into() }
 }
 
 /// Bytes that no compressor shortens, the same for the same seed.

@@ -13,7 +13,6 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::{BUDGET_UNIT, Handler, Shared};
-use crate::reader::AlignedReader;
 use crate::tls;
 use crate::trust::Caller;
 use crate::wire::{FrameLimits, Wire, WireError};
@@ -27,7 +26,7 @@ const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a stranger's message at most: a join request or a certificate, no layouts, no payload.
 const STRANGER_HEAD_BYTES: usize = 16 << 10;
 
-type Stream = Wire<TlsStream<AlignedReader<TcpStream>>>;
+type Stream = Wire<TlsStream<TcpStream>>;
 
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +91,7 @@ async fn greet<H: Handler>(
     stream: TcpStream,
 ) -> Result<(Stream, datamesh_shard::PeerKey), Ended> {
     stream.set_nodelay(true).map_err(WireError::from)?;
-    let limit = |session: &mut rustls::ServerConnection| session.set_buffer_limit(Some(tls::TLS_SEND_BYTES));
-    let accept = TlsAcceptor::from(shared.tls.clone()).accept_with(AlignedReader::new(stream), limit);
+    let accept = TlsAcceptor::from(shared.tls.clone()).accept(stream);
     let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept)
         .await
         .map_err(|_| Ended::Timeout("the handshake"))?

@@ -33,6 +33,9 @@ pub(super) struct Writer {
     failed: Option<String>,
 }
 
+/// A key and what a batch leaves in its row; absent: deleted.
+type Staged = (Vec<u8>, Option<Vec<u8>>);
+
 /// Commits evaluated, not yet written.
 struct Group {
     newest: Revision,
@@ -131,12 +134,8 @@ impl Writer {
     }
 
     /// What each write leaves in its row. Nothing is taken over into the group before all of them are known to be good.
-    fn stage(
-        &self,
-        group: &Group,
-        writes: Vec<Write>,
-    ) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, CommitError> {
-        let mut staged: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::with_capacity(writes.len());
+    fn stage(&self, group: &Group, writes: Vec<Write>) -> Result<Vec<Staged>, CommitError> {
+        let mut staged: Vec<Staged> = Vec::with_capacity(writes.len());
         for (at, write) in writes.into_iter().enumerate() {
             staged.push(match write {
                 Write::Put { key, value } => (key, Some(value)),

@@ -21,4 +21,4 @@ keep=${DATAMESH_E2E_KEEP:-}
 if was_running || [ -n "${DATAMESH_E2E_KUBECONFIG:-}${KUBECONFIG:-}" ]; then keep=1; fi
 trap clean_up EXIT
 rm -rf artifacts
-DATAMESH_E2E=1 cargo test --quiet --package datamesh-e2e --test promises -- "$@"
+DATAMESH_E2E=1 cargo test --quiet --workspace --test promises -- "$@"

@@ -17,7 +17,7 @@ docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1; 
 # Debug information stays in the target folder; the image gets stripped copies. An unchanged program is left as it is.
 collect_programs() {
     local program built
-    cargo build --quiet --package datamesh-node --package datamesh-operator --package datamesh-cli
+    cargo build --quiet --workspace --bins
     mkdir -p "$CONTEXT/bin"
     for program in "${PROGRAMS[@]}"; do
         built=$CARGO_TARGET_DIR/debug/$program

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
 
@@ -12,7 +12,7 @@ use crate::cluster::Cluster;
 const PROMISE_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// What a promise does with the cluster.
-pub type Check = for<'a> fn(&'a Cluster) -> BoxFuture<'a, anyhow::Result<()>>;
+pub type Check = for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, anyhow::Result<()>>;
 
 /// One promise.
 pub struct Promise {

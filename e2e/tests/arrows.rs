@@ -127,8 +127,8 @@ fn crds_know_nothing_of_the_node() {
     let arrows = Arrows::read();
     let ours: Vec<&String> =
         arrows.reached["datamesh-crds"].iter().filter(|name| name.starts_with("datamesh-")).collect();
+    // (That it uses no client of `kube` cannot be seen here: Cargo gives one set of features to the whole workspace.)
     assert_eq!(ours, Vec::<&String>::new());
-    assert_eq!(arrows.reaches("datamesh-crds", &["tokio", "kube-client"]), Vec::<String>::new());
 }
 
 #[test]

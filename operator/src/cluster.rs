@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
 
-use crate::context::Context;
+use crate::context::{Context, terse};
 use crate::names;
 use crate::outcome::Outcome;
 
@@ -20,7 +20,6 @@ mod key;
 mod update_status;
 mod validate;
 
-pub(crate) use apply::grow;
 pub(crate) use build::config_map::{cluster_settings, listen};
 pub(crate) use build::pod_disruption_budget::one_at_a_time;
 pub(crate) use cleanup::delete;
@@ -38,7 +37,7 @@ const LATER: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server.
-    #[error(transparent)]
+    #[error("{}", terse(.0))]
     Kube(#[from] kube::Error),
     /// An object could not be built.
     #[error(transparent)]
@@ -103,7 +102,9 @@ async fn pass(
         });
     }
     let objects = build::build(&valid, found, secret, context.today())?;
-    apply::apply(&objects, context).await?;
+    if let Some(message) = apply::apply(&objects, context).await? {
+        return Ok(Outcome::Underway { reason: "VolumesNotGrown", message });
+    }
     Ok(if found.gateway_is_ready() {
         Outcome::Applied
     } else {

@@ -37,6 +37,14 @@ impl Verdict {
         };
         self.status == wanted
     }
+
+    /// Whether somebody should look: work in progress is no alarm unless it fails.
+    pub(crate) fn is_alarming(&self) -> bool {
+        match self.type_ {
+            condition::PROGRESSING => matches!(self.reason, "Retrying" | "InvalidSpec" | "VolumesNotGrown"),
+            _ => !self.is_good(),
+        }
+    }
 }
 
 /// Sets `verdicts` in `conditions` and returns those whose status or reason changed.

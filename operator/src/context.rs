@@ -17,6 +17,17 @@ use crate::health::Health;
 /// Characters of an event's note at most (the API server's limit is 1 kB).
 const NOTE_CHARS_MAX: usize = 900;
 
+/// An error of the API server in one line: its own Display shows the whole answer, which no condition can bear.
+pub(crate) fn terse(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => {
+            let message = status.message.lines().next().unwrap_or_default();
+            format!("the API server answers {}: {message}", status.code)
+        }
+        other => other.to_string(),
+    }
+}
+
 /// One controller's tools.
 pub(crate) struct Context {
     pub(crate) client: Client,
@@ -74,7 +85,7 @@ impl Context {
         K: Resource<DynamicType = ()>,
     {
         let note = format!("{} is {}: {}", verdict.type_, verdict.status, verdict.message);
-        self.tell(object, verdict.is_good(), verdict.reason, &note).await;
+        self.tell(object, !verdict.is_alarming(), verdict.reason, &note).await;
     }
 
     /// Publishes an event. A lost event is no reason to fail a pass, so it is logged only.
@@ -90,7 +101,7 @@ impl Context {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(%error, reason, "event not published");
+            tracing::warn!(error = terse(&error), reason, "event not published");
         }
     }
 }

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
 
-use crate::context::Context;
+use crate::context::{Context, terse};
 use crate::names;
 use crate::outcome::Outcome;
 
@@ -32,7 +32,7 @@ const LATER: Duration = Duration::from_secs(15);
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The API server.
-    #[error(transparent)]
+    #[error("{}", terse(.0))]
     Kube(#[from] kube::Error),
     /// An object could not be built.
     #[error(transparent)]
@@ -89,9 +89,12 @@ async fn pass(
     };
     let nodes = build::build(valid, found)?;
     let state = rollout::decide(&nodes, found, answer.pool(&valid.name));
-    apply::apply(valid, &nodes, &state, context).await?;
+    let refused = apply::apply(valid, &nodes, &state, context).await?;
     if let Some(message) = answer.submit(valid).await {
         return Ok(Outcome::Underway { reason: "GatewayUnreachable", message });
+    }
+    if !refused.is_empty() {
+        return Ok(Outcome::Underway { reason: "VolumesNotGrown", message: refused.join(" ") });
     }
     Ok(match state.outcome() {
         Outcome::Applied if answer.pool(&valid.name).is_none_or(|known| known.epoch.is_none()) => {

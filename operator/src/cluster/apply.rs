@@ -2,13 +2,10 @@
 
 use datamesh_crds::DataMeshCluster;
 use datamesh_seal::ClusterSecret;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::api::{Patch, PatchParams};
 
 use super::build::{Objects, secret};
 use super::validate::ValidCluster;
 use crate::context::Context;
-use crate::volume::Growth;
 
 /// Keeps a new cluster key before anything is sealed with it. Says `false` when another one came into being meanwhile.
 pub(super) async fn keep_new_key(
@@ -28,8 +25,8 @@ pub(super) async fn keep_new_key(
     Ok(made)
 }
 
-/// Makes all of it exist.
-pub(super) async fn apply(objects: &Objects, context: &Context) -> kube::Result<()> {
+/// Makes all of it exist. Says which volume could not grow.
+pub(super) async fn apply(objects: &Objects, context: &Context) -> kube::Result<Option<String>> {
     if let Some(tokens) = &objects.tokens {
         context.create_once(tokens).await?;
     }
@@ -44,14 +41,9 @@ pub(super) async fn apply(objects: &Objects, context: &Context) -> kube::Result<
         context.apply(policy).await?;
     }
     context.apply(&objects.budget).await?;
-    grow(objects.growth.as_ref(), &objects.namespace, context).await?;
-    context.apply(&objects.gateway).await
-}
-
-/// Asks for a larger volume.
-pub(crate) async fn grow(growth: Option<&Growth>, namespace: &str, context: &Context) -> kube::Result<()> {
-    let Some(growth) = growth else { return Ok(()) };
-    let claims = context.api::<PersistentVolumeClaim>(namespace);
-    let params = PatchParams { field_manager: Some(context.field_manager.into()), ..PatchParams::default() };
-    claims.patch(&growth.claim, &params, &Patch::Merge(growth.patch())).await.map(|_| ())
+    context.apply(&objects.gateway).await?;
+    match &objects.growth {
+        Some(growth) => growth.ask(&objects.namespace, context).await,
+        None => Ok(None),
+    }
 }

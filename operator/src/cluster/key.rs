@@ -61,10 +61,10 @@ pub(crate) fn judge(cluster: &DataMeshCluster, found: &Found) -> Key {
 
 fn missing(cluster: &str, reason: &'static str, problem: &str, volumes: usize, known: Option<&str>) -> Key {
     let secret = names::cluster_key(cluster);
-    let fingerprint = known.map(|known| format!(" with fingerprint {known}")).unwrap_or_default();
+    let which = known.map_or_else(|| "it".to_owned(), |known| format!("key {known}"));
     let message = format!(
-        "Secret {secret} {problem}. {volumes} volumes are sealed with the key{fingerprint}: without it nothing on them \
-         can be read. Restore it with `kubectl apply -f key.yaml`, the file `datamesh admin key export` made (a gateway \
+        "Secret {secret} {problem}. {volumes} volumes are sealed with {which}: without it nothing on them can be read. \
+         Restore it with `kubectl apply -f key.yaml`, the file `datamesh admin key export` made (a gateway \
          that still runs can make it now). No pod is touched and no new key is made meanwhile."
     );
     Key::Missing { reason, message }

@@ -3,26 +3,28 @@
 use super::build::{NodeObjects, pod_disruption_budget};
 use super::rollout::Rollout;
 use super::validate::ValidPool;
-use crate::cluster::grow;
 use crate::context::Context;
 
-/// Makes all of it exist, but for the StatefulSets that are held back.
+/// Makes all of it exist, but for the StatefulSets that are held back. Says which volumes could not grow.
 pub(super) async fn apply(
     pool: &ValidPool,
     nodes: &[NodeObjects],
     rollout: &Rollout,
     context: &Context,
-) -> kube::Result<()> {
+) -> kube::Result<Vec<String>> {
+    let mut refused = Vec::new();
     context.apply(&pod_disruption_budget::pool(pool)).await?;
     for node in nodes {
         let name = node.name();
         context.apply(&node.settings).await?;
         // Never rewritten: the catalog has bound its nonce to the node's key.
         context.create_once(&node.join).await?;
-        grow(node.growth.as_ref(), &pool.family.namespace, context).await?;
+        if let Some(growth) = &node.growth {
+            refused.extend(growth.ask(&pool.family.namespace, context).await?);
+        }
         if !rollout.held.contains(&name) {
             context.apply(&node.stateful_set).await?;
         }
     }
-    Ok(())
+    Ok(refused)
 }

@@ -97,11 +97,11 @@ impl Server {
     }
 }
 
-/// `…stage_cpu_seconds_total{stage="seal"} 1.5` as ("seal", 1.5).
+/// `datamesh_gateway_cpu_seconds_total{stage="seal"} 1.5` as ("seal", 1.5).
 fn stage(line: &str) -> Option<(String, f64)> {
     let (name, value) = line.rsplit_once(' ')?;
     let (metric, labels) = name.split_once('{')?;
-    if !metric.contains("stage_cpu_seconds") {
+    if metric != "datamesh_gateway_cpu_seconds_total" {
         return None;
     }
     let stage = labels.split("stage=\"").nth(1)?.split('"').next()?;

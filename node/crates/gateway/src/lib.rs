@@ -19,6 +19,7 @@ mod layouts;
 pub mod limits;
 pub mod metrics;
 mod objects;
+mod owned;
 pub mod pipeline;
 mod pools;
 pub mod problem;

@@ -14,8 +14,8 @@ use datamesh_shard::BucketName;
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::mpsc;
-use tokio_util::task::AbortOnDropHandle;
 
+use crate::owned;
 use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
 use crate::problem::{Kind, Problem};
 use crate::work::now_unix_ms;
@@ -85,8 +85,7 @@ impl Objects {
     async fn stream(&self, segments: Segments) -> Result<Body, Problem> {
         let (to, mut pieces) = mpsc::channel(PIECES_MAX);
         // Dropped with the body: a client that goes away ends its read.
-        let reader = tokio::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
-        let reader = AbortOnDropHandle::new(reader);
+        let reader = owned::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
         let first = match pieces.recv().await {
             None => return Ok(Body::empty()),
             Some(first) => first.map_err(refusals::read)?,

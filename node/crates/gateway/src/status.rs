@@ -132,6 +132,13 @@ fn problems(pool: &Pool, members: &[MemberStatus], writable: bool) -> Vec<String
         problems
             .push(format!("{names} take no new shards, their disks are full: delete data or add capacity."));
     }
+    let loss = pool.newest().map(|table| table.zone_loss());
+    if let Some(loss) = loss.filter(|loss| loss.zones > 1 && loss.shards > loss.parity) {
+        problems.push(format!(
+            "The loss of a whole zone may cost {} shards of a segment, {} are survived: spread the members over more zones.",
+            loss.shards, loss.parity
+        ));
+    }
     if !writable && pool.layout().is_some() {
         problems.push("Too few members take shards: puts fail until more of them are back.".to_owned());
     }

@@ -1,8 +1,8 @@
 //! Where received bytes land: buffers that begin at a multiple of 64 bytes, used again and again.
 //!
-//! The system's allocator hands large vectors out 16 bytes into a page; copies from the kernel into such a place run
-//! at a tenth of the speed on common processors (shared measurements, "trap"). And memory touched for the first time
-//! is dear on virtual machines.
+//! Memory touched for the first time is dear on virtual machines, and copies from the kernel into large vectors as the
+//! allocator hands them out (16 bytes into a page) are slow on common processors. What the pool saves is measured in
+//! docs/adr/0003-bulk-transport.md: something for plain TCP, little under TLS.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};

@@ -128,8 +128,6 @@ impl Dialer {
         let connect = |source| DialError::Connect { address, source };
         let stream = TcpStream::connect(address).await.map_err(connect)?;
         stream.set_nodelay(true).map_err(connect)?;
-        let limit =
-            |session: &mut rustls::ClientConnection| session.set_buffer_limit(Some(tls::TLS_SEND_BYTES));
         let stream = TlsConnector::from(config)
             .connect(tls::no_name()?, stream)
             .await

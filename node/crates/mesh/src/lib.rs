@@ -30,8 +30,8 @@ pub use peers::{CONNECTIONS_PER_PEER, Latency, PeerError, PeerStatus, Peers};
 pub use server::{BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, ServerError};
 pub use swarm::{
     ConnectedPeer, LayoutPointer, MemoryRecords, NodeDescriptor, RECORD_BYTES_MAX, RECORDS_MAX, RecordBytes,
-    RecordBytesError, RecordRefused, Swarm, SwarmBindError, SwarmConfig, SwarmError, SwarmHandle, layout_key,
-    node_key,
+    RecordBytesError, RecordPair, RecordRefused, Swarm, SwarmBindError, SwarmConfig, SwarmError, SwarmHandle,
+    layout_key, node_key,
 };
 pub use trust::{Caller, KeepLayout, LayoutRefused, Learned, NotTrusted, Trust, now_unix};
 pub use wire::WireError;

@@ -32,7 +32,7 @@ use crate::trust::Trust;
 
 pub use descriptor::{LayoutPointer, NodeDescriptor, RecordRefused, layout_key, node_key};
 pub use handle::{ConnectedPeer, SwarmError, SwarmHandle};
-pub use records::{MemoryRecords, RECORD_BYTES_MAX, RECORDS_MAX, RecordBytes, RecordBytesError};
+pub use records::{MemoryRecords, RECORD_BYTES_MAX, RECORDS_MAX, RecordBytes, RecordBytesError, RecordPair};
 
 /// A connection that carries nothing for this long is closed; pings keep those of members open.
 const IDLE_CONNECTION: Duration = Duration::from_secs(3600);

@@ -1,8 +1,10 @@
 //! The bulk transport: who may talk to whom, and that shards come across.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 #[path = "support/world.rs"]
 mod world;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -61,7 +63,8 @@ async fn shards_of_a_mebibyte_come_across_and_back() {
 #[tokio::test]
 async fn many_parallel_requests_share_few_connections() {
     let world = World::new();
-    let server = serve(loopback(), &Identity::generate().0, world.trust(), MemoryShards::default()).await;
+    let shards = MemoryShards::default();
+    let server = serve(loopback(), &Identity::generate().0, world.trust(), shards.clone()).await;
     let peers = gateway(&world);
     peers.learn(server.peer, server.endpoint(), Incarnation(1));
     let rounds = (0..64_u64).map(|seed| {
@@ -77,7 +80,8 @@ async fn many_parallel_requests_share_few_connections() {
         }
     });
     futures::future::join_all(rounds).await;
-    assert!(CONNECTIONS_PER_PEER < 64);
+    let busiest = shards.busiest.load(Ordering::SeqCst);
+    assert!((2..=CONNECTIONS_PER_PEER as u64).contains(&busiest), "{busiest} requests at a time");
     server.stop().await;
 }
 
@@ -154,7 +158,8 @@ async fn a_restarted_server_is_reached_again() {
     let server = serve_as(address, &identity, world.trust(), shards, Incarnation(2)).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let (prober, token) = (peers.clone(), stop.clone());
-    let probing = tokio::spawn(async move { prober.run(token).await });
+    let mut probing = tokio::task::JoinSet::new();
+    probing.spawn(async move { prober.run(token).await });
     let back = loop {
         match peers.request(&identity.peer(), get.clone(), None, PATIENCE).await {
             Ok((_, back)) => break back,
@@ -164,7 +169,7 @@ async fn a_restarted_server_is_reached_again() {
     };
     assert!(back == payload && peers.is_live(&identity.peer()));
     stop.cancel();
-    probing.await.unwrap();
+    probing.join_all().await;
     server.stop().await;
 }
 

@@ -1,4 +1,5 @@
 //! The swarm: who is let in, what the DHT keeps, and what it is believed for.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 #[path = "support/world.rs"]
 mod world;
@@ -25,7 +26,7 @@ struct Member {
     swarm: SwarmHandle,
     endpoint: Endpoint,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    tasks: tokio::task::JoinSet<()>,
 }
 
 async fn start(
@@ -49,15 +50,16 @@ async fn start(
     let swarm = Swarm::bind(config).await.unwrap();
     let (handle, port, stop) = (swarm.handle(), swarm.local_addr().port(), CancellationToken::new());
     assert_ne!(port, 0);
-    let task = tokio::spawn(swarm.run(stop.clone()));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(swarm.run(stop.clone()));
     let endpoint = Endpoint { host: "127.0.0.1".into(), mesh_port: port, bulk_port: 7 };
-    Member { identity: identity.clone(), trust: trust.clone(), peers, swarm: handle, endpoint, stop, task }
+    Member { identity: identity.clone(), trust: trust.clone(), peers, swarm: handle, endpoint, stop, tasks }
 }
 
 impl Member {
     async fn stop(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        self.tasks.join_all().await;
     }
 
     async fn connected_to(&self, peer: PeerKey) {
@@ -153,7 +155,7 @@ async fn a_record_survives_the_restart_of_its_only_holder() {
     let [a, b] = [(); 2].map(|()| Identity::generate().0);
     let records = memory();
     let holder = start(&a, &world.trust(), &[], records.clone()).await;
-    let publisher = start(&b, &world.trust(), &[holder.endpoint.clone()], memory()).await;
+    let publisher = start(&b, &world.trust(), std::slice::from_ref(&holder.endpoint), memory()).await;
     until(async || holder.swarm.descriptor(&b.peer()).await.unwrap()).await;
     let endpoint = publisher.endpoint.clone();
     publisher.stop().await;

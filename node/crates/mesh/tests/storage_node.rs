@@ -1,4 +1,5 @@
 //! A storage node whole, against a gateway that lives in the test.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 #[path = "support/world.rs"]
 mod world;
@@ -64,7 +65,7 @@ struct Node {
     ready: tokio::sync::watch::Receiver<Readiness>,
     swarm: SwarmHandle,
     stop: CancellationToken,
-    task: tokio::task::JoinHandle<()>,
+    tasks: tokio::task::JoinSet<()>,
 }
 
 impl Node {
@@ -78,8 +79,9 @@ impl Node {
         let (peer, endpoint, trust) = (node.identity().peer(), node.endpoint().clone(), node.trust());
         let (ready, swarm, stop) = (node.ready(), node.swarm(), CancellationToken::new());
         let token = stop.clone();
-        let task = tokio::spawn(async move { node.run(token).await.unwrap() });
-        Self { peer, endpoint, incarnation, trust, ready, swarm, stop, task }
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { node.run(token).await.unwrap() });
+        Self { peer, endpoint, incarnation, trust, ready, swarm, stop, tasks }
     }
 
     async fn ready(&mut self) {
@@ -90,7 +92,7 @@ impl Node {
     async fn stop(self) {
         self.stop.cancel();
         drop((self.trust, self.swarm));
-        self.task.await.unwrap();
+        self.tasks.join_all().await;
     }
 }
 

@@ -7,8 +7,9 @@ use crate::limits::LISTING_MAX;
 use crate::model::{BucketId, Cursor, Entry, ListQuery, Listing, ObjectKey};
 use crate::record::HeadRecord;
 
-/// Rows of the first read of a listing with a delimiter, which may skip most of what it reads; later ones double.
-const ROWS_FIRST: usize = 32;
+/// Rows of the first read of a listing with a delimiter, and of the first one after a skip: where folders are, most of
+/// what is read may be skipped. While none is skipped, reads double.
+const ROWS_FIRST: usize = 8;
 /// Rows of one read at most.
 const ROWS_MAX: usize = 1024;
 
@@ -35,14 +36,17 @@ impl<K: Keyspace> Catalog<K> {
             if !page.more {
                 break;
             }
-            rest = match progress.rolled_up() {
+            match progress.rolled_up() {
                 // Whatever else begins with the last common prefix is skipped unread.
                 Some(prefix) => {
-                    KeyRange { start: keys::objects(bucket, prefix).end.unwrap_or(last), end: rest.end }
+                    rest.start = keys::objects(bucket, prefix).end.unwrap_or(last);
+                    rows = ROWS_FIRST;
                 }
-                None => rest.after(&last),
-            };
-            rows = rows.saturating_mul(2).min(ROWS_MAX);
+                None => {
+                    rest = rest.after(&last);
+                    rows = rows.saturating_mul(2).min(ROWS_MAX);
+                }
+            }
         }
         progress.listing.next = None;
         Ok(progress.listing)

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, ObjectKey};
 
-use crate::support::{BUCKET, OPTIONS, draft, new_upload, one_page, target, upload_id};
+use crate::support::{BUCKET, Dice, OPTIONS, draft, new_upload, one_page, target, upload_id};
 
 const OBJECTS: u64 = 100_000;
 const WRITERS: u64 = 64;
@@ -23,9 +23,10 @@ async fn figures() {
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
         let catalog = catalog.clone();
+        let mut dice = Dice::new("figures");
         tasks.spawn(async move {
             for n in (writer..OBJECTS).step_by(64) {
-                let sealed = (0..4096 + 60).map(|at| u8::try_from((n + at) % 251).unwrap()).collect();
+                let sealed = (0..520).flat_map(|_| dice.next().to_le_bytes()).collect();
                 let draft = draft(DraftBody::Inline { sealed }, 4096, "0123456789abcdef", n);
                 let target = target(&format!("folder-{}/object-{n:08}", n % 100), n);
                 catalog.put_inline(&target, &draft, &Condition::None).await.unwrap();

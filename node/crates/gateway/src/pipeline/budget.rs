@@ -244,7 +244,7 @@ mod tests {
     async fn who_asks_first_is_served_first() {
         let budget = Budget::new(1 << 20);
         let held = budget.reserve(512 << 10).await;
-        let large = tokio::spawn({
+        let large = crate::owned::spawn({
             let budget = budget.clone();
             async move { budget.reserve(1 << 20).await }
         });

@@ -21,6 +21,7 @@ use super::open::{self, OpenSegmentError, Pieces};
 use super::pages::{PageError, Segments};
 use super::window;
 use crate::limits;
+use crate::owned;
 
 /// Segments fetched at the same time, the one being sent among them. Fetching ahead takes free budget only.
 const AHEAD: usize = 3;
@@ -106,11 +107,7 @@ async fn send_all(
                 next = Some(item);
                 break;
             };
-            ahead.push_back(AbortOnDropHandle::new(tokio::spawn(read_whole(
-                Arc::clone(context),
-                item,
-                ticket,
-            ))));
+            ahead.push_back(owned::spawn(read_whole(Arc::clone(context), item, ticket)));
             next = segments.next(context).await?;
         }
         let Some(first) = ahead.pop_front() else { return Ok(()) };

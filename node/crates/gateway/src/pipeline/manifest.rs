@@ -117,4 +117,15 @@ mod tests {
         assert_eq!(decode(&size).err(), Some(ManifestError::PlainBytes(u32::MAX)));
         assert!(decode(&[1, 0xff, 0xff]).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(0_u8.., 0..400), count in 0_u16..5) {
+            let _ = decode(&bytes);
+            let head = [&[VERSION][..], &count.to_le_bytes()].concat();
+            if let Ok(read) = decode(&[&head[..], &bytes].concat()) {
+                proptest::prop_assert_eq!(read.len() * ENTRY_BYTES, bytes.len());
+            }
+        }
+    }
 }

@@ -16,6 +16,7 @@ use super::records::{Record, Secrets};
 use super::store::{Durability, Job, StoreError, Stored, millis, store};
 use crate::api::Incoming;
 use crate::limits;
+use crate::owned;
 use crate::work::now_unix_ms;
 
 /// Segments of one put that are stored at the same time, while the next one arrives. Two hide the nodes' fdatasync
@@ -90,7 +91,7 @@ pub(crate) async fn write(
             pages.push(stored(oldest).await?).await?;
         }
         let storing = store(Arc::clone(context), Arc::clone(job), plain, bytes, ticket);
-        under_way.push_back(AbortOnDropHandle::new(tokio::spawn(storing)));
+        under_way.push_back(owned::spawn(storing));
         next = next_chunk(context, job, body).await?;
     }
     while let Some(oldest) = under_way.pop_front() {

@@ -137,7 +137,10 @@ mod tests {
     fn golden_version_1() {
         let golden = include_str!("../../tests/golden/inline-record-v1.hex");
         let sealed = hex::decode(golden.trim()).unwrap();
-        assert_eq!(secrets(1, &[1]).seal(&target(9, "golden/key"), Record::Inline, b"golden").unwrap(), sealed);
+        assert_eq!(
+            secrets(1, &[1]).seal(&target(9, "golden/key"), Record::Inline, b"golden").unwrap(),
+            sealed
+        );
         assert_eq!(
             *secrets(1, &[1]).open(&target(9, "golden/key"), Record::Inline, &sealed).unwrap(),
             b"golden"

@@ -12,7 +12,7 @@ async fn many_transfers_share_a_small_budget() {
     house.open_pool(6).await;
     let house = Arc::new(house);
     let (peak, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let watching = tokio::spawn({
+    let watching = crate::owned::spawn({
         let (budget, peak, over) = (house.core.context.budget.clone(), Arc::clone(&peak), Arc::clone(&over));
         async move {
             while !over.load(Ordering::Relaxed) {

@@ -33,7 +33,7 @@ async fn both_versions_of_http_and_a_replaced_certificate() {
     let address = https.local_addr();
     let (base, stop) =
         (format!("https://localhost:{}/api/v1/files", address.port()), CancellationToken::new());
-    let serving = tokio::spawn(https.run(house.router(), stop.clone()));
+    let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
     let text = noise(1, 5 << 20);
     for (http2, version) in [(false, reqwest::Version::HTTP_11), (true, reqwest::Version::HTTP_2)] {
         let client = client(&root, http2);
@@ -83,7 +83,7 @@ async fn strangers_on_plain_tcp_are_let_go() {
     let certificates = Arc::new(Certificates::open(&write_certificate(dir.path()).0).unwrap());
     let https = Https::bind("127.0.0.1:0".parse().unwrap(), certificates).await.unwrap();
     let (address, stop) = (https.local_addr(), CancellationToken::new());
-    let serving = tokio::spawn(https.run(house.router(), stop.clone()));
+    let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
     let mut plain = tokio::net::TcpStream::connect(address).await.unwrap();
     plain.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();

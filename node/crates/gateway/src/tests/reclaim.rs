@@ -14,7 +14,7 @@ async fn an_aborted_put_leaves_nothing() {
     let silent = futures::stream::iter([Ok::<_, std::io::Error>(begun)]).chain(futures::stream::pending());
     let request = http::Request::builder().method(Method::PUT).uri("/api/v1/files/x");
     let request = request.header("authorization", format!("Bearer {USER}"));
-    let putting = tokio::spawn({
+    let putting = crate::owned::spawn({
         let router = house.router();
         let request = request.body(Body::from_stream(silent)).unwrap();
         async move { tower::ServiceExt::oneshot(router, request).await }

@@ -7,7 +7,6 @@ use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, S
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{NodeName, PeerKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -27,7 +26,7 @@ struct Scene {
     address: SocketAddr,
     trust: Arc<Trust>,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Scene {
@@ -40,13 +39,14 @@ impl Scene {
         let server =
             BulkServer::bind(listen, &identity, trust.clone(), Incarnation(1), Refuser).await.unwrap();
         let (address, stop) = (server.local_addr(), CancellationToken::new());
-        let task = tokio::spawn(server.run(stop.clone()));
-        Self { key, address, trust, stop, task }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server.run(stop.clone()));
+        Self { key, address, trust, stop, tasks }
     }
 
     async fn end(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        self.tasks.join_all().await;
     }
 
     async fn connect(&self, identity: &Identity) -> TlsStream<TcpStream> {

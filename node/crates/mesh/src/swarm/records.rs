@@ -33,6 +33,9 @@ pub enum RecordBytesError {
     Store(#[from] RecordsError),
 }
 
+/// A key and its value.
+pub type RecordPair = (Vec<u8>, Vec<u8>);
+
 /// Keeps small records for a process. Called from the swarm's task: must not wait for a disk's sync.
 pub trait RecordBytes: Send + Sync + 'static {
     /// The value of `key`.
@@ -62,7 +65,7 @@ pub trait RecordBytes: Send + Sync + 'static {
     ///
     /// # Errors
     /// Says why they could not be read.
-    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<(Vec<u8>, Vec<u8>)>, RecordBytesError>;
+    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<RecordPair>, RecordBytesError>;
 }
 
 /// Records that last as long as the process: for a gateway, whose peers keep them meanwhile.
@@ -84,7 +87,7 @@ impl RecordBytes for MemoryRecords {
         Ok(())
     }
 
-    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<(Vec<u8>, Vec<u8>)>, RecordBytesError> {
+    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<RecordPair>, RecordBytesError> {
         let records = self.0.lock();
         let from_prefix = records.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
         Ok(from_prefix.map(|(key, value)| (key.clone(), value.clone())).collect())
@@ -109,7 +112,7 @@ impl RecordBytes for Records {
         Ok(Self::delete(self, key, Durability::Lazy)?)
     }
 
-    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<(Vec<u8>, Vec<u8>)>, RecordBytesError> {
+    fn iter(&self, prefix: &[u8]) -> std::result::Result<Vec<RecordPair>, RecordBytesError> {
         Self::iter(self, prefix)?
             .map(|record| {
                 record.map(|(key, value)| (key.into(), value.into())).map_err(RecordBytesError::from)

@@ -1,5 +1,5 @@
 //! A cluster's key and what it signs, and a server that keeps shards in memory.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part; all of it is for tests")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use datamesh_shard::{
     Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName, SegmentHeader, ShardIndex,
     ShardKey, ZoneName, leaf_hash,
 };
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -110,18 +110,27 @@ pub(crate) fn noise(seed: u64, len: usize) -> Bytes {
     (0..len).map(|_| next()).collect()
 }
 
+/// What a gateway says to who may join.
+pub(crate) type Answer = dyn Fn(&Caller) -> Joined + Send + Sync;
+
 /// Keeps shards in memory; lets anyone in who joins with the token "good".
 #[derive(Clone, Default)]
 pub(crate) struct MemoryShards {
     pub(crate) shards: Arc<parking_lot::Mutex<HashMap<ShardKey, (Bytes, Bytes)>>>,
     pub(crate) joins: Arc<AtomicU64>,
     pub(crate) asked: Arc<AtomicU64>,
-    pub(crate) answer: Option<Arc<dyn Fn(&Caller) -> Joined + Send + Sync>>,
+    pub(crate) answer: Option<Arc<Answer>>,
+    pub(crate) active: Arc<AtomicU64>,
+    /// Most requests that were being answered at one time.
+    pub(crate) busiest: Arc<AtomicU64>,
 }
 
 impl Handler for MemoryShards {
     async fn handle(&self, from: Caller, request: Request, payload: Bytes) -> (Response, Bytes) {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        self.busiest.fetch_max(self.active.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.active.fetch_sub(1, Ordering::SeqCst);
         let response = match request {
             Request::Put { key, header, .. } => {
                 self.shards.lock().insert(key, (header, payload));
@@ -148,7 +157,7 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) peer: PeerKey,
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Running {
@@ -158,7 +167,7 @@ impl Running {
 
     pub(crate) async fn stop(self) {
         self.stop.cancel();
-        self.task.await.unwrap();
+        self.tasks.join_all().await;
     }
 }
 
@@ -180,8 +189,9 @@ pub(crate) async fn serve_as(
 ) -> Running {
     let server = BulkServer::bind(listen, identity, trust, incarnation, handler).await.unwrap();
     let (address, stop) = (server.local_addr(), CancellationToken::new());
-    let task = tokio::spawn(server.run(stop.clone()));
-    Running { address, peer: identity.peer(), stop, task }
+    let mut tasks = JoinSet::new();
+    tasks.spawn(server.run(stop.clone()));
+    Running { address, peer: identity.peer(), stop, tasks }
 }
 
 /// A gateway's client side.

@@ -1,4 +1,7 @@
-use rocksdb::{BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel, Options};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, LogLevel,
+    LruCacheOptions, Options,
+};
 
 /// What may be chosen about the embedded engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ const LOG_FILE_BYTES: usize = 1 << 20;
 const FILTER_BITS: f64 = 10.0;
 /// Block size: a few small-object rows.
 const BLOCK_BYTES: usize = 16 << 10;
+/// Parts of an index or filter: read and cached singly, so that a small cache is never filled by one table's index.
+const INDEX_BLOCK_BYTES: usize = 4 << 10;
+/// The cache is split in four: few enough that each takes the largest block, enough for two processors.
+const CACHE_SHARD_BITS: i32 = 2;
 /// Table files are handed to the disk in steps of this size, so that a flush does not delay a sync.
 const TABLE_SYNC_BYTES: u64 = 1 << 20;
 /// Threads for flush and compaction.
@@ -55,9 +62,15 @@ impl RocksOptions {
 
     fn tables(&self) -> BlockBasedOptions {
         let mut tables = BlockBasedOptions::default();
-        tables.set_block_cache(&Cache::new_lru_cache(self.cache_bytes));
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(self.cache_bytes);
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        tables.set_block_cache(&Cache::new_lru_cache_opts(&cache));
         tables.set_cache_index_and_filter_blocks(true);
-        tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        tables.set_pin_top_level_index_and_filter(true);
+        tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        tables.set_partition_filters(true);
+        tables.set_metadata_block_size(INDEX_BLOCK_BYTES);
         tables.set_bloom_filter(FILTER_BITS, false);
         tables.set_block_size(BLOCK_BYTES);
         tables

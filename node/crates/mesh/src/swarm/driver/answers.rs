@@ -1,8 +1,8 @@
 //! Commands, and the outcome of the queries they began.
 
 use super::{
-    Command, Driver, GetRecordOk, Instant, Lookup, PUBLISH_SOON, PutReply, QueryId, QueryResult, Quorum,
-    Record, RecordKey, SwarmError, kad,
+    Command, Driver, GetRecordOk, InboundRequest, Instant, Lookup, PUBLISH_SOON, PutReply, QueryId,
+    QueryResult, Quorum, Record, RecordKey, SwarmError, kad,
 };
 use crate::swarm::descriptor;
 
@@ -82,11 +82,10 @@ impl Driver {
     pub(super) fn note_kad(&mut self, event: kad::Event) {
         match event {
             kad::Event::InboundRequest {
-                request: super::InboundRequest::PutRecord { record: Some(record), source, .. },
+                request: InboundRequest::PutRecord { record: Some(record), .. },
             } => {
-                if self.believe(&record).is_none() {
-                    tracing::debug!(peer = %source, "a DHT record is not taken");
-                }
+                // What is not believed says why by itself.
+                self.believe(&record);
             }
             kad::Event::OutboundQueryProgressed { id, result, step, .. } => {
                 self.note_query(id, result, step.last)

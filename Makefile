@@ -43,6 +43,10 @@ test: deps ## everything: lint, unit tests, end-to-end on a real Kubernetes; pri
 e2e: ## end-to-end tests alone, on a Kubernetes brought up as `make up` does
 	scripts/e2e.sh
 
+.PHONY: fuzz
+fuzz: ## coverage-guided fuzzing of every decoder; SECONDS_EACH=300 for longer
+	scripts/fuzz.sh
+
 .PHONY: bench
 bench: ## put, get, small objects and list against `make dev` with separate processes
 	scripts/bench.sh

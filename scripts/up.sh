@@ -53,15 +53,17 @@ provide_image() {
     esac
 }
 
-# The manifests name a released image; what runs here is the one built here.
-with_image() {
-    sed -E -e "s|^( *-? *image: *)[\"']?[^\"' ]*datamesh[^\"' ]*[\"']?\$|\1\"$IMAGE\"|" \
-        -e "s|^( *repository: *).*|\1\"${IMAGE%:*}\"|" -e "s|^( *tag: *).*|\1\"${IMAGE##*:}\"|" "$1"
+# The manifests name an image by a fixed name; what runs here is the one built here, named by its content.
+operator_manifest() { sed -E "s|^( *image: *)datamesh:.*|\1\"$IMAGE\"|" manifests/install.yaml; }
+
+example_manifest() {
+    sed -E -e "s|^( *repository: *)datamesh\$|\1\"${IMAGE%:*}\"|" -e "s|^( *tag: *)dev\$|\1\"${IMAGE##*:}\"|" \
+        manifests/examples/cluster.yaml
 }
 
 install() {
     say "installing the operator"
-    with_image manifests/install.yaml | kubectl apply --server-side --force-conflicts -f - >/dev/null
+    operator_manifest | kubectl apply --server-side --force-conflicts -f - >/dev/null
     kubectl wait --for=condition=Established --timeout=60s \
         crd/datameshclusters.datamesh.io crd/storagepools.datamesh.io >/dev/null
     kubectl -n datamesh-system rollout status deployment --timeout=120s >/dev/null || {
@@ -70,7 +72,7 @@ install() {
     }
     say "applying manifests/examples/cluster.yaml"
     kubectl create namespace "$NAMESPACE" --dry-run=client -o yaml | kubectl apply --server-side -f - >/dev/null
-    with_image manifests/examples/cluster.yaml | kubectl apply --server-side --force-conflicts -f - >/dev/null
+    example_manifest | kubectl apply --server-side --force-conflicts -f - >/dev/null
 }
 
 secret_field() {

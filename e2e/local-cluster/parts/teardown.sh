@@ -63,7 +63,7 @@ note_absent_folders() {
 remove_traces() {
     local link result folder
     for link in /var/log/containers/*; do
-        case $(readlink "$link" 2>/dev/null) in "$STATE"/*) rm -f "$link" ;; esac
+        case $(readlink "$link" || true) in "$STATE"/*) rm -f "$link" ;; esac
     done
     for result in /var/lib/cni/results/dm-pods-*-eth0; do
         rm -f "$result" "$(sed 's/dm-pods-/cni-loopback-/; s/-eth0$/-lo/' <<<"$result")"

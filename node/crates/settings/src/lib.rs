@@ -199,12 +199,20 @@ impl Settings {
     /// Names the file, the field and what it should be.
     pub fn load(path: &Path) -> Result<Self, SettingsError> {
         let text = read_text(path, SETTINGS_BYTES_MAX)?;
-        let settings: Self = serde_yaml::from_str(&text)
-            .map_err(|source| SettingsError::Parse { path: path.into(), source })?;
+        let settings =
+            Self::from_yaml(&text).map_err(|source| SettingsError::Parse { path: path.into(), source })?;
         if settings.version != SETTINGS_VERSION {
             return Err(SettingsError::Version { path: path.into(), found: settings.version });
         }
         Ok(settings)
+    }
+
+    /// Reads settings from a file's text; the version is not looked at.
+    ///
+    /// # Errors
+    /// The field and line.
+    pub fn from_yaml(text: &str) -> Result<Self, serde_yaml::Error> {
+        serde_yaml::from_str(text)
     }
 
     /// The file's text.

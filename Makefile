@@ -39,6 +39,14 @@ unit: ## tests that need no cluster
 test: deps ## everything: lint, unit tests, end-to-end on a real Kubernetes; prints minutes per step
 	scripts/test.sh
 
+.PHONY: test-long
+test-long: deps ## what does not fit into `make test`: longer fuzzing, a 10 GiB object through a 256 MiB gateway
+	scripts/test-long.sh
+
+.PHONY: measure
+measure: ## one large file through the cluster of `make up`: rate, CPU, memory, overhead
+	scripts/measure.sh
+
 .PHONY: e2e
 e2e: ## end-to-end tests alone, on a Kubernetes brought up as `make up` does
 	scripts/e2e.sh

@@ -9,13 +9,13 @@ set -euo pipefail
 CACHE=${DATAMESH_CACHE:-$HOME/.cache/datamesh}
 IMAGES=$CACHE/images
 BASE=docker.io/library/debian:bookworm-slim
-export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=${STORAGE_DRIVER:-vfs}
+export BUILDAH_ISOLATION=chroot
 
-# With `--layers=false` below, a build keeps no intermediate images, so the storage holds the base and the last results.
+# vfs: plain copies, which work anywhere and leave no mount behind.
 quiet_buildah() {
     local log
     log=$(mktemp)
-    if ! buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" "$@" >"$log" 2>&1; then
+    if ! buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" --storage-driver vfs "$@" >"$log" 2>&1; then
         cat "$log" >&2
         rm -f "$log"
         return 1
@@ -38,7 +38,7 @@ make_base() {
     }
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* \
         "$root"/usr/share/{doc,man,locale,info}/* "$root"/var/log/*.log
-    container=$(quiet_buildah from scratch)
+    container=$(quiet_buildah from --cni-config-dir "$IMAGES/cni" scratch)
     quiet_buildah copy --quiet "$container" "$root" / >/dev/null
     quiet_buildah config --cmd /bin/bash --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
     quiet_buildah commit --rm --quiet "$container" "$BASE" >/dev/null
@@ -54,7 +54,7 @@ save() {
 
 single() {
     local program=$1 name=$2 entrypoint=$3 archive=$4 container
-    container=$(quiet_buildah from scratch)
+    container=$(quiet_buildah from --cni-config-dir "$IMAGES/cni" scratch)
     quiet_buildah copy --quiet --chmod 755 "$container" "$program" "$entrypoint" >/dev/null
     quiet_buildah config --entrypoint "[\"$entrypoint\"]" "$container"
     quiet_buildah commit --rm --quiet "$container" "$name" >/dev/null
@@ -66,8 +66,12 @@ file() {
     shift 4
     make_base
     for argument in "$@"; do arguments+=(--build-arg "$argument"); done
-    quiet_buildah bud --quiet --pull-never --layers=false --file "$dockerfile" --tag "$name" "${arguments[@]}" "$context" >/dev/null
+    quiet_buildah bud --quiet --pull-never --layers=false --cni-config-dir "$IMAGES/cni" \
+        --file "$dockerfile" --tag "$name" "${arguments[@]}" "$context" >/dev/null
     save "$name" "$archive"
+    # It leaves the containers and images of the earlier stages.
+    quiet_buildah rm --all >/dev/null
+    quiet_buildah rmi --prune >/dev/null
 }
 
 # keep-only NAME:TAG: drops the images of the same name with other tags.

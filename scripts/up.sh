@@ -122,7 +122,8 @@ DataMesh is ready. The gateway: https://$ADDRESS
 
   export KUBECONFIG=$KUBECONFIG
   export DATAMESH_CONFIG=$SECRETS/cli.yaml
-  alias datamesh=${CARGO_TARGET_DIR:-$CACHE/target}/debug/datamesh   kubectl=$KUBECTL
+  alias kubectl=$KUBECTL
+  alias datamesh=${CARGO_TARGET_DIR:-$CACHE/target}/debug/datamesh
 
   datamesh put /usr/bin/openssl           # store a file
   datamesh get openssl /tmp/copy          # and fetch it

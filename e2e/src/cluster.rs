@@ -53,7 +53,8 @@ pub struct Door {
 /// The repository.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
 }
 
 impl Cluster {
@@ -132,7 +133,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until nothing of the example is down any more: what each promise starts from and leaves behind.
+    /// Waits until nothing of the example is down or being replaced: what each promise starts from and leaves behind.
     ///
     /// # Errors
     /// Something stays down; the message says what.
@@ -140,11 +141,14 @@ impl Cluster {
         self.uncordon_all().await?;
         self.until_ready(NAMESPACE, CLUSTER, POOL).await?;
         let all_up = |pool: Option<&DynamicObject>| {
-            pool.is_some_and(|p| p.data.pointer("/status/nodesUp") == p.data.pointer("/spec/replicas"))
+            pool.is_some_and(|p| {
+                p.data.pointer("/status/nodesUp") == p.data.pointer("/spec/replicas")
+                    && wait::is(p, "Progressing", "False")
+            })
         };
         let what = "all nodes of the pool answer";
         wait::object_until(&self.pools(NAMESPACE), POOL, what, SETTLE_TIMEOUT, all_up).await?;
-        Ok(())
+        self.until_pods_ready(SETTLE_TIMEOUT).await
     }
 
     /// A field of a Secret.

@@ -55,6 +55,19 @@ impl Member {
     }
 }
 
+/// That no pod was replaced, restarted or moved.
+///
+/// # Errors
+/// One was; the message names it, as it was and as it is.
+pub fn ensure_untouched(before: &[Member], after: &[Member]) -> anyhow::Result<()> {
+    for old in before {
+        let new = after.iter().find(|member| member.pod == old.pod);
+        ensure!(new == Some(old), "{} was touched: it was {old:?}, it is {new:?}", old.pod);
+    }
+    ensure!(before.len() == after.len(), "{} pods became {}", before.len(), after.len());
+    Ok(())
+}
+
 /// Names of the identities, in order.
 #[must_use]
 pub fn names(members: &[Member]) -> Vec<&str> {
@@ -105,6 +118,19 @@ impl Cluster {
             self.force_delete(&member.pod).await?;
         }
         self.until_not_ready(members).await
+    }
+
+    /// Waits until every pod of the example is ready.
+    ///
+    /// # Errors
+    /// They are not in time.
+    pub async fn until_pods_ready(&self, limit: Duration) -> anyhow::Result<()> {
+        let config = watcher::Config::default().labels(&format!("datamesh.io/cluster={CLUSTER}"));
+        wait::set_until(&self.api::<Pod>(NAMESPACE), config, "every pod is ready", limit, |now| {
+            !now.is_empty() && now.iter().all(|pod| Member::of(pod).ready)
+        })
+        .await?;
+        Ok(())
     }
 
     /// Deletes a pod without waiting for its process to end.

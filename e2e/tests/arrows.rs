@@ -1,5 +1,7 @@
 //! Arrows between crates go from pure to I/O to binaries and never back, as Cargo itself sees them.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test through and through
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

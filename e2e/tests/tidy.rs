@@ -1,5 +1,7 @@
 //! Rules of the house that a machine can hold: sizes, names, who may start tasks, golden files, licences, paths.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::print_stdout)] // a test through and through
+
 use std::path::{Path, PathBuf};
 
 const LINES_MAX: usize = 500;
@@ -82,7 +84,10 @@ fn detached(text: &str) -> Vec<&str> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let pairs = lines.iter().enumerate().map(|(n, line)| (if n > 0 { lines[n - 1] } else { "" }, *line));
     let unexplained = pairs.filter(|(before, _)| !before.contains("clippy::disallowed_methods, reason"));
-    unexplained.map(|(_, line)| line).filter(|line| starts.iter().any(|start| line.starts_with(start.as_str()))).collect()
+    unexplained
+        .map(|(_, line)| line)
+        .filter(|line| starts.iter().any(|start| line.starts_with(start.as_str())))
+        .collect()
 }
 
 #[test]

@@ -36,11 +36,12 @@ pub(crate) fn on_signal() -> anyhow::Result<CancellationToken> {
 pub(crate) struct Tasks {
     set: JoinSet<(String, anyhow::Result<()>)>,
     stop: CancellationToken,
+    grace: Duration,
 }
 
 impl Tasks {
     pub(crate) fn new(parent: &CancellationToken) -> Self {
-        Self { set: JoinSet::new(), stop: parent.child_token() }
+        Self { set: JoinSet::new(), stop: parent.child_token(), grace: GRACE }
     }
 
     /// Starts a task, which must return soon after the token it is given is cancelled.
@@ -66,7 +67,7 @@ impl Tasks {
                 }
             }
         };
-        if tokio::time::timeout(GRACE, rest).await.is_err() {
+        if tokio::time::timeout(self.grace, rest).await.is_err() {
             tracing::warn!(left = self.set.len(), "grace period is over: ending what is left");
             self.set.shutdown().await;
         }
@@ -114,10 +115,11 @@ mod tests {
         assert_eq!(format!("{error:#}"), "store: disk gone");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_deaf_task_is_ended_after_the_grace_period() {
         let stop = CancellationToken::new();
         let mut tasks = Tasks::new(&stop);
+        tasks.grace = Duration::from_millis(1);
         tasks.spawn("deaf", |_| std::future::pending());
         stop.cancel();
         tasks.run().await.unwrap();

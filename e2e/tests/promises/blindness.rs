@@ -15,7 +15,7 @@ const NEEDLES: usize = 24;
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let canary = random_bytes(seed, 0, CANARY_BYTES);
     let name = format!("canary-name-{seed:016x}");
     let pattern = pattern_of(&canary, &name);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE};
+use datamesh_e2e::nodes::ensure_untouched;
 use datamesh_e2e::samples::random_bytes;
 use datamesh_e2e::wait;
 use k8s_openapi::api::core::v1::Secret;
@@ -37,7 +38,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
         "it does not help: {said:?}"
     );
     ensure!(secrets.get_opt(SECRET).await?.is_none(), "a new key was made");
-    ensure!(cluster.members().await? == before, "pods were touched while the key was missing");
+    ensure_untouched(&before, &cluster.members().await?).context("while the key was missing")?;
     ensure!(door.gateway.get("key/proof").await? == body, "a running gateway must go on");
 
     cluster.kubectl.apply(&std::fs::read_to_string(&export)?).await?;
@@ -47,7 +48,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     .await?;
     ensure!(cluster.secret(NAMESPACE, SECRET, "secret").await? == key, "the export restored another key");
     cluster.settle().await?;
-    ensure!(cluster.members().await? == before, "pods were touched when the key came back");
+    ensure_untouched(&before, &cluster.members().await?).context("when the key came back")?;
     door.gateway.delete("key/proof").await
 }
 

@@ -16,7 +16,7 @@ const GONE_TIMEOUT: Duration = Duration::from_secs(90);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let door = cluster.gateway().await?;
     let mut traffic = Traffic::start(&door.gateway, "kept", seed);
     traffic.go_on(6, PUTS_TIMEOUT).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{Cluster, NAMESPACE};
 use datamesh_e2e::gateway::Gateway;
-use datamesh_e2e::nodes::Member;
+use datamesh_e2e::nodes::{Member, ensure_untouched};
 use datamesh_e2e::samples;
 use datamesh_e2e::traffic::{Traffic, clear, verify};
 use datamesh_e2e::wait;
@@ -22,14 +22,14 @@ const GHOST: &str = "e2e-ghost";
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let door = cluster.gateway().await?;
     let member = cluster.storage().await?.swap_remove(0);
     let before = incarnation(&door.gateway, &member.node).await?;
 
     ghost_is_refused(cluster, &member).await?;
     let now = cluster.storage().await?.swap_remove(0);
-    ensure!(now == member, "the living pod was disturbed:\n{member:#?}\n{now:#?}");
+    ensure_untouched(std::slice::from_ref(&member), &[now])?;
     ensure!(incarnation(&door.gateway, &member.node).await? == before, "the ghost opened the store");
 
     let mut traffic = Traffic::start(&door.gateway, "forced", seed);

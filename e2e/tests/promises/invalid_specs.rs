@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE, OPERATOR_NAMESPACE, OPERATOR_PODS, POOL};
+use datamesh_e2e::nodes::ensure_untouched;
 use datamesh_e2e::wait;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
@@ -25,8 +26,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     }
     namespaces.delete(SPACE, &DeleteParams::background()).await?;
     outcome?;
-    let after = cluster.members().await?;
-    ensure!(before == after, "pods changed:\n{before:#?}\n{after:#?}");
+    ensure_untouched(&before, &cluster.members().await?)?;
     ensure!(operator_restarts(cluster).await? == operator, "the operator restarted");
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE, OPERATOR_NAMESPACE, OPERATOR_PODS};
+use datamesh_e2e::nodes::ensure_untouched;
 use datamesh_e2e::wait;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -29,9 +30,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
         .await?;
     }
     cluster.settle().await?;
-    let after = cluster.members().await?;
-    ensure!(before == after, "pods changed:\n{before:#?}\n{after:#?}");
-    Ok(())
+    ensure_untouched(&before, &cluster.members().await?)
 }
 
 /// Deletes the operator's pods and waits for others to be ready.

@@ -15,7 +15,7 @@ const SAID_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let door = cluster.gateway().await?;
     let one_each = cluster.one_of_each_zone().await?;
     ensure!(one_each.len() >= 3, "the test needs three zones, there are {}", one_each.len());

@@ -13,7 +13,7 @@ const SAID_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
-    println!("seed {seed}");
+    eprintln!("seed {seed}");
     let door = cluster.gateway().await?;
     let gateway = &door.gateway;
     let all = cluster.storage().await?;

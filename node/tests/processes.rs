@@ -1,4 +1,10 @@
 //! The whole store as real processes on loopback: it starts, keeps what it acknowledged through kills, and restarts.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its seed"
+)]
 
 #[path = "support/cluster.rs"]
 mod cluster;

@@ -214,7 +214,10 @@ impl PutMachine {
     fn acknowledge(&mut self, now: Duration) {
         if self.ledger.durable() == self.profile.total() {
             if self.phase == Phase::Open {
-                self.out.push_back(PutAction::Acknowledge(Ack::Whole));
+                // A node that stands in for another and holds two shards counts for two losses: that is not whole.
+                let spread = self.ledger.durable_without_any_one_node() + 1 >= self.profile.total();
+                let ack = if spread { Ack::Whole } else { Ack::Short { durable: self.durable() } };
+                self.out.push_back(PutAction::Acknowledge(ack));
             }
             self.over(PutAction::Finished);
         } else if self.phase == Phase::Open && now >= self.started + self.deadlines.tail && self.enough() {

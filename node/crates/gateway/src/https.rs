@@ -115,7 +115,9 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, router: Router, stop: C
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
-    let builder = builder();
+    // Told apart by ALPN, not by the first bytes: a client that sends none is then met by the protocol's own timer.
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let builder = if h2 { builder().http2_only() } else { builder().http1_only() };
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

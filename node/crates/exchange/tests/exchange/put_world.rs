@@ -171,10 +171,18 @@ pub(crate) fn check_ack(profile: ErasureProfile, started: Duration, story: &Stor
         left.map(|(shard, _)| *shard).collect::<BTreeSet<_>>().len()
     };
     match ack {
-        Ack::Whole if durable(None) == profile.total() => Ok(()),
-        Ack::Whole => Err(format!("whole with {} shards", durable(None))),
+        Ack::Whole if durable(None) != profile.total() => Err(format!("whole with {} shards", durable(None))),
+        Ack::Whole => {
+            let nodes: BTreeSet<u16> = story.durable_at_ack.iter().map(|(_, node)| *node).collect();
+            match nodes.into_iter().find(|&node| durable(Some(node)) + 1 < profile.total()) {
+                Some(node) => Err(format!("whole, but node {node} counts for two losses")),
+                None => Ok(()),
+            }
+        }
         Ack::Short { durable: said } if usize::from(said) != durable(None) => Err("miscounted".into()),
-        Ack::Short { .. } if at < started + DEADLINES.tail => Err("short before the tail deadline".into()),
+        Ack::Short { .. } if at < started + DEADLINES.tail && durable(None) < profile.total() => {
+            Err("short before the tail deadline".into())
+        }
         Ack::Short { .. } => {
             let nodes: BTreeSet<u16> = story.durable_at_ack.iter().map(|(_, node)| *node).collect();
             match nodes.into_iter().find(|&node| durable(Some(node)) < profile.k()) {

@@ -28,6 +28,11 @@ const HEDGE_DEFAULT: Duration = Duration::from_millis(250);
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// The transport's patience with one shard.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// Times a segment is read again whose fetches failed in passing; with the pauses, about the 5 s after which the mesh
+/// asks a silent node anew.
+const RETRIES_MAX: u32 = 4;
+/// Before the first of those; each next one is twice as long.
+const RETRY_PAUSE: Duration = Duration::from_millis(400);
 
 /// The shards that suffice, by index, all verified.
 pub(super) type Gathered = BTreeMap<ShardIndex, Bytes>;
@@ -62,8 +67,22 @@ pub(super) struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// k verified shards, data shards first.
+    /// k verified shards, data shards first. A node that is just restarting, or a connection that just broke, looks
+    /// like a loss: what failed in passing is asked again before the read is given up.
     pub(super) async fn gather(&self) -> Result<Gathered, FetchError> {
+        let mut pause = RETRY_PAUSE;
+        for _ in 0..RETRIES_MAX {
+            match self.attempt().await {
+                Err(FetchError::Machine(GetFailure::TooFewShards { failed: 1.., .. })) => {}
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.attempt().await
+    }
+
+    async fn attempt(&self) -> Result<Gathered, FetchError> {
         let begun = Instant::now();
         let mut machine = self.machine();
         let mut asked: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();

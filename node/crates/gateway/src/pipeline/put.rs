@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
 use datamesh_catalog::{Page, PageAt, PlacedPage};
@@ -81,6 +82,7 @@ pub(crate) async fn write(
         open: Vec::new(),
         bytes: 0,
         durability: Durability::Whole,
+        renewed: Instant::now(),
     };
     let mut under_way = VecDeque::with_capacity(PARALLEL);
     let mut next = first;
@@ -119,6 +121,7 @@ struct Pages<'a> {
     open: Vec<Stored>,
     bytes: u64,
     durability: Durability,
+    renewed: Instant,
 }
 
 impl Pages<'_> {
@@ -128,7 +131,11 @@ impl Pages<'_> {
             let page = self.close(false)?;
             let (upload, now) = (self.job.target.upload, now_unix_ms());
             self.context.catalog.put_page(upload, &page, now).await?;
-            self.context.catalog.renew_upload(upload, now.saturating_add(millis(limits::PUT_LEASE))).await?;
+        }
+        if self.renewed.elapsed() > limits::PUT_LEASE / 4 {
+            let until = now_unix_ms().saturating_add(millis(limits::PUT_LEASE));
+            self.context.catalog.renew_upload(self.job.target.upload, until).await?;
+            self.renewed = Instant::now();
         }
         self.durability = self.durability.and(segment.durability);
         self.bytes = self.bytes.saturating_add(u64::from(segment.secret.plain_bytes));

@@ -13,7 +13,7 @@ async fn puts_and_reads_go_on_with_two_nodes_dead() {
     house.nodes.kill(4);
     let during = noise(2, 9 << 20);
     let put = house.put("during", during.clone()).await.ok();
-    assert_eq!(put.header("datamesh-durability"), "whole", "others stand in for the dead");
+    assert_eq!(put.header("datamesh-durability"), "short; durable=6; of=6", "two hold two each");
     assert!(house.get("before").await.ok().body == before);
     assert!(house.get("during").await.ok().body == during);
     house.nodes.revive(1);
@@ -86,7 +86,11 @@ async fn full_nodes_are_passed_over() {
     let house = House::new(7).await;
     house.nodes.fill(2);
     let text = noise(7, 5 << 20);
-    assert_eq!(house.put("x", text.clone()).await.ok().header("datamesh-durability"), "whole");
+    assert_eq!(
+        house.put("x", text.clone()).await.ok().header("datamesh-durability"),
+        "short; durable=6; of=6",
+        "live nodes hold two each"
+    );
     assert_eq!(house.nodes.shards(2), 0);
     assert!(house.get("x").await.ok().body == text);
 }

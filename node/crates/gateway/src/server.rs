@@ -222,7 +222,8 @@ impl Gateway {
         after.cancel();
         while background.join_next().await.is_some() {}
         match ended {
-            Some(Ok(name)) => Err(GatewayError::Ended(name)),
+            // Told to stop, a part may have ended before we looked.
+            Some(Ok(name)) if !stop.is_cancelled() => Err(GatewayError::Ended(name)),
             Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             _ => Ok(()),
         }

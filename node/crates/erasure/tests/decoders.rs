@@ -6,7 +6,7 @@
     reason = "a test may stop, and prints"
 )]
 
-#[path = "support/dice.rs"]
+#[path = "../../shard/tests/support/dice.rs"]
 mod dice;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The parity bytes that every version of DataMesh must make, on every kind of processor.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
-#[path = "support/dice.rs"]
+#[path = "../../shard/tests/support/dice.rs"]
 mod dice;
 #[path = "support/plain.rs"]
 mod plain;

@@ -1,7 +1,7 @@
 //! Any k of the k+m shards bring every other one back.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may stop")]
 
-#[path = "support/dice.rs"]
+#[path = "../../shard/tests/support/dice.rs"]
 mod dice;
 #[path = "support/plain.rs"]
 mod plain;

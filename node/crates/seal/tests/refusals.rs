@@ -8,7 +8,7 @@
     reason = "a test may stop, and prints"
 )]
 
-#[path = "support/dice.rs"]
+#[path = "../../shard/tests/support/dice.rs"]
 mod dice;
 #[path = "support/oracle.rs"]
 mod oracle;

@@ -11,6 +11,8 @@ if ! "$tools/bin/cargo-deny" --version 2>/dev/null | grep -qF " $version"; then
     cargo install --quiet --locked --debug --root "$tools" --target-dir "$tools/build" "cargo-deny@$version"
     rm -rf "$tools/build"
 fi
+# The lock file names crates of other platforms too, which no build here has fetched.
+cargo fetch --quiet --locked
 checks=(bans licenses sources)
 [ "${DATAMESH_ADVISORIES:-}" = 1 ] && checks+=(advisories)
 "$tools/bin/cargo-deny" --log-level error --offline check "${checks[@]}"

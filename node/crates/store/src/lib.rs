@@ -11,6 +11,7 @@
 //! are mostly dead is not built yet; [`format::LogRow`] has the figures for it.
 
 mod batch;
+mod disk;
 mod error;
 pub mod format;
 mod index;

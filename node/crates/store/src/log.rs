@@ -13,9 +13,10 @@ use std::sync::Arc;
 use datamesh_shard::Incarnation;
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{fdatasync, fsync, ftruncate};
+use rustix::fs::{fsync, ftruncate};
 use rustix::io::{Errno, pread, pwritev};
 
+use crate::disk::Disk;
 use crate::format::{FILE_HEAD_BYTES, FileHead, LogNumber, Position};
 
 /// Log files kept open for reading.
@@ -23,20 +24,12 @@ const FILES_OPEN_MAX: usize = 128;
 /// Where a read lands relative to a cache line decides whether the kernel copies at 3 or at 28 GB/s.
 const ALIGN: usize = 64;
 
-/// How a log file is put on the disk; a test puts a failing one in its place.
-pub(crate) type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
-
-/// The system's way.
-pub(crate) fn sync_file() -> SyncFile {
-    Arc::new(|file| Ok(fdatasync(file)?))
-}
-
 /// The file being appended to.
 pub(crate) struct ActiveLog {
     file: File,
     number: LogNumber,
     end: u64,
-    sync: SyncFile,
+    disk: Disk,
 }
 
 impl ActiveLog {
@@ -45,27 +38,22 @@ impl ActiveLog {
         dir: &Path,
         number: LogNumber,
         incarnation: Incarnation,
-        sync: SyncFile,
+        disk: Disk,
     ) -> io::Result<Self> {
         let path = dir.join(number.file_name());
-        let made = Self::create_at(&path, number, incarnation, sync);
+        let made = Self::create_at(&path, number, incarnation, disk)
+            .and_then(|log| log.disk.sync_dir(dir).map(|()| log));
         if made.is_err() {
-            // What is left of it would be taken for a torn file at the next open; gone is better.
+            // What is left of it would be taken for a torn file at the next open, and stand in the way of the next
+            // attempt; gone is better.
             let _ = std::fs::remove_file(&path);
         }
-        let log = made?;
-        sync_dir(dir)?;
-        Ok(log)
+        made
     }
 
-    fn create_at(
-        path: &Path,
-        number: LogNumber,
-        incarnation: Incarnation,
-        sync: SyncFile,
-    ) -> io::Result<Self> {
+    fn create_at(path: &Path, number: LogNumber, incarnation: Incarnation, disk: Disk) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        let mut log = Self { file, number, end: 0, sync };
+        let mut log = Self { file, number, end: 0, disk };
         let head = FileHead { log: number, incarnation }.encode();
         log.append(&mut [IoSlice::new(&head)])?;
         fsync(&log.file)?;
@@ -73,9 +61,9 @@ impl ActiveLog {
     }
 
     /// Goes on with a file whose last whole record ends at `position`.
-    pub(crate) fn reopen(dir: &Path, position: Position, sync: SyncFile) -> io::Result<Self> {
+    pub(crate) fn reopen(dir: &Path, position: Position, disk: Disk) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(dir.join(position.log.file_name()))?;
-        Ok(Self { file, number: position.log, end: position.offset, sync })
+        Ok(Self { file, number: position.log, end: position.offset, disk })
     }
 
     /// File and end.
@@ -110,7 +98,7 @@ impl ActiveLog {
 
     /// Puts on the disk what was appended.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        (self.sync)(&self.file)
+        self.disk.sync_file(&self.file)
     }
 
     /// Takes back what was appended behind `end`.
@@ -119,11 +107,6 @@ impl ActiveLog {
         self.end = end;
         Ok(())
     }
-}
-
-/// Puts a folder's names on the disk.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    Ok(fsync(File::open(dir)?)?)
 }
 
 /// Reads from log files.

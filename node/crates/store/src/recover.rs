@@ -1,9 +1,15 @@
 //! Opening after whatever happened: index and logs are brought to agree.
 //!
 //! 1. Rows that point at files, or parts of files, that are gone are dropped and counted.
-//! 2. Records behind the position the index knows are read and indexed. The newest log is cut off behind its last whole
-//!    record; what lay there was never acknowledged, since a record is whole on the disk before its put is answered.
-//! 3. Files in which nothing lives are removed.
+//! 2. Records behind the position the index knows are read and indexed, those behind damaged parts too: they may have
+//!    been acknowledged. The newest log is cut off behind its last whole record; what lay there is taken for never
+//!    acknowledged, since a record is whole on the disk before its put is answered.
+//! 3. Files in which nothing lives are removed, unless a part of them is damaged.
+//!
+//! A power loss may tear a batch in the middle and leave whole records of it behind the torn one. They are kept, and the
+//! torn one counts as damaged: nothing tells them from acknowledged ones, and though nobody was told that they are there
+//! they do no harm. A shard proves itself, and if its put is not repeated the catalog's check finds it; a delete is one
+//! the catalog asked for, and its generation spares what is put anew.
 //!
 //! A lost index is the same with position zero: every log is read. (A deleted shard may then come back when the file
 //! with the note of its deletion is gone already; it is garbage that the catalog's check finds.)
@@ -18,10 +24,10 @@ use std::path::{Path, PathBuf};
 
 use datamesh_shard::Incarnation;
 
+use crate::disk::Disk;
 use crate::error::{IndexError, OpenError};
 use crate::format::{FILE_HEAD_BYTES, LogNumber, LogRow, Position};
 use crate::index::Index;
-use crate::log::SyncFile;
 use crate::scan::{Found, Scan, ScanError};
 use crate::table::{Changes, LogTable};
 
@@ -33,7 +39,8 @@ const CHANGES_MAX: usize = 4096;
 pub struct Recovery {
     /// Records found in the logs that the index did not know yet.
     pub indexed_records: u64,
-    /// Records among them, or heads of files, that are not whole although something whole follows.
+    /// Records among them, or heads of files, that are not whole although something whole follows. A part of a file in
+    /// which no record begins counts as one, however many it held.
     pub damaged_records: u64,
     /// Bytes cut off behind the last whole record.
     pub truncated_bytes: u64,
@@ -61,13 +68,13 @@ pub(crate) fn incarnation_of_logs(dir: &Path) -> Result<Incarnation, OpenError> 
 }
 
 /// Brings index and logs to agree; what it tells is on the disk when it returns.
-pub(crate) fn recover(index: &Index, dir: &Path, sync: &SyncFile) -> Result<Recovered, OpenError> {
+pub(crate) fn recover(index: &Index, dir: &Path, disk: &Disk) -> Result<Recovered, OpenError> {
     let files = list(dir)?;
     let known = index.position()?.unwrap_or_default();
     let table = LogTable::new(index.logs()?);
     let last = files.last().copied().max(table.iter().map(|(log, _)| log).max()).max(Some(known.log));
     let next = last.unwrap_or_default().following();
-    let mut work = Work { index, dir, sync, files, table, known, report: Recovery::default() };
+    let mut work = Work { index, dir, disk, files, table, known, report: Recovery::default() };
     work.drop_lost()?;
     work.remove_unfinished()?;
     let newest = work.replay()?;
@@ -90,7 +97,7 @@ fn list(dir: &Path) -> Result<BTreeSet<LogNumber>, OpenError> {
 struct Work<'a> {
     index: &'a Index,
     dir: &'a Path,
-    sync: &'a SyncFile,
+    disk: &'a Disk,
     files: BTreeSet<LogNumber>,
     table: LogTable,
     known: Position,
@@ -117,13 +124,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Removes files in which nothing lives, rows first.
+    /// Removes files in which nothing lives, rows first. Damaged parts count as alive (see [`Work::note_damage`]), as
+    /// long as there is a file for them to be in.
     fn remove_dead(&mut self, newest: Option<LogNumber>) -> Result<(), OpenError> {
         let keep = |log: LogNumber| Some(log) == newest;
+        let is_empty =
+            |log, row: &LogRow| row.live_shards == 0 && (row.live_bytes == 0 || !self.files.contains(&log));
         let dead: BTreeSet<LogNumber> = self
             .table
             .iter()
-            .filter(|(log, row)| row.live_shards == 0 && !keep(*log))
+            .filter(|(log, row)| is_empty(*log, row) && !keep(*log))
             .map(|(log, _)| log)
             .collect();
         if !dead.is_empty() {
@@ -149,7 +159,7 @@ impl Work<'_> {
         let scan = || -> io::Result<Scan> {
             let file = File::open(&path)?;
             // What is read here is acknowledged or indexed next: it has to be on the disk.
-            (self.sync)(&file)?;
+            self.disk.sync_file(&file)?;
             Scan::new(file, log, from)
         };
         scan().map_err(OpenError::io(&path))

@@ -1,4 +1,3 @@
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -10,11 +9,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::batch::{Job, PutJob};
+use crate::disk::Disk;
 use crate::error::{CloseError, DeleteError, GetError, LocateError, NodeKeyError, OpenError, PutError};
 use crate::format::{body_crc, decode_node_key, encode_node_key};
 use crate::index::Index;
 use crate::lock::Lock;
-use crate::log::{ActiveLog, LogReader, SyncFile, sync_dir, sync_file};
+use crate::log::{ActiveLog, LogReader};
 use crate::options::StoreOptions;
 use crate::read::Shard;
 use crate::records::Records;
@@ -62,26 +62,20 @@ impl Store {
     /// # Errors
     /// Names the holder if the folder stays locked; fails if the disk or the index does, or a later version wrote them.
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
-        Self::open_with(dir, options, sync_file())
+        Self::open_with(dir, options, Disk::system())
     }
 
-    pub(crate) fn open_with(dir: &Path, options: StoreOptions, sync: SyncFile) -> Result<Self, OpenError> {
+    pub(crate) fn open_with(dir: &Path, options: StoreOptions, disk: Disk) -> Result<Self, OpenError> {
         let logs = dir.join(LOGS_DIR);
-        // The folder holds the node's key: nobody else reads it.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&logs).map_err(OpenError::io(&logs))?;
-        sync_dir(dir).map_err(OpenError::io(dir))?;
-        let lock = Lock::acquire(dir, options.lock_wait)?;
-        let index = Index::open(&dir.join(INDEX_DIR))?;
+        let (lock, index) = open_folders(dir, &logs, &options, &disk)?;
         let incarnation = index.incarnation()?.max(incarnation_of_logs(&logs)?).next();
         index.set_incarnation(incarnation)?;
         lock.note(incarnation)?;
-        let found = recover(&index, &logs, &sync)?;
+        let found = recover(&index, &logs, &disk)?;
         tracing::info!(path = %dir.display(), %incarnation, recovery = ?found.report, "store opened");
         let (active, next) = match found.newest {
-            Some(position) => (ActiveLog::reopen(&logs, position, Arc::clone(&sync)), found.next),
-            None => {
-                (ActiveLog::create(&logs, found.next, incarnation, Arc::clone(&sync)), found.next.following())
-            }
+            Some(position) => (ActiveLog::reopen(&logs, position, disk.clone()), found.next),
+            None => (ActiveLog::create(&logs, found.next, incarnation, disk.clone()), found.next.following()),
         };
         let active = active.map_err(OpenError::io(&logs))?;
         let dir = std::fs::File::open(dir).map_err(OpenError::io(dir))?;
@@ -92,7 +86,7 @@ impl Store {
         let shared = Arc::new(shared);
         let (jobs, waiting) = mpsc::channel(QUEUE_JOBS_MAX);
         let writer =
-            Writer { shared: Arc::clone(&shared), jobs: waiting, active, table: found.table, next, sync };
+            Writer { shared: Arc::clone(&shared), jobs: waiting, active, table: found.table, next, disk };
         let thread = std::thread::Builder::new().name("shard-writer".into()).spawn(move || writer.run());
         let thread = thread.map_err(OpenError::io(shared.reader.dir()))?;
         Ok(Self { inner: Arc::new(Inner { shared, jobs: Some(jobs), writer: Mutex::new(Some(thread)) }) })
@@ -238,6 +232,25 @@ impl Store {
         let jobs = self.inner.jobs.as_ref().ok_or(Closed)?;
         jobs.send(job).await.map_err(|_| Closed)
     }
+}
+
+/// Makes what is missing of the folders, and opens lock and index in them; on the disk, names and all, when this returns.
+fn open_folders(
+    dir: &Path,
+    logs: &Path,
+    options: &StoreOptions,
+    disk: &Disk,
+) -> Result<(Lock, Index), OpenError> {
+    // The folder holds the node's key: nobody else reads it.
+    disk.make_dir(logs).map_err(OpenError::io(logs))?;
+    let lock = Lock::acquire(dir, options.lock_wait)?;
+    let index = Index::open(&dir.join(INDEX_DIR))?;
+    // RocksDB syncs the names in its folder, not the name of its folder. An opening before this one may have been cut
+    // short between making a folder or a log file and syncing its name, so both are synced whoever made what is there.
+    for folder in [dir, logs] {
+        disk.sync_dir(folder).map_err(OpenError::io(folder))?;
+    }
+    Ok((lock, index))
 }
 
 /// The writer is gone.

@@ -1,4 +1,4 @@
-//! What only the inside can bring about: a disk that fails.
+//! What only the inside can bring about: a disk that fails, or is watched.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,9 @@
     reason = "tests; the lints spare only the test functions"
 )]
 
+mod names;
+
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,8 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use datamesh_shard::{ErasureProfile, Generation, SegmentHeader, ShardIndex, ShardKey, leaf_hash};
 
+use crate::disk::Disk;
 use crate::error::{DeleteError, PutError};
-use crate::log::{SyncFile, sync_file};
 use crate::{Store, StoreOptions};
 
 fn shard(byte: u8) -> (ShardKey, Bytes, Bytes) {
@@ -35,27 +38,27 @@ async fn is_there(store: &Store, byte: u8) -> bool {
     store.get(shard(byte).0).await.unwrap().is_some()
 }
 
-fn open(dir: &Path, sync: SyncFile) -> Store {
-    Store::open_with(dir, StoreOptions::new(1 << 40, 0), sync).unwrap()
+fn open(dir: &Path, disk: Disk) -> Store {
+    Store::open_with(dir, StoreOptions::new(1 << 40, 0), disk).unwrap()
 }
 
 /// Syncs, until told to fail.
-fn failing() -> (SyncFile, Arc<AtomicBool>) {
+fn failing() -> (Disk, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&fails);
-    let sync = sync_file();
-    let sync: SyncFile = Arc::new(move |file| match told.load(Ordering::SeqCst) {
+    let system = Disk::system();
+    let file = Arc::new(move |file: &File| match told.load(Ordering::SeqCst) {
         true => Err(io::Error::from_raw_os_error(5)),
-        false => sync(file),
+        false => system.sync_file(file),
     });
-    (sync, fails)
+    (Disk { file, ..Disk::system() }, fails)
 }
 
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_stored_until_a_restart_and_nothing_of_it_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (sync, fails) = failing();
-    let store = open(dir.path(), sync);
+    let (disk, fails) = failing();
+    let store = open(dir.path(), disk);
     put(&store, 1).await.unwrap();
     fails.store(true, Ordering::SeqCst);
     let first = put(&store, 2).await.unwrap_err();
@@ -74,7 +77,7 @@ async fn after_a_failed_sync_nothing_is_stored_until_a_restart_and_nothing_of_it
     assert!(!is_there(&store, 2).await);
     drop(store);
 
-    let store = open(dir.path(), sync_file());
+    let store = open(dir.path(), Disk::system());
     assert!(is_there(&store, 1).await);
     assert!(!is_there(&store, 2).await, "never acknowledged, perhaps never on the disk");
     assert!(store.usage().accepting);
@@ -85,12 +88,12 @@ async fn after_a_failed_sync_nothing_is_stored_until_a_restart_and_nothing_of_it
 #[tokio::test]
 async fn opening_fails_if_the_log_cannot_be_synced() {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path(), sync_file());
+    let store = open(dir.path(), Disk::system());
     put(&store, 1).await.unwrap();
     store.close().await.unwrap();
-    let (sync, fails) = failing();
+    let (disk, fails) = failing();
     fails.store(true, Ordering::SeqCst);
-    assert!(Store::open_with(dir.path(), StoreOptions::new(1 << 40, 0), sync).is_err());
+    assert!(Store::open_with(dir.path(), StoreOptions::new(1 << 40, 0), disk).is_err());
 }
 
 #[tokio::test]
@@ -101,15 +104,15 @@ async fn a_put_is_answered_after_its_sync_and_not_before() {
     let opened = parking_lot::Mutex::new(opened);
     let closed = Arc::new(AtomicBool::new(false));
     let (b, s, c) = (Arc::clone(&begun), Arc::clone(&synced), Arc::clone(&closed));
-    let sync: SyncFile = Arc::new(move |file| {
+    let file = Arc::new(move |file: &File| {
         if c.load(Ordering::SeqCst) {
             b.fetch_add(1, Ordering::SeqCst);
             opened.lock().recv().map_err(|_| io::Error::from_raw_os_error(5))?;
         }
         s.fetch_add(1, Ordering::SeqCst);
-        sync_file()(file)
+        Disk::system().sync_file(file)
     });
-    let store = open(dir.path(), sync);
+    let store = open(dir.path(), Disk { file, ..Disk::system() });
     closed.store(true, Ordering::SeqCst);
     let before = synced.load(Ordering::SeqCst);
     let mut tasks = tokio::task::JoinSet::new();

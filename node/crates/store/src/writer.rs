@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::batch::{Batch, BatchFailure, Job};
+use crate::disk::Disk;
 use crate::error::{CloseError, IndexError};
 use crate::format::LogNumber;
-use crate::log::{ActiveLog, SyncFile};
+use crate::log::ActiveLog;
 use crate::shared::Shared;
 use crate::table::{Changes, LogTable};
 
@@ -30,7 +31,7 @@ pub(crate) struct Writer {
     pub(crate) active: ActiveLog,
     pub(crate) table: LogTable,
     pub(crate) next: LogNumber,
-    pub(crate) sync: SyncFile,
+    pub(crate) disk: Disk,
 }
 
 impl Writer {
@@ -123,7 +124,7 @@ impl Writer {
             self.shared.reader.dir(),
             self.next,
             self.shared.incarnation,
-            Arc::clone(&self.sync),
+            self.disk.clone(),
         );
         match made {
             Ok(active) => {

@@ -105,7 +105,7 @@ impl ShardRow {
 pub struct LogRow {
     /// Bytes of the file up to the end of its last whole record.
     pub bytes: u64,
-    /// Bytes of records of shards that live.
+    /// Bytes of records of shards that live, and of damaged parts, of which nobody can say what they held.
     pub live_bytes: u64,
     /// Bytes of those shards' payloads.
     pub payload_bytes: u64,

@@ -1,5 +1,6 @@
 use std::fs::OpenOptions;
 use std::io;
+use std::ops::Range;
 
 use rustix::fs::ftruncate;
 
@@ -29,7 +30,10 @@ impl Work<'_> {
             Ok(_) => {}
             Err(source @ RecordError::Version(_)) => return Err(OpenError::Log { path, source }),
             // Records prove themselves; the head is not needed to read them.
-            Err(_) => self.report.damaged_records += 1,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), offset = 0, %error, "the head of a log file is damaged");
+                self.report.damaged_records += 1;
+            }
         }
         self.index_records(&mut scan, log)?;
         let mut end = scan.whole();
@@ -37,7 +41,7 @@ impl Work<'_> {
             self.cut(log, end, scan.file_bytes())?;
         } else if scan.file_bytes() > end {
             // Not the tail: files are whole before the next one is begun.
-            self.report.damaged_records += 1;
+            self.note_damage(log, end..scan.file_bytes(), 1);
             end = scan.file_bytes();
         }
         let position = Position { log, offset: end };
@@ -70,10 +74,13 @@ impl Work<'_> {
         let mut records = Vec::new();
         let mut damaged = 0;
         while records.len() < CHANGES_MAX {
+            let whole = scan.whole();
             match self.next(scan, log)? {
                 Found::Record(head, offset) => {
                     records.push((head, offset));
-                    self.report.damaged_records += std::mem::take(&mut damaged);
+                    if damaged > 0 {
+                        self.note_damage(log, whole..offset, std::mem::take(&mut damaged));
+                    }
                 }
                 // Counted once something whole follows; else it belongs to the torn tail.
                 Found::Damaged => damaged += 1,
@@ -81,6 +88,24 @@ impl Work<'_> {
             }
         }
         Ok((records, false))
+    }
+
+    /// Counts and names a damaged part that is not the torn tail. Which shards it held is not known, so none of them is
+    /// known to be dead; and perhaps only the reading failed, which a file that is gone cannot be tried for again. So the
+    /// part's bytes count as living until there is a compaction to decide: space is the lesser loss. The next write takes
+    /// the row along with a position behind the part, so that it is counted once.
+    fn note_damage(&mut self, log: LogNumber, part: Range<u64>, records: u64) {
+        let (path, bytes) = (self.path(log), part.end - part.start);
+        tracing::warn!(
+            path = %path.display(),
+            offset = part.start,
+            bytes,
+            "a part of a log file is damaged; the shards in it are lost to this node, those behind it are not"
+        );
+        self.report.damaged_records += records;
+        let mut row = self.table.get(log).copied().unwrap_or_default();
+        row.live_bytes = row.live_bytes.saturating_add(bytes);
+        self.table.set(log, Some(row));
     }
 
     /// Cuts off the torn tail.
@@ -92,7 +117,7 @@ impl Work<'_> {
         let cut = || -> io::Result<()> {
             let file = OpenOptions::new().write(true).open(&path)?;
             ftruncate(&file, end)?;
-            (self.sync)(&file)
+            self.disk.sync_file(&file)
         };
         cut().map_err(OpenError::io(&path))?;
         self.report.truncated_bytes += file_bytes - end;

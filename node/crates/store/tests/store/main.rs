@@ -7,12 +7,14 @@
     reason = "tests; the lints spare only the test functions"
 )]
 
+mod damage;
 mod flip;
 mod golden;
 mod group;
 mod kill;
 mod lock;
 mod model;
+mod older;
 mod recovery;
 mod rules;
 mod sample;

@@ -68,14 +68,16 @@ impl<K: Keyspace> Catalog<K> {
         Ok(aborted)
     }
 
-    /// Segments whose shards may be deleted from the nodes by now, at most `limit`. Before that it expands uploads that
-    /// were condemned as a whole, a bounded number of batches per call: call it again until it gives none.
+    /// Segments whose shards may be deleted from the nodes by now, at most `limit`, those behind `after` where given:
+    /// what cannot be deleted yet is passed over that way. Before that it expands uploads that were condemned as a
+    /// whole, a bounded number of batches per call: call it again until it gives none.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn condemned_due(
         &self,
         now_unix_ms: u64,
+        after: Option<&Condemned>,
         limit: usize,
     ) -> Result<Vec<Condemned>, CatalogError> {
         for _ in 0..STEPS_MAX {
@@ -86,9 +88,12 @@ impl<K: Keyspace> Catalog<K> {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        let view = self.view().await?;
-        let rows =
-            view.range(&keys::due_by(Table::Condemned, now_unix_ms), RangeLimits::rows(limit)).await?.rows;
+        let all = keys::due_by(Table::Condemned, now_unix_ms);
+        let range = match after {
+            None => all,
+            Some(last) => all.after(&keys::condemned(last.due_unix_ms, last.segment)),
+        };
+        let rows = self.view().await?.range(&range, RangeLimits::rows(limit)).await?.rows;
         let condemned = |row: &Row| {
             let (due_unix_ms, segment) = due_and(row, Table::Condemned)?;
             Ok(record::decode::<CondemnedRecord>(&row.value)?.condemned(SegmentId(segment), due_unix_ms))

@@ -48,6 +48,12 @@ impl EmbeddedCatalog {
         let keyspace = opening.await.map_err(|_| OpenError::Cut)??;
         Self::with_keyspace(keyspace, fingerprint, options).await
     }
+
+    /// Waits until a write to the volume has failed. Nothing is committed from then on: open it again to find what is
+    /// really on the disk.
+    pub async fn write_failed(&self) {
+        self.keyspace.write_failed().await;
+    }
 }
 
 impl<K: Keyspace> Catalog<K> {

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use rocksdb::DB;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::changes::ChangeLog;
 use crate::keyspace::{
@@ -64,7 +64,7 @@ struct Tally {
     commits: AtomicU64,
     syncs: AtomicU64,
     conflicts: AtomicU64,
-    failures: AtomicU64,
+    failed: watch::Sender<bool>,
 }
 
 /// A keyspace on this machine's disk. The directory is locked while any clone lives; dropping the last one finishes
@@ -129,8 +129,15 @@ impl RocksKeyspace {
             commits: tally.commits.load(Ordering::Relaxed),
             syncs: tally.syncs.load(Ordering::Relaxed),
             conflicts: tally.conflicts.load(Ordering::Relaxed),
-            failed: tally.failures.load(Ordering::Relaxed) > 0,
+            failed: *tally.failed.borrow(),
         }
+    }
+
+    /// Waits until a write has failed: from then on no commit succeeds until the keyspace is opened again.
+    pub async fn write_failed(&self) {
+        let mut failed = self.shared.tally.failed.subscribe();
+        // The sender lives as long as this keyspace.
+        let _ = failed.wait_for(|failed| *failed).await;
     }
 
     async fn submit(&self, batch: Batch) -> Result<Revision, CommitError> {

@@ -24,9 +24,9 @@ async fn a_running_read_finishes_the_old_version<K: Keyspace>(catalog: Catalog<K
     let read = catalog.object(BUCKET, &key("a")).await.unwrap().unwrap();
     put(&catalog, "a", 2, &[2]).await;
     let first = PageAt { part: 0, page: 0 };
-    assert_eq!(catalog.condemned_due(RETENTION_MS - 1, 10).await.unwrap(), []);
+    assert_eq!(catalog.condemned_due(RETENTION_MS - 1, None, 10).await.unwrap(), []);
     assert_eq!(catalog.page(read.upload, first).await.unwrap(), Some(page(0, 0, &[1], true).page));
-    assert_eq!(catalog.condemned_due(RETENTION_MS, 10).await.unwrap().len(), 1);
+    assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1);
     assert_eq!(catalog.page(read.upload, first).await.unwrap(), None);
     assert_eq!(catalog.page(upload_id(2), first).await.unwrap(), Some(page(0, 0, &[2], true).page));
 }
@@ -36,15 +36,18 @@ async fn shared_segments_go_with_their_last_object<K: Keyspace>(catalog: Catalog
         put(&catalog, name, upload, &[7, upload + 10]).await;
     }
     catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
-    assert_eq!(catalog.condemned_due(RETENTION_MS, 10).await.unwrap().len(), 1, "only its own");
+    assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1, "only its own");
     for name in ["b", "c"] {
         catalog.delete_object(BUCKET, &key(name), &Condition::None, 0).await.unwrap();
     }
-    let due = catalog.condemned_due(RETENTION_MS, 10).await.unwrap();
+    let due = catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap();
     assert_eq!(due.len(), 4, "expanded in one batch, the shared one is condemned once");
+    let behind = |n: usize| catalog.condemned_due(RETENTION_MS, Some(&due[n]), 10);
+    assert_eq!(behind(1).await.unwrap(), due[2..], "what cannot go yet is passed over");
+    assert_eq!(behind(3).await.unwrap(), []);
     assert_eq!(catalog.counters().await.unwrap().condemned_segments, 4);
     assert_eq!(catalog.forget_condemned(&due[..3]).await, Ok(3));
-    assert_eq!(catalog.condemned_due(RETENTION_MS, 10).await.unwrap(), due[3..]);
+    assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap(), due[3..]);
     assert_eq!(catalog.counters().await.unwrap().condemned_segments, 1);
 }
 
@@ -55,7 +58,7 @@ async fn many_small_objects<K: Keyspace>(catalog: Catalog<K>) {
     }
     let mut forgotten = 0;
     loop {
-        let due = catalog.condemned_due(10_000, 30).await.unwrap();
+        let due = catalog.condemned_due(10_000, None, 30).await.unwrap();
         if due.is_empty() {
             break;
         }
@@ -104,7 +107,7 @@ async fn a_large_object_is_condemned_by_one_row() {
     assert_eq!(catalog.counters().await.unwrap().condemned_segments, 20_480);
     let mut forgotten = 0;
     loop {
-        let due = catalog.condemned_due(RETENTION_MS, 1024).await.unwrap();
+        let due = catalog.condemned_due(RETENTION_MS, None, 1024).await.unwrap();
         if due.is_empty() {
             break;
         }
@@ -154,9 +157,9 @@ async fn references_race_with_expansion() {
             });
             task
         };
-        let mut condemned = catalog.condemned_due(RETENTION_MS, 1000).await.unwrap();
+        let mut condemned = catalog.condemned_due(RETENTION_MS, None, 1000).await.unwrap();
         let taken = referencing.join_next().await.unwrap().unwrap();
-        condemned.extend(catalog.condemned_due(RETENTION_MS, 1000).await.unwrap());
+        condemned.extend(catalog.condemned_due(RETENTION_MS, None, 1000).await.unwrap());
         let condemned: std::collections::BTreeSet<_> =
             condemned.iter().map(|condemned| condemned.segment).collect();
         for number in &shared {
@@ -167,7 +170,7 @@ async fn references_race_with_expansion() {
                 "segment {number}: exactly one of the two"
             );
         }
-        let due = catalog.condemned_due(RETENTION_MS, 1000).await.unwrap();
+        let due = catalog.condemned_due(RETENTION_MS, None, 1000).await.unwrap();
         catalog.forget_condemned(&due).await.unwrap();
     }
 }

@@ -135,7 +135,7 @@ async fn an_upload_may_become_inline<K: Keyspace>(catalog: Catalog<K>) {
     catalog.put_page(upload_id(1), &page(0, 0, &[1], true), 0).await.unwrap();
     let done = catalog.commit_object(upload_id(1), &inline("e", 0), &Condition::None).await.unwrap();
     assert!(matches!(done.object.body, Body::Inline { .. }));
-    assert_eq!(catalog.condemned_due(u64::MAX - 1, 10).await.unwrap().len(), 1, "what it had put goes");
+    assert_eq!(catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap().len(), 1, "what it had put goes");
     assert_eq!(catalog.object(BUCKET, &key("a")).await.unwrap(), Some(done.object));
 }
 

@@ -226,7 +226,7 @@ impl Model {
             assert!(self.open.remove(&number).is_some(), "an upload that was not open was reclaimed");
             self.count("reclaimed uploads");
         }
-        let due = catalog.condemned_due(self.now, 1 + dice.below(20)).await.unwrap();
+        let due = catalog.condemned_due(self.now, None, 1 + dice.below(20)).await.unwrap();
         assert!(due.iter().all(|condemned| condemned.due_unix_ms <= self.now));
         assert_eq!(catalog.forget_condemned(&due).await, Ok(due.len()));
         *self.done.entry("forgotten segments").or_default() += due.len();
@@ -268,7 +268,7 @@ async fn everything_goes(catalog: &EmbeddedCatalog, model: &mut Model) {
         catalog.abort_upload(upload_id(*upload), model.now).await.unwrap();
     }
     loop {
-        let due = catalog.condemned_due(model.now + RETENTION_MS, 100).await.unwrap();
+        let due = catalog.condemned_due(model.now + RETENTION_MS, None, 100).await.unwrap();
         if due.is_empty() {
             break;
         }

@@ -16,7 +16,7 @@ on_both_engines!(catalog_on:
 );
 
 async fn condemned<K: Keyspace>(catalog: &Catalog<K>) -> Vec<u64> {
-    let all = catalog.condemned_due(u64::MAX - 1, 1000).await.unwrap();
+    let all = catalog.condemned_due(u64::MAX - 1, None, 1000).await.unwrap();
     let number = |id: [u8; 32]| u64::from_be_bytes(id[..8].try_into().unwrap());
     let mut numbers: Vec<u64> = all.iter().map(|condemned| number(condemned.segment.0)).collect();
     numbers.sort_unstable();
@@ -68,8 +68,8 @@ async fn an_ended_upload_takes_nothing<K: Keyspace>(catalog: Catalog<K>) {
         Err(UploadError::Gone),
         "its garbage has its id"
     );
-    assert_eq!(catalog.condemned_due(10 + RETENTION_MS - 1, 10).await.unwrap(), []);
-    assert_eq!(catalog.condemned_due(10 + RETENTION_MS, 10).await.unwrap().len(), 2);
+    assert_eq!(catalog.condemned_due(10 + RETENTION_MS - 1, None, 10).await.unwrap(), []);
+    assert_eq!(catalog.condemned_due(10 + RETENTION_MS, None, 10).await.unwrap().len(), 2);
     assert_eq!(catalog.page(gone, PageAt { part: 0, page: 0 }).await.unwrap(), None);
     catalog.begin_upload(new_upload("a", 1, 0)).await.expect("all of it is gone now");
 }
@@ -126,9 +126,9 @@ async fn replaced_pages_let_segments_go<K: Keyspace>(catalog: Catalog<K>) {
     catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
     catalog.put_page(upload, &page(0, 0, &[1, 2, 3], true), 50).await.unwrap();
     catalog.put_page(upload, &page(0, 0, &[3, 4], true), 50).await.unwrap();
-    assert_eq!(catalog.condemned_due(50 + RETENTION_MS - 1, 10).await.unwrap(), []);
+    assert_eq!(catalog.condemned_due(50 + RETENTION_MS - 1, None, 10).await.unwrap(), []);
     assert_eq!(condemned(&catalog).await, [1, 2]);
-    let due = catalog.condemned_due(50 + RETENTION_MS, 10).await.unwrap();
+    let due = catalog.condemned_due(50 + RETENTION_MS, None, 10).await.unwrap();
     let first = &due[0];
     assert_eq!((first.segment, first.due_unix_ms), (segment_id(1), 50 + RETENTION_MS));
     assert_eq!(
@@ -175,14 +175,14 @@ async fn condemned_segments_need_a_newer_generation<K: Keyspace>(catalog: Catalo
     assert_eq!(catalog.reference(upload, &[segment(2), segment(1)]).await, Err(stale));
     let stale = PutPageError::StaleGeneration { segment: segment_id(1), needs: Generation(1) };
     assert_eq!(catalog.put_page(upload, &page(0, 0, &[1], true), 0).await, Err(stale));
-    let old = catalog.condemned_due(u64::MAX - 1, 10).await.unwrap();
+    let old = catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap();
     let mut newer = segment(1);
     newer.generation = Generation(1);
     catalog.reference(upload, std::slice::from_ref(&newer)).await.unwrap();
     assert_eq!(condemned(&catalog).await, []);
     assert_eq!(catalog.forget_condemned(&old).await, Ok(0), "it is needed again");
     catalog.unreference(upload, &[segment_id(1)], 0).await.unwrap();
-    let again = catalog.condemned_due(u64::MAX - 1, 10).await.unwrap();
+    let again = catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap();
     assert_eq!(again[0].generation, Generation(1));
     assert_eq!(catalog.forget_condemned(&old).await, Ok(0), "the delete of an older generation");
     assert_eq!(catalog.forget_condemned(&[again[0].clone(), again[0].clone()]).await, Ok(1));

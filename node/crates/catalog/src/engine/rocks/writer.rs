@@ -167,7 +167,7 @@ impl Writer {
         let Group { newest, rows, changes, answers, .. } = group;
         if let Err(failure) = self.write(newest, &rows) {
             tracing::error!(%failure, "the catalog cannot write any more and must be opened again");
-            self.tally.failures.fetch_add(1, Ordering::Relaxed);
+            self.tally.failed.send_replace(true);
             self.failed = Some(failure.clone());
             for (reply, _) in answers {
                 answer(reply, Err(CommitError::Engine(failure.clone())));

@@ -102,7 +102,8 @@ fn random_hex<const N: usize>() -> anyhow::Result<String> {
     Ok(hex::encode(bytes))
 }
 
-/// Writes a file only its owner may read; whole or not at all.
+/// Writes a file only its owner may read; whole or not at all, and on the disk, name and all, when this returns: without
+/// the cluster secret nothing that was stored can be read again.
 fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
         let temporary = path.with_extension("new");
@@ -110,7 +111,8 @@ fn write_private(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)
+        std::fs::rename(&temporary, path)?;
+        path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
     };
     write().with_context(|| path.display().to_string())
 }

@@ -1,4 +1,8 @@
-//! Lets storage nodes in: checks the one-use token, binds the node's key to its name, hands out its certificate.
+//! Lets storage nodes in: checks the one-use token and that the operator wants the node, binds its key to its name, hands
+//! out its certificate.
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +14,7 @@ use datamesh_exchange::message::{JoinRequest, Joined, Refusal, Request, Response
 use datamesh_mesh::{Caller, Handler, Trust};
 use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
 use datamesh_settings::Endpoint;
-use datamesh_shard::PeerKey;
+use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
 use tokio::sync::Notify;
 
 use crate::book::AddressBook;
@@ -55,6 +59,8 @@ impl JoinDesk {
             .secret
             .check_join_token(&token, &node, &pool)
             .map_err(|error| Refusal::TokenRejected(error.to_string()))?;
+        // Before the token is used up: what is wrong here can be put right.
+        let zone = self.pinned_zone(&node, &pool, &zone)?;
         self.catalog.bind_join(nonce, &node, &pool, *peer).await.map_err(not_bound)?;
         self.catalog.observe_incarnation(*peer, incarnation).await.map_err(not_current)?;
         let certificate = Certificate {
@@ -71,6 +77,27 @@ impl JoinDesk {
         self.wake.notify_one();
         tracing::info!(%node, %pool, %peer, %incarnation, "node joined");
         Ok(Joined { certificate, layouts: self.pools.signed(), gateways: self.gateways.clone() })
+    }
+
+    /// The zone the operator pinned a node to: where shards may be together is for the operator to say, not for a node. A
+    /// node that says otherwise is not let in silently: one of the two is mistaken about where it stands, and if that is
+    /// the operator, a lost zone costs more shards than the pool allows for.
+    fn pinned_zone(&self, node: &NodeName, pool: &PoolName, said: &ZoneName) -> Result<ZoneName, Refusal> {
+        let known = self.pools.get(pool);
+        let desired = known.iter().flat_map(|pool| &pool.spec.members).find(|member| member.node == *node);
+        let refused = |reason| Err(Refusal::TokenRejected(reason));
+        match desired.map(|member| &member.zone) {
+            Some(pinned) if pinned == said => Ok(pinned.clone()),
+            Some(pinned) => refused(format!(
+                "node {node} says it stands in zone {said}, but the operator pinned it to zone {pinned}: set \
+                 role.storage.zone to {pinned} in the node's settings, or, if {said} is right, the member's zone in pool \
+                 {pool}"
+            )),
+            None => refused(format!(
+                "node {node} is not among the members wanted in pool {pool}: it is let in once the operator has named it \
+                 there"
+            )),
+        }
     }
 }
 

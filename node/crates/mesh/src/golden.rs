@@ -12,7 +12,7 @@ use crate::identity::Identity;
 use crate::node::kept;
 use crate::swarm::descriptor::{Content, check};
 use crate::swarm::records::StoredRecord;
-use crate::swarm::{LayoutPointer, NodeDescriptor, layout_key, node_key};
+use crate::swarm::{LayoutPointer, NodeDescriptor, RecordRefused, layout_key, node_key};
 use crate::trust::Trust;
 
 /// Holds until the year 2100.
@@ -69,7 +69,11 @@ fn node_descriptor_in_the_dht() {
     let value = descriptor.sign(&identity()).unwrap();
     let file = golden("node-descriptor.bin", &value);
     assert_eq!(file, value);
-    assert_eq!(check(&node_key(&identity().peer()), &file, &trust()), Ok(Content::Node(descriptor)));
+    let (trust, key) = (trust(), node_key(&identity().peer()));
+    assert_eq!(check(&key, &file, &trust), Err(RecordRefused::Stranger), "before it has shown a certificate");
+    let shown = certificate(MemberRole::Gateway).verify(trust.cluster_key(), &identity().peer(), 0).unwrap();
+    trust.admit(&shown);
+    assert_eq!(check(&key, &file, &trust), Ok(Content::Node(descriptor)));
 }
 
 #[test]

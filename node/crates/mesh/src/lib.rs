@@ -27,7 +27,10 @@ pub use dial::DialError;
 pub use identity::{Identity, IdentityError, peer_id_of, peer_of_id};
 pub use node::{NodeError, Readiness, StorageNode};
 pub use peers::{CONNECTIONS_PER_PEER, Latency, PeerError, PeerStatus, Peers};
-pub use server::{BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, ServerError};
+pub use server::{
+    BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX,
+    ServerError,
+};
 pub use swarm::{
     ConnectedPeer, LayoutPointer, MemoryRecords, NodeDescriptor, RECORD_BYTES_MAX, RECORDS_MAX, RecordBytes,
     RecordBytesError, RecordPair, RecordRefused, Swarm, SwarmBindError, SwarmConfig, SwarmError, SwarmHandle,

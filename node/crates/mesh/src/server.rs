@@ -1,6 +1,7 @@
 //! The server side: takes connections, lets each prove who it is, and hands its requests to a [`Handler`] one by one.
 
 mod conversation;
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -18,16 +19,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use strangers::{STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX};
+
 use crate::buffers::Buffers;
 use crate::identity::Identity;
 use crate::tls;
 use crate::trust::{Caller, Trust};
+use strangers::Strangers;
 
 /// Connections at a time at most, of all peers together: a thousand peers may each keep one, and a few gateways eight
 /// each, within 100 MiB of TLS buffers.
 pub const CONNECTIONS_MAX: usize = 1024;
-/// Connections that have not proven who they are at a time at most, so that strangers cannot crowd out members.
-pub const STRANGERS_MAX: usize = 64;
 /// Payload bytes being received or handled at a time at most, over all connections; more waits in the senders' sockets.
 pub const INBOUND_BYTES_MAX: usize = 64 << 20;
 /// Unit of that budget.
@@ -71,7 +73,7 @@ struct Shared<H> {
     tls: Arc<ServerConfig>,
     buffers: Buffers,
     connections: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    strangers: Arc<Strangers>,
     inbound: Semaphore,
 }
 
@@ -105,7 +107,7 @@ impl<H: Handler> BulkServer<H> {
             tls,
             buffers: Buffers::new(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            strangers: Arc::new(Semaphore::new(STRANGERS_MAX)),
+            strangers: Arc::default(),
             inbound: Semaphore::new(INBOUND_BYTES_MAX / BUDGET_UNIT),
         });
         Ok(Self { listener, local_addr, shared })
@@ -120,11 +122,11 @@ impl<H: Handler> BulkServer<H> {
     /// Serves until stopped, then lets the request each connection is at come to its end.
     pub async fn run(self, stop: CancellationToken) {
         let mut conversations = JoinSet::new();
-        while let Some((stream, permit)) = self.accept(&stop, &mut conversations).await {
+        while let Some((stream, from, permit)) = self.accept(&stop, &mut conversations).await {
             let shared = self.shared.clone();
             let stop = stop.clone();
             conversations.spawn(async move {
-                conversation::hold(&shared, stream, stop).await;
+                conversation::hold(&shared, stream, from, stop).await;
                 drop(permit);
             });
         }
@@ -137,14 +139,14 @@ impl<H: Handler> BulkServer<H> {
         &self,
         stop: &CancellationToken,
         conversations: &mut JoinSet<()>,
-    ) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let permit = stop.run_until_cancelled(self.shared.connections.clone().acquire_owned()).await?.ok()?;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return None,
                 Some(_) = conversations.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => return Some((stream, permit)),
+                    Ok((stream, from)) => return Some((stream, from, permit)),
                     Err(error) => {
                         tracing::warn!(%error, "accepting a bulk connection");
                         stop.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;

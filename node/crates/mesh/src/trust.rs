@@ -264,12 +264,6 @@ impl Trust {
         self.layouts.read().all().map(|known| known.signed.clone()).collect()
     }
 
-    /// Whether any layout is known; before, the swarm lets everyone in, since it cannot know whom to refuse.
-    #[must_use]
-    pub fn has_layout(&self) -> bool {
-        !self.layouts.read().is_empty()
-    }
-
     /// Whether `peer` is a member of a known layout or held a certificate that has not expired.
     #[must_use]
     pub fn knows(&self, peer: &PeerKey) -> bool {

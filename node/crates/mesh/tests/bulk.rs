@@ -4,16 +4,48 @@
 #[path = "support/world.rs"]
 mod world;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datamesh_exchange::message::{JoinRequest, Refusal, Request, Response};
-use datamesh_mesh::{CONNECTIONS_PER_PEER, DialError, Identity, NotTrusted, PeerError, Peers};
+use datamesh_mesh::{CONNECTIONS_PER_PEER, DialError, Identity, NotTrusted, PeerError, Peers, Trust};
 use datamesh_shard::{Incarnation, NodeName};
 use world::{
-    MemoryShards, PATIENCE, World, gateway, loopback, noise, pool, put, segment, serve, serve_as, zone,
+    MemoryShards, PATIENCE, Running, World, gateway, loopback, noise, pool, put, segment, serve, serve_as,
+    zone,
 };
+
+/// A server of shards, and a client that knows where it is.
+struct Scene {
+    world: World,
+    identity: Identity,
+    shards: MemoryShards,
+    server: Running,
+    peers: Peers,
+}
+
+impl Scene {
+    /// The server knows nobody yet; the client is a gateway and can show it.
+    async fn new() -> Self {
+        let world = World::new();
+        let (trust, peers) = (world.trust(), gateway(&world));
+        Self::of(world, Identity::generate().0, trust, peers).await
+    }
+
+    async fn of(world: World, identity: Identity, trust: Arc<Trust>, peers: Peers) -> Self {
+        let shards = MemoryShards::default();
+        let server = serve(loopback(), &identity, trust, shards.clone()).await;
+        assert!(peers.learn(server.peer, server.endpoint(), Incarnation(1)));
+        Self { world, identity, shards, server, peers }
+    }
+
+    /// The server's answer to the client.
+    async fn ask(&self, request: Request, payload: Option<Bytes>) -> Result<(Response, Bytes), PeerError> {
+        self.peers.request(&self.server.peer, request, payload, PATIENCE).await
+    }
+}
 
 fn join_request(token: &str) -> Request {
     Request::Join(JoinRequest {
@@ -37,113 +69,88 @@ fn refusal(answer: Result<(Response, Bytes), PeerError>) -> Option<Refusal> {
 
 #[tokio::test]
 async fn shards_of_a_mebibyte_come_across_and_back() {
-    let world = World::new();
-    let server = serve(loopback(), &Identity::generate().0, world.trust(), MemoryShards::default()).await;
-    let peers = gateway(&world);
-    assert!(peers.learn(server.peer, server.endpoint(), Incarnation(1)));
+    let scene = Scene::new().await;
     for (seed, len) in [(1, 1 << 20), (2, (1 << 20) + 1037), (3, 1), (4, 4 << 20)] {
         let payload = noise(seed, len);
         let (header, keys) = segment(&payload);
-        let put = put(keys[0], &header, 1);
-        let (done, _) = peers.request(&server.peer, put, Some(payload.clone()), PATIENCE).await.unwrap();
+        let (done, _) = scene.ask(put(keys[0], &header, 1), Some(payload.clone())).await.unwrap();
         assert_eq!(done, Response::Done);
-        let (shard, back) =
-            peers.request(&server.peer, Request::Get { key: keys[0] }, None, PATIENCE).await.unwrap();
+        let (shard, back) = scene.ask(Request::Get { key: keys[0] }, None).await.unwrap();
         assert_eq!(shard, Response::Shard { header });
         assert!(back == payload, "{len} bytes");
         assert_eq!(back.as_ptr().align_offset(64), 0, "received into an aligned buffer");
     }
-    assert!(peers.is_live(&server.peer));
-    let latency = peers.latency(&server.peer).unwrap();
+    let (peers, peer) = (&scene.peers, scene.server.peer);
+    assert!(peers.is_live(&peer));
+    let latency = peers.latency(&peer).unwrap();
     assert_eq!(latency.samples, 4);
-    assert!(latency.p95 > Duration::ZERO && peers.p95(&server.peer) == Some(latency.p95));
-    server.stop().await;
+    assert!(latency.p95 > Duration::ZERO && peers.p95(&peer) == Some(latency.p95));
+    scene.server.stop().await;
 }
 
 #[tokio::test]
 async fn many_parallel_requests_share_few_connections() {
-    let world = World::new();
-    let shards = MemoryShards::default();
-    let server = serve(loopback(), &Identity::generate().0, world.trust(), shards.clone()).await;
-    let peers = gateway(&world);
-    peers.learn(server.peer, server.endpoint(), Incarnation(1));
-    let rounds = (0..64_u64).map(|seed| {
-        let (peers, peer) = (peers.clone(), server.peer);
-        async move {
-            let payload = noise(seed, 100_000 + usize::try_from(seed).unwrap());
-            let (header, keys) = segment(&payload);
-            let put = put(keys[1], &header, 1);
-            peers.request(&peer, put, Some(payload.clone()), PATIENCE).await.unwrap();
-            let get = Request::Get { key: keys[1] };
-            let (_, back) = peers.request(&peer, get, None, PATIENCE).await.unwrap();
-            assert!(back == payload);
-        }
+    let scene = Scene::new().await;
+    let rounds = (0..64_u64).map(async |seed| {
+        let payload = noise(seed, 100_000 + usize::try_from(seed).unwrap());
+        let (header, keys) = segment(&payload);
+        scene.ask(put(keys[1], &header, 1), Some(payload.clone())).await.unwrap();
+        let (_, back) = scene.ask(Request::Get { key: keys[1] }, None).await.unwrap();
+        assert!(back == payload);
     });
     futures::future::join_all(rounds).await;
-    let busiest = shards.busiest.load(Ordering::SeqCst);
+    let busiest = scene.shards.busiest.load(Ordering::SeqCst);
     assert!((2..=CONNECTIONS_PER_PEER as u64).contains(&busiest), "{busiest} requests at a time");
-    server.stop().await;
+    scene.server.stop().await;
 }
 
 #[tokio::test]
 async fn another_key_than_expected_is_refused() {
-    let world = World::new();
-    let server = serve(loopback(), &Identity::generate().0, world.trust(), MemoryShards::default()).await;
-    let peers = gateway(&world);
+    let scene = Scene::new().await;
     let other = Identity::generate().0.peer();
-    peers.learn(other, server.endpoint(), Incarnation(1));
-    let error = peers.request(&other, Request::Report, None, PATIENCE).await.unwrap_err();
+    scene.peers.learn(other, scene.server.endpoint(), Incarnation(1));
+    let error = scene.peers.request(&other, Request::Report, None, PATIENCE).await.unwrap_err();
     assert!(matches!(error, PeerError::Dial(DialError::Tls { .. })), "{error}");
-    assert!(!peers.is_live(&other));
+    assert!(!scene.peers.is_live(&other));
     // The right key at the same place is fine.
-    peers.learn(server.peer, server.endpoint(), Incarnation(1));
-    assert!(peers.request(&server.peer, Request::Report, None, PATIENCE).await.is_ok());
-    server.stop().await;
+    assert!(scene.ask(Request::Report, None).await.is_ok());
+    scene.server.stop().await;
 }
 
 #[tokio::test]
 async fn without_a_certificate_one_may_join_and_nothing_else() {
-    let world = World::new();
-    let gateway = Identity::generate().0;
-    let trust = world.gateway_trust(&gateway);
-    let server = serve(loopback(), &gateway, trust, MemoryShards::default()).await;
-    let peers = Peers::new(Identity::generate().0, world.trust(), Incarnation(1));
-    peers.learn(server.peer, server.endpoint(), Incarnation(1));
+    let (world, gateway) = (World::new(), Identity::generate().0);
+    let (trust, stranger) = (world.gateway_trust(&gateway), Identity::generate().0);
+    let peers = Peers::new(stranger, world.trust(), Incarnation(1));
+    let scene = Scene::of(world, gateway, trust, peers).await;
     for request in [Request::Report, Request::Get { key: segment(b"x").1[0] }] {
-        let answer = peers.request(&server.peer, request, None, PATIENCE).await;
-        assert_eq!(refusal(answer), Some(Refusal::NotAMember));
+        assert_eq!(refusal(scene.ask(request, None).await), Some(Refusal::NotAMember));
     }
-    let answer = peers.request(&server.peer, join_request("bad"), None, PATIENCE).await;
+    let answer = scene.ask(join_request("bad"), None).await;
     assert!(matches!(refusal(answer), Some(Refusal::TokenRejected(_))), "it got as far as the handler");
-    server.stop().await;
+    scene.server.stop().await;
 }
 
 #[tokio::test]
 async fn a_member_of_a_layout_needs_no_certificate() {
-    let world = World::new();
-    let (server_identity, client_identity) = (Identity::generate().0, Identity::generate().0);
+    let (world, identity, member) = (World::new(), Identity::generate().0, Identity::generate().0);
     let trust = world.trust();
-    trust.learn_layout(&world.layout(1, &[server_identity.peer(), client_identity.peer()])).unwrap();
-    let server = serve(loopback(), &server_identity, trust, MemoryShards::default()).await;
-    let peers = Peers::new(client_identity, world.trust(), Incarnation(1));
-    peers.learn(server.peer, server.endpoint(), Incarnation(1));
-    let answer = peers.request(&server.peer, Request::Get { key: segment(b"x").1[0] }, None, PATIENCE).await;
+    trust.learn_layout(&world.layout(1, &[identity.peer(), member.peer()])).unwrap();
+    let peers = Peers::new(member, world.trust(), Incarnation(1));
+    let scene = Scene::of(world, identity, trust, peers).await;
+    let answer = scene.ask(Request::Get { key: segment(b"x").1[0] }, None).await;
     assert_eq!(refusal(answer), Some(Refusal::NotFound));
-    server.stop().await;
+    scene.server.stop().await;
 }
 
 #[tokio::test]
 async fn a_restarted_server_is_reached_again() {
-    let world = World::new();
-    let identity = Identity::generate().0;
-    let shards = MemoryShards::default();
-    let server = serve(loopback(), &identity, world.trust(), shards.clone()).await;
-    let (address, endpoint) = (server.address, server.endpoint());
-    let peers = gateway(&world);
-    peers.learn(identity.peer(), endpoint, Incarnation(1));
+    let scene = Scene::new().await;
     let payload = noise(9, 200_000);
     let (header, keys) = segment(&payload);
-    peers.request(&identity.peer(), put(keys[0], &header, 1), Some(payload.clone()), PATIENCE).await.unwrap();
+    scene.ask(put(keys[0], &header, 1), Some(payload.clone())).await.unwrap();
+    let Scene { world, identity, shards, server, peers } = scene;
+    let address = server.address;
     server.stop().await;
 
     // Down: fails, and fails at once while the pause lasts.
@@ -175,16 +182,11 @@ async fn a_restarted_server_is_reached_again() {
 
 #[tokio::test]
 async fn a_connection_closed_while_it_rested_is_made_anew_without_an_error() {
-    let world = World::new();
-    let identity = Identity::generate().0;
-    let shards = MemoryShards::default();
-    let server = serve(loopback(), &identity, world.trust(), shards.clone()).await;
-    let (address, endpoint) = (server.address, server.endpoint());
-    let peers = gateway(&world);
-    peers.learn(identity.peer(), endpoint, Incarnation(1));
+    let scene = Scene::new().await;
     let get = Request::Get { key: segment(b"x").1[0] };
-    let answer = peers.request(&identity.peer(), get.clone(), None, PATIENCE).await;
-    assert_eq!(refusal(answer), Some(Refusal::NotFound));
+    assert_eq!(refusal(scene.ask(get.clone(), None).await), Some(Refusal::NotFound));
+    let Scene { world, identity, shards, server, peers } = scene;
+    let address = server.address;
     server.stop().await;
     let server = serve(address, &identity, world.trust(), shards).await;
     let answer = peers.request(&identity.peer(), get, None, PATIENCE).await;

@@ -1,6 +1,8 @@
 //! The swarm: who is let in, what the DHT keeps, and what it is believed for.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
+#[path = "support/stranger.rs"]
+mod stranger;
 #[path = "support/world.rs"]
 mod world;
 
@@ -82,30 +84,48 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     tokio::time::timeout(PATIENCE, asking).await.unwrap()
 }
 
+fn descriptor(peer: PeerKey, endpoint: &Endpoint) -> NodeDescriptor {
+    let node = NodeName::new("someone").unwrap();
+    NodeDescriptor { peer, node, endpoint: endpoint.clone(), incarnation: Incarnation(1), seq: 1 }
+}
+
 fn memory() -> Arc<dyn RecordBytes> {
     Arc::new(MemoryRecords::default())
 }
 
+/// What a process believes that has met these, by their certificates, and knows no layout yet. The first is a gateway.
+fn met(world: &World, peers: &[PeerKey]) -> Arc<Trust> {
+    let trust = world.trust();
+    for (n, peer) in peers.iter().enumerate() {
+        let storage = MemberRole::Storage { pool: pool(), zone: world::zone() };
+        let role = if n == 0 { MemberRole::Gateway } else { storage };
+        trust.admit(&world.certificate(role, *peer, 600).verify(&world.key.public(), peer, 0).unwrap());
+    }
+    trust
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn members_find_each_other_through_the_gateway() {
+async fn members_find_each_other_through_the_gateway_before_and_after_the_first_layout() {
     let world = World::new();
     let [g, a, b] = [(); 3].map(|()| Identity::generate().0);
-    let gateway_certificate = world.certificate(MemberRole::Gateway, g.peer(), 600);
-    let trust = |own: &Identity| {
-        let trust = world.trust();
-        trust.learn_layout(&world.layout(1, &[a.peer(), b.peer()])).unwrap();
-        trust.admit(&gateway_certificate.verify(&world.key.public(), &g.peer(), 0).unwrap());
-        assert_eq!(trust.knows_gateway(&own.peer()), own.peer() == g.peer());
-        trust
-    };
-    let gateway = start(&g, &trust(&g), &[], memory()).await;
+    // The gateway has let both nodes in; each node has met the gateway and nobody else.
+    let gateway = start(&g, &met(&world, &[g.peer(), a.peer(), b.peer()]), &[], memory()).await;
     // The gateway's own name may stand among its bootstrap addresses; here it has none.
     let bootstrap = [gateway.endpoint.clone()];
-    let first = start(&a, &trust(&a), &bootstrap, memory()).await;
-    let second = start(&b, &trust(&b), &bootstrap, memory()).await;
+    let first = start(&a, &met(&world, &[g.peer(), a.peer()]), &bootstrap, memory()).await;
+    let second = start(&b, &met(&world, &[g.peer(), b.peer()]), &bootstrap, memory()).await;
     gateway.connected_to(a.peer()).await;
     gateway.connected_to(b.peer()).await;
+    until(async || gateway.peers.endpoint(&a.peer()).filter(|at| *at == first.endpoint)).await;
+    for node in [&first, &second] {
+        let connected = node.swarm.connected();
+        assert!(connected.borrow().iter().all(|with| with.peer == g.peer()), "{:?}", connected.borrow());
+    }
 
+    let layout = world.layout(1, &[a.peer(), b.peer()]);
+    for member in [&gateway, &first, &second] {
+        member.trust.learn_layout(&layout).unwrap();
+    }
     // Descriptors come by themselves, into the DHT and into the address books.
     let found = until(async || gateway.swarm.descriptor(&a.peer()).await.unwrap()).await;
     assert_eq!((found.peer, &found.endpoint), (a.peer(), &first.endpoint));
@@ -117,7 +137,8 @@ async fn members_find_each_other_through_the_gateway() {
 
     // A layout pointer of a gateway reaches members, who then want the layout.
     let pointer = LayoutPointer { pool: pool(), epoch: Epoch(2), hash: [7; 32] };
-    gateway.swarm.publish_layout(pointer.clone(), gateway_certificate).await.unwrap();
+    let certificate = world.certificate(MemberRole::Gateway, g.peer(), 600);
+    gateway.swarm.publish_layout(pointer.clone(), certificate).await.unwrap();
     let mut wanted = second.trust.wanted();
     tokio::time::timeout(PATIENCE, wanted.wait_for(Option::is_some)).await.unwrap().unwrap();
     assert_eq!(second.swarm.layout_pointer(&pool()).await.unwrap(), Some(pointer));
@@ -127,24 +148,37 @@ async fn members_find_each_other_through_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_let_in_only_while_no_layout_is_known() {
+async fn a_stranger_is_turned_away_and_leaves_nothing_behind_with_or_without_a_layout() {
     let world = World::new();
-    let [a, b, stranger] = [(); 3].map(|()| Identity::generate().0);
-    let trust = world.trust();
-    let first = start(&a, &trust, &[], memory()).await;
-    let bootstrap = [first.endpoint.clone()];
-    let other = start(&stranger, &world.trust(), &bootstrap, memory()).await;
-    first.connected_to(stranger.peer()).await;
-
-    trust.learn_layout(&world.layout(1, &[a.peer(), b.peer()])).unwrap();
-    let gone = |list: &Vec<ConnectedPeer>| list.is_empty();
-    tokio::time::timeout(PATIENCE, first.swarm.connected().wait_for(gone)).await.unwrap().unwrap();
-    // A member is let in, at a time at which the stranger keeps trying.
-    let second = start(&b, &trust, &bootstrap, memory()).await;
-    first.connected_to(b.peer()).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(first.swarm.connected().borrow().iter().all(|connected| connected.peer == b.peer()));
-    for member in [first, other, second] {
+    let [g, a, b] = [(); 3].map(|()| Identity::generate().0);
+    let records = Arc::new(MemoryRecords::default());
+    let first = start(&a, &met(&world, &[g.peer(), a.peer(), b.peer()]), &[], records.clone()).await;
+    let second = start(
+        &b,
+        &met(&world, &[g.peer(), b.peer(), a.peer()]),
+        std::slice::from_ref(&first.endpoint),
+        memory(),
+    )
+    .await;
+    for layout in [None, Some(world.layout(1, &[a.peer(), b.peer()]))] {
+        if let Some(layout) = layout {
+            first.trust.learn_layout(&layout).unwrap();
+        }
+        let (stranger, bytes) = Identity::generate();
+        let key = node_key(&stranger.peer());
+        let record = descriptor(stranger.peer(), &first.endpoint).sign(&stranger).unwrap();
+        let pushing = stranger::push(&bytes, &first.endpoint, (&key, &record));
+        tokio::time::timeout(PATIENCE, pushing).await.expect("the stranger is still connected");
+        // A member was let in meanwhile, and its record taken.
+        first.connected_to(b.peer()).await;
+        until(async || first.swarm.descriptor(&b.peer()).await.unwrap()).await;
+        assert!(first.swarm.connected().borrow().iter().all(|with| with.peer == b.peer()));
+        assert_eq!(first.swarm.get_record(key.clone()).await.unwrap(), None);
+        assert_eq!(first.peers.endpoint(&stranger.peer()), None);
+        let kept = records.iter(b"dht/").unwrap();
+        assert!(!kept.is_empty() && kept.iter().all(|(kept, _)| !kept.ends_with(&key)));
+    }
+    for member in [first, second] {
         member.stop().await;
     }
 }
@@ -154,37 +188,38 @@ async fn a_record_survives_the_restart_of_its_only_holder() {
     let world = World::new();
     let [a, b] = [(); 2].map(|()| Identity::generate().0);
     let records = memory();
-    let holder = start(&a, &world.trust(), &[], records.clone()).await;
-    let publisher = start(&b, &world.trust(), std::slice::from_ref(&holder.endpoint), memory()).await;
+    let trust = || met(&world, &[a.peer(), b.peer()]);
+    let holder = start(&a, &trust(), &[], records.clone()).await;
+    let publisher = start(&b, &trust(), std::slice::from_ref(&holder.endpoint), memory()).await;
     until(async || holder.swarm.descriptor(&b.peer()).await.unwrap()).await;
     let endpoint = publisher.endpoint.clone();
     publisher.stop().await;
     holder.stop().await;
 
-    let holder = start(&a, &world.trust(), &[], records).await;
+    let holder = start(&a, &trust(), &[], records.clone()).await;
     assert!(holder.swarm.connected().borrow().is_empty());
     let found = holder.swarm.descriptor(&b.peer()).await.unwrap().unwrap();
     assert_eq!(found.endpoint, endpoint);
     until(async || holder.peers.endpoint(&b.peer()).filter(|at| *at == endpoint)).await;
     holder.stop().await;
     // Negative control: without the kept records nothing is found.
-    let empty = start(&a, &world.trust(), &[], memory()).await;
+    let empty = start(&a, &trust(), &[], memory()).await;
     assert_eq!(empty.swarm.descriptor(&b.peer()).await.unwrap(), None);
     empty.stop().await;
+    // Who does not know the publisher any more forgets what it said.
+    let forgetful = start(&a, &met(&world, &[a.peer()]), &[], records.clone()).await;
+    assert_eq!(forgetful.swarm.descriptor(&b.peer()).await.unwrap(), None);
+    let key = node_key(&b.peer());
+    assert!(records.iter(b"dht/").unwrap().iter().all(|(kept, _)| !kept.ends_with(&key)));
+    forgetful.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_records_that_prove_themselves_are_taken() {
     let world = World::new();
-    let member = start(&Identity::generate().0, &world.trust(), &[], memory()).await;
-    let other = Identity::generate().0;
-    let descriptor = NodeDescriptor {
-        peer: other.peer(),
-        node: NodeName::new("o").unwrap(),
-        endpoint: member.endpoint.clone(),
-        incarnation: Incarnation(1),
-        seq: 1,
-    };
+    let [own, other, stranger] = [(); 3].map(|()| Identity::generate().0);
+    let member = start(&own, &met(&world, &[own.peer(), other.peer()]), &[], memory()).await;
+    let descriptor = descriptor(other.peer(), &member.endpoint);
     let put = async |key: Vec<u8>, value: Vec<u8>| member.swarm.put_record(key, value).await;
     let refused = |outcome: Result<(), SwarmError>| matches!(outcome, Err(SwarmError::Refused(_)));
     let good = descriptor.sign(&other).unwrap();
@@ -192,6 +227,8 @@ async fn only_records_that_prove_themselves_are_taken() {
     assert!(matches!(put(node_key(&other.peer()), good.clone()).await, Err(SwarmError::NoPeer)));
     assert_eq!(member.swarm.get_record(node_key(&other.peer())).await.unwrap(), Some(good.clone()));
 
+    let strangers = NodeDescriptor { peer: stranger.peer(), ..descriptor.clone() }.sign(&stranger).unwrap();
+    assert!(refused(put(node_key(&stranger.peer()), strangers).await));
     assert!(refused(put(b"anything".to_vec(), good.clone()).await));
     assert!(refused(put(node_key(&member.identity.peer()), good.clone()).await), "under another's key");
     assert!(refused(put(node_key(&other.peer()), descriptor.sign(&member.identity).unwrap()).await));

@@ -14,10 +14,11 @@ mod dice;
 use std::time::{Duration, Instant};
 
 use datamesh_seal::{
-    BucketSecret, Certificate, ClusterSecret, MemberRole, SealHeader, SegmentKey, SignedCertificate,
-    WrappedBucketSecret, open_frame, open_record, open_segment, seal_record, seal_segment, sealed_bytes_of,
+    BucketSecret, Certificate, ClusterSecret, MemberRole, Prepared, SealHeader, SegmentKey,
+    SignedCertificate, WrappedBucketSecret, ZSTD_LEVEL, open_derived_segment, open_frame, open_record,
+    open_segment, seal_record, seal_segment, sealed_bytes_of,
 };
-use datamesh_shard::{Cipher, NodeName, PeerKey, PoolName};
+use datamesh_shard::{Cipher, NodeName, PeerKey, PoolName, ZoneName};
 use dice::Dice;
 
 const INPUTS: u32 = 100_000;
@@ -108,6 +109,31 @@ fn segments() {
     );
 }
 
+/// The derived key, then the segment.
+#[test]
+fn derived_segments() {
+    let secret = BucketSecret::generate(1);
+    let seal = |dice: &mut Dice| {
+        let (plain, level) = (vec![7; 1 + dice.below(700)], dice.one_in(2).then_some(ZSTD_LEVEL));
+        let mut out = vec![0; sealed_bytes_of(plain.len())];
+        let prepared = Prepared::new(Cipher::ChaCha20Poly1305, &plain, level, &mut out).unwrap();
+        let derived = prepared.derive(&secret).unwrap();
+        let key = derived.key().clone();
+        let sealed_bytes = derived.seal().unwrap();
+        [key.as_bytes(), &out[..sealed_bytes]].concat()
+    };
+    hammer("derived_segments", seal, |dice, valid, input| {
+        let Some((key, sealed)) = input.split_first_chunk::<32>() else { return false };
+        let sealed = if dice.one_in(2) { mend(sealed) } else { sealed.to_vec() };
+        let mut out = Vec::new();
+        let derived = SegmentKey::from_bytes(*key);
+        let opened = open_derived_segment(&secret, &derived, &mut sealed.clone(), &mut out).is_ok();
+        assert_eq!(opened, [&key[..], &sealed].concat() == valid);
+        assert_eq!(opened, !out.is_empty());
+        opened
+    });
+}
+
 #[test]
 fn frames() {
     let key = SegmentKey::random();
@@ -182,5 +208,28 @@ fn certificates() {
         let believed = read.verify(&key.public(), &PeerKey([1; 32]), 0).is_ok();
         assert_eq!(believed, input[..input.len() - rest.len()] == *valid);
         believed
+    });
+}
+
+/// Behind a good signature: a later version may sign other things, and whoever has the key may sign anything.
+#[test]
+fn what_certificates_may_say() {
+    let key = ClusterSecret::generate().signing_key();
+    let said = |dice: &mut Dice| {
+        let node = NodeName::new(&format!("n{}", dice.below(1000))).unwrap();
+        let (pool, zone) = (PoolName::new("p").unwrap(), ZoneName::new("z").unwrap());
+        let role = if dice.one_in(2) { MemberRole::Gateway } else { MemberRole::Storage { pool, zone } };
+        let certificate = Certificate { role, node, peer: PeerKey([1; 32]), not_after_unix: 9 };
+        postcard::to_extend(&certificate, vec![1]).unwrap()
+    };
+    hammer("what_certificates_may_say", said, |_, valid, input| {
+        let signature = key.sign("membership certificate", input);
+        let signed = postcard::to_stdvec(&(input, &signature[..])).unwrap();
+        let read: SignedCertificate = postcard::from_bytes(&signed).unwrap();
+        let Ok(certificate) = read.verify(&key.public(), &PeerKey([1; 32]), 9) else { return false };
+        assert!(certificate.peer == PeerKey([1; 32]) && certificate.not_after_unix >= 9);
+        let again = SignedCertificate::sign(&key, certificate.clone());
+        assert_eq!(again.verify(&key.public(), &PeerKey([1; 32]), 9), Ok(certificate));
+        input != valid || again == read
     });
 }

@@ -26,7 +26,8 @@ pub struct PoolSpec {
 pub struct DesiredMember {
     /// Its identity.
     pub node: NodeName,
-    /// Its failure domain.
+    /// The failure domain it is pinned to: what its certificate and the layout say. A node that says otherwise is not
+    /// let in.
     pub zone: ZoneName,
     /// Bytes it may use; its weight.
     pub capacity_bytes: u64,
@@ -46,6 +47,10 @@ pub struct ClusterStatus {
     pub key_fingerprint: String,
     /// The catalog's state.
     pub catalog: CatalogStatus,
+    /// The pool of the default bucket, which its first put fixes; until then the first by name. Absent without pools, and
+    /// from gateways that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_pool: Option<PoolName>,
     /// All pools, by name.
     pub pools: Vec<PoolStatus>,
 }
@@ -78,10 +83,19 @@ pub struct PoolStatus {
     pub writable: bool,
     /// Members of the layout and desired members, by name.
     pub members: Vec<MemberStatus>,
-    /// Puts acknowledged with fewer than k+m shards since this gateway started; they are whole again after repair.
+    /// Segments acknowledged with fewer than k+m shards, or with two of them on one node, since this gateway started.
+    /// Those that became whole afterwards are counted, too.
     pub short_puts: u64,
     /// Shards this gateway's reads found missing or corrupt since it started.
     pub damaged_shards: u64,
+    /// When this gateway began to count both, in milliseconds since 1970; it keeps them in memory. Absent from gateways
+    /// that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counting_since_unix_ms: Option<u64>,
+    /// Shards of a segment that the loss of a whole zone may cost, where that is more than m. Absent when it is survived,
+    /// without a layout, and from gateways that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone_loss_shards: Option<u32>,
     /// What is wrong and what will clear it, a sentence each. Empty when all is well.
     pub problems: Vec<String>,
 }
@@ -137,4 +151,25 @@ pub struct NodeReport {
     pub corrupt_shards: u64,
     /// Newest layout epoch it knows, by pool name; its own pool only.
     pub epoch: Option<Epoch>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a gateway answered before it had more to say.
+    const OLD_STATUS: &str = r#"{
+        "cluster": "datamesh.demo", "gateway": "demo-gateway", "version": "0.1.0", "keyFingerprint": "0",
+        "catalog": {"replicas": 1, "incarnation": 1, "objects": 0, "condemnedSegments": 0},
+        "pools": [{"name": "main", "erasure": {"data": 4, "parity": 2}, "epoch": 1, "writable": true, "members": [],
+            "shortPuts": 2, "damagedShards": 0, "problems": []}]
+    }"#;
+
+    #[test]
+    fn an_older_gateways_status_is_read() {
+        let status: ClusterStatus = serde_yaml::from_str(OLD_STATUS).unwrap();
+        assert_eq!(status.default_pool, None);
+        let pool = &status.pools[0];
+        assert_eq!((pool.short_puts, pool.counting_since_unix_ms, pool.zone_loss_shards), (2, None, None));
+    }
 }

@@ -91,7 +91,7 @@ pub enum Role {
 pub struct StorageSettings {
     /// The pool it serves.
     pub pool: PoolName,
-    /// The failure domain it stands in.
+    /// The failure domain it stands in; the same as the pool's desired member has.
     pub zone: ZoneName,
     /// Folder of the volume.
     pub data_dir: PathBuf,

@@ -27,6 +27,9 @@ const RESOLVE_PERIOD: Duration = Duration::from_secs(10);
 /// First and longest pause after a failed attempt at one address.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Longest pause after a gateway's refusal: it lives, and what it lacks (the operator's word on this node, as a rule) may
+/// be there any moment.
+const RETRY_REFUSED_MAX: Duration = Duration::from_secs(2);
 /// Failures are logged this often at most.
 const LOG_PERIOD: Duration = Duration::from_secs(30);
 
@@ -148,7 +151,8 @@ impl Joiner {
             if error.had_joined() {
                 attempt.backoff.reset();
             }
-            attempt.not_before = Instant::now() + attempt.backoff.next();
+            let longest = if error.is_refusal() { RETRY_REFUSED_MAX } else { RETRY_MAX };
+            attempt.not_before = Instant::now() + attempt.backoff.next().min(longest);
             attempt.running = false;
         }
         self.shared.not_joined(&error.to_string());

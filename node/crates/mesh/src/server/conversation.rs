@@ -1,5 +1,7 @@
 //! One connection from its handshake to its end.
 
+use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +10,25 @@ use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::strangers::Place;
 use super::{BUDGET_UNIT, Handler, Shared};
 use crate::tls;
 use crate::trust::Caller;
 use crate::wire::{FrameLimits, Wire, WireError};
 
-/// Patience with the TLS handshake, and with a stranger to say who it is.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time a peer has from the moment it is accepted until it has shown a token or a certificate: handshake, greeting and
+/// all it sends, together, however busily it sends.
+pub(super) const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// Patience with a peer taking the goodbye.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A known peer's connection at rest for this long is closed: twice what a client lets it rest.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Patience with the rest of a frame after its first byte, and with the peer taking an answer.
+/// Patience with the rest of a known peer's frame after its first byte, and with its taking an answer.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a stranger's message at most: a join request or a certificate, no layouts, no payload.
 const STRANGER_HEAD_BYTES: usize = 16 << 10;
@@ -47,42 +54,114 @@ enum Ended {
     Refused,
     #[error("too many strangers")]
     Crowded,
+    #[error("it did not say who it is within {PROOF_TIMEOUT:?}")]
+    Late,
+    #[error("too many strangers; another has its place now")]
+    Displaced,
 }
 
-pub(super) async fn hold<H: Handler>(shared: &Arc<Shared<H>>, stream: TcpStream, stop: CancellationToken) {
-    let address = stream.peer_addr().ok();
-    let ended = Box::pin(converse(shared, stream, &stop)).await;
-    match ended {
-        Ended::Stopped | Ended::Idle | Ended::Wire(WireError::Closed) => {
-            tracing::trace!(?address, reason = %ended, "bulk connection closed");
+/// What a stranger may still take: time, and a place that another may need.
+struct Probation {
+    place: Option<Place>,
+    until: Instant,
+}
+
+impl Probation {
+    fn new(place: Place) -> Self {
+        Self { place: Some(place), until: Instant::now() + PROOF_TIMEOUT }
+    }
+
+    /// Awaits the peer as long as it has time and its place.
+    async fn wait<T, E>(&self, step: impl Future<Output = Result<T, E>>) -> Result<T, Ended>
+    where
+        Ended: From<E>,
+    {
+        let displaced = async {
+            match &self.place {
+                Some(place) => place.taken().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            done = timeout_at(self.until, step) => Ok(done.map_err(|_| Ended::Late)??),
+            () = displaced => Err(Ended::Displaced),
         }
-        _ => tracing::debug!(?address, reason = %ended, "bulk connection ended"),
+    }
+
+    /// The peer's token was looked at, and how long that took is not for the peer to answer for. Who was let in needs no
+    /// place any more, just the time to show its certificate.
+    fn note_judgement(&mut self, response: &Response) {
+        self.until = Instant::now() + PROOF_TIMEOUT;
+        if matches!(response, Response::Joined(_)) {
+            self.place = None;
+        }
     }
 }
 
-async fn converse<H: Handler>(shared: &Shared<H>, stream: TcpStream, stop: &CancellationToken) -> Ended {
-    let Ok(stranger) = shared.strangers.clone().try_acquire_owned() else {
+/// Who the peer is by now. One who loses what made it known has had its probation, long ago as a rule: it connects anew.
+struct Guest {
+    caller: Caller,
+    probation: Probation,
+}
+
+impl Guest {
+    /// Awaits the peer: a known one for `patience`, a stranger for what is left of its probation.
+    async fn wait<T, E>(
+        &self,
+        patience: Duration,
+        late: Ended,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Ended>
+    where
+        Ended: From<E>,
+    {
+        if self.caller.is_known() {
+            return Ok(timeout(patience, step).await.map_err(|_| late)??);
+        }
+        self.probation.wait(step).await
+    }
+}
+
+pub(super) async fn hold<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    stream: TcpStream,
+    from: SocketAddr,
+    stop: CancellationToken,
+) {
+    let ended = Box::pin(converse(shared, stream, from, &stop)).await;
+    match ended {
+        Ended::Stopped | Ended::Idle | Ended::Wire(WireError::Closed) => {
+            tracing::trace!(address = %from, reason = %ended, "bulk connection closed");
+        }
+        _ => tracing::debug!(address = %from, reason = %ended, "bulk connection ended"),
+    }
+}
+
+async fn converse<H: Handler>(
+    shared: &Shared<H>,
+    stream: TcpStream,
+    from: SocketAddr,
+    stop: &CancellationToken,
+) -> Ended {
+    let Some(place) = shared.strangers.admit(from.ip(), Instant::now().into_std()) else {
         return Ended::Crowded;
     };
-    let (mut wire, peer) = match greet(shared, stream).await {
-        Ok(greeted) => greeted,
-        Err(ended) => return ended,
+    let probation = Probation::new(place);
+    let greeting = Box::pin(greet(shared, stream));
+    let (mut wire, peer) = match stop.run_until_cancelled(probation.wait(greeting)).await {
+        Some(Ok(greeted)) => greeted,
+        Some(Err(ended)) => return ended,
+        None => return Ended::Stopped,
     };
-    let mut stranger = Some(stranger);
-    let mut caller = Caller::stranger(peer);
+    let mut guest = Guest { caller: Caller::stranger(peer), probation };
     loop {
-        match turn(shared, &mut wire, &mut caller, stop).await {
-            Ok(()) if caller.is_known() => stranger = None,
-            Ok(()) => {}
-            Err(ended) => {
-                drop(stranger);
-                // What was written last is delivered before the end.
-                if tokio::time::timeout(HANDSHAKE_TIMEOUT, wire.close()).await.is_err() {
-                    tracing::trace!("the peer does not take the goodbye");
-                }
-                return ended;
-            }
+        let Err(ended) = turn(shared, &mut wire, &mut guest, stop).await else { continue };
+        // What was written last is delivered before the end. Whoever made no use of its time is owed no more of it.
+        let owed = !matches!(ended, Ended::Late | Ended::Displaced);
+        if owed && timeout(GOODBYE_TIMEOUT, wire.close()).await.is_err() {
+            tracing::trace!("the peer does not take the goodbye");
         }
+        return ended;
     }
 }
 
@@ -91,11 +170,7 @@ async fn greet<H: Handler>(
     stream: TcpStream,
 ) -> Result<(Stream, datamesh_shard::PeerKey), Ended> {
     stream.set_nodelay(true).map_err(WireError::from)?;
-    let accept = TlsAcceptor::from(shared.tls.clone()).accept(stream);
-    let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, accept)
-        .await
-        .map_err(|_| Ended::Timeout("the handshake"))?
-        .map_err(Ended::Tls)?;
+    let stream = TlsAcceptor::from(shared.tls.clone()).accept(stream).await.map_err(Ended::Tls)?;
     let peer = tls::peer_of(stream.get_ref().1).ok_or(Ended::Protocol)?;
     Ok((Wire::new(stream, shared.buffers.clone()), peer))
 }
@@ -104,34 +179,45 @@ async fn greet<H: Handler>(
 async fn turn<H: Handler>(
     shared: &Shared<H>,
     wire: &mut Stream,
-    caller: &mut Caller,
+    guest: &mut Guest,
     stop: &CancellationToken,
 ) -> Result<(), Ended> {
-    let patience = if caller.is_known() { IDLE_TIMEOUT } else { HANDSHAKE_TIMEOUT };
-    let first = stop
-        .run_until_cancelled(tokio::time::timeout(patience, wire.first_byte()))
-        .await
-        .ok_or(Ended::Stopped)?
-        .map_err(|_| Ended::Idle)??;
-    let receiving = Box::pin(receive(shared, wire, caller, first));
+    let beginning = guest.wait(IDLE_TIMEOUT, Ended::Idle, wire.first_byte());
+    let first = stop.run_until_cancelled(beginning).await.ok_or(Ended::Stopped)??;
+    let receiving = Box::pin(receive(shared, wire, &guest.caller, first));
     let (request, payload, budget) =
-        tokio::time::timeout(FRAME_TIMEOUT, receiving).await.map_err(|_| Ended::Timeout("a request"))??;
+        guest.wait(FRAME_TIMEOUT, Ended::Timeout("a request"), receiving).await?;
+    let is_join = matches!(request, Request::Join(_));
     let (response, payload) = match request {
         Request::Hello { certificate, incarnation } => {
-            (hello(shared, caller, certificate.as_deref(), incarnation), Bytes::new())
+            (hello(shared, &mut guest.caller, certificate.as_deref(), incarnation), Bytes::new())
         }
-        request if may_ask(shared, caller, &request) => {
-            Box::pin(shared.handler.handle(caller.clone(), request, payload)).await
+        request if may_ask(shared, &guest.caller, &request) => {
+            Box::pin(shared.handler.handle(guest.caller.clone(), request, payload)).await
         }
         _ => (Response::Refused(Refusal::NotAMember), Bytes::new()),
     };
     drop(budget);
-    let ends = matches!(response, Response::Refused(Refusal::NotAMember));
+    if is_join {
+        guest.probation.note_judgement(&response);
+    }
+    if guest.caller.is_known() {
+        guest.probation.place = None;
+    }
+    let ends = ends_with(&response, &guest.caller);
     let start = response.encode(payload.len()).map_err(WireError::from)?;
-    tokio::time::timeout(FRAME_TIMEOUT, wire.write(&start, &payload))
-        .await
-        .map_err(|_| Ended::Timeout("taking an answer"))??;
+    let answering = wire.write(&start, &payload);
+    guest.wait(FRAME_TIMEOUT, Ended::Timeout("taking an answer"), answering).await?;
     if ends { Err(Ended::Refused) } else { Ok(()) }
+}
+
+/// Whether that was the last word: a stranger has one try at being let in.
+fn ends_with(response: &Response, caller: &Caller) -> bool {
+    match response {
+        Response::Refused(Refusal::NotAMember) => true,
+        Response::Refused(_) => !caller.is_known(),
+        _ => false,
+    }
 }
 
 /// The rest of a request, within what its sender may send. Room for the payload is taken from the budget of all

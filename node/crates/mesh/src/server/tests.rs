@@ -1,5 +1,7 @@
 //! What a server does with peers that lie, announce too much or say nothing.
 
+mod crowd;
+
 use std::time::{Duration, Instant};
 
 use datamesh_exchange::message::Refusal;
@@ -50,9 +52,13 @@ impl Scene {
     }
 
     async fn connect(&self, identity: &Identity) -> TlsStream<TcpStream> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.try_connect(identity).await.unwrap()
+    }
+
+    async fn try_connect(&self, identity: &Identity) -> io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(self.address).await?;
         let connector = TlsConnector::from(tls::client_config(identity, None).unwrap());
-        connector.connect(tls::no_name().unwrap(), stream).await.unwrap()
+        connector.connect(tls::no_name().unwrap(), stream).await
     }
 
     fn gateway(&self, peer: PeerKey, seconds: i64) -> SignedCertificate {
@@ -66,12 +72,16 @@ impl Scene {
 }
 
 async fn ask(stream: &mut TlsStream<TcpStream>, request: &Request) -> Response {
-    stream.write_all(&request.encode(0).unwrap()).await.unwrap();
+    try_ask(stream, request).await.unwrap()
+}
+
+async fn try_ask(stream: &mut TlsStream<TcpStream>, request: &Request) -> io::Result<Response> {
+    stream.write_all(&request.encode(0).unwrap()).await?;
     let mut lengths = [0; 8];
-    stream.read_exact(&mut lengths).await.unwrap();
+    stream.read_exact(&mut lengths).await?;
     let mut head = vec![0; usize::try_from(u32::from_le_bytes(lengths[..4].try_into().unwrap())).unwrap()];
-    stream.read_exact(&mut head).await.unwrap();
-    Response::decode(&head).unwrap()
+    stream.read_exact(&mut head).await?;
+    Ok(Response::decode(&head).unwrap())
 }
 
 fn hello(certificate: &SignedCertificate, incarnation: u64) -> Request {

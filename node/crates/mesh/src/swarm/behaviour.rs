@@ -94,7 +94,9 @@ fn kad_config() -> kad::Config {
     config
 }
 
-/// Lets in whom [`Trust`] knows, once a layout says who that is.
+/// Lets in whom [`Trust`] knows, and nobody else: members of a layout, and before there is one whoever showed a
+/// certificate of the cluster's key over the bulk transport. Kademlia then meets no strangers, keeps none in its table and
+/// takes no records from them.
 pub(super) struct Gate {
     trust: Arc<Trust>,
 }
@@ -106,18 +108,12 @@ struct NoMember(PeerId);
 
 /// Whether the swarm talks to `id` at all.
 pub(super) fn lets_in(trust: &Trust, id: &PeerId) -> bool {
-    match peer_of_id(id) {
-        Some(peer) => !trust.has_layout() || trust.knows(&peer),
-        None => false,
-    }
+    peer_of_id(id).is_some_and(|peer| trust.knows(&peer))
 }
 
 impl Gate {
-    fn check(&self, id: PeerId) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
-        if lets_in(&self.trust, &id) {
-            return Ok(dummy::ConnectionHandler);
-        }
-        Err(ConnectionDenied::new(NoMember(id)))
+    fn check(&self, id: PeerId) -> Result<(), ConnectionDenied> {
+        if lets_in(&self.trust, &id) { Ok(()) } else { Err(ConnectionDenied::new(NoMember(id))) }
     }
 }
 
@@ -132,7 +128,19 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.check(peer)
+        self.check(peer).map(|()| dummy::ConnectionHandler)
+    }
+
+    /// Kademlia hears of peers from others; those that are strangers are not even called. Who is behind a bootstrap address
+    /// shows once it answers.
+    fn handle_pending_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        peer: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        peer.map_or(Ok(()), |peer| self.check(peer)).map(|()| Vec::new())
     }
 
     fn handle_established_outbound_connection(
@@ -143,7 +151,7 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.check(peer)
+        self.check(peer).map(|()| dummy::ConnectionHandler)
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}

@@ -171,7 +171,7 @@ fn check_node(key: &[u8], signed: &Signed, trust: &Trust) -> Result<NodeDescript
     if !verify_by_peer(&node.peer, NODE_CONTEXT, &signed.body, &signed.signature) {
         return Err(RecordRefused::Signature);
     }
-    if trust.has_layout() && !trust.knows(&node.peer) {
+    if !trust.knows(&node.peer) {
         return Err(RecordRefused::Stranger);
     }
     Ok(node)

@@ -120,7 +120,7 @@ impl Driver {
     fn tick(&mut self) {
         let alone = self.connected.is_empty();
         if alone || self.ticks.is_multiple_of(ROUND_TICKS) {
-            self.dialing.begin(&self.config.bootstrap, &self.config.peers, &self.connected);
+            self.reach_out();
         }
         if !alone && self.ticks.is_multiple_of(LOOKUP_TICKS) {
             self.look_up_members();
@@ -141,7 +141,15 @@ impl Driver {
                 tracing::trace!(peer = %id, "was not connected any more");
             }
         }
-        self.dialing.begin(&self.config.bootstrap, &self.config.peers, &self.connected);
+        self.reach_out();
+    }
+
+    /// Begins to call those who are not connected. Before it was let in itself it knows of nobody whom to believe, and
+    /// nobody would let it in: joining comes first.
+    fn reach_out(&mut self) {
+        if self.config.trust.knows(&self.config.identity.peer()) {
+            self.dialing.begin(&self.config.bootstrap, &self.config.peers, &self.connected);
+        }
     }
 
     fn note(&mut self, event: SwarmEvent<MeshBehaviourEvent>) {

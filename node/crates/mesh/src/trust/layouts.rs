@@ -101,10 +101,6 @@ impl Layouts {
         self.pools.values()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.pools.is_empty()
-    }
-
     pub(super) fn pool_of(&self, peer: &PeerKey) -> Option<PoolName> {
         self.members.get(peer).cloned()
     }

@@ -50,6 +50,11 @@ impl JoinError {
     pub(super) fn had_joined(&self) -> bool {
         matches!(self, Self::Lost(_))
     }
+
+    /// Whether a gateway answered, and would not let the node in.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
 }
 
 pub(super) struct Session {

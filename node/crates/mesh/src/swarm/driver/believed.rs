@@ -42,7 +42,11 @@ impl Driver {
         for record in stored {
             match descriptor::check(record.key.as_ref(), &record.value, &self.config.trust) {
                 Ok(content) => self.pass_on(content),
-                Err(error) => tracing::debug!(%error, "a kept DHT record is not believed any more"),
+                Err(error) => {
+                    tracing::debug!(%error, "a kept DHT record is not believed any more");
+                    // Nor is it told to others.
+                    self.swarm.behaviour_mut().kad.store_mut().remove(&record.key);
+                }
             }
         }
     }
@@ -69,8 +73,8 @@ impl Driver {
             incarnation: self.config.incarnation,
             seq: now_unix(),
         };
-        // A gateway is believed from the start; a node only once it is a member.
-        if !self.config.trust.has_layout() || self.config.trust.knows(&own.peer) {
+        // A gateway is believed from the start; a node only once it was let in.
+        if self.config.trust.knows(&own.peer) {
             self.publish(node_key(&own.peer), own.sign(&self.config.identity));
         }
         let pointers: Vec<_> = self.pointers.values().cloned().collect();

@@ -23,10 +23,11 @@ use stall::StallGuard;
 
 pub(crate) use certificate::Certificates;
 
-/// Window of one HTTP/2 stream and of a connection: a transfer over a slow line is not cut short by 64 KiB steps.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
-const FRAME_BYTES: u32 = 256 << 10;
+/// Window of one HTTP/2 stream and of a connection: a transfer over a slow line is not cut short by 64 KiB steps, and
+/// uploads that wait for their buffers hold little more than an HTTP/1.1 connection does.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
+const FRAME_BYTES: u32 = 128 << 10;
 /// Pause after `accept` failed: the system has no descriptors left, and asking again at once would not help.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 

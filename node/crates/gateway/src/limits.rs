@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Connections served at once. Each costs about 100 KiB of TLS and HTTP state at most.
+/// Connections served at once. Each costs about 100 KiB of TLS and HTTP state, and 512 KiB of an HTTP/2 upload that
+/// waits for its buffers.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request's line and headers at most.
 pub const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -14,6 +15,8 @@ pub const STREAMS_MAX: u32 = 64;
 pub const HEADER_WAIT: Duration = Duration::from_secs(10);
 /// Time a request's body may bring nothing before the request is given up.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
+/// Time a client has to send or take one segment (4 MiB), 14 KiB/s: it holds buffers that all transfers share.
+pub const SEGMENT_WAIT: Duration = Duration::from_secs(300);
 /// Time a client may take nothing of an answer before its connection is dropped.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
 /// Time running requests have to end once the gateway stops.

@@ -30,7 +30,8 @@ pub(crate) use meta::Meta;
 pub(crate) struct Stored {
     pub(crate) object: Object,
     pub(crate) replaced: bool,
-    pub(crate) durability: Durability,
+    /// Absent where each part's own answer said it.
+    pub(crate) durability: Option<Durability>,
 }
 
 /// An object that was found, and what opens it.

@@ -192,17 +192,20 @@ impl Gateway {
     /// # Errors
     /// When a part ends by itself.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { https, bulk, swarm, peers, core, files, membership, .. } = self;
+        let Self { https, bulk, swarm, peers, core, files, membership, catalog, .. } = self;
         let child = stop.child_token();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
         spawn(&mut tasks, "the HTTPS listener", https.run(core.router, child.clone()));
         // Storage nodes and the swarm are needed until the last request has ended.
         let after = CancellationToken::new();
         let mut background: JoinSet<&'static str> = JoinSet::new();
-        let probing = after.clone();
+        let (probing, watching) = (after.clone(), after.clone());
         spawn(&mut background, "the bulk server", bulk.run(after.clone()));
         spawn(&mut background, "the swarm", swarm.run(after.clone()));
         spawn(&mut background, "probing", async move { peers.run(probing).await });
+        spawn(&mut background, "the catalog's volume", async move {
+            watching.run_until_cancelled(catalog.write_failed()).await;
+        });
         spawn(&mut background, "layouts", work::run(core.advance, after.clone()));
         spawn(&mut background, "reports", work::run(core.reports, after.clone()));
         spawn(&mut background, "reclaim", work::run(core.reclaim, after.clone()));

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
+use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
     CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus, PoolStatus,
 };
-use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 
+use crate::api::DEFAULT_BUCKET;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
 
@@ -46,8 +48,15 @@ impl StatusSource {
                 objects: counters.objects,
                 condemned_segments: counters.condemned_segments,
             },
+            default_pool: default_pool(self.default_bucket().await?, &pools),
             pools,
         })
+    }
+
+    /// The pool the default bucket is bound to, once something was put into it.
+    async fn default_bucket(&self) -> Result<Option<PoolName>, CatalogError> {
+        let Ok(name) = BucketName::new(DEFAULT_BUCKET) else { return Ok(None) };
+        Ok(self.catalog.bucket(&name).await?.map(|bucket| bucket.pool))
     }
 
     fn pool(&self, name: PoolName, pool: &Pool, joined: &BTreeMap<NodeName, PeerKey>) -> PoolStatus {
@@ -65,7 +74,8 @@ impl StatusSource {
             .map(|(node, zone)| self.member(joined.get(&node).copied(), node, zone))
             .collect();
         let writable = self.is_writable(pool);
-        let problems = problems(pool, &members, writable);
+        let zone_loss = zone_loss(pool);
+        let problems = problems(pool, &members, zone_loss, writable);
         let counts = self.damage.of(&name);
         PoolStatus {
             name,
@@ -75,6 +85,8 @@ impl StatusSource {
             members,
             short_puts: counts.short_puts,
             damaged_shards: counts.damaged_shards,
+            counting_since_unix_ms: Some(self.damage.since_unix_ms()),
+            zone_loss_shards: zone_loss.and_then(|loss| u32::try_from(loss.shards).ok()),
             problems,
         }
     }
@@ -103,7 +115,22 @@ impl StatusSource {
     }
 }
 
-fn problems(pool: &Pool, members: &[MemberStatus], writable: bool) -> Vec<String> {
+/// Where a put without a bucket goes: to the pool its bucket is bound to, else to the one its first put would choose.
+fn default_pool(bound: Option<PoolName>, by_name: &[PoolStatus]) -> Option<PoolName> {
+    bound.or_else(|| by_name.first().map(|pool| pool.name.clone()))
+}
+
+/// What the loss of a whole zone may cost, where that is more than is survived.
+fn zone_loss(pool: &Pool) -> Option<ZoneLoss> {
+    pool.newest().map(|table| table.zone_loss()).filter(|loss| !loss.is_survived())
+}
+
+fn problems(
+    pool: &Pool,
+    members: &[MemberStatus],
+    zone_loss: Option<ZoneLoss>,
+    writable: bool,
+) -> Vec<String> {
     let named = |state: MemberState| -> Vec<&str> {
         members.iter().filter(|member| member.state == state).map(|member| member.node.as_str()).collect()
     };
@@ -120,11 +147,7 @@ fn problems(pool: &Pool, members: &[MemberStatus], writable: bool) -> Vec<String
     }
     let down = named(MemberState::Down);
     if !down.is_empty() {
-        let names = down.join(", ");
-        let left = pool.spec.erasure.m().saturating_sub(down.len());
-        problems.push(format!(
-            "{names} do not answer. Whole data survives {left} more losses; it is well again when they are back."
-        ));
+        problems.push(losses(pool.spec.erasure, &down));
     }
     let full = named(MemberState::Full);
     if !full.is_empty() {
@@ -132,8 +155,8 @@ fn problems(pool: &Pool, members: &[MemberStatus], writable: bool) -> Vec<String
         problems
             .push(format!("{names} take no new shards, their disks are full: delete data or add capacity."));
     }
-    let loss = pool.newest().map(|table| table.zone_loss());
-    if let Some(loss) = loss.filter(|loss| loss.zones > 1 && loss.shards > loss.parity) {
+    // One zone is what a machine or a small cluster has: nothing that somebody could clear.
+    if let Some(loss) = zone_loss.filter(|loss| loss.zones > 1) {
         problems.push(format!(
             "The loss of a whole zone may cost {} shards of a segment, {} are survived: spread the members over more zones.",
             loss.shards, loss.parity
@@ -143,4 +166,90 @@ fn problems(pool: &Pool, members: &[MemberStatus], writable: bool) -> Vec<String
         problems.push("Too few members take shards: puts fail until more of them are back.".to_owned());
     }
     problems
+}
+
+/// What it means that these members do not answer.
+fn losses(profile: ErasureProfile, down: &[&str]) -> String {
+    let (names, m) = (down.join(", "), profile.m());
+    match m.checked_sub(down.len()) {
+        Some(left) => format!("{names} do not answer. Data that is whole survives {left} more losses."),
+        None => format!(
+            "{names} do not answer, and {profile} survives the loss of {m}: some data cannot be read until they are back."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_placement::{Layout, Member, Table};
+    use datamesh_settings::admin::PoolSpec;
+    use datamesh_shard::{Cipher, Epoch};
+
+    use super::*;
+
+    /// A pool 4+2 whose members stand in these zones.
+    fn pool(zones: &[&str]) -> Pool {
+        let erasure = ErasureProfile::new(4, 2).unwrap();
+        let member = |(n, zone): (usize, &&str)| Member {
+            node: format!("n{n}").parse().unwrap(),
+            peer: PeerKey([u8::try_from(n).unwrap() + 1; 32]),
+            zone: zone.parse().unwrap(),
+            capacity_bytes: 1 << 30,
+        };
+        let members: Vec<Member> = zones.iter().enumerate().map(member).collect();
+        let spec = PoolSpec { erasure, cipher: Cipher::default(), ack_shards: None, members: Vec::new() };
+        let layout = Layout {
+            cluster: "test".parse().unwrap(),
+            pool: "main".parse().unwrap(),
+            profile: erasure,
+            epoch: Epoch(1),
+            partitions_log2: 10,
+            members,
+        };
+        let mut pool = Pool::new(spec);
+        pool.tables.insert(Epoch(1), Arc::new(Table::compute(layout).unwrap()));
+        pool
+    }
+
+    #[test]
+    fn the_loss_of_a_zone_is_told_where_it_costs_too_much() {
+        assert_eq!(zone_loss(&pool(&["a", "b", "c", "a", "b", "c"])), None);
+        let uneven = pool(&["a", "a", "a", "b", "b", "b", "c"]);
+        let loss = zone_loss(&uneven).unwrap();
+        assert!(loss.shards >= 3, "{loss:?}");
+        let told = problems(&uneven, &[], Some(loss), true);
+        assert!(told.len() == 1 && told[0].contains("whole zone may cost"), "{told:?}");
+        // A single zone is told to the operator, but is no problem anybody could clear.
+        let single = pool(&["a"; 6]);
+        assert_eq!(zone_loss(&single).unwrap().shards, 6);
+        assert!(problems(&single, &[], zone_loss(&single), true).is_empty());
+    }
+
+    #[test]
+    fn losses_are_promised_to_whole_data_only_and_never_beyond_m() {
+        let profile = ErasureProfile::new(4, 2).unwrap();
+        assert!(losses(profile, &["n0"]).contains("n0 do not answer. Data that is whole survives 1 more"));
+        let beyond = losses(profile, &["n0", "n1", "n2"]);
+        assert!(beyond.contains("cannot be read until") && !beyond.contains("survives 0"), "{beyond}");
+    }
+
+    #[test]
+    fn the_default_bucket_stays_in_the_pool_its_first_put_chose() {
+        let pool = |name: &str| PoolStatus {
+            name: name.parse().unwrap(),
+            erasure: ErasureProfile::new(4, 2).unwrap(),
+            epoch: None,
+            writable: false,
+            members: Vec::new(),
+            short_puts: 0,
+            damaged_shards: 0,
+            counting_since_unix_ms: None,
+            zone_loss_shards: None,
+            problems: Vec::new(),
+        };
+        let pools = [pool("early"), pool("main")];
+        assert_eq!(default_pool(None, &pools), Some("early".parse().unwrap()));
+        assert_eq!(default_pool(Some("main".parse().unwrap()), &pools), Some("main".parse().unwrap()));
+        assert_eq!(default_pool(None, &[]), None);
+    }
 }

@@ -2,6 +2,7 @@
 //! to fail. What runs over real sockets is in `https`; real nodes are met end to end, elsewhere.
 
 mod auth;
+mod blindness;
 mod budget;
 mod failures;
 mod fake;

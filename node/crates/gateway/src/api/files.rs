@@ -54,24 +54,27 @@ pub(super) async fn write(
 pub(super) fn answer(stored: &Stored) -> Result<Response, Problem> {
     let object = &stored.object;
     let status = if stored.replaced { StatusCode::OK } else { StatusCode::CREATED };
-    let durability = HeaderValue::try_from(describe(stored.durability))
-        .map_err(|error| Problem::internal("the durability is no header", &error))?;
-    let headers = [(header::ETAG, conditional::quoted(&object.etag)?), (DURABILITY, durability)];
     let written = Written {
         key: object.key.to_string(),
         size: object.size_bytes,
         etag: &object.etag,
         last_modified: rfc3339(object.created_unix_ms),
     };
-    Ok((status, headers, Json(written)).into_response())
+    let etag = [(header::ETAG, conditional::quoted(&object.etag)?)];
+    let mut answer = (status, etag, Json(written)).into_response();
+    if let Some(durability) = stored.durability {
+        answer.headers_mut().insert(DURABILITY, describe(durability)?);
+    }
+    Ok(answer)
 }
 
 /// The value of `DataMesh-Durability`.
-pub(super) fn describe(durability: Durability) -> String {
-    match durability {
+pub(super) fn describe(durability: Durability) -> Result<HeaderValue, Problem> {
+    let text = match durability {
         Durability::Whole => "whole".to_owned(),
         Durability::Short { durable, of } => format!("short; durable={durable}; of={of}"),
-    }
+    };
+    HeaderValue::try_from(text).map_err(|error| Problem::internal("the durability is no header", &error))
 }
 
 /// `GET` and `HEAD`.

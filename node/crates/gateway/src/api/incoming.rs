@@ -17,6 +17,7 @@ use crate::problem::{Kind, Problem};
 pub(crate) struct Incoming {
     body: Body,
     stall: Duration,
+    fill_wait: Duration,
     bytes_max: u64,
     arrived: u64,
     taken: u64,
@@ -34,6 +35,7 @@ impl Incoming {
         Ok(Self {
             body,
             stall: limits::BODY_STALL,
+            fill_wait: limits::SEGMENT_WAIT,
             bytes_max,
             arrived: 0,
             taken: 0,
@@ -55,8 +57,23 @@ impl Incoming {
         Ok(!self.rest.is_empty())
     }
 
-    /// Fills `buffer` as far as the body goes; fewer bytes mean that it ended.
+    /// Fills `buffer` as far as the body goes; fewer bytes mean that it ended. A client that drips is given up: the
+    /// buffer is everybody's.
     pub(crate) async fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, Problem> {
+        let (bytes, seconds) = (buffer.len(), self.fill_wait.as_secs());
+        match timeout(self.fill_wait, self.fill_slowly(buffer)).await {
+            Ok(filled) => filled,
+            Err(_) => Err(Problem::new(
+                Kind::BodyIncomplete,
+                format!(
+                    "{bytes} bytes took longer than {seconds} s; send the object in parts (POST /api/v1/uploads), which \
+                     go on where they stopped"
+                ),
+            )),
+        }
+    }
+
+    async fn fill_slowly(&mut self, buffer: &mut [u8]) -> Result<usize, Problem> {
         let mut filled = 0;
         while filled < buffer.len() {
             if !self.more().await? {
@@ -78,6 +95,13 @@ impl Incoming {
                     return Err(Problem::new(
                         Kind::BodyIncomplete,
                         format!("the body stalled for {seconds} s"),
+                    ));
+                }
+                // An HTTP/2 stream may end in good order before all that was announced has come.
+                Ok(None) if self.announced.is_some_and(|announced| announced != self.arrived) => {
+                    return Err(Problem::new(
+                        Kind::BodyIncomplete,
+                        "the body ended before its announced length",
                     ));
                 }
                 Ok(None) => return Ok(None),
@@ -141,5 +165,32 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
         }
         Ok(Err(_)) => Err(Problem::new(Kind::BodyIncomplete, "the connection broke")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(body: Body, announced: Option<u64>) -> Incoming {
+        Incoming { announced, ..Incoming::new(body, 1 << 20).unwrap() }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_drips_is_given_up() {
+        let drops = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let mut body = of(Body::from_stream(drops), None);
+        body.fill_wait = Duration::from_millis(50);
+        let refused = body.fill(&mut [0; 1000]).await.unwrap_err();
+        assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_ends_early_is_incomplete() {
+        assert!(of(Body::from("0123456789"), Some(100)).fill(&mut [0; 1000]).await.is_err());
+        assert_eq!(of(Body::from("0123456789"), Some(10)).fill(&mut [0; 1000]).await.unwrap(), 10);
     }
 }

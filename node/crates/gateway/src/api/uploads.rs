@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{PartSummary, UploadId};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, DURABILITY};
@@ -108,9 +108,8 @@ pub(super) async fn part(
     })?;
     let body = Incoming::new(body, limits::PART_BYTES_MAX)?;
     let (size, durability) = app.objects.part(id_of(&id)?, number, body).await?;
-    let durability = HeaderValue::try_from(files::describe(durability))
-        .map_err(|error| Problem::internal("the durability is no header", &error))?;
-    Ok((StatusCode::OK, [(DURABILITY, durability)], Json(Part { number, size })).into_response())
+    let durability = [(DURABILITY, files::describe(durability)?)];
+    Ok((StatusCode::OK, durability, Json(Part { number, size })).into_response())
 }
 
 /// Makes the object out of its parts.

@@ -1,5 +1,6 @@
 //! Puts: whole ones, and resumable ones part by part.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datamesh_catalog::catalog::UploadError;
@@ -48,7 +49,7 @@ impl Objects {
         let body = DraftBody::Pages { parts: vec![PLAIN_PUT_PART], last_page: Some(last_page) };
         let draft = draft(&job, bytes, body);
         let committed = self.context.catalog.commit_object(job.target.upload, &draft, &condition).await;
-        let stored = stored(committed.map_err(refusals::commit)?, durability);
+        let stored = stored(committed.map_err(refusals::commit)?, Some(durability));
         abandon.done();
         Ok(stored)
     }
@@ -65,7 +66,7 @@ impl Objects {
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let draft = draft(job, bytes, DraftBody::Inline { sealed });
         let committed = self.context.catalog.put_inline(&job.target, &draft, &condition).await;
-        Ok(stored(committed.map_err(refusals::commit)?, Durability::Whole))
+        Ok(stored(committed.map_err(refusals::commit)?, Some(Durability::Whole)))
     }
 
     /// Begins a resumable upload.
@@ -145,7 +146,8 @@ impl Objects {
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
         }
-        let listed = arrived.iter().filter(|part| parts.contains(&part.part));
+        let wanted: BTreeSet<u32> = parts.iter().copied().collect();
+        let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
         let draft = ObjectDraft {
             size_bytes: listed.map(|part| part.plain_bytes).sum(),
             content_type: upload.content_type,
@@ -155,8 +157,7 @@ impl Objects {
             body: DraftBody::Pages { parts, last_page: None },
         };
         let committed = self.context.catalog.commit_object(id, &draft, &condition).await;
-        // Each part's own answer said how durable it was; what was short then has been tried on since.
-        Ok(stored(committed.map_err(refusals::commit)?, Durability::Whole))
+        Ok(stored(committed.map_err(refusals::commit)?, None))
     }
 
     /// The object of an upload that was completed before, for a client that missed the answer.
@@ -171,7 +172,7 @@ impl Objects {
         };
         // An upload that has ended is never committed by this: the catalog gives what it became, or refuses.
         let committed = self.context.catalog.commit_object(id, &nothing, &Condition::None).await;
-        Ok(stored(committed.map_err(refusals::commit)?, Durability::Whole))
+        Ok(stored(committed.map_err(refusals::commit)?, None))
     }
 
     /// Gives an upload up.
@@ -208,6 +209,6 @@ fn draft(job: &Job, size_bytes: u64, body: DraftBody) -> ObjectDraft {
     }
 }
 
-fn stored(committed: Committed, durability: Durability) -> Stored {
+fn stored(committed: Committed, durability: Option<Durability>) -> Stored {
     Stored { object: committed.object, replaced: committed.replaced, durability }
 }

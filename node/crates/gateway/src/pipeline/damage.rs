@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use datamesh_shard::PoolName;
 use parking_lot::Mutex;
 
+use crate::work::now_unix_ms;
+
 /// Counts of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -14,13 +16,25 @@ pub(crate) struct Counts {
     pub(crate) damaged_shards: u64,
 }
 
-/// Counts of all pools.
-#[derive(Debug, Default)]
+/// Counts of all pools, from the moment it is made.
+#[derive(Debug)]
 pub(crate) struct Damage {
+    since_unix_ms: u64,
     by_pool: Mutex<HashMap<PoolName, Counts>>,
 }
 
+impl Default for Damage {
+    fn default() -> Self {
+        Self { since_unix_ms: now_unix_ms(), by_pool: Mutex::default() }
+    }
+}
+
 impl Damage {
+    /// When counting began: what was before is forgotten.
+    pub(crate) fn since_unix_ms(&self) -> u64 {
+        self.since_unix_ms
+    }
+
     /// The counts of a pool.
     pub(crate) fn of(&self, pool: &PoolName) -> Counts {
         self.by_pool.lock().get(pool).copied().unwrap_or_default()

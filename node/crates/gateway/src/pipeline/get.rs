@@ -9,7 +9,7 @@ use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
 use datamesh_shard::{Epoch, PoolName};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::budget::Ticket;
@@ -41,7 +41,7 @@ pub(crate) enum ReadError {
     Open(#[from] OpenSegmentError),
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    #[error("the client takes nothing")]
+    #[error("the client takes nothing, or too little")]
     Stalled,
 }
 
@@ -125,9 +125,12 @@ async fn send(
     to: &mpsc::Sender<Result<Bytes, ReadError>>,
     pieces: Pieces,
 ) -> Result<(), ReadError> {
+    // The pieces of a segment lie in one buffer, which is free again when the last one was taken.
+    let deadline = Instant::now() + limits::SEGMENT_WAIT;
     for piece in pieces {
         context.metrics.sent(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-        match timeout(limits::WRITE_STALL, to.send(Ok(piece))).await {
+        let until = deadline.min(Instant::now() + limits::WRITE_STALL);
+        match timeout_at(until, to.send(Ok(piece))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(ReadError::Stalled),
         }

@@ -209,7 +209,7 @@ fn durability(context: &Context, job: &Job, ack: Ack) -> Durability {
 /// One attempt: shards and reference at the same time, both durable when it returns.
 async fn place(
     context: &Arc<Context>,
-    job: &Job,
+    job: &Arc<Job>,
     made: &Shards,
     generation: Generation,
 ) -> Result<(SegmentRef, Ack), StoreError> {
@@ -239,10 +239,15 @@ async fn place(
     let waiting = abandon.clone().drop_guard();
     let (peers, metrics) = (Arc::clone(&context.peers), context.metrics.clone());
     context.tails.spawn(spread.run(peers, metrics, tell, abandon));
-    let (told, referenced) = tokio::join!(told, job.reference(context, &reference));
+    // Goes on when the client goes away: shards that no row names would never be found again.
+    let referenced = context.tails.spawn({
+        let (context, job, reference) = (Arc::clone(context), Arc::clone(job), reference.clone());
+        async move { job.reference(&context, &reference).await }
+    });
+    let (told, referenced) = tokio::join!(told, referenced);
     let ack = told.map_err(|_| Stopped)??;
     drop(waiting);
-    referenced?;
+    referenced.map_err(|_| Stopped)??;
     Ok((reference, ack))
 }
 

@@ -4,13 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_placement::{Layout, Member};
 use datamesh_settings::admin::PoolSpec;
-use datamesh_shard::limits::{PARTITIONS_LOG2_MAX, POOL_MEMBERS_MAX};
+use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
-
-/// Partitions of a small pool: 1,024.
-const PARTITIONS_LOG2_MIN: u8 = 10;
-/// Slots (partitions times shards) per node at least: below, the balance within 5 % is out of reach.
-const SLOTS_PER_NODE_MIN: usize = 100;
 
 /// What is to be done about a pool's layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +49,11 @@ pub(crate) fn step(
         })
         .collect();
     members.sort_by(|a, b| a.node.cmp(&b.node));
-    let partitions_log2 =
-        partitions_log2(spec.erasure, members.len()).max(current.map_or(0, |c| c.partitions_log2));
+    // Another number is another table: nearly all data would move.
+    let partitions_log2 = current.map_or_else(
+        || Layout::partitions_log2_for(spec.erasure, members.len()),
+        |current| current.partitions_log2,
+    );
     let next = Layout {
         cluster: cluster.clone(),
         pool: pool.clone(),
@@ -69,11 +67,6 @@ pub(crate) fn step(
         Some(current) if *current == next => Step::Keep,
         Some(current) => Step::Commit(Layout { epoch: current.epoch.next(), ..next }),
     }
-}
-
-fn partitions_log2(profile: ErasureProfile, members: usize) -> u8 {
-    let enough = |log2: &u8| (profile.total() << log2) >= members * SLOTS_PER_NODE_MIN;
-    (PARTITIONS_LOG2_MIN..PARTITIONS_LOG2_MAX).find(enough).unwrap_or(PARTITIONS_LOG2_MAX)
 }
 
 /// Why a pool cannot be as the administrator wants it.
@@ -227,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn partitions_grow_with_the_pool() {
-        let profile = ErasureProfile::new(4, 2).unwrap();
-        assert_eq!(partitions_log2(profile, 61), 10);
-        assert_eq!(partitions_log2(profile, 62), 11);
-        assert_eq!(partitions_log2(ErasureProfile::new(1, 1).unwrap(), 1000), 16);
+    fn a_pool_keeps_its_partitions_as_it_grows() {
+        let first = committed(next(&spec(6), &joined(6), None));
+        let grown = committed(next(&spec(200), &joined(200), Some(&first)));
+        assert_eq!((first.partitions_log2, grown.partitions_log2), (10, 10));
+        assert_eq!(committed(next(&spec(200), &joined(200), None)).partitions_log2, 15);
     }
 
     #[test]

@@ -1,9 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use axum::body::Body;
+use http::{Method, Request};
+use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 
-use super::house::{House, noise, pieces};
+use super::house::{House, USER, noise, pieces, prose};
 
 /// Far more transfers than the budget holds segments: all wait, none fails, none waits for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,4 +45,21 @@ async fn many_transfers_share_a_small_budget() {
     let peak = peak.load(Ordering::Relaxed);
     assert!(peak > 16 << 20 && peak <= 32 << 20, "{peak}");
     assert_eq!(house.core.context.budget.used_bytes(), 0);
+}
+
+/// What was decompressed is passed on piece by piece, not a queue of whole segments.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_takes_nothing_holds_few_segments() {
+    let house = House::new(6).await;
+    house.put("x", prose(64 << 20)).await.ok();
+    let request = Request::builder().method(Method::GET).uri("/api/v1/files/x");
+    let request = request.header("authorization", format!("Bearer {USER}"));
+    let mut body = house.send(request.body(Body::empty()).unwrap()).await.into_body();
+    body.frame().await.unwrap().unwrap();
+    let (begun, mut peak) = (std::time::Instant::now(), 0);
+    while begun.elapsed() < std::time::Duration::from_millis(500) {
+        peak = peak.max(house.core.context.budget.used_bytes());
+        tokio::task::yield_now().await;
+    }
+    assert!(peak > 0 && peak <= 5 * (5 << 20), "{peak}");
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
@@ -39,16 +40,43 @@ struct Node {
     deletes: usize,
 }
 
+/// A message as it lies on a connection before TLS: lengths and head, then the payload.
+pub(super) struct Frame {
+    pub(super) start: Bytes,
+    pub(super) payload: Bytes,
+}
+
 /// All fake nodes.
 pub(super) struct FakeNodes {
     nodes: Mutex<HashMap<PeerKey, Node>>,
     stored: watch::Sender<usize>,
+    /// What went over the wire, once somebody listens.
+    wire: Mutex<Option<Vec<Frame>>>,
 }
 
 impl FakeNodes {
     pub(super) fn new(count: u8) -> Self {
         let nodes = (0..count).map(|n| (peer(n), Node::default())).collect();
-        Self { nodes: Mutex::new(nodes), stored: watch::Sender::new(0) }
+        Self { nodes: Mutex::new(nodes), stored: watch::Sender::new(0), wire: Mutex::new(None) }
+    }
+
+    /// Keeps all that is sent to the nodes and answered by them from now on.
+    pub(super) fn listen(&self) {
+        *self.wire.lock() = Some(Vec::new());
+    }
+
+    /// What was sent and answered since the last call.
+    pub(super) fn heard(&self) -> Vec<Frame> {
+        self.wire.lock().replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// `start` is encoded whether anyone listens or not: a message that fits no frame is wrong in every test.
+    fn hear(&self, start: Result<Bytes, FrameError>, payload: &Bytes) {
+        let start = start.unwrap();
+        if let Some(wire) = &mut *self.wire.lock() {
+            // A copy: the payload itself is a buffer of the gateway's budget.
+            wire.push(Frame { start, payload: Bytes::copy_from_slice(payload) });
+        }
     }
 
     fn change(&self, n: u8, change: impl FnOnce(&mut Node)) {
@@ -216,13 +244,17 @@ impl Shards for FakeNodes {
         timeout: Duration,
     ) -> BoxFuture<'a, Answer> {
         async move {
+            let payload = payload.unwrap_or_default();
+            self.hear(request.encode(payload.len()), &payload);
             if self.hangs(to, &request) {
                 tokio::time::sleep(timeout).await;
                 return Err(NoAnswer("no answer in time".into()));
             }
             // As over a network, others run in between.
             tokio::task::yield_now().await;
-            self.answer(to, &request, &payload.unwrap_or_default())
+            let (response, given) = self.answer(to, &request, &payload)?;
+            self.hear(response.encode(given.len()), &given);
+            Ok((response, given))
         }
         .boxed()
     }

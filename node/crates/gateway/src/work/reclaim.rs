@@ -72,6 +72,8 @@ pub(crate) struct Reclaim {
     shards: Arc<dyn Shards>,
     abandoned: mpsc::Receiver<UploadId>,
     wake: Arc<Notify>,
+    /// The last segment looked at, while one in front of it waits for a member that is down.
+    passed: Option<Condemned>,
 }
 
 impl Reclaim {
@@ -84,7 +86,7 @@ impl Reclaim {
         let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
         let wake = Arc::new(Notify::new());
         let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
-        (Self { catalog, pools, shards, abandoned, wake }, feed)
+        (Self { catalog, pools, shards, abandoned, wake, passed: None }, feed)
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
@@ -97,19 +99,18 @@ impl Reclaim {
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
-        let due =
-            self.catalog.condemned_due(now_unix_ms(), SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX)).await?;
-        let found = due.len();
+        let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
+        let due = self.catalog.condemned_due(now_unix_ms(), self.passed.as_ref(), limit).await?;
+        // Those that wait for a member that is down are passed over until the list was seen to its end.
+        self.passed = (due.len() == limit).then(|| due.last().cloned()).flatten();
         let gone = self.delete(due).await;
-        let forgotten = gone.len();
         if !gone.is_empty()
             && let Err(error) = self.catalog.forget_condemned(&gone).await
         {
             tracing::error!(%error, "deleted segments are not forgotten; they are deleted again");
             return Ok(Next::Wait(PERIOD));
         }
-        // Without progress the rows at the front wait for a member that is down.
-        let more = expired.len() == UPLOADS_AT_ONCE || (found == SEGMENTS_AT_ONCE && forgotten > 0);
+        let more = expired.len() == UPLOADS_AT_ONCE || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
     }
 

@@ -66,7 +66,8 @@ pub struct DataMeshClusterSpec {
     pub deletion_policy: DeletionPolicy,
     /// What the processes log: a level (`info`), or levels by module (`info,datamesh_store=debug`).
     #[serde(default = "default_log_level")]
-    #[schemars(length(min = 1, max = 200), regex(pattern = "^[a-zA-Z0-9_=,:]+$"))]
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_:-]+=)?(off|error|warn|info|debug|trace)(,([A-Za-z0-9_:-]+=)?(off|error|warn|info|debug|trace))*$')").message("logLevel: write off, error, warn, info, debug or trace, or such levels by module with commas between them, like info,datamesh_store=debug"))]
     pub log_level: String,
 }
 
@@ -84,9 +85,11 @@ fn default_log_level() -> String {
 pub struct ImageSpec {
     /// Registry and name, like `registry.example.com/datamesh`.
     #[schemars(length(min = 1, max = 400))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9]+(([.]|-+)[A-Za-z0-9]+)*(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*$')").message("image.repository: write registry and name without a tag, the name in small letters, like registry.example.com/datamesh or localhost:5000/datamesh"))]
     pub repository: String,
     /// Tag, or a digest (`sha256:…`).
-    #[schemars(length(min = 1, max = 128), regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_.:-]*$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^([A-Za-z0-9_][A-Za-z0-9_.-]*|sha256:[0-9a-f]{64})$')").message("image.tag: write a tag of letters, digits, '_', '.' and '-', or a digest: sha256: and 64 hexadecimal digits"))]
     pub tag: String,
     /// When the image is pulled.
     #[serde(default)]
@@ -207,7 +210,7 @@ impl ExposureType {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsSpec {
-    /// A Secret with `tls.crt`, `tls.key` and, unless a public CA signed it, `ca.crt`. Its certificate must also name the
+    /// A Secret with `tls.crt`, `tls.key` and `ca.crt`, the CA's certificate. The certificate must also name the
     /// Service (`<cluster>-gateway.<namespace>.svc`), by which the operator asks the gateway. Left out: an own CA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]

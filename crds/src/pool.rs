@@ -46,8 +46,8 @@ use crate::size::{Resources, Size};
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,18}[a-z0-9])?$')").message(
         "metadata.name: use at most 20 characters of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit: the names of nodes and volumes are made from it"
     ),
-    validation = Rule::new("self.metadata.name != 'gateway'").message(
-        "metadata.name: 'gateway' is the name of the cluster's gateway; choose another one"
+    validation = Rule::new("self.metadata.name != 'gateway' && !self.metadata.name.endsWith('-gateway')").message(
+        "metadata.name: 'gateway' and names that end with '-gateway' give the names a cluster's gateway has; choose another one"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -59,6 +59,7 @@ use crate::size::{Resources, Size};
 pub struct StoragePoolSpec {
     /// The DataMeshCluster in the same namespace that this pool belongs to.
     #[schemars(length(min = 1, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$')").message("clusterRef: write the name of a DataMeshCluster in this namespace: at most 24 characters of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("clusterRef: cannot change, the volumes are sealed for that cluster; set it back, and make a new pool for another cluster").reason(Reason::FieldValueForbidden))]
     pub cluster_ref: String,
     /// Storage nodes, each with its own volume.

@@ -113,6 +113,23 @@ impl Amount {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The amount as whole bytes, a part of one counted as one, as Kubernetes counts it. `None` when it is no amount, or
+    /// more than fits in 64 bits.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        let digits = self.0.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(self.0.len());
+        let (number, unit) = self.0.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() || (fraction.is_empty() && number.contains('.')) || fraction.contains('.') {
+            return None;
+        }
+        // Thousandths stay whole numbers too: 0.2Gi is 2Gi in ten parts, and 1500m are 1500 in a thousand.
+        let (unit, thousandths) = if unit == "m" { (1, 1000) } else { (unit_bytes(unit)?, 1) };
+        let parts = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?.checked_mul(thousandths)?;
+        let all: u128 = format!("{whole}{fraction}").parse().ok()?;
+        u64::try_from(all.checked_mul(u128::from(unit))?.div_ceil(parts)).ok()
+    }
 }
 
 impl<'de> Deserialize<'de> for Amount {
@@ -160,10 +177,10 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// The memory limit in bytes, if there is one that [`Size`] can read.
+    /// The memory limit in bytes, if there is one.
     #[must_use]
     pub fn memory_limit_bytes(&self) -> Option<u64> {
-        Size::new(self.limits.get("memory")?.as_str()).bytes().ok()
+        self.limits.get("memory")?.bytes()
     }
 }
 
@@ -193,5 +210,32 @@ mod tests {
         let resources: Resources = serde_yaml::from_str("limits: {cpu: 2, memory: 256Mi}").unwrap();
         assert_eq!(resources.limits["cpu"].as_str(), "2");
         assert_eq!(resources.memory_limit_bytes(), Some(256 << 20));
+    }
+
+    #[test]
+    fn fractions_are_read_exactly() {
+        for (text, bytes) in [
+            ("0.2Gi", 214_748_365),
+            ("0.5Gi", 1 << 29),
+            ("1.5Mi", 3 << 19),
+            ("0.000001k", 1),
+            ("1.0", 1),
+            ("256Mi", 256 << 20),
+            ("128974848000m", 128_974_848),
+            ("1500m", 2),
+            ("0.1234567890123456Ti", 135_742_175_047),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(Amount::new(text).bytes(), Some(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_not_guessed() {
+        let digits = "9".repeat(60);
+        for text in ["", "Gi", ".5Gi", "5.Gi", "1.2.3", "-1", "1e3", "10gb", "18446744073709551616", &digits]
+        {
+            assert_eq!(Amount::new(text).bytes(), None, "{text}");
+        }
     }
 }

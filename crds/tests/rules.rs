@@ -116,9 +116,64 @@ fn names_leave_room_for_what_is_made_from_them() {
     for name in ["a".repeat(25), "1a".into(), "a.b".into()] {
         refused(cluster(&[("/metadata/name", name.into())]).validate_cel(), "at most 24 characters");
     }
-    refused(pool(&[("/metadata/name", "gateway".into())]).validate_cel(), "choose another one");
+    for name in ["gateway", "x-gateway"] {
+        refused(pool(&[("/metadata/name", name.into())]).validate_cel(), "choose another one");
+    }
+    pool(&[("/metadata/name", "gateways".into())]).validate_cel().unwrap();
     pool(&[("/metadata/name", "a".repeat(20).into())]).validate_cel().unwrap();
     cluster(&[("/metadata/name", "a".repeat(24).into())]).validate_cel().unwrap();
+}
+
+#[test]
+fn a_pool_names_its_cluster_as_a_cluster_can_be_named() {
+    for name in ["demo-".into(), "1a".into(), "a,b=c".into(), "a".repeat(25)] {
+        refused(pool(&[("/spec/clusterRef", name.into())]).validate_cel(), "clusterRef: write the name");
+    }
+    for name in ["a".into(), "a-1".into(), "a".repeat(24)] {
+        pool(&[("/spec/clusterRef", name.into())]).validate_cel().unwrap();
+    }
+}
+
+#[test]
+fn levels_are_ones_every_process_can_read() {
+    for level in
+        ["loud", "INFO", "info,", ",info", "info,,warn", "a=b", "a=", "=info", "info, warn", "a[b]=info"]
+    {
+        refused(
+            cluster(&[("/spec/logLevel", level.into())]).validate_cel(),
+            "like info,datamesh_store=debug",
+        );
+    }
+    for level in ["off", "error", "warn", "info", "debug", "trace", "info,datamesh_mesh::swarm=trace,h2=off"]
+    {
+        cluster(&[("/spec/logLevel", level.into())]).validate_cel().unwrap();
+    }
+}
+
+#[test]
+fn an_image_is_one_that_can_be_pulled() {
+    for repository in
+        ["", "Datamesh", "datamesh:dev", "https://a/b", "a//b", "/a", "a/", "a b", "a..b/c", "a/b@sha256:0"]
+    {
+        let refusal = cluster(&[("/spec/image/repository", repository.into())]).validate_cel();
+        refused(refusal, "image.repository: write registry and name");
+    }
+    for repository in [
+        "datamesh",
+        "localhost:5000/datamesh",
+        "Registry.example.com/a/b_c__d-e.f",
+        "10.0.0.1:5000/a",
+        "a/b/c",
+    ] {
+        cluster(&[("/spec/image/repository", repository.into())]).validate_cel().unwrap();
+    }
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    for tag in ["", "-a", "a:b", "sha256:00", "a/b", "a b", &digest[..70]] {
+        refused(cluster(&[("/spec/image/tag", tag.into())]).validate_cel(), "image.tag: write a tag");
+    }
+    for tag in ["dev", "v1.2.3-rc_1", "1", &digest] {
+        cluster(&[("/spec/image/tag", tag.into())]).validate_cel().unwrap();
+    }
 }
 
 #[test]

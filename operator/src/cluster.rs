@@ -7,6 +7,7 @@ use datamesh_crds::DataMeshCluster;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
+use rustls::pki_types::UnixTime;
 
 use crate::context::{Context, terse};
 use crate::names;
@@ -16,9 +17,12 @@ mod apply;
 mod build;
 mod cleanup;
 mod dereference;
+mod given_tls;
 mod key;
+mod rollout;
 mod update_status;
 mod validate;
+mod verdicts;
 
 pub(crate) use build::config_map::{cluster_settings, listen};
 pub(crate) use build::pod_disruption_budget::one_at_a_time;
@@ -83,7 +87,7 @@ async fn pass(
     if cluster.spec.paused {
         return Ok(Outcome::Paused);
     }
-    let valid = match validate::validate(cluster, found) {
+    let valid = match validate::validate(cluster, found, UnixTime::now()) {
         Ok(valid) => valid,
         Err(invalid) => return Ok(Outcome::Invalid(invalid.to_string())),
     };
@@ -105,12 +109,5 @@ async fn pass(
     if let Some(message) = apply::apply(&objects, context).await? {
         return Ok(Outcome::Underway { reason: "VolumesNotGrown", message });
     }
-    Ok(if found.gateway_is_ready() {
-        Outcome::Applied
-    } else {
-        Outcome::Underway {
-            reason: "GatewayStarting",
-            message: "Waiting for the gateway's pod to be ready.".into(),
-        }
-    })
+    Ok(rollout::outcome(found.gateway.as_ref(), &objects.gateway))
 }

@@ -51,7 +51,7 @@ pub(crate) fn node(cluster: &str, pool: &str, ordinal: u16) -> String {
     format!("{cluster}-{pool}-{ordinal}")
 }
 
-/// A pool's disruption budget.
+/// A pool's disruption budget, and what the names of its nodes begin with. Not unique by itself: see `pool/namesakes`.
 pub(crate) fn pool(cluster: &str, pool: &str) -> String {
     format!("{cluster}-{pool}")
 }
@@ -71,6 +71,11 @@ pub(crate) fn claim(stateful_set: &str) -> String {
     format!("{DATA_VOLUME}-{stateful_set}-0")
 }
 
+/// The gateway or node whose volume claim has this name.
+pub(crate) fn claimant(claim: &str) -> Option<&str> {
+    claim.strip_prefix(DATA_VOLUME)?.strip_prefix('-')?.strip_suffix("-0")
+}
+
 /// The ordinal in the name of a node of this pool.
 pub(crate) fn ordinal_of(node: &str, cluster: &str, pool: &str) -> Option<u16> {
     node.strip_prefix(cluster)?.strip_prefix('-')?.strip_prefix(pool)?.strip_prefix('-')?.parse().ok()
@@ -85,6 +90,13 @@ mod tests {
         assert_eq!(ordinal_of(&node("demo", "main", 12), "demo", "main"), Some(12));
         assert_eq!(ordinal_of("demo-other-1", "demo", "main"), None);
         assert_eq!(ordinal_of("demo-main-x", "demo", "main"), None);
+    }
+
+    #[test]
+    fn a_claim_names_whose_it_is() {
+        assert_eq!(claimant(&claim("demo-main-0")), Some("demo-main-0"));
+        assert_eq!(claimant("other-demo-main-0-0"), None);
+        assert_eq!(claimant("data-demo-main-0-1"), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datamesh_crds::{Amount, Resources, Size, label};
+use datamesh_seal::ClusterSecret;
 use datamesh_settings::HEALTH_PORT;
 use k8s_openapi::api::apps::v1::{
     StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy,
@@ -21,12 +22,17 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::meta::{self, Labels};
 use crate::names;
 
+#[cfg(test)]
+mod tests;
+
 /// User and group of every process, as in the image.
 const USER: i64 = 65532;
 /// Readable by owner and group only; the group is the pod's fsGroup.
 const SECRET_MODE: i32 = 0o440;
-/// Seconds a process has to finish what it does when it is stopped.
-const STOP_GRACE_SECONDS: i64 = 30;
+/// Seconds a process has to finish what it does when it is stopped; longer than its own grace (`node/src/stop.rs`).
+const STOP_GRACE_SECONDS: i64 = 60;
+/// Variable the processes read what they log from (`node/src/args.rs`).
+const LOG_VARIABLE: &str = "DATAMESH_LOG";
 /// Tries of the startup probe, 5 s apart: recovering a large store may take its time, ten minutes at most.
 const STARTUP_TRIES: i32 = 120;
 /// Folder of settings, keys and tokens in the container.
@@ -36,7 +42,7 @@ pub(crate) const DATA_DIR: &str = "/data";
 
 /// Everything that differs between the pods.
 pub(crate) struct PodParts {
-    /// Metadata of the StatefulSet.
+    /// Metadata of the StatefulSet; labels and annotations are its volume's, too.
     pub(crate) meta: ObjectMeta,
     /// Labels that select its one pod.
     pub(crate) selector: Labels,
@@ -68,15 +74,17 @@ pub(crate) struct PodParts {
 
 /// The StatefulSet of one pod with one volume that outlives it.
 pub(crate) fn stateful_set(parts: PodParts) -> StatefulSet {
-    let labels = parts.meta.labels.clone().unwrap_or_default();
-    let claim = claim_template(&labels, &parts.volume_size, parts.storage_class_name.clone());
-    let (meta, selector, service) = (parts.meta.clone(), parts.selector.clone(), parts.service.clone());
-    let template = template(labels, parts);
-    let annotations = BTreeMap::from([(label::TEMPLATE_HASH.to_owned(), hash_of(&template))]);
+    let claim = claim_template(&parts.meta, &parts.volume_size, parts.storage_class_name.clone());
+    let (mut meta, selector, service) = (parts.meta.clone(), parts.selector.clone(), parts.service.clone());
+    let template = template(meta.labels.clone().unwrap_or_default(), parts);
+    annotate(&mut meta, label::TEMPLATE_HASH, hash_of(&template));
     StatefulSet {
-        metadata: ObjectMeta { annotations: Some(annotations), ..meta },
+        metadata: meta,
         spec: Some(StatefulSetSpec {
             replicas: Some(1),
+            // With the default, OrderedReady, a pod that never becomes ready is never replaced, not even by the template
+            // that would cure it (kubernetes#67250). There is one pod, so nothing else changes by it.
+            pod_management_policy: Some("Parallel".into()),
             service_name: Some(service),
             selector: meta::selector(selector),
             template,
@@ -93,6 +101,16 @@ pub(crate) fn stateful_set(parts: PodParts) -> StatefulSet {
         }),
         status: None,
     }
+}
+
+/// `meta`, noting the key that what is stored under it is sealed with: its volume keeps the note when all else is gone.
+pub(crate) fn sealed_with(mut meta: ObjectMeta, key: &ClusterSecret) -> ObjectMeta {
+    annotate(&mut meta, label::FINGERPRINT, key.fingerprint());
+    meta
+}
+
+fn annotate(meta: &mut ObjectMeta, key: &str, value: String) {
+    meta.annotations.get_or_insert_default().insert(key.to_owned(), value);
 }
 
 /// Says whether two templates are the same to a pod.
@@ -147,7 +165,7 @@ fn container(parts: PodParts) -> Container {
             "--settings".into(),
             format!("{CONFIG_DIR}/{}", names::SETTINGS_FIELD),
         ]),
-        env: Some(vec![env("RUST_LOG", &parts.log_level), pod_address_env("ADVERTISE_HOST")]),
+        env: Some(vec![env(LOG_VARIABLE, &parts.log_level), pod_address_env("ADVERTISE_HOST")]),
         ports: Some(ports.map(|(name, port)| container_port(name, port)).collect()),
         resources: requirements(&parts.resources),
         security_context: Some(container_security()),
@@ -237,12 +255,13 @@ fn container_security() -> SecurityContext {
     }
 }
 
-fn claim_template(labels: &Labels, size: &Size, class: Option<String>) -> PersistentVolumeClaim {
-    // Labels stay on the claim when all else is deleted: by them it is found again, with its zone.
+fn claim_template(meta: &ObjectMeta, size: &Size, class: Option<String>) -> PersistentVolumeClaim {
+    // Labels and annotations stay on the claim when all else is deleted: by them it is found again, with its zone and key.
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some(names::DATA_VOLUME.into()),
-            labels: Some(labels.clone()),
+            labels: meta.labels.clone(),
+            annotations: meta.annotations.clone(),
             ..ObjectMeta::default()
         },
         spec: Some(PersistentVolumeClaimSpec {

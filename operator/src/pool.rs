@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_crds::StoragePool;
+use datamesh_settings::admin::PoolStatus;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
@@ -16,12 +17,17 @@ mod apply;
 mod build;
 mod cleanup;
 mod dereference;
+mod gateway;
+mod namesakes;
 mod rollout;
+#[cfg(test)]
+mod tests;
 mod update_status;
 mod validate;
 
 use dereference::Found;
-use update_status::Answer;
+use gateway::{Answer, Untold};
+use validate::{InvalidPool, ValidPool};
 
 /// To the next look while something is not as it should be.
 const SOON: Duration = Duration::from_secs(10);
@@ -56,9 +62,18 @@ pub(crate) async fn reconcile(pool: Arc<StoragePool>, context: Arc<Context>) -> 
 }
 
 async fn bring_about(pool: &StoragePool, context: &Context) -> Result<Action, Error> {
-    let found = dereference::dereference(pool, context).await?;
+    let found = match dereference::dereference(pool, context).await {
+        Ok(found) => found,
+        Err(error) => {
+            // The first failure is the one to know; the API server may be away for both.
+            if let Err(untold) = update_status::tell_failure(pool, &terse(&error), context).await {
+                tracing::warn!(error = terse(&untold), "status not written");
+            }
+            return Err(error.into());
+        }
+    };
     let valid = validate::validate(pool, &found);
-    let answer = update_status::ask(&found).await;
+    let answer = gateway::ask(&found).await;
     let result = pass(&found, &valid, &answer, context).await;
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
@@ -69,40 +84,66 @@ async fn bring_about(pool: &StoragePool, context: &Context) -> Result<Action, Er
     Ok(Action::requeue(if good { LATER } else { SOON }))
 }
 
-/// Builds and applies, as far as spec, cluster and key allow, and hands the pool to the gateway.
+/// Hands the pool to the gateway, builds and applies, as far as spec, cluster and key allow.
 async fn pass(
     found: &Found,
-    valid: &Result<validate::ValidPool, validate::InvalidPool>,
+    valid: &Result<ValidPool, InvalidPool>,
     answer: &Answer,
     context: &Context,
 ) -> Result<Outcome, Error> {
-    let valid = match (valid, &found.cluster) {
-        (Err(validate::InvalidPool::Waiting { reason, message }), _) => {
-            return Ok(Outcome::Underway { reason, message: message.clone() });
-        }
-        (_, Some(cluster)) if cluster.spec.paused => return Ok(Outcome::Paused),
-        (Err(validate::InvalidPool::KeyMissing(message)), _) => {
-            return Ok(Outcome::KeyMissing { reason: "KeyMissing", message: message.clone() });
-        }
-        (Err(invalid), _) => return Ok(Outcome::Invalid(invalid.to_string())),
-        (Ok(valid), _) => valid,
+    let valid = match workable(found, valid) {
+        Ok(valid) => valid,
+        Err(outcome) => return Ok(outcome),
     };
-    let nodes = build::build(valid, found)?;
-    let state = rollout::decide(&nodes, found, answer.pool(&valid.name));
-    let refused = apply::apply(valid, &nodes, &state, context).await?;
-    if let Some(message) = answer.submit(valid).await {
-        return Ok(Outcome::Underway { reason: "GatewayUnreachable", message });
-    }
-    if !refused.is_empty() {
-        return Ok(Outcome::Underway { reason: "VolumesNotGrown", message: refused.join(" ") });
-    }
-    Ok(match state.outcome() {
-        Outcome::Applied if answer.pool(&valid.name).is_none_or(|known| known.epoch.is_none()) => {
-            Outcome::Underway {
-                reason: "NodesJoining",
-                message: "All pods are ready; waiting for all nodes to join and the first layout.".into(),
-            }
+    // First of all: what the gateway refuses must restart no node.
+    let told = answer.submit(valid).await;
+    carry_out(valid, found, told, answer.pool(&valid.name), context).await
+}
+
+/// Makes it exist, unless the gateway refuses it. One that is away refuses nothing, and nodes may be what it waits for.
+async fn carry_out(
+    pool: &ValidPool,
+    found: &Found,
+    told: Result<(), Untold>,
+    known: Option<&PoolStatus>,
+    context: &Context,
+) -> Result<Outcome, Error> {
+    let away = match told {
+        Ok(()) => None,
+        Err(Untold::Refused(words)) => {
+            return Ok(Outcome::Invalid(format!("The gateway refuses the pool: {words}")));
         }
-        outcome => outcome,
-    })
+        Err(Untold::Away(message)) => Some(message),
+    };
+    let nodes = build::build(pool, found)?;
+    let state = rollout::decide(&nodes, found, known);
+    let refused = apply::apply(pool, &nodes, &state, context).await?;
+    let underway = |reason, message| Ok(Outcome::Underway { reason, message });
+    match (away, state.outcome()) {
+        (Some(message), Outcome::Underway { message: nodes, .. }) => {
+            underway("GatewayUnreachable", format!("{message}. {nodes}"))
+        }
+        (Some(message), _) => underway("GatewayUnreachable", message),
+        (None, _) if !refused.is_empty() => underway("VolumesNotGrown", refused.join(" ")),
+        (None, Outcome::Applied) if known.is_none_or(|known| known.epoch.is_none()) => underway(
+            "NodesJoining",
+            "All pods are ready; waiting for all nodes to join and the first layout.".into(),
+        ),
+        (None, outcome) => Ok(outcome),
+    }
+}
+
+/// The pool, if something may be done to it now.
+fn workable<'a>(found: &Found, valid: &'a Result<ValidPool, InvalidPool>) -> Result<&'a ValidPool, Outcome> {
+    match (valid, &found.cluster) {
+        (Err(InvalidPool::Waiting { reason, message }), _) => {
+            Err(Outcome::Underway { reason, message: message.clone() })
+        }
+        (_, Some(cluster)) if cluster.spec.paused => Err(Outcome::Paused),
+        (Err(InvalidPool::KeyMissing(message)), _) => {
+            Err(Outcome::KeyMissing { reason: "KeyMissing", message: message.clone() })
+        }
+        (Err(invalid), _) => Err(Outcome::Invalid(invalid.to_string())),
+        (Ok(valid), _) => Ok(valid),
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use k8s_openapi::api::core::v1::EnvVar;
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role, RoleBinding};
 
 /// What the code does in all namespaces: (group, resource, verb, where).
 const USED: &[(&str, &str, &str, &str)] = &[
@@ -12,7 +13,7 @@ const USED: &[(&str, &str, &str, &str)] = &[
     ("datamesh.io", "datameshclusters", "watch", "controllers"),
     ("datamesh.io", "datameshclusters", "patch", "finalizer"),
     ("datamesh.io", "datameshclusters/status", "patch", "cluster/update_status"),
-    ("datamesh.io", "storagepools", "list", "controllers, cluster/dereference"),
+    ("datamesh.io", "storagepools", "list", "controllers, dereference, pool/cleanup"),
     ("datamesh.io", "storagepools", "watch", "controllers"),
     ("datamesh.io", "storagepools", "patch", "finalizer"),
     ("datamesh.io", "storagepools/status", "patch", "pool/update_status"),
@@ -73,27 +74,53 @@ fn used(table: &[(&str, &str, &str, &str)]) -> Grants {
 }
 
 fn read<T: serde::de::DeserializeOwned>(file: &str) -> T {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/base").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests").join(file);
     serde_yaml::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The value the overlay for one namespace patches into an object of this kind.
+fn patched<T: serde::de::DeserializeOwned>(kind: &str) -> T {
+    let overlay: serde_yaml::Value = read("namespaced/kustomization.yaml");
+    let patches = overlay["patches"].as_sequence().unwrap();
+    let patch = patches.iter().find(|patch| patch["target"]["kind"] == kind).unwrap();
+    let steps: serde_yaml::Value = serde_yaml::from_str(patch["patch"].as_str().unwrap()).unwrap();
+    serde_yaml::from_value(steps[0]["value"].clone()).unwrap()
 }
 
 #[test]
 fn the_cluster_role_grants_what_is_used_and_nothing_else() {
-    let role: ClusterRole = read("clusterrole.yaml");
+    let role: ClusterRole = read("base/clusterrole.yaml");
     assert_eq!(granted(&role.rules.unwrap()), used(USED));
 }
 
 #[test]
 fn the_role_grants_the_lease_and_nothing_else() {
-    let role: Role = read("role.yaml");
+    let role: Role = read("base/role.yaml");
     assert_eq!(granted(&role.rules.unwrap()), used(USED_AT_HOME));
 }
 
 #[test]
 fn nothing_is_granted_by_wildcard() {
-    let all = granted(&read::<ClusterRole>("clusterrole.yaml").rules.unwrap());
+    let all = granted(&read::<ClusterRole>("base/clusterrole.yaml").rules.unwrap());
     assert!(
         all.iter()
             .all(|(group, resource, verb)| ![group, resource, verb].iter().any(|part| part.contains('*')))
     );
+}
+
+#[test]
+fn in_one_namespace_the_same_is_granted_there_and_nothing_elsewhere_but_zones() {
+    let role: Role = read("namespaced/role.yaml");
+    let everywhere: Vec<PolicyRule> = patched("ClusterRole");
+    let zones = Grants::from([(String::new(), "nodes".into(), "list".into())]);
+    assert_eq!(granted(&everywhere), zones);
+    let mut there = used(USED);
+    there.retain(|grant| !zones.contains(grant));
+    assert_eq!(granted(&role.rules.unwrap()), there);
+    // All three speak of one namespace.
+    let binding: RoleBinding = read("namespaced/rolebinding.yaml");
+    let watched: EnvVar = patched("Deployment");
+    assert_eq!(watched.name, "WATCH_NAMESPACE");
+    assert_eq!((&role.metadata.namespace, &binding.metadata.namespace), (&watched.value, &watched.value));
+    assert_eq!(Some(binding.role_ref.name), role.metadata.name);
 }

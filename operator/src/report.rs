@@ -1,12 +1,21 @@
-//! What the gateway reports, put into conditions. Pure. Nothing here is guessed: without an answer it says Unknown.
+//! What the gateway reports, put into conditions. Pure. Nothing here is guessed: without an answer it says Unknown, but
+//! for what is known without asking.
 
 use datamesh_crds::condition;
 use datamesh_settings::admin::{CatalogStatus, MemberState, MemberStatus, PoolStatus};
 
 use crate::conditions::Verdict;
+use crate::gateway_api::GatewayError;
+
+#[cfg(test)]
+pub(crate) mod tests;
+mod whole;
 
 /// Members named in a message at most; more are counted.
 const MEMBERS_NAMED_MAX: usize = 12;
+/// Holds for every cluster of this version, whether its gateway answers or not.
+const SINGLE_COPY: &str = "Names and keys of all files have one copy, on the gateway's volume: losing that volume \
+    loses everything. Keep backups of it until a later version replicates the catalog.";
 
 /// Members that answer, full ones included.
 pub(crate) fn up(pool: &PoolStatus) -> usize {
@@ -32,7 +41,7 @@ fn named<'a>(members: impl Iterator<Item = &'a MemberStatus>) -> String {
     }
 }
 
-/// What the down members of a pool mean for its data.
+/// What the down members of a pool mean for data that is whole; of what is not, [`whole::flaws`] speaks.
 fn meaning(pool: &PoolStatus) -> String {
     let (down, m) = (down(pool), pool.erasure.m());
     if down > m {
@@ -42,10 +51,15 @@ fn meaning(pool: &PoolStatus) -> String {
         );
     }
     match m - down {
-        0 => "every file is still readable, but no further node may be lost".into(),
-        1 => "every file is still readable, and 1 more node may be lost".into(),
-        more => format!("every file is still readable, and {more} more nodes may be lost"),
+        0 => "data that is whole is readable, but no further node may be lost".into(),
+        1 => "data that is whole is readable, and 1 more node may be lost".into(),
+        more => format!("data that is whole is readable, and {more} more nodes may be lost"),
     }
+}
+
+/// Whether a layout exists under which no put can be acknowledged now.
+fn takes_no_writes(pool: &PoolStatus) -> bool {
+    pool.epoch.is_some() && !pool.writable
 }
 
 /// One sentence on each trouble of a pool.
@@ -54,70 +68,102 @@ fn troubles(pool: &PoolStatus) -> Vec<String> {
     let (down, full) = (down(pool), in_state(pool, MemberState::Full).count());
     if down > 0 {
         let (total, names) = (pool.members.len(), named(in_state(pool, MemberState::Down)));
-        let (pool_name, means) = (&pool.name, meaning(pool));
-        troubles.push(format!("Pool {pool_name}: {down} of {total} nodes down: {names}; {means}."));
+        troubles.push(format!("{down} of {total} nodes down: {names}; {}.", meaning(pool)));
     }
     if full > 0 {
-        let (pool_name, names) = (&pool.name, named(in_state(pool, MemberState::Full)));
-        troubles.push(format!(
-            "Pool {pool_name}: full, takes no new shards: {names}; raise volumeSize or add nodes."
-        ));
+        let names = named(in_state(pool, MemberState::Full));
+        troubles.push(format!("Full, takes no new shards: {names}; raise volumeSize or add nodes."));
     }
-    if pool.damaged_shards > 0 {
-        let (pool_name, damaged) = (&pool.name, pool.damaged_shards);
-        troubles.push(format!(
-            "Pool {pool_name}: reads found {damaged} shards missing or corrupt and did without."
-        ));
+    if takes_no_writes(pool) {
+        troubles.push("Too few nodes take shards: puts fail until more do.".into());
     }
-    troubles
+    troubles.extend(whole::flaws(pool));
+    troubles.into_iter().map(|trouble| format!("Pool {}: {trouble}", pool.name)).collect()
 }
 
-/// Degraded: which members are down, where, and what that means.
+/// Degraded: which members are down, where, what is not whole, and what that means.
 pub(crate) fn degraded(pools: &[&PoolStatus]) -> Verdict {
     let troubles: Vec<String> = pools.iter().flat_map(|pool| troubles(pool)).collect();
     if troubles.is_empty() {
-        return Verdict::no(condition::DEGRADED, "AllUp", "No node is down or full, no damage is known.");
+        let text =
+            "No node is down or full. Since the gateway started no damage was found and no put was short.";
+        return Verdict::no(condition::DEGRADED, "AllUp", text);
     }
-    let reason = if pools.iter().any(|pool| down(pool) > pool.erasure.m()) {
+    let any = |trouble: fn(&PoolStatus) -> bool| pools.iter().any(|pool| trouble(pool));
+    let reason = if any(|pool| down(pool) > pool.erasure.m()) {
         "TooManyNodesDown"
-    } else if pools.iter().any(|pool| down(pool) > 0) {
+    } else if any(|pool| down(pool) > 0) {
         "NodesDown"
-    } else if pools.iter().any(|pool| in_state(pool, MemberState::Full).count() > 0) {
+    } else if any(|pool| in_state(pool, MemberState::Full).count() > 0) {
         "NodesFull"
+    } else if any(takes_no_writes) {
+        "NotWritable"
     } else {
-        "DamageFound"
+        whole::reason(pools).unwrap_or("DamageFound")
     };
     Verdict::yes(condition::DEGRADED, reason, troubles.join(" "))
 }
 
-/// DataSafe: whether every acknowledged byte survives the next loss. `notes` are lasting weaknesses (few zones).
-pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &[String]) -> Verdict {
-    let with_notes = |text: String| notes.iter().fold(text, |text, note| format!("{text} {note}"));
-    let shards: Vec<String> =
-        pools.iter().map(|pool| format!("Pool {}: {}.", pool.name, meaning(pool))).collect();
-    let shards = shards.join(" ");
-    if pools.iter().any(|pool| down(pool) > pool.erasure.m()) {
-        return Verdict::no(condition::DATA_SAFE, "TooManyNodesDown", with_notes(shards));
+/// What is known of a pool's data, and of what is not known.
+fn safety(pool: &PoolStatus) -> String {
+    let mut known = vec![format!("Pool {}: {}.", pool.name, meaning(pool))];
+    known.extend(whole::flaws(pool));
+    if known.len() == 1 {
+        known.push(whole::nothing_seen(pool));
     }
-    if catalog.replicas <= 1 {
-        let text = format!(
-            "Names and keys of all files have one copy, on the gateway's volume: losing that volume loses everything. \
-             Keep backups of it until a later version replicates the catalog. {shards}"
-        );
-        return Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", with_notes(text));
-    }
-    if pools.iter().any(|pool| down(pool) == pool.erasure.m()) {
-        return Verdict::no(condition::DATA_SAFE, "NoFurtherLoss", with_notes(shards));
-    }
-    Verdict::yes(condition::DATA_SAFE, "Redundant", with_notes(shards))
+    known.join(" ")
 }
 
-/// Degraded and DataSafe while the gateway cannot be asked.
+/// What the tables of a pool's layout say of the loss of a zone, if that would be too much.
+fn zone_loss(pool: &PoolStatus) -> Option<String> {
+    let (name, profile, shards) = (&pool.name, pool.erasure, pool.zone_loss_shards?);
+    Some(format!(
+        "Pool {name}: the loss of a whole zone may cost {shards} of the {total} shards of a segment, and {profile} survives \
+         {m}: spread the nodes over more zones.",
+        total = profile.total(),
+        m = profile.m(),
+    ))
+}
+
+/// DataSafe: whether every acknowledged byte survives the next loss. `notes` are weaknesses that follow from the spec
+/// (few zones); what the gateway's tables say of zones takes their place.
+pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &[String]) -> Verdict {
+    let measured: Vec<String> = pools.iter().filter_map(|pool| zone_loss(pool)).collect();
+    let lasting = if measured.is_empty() { notes } else { &measured };
+    let known: Vec<String> = pools.iter().map(|pool| safety(pool)).chain(lasting.iter().cloned()).collect();
+    let known = known.join(" ");
+    let any = |trouble: fn(&PoolStatus) -> bool| pools.iter().any(|pool| trouble(pool));
+    if any(|pool| down(pool) > pool.erasure.m()) {
+        return Verdict::no(condition::DATA_SAFE, "TooManyNodesDown", known);
+    }
+    if catalog.replicas <= 1 {
+        let text = format!("{SINGLE_COPY} {known}");
+        return Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", text.trim_end());
+    }
+    if any(|pool| down(pool) == pool.erasure.m()) {
+        return Verdict::no(condition::DATA_SAFE, "NoFurtherLoss", known);
+    }
+    match whole::reason(pools) {
+        Some(reason) => Verdict::no(condition::DATA_SAFE, reason, known),
+        None => Verdict::yes(condition::DATA_SAFE, "Redundant", known),
+    }
+}
+
+/// Degraded and DataSafe of what the gateway knows nothing of.
 pub(crate) fn unknown(why: &str) -> [Verdict; 2] {
-    [
-        Verdict::unknown(condition::DEGRADED, "GatewayUnreachable", format!("Nobody can say: {why}")),
-        Verdict::unknown(condition::DATA_SAFE, "GatewayUnreachable", format!("Nobody can say: {why}")),
-    ]
+    [condition::DEGRADED, condition::DATA_SAFE]
+        .map(|type_| Verdict::unknown(type_, "GatewayUnreachable", format!("Nobody can say: {why}")))
+}
+
+/// Degraded and DataSafe while the gateway cannot be asked. How the nodes are nobody can say then, but that the catalog
+/// has one copy is so whether the gateway answers or not.
+pub(crate) fn unasked(error: &GatewayError) -> [Verdict; 2] {
+    let [degraded, data_safe] = unknown(&error.to_string());
+    if matches!(error, GatewayError::NoCluster) {
+        return [degraded, data_safe];
+    }
+    let text = format!("{SINGLE_COPY} How the storage nodes are could not be asked: {error}");
+    [degraded, Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", text)]
 }
 
 /// Ready of one pool the gateway knows.
@@ -134,90 +180,4 @@ pub(crate) fn pool_ready(pool: &PoolStatus) -> Verdict {
         return Verdict::no(condition::READY, "NotWritable", text.trim_end());
     }
     Verdict::yes(condition::READY, "Serving", format!("Puts and gets work; {up} of {total} nodes are up."))
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use k8s_controller::conditions::ConditionStatus;
-
-    use super::*;
-
-    /// A pool 4+2 whose members have these states.
-    pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
-        let members = states.iter().enumerate().map(|(n, &state)| MemberStatus {
-            node: format!("demo-main-{n}").parse().unwrap(),
-            zone: format!("zone{}", n % 3).parse().unwrap(),
-            state,
-            peer: None,
-            report: None,
-            report_age_seconds: None,
-        });
-        PoolStatus {
-            name: "main".parse().unwrap(),
-            erasure: datamesh_shard::ErasureProfile::new(4, 2).unwrap(),
-            epoch: Some(datamesh_shard::Epoch(1)),
-            writable: true,
-            members: members.collect(),
-            short_puts: 0,
-            damaged_shards: 0,
-            problems: Vec::new(),
-        }
-    }
-
-    pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
-        CatalogStatus { replicas, incarnation: Default::default(), objects: 0, condemned_segments: 0 }
-    }
-
-    use MemberState::{Down, Full, Joining, Up};
-
-    #[test]
-    fn down_members_are_named_with_zone_and_meaning() {
-        let verdict = degraded(&[&pool(&[Up, Down, Up, Up, Down, Up])]);
-        assert_eq!((verdict.status, verdict.reason), (ConditionStatus::True, "NodesDown"));
-        for part in
-            ["2 of 6 nodes down", "demo-main-1 (zone zone1), demo-main-4 (zone zone1)", "no further node"]
-        {
-            assert!(verdict.message.contains(part), "{part} in {}", verdict.message);
-        }
-        let one = degraded(&[&pool(&[Up, Down, Up, Up, Up, Up])]);
-        assert!(one.message.contains("1 more node may be lost"), "{}", one.message);
-        let three = degraded(&[&pool(&[Down, Down, Down, Up, Up, Up])]);
-        assert_eq!(three.reason, "TooManyNodesDown");
-        assert!(three.message.contains("cannot be read until nodes come back"), "{}", three.message);
-    }
-
-    #[test]
-    fn all_well_is_not_degraded_and_a_full_node_is() {
-        assert_eq!(degraded(&[&pool(&[Up; 6])]).status, ConditionStatus::False);
-        assert_eq!(degraded(&[&pool(&[Up, Up, Up, Up, Up, Full])]).reason, "NodesFull");
-    }
-
-    #[test]
-    fn a_single_catalog_copy_is_never_called_safe() {
-        for states in [[Up; 6], [Up, Up, Down, Down, Up, Up]] {
-            let verdict = data_safe(&catalog(1), &[&pool(&states)], &[]);
-            assert_eq!((verdict.status, verdict.reason), (ConditionStatus::False, "CatalogSingleCopy"));
-        }
-        let replicated = data_safe(&catalog(3), &[&pool(&[Up; 6])], &["Few zones.".into()]);
-        assert_eq!(replicated.status, ConditionStatus::True);
-        assert!(replicated.message.ends_with("Few zones."), "{}", replicated.message);
-        assert_eq!(
-            data_safe(&catalog(3), &[&pool(&[Down, Down, Up, Up, Up, Up])], &[]).reason,
-            "NoFurtherLoss"
-        );
-        assert_eq!(data_safe(&catalog(1), &[&pool(&[Down; 6])], &[]).reason, "TooManyNodesDown");
-    }
-
-    #[test]
-    fn a_pool_is_ready_when_it_can_be_written() {
-        let mut status = pool(&[Up, Up, Up, Up, Up, Joining]);
-        status.epoch = None;
-        assert_eq!(pool_ready(&status).reason, "NodesJoining");
-        assert!(pool_ready(&status).message.contains("waiting for demo-main-5"));
-        status.epoch = Some(datamesh_shard::Epoch(1));
-        status.writable = false;
-        assert_eq!(pool_ready(&status).reason, "NotWritable");
-        status.writable = true;
-        assert!(pool_ready(&status).is_good());
-    }
 }

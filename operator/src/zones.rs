@@ -71,24 +71,31 @@ fn least_used<'a>(used: &mut BTreeMap<&'a str, usize>) -> &'a str {
     }
 }
 
-/// What a lost zone would cost, if that is more than the profile survives.
+/// What a lost zone would cost, if that is more than the profile survives. No table is computed for it: the gateway says
+/// what its own tables cost once there is a layout.
 pub(crate) fn zone_risk(profile: ErasureProfile, zones: &[ZoneName]) -> Option<String> {
-    let mut distinct: Vec<&ZoneName> = zones.iter().collect();
-    distinct.sort();
-    distinct.dedup();
     let (m, total) = (profile.m(), profile.total());
-    let lost = total.div_ceil(distinct.len().max(1));
+    let mut nodes: BTreeMap<&ZoneName, usize> = BTreeMap::new();
+    for zone in zones {
+        *nodes.entry(zone).or_default() += 1;
+    }
+    // Each node holds one shard of a segment. With at most `bound` in a zone, all zones together hold this many.
+    let room = |bound: usize| nodes.values().map(|&nodes| nodes.min(bound)).sum::<usize>();
+    let lost = (1..total).find(|&bound| room(bound) >= total).unwrap_or(total);
     if lost <= m {
         return None;
     }
-    let enough = total.div_ceil(m);
+    let have = match nodes.len() {
+        1 => "1 zone is".to_owned(),
+        n => format!("{n} zones are"),
+    };
+    let more = match total.saturating_sub(room(m)) {
+        1 => "1 more node".to_owned(),
+        n => format!("{n} more nodes"),
+    };
     Some(format!(
-        "The loss of a whole zone would cost {lost} of {total} shards, and {profile} survives {m}: {have} in use, \
-         {enough} zones would be safe.",
-        have = match distinct.len() {
-            1 => "1 zone is".to_owned(),
-            n => format!("{n} zones are"),
-        }
+        "The loss of a whole zone would cost {lost} of {total} shards or more, and {profile} survives {m}: {have} in use. \
+         {more} would make it safe, in zones that then have at most {m}."
     ))
 }
 
@@ -153,13 +160,29 @@ mod tests {
         assert_eq!(live_zones(&nodes, "zone"), ["a", "e"]);
     }
 
+    fn risk(profile: (u8, u8), zones: &str) -> Option<String> {
+        let zones: Vec<ZoneName> = zones.split(' ').map(|zone| ZoneName::new(zone).unwrap()).collect();
+        zone_risk(ErasureProfile::new(profile.0, profile.1).unwrap(), &zones)
+    }
+
     #[test]
     fn a_zone_that_would_cost_too_much_is_told() {
-        let profile = ErasureProfile::new(4, 2).unwrap();
-        let zones =
-            |n: usize| (0..6).map(|i| ZoneName::new(&format!("z{}", i % n)).unwrap()).collect::<Vec<_>>();
-        assert_eq!(zone_risk(profile, &zones(3)), None);
-        let risk = zone_risk(profile, &zones(2)).unwrap();
-        assert!(risk.contains("cost 3 of 6 shards") && risk.contains("3 zones would be safe"), "{risk}");
+        assert_eq!(risk((4, 2), "a b c a b c"), None);
+        let told = risk((4, 2), "a b a b a b").unwrap();
+        assert!(told.contains("cost 3 of 6 shards") && told.contains("2 zones are in use"), "{told}");
+        assert!(told.contains("2 more nodes would make it safe"), "{told}");
+        assert_eq!(risk((4, 2), "a b a b a b c c"), None);
+        let single = risk((4, 2), "a a a a a a").unwrap();
+        assert!(single.contains("cost 6 of 6 shards") && single.contains("4 more nodes"), "{single}");
+    }
+
+    #[test]
+    fn uneven_zones_cost_more_than_their_number_says() {
+        let told = risk((4, 2), "a a a b b b c").unwrap();
+        assert!(told.contains("cost 3 of 6 shards") && told.contains("1 more node would"), "{told}");
+        assert_eq!(risk((4, 2), "a a a b b b c c"), None);
+        assert_eq!(risk((4, 2), "a a a a b c d e"), None);
+        let lopsided = risk((4, 2), "a a a a a b").unwrap();
+        assert!(lopsided.contains("cost 5 of 6 shards"), "{lopsided}");
     }
 }

@@ -59,7 +59,7 @@ pub(crate) fn build(
     today: Date,
 ) -> Result<Objects, BuildError> {
     let settings_text = config_map::settings(cluster, key).to_yaml()?;
-    let gateway = stateful_set::gateway(cluster, &settings_text);
+    let gateway = stateful_set::gateway(cluster, key, &settings_text);
     Ok(Objects {
         tokens: secret::tokens(cluster, found)?,
         certificates: secret::certificates(cluster, found, today)?,
@@ -79,6 +79,8 @@ pub(crate) fn build(
 
 #[cfg(test)]
 mod tests {
+    use rustls::pki_types::UnixTime;
+
     use super::*;
     use crate::cluster::validate::{self, tests::cluster};
     use crate::golden::golden;
@@ -87,7 +89,7 @@ mod tests {
 
     fn built(found: &Found) -> Objects {
         let key = ClusterSecret::from_hex(KEY).unwrap();
-        let valid = validate::validate(&cluster(), found).unwrap();
+        let valid = validate::validate(&cluster(), found, UnixTime::now()).unwrap();
         build(&valid, found, &key, jiff::civil::date(2030, 1, 1)).unwrap()
     }
 
@@ -122,7 +124,7 @@ mod tests {
         let mut larger = cluster();
         larger.spec.gateway.volume_size = datamesh_crds::Size::new("9Gi");
         let found = Found { gateway: Some(live.clone()), ..Found::default() };
-        let valid = validate::validate(&larger, &found).unwrap();
+        let valid = validate::validate(&larger, &found, UnixTime::now()).unwrap();
         let key = ClusterSecret::from_hex(KEY).unwrap();
         let again = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
         let templates = |set: &StatefulSet| set.spec.as_ref().unwrap().volume_claim_templates.clone();
@@ -143,7 +145,7 @@ mod tests {
         let first = built(&Found::default());
         let [ca, tls] = <[Secret; 2]>::try_from(first.certificates).unwrap();
         let found = Found { ca: Some(ca), tls: Some(tls), ..Found::default() };
-        let valid = validate::validate(&cluster(), &found).unwrap();
+        let valid = validate::validate(&cluster(), &found, UnixTime::now()).unwrap();
         let names = |found: &Found, day| -> Vec<String> {
             let made = secret::certificates(&valid, found, day).unwrap();
             made.iter().map(|secret| secret.metadata.name.clone().unwrap()).collect()

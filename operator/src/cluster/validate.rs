@@ -2,10 +2,12 @@
 
 use datamesh_crds::{DataMeshCluster, Exposure, Resources, Size, SizeError};
 use datamesh_shard::{NameError, NodeName};
+use rustls::pki_types::UnixTime;
 
 use super::dereference::Found;
+use super::given_tls::{self, TlsProblem};
 use crate::meta::Family;
-use crate::{names, secrets};
+use crate::names;
 
 /// Memory a gateway needs besides the buffers of transfers: the catalog's caches, code, stacks.
 const MEMORY_BESIDES_BUFFERS: u64 = 96 << 20;
@@ -55,25 +57,31 @@ pub(crate) enum InvalidCluster {
     },
     /// The administrator's certificate.
     #[error(
-        "tls.secretName: Secret {secret} {problem}; create it as `kubectl create secret tls` does, or leave secretName out for an own CA"
+        "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
     )]
     Tls {
         /// Its name.
         secret: String,
+        /// Where it is looked for.
+        namespace: String,
         /// What is wrong.
-        problem: &'static str,
+        problem: TlsProblem,
     },
 }
 
-/// Checks what the API server cannot.
-pub(crate) fn validate(cluster: &DataMeshCluster, found: &Found) -> Result<ValidCluster, InvalidCluster> {
+/// Checks what the API server cannot, as of `now`.
+pub(crate) fn validate(
+    cluster: &DataMeshCluster,
+    found: &Found,
+    now: UnixTime,
+) -> Result<ValidCluster, InvalidCluster> {
     cluster.validate_cel().map_err(|errors| InvalidCluster::Rule(errors.to_string()))?;
     let (spec, family) = (&cluster.spec, Family::of(cluster));
     let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
     spec.gateway.volume_size.bytes()?;
     check_memory(&spec.gateway.resources, &spec.gateway.buffer_bytes, buffer_bytes)?;
     if let Some(secret) = &spec.tls.secret_name {
-        check_given_tls(secret, found)?;
+        check_given_tls(secret, &family, found, now)?;
     }
     Ok(ValidCluster {
         settings_name: settings_name(&family)?,
@@ -105,19 +113,22 @@ fn check_memory(resources: &Resources, buffers: &Size, buffer_bytes: u64) -> Res
     }
 }
 
-fn check_given_tls(secret: &str, found: &Found) -> Result<(), InvalidCluster> {
-    let error = |problem| InvalidCluster::Tls { secret: secret.to_owned(), problem };
-    let given = found.given_tls.as_ref().ok_or_else(|| error("does not exist in this namespace"))?;
-    for (field, problem) in [("tls.crt", "has no field tls.crt"), ("tls.key", "has no field tls.key")] {
-        secrets::text_of(given, field).ok_or_else(|| error(problem))?;
-    }
-    Ok(())
+fn check_given_tls(
+    secret: &str,
+    family: &Family,
+    found: &Found,
+    now: UnixTime,
+) -> Result<(), InvalidCluster> {
+    let host = names::service_host(&names::gateway(&family.cluster), &family.namespace);
+    given_tls::check(found.given_tls.as_ref(), &host, now).map_err(|problem| InvalidCluster::Tls {
+        secret: secret.to_owned(),
+        namespace: family.namespace.clone(),
+        problem,
+    })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use k8s_openapi::api::core::v1::Secret;
-
     use super::*;
 
     /// A cluster as the API server gives it.
@@ -126,13 +137,13 @@ pub(crate) mod tests {
     }
 
     fn refused(cluster: &DataMeshCluster, found: &Found, part: &str) {
-        let message = validate(cluster, found).err().expect(part).to_string();
+        let message = validate(cluster, found, UnixTime::now()).err().expect(part).to_string();
         assert!(message.contains(part), "{message}");
     }
 
     #[test]
     fn the_fixture_is_valid() {
-        let valid = validate(&cluster(), &Found::default()).unwrap();
+        let valid = validate(&cluster(), &Found::default(), UnixTime::now()).unwrap();
         assert_eq!(valid.settings_name.as_str(), "datamesh.demo");
         assert_eq!((valid.image.as_str(), valid.buffer_bytes), ("datamesh:dev", 96 << 20));
     }
@@ -155,9 +166,19 @@ pub(crate) mod tests {
     fn a_given_certificate_must_be_there_and_whole() {
         let mut cluster = cluster();
         cluster.spec.tls.secret_name = Some("mine".into());
-        refused(&cluster, &Found::default(), "does not exist");
-        let half = Secret { data: secrets::data(&[("tls.crt", "x")]), ..Secret::default() };
-        refused(&cluster, &Found { given_tls: Some(half), ..Found::default() }, "no field tls.key");
+        refused(&cluster, &Found::default(), "Secret mine does not exist");
+        let (mut secret, now) = given_tls::tests::good();
+        let found = |secret| Found { given_tls: Some(secret), ..Found::default() };
+        let valid = validate(&cluster, &found(secret.clone()), now).unwrap();
+        assert_eq!(valid.given_tls.as_deref(), Some("mine"));
+        // What `kubectl create secret tls` makes.
+        secret.data.as_mut().unwrap().remove("ca.crt");
+        refused(&cluster, &found(secret.clone()), "Secret mine has no field ca.crt");
+        refused(
+            &cluster,
+            &found(secret),
+            "`kubectl -n datamesh create secret generic mine --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`",
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::Error;
+use super::namesakes::namesakes;
 use crate::cluster::delete;
 use crate::context::Context;
 use crate::names;
@@ -32,7 +33,11 @@ pub(super) async fn clean_up(pool: &StoragePool, context: &Context) -> Result<Ac
         delete_named::<Secret>(context, &namespace, &names::join(&node)).await?;
         delete(&sets, &node).await?;
     }
-    delete_named::<PodDisruptionBudget>(context, &namespace, &names::pool(cluster, &name)).await?;
+    let pools = context.api::<StoragePool>(&namespace).list(&ListParams::default()).await?.items;
+    // The budget of a pool that was refused for its names is the other one's.
+    if namesakes(pool, &pools).next().is_none() {
+        delete_named::<PodDisruptionBudget>(context, &namespace, &names::pool(cluster, &name)).await?;
+    }
     let note = format!(
         "Kept {volumes} volumes: apply the same pool again to go on with the data. To remove them for good: \
          kubectl -n {namespace} delete pvc -l {}={cluster},{}={name}",

@@ -24,6 +24,10 @@ pub(crate) struct Found {
     pub(crate) stateful_sets: Vec<StatefulSet>,
     /// The pool's volumes.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
+    /// All other volumes of gateways and nodes in the namespace.
+    pub(crate) other_volumes: Vec<PersistentVolumeClaim>,
+    /// All pools in the namespace.
+    pub(crate) pools: Vec<StoragePool>,
     /// Kubernetes' nodes, for their zones.
     pub(crate) nodes: Vec<Node>,
 }
@@ -41,13 +45,31 @@ pub(crate) async fn dereference(pool: &StoragePool, context: &Context) -> kube::
         label::POOL,
         pool.name_any()
     ));
+    let (volumes, other_volumes) = volumes(pool, context).await?;
     Ok(Found {
         cluster: found,
         key: secrets.get_opt(&names::cluster_key(cluster)).await?,
         tokens: secrets.get_opt(&names::tokens(cluster)).await?,
         tls: secrets.get_opt(&tls.unwrap_or_else(|| names::gateway_tls(cluster))).await?,
         stateful_sets: context.api::<StatefulSet>(&namespace).list(&ours).await?.items,
-        volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
+        volumes,
+        other_volumes,
+        pools: context.api::<StoragePool>(&namespace).list(&ListParams::default()).await?.items,
         nodes: Api::<Node>::all(context.client.clone()).list(&ListParams::default()).await?.items,
     })
+}
+
+/// The pool's volumes, and those of all others in its namespace.
+async fn volumes(
+    pool: &StoragePool,
+    context: &Context,
+) -> kube::Result<(Vec<PersistentVolumeClaim>, Vec<PersistentVolumeClaim>)> {
+    let claims: Api<PersistentVolumeClaim> = context.api(&pool.namespace().unwrap_or_default());
+    let made = ListParams::default().labels(&format!("{}={}", label::MANAGED_BY, label::OPERATOR));
+    let (cluster, name) = (&pool.spec.cluster_ref, pool.name_any());
+    let is_ours = |claim: &PersistentVolumeClaim| {
+        let labels = claim.labels();
+        labels.get(label::CLUSTER) == Some(cluster) && labels.get(label::POOL) == Some(&name)
+    };
+    Ok(claims.list(&made).await?.items.into_iter().partition(is_ours))
 }

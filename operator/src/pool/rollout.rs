@@ -2,9 +2,9 @@
 //!
 //! A changed template restarts a pod, so it is applied to one node at a time, and only while every other node of the pool
 //! is ready and up to date with the gateway: one more loss during a restart is always survived. Nodes that are down
-//! anyway take the change at once: it may be what brings them back.
+//! anyway take the change at once: it may be what brings them back. (Their StatefulSets' policy lets them: see `pod`.)
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_crds::label;
 use datamesh_settings::admin::{MemberState, PoolStatus};
@@ -15,16 +15,24 @@ use super::build::NodeObjects;
 use super::dereference::Found;
 use crate::outcome::Outcome;
 
+#[cfg(test)]
+mod tests;
+
+/// Nodes named in a message at most; more are counted.
+const NAMED_MAX: usize = 8;
+
 /// What is to be done to the nodes.
 pub(crate) struct Rollout {
     /// Nodes whose StatefulSet is left alone in this pass.
     pub(crate) held: BTreeSet<String>,
     /// Nodes that did not exist.
     pub(crate) new: BTreeSet<String>,
-    /// Nodes whose pod is not ready.
-    unready: Vec<String>,
+    /// Nodes whose pod is not ready, and why.
+    unready: BTreeMap<String, String>,
     /// Nodes that are being restarted in this pass.
     restarted: Vec<String>,
+    /// What lets no further node be restarted, and why. Not the nodes above.
+    away: Vec<String>,
     wanted: usize,
 }
 
@@ -34,21 +42,25 @@ pub(crate) fn decide(nodes: &[NodeObjects], found: &Found, known: Option<&PoolSt
     let mut rollout = Rollout {
         held: BTreeSet::new(),
         new: BTreeSet::new(),
-        unready: Vec::new(),
+        unready: BTreeMap::new(),
         restarted: Vec::new(),
+        away: Vec::new(),
         wanted: nodes.len(),
     };
     let mut outdated = Vec::new();
     for node in nodes {
         let name = node.name();
-        match live(&name) {
+        match live(&name).map(|set| (set, unready(set))) {
             None => drop(rollout.new.insert(name)),
-            Some(set) if !is_ready(set) => rollout.unready.push(name),
-            Some(set) if template_hash(set) != template_hash(&node.stateful_set) => outdated.push(name),
+            Some((_, Some(why))) => drop(rollout.unready.insert(name, why)),
+            Some((set, None)) if template_hash(set) != template_hash(&node.stateful_set) => {
+                outdated.push(name);
+            }
             Some(_) => {}
         }
     }
-    let calm = rollout.unready.is_empty() && rollout.new.is_empty() && known.is_some_and(all_up);
+    rollout.away = away(known, &rollout);
+    let calm = rollout.unready.is_empty() && rollout.new.is_empty() && rollout.away.is_empty();
     if calm && !outdated.is_empty() {
         rollout.restarted.push(outdated.remove(0));
     }
@@ -60,116 +72,87 @@ impl Rollout {
     /// What is being waited for.
     pub(crate) fn outcome(&self) -> Outcome {
         let underway = |reason, message| Outcome::Underway { reason, message };
-        if !self.new.is_empty() {
-            let (new, wanted) = (self.new.len(), self.wanted);
-            return underway("NodesStarting", format!("Starting {new} of {wanted} nodes."));
+        let (new, unready, wanted) = (self.new.len(), self.unready.len(), self.wanted);
+        if new > 0 {
+            return underway("NodesStarting", format!("Starting {new} of {wanted} nodes.{}", self.waiting()));
         }
-        if !self.restarted.is_empty() || !self.held.is_empty() {
-            let (now, left) = (self.restarted.join(", "), self.held.len());
-            let now = if now.is_empty() { "none now".to_owned() } else { now };
+        if let Some(now) = self.restarted.first() {
+            let left = self.held.len();
             let message = format!(
-                "Restarting nodes one at a time, each when all others are ready and up: {now}; {left} still to go."
+                "Restarting nodes one at a time, each when all others are ready and up: {now} now, {left} still to go."
             );
             return underway("RollingOut", message);
         }
-        if !self.unready.is_empty() {
-            let (count, names) = (self.unready.len(), self.unready.join(", "));
-            return underway("PodsNotReady", format!("{count} pods are not ready: {names}."));
+        if !self.held.is_empty() {
+            return underway("RollingOut", self.waiting().trim_start().to_owned());
+        }
+        if unready > 0 {
+            let message = format!("{unready} of {wanted} pods are not ready: {}.", named(self.not_ready()));
+            return underway("PodsNotReady", message);
         }
         Outcome::Applied
     }
+
+    /// Which nodes wait for a restart, what is in their way and what clears it. Empty when none waits.
+    fn waiting(&self) -> String {
+        if self.held.is_empty() {
+            return String::new();
+        }
+        let new = self.new.iter().map(|name| format!("{name} (is being started)"));
+        let blockers = new.chain(self.not_ready()).chain(self.away.iter().cloned());
+        format!(
+            " {left} nodes wait for a restart ({who}): one restarts at a time, and only while all others are ready and up. \
+             In the way: {blockers}. When that is put right it goes on by itself.",
+            left = self.held.len(),
+            who = named(self.held.iter().cloned()),
+            blockers = named(blockers),
+        )
+    }
+
+    fn not_ready(&self) -> impl Iterator<Item = String> {
+        self.unready.iter().map(|(name, why)| format!("{name} ({why})"))
+    }
 }
 
-/// Ready, and running what its StatefulSet says.
-fn is_ready(set: &StatefulSet) -> bool {
-    let Some(status) = &set.status else { return false };
-    status.ready_replicas.unwrap_or(0) >= 1
-        && status.updated_replicas.unwrap_or(0) >= 1
-        && status.observed_generation == set.metadata.generation
+/// `a, b and 3 more`.
+fn named(all: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = all.collect();
+    let named = all[..all.len().min(NAMED_MAX)].join(", ");
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// Why a node is not ready, or not yet what its StatefulSet says.
+fn unready(set: &StatefulSet) -> Option<String> {
+    let (name, namespace) = (set.name_any(), set.namespace().unwrap_or_default());
+    let status = set.status.as_ref().filter(|status| status.observed_generation == set.metadata.generation);
+    let Some(status) = status else {
+        return Some("Kubernetes has not looked at its StatefulSet yet".into());
+    };
+    if status.updated_replicas.unwrap_or(0) < 1 {
+        return Some(format!("pod {name}-0 is being replaced"));
+    }
+    let ready = status.ready_replicas.unwrap_or(0) >= 1;
+    (!ready).then(|| format!("its pod is not ready: see `kubectl -n {namespace} describe pod {name}-0`"))
 }
 
 fn template_hash(set: &StatefulSet) -> Option<&String> {
     set.annotations().get(label::TEMPLATE_HASH)
 }
 
-fn all_up(pool: &PoolStatus) -> bool {
-    pool.members.iter().all(|m| matches!(m.state, MemberState::Up | MemberState::Full))
-}
-
-#[cfg(test)]
-mod tests {
-    use MemberState::{Down, Up};
-    use k8s_openapi::api::apps::v1::StatefulSetStatus;
-
-    use super::*;
-    use crate::pool::build::tests::built;
-    use crate::pool::validate::tests;
-    use crate::report::tests::pool;
-
-    /// Six ready nodes; those in `outdated` carry another template, those in `unready` are not ready.
-    fn running(outdated: &[usize], unready: &[usize]) -> Found {
-        let sets = built(&tests::found()).into_iter().enumerate().map(|(n, node)| {
-            let mut set = node.stateful_set;
-            let ready = i32::from(!unready.contains(&n));
-            set.status = Some(StatefulSetStatus {
-                ready_replicas: Some(ready),
-                updated_replicas: Some(1),
-                ..StatefulSetStatus::default()
-            });
-            if outdated.contains(&n) {
-                let annotations = set.metadata.annotations.as_mut().unwrap();
-                annotations.insert(label::TEMPLATE_HASH.to_owned(), "another".into());
-            }
-            set
-        });
-        Found { stateful_sets: sets.collect(), ..tests::found() }
-    }
-
-    fn decided(found: &Found, states: &[MemberState]) -> Rollout {
-        decide(&built(&tests::found()), found, Some(&pool(states)))
-    }
-
-    fn reason(rollout: &Rollout) -> &'static str {
-        match rollout.outcome() {
-            Outcome::Underway { reason, .. } => reason,
-            _ => "",
-        }
-    }
-
-    #[test]
-    fn new_nodes_start_together() {
-        let rollout = decided(&tests::found(), &[]);
-        assert_eq!((rollout.new.len(), rollout.held.len(), reason(&rollout)), (6, 0, "NodesStarting"));
-    }
-
-    #[test]
-    fn nothing_to_do_holds_nothing() {
-        let rollout = decided(&running(&[], &[]), &[Up; 6]);
-        assert!(rollout.held.is_empty() && rollout.restarted.is_empty());
-        assert_eq!(rollout.outcome(), Outcome::Applied);
-    }
-
-    #[test]
-    fn one_node_restarts_at_a_time() {
-        let rollout = decided(&running(&[1, 3, 5], &[]), &[Up; 6]);
-        assert_eq!(rollout.restarted, ["demo-main-1"]);
-        assert_eq!(rollout.held.iter().collect::<Vec<_>>(), ["demo-main-3", "demo-main-5"]);
-    }
-
-    #[test]
-    fn no_node_restarts_while_another_is_down_or_nobody_can_say() {
-        let unready = decided(&running(&[1], &[4]), &[Up; 6]);
-        assert!(unready.restarted.is_empty() && unready.held.contains("demo-main-1"));
-        let down = decided(&running(&[1], &[]), &[Up, Up, Down, Up, Up, Up]);
-        assert!(down.restarted.is_empty() && down.held.contains("demo-main-1"));
-        let unasked = decide(&built(&tests::found()), &running(&[1], &[]), None);
-        assert!(unasked.restarted.is_empty() && unasked.held.contains("demo-main-1"));
-    }
-
-    #[test]
-    fn a_node_that_is_down_anyway_takes_the_change_at_once() {
-        let rollout = decided(&running(&[1], &[1]), &[Up, Down, Up, Up, Up, Up]);
-        assert!(rollout.held.is_empty());
-        assert_eq!(reason(&rollout), "PodsNotReady");
-    }
+/// What the gateway does not have, besides the nodes that are known not to run.
+fn away(known: Option<&PoolStatus>, rollout: &Rollout) -> Vec<String> {
+    let Some(pool) = known else {
+        return vec!["the gateway (it does not say that all nodes are up)".into()];
+    };
+    let runs = |node: &str| !rollout.unready.contains_key(node) && !rollout.new.contains(node);
+    let why = |state| match state {
+        MemberState::Up | MemberState::Full => None,
+        MemberState::Joining => Some("has not joined yet"),
+        MemberState::Down => Some("does not answer the gateway"),
+    };
+    let members = pool.members.iter().filter(|member| runs(member.node.as_str()));
+    members.filter_map(|member| Some(format!("{} ({})", member.node, why(member.state)?))).collect()
 }

@@ -1,16 +1,16 @@
-//! Step 5: what is, in conditions. Also where the gateway is asked and told.
+//! Step 5: what is, in conditions.
 
 use datamesh_crds::{PoolMember, StoragePool, StoragePoolStatus, condition, label};
-use datamesh_settings::admin::{CatalogStatus, ClusterStatus, PoolStatus};
-use datamesh_shard::PoolName;
+use datamesh_settings::admin::{CatalogStatus, PoolStatus};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
 use super::dereference::Found;
+use super::gateway::Answer;
 use super::validate::{InvalidPool, ValidPool};
 use crate::conditions::{self, Verdict};
 use crate::context::Context;
-use crate::gateway_api::{Door, GatewayError};
+use crate::gateway_api::GatewayError;
 use crate::outcome::Outcome;
 use crate::report;
 
@@ -18,40 +18,24 @@ use crate::report;
 pub(super) const CONDITIONS: [&str; 4] =
     [condition::READY, condition::PROGRESSING, condition::DEGRADED, condition::DATA_SAFE];
 
-/// What the gateway said, and the way to it.
-pub(crate) struct Answer {
-    door: Option<Door>,
-    status: Result<ClusterStatus, GatewayError>,
+/// Tells of a pass that ended before it could read anything. What was known stays, with the generation it was seen at.
+pub(super) async fn tell_failure(pool: &StoragePool, why: &str, context: &Context) -> kube::Result<()> {
+    let mut status = pool.status.clone().unwrap_or_default();
+    let verdicts = unread(&status, why);
+    let changed = conditions::set(&mut status.conditions, &verdicts, pool.metadata.generation);
+    write(pool, &status, &verdicts, &changed, context).await
 }
 
-/// Asks the gateway.
-pub(crate) async fn ask(found: &Found) -> Answer {
-    let door = match &found.cluster {
-        Some(cluster) => Door::of(cluster, found.tokens.as_ref(), found.tls.as_ref()),
-        None => Err(GatewayError::NoCluster),
-    };
-    match door {
-        Ok(door) => Answer { status: door.status().await, door: Some(door) },
-        Err(error) => Answer { door: None, status: Err(error) },
-    }
+/// The conditions of such a pass: the failure, and that nobody can say the rest where nothing was said before. Pure.
+fn unread(known: &StoragePoolStatus, why: &str) -> Vec<Verdict> {
+    let unsaid = CONDITIONS.into_iter().filter(|type_| known.conditions.iter().all(|c| c.type_ != *type_));
+    let unknown = unsaid
+        .filter(|type_| *type_ != condition::PROGRESSING)
+        .map(|type_| Verdict::unknown(type_, "Retrying", format!("Nobody can say yet: {why}")));
+    std::iter::once(Outcome::Failed(why.to_owned()).progressing()).chain(unknown).collect()
 }
 
-impl Answer {
-    /// The pool, as the gateway knows it.
-    pub(crate) fn pool(&self, name: &PoolName) -> Option<&PoolStatus> {
-        self.status.as_ref().ok()?.pools.iter().find(|pool| pool.name == *name)
-    }
-
-    /// Tells the gateway what is wanted. Says what went wrong.
-    pub(crate) async fn submit(&self, pool: &ValidPool) -> Option<String> {
-        let Some(door) = &self.door else {
-            return self.status.as_ref().err().map(ToString::to_string);
-        };
-        door.put_pool(&pool.name, &pool.spec).await.err().map(|error| error.to_string())
-    }
-}
-
-/// Writes the status if it changed and tells of transitions. Says whether all is well.
+/// Puts what is known into the status. Says whether all is well.
 pub(super) async fn update_status(
     pool: &StoragePool,
     found: &Found,
@@ -60,17 +44,29 @@ pub(super) async fn update_status(
     answer: &Answer,
     context: &Context,
 ) -> kube::Result<bool> {
-    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
+    let name = pool.name_any();
     let valid = valid.as_ref().ok();
     let known = answer
-        .status
-        .as_ref()
+        .status()
         .map(|status| (&status.catalog, status.pools.iter().find(|known| known.name.as_str() == name)));
     let verdicts = verdicts(valid, outcome, known);
     let mut status = pool.status.clone().unwrap_or_default();
     let changed = conditions::set(&mut status.conditions, &verdicts, pool.metadata.generation);
     fill(&mut status, pool, found, valid, known.ok().and_then(|(_, pool)| pool));
-    for verdict in &verdicts {
+    write(pool, &status, &verdicts, &changed, context).await?;
+    Ok(verdicts.iter().all(|v| v.is_good() || v.reason == "CatalogSingleCopy"))
+}
+
+/// Writes the status if it changed and tells of transitions.
+async fn write(
+    pool: &StoragePool,
+    status: &StoragePoolStatus,
+    verdicts: &[Verdict],
+    changed: &[Verdict],
+    context: &Context,
+) -> kube::Result<()> {
+    let (name, namespace) = (pool.name_any(), pool.namespace().unwrap_or_default());
+    for verdict in verdicts {
         context.health.metrics.condition(
             "StoragePool",
             (&namespace, &name),
@@ -78,7 +74,7 @@ pub(super) async fn update_status(
             verdict.status.as_str(),
         );
     }
-    if pool.status.as_ref() != Some(&status) {
+    if pool.status.as_ref() != Some(status) {
         let patch = Patch::Apply(serde_json::json!({
             "apiVersion": format!("{}/{}", datamesh_crds::GROUP, datamesh_crds::VERSION),
             "kind": "StoragePool",
@@ -88,10 +84,10 @@ pub(super) async fn update_status(
         let api = context.api::<StoragePool>(&namespace);
         api.patch_status(&name, &PatchParams::apply(context.field_manager).force(), &patch).await?;
     }
-    for verdict in &changed {
+    for verdict in changed {
         context.tell_verdict(pool, verdict).await;
     }
-    Ok(verdicts.iter().all(|v| v.is_good() || v.reason == "CatalogSingleCopy"))
+    Ok(())
 }
 
 fn fill(
@@ -134,7 +130,7 @@ fn verdicts(valid: Option<&ValidPool>, outcome: &Outcome, known: Known<'_>) -> V
             verdicts.push(report::data_safe(catalog, &[pool], &notes));
         }
         Ok((_, None)) => verdicts.extend(report::unknown("the gateway has not been told of this pool yet.")),
-        Err(error) => verdicts.extend(report::unknown(&error.to_string())),
+        Err(error) => verdicts.extend(report::unasked(error)),
     }
     verdicts
 }
@@ -151,6 +147,10 @@ fn ready(outcome: &Outcome, known: Known<'_>) -> Verdict {
             _,
         ) => Verdict::no(condition::READY, reason, message),
         (_, Ok((_, Some(pool)))) => report::pool_ready(pool),
+        // What runs serves on, above; without, this is what is in the way.
+        (Outcome::Underway { reason: reason @ ("ClusterInvalid" | "WaitingForCluster"), message }, _) => {
+            Verdict::no(condition::READY, reason, message)
+        }
         (_, Ok((_, None))) => {
             Verdict::no(condition::READY, "PoolPending", "The gateway has not been told of this pool yet.")
         }
@@ -199,6 +199,31 @@ mod tests {
         assert_eq!(of(&all, "DataSafe"), (Unknown, "GatewayUnreachable"));
         let invalid = verdicts(None, &Outcome::Invalid("x".into()), Err(&GatewayError::NoCluster));
         assert_eq!(of(&invalid, "Ready"), (False, "InvalidSpec"));
+    }
+
+    #[test]
+    fn an_invalid_cluster_is_the_reason_only_where_nothing_serves() {
+        let outcome = Outcome::Underway { reason: "ClusterInvalid", message: "put it right".into() };
+        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster));
+        assert_eq!(of(&all, "Ready"), (False, "ClusterInvalid"));
+        let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up; 6]));
+        let all = verdicts(None, &outcome, Ok((&catalog, Some(&pool))));
+        assert_eq!(of(&all, "Ready"), (True, "Serving"));
+        assert_eq!(of(&all, "Progressing"), (True, "ClusterInvalid"));
+    }
+
+    #[test]
+    fn a_failed_look_is_told_and_takes_nothing_back() {
+        let first = unread(&StoragePoolStatus::default(), "the API server answers 403: nodes");
+        assert_eq!(first.len(), CONDITIONS.len());
+        assert_eq!(of(&first, "Progressing"), (True, "Retrying"));
+        assert_eq!(of(&first, "Ready"), (Unknown, "Retrying"));
+        assert!(first.iter().all(|verdict| verdict.message.contains("403: nodes")));
+
+        let mut status = StoragePoolStatus::default();
+        let serving = Verdict::yes(condition::READY, "Serving", "Puts and gets work.");
+        conditions::set(&mut status.conditions, &[serving], Some(1));
+        assert!(unread(&status, "x").iter().all(|verdict| verdict.type_ != "Ready"));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use datamesh_crds::{CipherName, Resources, Size, SizeError, StoragePool, condition, label};
+use datamesh_crds::{CipherName, DataMeshCluster, Resources, Size, SizeError, StoragePool, condition, label};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Cipher, ErasureProfile, NameError, NodeName, PoolName, ProfileError, ZoneName};
 use kube::ResourceExt;
 
 use super::dereference::Found;
+use super::namesakes;
 use crate::meta::Family;
 use crate::{cluster, names, secrets, zones};
 
@@ -64,6 +65,28 @@ pub(crate) enum InvalidPool {
     /// Names that become too long.
     #[error("metadata.name: {0}; use a shorter one")]
     Name(NameError),
+    /// Nodes whose names another pool's nodes have.
+    #[error(
+        "metadata.name: nodes would be named {stem}-0 and so on, as those of StoragePool {other} (clusterRef {cluster}), which is older: delete this pool and apply it under another name"
+    )]
+    Namesake {
+        /// What the names begin with.
+        stem: String,
+        /// The older pool.
+        other: String,
+        /// Its cluster.
+        cluster: String,
+    },
+    /// A volume that another pool left behind.
+    #[error(
+        "metadata.name: a node would take volume {claim}, which belongs to {owner}: delete this pool and apply it under another name, or delete the volume if its data may go"
+    )]
+    Taken {
+        /// The volume's claim.
+        claim: String,
+        /// Whose it is.
+        owner: String,
+    },
     /// A zone label's value.
     #[error(
         "a Kubernetes node's zone label cannot be used: {0}; change the label or the cluster's spec.zoneLabel"
@@ -96,7 +119,9 @@ pub(crate) enum InvalidPool {
 pub(crate) fn validate(pool: &StoragePool, found: &Found) -> Result<ValidPool, InvalidPool> {
     let spec = &pool.spec;
     let cluster = live_cluster(pool, found)?;
+    sound(cluster)?;
     pool.validate_cel().map_err(|errors| InvalidPool::Rule(errors.to_string()))?;
+    own_names(pool, found)?;
     let family = Family::of(cluster);
     let profile = ErasureProfile::new(
         u8::try_from(spec.erasure.data_shards).map_err(|_| InvalidPool::Range("erasure.dataShards"))?,
@@ -128,10 +153,7 @@ pub(crate) fn validate(pool: &StoragePool, found: &Found) -> Result<ValidPool, I
     })
 }
 
-fn live_cluster<'a>(
-    pool: &StoragePool,
-    found: &'a Found,
-) -> Result<&'a datamesh_crds::DataMeshCluster, InvalidPool> {
+fn live_cluster<'a>(pool: &StoragePool, found: &'a Found) -> Result<&'a DataMeshCluster, InvalidPool> {
     let name = &pool.spec.cluster_ref;
     let Some(cluster) = &found.cluster else {
         let message = format!(
@@ -146,6 +168,52 @@ fn live_cluster<'a>(
         return Err(InvalidPool::Waiting { reason: "ClusterDeleted", message });
     }
     Ok(cluster)
+}
+
+/// Image and log level are the cluster's, and an invalid spec must not restart a node: it has to be judged, and found valid,
+/// by the cluster's own controller, and by this build's rules if another build judged it.
+fn sound(cluster: &DataMeshCluster) -> Result<(), InvalidPool> {
+    let name = cluster.name_any();
+    let status = cluster.status.as_ref();
+    if status.and_then(|status| status.observed_generation) != cluster.metadata.generation {
+        let message =
+            format!("Waiting until the spec of DataMeshCluster {name} has been checked; see its conditions.");
+        return Err(InvalidPool::Waiting { reason: "WaitingForCluster", message });
+    }
+    let refused = status.and_then(|status| {
+        status.conditions.iter().find(|c| c.type_ == condition::PROGRESSING && c.reason == "InvalidSpec")
+    });
+    let problem = match refused {
+        Some(refused) => refused.message.clone(),
+        None => match cluster.validate_cel() {
+            Ok(()) => return Ok(()),
+            Err(errors) => errors.to_string(),
+        },
+    };
+    let message = format!(
+        "The spec of DataMeshCluster {name} is invalid; until it is put right nothing of this pool is changed, and what \
+         runs goes on running. {problem}"
+    );
+    Err(InvalidPool::Waiting { reason: "ClusterInvalid", message })
+}
+
+/// Whether the nodes' names are this pool's alone.
+fn own_names(pool: &StoragePool, found: &Found) -> Result<(), InvalidPool> {
+    if let Some(elder) = namesakes::elder(pool, &found.pools) {
+        return Err(InvalidPool::Namesake {
+            stem: names::pool(&pool.spec.cluster_ref, &pool.name_any()),
+            other: elder.name_any(),
+            cluster: elder.spec.cluster_ref.clone(),
+        });
+    }
+    match namesakes::taken(pool, replicas(pool)?, &found.other_volumes) {
+        Some(claim) => Err(InvalidPool::Taken { claim: claim.name_any(), owner: namesakes::owner(claim) }),
+        None => Ok(()),
+    }
+}
+
+fn replicas(pool: &StoragePool) -> Result<u16, InvalidPool> {
+    u16::try_from(pool.spec.replicas).map_err(|_| InvalidPool::Range("replicas"))
 }
 
 /// The cluster's key, once the cluster's own controller is content with it.
@@ -176,7 +244,7 @@ fn identities(
     zone_label: &str,
 ) -> Result<Vec<Identity>, InvalidPool> {
     let cluster = &pool.spec.cluster_ref;
-    let replicas = u16::try_from(pool.spec.replicas).map_err(|_| InvalidPool::Range("replicas"))?;
+    let replicas = replicas(pool)?;
     let known = known_zones(pool, found);
     if let Some((&last, _)) = known.last_key_value().filter(|(last, _)| **last >= replicas) {
         let node = names::node(cluster, name.as_str(), last);

@@ -15,6 +15,7 @@ pub(crate) fn found() -> Found {
     let mut cluster = cluster();
     cluster.status = Some(datamesh_crds::DataMeshClusterStatus {
         key_fingerprint: Some(ClusterSecret::from_hex(KEY).unwrap().fingerprint()),
+        observed_generation: cluster.metadata.generation,
         ..Default::default()
     });
     Found {
@@ -54,7 +55,7 @@ fn what_is_early_waits_and_is_not_invalid() {
     let keyless = validate(&pool(), &Found { key: None, ..found() });
     assert!(matches!(keyless, Err(InvalidPool::Waiting { reason: "WaitingForKey", .. })));
     let mut unjudged = found();
-    unjudged.cluster.as_mut().unwrap().status = None;
+    unjudged.cluster.as_mut().unwrap().status.as_mut().unwrap().key_fingerprint = None;
     assert!(matches!(
         validate(&pool(), &unjudged),
         Err(InvalidPool::Waiting { reason: "WaitingForKey", .. })
@@ -70,6 +71,58 @@ fn a_missing_key_is_passed_on() {
     assert!(
         matches!(validate(&pool(), &found), Err(InvalidPool::KeyMissing(message)) if message == "restore it")
     );
+}
+
+/// The reason and message a pool waits with.
+fn waiting(found: &Found) -> (&'static str, String) {
+    match validate(&pool(), found) {
+        Err(InvalidPool::Waiting { reason, message }) => (reason, message),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("nothing is waited for"),
+    }
+}
+
+#[test]
+fn a_cluster_that_is_invalid_or_unjudged_changes_no_node() {
+    let mut refused = found();
+    let cluster = refused.cluster.as_mut().unwrap();
+    let invalid = crate::outcome::Outcome::Invalid("logLevel: do this".into()).progressing();
+    let status = cluster.status.as_mut().unwrap();
+    crate::conditions::set(&mut status.conditions, &[invalid], cluster.metadata.generation);
+    let (reason, message) = waiting(&refused);
+    assert_eq!(reason, "ClusterInvalid");
+    assert!(message.contains("DataMeshCluster demo") && message.contains("logLevel: do this"), "{message}");
+
+    let mut changed = found();
+    changed.cluster.as_mut().unwrap().metadata.generation = Some(4);
+    assert_eq!(waiting(&changed).0, "WaitingForCluster");
+    changed.cluster.as_mut().unwrap().status = None;
+    assert_eq!(waiting(&changed).0, "WaitingForCluster");
+
+    let mut judged_by_an_older_build = found();
+    judged_by_an_older_build.cluster.as_mut().unwrap().spec.log_level = "loud".into();
+    let (reason, message) = waiting(&judged_by_an_older_build);
+    assert!(reason == "ClusterInvalid" && message.contains("logLevel: write"), "{message}");
+}
+
+#[test]
+fn names_another_pool_has_are_refused_with_the_remedy() {
+    let mut elder = pool();
+    elder.metadata.name = Some("x-main".into());
+    elder.metadata.uid = Some("0".into());
+    let mut cluster = found().cluster.unwrap();
+    cluster.metadata.name = Some("demo-x".into());
+    let mut younger = pool();
+    younger.spec.cluster_ref = "demo-x".into();
+    let both = Found { cluster: Some(cluster), pools: vec![younger.clone(), elder.clone()], ..found() };
+    refused(&younger, &both, "as those of StoragePool x-main (clusterRef demo)");
+    refused(&younger, &both, "apply it under another name");
+    validate(&elder, &Found { pools: both.pools.clone(), ..found() }).unwrap();
+
+    let left =
+        "[{metadata: {name: data-demo-main-3-0, labels: {datamesh.io/cluster: d, datamesh.io/pool: p}}}]";
+    let left = Found { other_volumes: serde_yaml::from_str(left).unwrap(), ..found() };
+    refused(&pool(), &left, "volume data-demo-main-3-0, which belongs to StoragePool p of DataMeshCluster d");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The gateway. A StatefulSet, since it carries the catalog.
 
 use datamesh_crds::label;
+use datamesh_seal::ClusterSecret;
 use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT};
 use k8s_openapi::api::apps::v1::StatefulSet;
 
@@ -14,12 +15,13 @@ pub(super) fn selecting(cluster: &str) -> meta::Labels {
     meta::selecting(&[(label::CLUSTER, cluster), (label::COMPONENT, label::GATEWAY)])
 }
 
-/// The gateway with `settings` in its ConfigMap.
-pub(super) fn gateway(cluster: &ValidCluster, settings: &str) -> StatefulSet {
+/// The gateway with `settings` in its ConfigMap, whose catalog is sealed with `key`.
+pub(super) fn gateway(cluster: &ValidCluster, key: &ClusterSecret, settings: &str) -> StatefulSet {
     let (family, name) = (&cluster.family, names::gateway(&cluster.family.cluster));
     let tls = cluster.given_tls.clone().unwrap_or_else(|| names::gateway_tls(&family.cluster));
+    let labels = meta::and(family.labels(), label::COMPONENT, label::GATEWAY);
     pod::stateful_set(PodParts {
-        meta: family.owned(name.clone(), meta::and(family.labels(), label::COMPONENT, label::GATEWAY)),
+        meta: pod::sealed_with(family.owned(name.clone(), labels), key),
         selector: selecting(&family.cluster),
         service: names::gateway_mesh(&family.cluster),
         role: label::GATEWAY,

@@ -35,7 +35,7 @@ pub(super) fn selecting_pool(pool: &ValidPool) -> Labels {
 pub(super) fn node(pool: &ValidPool, identity: &Identity, settings: &str) -> StatefulSet {
     let (family, name) = (&pool.family, identity.node.to_string());
     pod::stateful_set(PodParts {
-        meta: family.owned(name.clone(), labels(pool, identity)),
+        meta: pod::sealed_with(family.owned(name.clone(), labels(pool, identity)), &pool.key),
         selector: meta::and(selecting_pool(pool), label::NODE, &name),
         // Nodes advertise their pod's address, so they need no Service of their own.
         service: names::gateway_mesh(&family.cluster),

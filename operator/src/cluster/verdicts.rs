@@ -1,0 +1,113 @@
+//! The conditions of a cluster, from what was found, what was done and what the gateway says. Pure.
+
+use datamesh_crds::{DataMeshCluster, condition};
+use datamesh_settings::admin::{ClusterStatus, PoolStatus};
+use kube::ResourceExt;
+
+use super::dereference::Found;
+use super::key::Key;
+use crate::conditions::Verdict;
+use crate::gateway_api::GatewayError;
+use crate::outcome::Outcome;
+use crate::{names, report};
+
+mod pools;
+#[cfg(test)]
+mod tests;
+
+/// What the gateway said.
+type Answer = Result<ClusterStatus, GatewayError>;
+
+/// All conditions.
+pub(super) fn verdicts(
+    cluster: &DataMeshCluster,
+    found: &Found,
+    key: &Key,
+    outcome: &Outcome,
+    answer: &Answer,
+) -> Vec<Verdict> {
+    let mut verdicts = vec![
+        ready(cluster, found, outcome, answer),
+        progressing(found, outcome, answer),
+        key_missing(cluster, key),
+    ];
+    match answer {
+        Ok(status) => {
+            let known: Vec<&PoolStatus> = status.pools.iter().collect();
+            verdicts.push(pools::with_idle(report::degraded(&known), &found.pools, status));
+            verdicts.push(report::data_safe(&status.catalog, &known, &[]));
+        }
+        Err(error) => verdicts.extend(report::unasked(error)),
+    }
+    verdicts
+}
+
+/// The cluster's own steps, and then pools that are on their way.
+fn progressing(found: &Found, outcome: &Outcome, answer: &Answer) -> Verdict {
+    match (outcome, answer) {
+        (Outcome::Applied, Ok(status)) => pools::joining(&found.pools, status).unwrap_or(Outcome::Applied),
+        (outcome, _) => outcome.clone(),
+    }
+    .progressing()
+}
+
+fn key_missing(cluster: &DataMeshCluster, key: &Key) -> Verdict {
+    match key {
+        Key::Missing { reason, message } => Verdict::yes(condition::KEY_MISSING, reason, message),
+        Key::New(_) => Verdict::no(
+            condition::KEY_MISSING,
+            "NoKeyYet",
+            "There are no volumes yet, and no key they would need.",
+        ),
+        Key::Present(secret) => {
+            let (name, fingerprint) = (names::cluster_key(&cluster.name_any()), secret.fingerprint());
+            let text = format!(
+                "Secret {name} holds the key {fingerprint}. Keep a copy outside with `datamesh admin key export`."
+            );
+            Verdict::no(condition::KEY_MISSING, "KeyPresent", text)
+        }
+    }
+}
+
+/// Ready: the gateway serves, and the pool of the default bucket takes writes. How other pools are, Progressing and
+/// Degraded say: puts and gets do not wait for them.
+fn ready(cluster: &DataMeshCluster, found: &Found, outcome: &Outcome, answer: &Answer) -> Verdict {
+    match outcome {
+        Outcome::Invalid(message) => return Verdict::no(condition::READY, "InvalidSpec", message),
+        Outcome::KeyMissing { reason, message } => return Verdict::no(condition::READY, reason, message),
+        Outcome::Applied | Outcome::Underway { .. } | Outcome::Paused | Outcome::Failed(_) => {}
+    }
+    let status = match answer {
+        Ok(status) => status,
+        Err(error) => return gateway_away(cluster, found, error),
+    };
+    let Some(first) = found.pools.first() else {
+        let text =
+            format!("No StoragePool names this cluster: apply one with clusterRef: {}.", cluster.name_any());
+        return Verdict::no(condition::READY, "NoPool", text);
+    };
+    let Some(default) = pools::default_pool(status) else {
+        return Verdict::no(condition::READY, "PoolPending", pools::not_handed_over(&first.name_any()));
+    };
+    let verdict = report::pool_ready(default);
+    if !verdict.is_good() {
+        return Verdict { message: format!("Pool {}: {}", default.name, verdict.message), ..verdict };
+    }
+    let (up, all) =
+        (status.pools.iter().map(report::up).sum::<usize>(), status.pools.iter().map(|p| p.members.len()));
+    let place = match status.pools.len() {
+        1 => String::new(),
+        _ => format!(" in pool {}, which holds the default bucket", default.name),
+    };
+    let text = format!("Puts and gets work{place}; {up} of {} storage nodes are up.", all.sum::<usize>());
+    Verdict::yes(condition::READY, "Serving", text)
+}
+
+fn gateway_away(cluster: &DataMeshCluster, found: &Found, error: &GatewayError) -> Verdict {
+    if found.gateway_is_ready() {
+        return Verdict::no(condition::READY, "GatewayUnreachable", error.to_string());
+    }
+    let (pod, namespace) = (names::gateway(&cluster.name_any()), cluster.namespace().unwrap_or_default());
+    let text = format!("Pod {pod}-0 is not ready; see `kubectl -n {namespace} describe pod {pod}-0`.");
+    Verdict::no(condition::READY, "GatewayNotReady", text)
+}

@@ -33,6 +33,9 @@ pub(crate) struct Global {
     /// Bucket the keys are in
     #[arg(long, short, global = true, default_value = "default", env = "DATAMESH_BUCKET")]
     pub(crate) bucket: String,
+    /// Seconds of pauses in which a command tries again while the gateway cannot be reached or is busy
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60, env = "DATAMESH_RETRY_SECONDS")]
+    pub(crate) retry_seconds: u64,
     /// How results are printed
     #[arg(long, short, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

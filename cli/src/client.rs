@@ -1,16 +1,21 @@
 //! The gateway's REST API, as the commands use it.
 
+mod answers;
+
 use std::net::ToSocketAddrs as _;
 
 use datamesh_settings::admin::ClusterStatus;
+use datamesh_shard::BucketName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::failure::{Failure, Problem};
+use crate::retry::Patience;
+
+pub(crate) use answers::{ExportedKey, Listing, ObjectInfo, Stored, Upload, WHOLE};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -25,65 +30,14 @@ pub(crate) struct Client {
     http: reqwest::Client,
     config: Config,
     base: String,
-    bucket: String,
-}
-
-/// One object, as listings and answers show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ObjectInfo {
-    pub(crate) key: String,
-    pub(crate) size: u64,
-    pub(crate) etag: String,
-    pub(crate) last_modified: String,
-}
-
-/// One page of a listing.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Listing {
-    pub(crate) items: Vec<ObjectInfo>,
-    #[serde(default)]
-    pub(crate) common_prefixes: Vec<String>,
-    #[serde(default)]
-    pub(crate) next_cursor: Option<String>,
-}
-
-/// An upload in parts.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Upload {
-    pub(crate) id: String,
-    pub(crate) part_bytes: u64,
-    /// Parts already stored.
-    #[serde(default)]
-    pub(crate) parts: Vec<Part>,
-}
-
-/// A stored part.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Part {
-    pub(crate) number: u32,
-    pub(crate) size: u64,
-}
-
-/// `POST /admin/key/export`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct ExportedKey {
-    pub(crate) cluster: String,
-    pub(crate) fingerprint: String,
-    pub(crate) secret: String,
-}
-
-/// A stored object and how safely it is stored.
-pub(crate) struct Stored {
-    pub(crate) info: ObjectInfo,
-    /// `whole`, or how many shards are durable.
-    pub(crate) durability: String,
+    bucket: BucketName,
+    /// How long what may be sent twice is tried.
+    pub(crate) patience: Patience,
 }
 
 impl Client {
-    pub(crate) fn new(config: Config, bucket: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(config: Config, bucket: &str, patience: Patience) -> Result<Self, Failure> {
+        let bucket = BucketName::new(bucket).map_err(|error| Failure::Usage(error.to_string()))?;
         let mut builder =
             reqwest::Client::builder().user_agent(concat!("datamesh/", env!("CARGO_PKG_VERSION")));
         // HTTP/1.1: one connection per transfer needs no flow-control window to grow first.
@@ -98,7 +52,7 @@ impl Client {
             builder = builder.resolve(name, address);
             base = url;
         }
-        Ok(Self { http: builder.build()?, config, base, bucket: bucket.into() })
+        Ok(Self { http: builder.build()?, config, base, bucket, patience })
     }
 
     /// A request with the user's token.
@@ -106,8 +60,10 @@ impl Client {
         Ok(self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(self.config.token()?))
     }
 
-    fn file_path(&self, key: &str) -> String {
-        format!("/buckets/{}/files/{}", self.bucket, utf8_percent_encode(key, KEY))
+    /// Asks for JSON, and again while that fails in passing: reading changes nothing.
+    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let attempt = || async { json(accepted(self.user(Method::GET, path)?.send().await?).await?).await };
+        self.patience.retried(attempt).await
     }
 
     /// Stores a body of known or unknown size under a key.
@@ -118,7 +74,7 @@ impl Client {
         size: Option<u64>,
         no_clobber: bool,
     ) -> Result<Stored, Failure> {
-        let mut request = self.user(Method::PUT, &self.file_path(key))?.body(body);
+        let mut request = self.user(Method::PUT, &file_path(&self.bucket, key)?)?.body(body);
         if let Some(size) = size {
             request = request.header(reqwest::header::CONTENT_LENGTH, size);
         }
@@ -130,7 +86,7 @@ impl Client {
 
     /// Fetches an object from `offset` on, only if it is still the one with `etag`.
     pub(crate) async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<Response, Failure> {
-        let mut request = self.user(Method::GET, &self.file_path(key))?;
+        let mut request = self.user(Method::GET, &file_path(&self.bucket, key)?)?;
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
@@ -141,7 +97,7 @@ impl Client {
     }
 
     pub(crate) async fn delete(&self, key: &str) -> Result<(), Failure> {
-        accepted(self.user(Method::DELETE, &self.file_path(key))?.send().await?).await.map(drop)
+        accepted(self.user(Method::DELETE, &file_path(&self.bucket, key)?)?.send().await?).await.map(drop)
     }
 
     /// One page of a listing.
@@ -151,18 +107,19 @@ impl Client {
         delimiter: bool,
         cursor: Option<&str>,
     ) -> Result<Listing, Failure> {
-        let mut path = format!(
-            "/buckets/{}/files?limit={LIST_LIMIT}&prefix={}",
-            self.bucket,
-            utf8_percent_encode(prefix, QUERY)
-        );
+        let mut path = self.list_path(prefix, LIST_LIMIT);
         if delimiter {
             path.push_str("&delimiter=%2F");
         }
         if let Some(cursor) = cursor {
             path.push_str(&format!("&cursor={}", utf8_percent_encode(cursor, QUERY)));
         }
-        json(accepted(self.user(Method::GET, &path)?.send().await?).await?).await
+        self.read(&path).await
+    }
+
+    fn list_path(&self, prefix: &str, limit: usize) -> String {
+        let prefix = utf8_percent_encode(prefix, QUERY);
+        format!("/buckets/{}/files?limit={limit}&prefix={prefix}", self.bucket)
     }
 
     /// Every key below a prefix.
@@ -181,37 +138,65 @@ impl Client {
 
     /// Begins an upload in parts.
     pub(crate) async fn begin_upload(&self, key: &str) -> Result<Upload, Failure> {
+        // What is stored under a key that no path can name could never be fetched.
+        file_path(&self.bucket, key)?;
         let body = serde_json::json!({ "bucket": self.bucket, "key": key });
         json(accepted(self.user(Method::POST, "/uploads")?.json(&body).send().await?).await?).await
     }
 
     /// What of an upload is stored already.
     pub(crate) async fn upload(&self, id: &str) -> Result<Upload, Failure> {
-        json(accepted(self.user(Method::GET, &format!("/uploads/{id}"))?.send().await?).await?).await
+        self.read(&format!("/uploads/{id}")).await
     }
 
+    /// Stores a part; gives its durability.
     pub(crate) async fn put_part(
         &self,
         id: &str,
         number: u32,
         body: reqwest::Body,
         size: u64,
-    ) -> Result<(), Failure> {
+    ) -> Result<String, Failure> {
         let request = self.user(Method::PUT, &format!("/uploads/{id}/parts/{number}"))?;
         let request = request.header(reqwest::header::CONTENT_LENGTH, size).body(body);
-        accepted(request.send().await?).await.map(drop)
+        Ok(durability(&accepted(request.send().await?).await?))
     }
 
-    pub(crate) async fn complete_upload(&self, id: &str, no_clobber: bool) -> Result<Stored, Failure> {
+    /// Makes the object of these parts. How durable it is, their own answers said.
+    pub(crate) async fn complete_upload(
+        &self,
+        id: &str,
+        parts: &[u32],
+        no_clobber: bool,
+    ) -> Result<ObjectInfo, Failure> {
         let mut request = self.user(Method::POST, &format!("/uploads/{id}/complete"))?;
+        request = request.json(&serde_json::json!({ "parts": parts }));
         if no_clobber {
             request = request.header(IF_NONE_MATCH, "*");
         }
-        stored(accepted(request.send().await?).await?).await
+        json(accepted(request.send().await?).await?).await
+    }
+
+    /// Why an object that could not be sent is refused, if it is: a gateway answers before it read the whole body, and
+    /// that answer is often lost with the connection.
+    pub(crate) async fn refusal(&self, key: &str) -> Result<(), Failure> {
+        self.refused(&self.list_path(key, 1)).await
+    }
+
+    /// As [`Self::refusal`], of a part.
+    pub(crate) async fn refusal_of_part(&self, id: &str) -> Result<(), Failure> {
+        self.refused(&format!("/uploads/{id}")).await
+    }
+
+    async fn refused(&self, path: &str) -> Result<(), Failure> {
+        match accepted(self.user(Method::GET, path)?.send().await?).await {
+            Err(refused) if !refused.is_passing() => Err(refused),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn status(&self) -> Result<ClusterStatus, Failure> {
-        json(accepted(self.user(Method::GET, "/status")?.send().await?).await?).await
+        self.read("/status").await
     }
 
     pub(crate) async fn export_key(&self) -> Result<ExportedKey, Failure> {
@@ -219,6 +204,23 @@ impl Client {
         let request = self.http.post(url).bearer_auth(self.config.admin_token()?);
         json(accepted(request.send().await?).await?).await
     }
+}
+
+/// The path of a key, as the gateway takes it: no part of a key is special there.
+///
+/// # Errors
+/// For keys with a part `.` or `..`. Whatever parses a URL resolves these, percent-encoded ones too, so that the
+/// request would meet another key.
+fn file_path(bucket: &BucketName, key: &str) -> Result<String, Failure> {
+    if key.is_empty() {
+        return Err(Failure::Usage("the key is empty: name one".into()));
+    }
+    if let Some(part) = key.split('/').find(|part| matches!(*part, "." | "..")) {
+        return Err(Failure::Usage(format!(
+            "key {key:?}: a URL cannot carry the part {part:?}, it would name another key; choose a key without it"
+        )));
+    }
+    Ok(format!("/buckets/{bucket}/files/{}", utf8_percent_encode(key, KEY)))
 }
 
 /// The server's URL with its host replaced by the certificate's name, and the address the host stands for.
@@ -253,8 +255,12 @@ async fn json<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
 }
 
 async fn stored(response: Response) -> Result<Stored, Failure> {
-    let durability = header(response.headers(), "datamesh-durability").unwrap_or_default();
+    let durability = durability(&response);
     Ok(Stored { info: json(response).await?, durability })
+}
+
+fn durability(response: &Response) -> String {
+    header(response.headers(), "datamesh-durability").unwrap_or_default()
 }
 
 /// A header's text.
@@ -265,4 +271,38 @@ pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The object's ETag of an answer.
 pub(crate) fn etag(response: &Response) -> Option<String> {
     header(response.headers(), ETAG.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(key: &str) -> Result<String, Failure> {
+        file_path(&BucketName::new("b").unwrap(), key)
+    }
+
+    /// A URL parser changes nothing of the paths that are sent.
+    #[test]
+    fn a_request_names_the_key_it_was_asked_for() {
+        let odd = "%2e%2e/%2E/x ... .a a. //x// /x a\\b a?b a#b a;b ~x +a ä\u{1f600} a\tb a\nb \u{7f} *'()!@:&=$,|\"<>^`{}[]";
+        let keys = odd.split(' ').chain(["with space", " ", "/", "a/"]);
+        for key in keys {
+            let path = path(key).unwrap();
+            let url = Url::parse(&format!("https://h:1/api/v1{path}")).unwrap();
+            assert_eq!(url.path(), format!("/api/v1{path}"), "{key:?}");
+            assert_eq!((url.query(), url.fragment()), (None, None), "{key:?}");
+            let sent = percent_encoding::percent_decode_str(url.path()).decode_utf8().unwrap();
+            assert_eq!(sent, format!("/api/v1/buckets/b/files/{key}"));
+        }
+    }
+
+    #[test]
+    fn keys_that_a_url_would_make_another_are_refused() {
+        for key in ["", ".", "..", "a/../b", "../a", "a/.", "./a", "a/..", "a//../b"] {
+            assert!(matches!(path(key), Err(Failure::Usage(text)) if text.contains(key)), "{key:?}");
+        }
+        // Why: without the refusal, another key would be met.
+        let url = Url::parse("https://h/api/v1/buckets/b/files/logs/%2e%2e/x").unwrap();
+        assert_eq!(url.path(), "/api/v1/buckets/b/files/x");
+    }
 }

@@ -8,6 +8,7 @@ mod rm;
 mod status;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory as _;
 
@@ -15,6 +16,7 @@ use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand};
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::retry::Patience;
 
 /// What every command needs: who to ask and how to show it.
 pub(crate) struct Session {
@@ -29,7 +31,8 @@ impl Session {
     fn open(global: &Global) -> Result<Self, Failure> {
         let config = Config::load(global)?;
         let server = config.server.clone();
-        let client = Client::new(config, &global.bucket)?;
+        let patience = Patience(Duration::from_secs(global.retry_seconds));
+        let client = Client::new(config, &global.bucket, patience)?;
         let json = global.output == Format::Json;
         Ok(Self { client, server, bucket: global.bucket.clone(), json, quiet: global.quiet })
     }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use crate::args::Global;
 use crate::failure::Failure;
 
-/// The configuration file.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// The configuration file. It holds tokens, so it cannot be shown for debugging.
+#[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
     server: Option<String>,

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,12 @@ pub(crate) enum Failure {
     Http(#[from] reqwest::Error),
     #[error("{problem}")]
     Refused { status: u16, problem: Problem },
+    #[error("{0} changed while it was read, so nothing was stored; put it again when nothing writes to it")]
+    Changed(PathBuf),
+    #[error("{key}: {sent} bytes were sent and {stored} are stored; put it again")]
+    SizeDiffers { key: String, sent: u64, stored: u64 },
+    #[error("{0} was replaced or deleted while it was written out: the output is not whole")]
+    Replaced(String),
     #[error("the gateway's answer is not understood: {0}")]
     Answer(String),
     #[error("interrupted; run the same command again to go on where it stopped")]
@@ -50,7 +57,7 @@ impl std::fmt::Display for Problem {
 /// An error with its causes: reqwest's own text leaves out what went wrong below it.
 fn chain(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         if !text.contains(&cause_text) {
@@ -62,6 +69,20 @@ fn chain(error: &reqwest::Error) -> String {
     text
 }
 
+/// Whether the gateway's certificate was refused: the next time it will be, too.
+fn is_certificate(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // TLS faults travel inside I/O errors, whose own source passes over them.
+        let inside = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = inside.map(|inside| inside as &(dyn Error + 'static)).or_else(|| cause.source());
+    }
+    false
+}
+
 impl Failure {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File { path: path.into(), source }
@@ -70,7 +91,7 @@ impl Failure {
     /// Whether asking again may help: the gateway was not reached, or said that it is busy.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Http(_) => true,
+            Self::Http(error) => !error.is_builder() && !is_certificate(error),
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 502..=504),
             _ => false,
         }
@@ -83,7 +104,7 @@ impl Failure {
             Self::Refused { status: 404 | 410, .. } => 3,
             Self::Refused { status: 401 | 403, .. } => 4,
             Self::Http(_) => 5,
-            Self::Refused { status: 409 | 412 | 428, .. } => 6,
+            Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) => 6,
             Self::Interrupted => 130,
             _ => 1,
         })

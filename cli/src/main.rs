@@ -7,6 +7,7 @@ mod config;
 mod failure;
 mod output;
 mod progress;
+mod retry;
 
 use std::process::ExitCode;
 
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("datamesh: {failure}");
+            output::note(&failure.to_string());
             failure.exit_code()
         }
     }

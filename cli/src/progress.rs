@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output;
+
 const KNOWN: &str =
     "{msg:32!} {bar:24} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left";
 const UNKNOWN: &str = "{msg:32!} {spinner} {binary_bytes} {binary_bytes_per_sec}";
@@ -16,7 +18,7 @@ pub(crate) fn bar(name: &str, total: Option<u64>, quiet: bool) -> ProgressBar {
     } else {
         ProgressDrawTarget::stderr()
     };
-    let bar = ProgressBar::with_draw_target(total, target).with_message(name.to_owned());
+    let bar = ProgressBar::with_draw_target(total, target).with_message(output::printable(name).into_owned());
     let template = if total.is_some() { KNOWN } else { UNKNOWN };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);

@@ -1,11 +1,12 @@
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::client::ExportedKey;
 use crate::commands::Session;
 use crate::failure::Failure;
+use crate::output;
 
 /// Writes the cluster's key as the Secret the operator looks for.
 pub(crate) async fn export_key(session: &Session, file: Option<PathBuf>) -> Result<ExitCode, Failure> {
@@ -14,19 +15,25 @@ pub(crate) async fn export_key(session: &Session, file: Option<PathBuf>) -> Resu
     match &file {
         None => std::io::stdout().lock().write_all(manifest.as_bytes())?,
         Some(path) => {
-            let mut options = std::fs::OpenOptions::new();
-            // Never over an older export: it may be the only copy of another cluster's key.
-            let mut out =
-                options.write(true).create_new(true).mode(0o600).open(path).map_err(Failure::file(path))?;
-            out.write_all(manifest.as_bytes()).and_then(|()| out.sync_all()).map_err(Failure::file(path))?;
-            eprintln!(
-                "key {} written to {}; keep it where the cluster is not",
-                exported.fingerprint,
-                path.display()
-            );
+            write_private(path, manifest.as_bytes()).map_err(Failure::file(path))?;
+            let (key, file) = (&exported.fingerprint, path.display());
+            output::note(&format!("key {key} written to {file}; keep it where the cluster is not"));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a file only its owner may read; whole or not at all.
+fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    // Never over an older export: it may be the only copy of another cluster's key.
+    let mut out = options.write(true).create_new(true).mode(0o600).open(path)?;
+    let written = out.write_all(content).and_then(|()| out.sync_all());
+    if written.is_err() {
+        // Half a key must not be taken for a copy.
+        let _ = std::fs::remove_file(path);
+    }
+    written
 }
 
 /// The Secret as YAML. The cluster's name is `namespace.name` on Kubernetes.
@@ -53,6 +60,17 @@ fn secret_manifest(key: &ExportedKey) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_export_is_private_and_never_written_over_another() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key.yaml");
+        write_private(&file, b"one").unwrap();
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(write_private(&file, b"two").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&file).unwrap(), b"one");
+    }
 
     #[test]
     fn the_exported_secret_is_the_one_the_operator_looks_for() {

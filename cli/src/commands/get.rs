@@ -1,23 +1,26 @@
 //! Downloads: to a file beside the target that becomes the target when it is whole, so that an interrupted one goes
 //! on where it stopped and a half file is never taken for a whole one.
 
-use std::io::SeekFrom;
+mod partial;
+mod stdout;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use indicatif::ProgressBar;
 use reqwest::Response;
-use tokio::fs::File;
-use tokio::io::{AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::etag;
 use crate::commands::Session;
+use crate::commands::get::partial::Partial;
 use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
 use crate::{output, progress};
 
-/// Times a broken transfer is taken up again before the command gives up.
-const RESUMES_MAX: u32 = 5;
+/// Times an object may be replaced while it is fetched before the command gives up.
+const REPLACED_MAX: u32 = 5;
 
 pub(crate) async fn run(
     session: &Session,
@@ -29,8 +32,7 @@ pub(crate) async fn run(
         return get_all(session, key, &target.unwrap_or_else(|| ".".into())).await;
     }
     if target.as_deref() == Some(Path::new("-")) {
-        let response = session.client.get(key, 0, None).await?;
-        copy(response, &mut tokio::io::stdout(), &indicatif::ProgressBar::hidden()).await?;
+        stdout::write(session, key).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let path = target_file(key, target)?;
@@ -55,12 +57,10 @@ async fn get_below(session: &Session, key: &str, folder: &Path) -> Result<(Strin
     Ok((key.to_owned(), path, bytes))
 }
 
-/// A key as a path below a folder.
+/// A key as a path below a folder. No two keys are the same path.
 fn inside(key: &str) -> Result<&Path, Failure> {
-    let path = Path::new(key);
-    let plain = |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
-    if path.components().all(plain) && !key.ends_with('/') {
-        return Ok(path);
+    if key.split('/').all(|part| !matches!(part, "" | "." | "..")) {
+        return Ok(Path::new(key));
     }
     Err(Failure::Usage(format!(
         "key {key:?} is no path below a folder; fetch it by name into a file of your choice"
@@ -78,47 +78,11 @@ fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
-/// The half file and the note of which version it is half of.
-struct Partial {
-    data: PathBuf,
-    tag: PathBuf,
-}
-
-impl Partial {
-    fn of(target: &Path) -> Self {
-        let beside = |suffix: &str| {
-            let mut name = target.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
-        };
-        Self { data: beside(".datamesh-part"), tag: beside(".datamesh-part-etag") }
-    }
-
-    /// Where to go on, and of which version.
-    async fn resume_point(&self) -> (u64, Option<String>) {
-        let bytes = tokio::fs::metadata(&self.data).await.map_or(0, |meta| meta.len());
-        match tokio::fs::read_to_string(&self.tag).await {
-            Ok(tag) if bytes > 0 => (bytes, Some(tag)),
-            _ => (0, None),
-        }
-    }
-
-    async fn finish(&self, target: &Path) -> Result<(), Failure> {
-        tokio::fs::rename(&self.data, target).await.map_err(Failure::file(target))?;
-        let _ = tokio::fs::remove_file(&self.tag).await;
-        Ok(())
-    }
-
-    async fn discard(&self) {
-        let _ = tokio::fs::remove_file(&self.data).await;
-        let _ = tokio::fs::remove_file(&self.tag).await;
-    }
-}
-
 async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Failure> {
     let partial = Partial::of(target);
     let bar = progress::bar(key, Some(0), session.quiet);
-    let mut resumes = 0;
+    let mut pauses = session.client.patience.pauses();
+    let (mut furthest, mut replaced) = (partial.bytes().await, 0);
     loop {
         match attempt(session, key, &partial, &bar).await {
             Ok(bytes) => {
@@ -127,62 +91,58 @@ async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Fa
                 return Ok(bytes);
             }
             // The object was replaced since the first half was fetched: begin again with the new one.
-            Err(Failure::Refused { status: 412 | 416, .. }) if resumes < RESUMES_MAX => {
-                partial.discard().await
+            Err(Failure::Refused { status: 412 | 416, .. }) if replaced < REPLACED_MAX => {
+                replaced += 1;
+                furthest = 0;
+                partial.discard().await;
             }
-            Err(failure) if failure.is_passing() && resumes < RESUMES_MAX => {}
-            Err(failure) => return Err(failure),
+            Err(failure) => {
+                let bytes = partial.bytes().await;
+                if bytes > furthest {
+                    furthest = bytes;
+                    pauses.progress();
+                }
+                pauses.wait(failure).await?;
+            }
         }
-        resumes += 1;
     }
 }
 
-async fn attempt(
-    session: &Session,
-    key: &str,
-    partial: &Partial,
-    bar: &indicatif::ProgressBar,
-) -> Result<u64, Failure> {
+async fn attempt(session: &Session, key: &str, partial: &Partial, bar: &ProgressBar) -> Result<u64, Failure> {
     let (offset, tag) = partial.resume_point().await;
     let response = session.client.get(key, offset, tag.as_deref()).await?;
     let offset = if response.status().as_u16() == 206 { offset } else { 0 };
     let tag = etag(&response).ok_or_else(|| Failure::Answer("no ETag".into()))?;
-    tokio::fs::write(&partial.tag, tag).await.map_err(Failure::file(&partial.tag))?;
     let total = response.content_length().map(|rest| offset + rest);
     bar.set_length(total.unwrap_or(0));
     bar.set_position(offset);
-    let mut options = File::options();
-    let mut file = options
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(&partial.data)
-        .await
-        .map_err(Failure::file(&partial.data))?;
-    file.set_len(offset).await?;
-    file.seek(SeekFrom::Start(offset)).await?;
-    let copied = copy(response, &mut file, bar).await;
+    let mut file = partial.open(offset, &tag).await?;
+    let mut end = offset;
+    let copied = copy(response, &mut file, |bytes| {
+        end += bytes;
+        bar.inc(bytes);
+    });
+    let copied = copied.await;
     // What arrived is kept even when the rest did not, to go on from there.
     file.flush().await?;
     file.sync_all().await?;
-    Ok(offset + copied?)
+    copied.map(|()| end)
 }
 
+/// Writes the body of an answer; tells of every piece that was written.
 async fn copy(
     response: Response,
     out: &mut (impl AsyncWrite + Unpin),
-    bar: &indicatif::ProgressBar,
-) -> Result<u64, Failure> {
+    mut written: impl FnMut(u64),
+) -> Result<(), Failure> {
     let mut body = response.bytes_stream();
-    let mut copied = 0;
     while let Some(chunk) = body.next().await {
         let chunk = chunk?;
         out.write_all(&chunk).await?;
-        copied += chunk.len() as u64;
-        bar.inc(chunk.len() as u64);
+        written(chunk.len() as u64);
     }
     out.flush().await?;
-    Ok(copied)
+    Ok(())
 }
 
 fn report(session: &Session, fetched: &[(String, PathBuf, u64)]) -> Result<ExitCode, Failure> {
@@ -206,7 +166,7 @@ mod tests {
 
     #[test]
     fn keys_that_leave_the_folder_are_refused() {
-        for bad in ["../x", "/etc/passwd", "a/../../x", "a/", ".."] {
+        for bad in ["../x", "/etc/passwd", "a/../../x", "a/", "..", "", "a//b", "a/./b"] {
             assert!(inside(bad).is_err(), "{bad}");
         }
         assert_eq!(inside("a/b.txt").unwrap(), Path::new("a/b.txt"));

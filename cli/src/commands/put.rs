@@ -1,17 +1,20 @@
 //! Uploads: small files in one request, large ones in parts that a later run of the same command need not send again.
 
+mod folder;
 mod resume;
+mod source;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
+use indicatif::ProgressBar;
 use tokio_util::io::ReaderStream;
 
-use crate::client::Stored;
+use crate::client::{Stored, WHOLE};
 use crate::commands::Session;
+use crate::commands::put::folder::Contents;
+use crate::commands::put::source::Source;
 use crate::failure::Failure;
 use crate::{output, progress};
 
@@ -21,8 +24,6 @@ const SINGLE_REQUEST_BYTES_MAX: u64 = 64 << 20;
 const READ_BYTES: usize = 256 << 10;
 /// Files of a folder under way at once: small ones wait for a disk, not for this machine.
 pub(super) const PARALLEL_FILES: usize = 8;
-/// Times a request that failed in passing is sent again.
-const RETRIES_MAX: u32 = 5;
 
 /// What `put` was asked.
 pub(crate) struct Put {
@@ -33,20 +34,35 @@ pub(crate) struct Put {
 }
 
 pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure> {
-    let mut stored = Vec::new();
     if put.source == Path::new("-") {
-        let key =
-            put.key.ok_or_else(|| Failure::Usage("standard input needs a key: datamesh put - KEY".into()))?;
-        let bar = progress::bar(&key, None, session.quiet);
-        let body = body(tokio::io::stdin(), bar.clone());
-        stored.push(session.client.put(&key, body, None, put.no_clobber).await?);
-        bar.finish_and_clear();
-    } else {
-        let files = if put.recursive { files_below(&put)? } else { vec![single(&put)?] };
-        let puts = files.iter().map(|(path, key)| put_file(session, path, key, put.no_clobber));
-        stored = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
+        let stored = put_stdin(session, put).await?;
+        return report(session, &[stored], 0);
     }
-    report(session, &stored)
+    let found = if put.recursive { contents(&put)? } else { alone(single(&put)?) };
+    for (path, what) in &found.skipped {
+        output::note(&format!("skipped {}: {what}", path.display()));
+    }
+    let puts = found.files.iter().map(|(path, key)| put_file(session, path, key, put.no_clobber));
+    let stored: Vec<_> = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
+    report(session, &stored, found.skipped.len())
+}
+
+/// Sent once: what was read cannot be read again.
+async fn put_stdin(session: &Session, put: Put) -> Result<Stored, Failure> {
+    let key =
+        put.key.ok_or_else(|| Failure::Usage("standard input needs a key: datamesh put - KEY".into()))?;
+    let bar = progress::bar(&key, None, session.quiet);
+    let body = body(tokio::io::stdin(), bar.clone());
+    let sent = session.client.put(&key, body, None, put.no_clobber).await;
+    if let Err(Failure::Http(_)) = &sent {
+        session.client.refusal(&key).await?;
+    }
+    bar.finish_and_clear();
+    sent
+}
+
+fn alone(file: (PathBuf, String)) -> Contents {
+    Contents { files: vec![file], skipped: Vec::new() }
 }
 
 fn single(put: &Put) -> Result<(PathBuf, String), Failure> {
@@ -68,81 +84,72 @@ fn file_name(path: &Path) -> Result<String, Failure> {
     name.map(Into::into).ok_or_else(problem)
 }
 
-/// All regular files below a folder with their keys, in order of path.
-fn files_below(put: &Put) -> Result<Vec<(PathBuf, String)>, Failure> {
+/// A folder's files: below its name or the given prefix.
+fn contents(put: &Put) -> Result<Contents, Failure> {
     let prefix = match &put.key {
         Some(key) => key.trim_end_matches('/').to_owned(),
         None => file_name(&put.source)?,
     };
-    let mut files = Vec::new();
-    let mut folders = vec![put.source.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(Failure::file(&folder))? {
-            let entry = entry.map_err(Failure::file(&folder))?;
-            let kind = entry.file_type().map_err(Failure::file(entry.path()))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file() {
-                let path = entry.path();
-                let below = path.strip_prefix(&put.source).unwrap_or(&path);
-                let below = below
-                    .to_str()
-                    .ok_or_else(|| Failure::Usage(format!("{} is not UTF-8", path.display())))?;
-                files.push((path.clone(), format!("{prefix}/{below}").trim_start_matches('/').to_owned()));
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
+    folder::contents(&put.source, &prefix)
 }
 
 async fn put_file(session: &Session, path: &Path, key: &str, no_clobber: bool) -> Result<Stored, Failure> {
-    let size = tokio::fs::metadata(path).await.map_err(Failure::file(path))?.len();
-    let bar = progress::bar(key, Some(size), session.quiet);
-    let stored = if size > SINGLE_REQUEST_BYTES_MAX {
-        resume::put_parts(session, path, key, no_clobber, &bar).await?
+    let source = Source::of(path).await?;
+    let bar = progress::bar(key, Some(source.size()), session.quiet);
+    let stored = if source.size() > SINGLE_REQUEST_BYTES_MAX {
+        resume::put_parts(session, &source, key, no_clobber, &bar).await?
     } else {
-        retried(|| async {
-            bar.set_position(0);
-            let file = File::open(path).await.map_err(Failure::file(path))?;
-            session.client.put(key, body(file.take(size), bar.clone()), Some(size), no_clobber).await
-        })
-        .await?
+        put_whole(session, &source, key, no_clobber, &bar).await?
     };
     bar.finish_and_clear();
+    if stored.info.size != source.size() {
+        return Err(Failure::SizeDiffers { key: key.into(), sent: source.size(), stored: stored.info.size });
+    }
     Ok(stored)
 }
 
-/// Runs `attempt` again while it fails in passing.
-async fn retried<T, F: Future<Output = Result<T, Failure>>>(attempt: impl Fn() -> F) -> Result<T, Failure> {
-    let mut retries = 0;
-    loop {
-        match attempt().await {
-            Err(failure) if failure.is_passing() && retries < RETRIES_MAX => {
-                retries += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(200 << retries)).await;
-            }
-            outcome => return outcome,
-        }
+async fn put_whole(
+    session: &Session,
+    source: &Source,
+    key: &str,
+    no_clobber: bool,
+    bar: &ProgressBar,
+) -> Result<Stored, Failure> {
+    let attempt = || async {
+        bar.set_position(0);
+        let body = source.whole(bar.clone()).await?;
+        let sent = session.client.put(key, body, Some(source.size()), no_clobber).await;
+        judged(sent, source, session.client.refusal(key)).await
+    };
+    session.client.patience.retried(attempt).await
+}
+
+/// The outcome of sending some of a file, or what explains a broken request better: the file or the gateway.
+async fn judged<T>(
+    sent: Result<T, Failure>,
+    source: &Source,
+    refusal: impl Future<Output = Result<(), Failure>>,
+) -> Result<T, Failure> {
+    if let Err(Failure::Http(_)) = &sent {
+        source.check().await?;
+        refusal.await?;
     }
+    sent
 }
 
 /// A request body that reads as it is sent and moves the bar.
-fn body(
-    reader: impl tokio::io::AsyncRead + Send + Unpin + 'static,
-    bar: indicatif::ProgressBar,
-) -> reqwest::Body {
+fn body(reader: impl tokio::io::AsyncRead + Send + Unpin + 'static, bar: ProgressBar) -> reqwest::Body {
     let chunks = ReaderStream::with_capacity(reader, READ_BYTES);
     reqwest::Body::wrap_stream(chunks.inspect_ok(move |chunk| bar.inc(chunk.len() as u64)))
 }
 
-fn report(session: &Session, stored: &[Stored]) -> Result<ExitCode, Failure> {
+fn report(session: &Session, stored: &[Stored], skipped: usize) -> Result<ExitCode, Failure> {
     if session.json {
         let objects: Vec<_> = stored
             .iter()
             .map(|s| serde_json::json!({ "object": s.info, "durability": s.durability }))
             .collect();
-        output::json(&serde_json::json!({ "stored": objects }))?;
+        output::json(&serde_json::json!({ "stored": objects, "skipped": skipped }))?;
     } else {
         for one in stored {
             let note =
@@ -155,7 +162,7 @@ fn report(session: &Session, stored: &[Stored]) -> Result<ExitCode, Failure> {
 }
 
 fn is_whole(stored: &Stored) -> bool {
-    stored.durability == "whole"
+    stored.durability == WHOLE
 }
 
 #[cfg(test)]
@@ -181,8 +188,10 @@ mod tests {
         std::fs::create_dir_all(top.join("sub")).unwrap();
         std::fs::write(top.join("a"), "").unwrap();
         std::fs::write(top.join("sub/b"), "").unwrap();
-        let keys =
-            |k| files_below(&put(&top, k, true)).unwrap().into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+        let keys = |k| {
+            let files = contents(&put(&top, k, true)).unwrap().files;
+            files.into_iter().map(|(_, key)| key).collect::<Vec<_>>()
+        };
         assert_eq!(keys(None), ["top/a", "top/sub/b"]);
         assert_eq!(keys(Some("x/")), ["x/a", "x/sub/b"]);
         assert!(single(&put(&top, None, false)).is_err());

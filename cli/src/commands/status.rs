@@ -1,6 +1,8 @@
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{ClusterStatus, MemberState, MemberStatus, PoolStatus};
+use indicatif::HumanDuration;
 
 use crate::commands::Session;
 use crate::failure::{Failure, NOT_WHOLE};
@@ -14,8 +16,17 @@ pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     } else {
         show(&status)?;
     }
-    let healthy = status.pools.iter().all(|pool| pool.problems.is_empty() && pool.writable);
-    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+    Ok(if status.pools.iter().all(is_well) { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+}
+
+/// Short puts are shown, but are not known to be wrong still: the count holds those that became whole afterwards, too.
+fn is_well(pool: &PoolStatus) -> bool {
+    pool.problems.is_empty() && pool.writable && !is_damaged(pool)
+}
+
+fn is_damaged(pool: &PoolStatus) -> bool {
+    let corrupt = |member: &MemberStatus| member.report.as_ref().is_some_and(|r| r.corrupt_shards > 0);
+    pool.damaged_shards > 0 || pool.members.iter().any(corrupt)
 }
 
 fn show(status: &ClusterStatus) -> Result<(), Failure> {
@@ -39,16 +50,51 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
 fn show_pool(pool: &PoolStatus) -> Result<(), Failure> {
     let epoch = pool.epoch.map_or("no layout yet".into(), |epoch| format!("layout {epoch}"));
     let writes = if pool.writable { "takes writes" } else { "TAKES NO WRITES" };
-    output::line(&format!("\npool {}  {}  {epoch}  {writes}", pool.name, pool.erasure))?;
+    output::line("")?;
+    output::line(&format!("pool {}  {}  {epoch}  {writes}", pool.name, pool.erasure))?;
     let heading =
         ["NODE", "ZONE", "STATE", "SHARDS", "STORED", "CAPACITY", "FREE", "CORRUPT"].map(String::from);
     let mut rows = vec![heading.to_vec()];
     rows.extend(pool.members.iter().map(member_row));
     output::table(&rows)?;
-    for problem in &pool.problems {
-        output::line(&format!("! {problem}"))?;
+    output::line(&seen(pool, SystemTime::now()))?;
+    for trouble in pool.problems.iter().chain(&flaws(pool)) {
+        output::line(&format!("! {trouble}"))?;
     }
     Ok(())
+}
+
+/// The gateway's own counts, and from when they are: it keeps them in memory.
+fn seen(pool: &PoolStatus, now: SystemTime) -> String {
+    let since = pool.counting_since_unix_ms.map(|ms| UNIX_EPOCH + Duration::from_millis(ms));
+    let ago = since.and_then(|since| now.duration_since(since).ok());
+    let ago = ago.map_or_else(String::new, |ago| format!(" {} ago", HumanDuration(ago)));
+    format!(
+        "since the gateway started{ago}: {} segments acknowledged short, {} shards found missing or corrupt (what was before \
+         is forgotten)",
+        pool.short_puts, pool.damaged_shards
+    )
+}
+
+/// What is known not to be whole, and what that means: nothing completes or rebuilds it in this version.
+fn flaws(pool: &PoolStatus) -> Vec<String> {
+    let mut flaws = Vec::new();
+    if pool.short_puts > 0 {
+        let (total, m) = (pool.erasure.total(), pool.erasure.m());
+        let survives = if m == 1 { "no loss".to_owned() } else { format!("1 loss, not {m}") };
+        flaws.push(format!(
+            "SHORT: fewer than all {total} shards of some segments were durable, or two stood on one node. Take it that \
+             these survive {survives}; a file that is put again while all nodes are up is whole."
+        ));
+    }
+    if is_damaged(pool) {
+        flaws.push(
+            "DAMAGED: shards are missing or corrupt, and nothing rebuilds them in this version: their segments survive that \
+             many losses less."
+                .to_owned(),
+        );
+    }
+    flaws
 }
 
 fn member_row(member: &MemberStatus) -> Vec<String> {
@@ -70,4 +116,54 @@ fn member_row(member: &MemberStatus) -> Vec<String> {
         None => row.extend(std::iter::repeat_n("-".to_owned(), 5)),
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_settings::admin::NodeReport;
+
+    use super::*;
+
+    fn pool(short_puts: u64, damaged_shards: u64) -> PoolStatus {
+        let text = format!(
+            r#"{{"name": "main", "erasure": {{"data": 4, "parity": 2}}, "epoch": 1, "writable": true, "members": [],
+                "shortPuts": {short_puts}, "damagedShards": {damaged_shards}, "problems": []}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn short_puts_and_damage_are_shown_and_damage_is_not_well() {
+        assert!(is_well(&pool(0, 0)) && flaws(&pool(0, 0)).is_empty());
+        let both = pool(3, 2);
+        let counts = seen(&both, SystemTime::now());
+        assert!(counts.contains("3 segments acknowledged short, 2 shards found missing"), "{counts}");
+        assert!(counts.contains("what was before is forgotten"), "{counts}");
+        let flaws = flaws(&both);
+        assert!(flaws[0].contains("all 6 shards") && flaws[0].contains("survive 1 loss, not 2"), "{flaws:?}");
+        assert!(flaws[1].starts_with("DAMAGED"), "{flaws:?}");
+        assert!(is_well(&pool(1, 0)) && !is_well(&pool(0, 1)));
+    }
+
+    #[test]
+    fn corruption_that_a_node_reports_is_not_well() {
+        let mut reported = pool(0, 0);
+        reported.members.push(MemberStatus {
+            node: "n0".parse().unwrap(),
+            zone: "a".parse().unwrap(),
+            state: MemberState::Up,
+            peer: None,
+            report: Some(NodeReport { corrupt_shards: 1, ..NodeReport::default() }),
+            report_age_seconds: Some(1),
+        });
+        assert!(!is_well(&reported));
+    }
+
+    #[test]
+    fn counts_say_since_when() {
+        let mut since = pool(0, 0);
+        since.counting_since_unix_ms = Some(0);
+        let text = seen(&since, UNIX_EPOCH + Duration::from_secs(3 * 3600));
+        assert!(text.starts_with("since the gateway started 3 hours ago: 0 segments"), "{text}");
+    }
 }

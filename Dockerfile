@@ -3,16 +3,27 @@
 #   docker build -t datamesh:dev .                                 compiles in a build stage
 #   docker build -t datamesh:dev --build-arg BINARIES=prebuilt …   takes the three programs from the context's bin folder,
 #                                                                  built on the same Debian release; scripts/image.sh does it
+# Docker needs BuildKit for it (package docker-buildx).
 ARG BINARIES=compiled
+# As in rust-toolchain.toml.
+ARG RUST=1.95.0
 
-FROM docker.io/library/rust:1.95-bookworm AS compiled
+FROM docker.io/library/rust:${RUST}-bookworm AS compiled
+ARG RUST
+# Over rust-toolchain.toml, for which rustup would fetch a toolchain with components no build needs.
+ENV RUSTUP_TOOLCHAIN=${RUST}
 RUN apt-get update -qq \
-    && apt-get install -y -qq --no-install-recommends clang cmake libclang-dev protobuf-compiler \
+    && apt-get install -y -qq --no-install-recommends clang libclang-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /source
 COPY . .
-# The workspace's dev profile is the optimised one; see Cargo.toml.
-RUN cargo build --locked --package datamesh-node --package datamesh-operator --package datamesh-cli \
+# The workspace's dev profile is the optimised one; see Cargo.toml. The caches stay with the builder, so that a changed
+# source compiles no dependency again. What they hold of our own crates is never taken for current: Cargo goes by times of
+# files, and those of another clone say nothing.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target,sharing=locked \
+    find . -path ./target -prune -o -type f -exec touch {} + \
+    && cargo build --locked --package datamesh-node --package datamesh-operator --package datamesh-cli \
     && mkdir /bin-out \
     && strip -o /bin-out/datamesh-node target/debug/datamesh-node \
     && strip -o /bin-out/datamesh-operator target/debug/datamesh-operator \

@@ -14,7 +14,7 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## install what is missing on a Debian machine (packages, Rust toolchain)
+deps: ## install missing Debian packages (and Rust, where Debian has rustup); says what else must be there
 	@scripts/install-deps.sh
 
 .PHONY: build
@@ -26,7 +26,7 @@ fmt: ## format the code
 	cargo fmt --all
 
 .PHONY: lint
-lint: ## formatting, clippy with warnings as errors, licences and advisories
+lint: ## formatting, clippy with warnings as errors, licences; with DATAMESH_ADVISORIES=1 also advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	scripts/deny.sh

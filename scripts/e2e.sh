@@ -8,19 +8,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
 
-given=${DATAMESH_E2E_KUBECONFIG:-${KUBECONFIG:-}}
 keep=${DATAMESH_E2E_KEEP:-}
 
-was_running() {
+# not_ours: a cluster that was up before, or is somebody else's.
+not_ours() (
+    export KUBECONFIG=${DATAMESH_E2E_KUBECONFIG:-${KUBECONFIG:-}}
     # shellcheck source-path=SCRIPTDIR source=target.sh
-    (source scripts/target.sh && [ -e "$TARGET_FILE" ])
-}
+    source scripts/target.sh
+    [ -n "$(noted_target)" ] || [ "$(choose_target)" = given ]
+)
 
 clean_up() {
     if [ "$keep" = 1 ]; then echo "the cluster is left up; make down removes it" >&2; else scripts/down.sh; fi
 }
 
-if was_running || [ -n "$given" ]; then keep=1; fi
+if not_ours; then keep=1; fi
 trap clean_up EXIT
 rm -rf artifacts
 DATAMESH_E2E=1 cargo test --quiet --workspace --test promises -- "$@"

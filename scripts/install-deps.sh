@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Installs what is missing on a Debian 12 machine: what compiling needs and, where the Kubernetes of `make up` has to be
-# made on this machine, what that needs. Says nothing when all is there.
+# Installs what is missing on a Debian machine, as far as Debian has it: what compiling needs and, where the Kubernetes of
+# `make up` has to be made on this machine, what that needs. What Debian does not have (CONTRIBUTING.md lists all of it)
+# must be there; it is told which. Says nothing when all is there.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=target.sh
+source scripts/target.sh
 
-COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev cmake protobuf-compiler ca-certificates)
-CLUSTER=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap openssl
-    procps util-linux)
+TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
+TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
+    openssl procps util-linux)
 GO_WANTED=1.25
+RUST_WANTED=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
 say() { echo "install-deps: $*" >&2; }
-
-# A Kubernetes of the user's own, or kind: then nothing is made on this machine.
-other_cluster() {
-    [ -n "${KUBECONFIG:-}" ] || { command -v kind && docker info; } >/dev/null 2>&1
-}
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
 
@@ -21,10 +21,7 @@ install_packages() {
     local package missing=()
     for package in "$@"; do installed "$package" || missing+=("$package"); done
     [ "${#missing[@]}" -gt 0 ] || return 0
-    if [ "$(id -u)" != 0 ]; then
-        say "run as root: apt-get install --no-install-recommends ${missing[*]}"
-        exit 1
-    fi
+    [ "$(id -u)" = 0 ] || fail "run as root: apt-get install --no-install-recommends ${missing[*]}"
     say "installing ${missing[*]}"
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
@@ -32,27 +29,39 @@ install_packages() {
 
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
+# Debian has rustup from release 13 on.
+debian_has() { apt-cache policy "$1" 2>/dev/null | grep -E '^ +Candidate: [0-9]' >/dev/null; }
+
+# Any rustup fetches by itself what rust-toolchain.toml names; a cargo without it has to be new enough.
 need_rust() {
-    command -v cargo >/dev/null && return 0
-    say "Rust is missing: install rustup (https://rustup.rs), which then fetches the version rust-toolchain.toml names"
-    exit 1
+    local found
+    command -v rustup >/dev/null && return 0
+    found=$(cargo --version 2>/dev/null | cut -d' ' -f2 || true)
+    [ -n "$found" ] && at_least "$RUST_WANTED" "$found" && return 0
+    if [ "$(id -u)" = 0 ] && [ -z "$found" ] && apt-get update -qq && debian_has rustup; then
+        install_packages rustup
+        say "fetching Rust $RUST_WANTED"
+        rustup toolchain install --profile minimal --component clippy --component rustfmt "$RUST_WANTED" >/dev/null
+        return 0
+    fi
+    fail "Rust $RUST_WANTED is missing (found: ${found:-none}): install rustup (https://rustup.rs), which then fetches that version"
 }
 
 need_go() {
     local version
     version=$(go env GOVERSION 2>/dev/null || true)
-    at_least "$GO_WANTED" "${version#go}" && [ -n "$version" ] && return 0
-    say "Go $GO_WANTED or newer is missing (found: ${version:-none}); Debian 12 has none: install it from https://go.dev/dl"
-    exit 1
+    [ -n "$version" ] && at_least "$GO_WANTED" "${version#go}" && return 0
+    fail "Go $GO_WANTED or newer is missing (found: ${version:-none}), and Debian has none so new: install it from https://go.dev/dl," \
+        "or use another Kubernetes than one made here: Docker with kind and kubectl, or KUBECONFIG"
 }
 
 if ! command -v dpkg-query >/dev/null; then
     say "not a Debian machine: nothing installed; see CONTRIBUTING.md for what is needed"
     exit 0
 fi
-install_packages "${COMPILE[@]}"
+install_packages "${TO_COMPILE[@]}"
 need_rust
-if ! other_cluster; then
-    install_packages "${CLUSTER[@]}"
+if [ "$(choose_target)" = local ]; then
+    install_packages "${TO_RUN_KUBERNETES[@]}"
     need_go
 fi

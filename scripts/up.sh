@@ -8,71 +8,130 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source-path=SCRIPTDIR source=target.sh
 source scripts/target.sh
+# shellcheck source-path=SCRIPTDIR source=given.sh
+source scripts/given.sh
 # shellcheck source-path=SCRIPTDIR source=progress.sh
 source scripts/progress.sh
 
-NAMESPACE=datamesh
-CLUSTER=demo
-# shellcheck disable=SC2034  # for progress.sh
-READY_SECONDS=300
+# shellcheck disable=SC2034  # for progress.sh; a new image restarts the nodes one after the other
+READY_SECONDS=600
 SERVICE=$CLUSTER-gateway
 PORT=8443
 SECRETS=$STATE/secrets
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 
-bring_up_kubernetes() {
-    case $1 in
-        local) e2e/local-cluster/up >/dev/null ;;
+kind_is_there() { kind get clusters 2>/dev/null | grep -x "$KIND_CLUSTER" >/dev/null; }
+
+# check_first: what would fail later, or hit what is not ours, before anything is written or created.
+check_first() {
+    [ -f manifests/install.yaml ] || fail "manifests/install.yaml is missing: make generate"
+    refuse_another "$TARGET"
+    case $TARGET in
+        local) need_root ;;
         kind)
-            mkdir -p "$STATE"
-            kind get clusters 2>/dev/null | grep -qx "$KIND_CLUSTER" ||
-                kind create cluster --name "$KIND_CLUSTER" --config scripts/kind.yaml --wait 120s
-            kind get kubeconfig --name "$KIND_CLUSTER" >"$STATE/kind.kubeconfig"
+            find_kubectl kind
+            if [ -z "$(noted_target)" ] && kind_is_there; then
+                fail "kind has a cluster $KIND_CLUSTER that is not from here: remove it, or give its kubeconfig by KUBECONFIG"
+            fi
             ;;
         given)
-            mkdir -p "$STATE"
-            ln -sfn "$(realpath "${KUBECONFIG%%:*}")" "$GIVEN_KUBECONFIG"
+            [ -n "${DATAMESH_IMAGE:-}" ] ||
+                fail "KUBECONFIG is set: also set DATAMESH_IMAGE to an image that cluster can pull (scripts/image.sh builds one)"
+            find_kubectl given
+            read_given "$WORK/kubeconfig"
             ;;
     esac
-    mkdir -p "$PIDS" "$LOG"
-    touch "$MARKER"
-    echo "$1" >"$TARGET_FILE"
 }
 
-# provide_image TARGET: sets IMAGE, an image the nodes have or can pull.
-provide_image() {
-    local built archive
-    IMAGE=${DATAMESH_IMAGE:-}
-    [ -z "$IMAGE" ] || return 0
-    [ "$1" != given ] || fail "KUBECONFIG is set: also set DATAMESH_IMAGE to an image that cluster can pull (scripts/image.sh builds one)"
-    say "building the image"
-    built=$(scripts/image.sh "$([ "$1" = kind ] && echo docker || echo buildah)")
-    read -r IMAGE archive <<<"$built"
-    case $1 in
-        kind) kind load docker-image --name "$KIND_CLUSTER" "$IMAGE" ;;
-        local) e2e/local-cluster/load "$archive" ;;
+# The note comes before the first trace, so that `down` finds what a broken-off run leaves.
+note_target() {
+    claim_state
+    [ "$TARGET" != given ] || keep_given "$WORK/kubeconfig"
+    echo "$TARGET" >"$TARGET_FILE"
+}
+
+bring_up_kubernetes() {
+    case $TARGET in
+        local) e2e/local-cluster/up >/dev/null ;;
+        kind)
+            kind_is_there ||
+                kind create cluster --name "$KIND_CLUSTER" --config scripts/kind.yaml --kubeconfig "$KIND_KUBECONFIG" --wait 120s
+            (umask 077 && kind get kubeconfig --name "$KIND_CLUSTER" >"$KIND_KUBECONFIG")
+            ;;
+    esac
+    use_target "$TARGET"
+    [ "$TARGET" != kind ] || kubectl wait --for=condition=Ready --timeout=120s nodes --all >/dev/null ||
+        fail "kind's nodes are not ready: make down, then make up"
+}
+
+# split_image: sets REPOSITORY and TAG from IMAGE. A digest stands where a tag does, and over one; a port is no tag.
+split_image() {
+    local name=${IMAGE%%@*} tag=latest
+    if [[ ${name##*/} == *:* ]]; then tag=${name##*:} name=${name%:*}; fi
+    REPOSITORY=$name
+    case $IMAGE in
+        *@*) TAG=${IMAGE#*@} IMAGE=$name@$TAG ;;
+        *) TAG=$tag IMAGE=$name:$TAG ;;
     esac
 }
 
-# The manifests name an image by a fixed name; what runs here is the one built here, named by its content.
-operator_manifest() { sed -E "s|^( *image: *)datamesh:.*|\1\"$IMAGE\"|" manifests/install.yaml; }
-
-example_manifest() {
-    sed -E -e "s|^( *repository: *)datamesh\$|\1\"${IMAGE%:*}\"|" -e "s|^( *tag: *)dev\$|\1\"${IMAGE##*:}\"|" \
-        manifests/examples/cluster.yaml
+# build_image: sets IMAGE, one the nodes can pull or are given, and its ARCHIVE where buildah makes one.
+build_image() {
+    local built
+    IMAGE=${DATAMESH_IMAGE:-} ARCHIVE=''
+    if [ -z "$IMAGE" ]; then
+        say "building the image"
+        built=$(scripts/image.sh "$([ "$TARGET" = kind ] && echo docker || echo buildah)")
+        read -r IMAGE ARCHIVE <<<"$built"
+    fi
+    split_image
+    # For this machine; with the programs of the image it may be there already.
+    cargo build --quiet --workspace --bin datamesh
 }
 
-install() {
+load_image() {
+    [ -z "${DATAMESH_IMAGE:-}" ] || return 0
+    case $TARGET in
+        kind) kind load docker-image --name "$KIND_CLUSTER" "$IMAGE" ;;
+        local) e2e/local-cluster/load "$ARCHIVE" ;;
+    esac
+}
+
+apply() { kubectl apply --server-side --force-conflicts -f - >/dev/null; }
+
+install_operator() {
+    if foreign_operator; then
+        say "an operator is there that is not from make up: it is used as it is"
+        return
+    fi
     say "installing the operator"
-    operator_manifest | kubectl apply --server-side --force-conflicts -f - >/dev/null
+    apply_definition manifests/crds/datameshclusters.yaml datameshclusters.datamesh.io
+    apply_definition manifests/crds/storagepools.yaml storagepools.datamesh.io
     kubectl wait --for=condition=Established --timeout=60s \
         crd/datameshclusters.datamesh.io crd/storagepools.datamesh.io >/dev/null
+    make_namespace datamesh-system
+    # The manifests name an image by a fixed name; what runs here is the one built here, named by its content.
+    operator_manifest | sed -E "s|^( *image: *)datamesh:.*|\1\"$IMAGE\"|" | apply
     kubectl -n datamesh-system rollout status deployment --timeout=120s >/dev/null || {
         explain datamesh-system
         fail "the operator does not start"
     }
+}
+
+example_manifest() {
+    sed -E -e "s|^( *repository: *)datamesh\$|\1\"$REPOSITORY\"|" -e "s|^( *tag: *)dev\$|\1\"$TAG\"|" \
+        manifests/examples/cluster.yaml
+}
+
+install_example() {
     say "applying manifests/examples/cluster.yaml"
-    kubectl create namespace "$NAMESPACE" --dry-run=client -o yaml | kubectl apply --server-side -f - >/dev/null
-    example_manifest | kubectl apply --server-side --force-conflicts -f - >/dev/null
+    if foreign_namespace; then
+        # The first document is the namespace: it stays as its owner made it.
+        example_manifest | sed '1,/^---$/d' | apply
+    else
+        make_namespace "$NAMESPACE"
+        example_manifest | apply
+    fi
 }
 
 secret_field() {
@@ -123,7 +182,7 @@ DataMesh is ready. The gateway: https://$ADDRESS
   export KUBECONFIG=$KUBECONFIG
   export DATAMESH_CONFIG=$SECRETS/cli.yaml
   alias kubectl=$KUBECTL
-  alias datamesh=${CARGO_TARGET_DIR:-$CACHE/target}/debug/datamesh
+  alias datamesh=$CARGO_TARGET_DIR/debug/datamesh
 
   datamesh put /usr/bin/openssl           # store a file
   datamesh get openssl /tmp/copy          # and fetch it
@@ -141,17 +200,25 @@ Remove everything, data included: make down
 TEXT
 }
 
+clean_up() {
+    stop_watching
+    rm -rf "$WORK"
+}
+
 main() {
-    local target
-    [ -f manifests/install.yaml ] || fail "manifests/install.yaml is missing: make generate"
+    WORK=$(mktemp -d)
+    trap clean_up EXIT
+    TARGET=$(choose_target)
+    check_first
     scripts/install-deps.sh
-    target=$(choose_target)
-    say "using $(describe_target "$target")"
-    bring_up_kubernetes "$target"
-    use_target "$target"
-    provide_image "$target"
-    install
-    wait_until_ready "$NAMESPACE" "datameshcluster/$CLUSTER" storagepool/main
+    build_image
+    say "using $(describe_target "$TARGET")"
+    note_target
+    bring_up_kubernetes
+    load_image
+    install_operator
+    install_example
+    wait_until_ready "$NAMESPACE" "$IMAGE" "datameshcluster/$CLUSTER" "storagepool/$POOL"
     find_address
     write_client_files
     if [ "${1:-}" = --print-env ]; then print_env; else say_what_next; fi

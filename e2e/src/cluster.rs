@@ -8,9 +8,9 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
+use crate::forward::Forward;
 use crate::gateway::{Access, Gateway};
 use crate::kubectl::Kubectl;
 use crate::wait;
@@ -27,8 +27,8 @@ pub const CLUSTER: &str = "demo";
 pub const POOL: &str = "main";
 /// Port of the gateway's HTTPS API.
 const HTTPS_PORT: u16 = 8443;
-/// What `up.sh` is given: a cold machine builds Kubernetes first.
-const UP_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// What `up.sh` is given: a cold machine builds Kubernetes first, or all programs a second time in Docker.
+const UP_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// A cluster is whole again after this at the latest.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -47,7 +47,7 @@ pub struct Cluster {
 pub struct Door {
     /// The client.
     pub gateway: Gateway,
-    _forward: Option<Child>,
+    _forward: Option<Forward>,
 }
 
 /// The repository.
@@ -138,7 +138,7 @@ impl Cluster {
     /// # Errors
     /// Something stays down; the message says what.
     pub async fn settle(&self) -> anyhow::Result<()> {
-        self.uncordon_all().await?;
+        self.uncordon().await?;
         self.until_ready(NAMESPACE, CLUSTER, POOL).await?;
         let all_up = |pool: Option<&DynamicObject>| {
             pool.is_some_and(|p| {
@@ -183,7 +183,10 @@ impl Cluster {
             tokio::time::timeout(Duration::from_secs(2), tokio::net::TcpStream::connect(direct)).await;
         let (address, forward) = match connected {
             Ok(Ok(_)) => (direct, None),
-            _ => self.forward(namespace, &service_name).await?,
+            _ => {
+                let forward = Forward::start(&self.kubectl, namespace, &service_name, HTTPS_PORT).await?;
+                (forward.address, Some(forward))
+            }
         };
         let tokens = format!("{cluster}-tokens");
         let text = async |field: &str| -> anyhow::Result<String> {
@@ -197,17 +200,6 @@ impl Cluster {
             admin_token: text("admin-token").await?,
         };
         Ok(Door { gateway: Gateway::new(access)?, _forward: forward })
-    }
-
-    async fn forward(&self, namespace: &str, service: &str) -> anyhow::Result<(SocketAddr, Option<Child>)> {
-        let port = format!(":{HTTPS_PORT}");
-        let mut child =
-            self.kubectl.start(&["-n", namespace, "port-forward", &format!("service/{service}"), &port])?;
-        let mut lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await??;
-        let address =
-            line.as_deref().and_then(|line| line.strip_prefix("Forwarding from ")?.split(' ').next());
-        Ok((address.context("kubectl forwards no port")?.parse()?, Some(child)))
     }
 
     /// Makes a namespace that admits only restricted pods.

@@ -3,6 +3,7 @@
 
 pub mod artifacts;
 pub mod cluster;
+pub mod forward;
 pub mod gateway;
 pub mod kubectl;
 pub mod nodes;

@@ -15,6 +15,9 @@ use crate::wait;
 
 /// A forced deletion is done when the API server answers; the kubelet needs a moment more.
 const GONE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Annotation on Kubernetes nodes that were cordoned here: those an administrator cordoned stay so. It stands on the nodes,
+/// so that the next run takes back what one that broke off left.
+const CORDONED: &str = "datamesh.io/cordoned-by-e2e";
 
 /// One pod of the example, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,7 +116,7 @@ impl Cluster {
     /// # Errors
     /// The API server refuses, or the pods do not go.
     pub async fn lose(&self, members: &[Member]) -> anyhow::Result<()> {
-        self.cordon_all(true).await?;
+        self.cordon().await?;
         for member in members {
             self.force_delete(&member.pod).await?;
         }
@@ -166,20 +169,35 @@ impl Cluster {
         now.first().map(Member::of).context("no pod")
     }
 
-    async fn cordon_all(&self, cordoned: bool) -> anyhow::Result<()> {
-        let nodes: Api<Node> = Api::all(self.client.clone());
-        for node in nodes.list(&ListParams::default()).await?.items {
-            let patch = Patch::Merge(json!({"spec": {"unschedulable": cordoned}}));
-            nodes.patch(&node.name_any(), &PatchParams::default(), &patch).await?;
-        }
-        Ok(())
+    async fn cordon(&self) -> anyhow::Result<()> {
+        let change =
+            json!({"metadata": {"annotations": {(CORDONED): "true"}}, "spec": {"unschedulable": true}});
+        self.change_nodes(&change, |node| !is_cordoned(node)).await
     }
 
-    /// Lets pods be scheduled everywhere again.
+    /// Lets pods be scheduled again where they could be before [`Cluster::lose`].
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn uncordon_all(&self) -> anyhow::Result<()> {
-        self.cordon_all(false).await
+    pub async fn uncordon(&self) -> anyhow::Result<()> {
+        let change =
+            json!({"metadata": {"annotations": {(CORDONED): null}}, "spec": {"unschedulable": null}});
+        self.change_nodes(&change, |node| node.annotations().contains_key(CORDONED)).await
     }
+
+    async fn change_nodes(
+        &self,
+        change: &serde_json::Value,
+        which: impl Fn(&Node) -> bool,
+    ) -> anyhow::Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        for node in nodes.list(&ListParams::default()).await?.items.into_iter().filter(which) {
+            nodes.patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(change)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }

@@ -20,6 +20,8 @@ pub struct Condition {
     pub reason: String,
     /// For people.
     pub message: String,
+    /// The generation of the spec it speaks of.
+    pub observed_generation: Option<i64>,
 }
 
 /// The condition of a type, if the object has it.
@@ -28,7 +30,12 @@ pub fn condition(object: &DynamicObject, type_: &str) -> Option<Condition> {
     let all = object.data.pointer("/status/conditions")?.as_array()?;
     let found = all.iter().find(|c| c["type"] == type_)?;
     let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
-    Some(Condition { status: text("status"), reason: text("reason"), message: text("message") })
+    Some(Condition {
+        status: text("status"),
+        reason: text("reason"),
+        message: text("message"),
+        observed_generation: found["observedGeneration"].as_i64(),
+    })
 }
 
 /// Whether a condition has this status.

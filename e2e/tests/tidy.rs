@@ -159,3 +159,31 @@ fn no_file_names_a_place_of_one_machine() {
         }
     }
 }
+
+/// What stands between `before` and `after`, wherever they follow one another.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
+}
+
+#[test]
+fn every_package_that_is_installed_is_explained() {
+    let listed = text_of(Path::new("CONTRIBUTING.md"));
+    let script = text_of(Path::new("scripts/install-deps.sh"));
+    let arrays =
+        between(&script, "\nTO_", ")").into_iter().filter_map(|array| Some(array.split_once("=(")?.1));
+    let packages: Vec<&str> = arrays.flat_map(str::split_whitespace).collect();
+    assert!(packages.len() > 10, "only {packages:?} were found");
+    for package in packages {
+        assert!(
+            listed.contains(&format!("`{package}`")),
+            "CONTRIBUTING.md does not say what {package} is for"
+        );
+    }
+}
+
+#[test]
+fn the_image_is_compiled_by_the_pinned_rust() {
+    let (pinned, image) = (text_of(Path::new("rust-toolchain.toml")), text_of(Path::new("Dockerfile")));
+    assert_eq!(between(&pinned, "channel = \"", "\"").first(), between(&image, "ARG RUST=", "\n").first());
+    assert_eq!(between(&image, "ARG RUST=", "\n").len(), 1);
+}

@@ -40,6 +40,16 @@ need_root() {
     [ "$(id -u)" = 0 ] || fail "must run as root: it makes network namespaces and mounts (or use Docker and kind, or KUBECONFIG)"
 }
 
+# claim_state: the state folder is ours from here on, by the marker without which nothing is ever removed from it.
+claim_state() {
+    if [ -e "$STATE" ] && [ ! -e "$MARKER" ] && [ -n "$(ls -A "$STATE")" ]; then
+        fail "$STATE is not empty and not from here: set DATAMESH_STATE to another folder"
+    fi
+    mkdir -p "$STATE"
+    touch "$MARKER"
+    mkdir -p "$PIDS" "$LOG"
+}
+
 kubectl_admin() { KUBECACHEDIR=$STATE/kubectl-cache "$PROGRAMS/kubectl" --kubeconfig "$STATE/admin.kubeconfig" "$@"; }
 
 api_answers() {

@@ -1,13 +1,16 @@
 //! Every invalid spec gets a message that says what to change: from the API server where one object can decide, else
-//! as a condition. Nothing crashes and no running pod is touched.
+//! as a condition. Nothing crashes and no running pod is touched, not even by an invalid spec of the cluster it is part of.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE, OPERATOR_NAMESPACE, OPERATOR_PODS, POOL};
-use datamesh_e2e::nodes::ensure_untouched;
+use datamesh_e2e::nodes::{Member, ensure_untouched};
 use datamesh_e2e::wait;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -27,6 +30,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     namespaces.delete(SPACE, &DeleteParams::background()).await?;
     outcome?;
     ensure_untouched(&before, &cluster.members().await?)?;
+    taken_but_invalid(cluster, &before).await?;
     ensure!(operator_restarts(cluster).await? == operator, "the operator restarted");
     Ok(())
 }
@@ -59,6 +63,9 @@ async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
             "gateway.exposure.nodePort: only with type NodePort",
         ),
         (json!({"zoneLabel": "other"}), "zoneLabel: cannot change"),
+        (json!({"image": {"repository": "datamesh:dev"}}), "image.repository:"),
+        (json!({"image": {"tag": "a/b"}}), "image.tag:"),
+        (json!({"logLevel": "loud"}), "logLevel:"),
     ];
     for (change, words) in cluster_changes {
         refused(&clusters, CLUSTER, change, words).await?;
@@ -73,6 +80,69 @@ async fn refused(api: &Api<DynamicObject>, name: &str, change: Value, words: &st
         Err(kube::Error::Api(answer)) if answer.message.contains(words) => Ok(()),
         Err(error) => anyhow::bail!("{change} of {name} was refused without {words:?}: {error}"),
     }
+}
+
+/// A change of the running cluster that the API server takes and the operator refuses: both the cluster and its pool say
+/// so, and no pod of either is touched, though the same change names another image.
+async fn taken_but_invalid(cluster: &Cluster, before: &[Member]) -> anyhow::Result<()> {
+    let clusters = cluster.clusters(NAMESPACE);
+    let spec = clusters.get(CLUSTER).await?.data["spec"].take();
+    let (tag, buffers) = (&spec["image"]["tag"], &spec["gateway"]["bufferBytes"]);
+    let good = json!({"image": {"tag": tag}, "gateway": {"bufferBytes": buffers}});
+    let sets = set_generations(cluster).await?;
+    let outcome = refuse_whole(cluster, before, &sets).await;
+    // First of all, since no promise holds with such a spec.
+    change(&clusters, good).await?;
+    outcome?;
+    cluster.settle().await?;
+    ensure!(set_generations(cluster).await? == sets, "a StatefulSet was changed when the spec was put right");
+    ensure_untouched(before, &cluster.members().await?).context("when the spec was put right")
+}
+
+async fn refuse_whole(
+    cluster: &Cluster,
+    before: &[Member],
+    sets: &BTreeMap<String, Option<i64>>,
+) -> anyhow::Result<()> {
+    let (clusters, pools) = (cluster.clusters(NAMESPACE), cluster.pools(NAMESPACE));
+    change(&clusters, json!({"image": {"tag": "none-such"}, "gateway": {"bufferBytes": "200Mi"}})).await?;
+    let words = "leaves less than 96Mi of the memory limit 256Mi";
+    wait::object_until(&clusters, CLUSTER, "the invalid change is told", SAID_TIMEOUT, |object| {
+        object.is_some_and(|o| ["Ready", "Progressing"].iter().all(|type_| tells(o, type_, words)))
+    })
+    .await?;
+    // Its own spec did not change: only by these words it is known that the pool's controller has seen the cluster's.
+    let words = format!("The spec of DataMeshCluster {CLUSTER} is invalid");
+    wait::object_until(&pools, POOL, "the pool tells of it too", SAID_TIMEOUT, |object| {
+        object.is_some_and(|o| wait::condition(o, "Progressing").is_some_and(|c| c.message.contains(&words)))
+    })
+    .await?;
+    // A changed template is there at once, the pods it restarts a moment later.
+    let now = set_generations(cluster).await?;
+    ensure!(now == *sets, "an invalid spec changed a StatefulSet: {sets:?} became {now:?}");
+    ensure_untouched(before, &cluster.members().await?).context("by an invalid spec")
+}
+
+async fn change(api: &Api<DynamicObject>, spec: Value) -> anyhow::Result<()> {
+    api.patch(CLUSTER, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await?;
+    Ok(())
+}
+
+/// Whether a condition is False with these words, and speaks of the present spec.
+fn tells(object: &DynamicObject, type_: &str, words: &str) -> bool {
+    wait::condition(object, type_).is_some_and(|c| {
+        c.status == "False"
+            && c.message.contains(words)
+            && c.observed_generation == object.metadata.generation
+    })
+}
+
+/// Generations of the example's StatefulSets: they rise with every change of a pod's template.
+async fn set_generations(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, Option<i64>>> {
+    let selector = ListParams::default().labels(&format!("datamesh.io/cluster={CLUSTER}"));
+    let sets = cluster.api::<StatefulSet>(NAMESPACE).list(&selector).await?.items;
+    ensure!(!sets.is_empty(), "no StatefulSets run the example");
+    Ok(sets.iter().map(|set| (set.name_any(), set.metadata.generation)).collect())
 }
 
 /// Specs only the operator can judge.

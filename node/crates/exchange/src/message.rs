@@ -44,7 +44,7 @@ pub enum Request {
         /// The encoded segment header that proves the shard.
         header: Bytes,
     },
-    /// A whole shard, verified. Answered by [`Response::Shard`] and the payload.
+    /// A whole shard, as it was written; the asker proves it. Answered by [`Response::Shard`] and the payload.
     Get {
         /// Which shard.
         key: ShardKey,

@@ -101,12 +101,6 @@ pub enum Damage {
     /// The record is of another shard, or of another size, than the index says.
     #[error("the record there is of shard {0}")]
     Other(ShardKey),
-    /// The stored segment header is none.
-    #[error(transparent)]
-    Header(#[from] HeaderError),
-    /// Header or payload do not prove the shard.
-    #[error(transparent)]
-    Shard(#[from] ShardError),
     /// The log file is gone.
     #[error("the log file is missing")]
     Missing,

@@ -141,7 +141,7 @@ impl Store {
         answered.await.unwrap_or(Err(PutError::Closed))
     }
 
-    /// Reads a shard and proves it.
+    /// Reads a shard and holds it against its checksum. Whoever uses it proves it by its header or its frames.
     ///
     /// # Errors
     /// A corrupt shard is named with its place, counted, and not offered again until it is put anew.

@@ -1,4 +1,4 @@
-//! Brings k verified shards of one segment together: drives a [`GetMachine`] against the mesh.
+//! Brings k shards of one segment together: drives a [`GetMachine`] against the mesh.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,16 @@ const RETRIES_MAX: u32 = 4;
 /// Before the first of those; each next one is twice as long.
 const RETRY_PAUSE: Duration = Duration::from_millis(400);
 
-/// The shards that suffice, by index, all verified.
+/// How shards are proven as they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// They are of the segment and of the right length by their header; the sealed frames in them prove the rest.
+    Frames,
+    /// Each is held against its leaf.
+    Leaves,
+}
+
+/// The shards that suffice, by index.
 pub(super) type Gathered = BTreeMap<ShardIndex, Bytes>;
 
 /// Why a segment's shards could not be brought together.
@@ -67,22 +76,22 @@ pub(super) struct Fetch<'a> {
 }
 
 impl Fetch<'_> {
-    /// k verified shards, data shards first. A node that is just restarting, or a connection that just broke, looks
+    /// k shards, data shards first. A node that is just restarting, or a connection that just broke, looks
     /// like a loss: what failed in passing is asked again before the read is given up.
-    pub(super) async fn gather(&self) -> Result<Gathered, FetchError> {
+    pub(super) async fn gather(&self, proof: Proof) -> Result<Gathered, FetchError> {
         let mut pause = RETRY_PAUSE;
         for _ in 0..RETRIES_MAX {
-            match self.attempt().await {
+            match self.attempt(proof).await {
                 Err(FetchError::Machine(GetFailure::TooFewShards { failed: 1.., .. })) => {}
                 outcome => return outcome,
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        self.attempt().await
+        self.attempt(proof).await
     }
 
-    async fn attempt(&self) -> Result<Gathered, FetchError> {
+    async fn attempt(&self, proof: Proof) -> Result<Gathered, FetchError> {
         let begun = Instant::now();
         let mut machine = self.machine();
         let mut asked: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
@@ -90,7 +99,7 @@ impl Fetch<'_> {
         loop {
             for action in machine.next(begun.elapsed()) {
                 match action {
-                    GetAction::Fetch { shard, from } => asked.push(Box::pin(self.fetch(shard, from))),
+                    GetAction::Fetch { shard, from } => asked.push(Box::pin(self.fetch(shard, from, proof))),
                     GetAction::Locate { from } => asked.push(Box::pin(self.locate(from))),
                     GetAction::Decode { have } => {
                         self.count(&lost, &shards);
@@ -149,11 +158,15 @@ impl Fetch<'_> {
         self.table.layout().members.get(usize::from(member)).map(|member| member.peer)
     }
 
-    async fn fetch(&self, shard: ShardIndex, from: u16) -> Event {
+    async fn fetch(&self, shard: ShardIndex, from: u16, proof: Proof) -> Event {
         let Some(peer) = self.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
         let key = ShardKey { segment: self.reference.id, index: shard };
         let got = match self.context.peers.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await {
-            Ok((Response::Shard { header }, payload)) => self.verify(key, header, payload).await,
+            Ok((Response::Shard { header }, payload)) => match self.shaped(key, &header, &payload) {
+                None => Got::Corrupt,
+                Some(_) if proof == Proof::Frames => Got::Verified(payload),
+                Some(header) => self.verify(key, header, payload).await,
+            },
             Ok((Response::Refused(Refusal::NotFound), _)) => Got::Missing,
             Ok((Response::Refused(Refusal::Corrupt { .. }), _)) => Got::Corrupt,
             Ok(_) | Err(_) => Got::Failed,
@@ -162,15 +175,19 @@ impl Fetch<'_> {
         Event::Shard(shard, from, got)
     }
 
-    /// A node's word is not enough: header and payload prove themselves, or are corrupt.
-    async fn verify(&self, key: ShardKey, header: Bytes, payload: Bytes) -> Got {
-        let (profile, sealed_bytes) = (self.reference.profile, self.reference.sealed_bytes);
+    /// The header, if it is the segment's and the payload as long as it says.
+    fn shaped(&self, key: ShardKey, header: &[u8], payload: &Bytes) -> Option<SegmentHeader> {
+        let header = SegmentHeader::decode(header).ok()?;
+        let shape = header.profile() == self.reference.profile
+            && header.sealed_bytes() == self.reference.sealed_bytes
+            && payload.len() == header.shard_bytes();
+        (shape && header.id() == key.segment).then_some(header)
+    }
+
+    /// A node's word is not enough: the payload is what its leaf says, or corrupt.
+    async fn verify(&self, key: ShardKey, header: SegmentHeader, payload: Bytes) -> Got {
         let checked = self.context.cpu.run(move |stages| {
-            stages.measure(Stage::Hash, || {
-                let header = SegmentHeader::decode(&header).ok()?;
-                let shape = header.profile() == profile && header.sealed_bytes() == sealed_bytes;
-                (shape && header.verify(key, &payload).is_ok()).then_some(payload)
-            })
+            stages.measure(Stage::Hash, || header.verify_leaf(key.index, &payload).is_ok().then_some(payload))
         });
         match checked.await {
             Ok(Some(payload)) => Got::Verified(payload),

@@ -1,4 +1,7 @@
-//! From verified shards to plaintext, on one thread: rebuild, decrypt, decompress.
+//! From shards to plaintext, on one thread: rebuild, decrypt, decompress. Every frame proves itself by its tag, and with
+//! them all the shards they came from.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
@@ -15,7 +18,7 @@ use crate::metrics::{Stage, Stages};
 /// A segment's plaintext, in order; slices of buffers of the budget.
 pub(super) type Pieces = Vec<Bytes>;
 
-/// Why verified shards do not open: the manifest and the shards are not of one another, or the program is wrong.
+/// Why shards do not open: one of them is corrupt or, when their leaves are proven, the manifest is not theirs.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenSegmentError {
     #[error("cannot rebuild: {0}")]
@@ -52,18 +55,67 @@ fn data_bytes(reference: &SegmentRef) -> usize {
     SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize) * profile.k()
 }
 
-/// Rebuilds what is missing and opens the segment. `ticket` covers [`bytes_of`].
+/// Where a segment is put together, and the right to hold it as it arrives and as it is passed on.
+pub(super) struct Room {
+    sealed: Buffer,
+    ticket: Ticket,
+}
+
+impl Room {
+    /// `ticket` covers [`bytes_of`].
+    pub(super) fn new(reference: &SegmentRef, mut ticket: Ticket) -> Self {
+        Self { sealed: ticket.buffer(data_bytes(reference)), ticket }
+    }
+}
+
+/// Rebuilds what is missing and opens the segment. The room comes back when that fails, for another try.
 pub(super) fn open(
     reference: &SegmentRef,
     secret: &SegmentSecret,
     shards: Gathered,
-    mut ticket: Ticket,
+    mut room: Room,
     stages: &Stages,
-) -> Result<Pieces, OpenSegmentError> {
-    let mut sealed = ticket.buffer(data_bytes(reference));
-    stages.measure(Stage::Decode, || assemble(reference, &shards, &mut sealed))?;
+) -> Result<Pieces, (OpenSegmentError, Room)> {
+    if let Err(error) = stages.measure(Stage::Decode, || assemble(reference, &shards, &mut room.sealed)) {
+        return Err((error.into(), room));
+    }
     drop(shards);
-    stages.measure(Stage::Open, || unseal(reference, secret, sealed, ticket))
+    match stages.measure(Stage::Open, || unseal(reference, secret, &mut room.sealed)) {
+        Ok(opened) => Ok(pieces(opened, room)),
+        Err(error) => Err((error, room)),
+    }
+}
+
+/// A segment's plaintext: where its frames lie in the buffer, or what was decompressed out of it.
+enum Opened {
+    InPlace(Vec<Range<usize>>),
+    Decompressed(Vec<u8>),
+}
+
+impl Opened {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::InPlace(frames) => frames.iter().map(ExactSizeIterator::len).sum(),
+            Self::Decompressed(plain) => plain.len(),
+        }
+    }
+}
+
+fn pieces(opened: Opened, room: Room) -> Pieces {
+    let Room { sealed, ticket } = room;
+    match opened {
+        Opened::InPlace(frames) => {
+            let bytes = sealed.freeze();
+            frames.into_iter().map(|frame| bytes.slice(frame)).collect()
+        }
+        Opened::Decompressed(plain) => {
+            drop(sealed);
+            // Whole, it would fill a connection's queue with sixteen times what the queue is reckoned at.
+            let text = Bytes::from_owner(Held { plain, _ticket: ticket });
+            let end = |start: usize| text.len().min(start + FRAME_BYTES);
+            (0..text.len()).step_by(FRAME_BYTES).map(|start| text.slice(start..end(start))).collect()
+        }
+    }
 }
 
 /// Puts the data shards side by side, rebuilding those that are not there.
@@ -92,39 +144,35 @@ fn assemble(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result
 fn unseal(
     reference: &SegmentRef,
     secret: &SegmentSecret,
-    mut sealed: Buffer,
-    ticket: Ticket,
-) -> Result<Pieces, OpenSegmentError> {
-    sealed.truncate(reference.sealed_bytes as usize);
-    let header = SealHeader::decode(&sealed).map_err(OpenError::from)?;
+    buffer: &mut [u8],
+) -> Result<Opened, OpenSegmentError> {
+    let sealed = &mut buffer[..reference.sealed_bytes as usize];
+    let header = SealHeader::decode(sealed).map_err(OpenError::from)?;
     if header.encode() != secret.seal_header {
         return Err(OpenSegmentError::SealHeader);
     }
     let expected = secret.plain_bytes as usize;
-    let pieces = match header.compression() {
-        Compression::None => frames(&header, secret, sealed)?,
+    let opened = match header.compression() {
+        Compression::None => Opened::InPlace(frames(&header, secret, sealed)?),
         Compression::Zstd => {
             let mut plain = Vec::with_capacity(expected);
-            datamesh_seal::open_segment(&secret.key, &mut sealed, &mut plain)?;
-            // Whole, it would fill a connection's queue with sixteen times what the queue is reckoned at.
-            let text = Bytes::from_owner(Held { plain, _ticket: ticket });
-            let end = |start: usize| text.len().min(start + FRAME_BYTES);
-            (0..text.len()).step_by(FRAME_BYTES).map(|start| text.slice(start..end(start))).collect()
+            datamesh_seal::open_segment(&secret.key, sealed, &mut plain)?;
+            Opened::Decompressed(plain)
         }
     };
-    let got = pieces.iter().map(Bytes::len).sum();
+    let got = opened.bytes();
     if got != expected {
         return Err(OpenSegmentError::PlainBytes { expected, got });
     }
-    Ok(pieces)
+    Ok(opened)
 }
 
 /// Opens every frame where it lies: what is not compressed is never copied again.
 fn frames(
     header: &SealHeader,
     secret: &SegmentSecret,
-    mut sealed: Buffer,
-) -> Result<Pieces, OpenSegmentError> {
+    sealed: &mut [u8],
+) -> Result<Vec<Range<usize>>, OpenSegmentError> {
     let (expected, got) = (header.sealed_len(), sealed.len());
     if got != expected {
         return Err(OpenError::Truncated { expected, got }.into());
@@ -135,6 +183,5 @@ fn frames(
         let plain = datamesh_seal::open_frame(&secret.key, header, frame, &mut sealed[range.clone()])?;
         ranges.push(range.start..range.start + plain);
     }
-    let bytes = sealed.freeze();
-    Ok(ranges.into_iter().map(|range| bytes.slice(range)).collect())
+    Ok(ranges)
 }

@@ -95,6 +95,8 @@ impl Dialing {
         true
     }
 
+    /// Calls come from a port of their own: libp2p would take the listening one, for the sake of holes in firewalls that are
+    /// not punched here, and fails for as long as any other socket of the machine has that port on any address.
     fn options(&self, target: Target, connected: &Connected) -> Vec<DialOpts> {
         let addresses: Vec<_> = target.addresses.into_iter().take(ADDRESSES_MAX).map(multiaddr_of).collect();
         match target.peer {
@@ -103,6 +105,7 @@ impl Dialing {
                 DialOpts::peer_id(peer)
                     .condition(PeerCondition::DisconnectedAndNotDialing)
                     .addresses(addresses)
+                    .allocate_new_port()
                     .build(),
             ],
             None => addresses
@@ -110,7 +113,7 @@ impl Dialing {
                 .filter(|address| {
                     !self.owners.get(address).is_some_and(|owner| connected.contains_key(owner))
                 })
-                .map(|address| DialOpts::unknown_peer_id().address(address).build())
+                .map(|address| DialOpts::unknown_peer_id().address(address).allocate_new_port().build())
                 .collect(),
         }
     }

@@ -2,7 +2,10 @@
 # What does not fit into `make test`: longer fuzzing, and a 10 GiB object through a gateway pod limited to 256 MiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=target.sh
+source scripts/target.sh
 SECONDS_EACH=${SECONDS_EACH:-60} scripts/fuzz.sh
+# A cluster that was up before stays.
+[ -e "$TARGET_FILE" ] || trap scripts/down.sh EXIT
 scripts/up.sh
 scripts/measure.sh $((10 << 30))
-scripts/down.sh

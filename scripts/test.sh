@@ -30,7 +30,7 @@ step "licences and sources" scripts/deny.sh
 step "unit and process tests" cargo test --quiet --workspace --no-fail-fast
 step "fuzzing every decoder, briefly" scripts/fuzz.sh
 step "blindness, with sealing off" cargo test --quiet --workspace \
-    --features datamesh-node/unsealed-for-blindness-test --test processes nodes_see_neither_contents_nor_names
+    --features datamesh-node/unsealed-for-blindness-test --lib --test processes nodes_see_neither_contents_nor_names
 if e2e_wanted; then
     step "end-to-end on Kubernetes" scripts/e2e.sh
 else

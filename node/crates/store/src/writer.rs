@@ -145,7 +145,9 @@ impl Writer {
     /// Removes those of the touched files in which nothing lives any more.
     fn reclaim(&mut self, touched: &BTreeSet<LogNumber>) {
         let active = self.active.position();
-        let is_dead = |log: &LogNumber| self.table.get(*log).is_some_and(|row| row.live_shards == 0);
+        let is_dead = |log: &LogNumber| {
+            self.table.get(*log).is_some_and(|row| row.live_shards == 0 && row.live_bytes == 0)
+        };
         let dead: Vec<LogNumber> = touched.iter().copied().filter(is_dead).collect();
         if dead.contains(&active.log) && active.offset > DEAD_BYTES_MAX && self.roll().is_err() {
             return;

@@ -85,8 +85,8 @@ fn troubles(pool: &PoolStatus) -> Vec<String> {
 pub(crate) fn degraded(pools: &[&PoolStatus]) -> Verdict {
     let troubles: Vec<String> = pools.iter().flat_map(|pool| troubles(pool)).collect();
     if troubles.is_empty() {
-        let text =
-            "No node is down or full. Since the gateway started no damage was found and no put was short.";
+        let known: Vec<String> = pools.iter().map(|pool| whole::nothing_seen(pool)).collect();
+        let text = format!("No node is down or full. {}", known.join(" "));
         return Verdict::no(condition::DEGRADED, "AllUp", text);
     }
     let any = |trouble: fn(&PoolStatus) -> bool| pools.iter().any(|pool| trouble(pool));

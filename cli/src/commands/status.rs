@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use datamesh_settings::admin::{ClusterStatus, MemberState, MemberStatus, PoolStatus};
+use datamesh_settings::admin::{ClusterStatus, MemberState, MemberStatus, PoolSafety, PoolStatus};
 use indicatif::HumanDuration;
 
 use crate::commands::Session;
@@ -19,9 +19,11 @@ pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     Ok(if status.pools.iter().all(is_well) { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
 }
 
-/// Short puts are shown, but are not known to be wrong still: the count holds those that became whole afterwards, too.
+/// What the nodes counted decides. Before they have, short puts are shown, but are not known to be wrong still: the
+/// count holds those that became whole afterwards, too.
 fn is_well(pool: &PoolStatus) -> bool {
-    pool.problems.is_empty() && pool.writable && !is_damaged(pool)
+    let whole = pool.counts().map_or_else(|| !is_damaged(pool), PoolSafety::is_settled);
+    pool.problems.is_empty() && pool.writable && whole
 }
 
 fn is_damaged(pool: &PoolStatus) -> bool {
@@ -64,8 +66,16 @@ fn show_pool(pool: &PoolStatus) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The gateway's own counts, and from when they are: it keeps them in memory.
+/// What the nodes counted; before they have, the gateway's own counts, and from when they are: it keeps them in memory.
 fn seen(pool: &PoolStatus, now: SystemTime) -> String {
+    if let Some(counts) = pool.counts() {
+        let segments = counts.segments.iter().fold(counts.unreadable, |sum, segments| sum + segments);
+        let ago = HumanDuration(Duration::from_secs(counts.oldest_seconds));
+        return format!(
+            "counted within the last {ago}: {segments} segments; {} shards rebuilt since the nodes started",
+            counts.rebuilt_shards
+        );
+    }
     let since = pool.counting_since_unix_ms.map(|ms| UNIX_EPOCH + Duration::from_millis(ms));
     let ago = since.and_then(|since| now.duration_since(since).ok());
     let ago = ago.map_or_else(String::new, |ago| format!(" {} ago", HumanDuration(ago)));
@@ -76,8 +86,11 @@ fn seen(pool: &PoolStatus, now: SystemTime) -> String {
     )
 }
 
-/// What is known not to be whole, and what that means: nothing completes or rebuilds it in this version.
+/// What is known not to be whole, and what that means.
 fn flaws(pool: &PoolStatus) -> Vec<String> {
+    if let Some(counts) = pool.counts() {
+        return counts.flaws();
+    }
     let mut flaws = Vec::new();
     if pool.short_puts > 0 {
         let (total, m) = (pool.erasure.total(), pool.erasure.m());
@@ -89,7 +102,7 @@ fn flaws(pool: &PoolStatus) -> Vec<String> {
     }
     if is_damaged(pool) {
         flaws.push(
-            "DAMAGED: shards are missing or corrupt, and nothing rebuilds them in this version: their segments survive that \
+            "DAMAGED: shards were missing or corrupt; until the nodes have counted, take it that their segments survive that \
              many losses less."
                 .to_owned(),
         );
@@ -157,6 +170,31 @@ mod tests {
             report_age_seconds: Some(1),
         });
         assert!(!is_well(&reported));
+    }
+
+    #[test]
+    fn what_the_nodes_counted_decides() {
+        let counted = |segments: &[u64], away| {
+            let safety = PoolSafety {
+                partitions: 2,
+                counted_partitions: 2,
+                segments: segments.to_vec(),
+                away,
+                ..PoolSafety::default()
+            };
+            PoolStatus { safety: Some(safety), ..pool(3, 2) }
+        };
+        assert!(is_well(&counted(&[0, 0, 9], 0)), "what was short or damaged is whole by now");
+        let short = counted(&[0, 4, 9], 0);
+        assert!(
+            !is_well(&short)
+                && flaws(&short)[0].starts_with("4 segments survive the loss of 1 more nodes, not of 2")
+        );
+        assert!(seen(&short, SystemTime::now()).contains("13 segments"));
+        assert!(!is_well(&counted(&[0, 0, 9], 1)));
+        let mut partly = counted(&[0, 0, 9], 0);
+        partly.safety.as_mut().unwrap().counted_partitions = 1;
+        assert!(!is_well(&partly), "part of the counts does not clear what was seen");
     }
 
     #[test]

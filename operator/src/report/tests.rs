@@ -24,6 +24,7 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
         damaged_shards: 0,
         counting_since_unix_ms: None,
         zone_loss_shards: None,
+        safety: None,
         problems: Vec::new(),
     }
 }

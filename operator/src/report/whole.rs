@@ -1,5 +1,5 @@
-//! What is known of a pool's segments that are not whole. Nothing completes or rebuilds them in this version, so each
-//! count stays until the gateway starts again, which forgets it.
+//! What is known of a pool's segments that are not whole: what its nodes counted. Before they have, what the gateway saw
+//! since it started, which says that something was wrong, not whether it still is.
 
 use datamesh_settings::admin::{MemberStatus, PoolStatus};
 
@@ -16,6 +16,14 @@ fn all_corrupt(pool: &PoolStatus) -> u64 {
 
 /// What is wrong, for machines: damage before shortness. `None` when nothing is known to be.
 pub(super) fn reason(pools: &[&PoolStatus]) -> Option<&'static str> {
+    let counted = || pools.iter().filter_map(|pool| pool.counts());
+    if counted().any(|counts| counts.unreadable > 0) {
+        return Some("Unreadable");
+    }
+    if counted().any(|counts| !counts.is_settled()) {
+        return Some("NotWhole");
+    }
+    let pools: Vec<_> = pools.iter().filter(|pool| pool.counts().is_none()).collect();
     if pools.iter().any(|pool| pool.damaged_shards > 0 || all_corrupt(pool) > 0) {
         return Some("DamageFound");
     }
@@ -24,6 +32,9 @@ pub(super) fn reason(pools: &[&PoolStatus]) -> Option<&'static str> {
 
 /// What is not whole and what that means, each in its own words. Empty when nothing is known not to be.
 pub(super) fn flaws(pool: &PoolStatus) -> Vec<String> {
+    if let Some(counts) = pool.counts() {
+        return counts.flaws();
+    }
     let mut flaws = Vec::new();
     if pool.short_puts > 0 {
         flaws.push(short(pool));
@@ -31,15 +42,15 @@ pub(super) fn flaws(pool: &PoolStatus) -> Vec<String> {
     if pool.damaged_shards > 0 {
         let (shards, since) = (counted(pool.damaged_shards, "shard"), since(pool));
         flaws.push(format!(
-            "{shards} found missing or corrupt by reads {since}; the reads did without. Nothing rebuilds shards before a \
-             later version: until then their segments survive that many losses less."
+            "{shards} found missing or corrupt by reads {since}; the reads did without. Until the nodes have counted, take \
+             it that their segments survive that many losses less."
         ));
     }
     if all_corrupt(pool) > 0 {
         let shards = counted(all_corrupt(pool), "corrupt shard");
         let nodes = named(pool.members.iter().filter(|member| corrupt(member) > 0));
         flaws.push(format!(
-            "{shards} reported by {nodes}: look at these disks. Nothing rebuilds shards before a later version."
+            "{shards} reported by {nodes}: look at these disks. They are rebuilt once the nodes have counted."
         ));
     }
     flaws
@@ -62,6 +73,13 @@ fn short(pool: &PoolStatus) -> String {
 
 /// What may be said when nothing is known not to be whole.
 pub(super) fn nothing_seen(pool: &PoolStatus) -> String {
+    if pool.counts().is_some() {
+        // No figures: a condition that is rewritten with each count would tell nothing new each time.
+        return format!(
+            "All its segments survive the loss of any {} nodes, as the nodes counted.",
+            pool.erasure.m()
+        );
+    }
     format!("No short put and no damage was seen {}.", since(pool))
 }
 

@@ -8,6 +8,7 @@ pub mod frame;
 pub mod get;
 pub mod message;
 pub mod put;
+pub mod survey;
 
 pub use get::{GetAction, GetBudget, GetFailure, GetMachine};
 pub use put::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};

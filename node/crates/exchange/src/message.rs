@@ -10,9 +10,11 @@ use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
 use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{
-    Epoch, Generation, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::survey::Tolerances;
 
 /// First byte of every head.
 pub const PROTOCOL: u8 = 1;
@@ -72,6 +74,33 @@ pub enum Request {
     },
     /// How the peer's store is. Answered by [`Response::Report`].
     Report,
+    /// What the peer has of a partition, by segment. Answered by [`Response::Inventory`].
+    Inventory {
+        /// Binary logarithm of the number of partitions.
+        partitions_log2: u8,
+        /// The partition.
+        partition: u32,
+        /// Only segments behind this one: the last of the page before.
+        after: Option<SegmentId>,
+    },
+    /// Whether the peer has a shard that belongs to it, durably, and will keep it as long as the layout is this one.
+    /// Answered by [`Response::Done`], or refused as not found.
+    Home {
+        /// Which shard.
+        key: ShardKey,
+        /// The layout by which it belongs to the peer.
+        epoch: Epoch,
+    },
+    /// Remove all shards of a segment up to a generation, and remember that. Answered by [`Response::Done`], also if
+    /// there was none.
+    DeleteSegment {
+        /// The segment.
+        segment: SegmentId,
+        /// The generation that is garbage.
+        generation: Generation,
+    },
+    /// What the peer knows of the partitions it is steward of. Answered by [`Response::Stewardship`].
+    Stewardship,
 }
 
 /// What the other answers.
@@ -101,6 +130,36 @@ pub enum Response {
     Report(NodeReport),
     /// Not done, and why.
     Refused(Refusal),
+    /// A page of an inventory by rising segment, [`INVENTORY_ROWS_MAX`] rows if there are more.
+    Inventory(Vec<Held>),
+    /// What the peer knows as a steward.
+    Stewardship(Stewardship),
+}
+
+/// Rows of one page of an inventory at most: some 200 KiB.
+pub const INVENTORY_ROWS_MAX: usize = 4096;
+
+/// How the segments of the partitions are that a node is steward of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stewardship {
+    /// The layout under which every partition was counted at least once.
+    pub epoch: Option<Epoch>,
+    /// Partitions counted.
+    pub partitions: u32,
+    /// Age of the oldest of these counts, in seconds.
+    pub oldest_seconds: u64,
+    /// The counts together.
+    pub tolerances: Tolerances,
+    /// Shards rebuilt since the node started.
+    pub rebuilt_shards: u64,
+    /// Their payload bytes.
+    pub rebuilt_bytes: u64,
+    /// Shards that could not be rebuilt, tries counted.
+    pub failed_rebuilds: u64,
+    /// Shards this node stood in for that went home since it started.
+    pub sent_home: u64,
+    /// Those that are still here.
+    pub strays: u64,
 }
 
 /// Why a request was not done.

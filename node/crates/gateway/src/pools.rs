@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datamesh_exchange::message::Stewardship;
+use datamesh_exchange::survey::Tolerances;
 use datamesh_placement::{Layout, LayoutError, SignedLayout, Table};
-use datamesh_settings::admin::{MemberState, NodeReport, PoolSpec};
+use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, PeerKey, PoolName};
 use parking_lot::RwLock;
 
@@ -57,6 +59,8 @@ impl Pool {
 #[derive(Clone)]
 pub(crate) struct Seen {
     pub(crate) report: NodeReport,
+    /// What it knows as a steward, if it said.
+    pub(crate) stewardship: Option<Stewardship>,
     pub(crate) at: Instant,
 }
 
@@ -65,11 +69,13 @@ pub(crate) struct Pools {
     shards: Arc<dyn Shards>,
     by_name: RwLock<BTreeMap<PoolName, Arc<Pool>>>,
     reports: RwLock<HashMap<PeerKey, Seen>>,
+    /// The newest layout of each pool that its data was seen to lie by.
+    settled: RwLock<HashMap<PoolName, Epoch>>,
 }
 
 impl Pools {
     pub(crate) fn new(shards: Arc<dyn Shards>) -> Self {
-        Self { shards, by_name: RwLock::default(), reports: RwLock::default() }
+        Self { shards, by_name: RwLock::default(), reports: RwLock::default(), settled: RwLock::default() }
     }
 
     pub(crate) fn get(&self, name: &PoolName) -> Option<Arc<Pool>> {
@@ -98,8 +104,48 @@ impl Pools {
         self.reports.read().get(peer).cloned()
     }
 
-    pub(crate) fn note_report(&self, peer: PeerKey, report: NodeReport) {
-        self.reports.write().insert(peer, Seen { report, at: Instant::now() });
+    pub(crate) fn note_report(&self, peer: PeerKey, report: NodeReport, stewardship: Option<Stewardship>) {
+        self.reports.write().insert(peer, Seen { report, stewardship, at: Instant::now() });
+    }
+
+    /// What the stewards of a pool counted, if it has a layout: only counts under the newest one, from members that
+    /// reported lately.
+    pub(crate) fn safety(&self, pool: &Pool) -> Option<PoolSafety> {
+        let table = pool.newest()?;
+        let epoch = Some(table.layout().epoch);
+        let mut sum = Tolerances::default();
+        let mut safety = PoolSafety { partitions: table.partitions(), ..PoolSafety::default() };
+        for member in &table.layout().members {
+            let seen = self.report(&member.peer).filter(|seen| seen.at.elapsed() < REPORT_AGE_MAX);
+            let Some(steward) =
+                seen.and_then(|seen| seen.stewardship).filter(|steward| steward.epoch == epoch)
+            else {
+                continue;
+            };
+            sum.add(&steward.tolerances);
+            safety.counted_partitions += steward.partitions;
+            safety.oldest_seconds = safety.oldest_seconds.max(steward.oldest_seconds);
+            safety.rebuilt_shards += steward.rebuilt_shards;
+            safety.failed_rebuilds += steward.failed_rebuilds;
+        }
+        (safety.segments, safety.unreadable, safety.away) = (sum.segments, sum.unreadable, sum.away);
+        Some(safety)
+    }
+
+    /// The table to read a segment of this epoch by: the newest one once everything lies where that says, else the one
+    /// it was written under. Others are asked where a shard is not where it should be.
+    pub(crate) fn table_to_read(&self, name: &PoolName, epoch: Epoch) -> Option<Arc<Table>> {
+        let settled = self.settled.read().get(name).copied().unwrap_or_default();
+        self.table(name, epoch.max(settled))
+    }
+
+    /// Notes whether everything of a pool lies where its newest layout says.
+    pub(crate) fn settle(&self, name: &PoolName, pool: &Pool) {
+        if let Some(table) = pool.newest()
+            && self.safety(pool).is_some_and(|safety| safety.is_settled())
+        {
+            self.settled.write().insert(name.clone(), table.layout().epoch);
+        }
     }
 
     /// What a joined member is to this gateway.

@@ -87,6 +87,7 @@ impl StatusSource {
             damaged_shards: counts.damaged_shards,
             counting_since_unix_ms: Some(self.damage.since_unix_ms()),
             zone_loss_shards: zone_loss.and_then(|loss| u32::try_from(loss.shards).ok()),
+            safety: self.pools.safety(pool),
             problems,
         }
     }
@@ -245,6 +246,7 @@ mod tests {
             damaged_shards: 0,
             counting_since_unix_ms: None,
             zone_loss_shards: None,
+            safety: None,
             problems: Vec::new(),
         };
         let pools = [pool("early"), pool("main")];

@@ -22,10 +22,11 @@ mod swarm;
 mod tls;
 mod trust;
 mod wire;
+pub mod worker;
 
 pub use dial::DialError;
 pub use identity::{Identity, IdentityError, peer_id_of, peer_of_id};
-pub use node::{NodeError, Readiness, StorageNode};
+pub use node::{NodeError, Pace, Readiness, StorageNode};
 pub use peers::{CONNECTIONS_PER_PEER, Latency, PeerError, PeerStatus, Peers};
 pub use server::{
     BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX,

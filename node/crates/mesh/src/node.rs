@@ -1,8 +1,14 @@
 //! A storage node: serves its store's shards, joins the cluster and stays in it, and takes part in discovery.
 
+mod fellows;
+mod homing;
 mod join;
 pub(crate) mod kept;
+mod ledger;
+mod pace;
+mod rules;
 mod service;
+mod steward;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,6 +16,7 @@ use std::sync::Arc;
 use datamesh_seal::SignedCertificate;
 use datamesh_settings::{Endpoint, Role, Settings, StorageSettings};
 use datamesh_store::{NodeKeyError, Store};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -21,9 +28,16 @@ use crate::peers::Peers;
 use crate::server::{BulkServer, ServerError};
 use crate::swarm::{RecordBytes, RecordBytesError, Swarm, SwarmBindError, SwarmConfig, SwarmHandle};
 use crate::trust::{Trust, now_unix};
+use crate::worker;
+use fellows::Fellows;
+use homing::Homing;
 use join::Joiner;
 use kept::Kept;
+use ledger::Ledger;
+pub use pace::Pace;
+use rules::Rules;
 use service::StorageService;
+use steward::Steward;
 
 /// Where the pod's own address stands on Kubernetes.
 const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
@@ -71,6 +85,9 @@ pub struct StorageNode {
     server: BulkServer<StorageService>,
     swarm: Swarm,
     joiner: Joiner,
+    peers: Peers,
+    steward: Steward,
+    homing: Homing,
     identity: Identity,
     endpoint: Endpoint,
     trust: Arc<Trust>,
@@ -91,8 +108,27 @@ impl StorageNode {
         let kept = Kept::new(records.clone());
         let trust = recall(settings, &identity, &kept)?;
         let incarnation = store.incarnation();
-        let service =
-            StorageService { store, trust: trust.clone(), pool: storage.pool.clone(), peer: identity.peer() };
+        let (pool, peer) = (storage.pool.clone(), identity.peer());
+        let peers = Peers::new(identity.clone(), trust.clone(), incarnation);
+        let rules = Arc::new(Rules::new(store.records()));
+        let ledger = Arc::new(Ledger::default());
+        let fellows = Arc::new(Fellows {
+            store: store.clone(),
+            trust: trust.clone(),
+            peers: peers.clone(),
+            pool: pool.clone(),
+            own: peer,
+            newest: Mutex::default(),
+        });
+        let steward = Steward::new(Arc::clone(&fellows), Arc::clone(&ledger));
+        let homing = Homing {
+            fellows: Arc::clone(&fellows),
+            rules: Arc::clone(&rules),
+            ledger: Arc::clone(&ledger),
+            pace: Pace::default(),
+            forgot: None,
+        };
+        let service = StorageService { store, trust: trust.clone(), pool, peer, fellows, rules, ledger };
         let server =
             BulkServer::bind(storage.listen.bulk, &identity, trust.clone(), incarnation, service).await?;
         let mut endpoint =
@@ -105,7 +141,7 @@ impl StorageNode {
             incarnation,
             bootstrap: settings.cluster.gateways.clone(),
             trust: trust.clone(),
-            peers: Peers::new(identity.clone(), trust.clone(), incarnation),
+            peers: peers.clone(),
             records,
         }))
         .await?;
@@ -113,7 +149,14 @@ impl StorageNode {
         let dialer =
             Dialer { identity: identity.clone(), trust: trust.clone(), incarnation, buffers: Buffers::new() };
         let (joiner, ready) = Joiner::new(settings, storage, endpoint.clone(), dialer, kept);
-        Ok(Self { server, swarm, joiner, identity, endpoint, trust, ready })
+        Ok(Self { server, swarm, joiner, peers, steward, homing, identity, endpoint, trust, ready })
+    }
+
+    /// The same node at another pace: tests do not wait for minutes.
+    #[must_use]
+    pub fn paced(mut self, pace: Pace) -> Self {
+        (self.steward.pace, self.homing.pace) = (pace, pace);
+        self
     }
 
     /// Its key.
@@ -159,8 +202,9 @@ impl StorageNode {
     pub async fn run(self, stop: CancellationToken) -> Result<(), NodeError> {
         let child = stop.child_token();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        let (server, swarm, joiner) = (self.server, self.swarm, self.joiner);
+        let Self { server, swarm, joiner, peers, steward, homing, .. } = self;
         let (for_server, for_swarm, for_joiner) = (child.clone(), child.clone(), child.clone());
+        let (for_peers, for_steward, for_homing) = (child.clone(), child.clone(), child.clone());
         tasks.spawn(async move {
             server.run(for_server).await;
             "the bulk server"
@@ -172,6 +216,18 @@ impl StorageNode {
         tasks.spawn(async move {
             joiner.run(for_joiner).await;
             "joining"
+        });
+        tasks.spawn(async move {
+            peers.run(for_peers).await;
+            "probing"
+        });
+        tasks.spawn(async move {
+            worker::run(steward, for_steward).await;
+            "the steward"
+        });
+        tasks.spawn(async move {
+            worker::run(homing, for_homing).await;
+            "homing"
         });
         let first = tasks.join_next().await;
         let early = !stop.is_cancelled();

@@ -6,6 +6,7 @@ mod stranger;
 #[path = "support/world.rs"]
 mod world;
 
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,11 +38,21 @@ async fn start(
     bootstrap: &[Endpoint],
     records: Arc<dyn RecordBytes>,
 ) -> Member {
+    start_at(loopback(), identity, trust, bootstrap, records).await
+}
+
+async fn start_at(
+    listen: SocketAddr,
+    identity: &Identity,
+    trust: &Arc<Trust>,
+    bootstrap: &[Endpoint],
+    records: Arc<dyn RecordBytes>,
+) -> Member {
     let peers = Peers::new(identity.clone(), trust.clone(), Incarnation(1));
     let config = SwarmConfig {
         identity: identity.clone(),
         node: NodeName::new("n").unwrap(),
-        listen: loopback(),
+        listen,
         announce: Endpoint { host: "127.0.0.1".into(), mesh_port: 0, bulk_port: 7 },
         incarnation: Incarnation(1),
         bootstrap: bootstrap.to_vec(),
@@ -179,6 +190,22 @@ async fn a_stranger_is_turned_away_and_leaves_nothing_behind_with_or_without_a_l
         assert!(!kept.is_empty() && kept.iter().all(|(kept, _)| !kept.ends_with(&key)));
     }
     for member in [first, second] {
+        member.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_else_has_the_listening_port_on_another_address_is_no_obstacle() {
+    let world = World::new();
+    let [g, a] = [(); 2].map(|()| Identity::generate().0);
+    let gateway = start(&g, &met(&world, &[g.peer(), a.peer()]), &[], memory()).await;
+    let other = TcpListener::bind("127.0.9.9:0").unwrap();
+    let listen = SocketAddr::new(loopback().ip(), other.local_addr().unwrap().port());
+    let bootstrap = [gateway.endpoint.clone()];
+    let node = start_at(listen, &a, &met(&world, &[g.peer(), a.peer()]), &bootstrap, memory()).await;
+    gateway.connected_to(a.peer()).await;
+    drop(other);
+    for member in [gateway, node] {
         member.stop().await;
     }
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use datamesh_exchange::message::{Joined, Refusal, Request, Response};
 use datamesh_mesh::{Caller, Identity, Peers, Readiness, StorageNode, SwarmHandle, Trust};
-use datamesh_placement::SignedLayout;
+use datamesh_placement::{Layout, SignedLayout, Table};
 use datamesh_seal::{ClusterSecret, MemberRole};
 use datamesh_settings::{
     ClusterSettings, Endpoint, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
 };
-use datamesh_shard::{Epoch, Generation, Incarnation, NodeName, PeerKey, PoolName, ShardIndex};
+use datamesh_shard::{Epoch, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, ShardIndex};
 use datamesh_store::{Store, StoreOptions};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -272,4 +272,75 @@ async fn the_token_is_not_given_to_who_is_no_gateway() {
         node.stop().await;
         server.stop().await;
     }
+}
+
+/// What a member asks, who is no gateway.
+fn fellow(world: &World, layout: &SignedLayout, identity: Identity, node: &Node) -> Peers {
+    let trust = world.trust();
+    let role = MemberRole::Storage { pool: pool(), zone: zone() };
+    trust.set_own(&world.certificate(role, identity.peer(), 3600), &identity.peer()).unwrap();
+    trust.learn_layout(layout).unwrap();
+    let peers = Peers::new(identity, trust, Incarnation(1));
+    assert!(peers.learn(node.peer, node.endpoint.clone(), node.incarnation));
+    peers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_bring_only_what_belongs_here_and_what_was_deleted_stays_away() {
+    let (world, secret) = world();
+    let dir = tempfile::tempdir().unwrap();
+    let gateway = Gateway::start(&world, &secret, loopback(), Identity::generate().0).await;
+    let mut node = Node::start(dir.path(), &world, gateway.running.address.port()).await;
+    node.ready().await;
+    let other = Identity::generate().0;
+    let layout = world.layout(5, &[node.peer, other.peer()]);
+    let table = Table::compute(Layout::decode(&layout.bytes).unwrap()).unwrap();
+    let of_gateway = gateway.peers(node.peer, &node.endpoint, node.incarnation);
+    let of_fellow = fellow(&world, &layout, other, &node);
+    let ask = async |peers: &Peers, request: Request, payload: Option<&bytes::Bytes>| {
+        peers.request(&node.peer, request, payload.cloned(), PATIENCE).await.unwrap().0
+    };
+    let refused = Response::Refused;
+    assert_eq!(ask(&of_gateway, Request::Layout(layout), None).await, Response::Done);
+
+    let payload = noise(1, 1 << 20);
+    let (header, keys) = segment(&payload);
+    let holders = table.holders(table.partition_of(keys[0].segment));
+    // Member 0 is the node: the names are sorted.
+    let (ours, theirs) = if holders[0] == 0 { (keys[0], keys[1]) } else { (keys[1], keys[0]) };
+    let put_theirs = ask(&of_fellow, put(theirs, &header, 5), Some(&payload)).await;
+    assert_eq!(put_theirs, refused(Refusal::NotAMember), "not its place");
+    assert_eq!(ask(&of_fellow, put(ours, &header, 6), Some(&payload)).await, refused(Refusal::NotAMember));
+    let home = |key, epoch| Request::Home { key, epoch: Epoch(epoch) };
+    assert_eq!(ask(&of_fellow, home(ours, 5), None).await, refused(Refusal::NotFound));
+    assert_eq!(ask(&of_fellow, put(ours, &header, 5), Some(&payload)).await, Response::Done);
+    assert_eq!(ask(&of_fellow, home(ours, 5), None).await, Response::Done);
+    assert_eq!(ask(&of_fellow, home(ours, 4), None).await, refused(Refusal::NotFound), "another layout");
+    let partition = table.partition_of(ours.segment).0;
+    let inventory = Request::Inventory { partitions_log2: 4, partition, after: None };
+    let shards = [ours.index].into_iter().collect();
+    let held = Held { segment: ours.segment, generation: Generation(0), shards };
+    assert_eq!(ask(&of_fellow, inventory, None).await, Response::Inventory(vec![held]));
+    let beyond = Request::Inventory { partitions_log2: 4, partition: 16, after: None };
+    assert!(matches!(ask(&of_fellow, beyond, None).await, Response::Refused(Refusal::BadRequest(_))));
+
+    let delete = |segment, generation| Request::DeleteSegment { segment, generation: Generation(generation) };
+    assert_eq!(ask(&of_fellow, delete(ours.segment, 0), None).await, refused(Refusal::NotAMember));
+    assert_eq!(ask(&of_gateway, delete(ours.segment, 0), None).await, Response::Done);
+    assert_eq!(ask(&of_fellow, home(ours, 5), None).await, refused(Refusal::NotFound));
+    for peers in [&of_fellow, &of_gateway] {
+        let late = ask(peers, put(ours, &header, 5), Some(&payload)).await;
+        assert_eq!(late, refused(Refusal::StaleGeneration), "what was still on its way comes too late");
+    }
+    let mut newer = put(ours, &header, 5);
+    if let Request::Put { generation, .. } = &mut newer {
+        *generation = Generation(1);
+    }
+    assert_eq!(
+        ask(&of_gateway, newer, Some(&payload)).await,
+        Response::Done,
+        "the control: a later one is taken"
+    );
+    node.stop().await;
+    gateway.running.stop().await;
 }

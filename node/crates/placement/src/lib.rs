@@ -21,4 +21,4 @@ mod table;
 
 pub use assign::{NoPlace, assign};
 pub use layout::{LAYOUT_BYTES_MAX, LAYOUT_CONTEXT, Layout, LayoutError, Member, SignedLayout};
-pub use table::{PartitionId, Table, ZoneLoss};
+pub use table::{PartitionId, Table, ZoneLoss, segments_of};

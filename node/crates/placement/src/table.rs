@@ -1,6 +1,7 @@
 //! The table partition -> holders of one layout.
 
 use datamesh_shard::SegmentId;
+use datamesh_shard::limits::PARTITIONS_LOG2_MAX;
 
 use crate::balance::Balance;
 use crate::choose::{Chooser, ZoneBounds};
@@ -24,6 +25,23 @@ impl std::fmt::Display for PartitionId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// The segment ids of a partition among 2^`partitions_log2`: from the first on, up to the next partition's first, which
+/// the last partition does not have. `None` where there is no such partition.
+#[must_use]
+pub fn segments_of(partitions_log2: u8, partition: u32) -> Option<(SegmentId, Option<SegmentId>)> {
+    let partitions =
+        1_u64.checked_shl(partitions_log2.into()).filter(|_| partitions_log2 <= PARTITIONS_LOG2_MAX)?;
+    let first = |partition: u64| {
+        let mut id = [0; 32];
+        // A single partition begins at zero, where shifting by all 64 bits would be none.
+        let top = partition.checked_shl(64 - u32::from(partitions_log2)).unwrap_or(0);
+        id[..8].copy_from_slice(&top.to_be_bytes());
+        SegmentId(id)
+    };
+    let (this, next) = (u64::from(partition), u64::from(partition) + 1);
+    (this < partitions).then(|| (first(this), (next < partitions).then(|| first(next))))
 }
 
 /// What the loss of a whole zone costs.

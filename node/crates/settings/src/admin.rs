@@ -96,8 +96,84 @@ pub struct PoolStatus {
     /// without a layout, and from gateways that do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_loss_shards: Option<u32>,
+    /// How its segments are, as the nodes counted them. Absent without a layout, and from gateways that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety: Option<PoolSafety>,
     /// What is wrong and what will clear it, a sentence each. Empty when all is well.
     pub problems: Vec<String>,
+}
+
+/// How a pool's segments are. Each partition is counted by its steward, the first live node that holds it; nothing here
+/// is better than the truth at the time of counting.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolSafety {
+    /// Partitions of the pool's newest layout.
+    pub partitions: u32,
+    /// Those that were counted under it by nodes that answer. Fewer: the counts below are not all.
+    pub counted_partitions: u32,
+    /// Age of the oldest count, in seconds.
+    pub oldest_seconds: u64,
+    /// Segments that survive the loss of exactly so many further nodes, from 0 to m.
+    pub segments: Vec<u64>,
+    /// Segments of which fewer than k shards are to be had.
+    pub unreadable: u64,
+    /// Shards on nodes that only stand in for the one they belong to.
+    pub away: u64,
+    /// Shards rebuilt since the nodes started.
+    pub rebuilt_shards: u64,
+    /// Shards that could not be rebuilt, tries counted.
+    pub failed_rebuilds: u64,
+}
+
+impl PoolStatus {
+    /// The nodes' counts, if they are of all partitions: then they say more than what the gateway saw.
+    #[must_use]
+    pub fn counts(&self) -> Option<&PoolSafety> {
+        self.safety.as_ref().filter(|safety| safety.is_complete())
+    }
+}
+
+impl PoolSafety {
+    /// Whether every partition was counted, once.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.counted_partitions == self.partitions
+    }
+
+    /// Whether every shard lies with the node it belongs to.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.is_complete() && self.flaws().is_empty()
+    }
+
+    /// What is not as it should be among what was counted, a sentence each.
+    #[must_use]
+    pub fn flaws(&self) -> Vec<String> {
+        let mut flaws = Vec::new();
+        if self.unreadable > 0 {
+            flaws.push(format!(
+                "UNREADABLE: {} segments have too few shards on the nodes that answer; bring the missing nodes back.",
+                self.unreadable
+            ));
+        }
+        let m = self.segments.len().saturating_sub(1);
+        for (losses, segments) in
+            self.segments.iter().take(m).enumerate().filter(|(_, segments)| **segments > 0)
+        {
+            flaws.push(format!(
+                "{segments} segments survive the loss of {losses} more nodes, not of {m}: their shards are rebuilt, or wait \
+                 for a node that is away."
+            ));
+        }
+        if self.away > 0 {
+            flaws.push(format!(
+                "{} shards are with nodes that stand in; they go home once their own nodes take them.",
+                self.away
+            ));
+        }
+        flaws
+    }
 }
 
 /// What a member is to the gateway.

@@ -151,6 +151,7 @@ fn status() -> ClusterStatus {
         damaged_shards: 1,
         counting_since_unix_ms: Some(1_790_000_000_000),
         zone_loss_shards: Some(2),
+        safety: None,
         problems: vec!["demo-main-2 does not answer".into()],
     };
     let new = PoolStatus {
@@ -163,6 +164,7 @@ fn status() -> ClusterStatus {
         damaged_shards: 0,
         counting_since_unix_ms: None,
         zone_loss_shards: None,
+        safety: None,
         problems: Vec::new(),
     };
     ClusterStatus {

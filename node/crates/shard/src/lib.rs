@@ -3,12 +3,14 @@
 //! Words are defined in `docs/GLOSSARY.md`; the formats in this crate are fixed by golden files under `tests/golden`.
 
 mod header;
+mod held;
 pub mod limits;
 mod names;
 mod numbers;
 mod profile;
 
 pub use header::{HeaderError, SegmentHeader, SegmentId, ShardError, ShardKey, leaf_hash};
+pub use held::{Held, ShardSet};
 pub use names::{BucketName, NameError, NodeName, PoolName, ZoneName};
 pub use numbers::{Epoch, Generation, Incarnation, PeerKey, PeerKeyError, ShardIndex};
 pub use profile::{Cipher, ErasureProfile, ProfileError};

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{Held, Incarnation, SegmentId, ShardIndex, ShardKey};
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
     DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, LogLevel, Options, ReadOptions, SliceTransform, WriteBatch,
@@ -127,8 +127,12 @@ impl Index {
         Ok(row.map(|row| ShardRow::decode(&row)).transpose()?)
     }
 
-    /// The shards of a segment that are here and not known to be corrupt.
-    pub(crate) fn locate(&self, segment: SegmentId) -> Result<Vec<ShardIndex>, IndexError> {
+    /// The shards of a segment that are here; those known to be corrupt only if asked for.
+    pub(crate) fn locate(
+        &self,
+        segment: SegmentId,
+        corrupt_too: bool,
+    ) -> Result<Vec<ShardIndex>, IndexError> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
         let from = IteratorMode::From(&segment.0, rocksdb::Direction::Forward);
@@ -139,9 +143,47 @@ impl Index {
             if key.segment != segment {
                 break;
             }
-            if !ShardRow::decode(&row)?.corrupt {
+            if corrupt_too || !ShardRow::decode(&row)?.corrupt {
                 found.push(key.index);
             }
+        }
+        Ok(found)
+    }
+
+    /// What is here of the segments behind `after` in `range`, at most `limit` of them; corrupt shards are left out.
+    pub(crate) fn held(
+        &self,
+        (from, to): (SegmentId, Option<SegmentId>),
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Held>, IndexError> {
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        options.fill_cache(false);
+        if let Some(to) = to {
+            options.set_iterate_upper_bound(to.0);
+        }
+        let first = after.map_or(from, |after| after.max(from));
+        let start = IteratorMode::From(&first.0, rocksdb::Direction::Forward);
+        let mut found: Vec<Held> = Vec::new();
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, options, start) {
+            let (key, row) = row?;
+            let (key, row) = (decode_shard_key(&key)?, ShardRow::decode(&row)?);
+            if after.is_some_and(|after| key.segment <= after) || row.corrupt {
+                continue;
+            }
+            if let Some(held) = found.last_mut()
+                && held.segment == key.segment
+            {
+                held.shards.insert(key.index);
+                held.generation = held.generation.max(row.generation);
+                continue;
+            }
+            if found.len() == limit {
+                break;
+            }
+            let shards = [key.index].into_iter().collect();
+            found.push(Held { segment: key.segment, generation: row.generation, shards });
         }
         Ok(found)
     }

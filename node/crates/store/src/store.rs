@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use datamesh_shard::{Generation, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
@@ -189,8 +189,36 @@ impl Store {
     /// # Errors
     /// Fails if the index does.
     pub async fn locate(&self, segment: SegmentId) -> Result<Vec<ShardIndex>, LocateError> {
+        self.find(segment, false).await
+    }
+
+    /// All shards of a segment that are here, those known to be corrupt too: what a delete has to take away.
+    ///
+    /// # Errors
+    /// Fails if the index does.
+    pub async fn present(&self, segment: SegmentId) -> Result<Vec<ShardIndex>, LocateError> {
+        self.find(segment, true).await
+    }
+
+    async fn find(&self, segment: SegmentId, corrupt_too: bool) -> Result<Vec<ShardIndex>, LocateError> {
         let shared = Arc::clone(&self.inner.shared);
-        let found = spawn_blocking(move || shared.index.locate(segment)).await;
+        let found = spawn_blocking(move || shared.index.locate(segment, corrupt_too)).await;
+        Ok(found.map_err(|_| LocateError::Cancelled)??)
+    }
+
+    /// What is here of the segments of `range` (from, up to) behind `after`, at most `limit` of them, by rising segment.
+    /// Shards known to be corrupt are left out.
+    ///
+    /// # Errors
+    /// Fails if the index does.
+    pub async fn held(
+        &self,
+        range: (SegmentId, Option<SegmentId>),
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<Vec<Held>, LocateError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let found = spawn_blocking(move || shared.index.held(range, after, limit)).await;
         Ok(found.map_err(|_| LocateError::Cancelled)??)
     }
 

@@ -13,4 +13,5 @@ mod get;
 mod put;
 mod put_rules;
 mod put_world;
+mod survey;
 mod wire;

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
-use datamesh_exchange::message::{JoinRequest, Joined, PROTOCOL, Refusal, Request, Response};
+use datamesh_exchange::message::{JoinRequest, Joined, PROTOCOL, Refusal, Request, Response, Stewardship};
+use datamesh_exchange::survey::Tolerances;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
-    Epoch, Generation, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
 };
 
 const GOLDEN: &str = include_str!("../golden/messages.txt");
@@ -50,6 +51,11 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Locate { segment: key.segment },
         Request::Delete { key, generation: Generation(1) },
         Request::Report,
+        Request::Inventory { partitions_log2: 10, partition: 1023, after: None },
+        Request::Inventory { partitions_log2: 10, partition: 0, after: Some(key.segment) },
+        Request::Home { key, epoch: Epoch(4) },
+        Request::DeleteSegment { segment: key.segment, generation: Generation(1) },
+        Request::Stewardship,
     ]
 }
 
@@ -90,7 +96,24 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Located(vec![ShardIndex(0), ShardIndex(5)]),
         Response::Report(report),
     ];
-    answers.into_iter().chain(refusals.map(Response::Refused)).collect()
+    let held = Held {
+        segment: SegmentId([0xab; 32]),
+        generation: Generation(2),
+        shards: [ShardIndex(0), ShardIndex(23)].into_iter().collect(),
+    };
+    let stewardship = Stewardship {
+        epoch: Some(Epoch(4)),
+        partitions: 171,
+        oldest_seconds: 60,
+        tolerances: Tolerances { segments: vec![1, 20, 300], unreadable: 2, away: 7 },
+        rebuilt_shards: 5,
+        rebuilt_bytes: 5 << 20,
+        failed_rebuilds: 1,
+        sent_home: 9,
+        strays: 3,
+    };
+    let later = [Response::Inventory(vec![held]), Response::Stewardship(stewardship)];
+    answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

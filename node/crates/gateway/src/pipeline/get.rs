@@ -139,7 +139,7 @@ async fn send(
 }
 
 fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
-    let table = context.pools.table(&reference.pool, reference.epoch);
+    let table = context.pools.table_to_read(&reference.pool, reference.epoch);
     let table = table.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
     Ok(Fetch { context, reference, table })
 }

@@ -191,8 +191,11 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Get { .. } => Some("get"),
         Request::GetRange { .. } => Some("range"),
         Request::Locate { .. } => Some("locate"),
-        Request::Delete { .. } => Some("delete"),
+        Request::Delete { .. } | Request::DeleteSegment { .. } => Some("delete"),
         Request::Report => Some("report"),
+        Request::Stewardship => Some("stewardship"),
+        // Of members to members.
+        Request::Inventory { .. } | Request::Home { .. } => None,
     };
     heard.iter().filter_map(kind).collect()
 }
@@ -231,7 +234,7 @@ async fn nodes_see_neither_contents_nor_names_on_the_wire() {
     live(&mut house, &things).await;
 
     let heard = house.nodes.heard();
-    let wanted = BTreeSet::from(["delete", "get", "layout", "locate", "put", "range", "report"]);
+    let wanted = BTreeSet::from(["delete", "get", "layout", "put", "range", "report", "stewardship"]);
     assert_eq!(kinds(&heard), wanted, "what a gateway asks nodes for");
     let payload_bytes: usize = heard.iter().map(|frame| frame.payload.len()).sum();
     let kept_bytes: usize = things.iter().map(|thing| thing.contents.len()).sum();

@@ -218,7 +218,16 @@ impl FakeNodes {
                 node.layouts_learned += 1;
                 nothing(Response::Done)
             }
-            Request::Hello { .. } | Request::Join(_) => nothing(Response::Refused(Refusal::Busy)),
+            Request::DeleteSegment { segment, generation } => {
+                node.deletes += 1;
+                node.shards.retain(|key, kept| key.segment != *segment || kept.generation > *generation);
+                nothing(Response::Done)
+            }
+            Request::Hello { .. }
+            | Request::Join(_)
+            | Request::Inventory { .. }
+            | Request::Home { .. }
+            | Request::Stewardship => nothing(Response::Refused(Refusal::Busy)),
         }
     }
 }

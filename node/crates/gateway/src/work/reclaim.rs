@@ -8,8 +8,8 @@ use std::time::Duration;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
 use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
-use datamesh_exchange::message::{Refusal, Request, Response};
-use datamesh_shard::{PeerKey, ShardIndex, ShardKey};
+use datamesh_exchange::message::{Request, Response};
+use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
@@ -141,26 +141,14 @@ impl Reclaim {
         true
     }
 
+    /// Also where no shard is: the member remembers it, and takes none that is still on its way.
     async fn delete_from(&self, peer: &PeerKey, condemned: &Condemned) -> bool {
-        let segment = condemned.segment;
-        let located = self.shards.request(peer, Request::Locate { segment }, None, TIMEOUT).await;
-        let Ok((Response::Located(indexes), _)) = located else { return false };
-        for index in indexes {
-            if !self.delete_shard(peer, condemned, index).await {
-                return false;
-            }
-        }
-        true
-    }
-
-    async fn delete_shard(&self, peer: &PeerKey, condemned: &Condemned, index: ShardIndex) -> bool {
-        let key = ShardKey { segment: condemned.segment, index };
-        let request = Request::Delete { key, generation: condemned.generation };
+        let Condemned { segment, generation, .. } = *condemned;
+        let request = Request::DeleteSegment { segment, generation };
         match self.shards.request(peer, request, None, TIMEOUT).await {
-            // A later generation is somebody else's by now.
-            Ok((Response::Done | Response::Refused(Refusal::NotFound | Refusal::StaleGeneration), _)) => true,
+            Ok((Response::Done, _)) => true,
             Ok((response, _)) => {
-                tracing::debug!(%peer, shard = %key, ?response, "a shard was not deleted");
+                tracing::debug!(%peer, %segment, ?response, "a segment was not deleted");
                 false
             }
             Err(_) => false,

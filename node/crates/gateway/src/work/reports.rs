@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_exchange::message::{Request, Response};
-use datamesh_settings::admin::{MemberState, NodeReport};
+use datamesh_settings::admin::MemberState;
 use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -38,6 +38,7 @@ impl Worker for PollReports {
         async {
             for (name, pool) in self.pools.all() {
                 self.poll(&pool).await;
+                self.pools.settle(&name, &pool);
                 self.count(name.as_str(), &pool);
             }
             Next::Wait(PERIOD)
@@ -59,14 +60,15 @@ impl PollReports {
             return;
         };
         let behind = report.epoch < pool.layout().map(|layout| layout.epoch);
-        self.note(peer, report);
+        let asked = self.shards.request(&peer, Request::Stewardship, None, TIMEOUT).await;
+        let stewardship = match asked {
+            Ok((Response::Stewardship(stewardship), _)) => Some(stewardship),
+            _ => None,
+        };
+        self.pools.note_report(peer, report, stewardship);
         if behind {
             self.layouts.push_to(pool, &peer).await;
         }
-    }
-
-    fn note(&self, peer: PeerKey, report: NodeReport) {
-        self.pools.note_report(peer, report);
     }
 
     fn count(&self, name: &str, pool: &Pool) {

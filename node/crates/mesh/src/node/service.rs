@@ -6,9 +6,12 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::NodeReport;
-use datamesh_shard::{Epoch, Generation, PeerKey, PoolName, ShardKey};
+use datamesh_shard::{Epoch, Generation, PeerKey, PoolName, SegmentId, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError, Store};
 
+use super::fellows::{Fellows, held};
+use super::ledger::Ledger;
+use super::rules::Rules;
 use crate::server::Handler;
 use crate::trust::{Caller, LayoutRefused, Trust};
 
@@ -18,6 +21,9 @@ pub(super) struct StorageService {
     pub(super) trust: Arc<Trust>,
     pub(super) pool: PoolName,
     pub(super) peer: PeerKey,
+    pub(super) fellows: Arc<Fellows>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) ledger: Arc<Ledger>,
 }
 
 type Answer = Result<(Response, Bytes), Refusal>;
@@ -33,11 +39,9 @@ impl Handler for StorageService {
 
 impl StorageService {
     async fn answer(&self, from: &Caller, request: Request, payload: Bytes) -> Answer {
-        // Members may hand on a signed layout, which proves itself. Shards are the gateways' business alone: a member
-        // that lies must not be able to fill the others or raise generations.
-        let hands_on_layout =
-            from.member_of.as_ref() == Some(&self.pool) && matches!(request, Request::Layout(_));
-        if !(from.is_gateway() || hands_on_layout) {
+        let is_fellow =
+            from.member_of.as_ref() == Some(&self.pool) && self.is_fellows_business(&request).await;
+        if !(from.is_gateway() || is_fellow) {
             return Err(Refusal::NotAMember);
         }
         match request {
@@ -52,6 +56,17 @@ impl StorageService {
                 Ok((Response::Located(found), Bytes::new()))
             }
             Request::Delete { key, generation } => self.delete(from, key, generation).await,
+            Request::DeleteSegment { segment, generation } => {
+                self.delete_segment(from, segment, generation).await
+            }
+            Request::Inventory { partitions_log2, partition, after } => {
+                match held(&self.store, partitions_log2, partition, after).await {
+                    Some(page) => Ok((Response::Inventory(page), Bytes::new())),
+                    None => Err(Refusal::BadRequest("no such partition, or the index fails".into())),
+                }
+            }
+            Request::Home { key, epoch } => self.home(key, epoch).await,
+            Request::Stewardship => Ok((Response::Stewardship(self.ledger.stewardship()), Bytes::new())),
             Request::Report => Ok((Response::Report(self.report()), Bytes::new())),
             Request::Layout(signed) => self.learn(&signed),
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
@@ -80,7 +95,48 @@ impl StorageService {
         Ok(())
     }
 
+    /// What members ask of one another. A layout proves itself. A shard is put only where it belongs, by whoever rebuilt
+    /// it or stood in, and only while both know the same layout: a member that lies can fill no more than its fellows'
+    /// places in the partitions of its making, and never deletes.
+    async fn is_fellows_business(&self, request: &Request) -> bool {
+        match request {
+            Request::Layout(_) | Request::Get { .. } | Request::Inventory { .. } | Request::Home { .. } => {
+                true
+            }
+            Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
+            _ => false,
+        }
+    }
+
+    /// Whether a shard belongs to this node by the layout of this epoch, which is the newest it knows.
+    async fn is_home(&self, key: ShardKey, epoch: Epoch) -> bool {
+        let Some(table) = self.fellows.table().await.filter(|table| table.layout().epoch == epoch) else {
+            return false;
+        };
+        let holder = table.holders(table.partition_of(key.segment)).get(key.index.at()).copied();
+        holder.is_some() && holder == self.fellows.me(&table)
+    }
+
+    async fn home(&self, key: ShardKey, epoch: Epoch) -> Answer {
+        if !self.is_home(key, epoch).await || self.rules.is_leaving(key) {
+            return Err(Refusal::NotFound);
+        }
+        let found = self.store.locate(key.segment).await.map_err(|error| failed(&error))?;
+        match found.contains(&key.index) {
+            true => Ok((Response::Done, Bytes::new())),
+            false => Err(Refusal::NotFound),
+        }
+    }
+
     async fn put(&self, key: ShardKey, generation: Generation, header: Bytes, payload: Bytes) -> Answer {
+        let _turn = self.rules.turn(key.segment).await;
+        if self.rules.is_leaving(key) {
+            return Err(Refusal::Busy);
+        }
+        let deleted = self.rules.deleted(key.segment).map_err(|error| failed(&error))?;
+        if deleted.is_some_and(|deleted| generation <= deleted) {
+            return Err(Refusal::StaleGeneration);
+        }
         match self.store.put(key, generation, header, payload).await {
             Ok(()) => Ok((Response::Done, Bytes::new())),
             Err(error @ (PutError::Header(_) | PutError::Shard(_))) => {
@@ -112,8 +168,27 @@ impl StorageService {
             // Only the catalog authorises deletion, never another node's view.
             return Err(Refusal::BadRequest("only gateways delete".into()));
         }
+        let _turn = self.rules.turn(key.segment).await;
+        self.take_away(key, generation).await?;
+        Ok((Response::Done, Bytes::new()))
+    }
+
+    /// Remembered first: what is still on its way here comes too late.
+    async fn delete_segment(&self, from: &Caller, segment: SegmentId, generation: Generation) -> Answer {
+        if !from.is_gateway() {
+            return Err(Refusal::BadRequest("only gateways delete".into()));
+        }
+        let _turn = self.rules.turn(segment).await;
+        self.rules.remember_deleted(segment, generation).map_err(|error| failed(&error))?;
+        for index in self.store.present(segment).await.map_err(|error| failed(&error))? {
+            self.take_away(ShardKey { segment, index }, generation).await?;
+        }
+        Ok((Response::Done, Bytes::new()))
+    }
+
+    async fn take_away(&self, key: ShardKey, generation: Generation) -> Result<(), Refusal> {
         match self.store.delete(key, generation).await {
-            Ok(_) => Ok((Response::Done, Bytes::new())),
+            Ok(_) => Ok(()),
             Err(DeleteError::NoSpace) => Err(Refusal::Full),
             Err(error) => Err(failed(&error)),
         }

@@ -1,0 +1,158 @@
+//! What the members of a pool have of one partition: how many further losses each segment survives, and which shards
+//! have to be rebuilt. Pure, so that simulation and nodes count alike.
+//!
+//! A shard counts where it was listed and nowhere else: a member that gave no inventory has nothing. Two shards on one
+//! member count for two losses. What is reported is therefore never better than what is true.
+
+use std::collections::BTreeMap;
+
+use datamesh_shard::{ErasureProfile, Generation, Held, SegmentId, ShardIndex};
+use serde::{Deserialize, Serialize};
+
+/// Segments of a partition, or of many, by how they are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerances {
+    /// Segments that survive the loss of exactly this many further members, from 0 to m.
+    pub segments: Vec<u64>,
+    /// Segments of which fewer than k shards are to be had.
+    pub unreadable: u64,
+    /// Shards on members that only stand in for their holder.
+    pub away: u64,
+}
+
+impl Tolerances {
+    /// Adds another partition's.
+    pub fn add(&mut self, other: &Self) {
+        let longest = self.segments.len().max(other.segments.len());
+        self.segments.resize(longest, 0);
+        for (sum, segments) in self.segments.iter_mut().zip(&other.segments) {
+            *sum = sum.saturating_add(*segments);
+        }
+        self.unreadable = self.unreadable.saturating_add(other.unreadable);
+        self.away = self.away.saturating_add(other.away);
+    }
+
+    /// Segments in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.segments.iter().fold(self.unreadable, |sum, segments| sum.saturating_add(*segments))
+    }
+
+    /// Segments that survive fewer than m further losses, or none.
+    #[must_use]
+    pub fn short(&self, profile: ErasureProfile) -> u64 {
+        self.total().saturating_sub(self.segments.get(profile.m()).copied().unwrap_or_default())
+    }
+}
+
+/// A segment with shards that nobody has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuild {
+    /// The segment.
+    pub segment: SegmentId,
+    /// What the rebuilt shards shall carry.
+    pub generation: Generation,
+    /// Further losses it survives now.
+    pub tolerance: usize,
+    /// The shards to make, and the member (index) each belongs to.
+    pub missing: Vec<(ShardIndex, u16)>,
+    /// Who has which shard: k different ones at least, the data shards first.
+    pub sources: Vec<(ShardIndex, u16)>,
+}
+
+/// A partition's state and what is to be done about it, worst first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// How its segments are.
+    pub tolerances: Tolerances,
+    /// Segments to rebuild.
+    pub rebuilds: Vec<Rebuild>,
+}
+
+/// Compares inventories. `holders`: the member of each shard index, by the newest layout. A holder that gave no
+/// inventory is down: its shards count as lost, but nothing is rebuilt for it, since it may come back with them.
+#[must_use]
+pub fn survey(profile: ErasureProfile, holders: &[u16], inventories: &[(u16, Vec<Held>)]) -> Survey {
+    let mut segments: BTreeMap<SegmentId, Vec<(u16, &Held)>> = BTreeMap::new();
+    for (member, inventory) in inventories {
+        for held in inventory {
+            segments.entry(held.segment).or_default().push((*member, held));
+        }
+    }
+    let answered = |member: u16| inventories.iter().any(|(other, _)| *other == member);
+    let mut survey = Survey::default();
+    survey.tolerances.segments.resize(profile.m() + 1, 0);
+    for (segment, held) in segments {
+        let places = Places::new(profile, holders, &held);
+        survey.tolerances.away += places.away(holders);
+        let Some(tolerance) = places.tolerance(profile) else {
+            survey.tolerances.unreadable += 1;
+            continue;
+        };
+        survey.tolerances.segments[tolerance] += 1;
+        let missing = places.missing(holders, answered);
+        if !missing.is_empty() {
+            let generation = held.iter().map(|(_, held)| held.generation).max().unwrap_or_default();
+            survey.rebuilds.push(Rebuild {
+                segment,
+                generation,
+                tolerance,
+                missing,
+                sources: places.sources(),
+            });
+        }
+    }
+    survey.rebuilds.sort_by_key(|rebuild| (rebuild.tolerance, rebuild.segment));
+    survey
+}
+
+/// One member for each shard of a segment: its holder where that has it, else one that stands in.
+struct Places(Vec<Option<u16>>);
+
+impl Places {
+    fn new(profile: ErasureProfile, holders: &[u16], held: &[(u16, &Held)]) -> Self {
+        let place = |shard: ShardIndex| {
+            let mut having =
+                held.iter().filter(|(_, held)| held.shards.contains(shard)).map(|(member, _)| *member);
+            let holder = holders.get(shard.at()).copied();
+            let first = having.clone().next();
+            having.find(|member| Some(*member) == holder).or(first)
+        };
+        Self((0..profile.data() + profile.parity()).map(ShardIndex).map(place).collect())
+    }
+
+    fn there(&self) -> impl Iterator<Item = (ShardIndex, u16)> {
+        (0..).map(ShardIndex).zip(&self.0).filter_map(|(shard, place)| Some((shard, (*place)?)))
+    }
+
+    fn away(&self, holders: &[u16]) -> u64 {
+        let away = self.there().filter(|(shard, member)| holders.get(shard.at()) != Some(member));
+        away.fold(0, |sum, _| sum + 1)
+    }
+
+    /// Further losses survived: the members with the most shards go first. `None` below k.
+    fn tolerance(&self, profile: ErasureProfile) -> Option<usize> {
+        let mut loads: BTreeMap<u16, usize> = BTreeMap::new();
+        self.there().for_each(|(_, member)| *loads.entry(member).or_default() += 1);
+        let mut spare = loads.values().sum::<usize>().checked_sub(profile.k())?;
+        let mut loads: Vec<usize> = loads.into_values().collect();
+        loads.sort_unstable_by(|a, b| b.cmp(a));
+        let mut survived = 0;
+        for load in loads {
+            let Some(left) = spare.checked_sub(load) else { break };
+            spare = left;
+            survived += 1;
+        }
+        Some(survived)
+    }
+
+    fn missing(&self, holders: &[u16], answered: impl Fn(u16) -> bool) -> Vec<(ShardIndex, u16)> {
+        let absent = (0..).map(ShardIndex).zip(&self.0).filter(|(_, place)| place.is_none());
+        let homeless = absent.filter_map(|(shard, _)| Some((shard, *holders.get(shard.at())?)));
+        homeless.filter(|(_, holder)| answered(*holder)).collect()
+    }
+
+    fn sources(&self) -> Vec<(ShardIndex, u16)> {
+        self.there().collect()
+    }
+}

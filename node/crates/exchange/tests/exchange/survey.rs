@@ -1,0 +1,113 @@
+//! Counting and repairing one partition.
+
+use datamesh_exchange::survey::{Rebuild, Tolerances, survey};
+use datamesh_shard::{ErasureProfile, Generation, Held, SegmentId, ShardIndex, ShardSet};
+
+use crate::dice::Dice;
+
+const HOLDERS: [u16; 6] = [0, 1, 2, 3, 4, 5];
+
+fn profile() -> ErasureProfile {
+    ErasureProfile::new(4, 2).unwrap()
+}
+
+fn id(n: u8) -> SegmentId {
+    SegmentId([n; 32])
+}
+
+fn held(segment: u8, shards: &[u8]) -> Held {
+    let shards = shards.iter().map(|shard| ShardIndex(*shard)).collect();
+    Held { segment: id(segment), generation: Generation(1), shards }
+}
+
+/// Each holder has its shard of segment 1, but for these.
+fn without(lost: &[u16]) -> Vec<(u16, Vec<Held>)> {
+    let row = |member: u16| match lost.contains(&member) {
+        true => (member, Vec::new()),
+        false => (member, vec![held(1, &[u8::try_from(member).unwrap()])]),
+    };
+    HOLDERS.map(row).to_vec()
+}
+
+#[test]
+fn what_is_whole_is_left_alone() {
+    let survey = survey(profile(), &HOLDERS, &without(&[]));
+    assert_eq!(survey.tolerances, Tolerances { segments: vec![0, 0, 1], unreadable: 0, away: 0 });
+    assert_eq!(survey.rebuilds, []);
+    assert_eq!(survey.tolerances.short(profile()), 0);
+}
+
+#[test]
+fn lost_shards_are_rebuilt_where_they_belong() {
+    let survey = survey(profile(), &HOLDERS, &without(&[1, 4]));
+    assert_eq!(survey.tolerances.segments, [1, 0, 0]);
+    let [Rebuild { missing, sources, tolerance: 0, .. }] = &survey.rebuilds[..] else { panic!("{survey:?}") };
+    assert_eq!(missing, &[(ShardIndex(1), 1), (ShardIndex(4), 4)]);
+    assert_eq!(sources.iter().map(|(shard, _)| shard.0).collect::<Vec<_>>(), [0, 2, 3, 5]);
+}
+
+#[test]
+fn a_member_that_does_not_answer_counts_as_lost_but_is_waited_for() {
+    let mut inventories = without(&[]);
+    inventories.remove(3);
+    let survey = survey(profile(), &HOLDERS, &inventories);
+    assert_eq!(survey.tolerances.segments, [0, 1, 0]);
+    assert_eq!(survey.rebuilds, []);
+}
+
+#[test]
+fn two_shards_on_one_member_are_two_losses() {
+    let mut inventories = without(&[5]);
+    inventories[0].1 = vec![held(1, &[0, 5])];
+    let survey = survey(profile(), &HOLDERS, &inventories);
+    // Losing member 0 and any other leaves three.
+    assert_eq!((survey.tolerances.segments.as_slice(), survey.tolerances.away), (&[0, 1, 0][..], 1));
+    assert_eq!(survey.rebuilds, [], "it goes home, nothing is to be rebuilt");
+}
+
+#[test]
+fn below_k_nothing_can_be_done_and_the_worst_comes_first() {
+    let mut inventories = without(&[0, 1, 2]);
+    for (member, rows) in &mut inventories {
+        if *member > 0 {
+            rows.push(held(2, &[u8::try_from(*member).unwrap()]));
+        }
+        if *member > 1 {
+            rows.push(held(3, &[u8::try_from(*member).unwrap()]));
+        }
+    }
+    let survey = survey(profile(), &HOLDERS, &inventories);
+    assert_eq!(survey.tolerances, Tolerances { segments: vec![1, 1, 0], unreadable: 1, away: 0 });
+    assert_eq!(survey.rebuilds.iter().map(|rebuild| rebuild.segment).collect::<Vec<_>>(), [id(3), id(2)]);
+}
+
+/// Never better than the truth: whatever members are lost, as many as the survey says are survived.
+#[test]
+fn a_stated_tolerance_holds_for_every_choice_of_losses() {
+    let mut dice = Dice::new(7);
+    for _ in 0..2000 {
+        let mut sets = [ShardSet::EMPTY; 8];
+        for _ in 0..dice.below(14) {
+            sets[dice.below(8)].insert(ShardIndex(u8::try_from(dice.below(6)).unwrap()));
+        }
+        let row = |(member, shards): (usize, &ShardSet)| {
+            let held = Held { segment: id(1), generation: Generation(1), shards: *shards };
+            (u16::try_from(member).unwrap(), if shards.is_empty() { vec![] } else { vec![held] })
+        };
+        let inventories: Vec<_> = sets.iter().enumerate().map(row).collect();
+        let counted = survey(profile(), &HOLDERS, &inventories).tolerances;
+        let Some(stated) = counted.segments.iter().position(|segments| *segments == 1) else { continue };
+        for lost in 0_u32..256 {
+            if lost.count_ones() as usize != stated {
+                continue;
+            }
+            let left: ShardSet = sets
+                .iter()
+                .enumerate()
+                .filter(|(member, _)| lost & (1 << member) == 0)
+                .flat_map(|(_, set)| set.iter())
+                .collect();
+            assert!(left.len() >= 4, "{sets:?} without {lost:b}, said to survive {stated}");
+        }
+    }
+}

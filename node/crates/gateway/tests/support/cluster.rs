@@ -1,0 +1,241 @@
+//! A whole cluster in one process: a gateway behind HTTPS and six storage nodes with their stores, over real sockets.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses a part; all of it is for tests"
+)]
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use datamesh_gateway::{Addresses, Gateway};
+use datamesh_mesh::{Pace, StorageNode};
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec};
+use datamesh_settings::{
+    ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
+    TlsFiles,
+};
+use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
+use datamesh_store::{Store, StoreOptions};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const NODES: u8 = 6;
+/// So that tests wait for seconds only.
+const PACE: Pace = Pace {
+    grace: Duration::from_secs(4),
+    rest_open: Duration::from_millis(200),
+    rest_whole: Duration::from_secs(1),
+    rest_homing: Duration::from_millis(200),
+};
+const CAPACITY_BYTES: u64 = 1 << 30;
+/// Asking again whether something has come true: over HTTP there is no event to wait for.
+const PAUSE: Duration = Duration::from_millis(50);
+const ASKED_MAX: usize = 2400;
+
+pub(crate) struct Running {
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+impl Running {
+    fn start(run: impl Future<Output = ()> + Send + 'static, stop: CancellationToken) -> Self {
+        let mut task = JoinSet::new();
+        task.spawn(run);
+        Self { stop, task }
+    }
+
+    pub(crate) async fn end(mut self) {
+        self.stop.cancel();
+        self.task.join_next().await.unwrap().unwrap();
+    }
+}
+
+pub(crate) struct Cluster {
+    pub(crate) dir: TempDir,
+    pub(crate) secret: ClusterSecret,
+    pub(crate) gateway: Option<Running>,
+    pub(crate) addresses: Addresses,
+    pub(crate) nodes: Vec<Option<Running>>,
+    client: reqwest::Client,
+}
+
+/// A node's store, for its node or to look into while that is stopped.
+pub(crate) async fn open_store(dir: PathBuf) -> Store {
+    let options = StoreOptions {
+        capacity_bytes: CAPACITY_BYTES,
+        reserve_bytes: 1 << 20,
+        log_bytes_max: 64 << 20,
+        lock_wait: Duration::from_secs(10),
+    };
+    tokio::task::spawn_blocking(move || Store::open(&dir, options)).await.unwrap().unwrap()
+}
+
+fn any() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn listen() -> Listen {
+    Listen { mesh: any(), bulk: any(), health: any() }
+}
+
+fn pool() -> PoolName {
+    PoolName::new("main").unwrap()
+}
+
+pub(crate) fn node(n: u8) -> NodeName {
+    NodeName::new(&format!("n{n}")).unwrap()
+}
+
+fn zone(n: u8) -> ZoneName {
+    ZoneName::new(&format!("z{}", n % 3)).unwrap()
+}
+
+fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterSettings {
+    ClusterSettings { name: NodeName::new("c").unwrap(), public_key: secret.signing_key().public(), gateways }
+}
+
+pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {
+    let settings = GatewaySettings {
+        data_dir: dir.join("gateway"),
+        cluster_secret_file: dir.join("secret"),
+        token_file: dir.join("user"),
+        admin_token_file: dir.join("admin"),
+        tls: TlsFiles { certificate_file: dir.join("tls.crt"), key_file: dir.join("tls.key") },
+        https: any(),
+        listen: listen(),
+        advertise_host: None,
+        buffer_bytes: 64 << 20,
+    };
+    let settings = Settings {
+        version: SETTINGS_VERSION,
+        cluster: cluster_settings(secret, Vec::new()),
+        node: NodeName::new("gw").unwrap(),
+        role: Role::Gateway(Box::new(settings)),
+    };
+    let gateway = Box::pin(Gateway::bind(&settings)).await.unwrap();
+    let (addresses, stop) = (gateway.addresses(), CancellationToken::new());
+    let running = stop.clone();
+    let run = async move { Box::pin(gateway.run(running)).await.unwrap() };
+    (Running::start(run, stop), addresses)
+}
+
+impl Cluster {
+    pub(crate) async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (dir, secret) = (tempfile::tempdir().unwrap(), ClusterSecret::generate());
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        for (name, text) in [
+            ("secret", secret.to_hex().to_string()),
+            ("user", "user-token-for-tests".to_owned()),
+            ("admin", "admin-token-for-tests".to_owned()),
+            ("tls.crt", made.cert.pem()),
+            ("tls.key", made.signing_key.serialize_pem()),
+        ] {
+            std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+        let client = reqwest::Client::builder().tls_certs_only([root]).http1_only().build().unwrap();
+        let (gateway, addresses) = start_gateway(dir.path(), &secret).await;
+        let mut cluster = Self { dir, secret, gateway: Some(gateway), addresses, nodes: Vec::new(), client };
+        for n in 0..NODES {
+            let running = cluster.start_node(n).await;
+            cluster.nodes.push(Some(running));
+        }
+        cluster
+    }
+
+    pub(crate) async fn start_node(&self, n: u8) -> Running {
+        let dir = self.dir.path().join(node(n).as_str());
+        let token = self.secret.mint_join_token(&node(n), &pool(), [n; 16]);
+        let token_file = self.dir.path().join(format!("token-{n}"));
+        std::fs::write(&token_file, token.as_str()).unwrap();
+        let settings = StorageSettings {
+            pool: pool(),
+            zone: zone(n),
+            data_dir: dir.clone(),
+            capacity_bytes: CAPACITY_BYTES,
+            reserve_bytes: 1 << 20,
+            join_token_file: token_file,
+            listen: listen(),
+            advertise_host: None,
+        };
+        let gateway = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            mesh_port: self.addresses.mesh.port(),
+            bulk_port: self.addresses.bulk.port(),
+        };
+        let settings = Settings {
+            version: SETTINGS_VERSION,
+            cluster: cluster_settings(&self.secret, vec![gateway]),
+            node: node(n),
+            role: Role::Storage(Box::new(settings)),
+        };
+        let bound = Box::pin(StorageNode::bind(&settings, open_store(dir).await)).await.unwrap().paced(PACE);
+        let stop = CancellationToken::new();
+        let running = stop.clone();
+        let run = async move { Box::pin(bound.run(running)).await.unwrap() };
+        Running::start(run, stop)
+    }
+
+    pub(crate) async fn kill(&mut self, n: u8) {
+        self.nodes[usize::from(n)].take().unwrap().end().await;
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}/api/v1{path}", self.addresses.https.port())
+    }
+
+    pub(crate) async fn put_pool(&self) {
+        let member = |n| DesiredMember { node: node(n), zone: zone(n), capacity_bytes: CAPACITY_BYTES };
+        let spec = PoolSpec {
+            erasure: ErasureProfile::new(4, 2).unwrap(),
+            cipher: Cipher::Aes256Gcm,
+            ack_shards: None,
+            members: (0..NODES).map(member).collect(),
+        };
+        let request = self.client.put(self.url("/admin/pools/main")).bearer_auth("admin-token-for-tests");
+        let answered = request.json(&spec).send().await.unwrap();
+        assert!(answered.status().is_success(), "{}", answered.text().await.unwrap());
+    }
+
+    pub(crate) async fn status_until(&self, good: impl Fn(&ClusterStatus) -> bool) -> ClusterStatus {
+        let mut last = None;
+        for _ in 0..ASKED_MAX {
+            let request = self.client.get(self.url("/status")).bearer_auth("user-token-for-tests");
+            let status: ClusterStatus = request.send().await.unwrap().json().await.unwrap();
+            if good(&status) {
+                return status;
+            }
+            last = Some(status);
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("it never came true: {last:#?}");
+    }
+
+    pub(crate) async fn put(&self, key: &str, text: &[u8]) -> String {
+        let request = self.client.put(self.url(&format!("/files/{key}"))).bearer_auth("user-token-for-tests");
+        let answered = request.body(text.to_vec()).send().await.unwrap();
+        let durability =
+            answered.headers().get("datamesh-durability").map(|value| value.to_str().unwrap().to_owned());
+        assert!(answered.status().is_success(), "{}", answered.text().await.unwrap());
+        durability.unwrap()
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Vec<u8> {
+        let request = self.client.get(self.url(&format!("/files/{key}"))).bearer_auth("user-token-for-tests");
+        let answered = request.send().await.unwrap();
+        assert!(answered.status().is_success(), "{}", answered.text().await.unwrap());
+        answered.bytes().await.unwrap().to_vec()
+    }
+}
+
+pub(crate) fn noise(seed: u8, bytes: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut out);
+    out
+}

@@ -1,0 +1,118 @@
+//! What keeps put, delete and homing of one shard apart: they take turns, a delete is remembered, and a shard that is
+//! about to leave this disk is not relied upon.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datamesh_shard::{Generation, SegmentId, ShardKey};
+use datamesh_store::{Durability, Records, RecordsError};
+use parking_lot::Mutex;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+
+use crate::trust::now_unix;
+
+/// Shards whose ids share these many low bits take turns: enough that those of one put seldom meet.
+const STRIPES: usize = 1024;
+/// How long a delete is remembered: longer than any repair or transfer that began before it may take.
+const REMEMBER_SECONDS: u64 = 24 * 3600;
+/// Key of a deleted segment's record, before its id.
+const DELETED: &[u8] = b"deleted/";
+/// First byte of such a record: then the generation and the time, eight bytes each, little-endian.
+const VERSION: u8 = 1;
+
+/// Shared by the service and the homing worker.
+pub(super) struct Rules {
+    records: Records,
+    stripes: Vec<Arc<AsyncMutex<()>>>,
+    leaving: Arc<Mutex<BTreeSet<ShardKey>>>,
+}
+
+/// A turn at one shard.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
+/// Until dropped, the shard is not relied upon.
+pub(super) struct Leaving {
+    key: ShardKey,
+    all: Arc<Mutex<BTreeSet<ShardKey>>>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.key);
+    }
+}
+
+impl Rules {
+    pub(super) fn new(records: Records) -> Self {
+        let stripes = (0..STRIPES).map(|_| Arc::default()).collect();
+        Self { records, stripes, leaving: Arc::default() }
+    }
+
+    /// Waits for the turn at a segment's shards.
+    pub(super) async fn turn(&self, segment: SegmentId) -> Turn {
+        let at = usize::from(segment.0[31]) | usize::from(segment.0[30]) << 8;
+        Arc::clone(&self.stripes[at % STRIPES]).lock_owned().await
+    }
+
+    /// Marks a shard as leaving, once no put of it is under way.
+    pub(super) async fn leave(&self, key: ShardKey) -> Leaving {
+        let _turn = self.turn(key.segment).await;
+        self.leaving.lock().insert(key);
+        Leaving { key, all: Arc::clone(&self.leaving) }
+    }
+
+    pub(super) fn is_leaving(&self, key: ShardKey) -> bool {
+        self.leaving.lock().contains(&key)
+    }
+
+    /// Remembers that a segment's shards up to this generation are garbage. Lost in a power cut at most, with the
+    /// consequence that a transfer that was under way leaves garbage behind.
+    pub(super) fn remember_deleted(
+        &self,
+        segment: SegmentId,
+        generation: Generation,
+    ) -> Result<(), RecordsError> {
+        let known = self.deleted(segment)?;
+        if known.is_some_and(|known| known > generation) {
+            return Ok(());
+        }
+        let mut value = vec![VERSION];
+        value.extend(generation.0.to_le_bytes());
+        value.extend(now_unix().to_le_bytes());
+        self.records.put(&key_of(segment), &value, Durability::Lazy)
+    }
+
+    /// The generation up to which a segment's shards are garbage, if that is remembered.
+    pub(super) fn deleted(&self, segment: SegmentId) -> Result<Option<Generation>, RecordsError> {
+        let row = self.records.get(&key_of(segment))?;
+        Ok(row.and_then(|row| decode(&row)).map(|(generation, _)| generation))
+    }
+
+    /// Forgets deletes from long ago; gives how many.
+    pub(super) fn forget_old(&self) -> Result<usize, RecordsError> {
+        let before = now_unix().saturating_sub(REMEMBER_SECONDS);
+        let old: Vec<_> = self
+            .records
+            .iter(DELETED)?
+            .filter_map(Result::ok)
+            .filter(|(_, row)| decode(row).is_none_or(|(_, at)| at < before))
+            .map(|(key, _)| key)
+            .collect();
+        for key in &old {
+            self.records.delete(key, Durability::Lazy)?;
+        }
+        Ok(old.len())
+    }
+}
+
+fn key_of(segment: SegmentId) -> Vec<u8> {
+    [DELETED, &segment.0].concat()
+}
+
+/// Generation and time of a remembered delete.
+fn decode(row: &[u8]) -> Option<(Generation, u64)> {
+    let (&VERSION, rest) = row.split_first()? else { return None };
+    let (generation, at) = rest.split_first_chunk::<8>()?;
+    let at: [u8; 8] = at.try_into().ok()?;
+    Some((Generation(u64::from_le_bytes(*generation)), u64::from_le_bytes(at)))
+}

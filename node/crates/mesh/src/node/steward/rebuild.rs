@@ -1,0 +1,95 @@
+//! Makes the missing shards of one segment out of k others, proves them, and puts them where they belong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datamesh_erasure::Coder;
+use datamesh_exchange::survey::Rebuild;
+use datamesh_placement::Table;
+use datamesh_shard::{SegmentHeader, ShardIndex, ShardKey};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use super::super::fellows::{Fellows, Offered};
+
+/// What rebuilding one segment came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Rebuilt {
+    /// Shards that are durable where they belong now.
+    pub(in super::super) kept: u64,
+    /// Their payload bytes.
+    pub(in super::super) bytes: u64,
+    /// Shards that were not made or not taken.
+    pub(in super::super) failed: u64,
+}
+
+pub(super) async fn rebuild(fellows: &Fellows, table: &Arc<Table>, due: Rebuild) -> Rebuilt {
+    let mut outcome = Rebuilt::default();
+    let Some(made) = make(fellows, table, &due).await else {
+        tracing::warn!(segment = ?due.segment, tolerance = due.tolerance, "not rebuilt: too few shards were read");
+        outcome.failed = u64::try_from(due.missing.len()).unwrap_or(u64::MAX);
+        return outcome;
+    };
+    let (header, shards) = made;
+    for ((index, member), payload) in due.missing.iter().zip(shards) {
+        let key = ShardKey { segment: due.segment, index: *index };
+        let bytes = u64::try_from(payload.len()).unwrap_or(u64::MAX);
+        match fellows.put(table, *member, (key, due.generation), (header.clone(), payload)).await {
+            Offered::Kept => (outcome.kept, outcome.bytes) = (outcome.kept + 1, outcome.bytes + bytes),
+            Offered::NotWanted => {}
+            Offered::Failed => outcome.failed += 1,
+        }
+    }
+    outcome
+}
+
+/// The encoded header and the missing shards, each proven against its leaf.
+async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(Bytes, Vec<Bytes>)> {
+    let (header, present) = gather(fellows, table, due).await?;
+    let (segment, wanted) = (due.segment, due.missing.iter().map(|(index, _)| *index).collect::<Vec<_>>());
+    let made = tokio::task::spawn_blocking(move || {
+        let profile = header.profile();
+        let shard_bytes = present.values().next()?.len();
+        let mut out = vec![vec![0; shard_bytes]; wanted.len()];
+        let present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
+            .map(|index| present.get(&ShardIndex(index)).map(AsRef::as_ref))
+            .collect();
+        let mut places: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+        Coder::new(profile).rebuild(&present, &wanted, &mut places).ok()?;
+        let proven = wanted
+            .iter()
+            .zip(&out)
+            .all(|(index, shard)| header.verify(ShardKey { segment, index: *index }, shard).is_ok());
+        proven.then(|| (header.encode(), out.into_iter().map(Bytes::from).collect()))
+    });
+    made.await.ok()?
+}
+
+/// k proven shards: as many are asked for at once, and a failure is replaced by the next source.
+async fn gather(
+    fellows: &Fellows,
+    table: &Arc<Table>,
+    due: &Rebuild,
+) -> Option<(SegmentHeader, BTreeMap<ShardIndex, Bytes>)> {
+    let k = table.layout().profile.k();
+    let (mut got, mut proof) = (BTreeMap::new(), None);
+    let mut sources = due.sources.iter();
+    let mut asked = FuturesUnordered::new();
+    while got.len() < k {
+        while got.len() + asked.len() < k
+            && let Some((index, member)) = sources.next()
+        {
+            let key = ShardKey { segment: due.segment, index: *index };
+            asked.push(async move { (key.index, fellows.get(table, *member, key).await) });
+        }
+        if let (index, Some((header, payload))) = asked.next().await? {
+            if header.profile() != table.layout().profile {
+                return None;
+            }
+            got.insert(index, payload);
+            proof.get_or_insert(header);
+        }
+    }
+    Some((proof?, got))
+}

@@ -118,6 +118,7 @@ impl StorageNode {
             peers: peers.clone(),
             pool: pool.clone(),
             own: peer,
+            rules: Arc::clone(&rules),
             newest: Mutex::default(),
         });
         let steward = Steward::new(Arc::clone(&fellows), Arc::clone(&ledger));

@@ -6,13 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey};
+use datamesh_shard::{Epoch, Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey};
 use datamesh_store::Store;
 use parking_lot::Mutex;
 
+use super::rules::Rules;
 use crate::peers::Peers;
 use crate::trust::Trust;
 
+/// The epoch of a pool's first layout.
+const FIRST_EPOCH: Epoch = Epoch(1);
 /// Patience with one shard or one page of an inventory.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Pages of one partition's inventory at most: more than a member of the largest store has in one.
@@ -36,10 +39,17 @@ pub(super) struct Fellows {
     pub(super) peers: Peers,
     pub(super) pool: PoolName,
     pub(super) own: PeerKey,
+    pub(super) rules: Arc<Rules>,
     pub(super) newest: Mutex<Option<Arc<Table>>>,
 }
 
 impl Fellows {
+    /// The table to repair by: the newest, and only while it is the pool's first. Gateways look for a segment among the
+    /// members of the layout it was written under, so data must not move to members of a later one yet.
+    pub(super) async fn table_to_repair(&self) -> Option<Arc<Table>> {
+        self.table().await.filter(|table| table.layout().epoch == FIRST_EPOCH)
+    }
+
     /// The table of the newest layout. Computed anew when the layout is.
     pub(super) async fn table(&self) -> Option<Arc<Table>> {
         let layout = self.trust.layout(&self.pool)?;
@@ -148,6 +158,15 @@ impl Fellows {
     ) -> Offered {
         let Some(peer) = Self::peer(table, member) else { return Offered::Failed };
         if peer == self.own {
+            // As for anybody's put: what was deleted meanwhile stays away.
+            let _turn = self.rules.turn(key.segment).await;
+            match self.rules.deleted(key.segment) {
+                Ok(deleted) if deleted.is_some_and(|deleted| generation <= deleted) => {
+                    return Offered::NotWanted;
+                }
+                Ok(_) if !self.rules.is_leaving(key) => {}
+                _ => return Offered::Failed,
+            }
             return match self.store.put(key, generation, header, payload).await {
                 Ok(()) => Offered::Kept,
                 Err(error) => {

@@ -43,7 +43,9 @@ struct Tally {
 
 impl Homing {
     async fn pass(&mut self) -> Next {
-        let Some(table) = self.fellows.table().await else { return Next::Wait(self.pace.rest_open) };
+        let Some(table) = self.fellows.table_to_repair().await else {
+            return Next::Wait(self.pace.rest_open);
+        };
         let begun = Instant::now();
         self.forget(begun).await;
         let mut tally = Tally::default();

@@ -50,7 +50,7 @@ impl Steward {
 
     async fn pass(&mut self) -> Next {
         let fellows = Arc::clone(&self.fellows);
-        let Some(table) = fellows.table().await else { return Next::Wait(IDLE) };
+        let Some(table) = fellows.table_to_repair().await else { return Next::Wait(IDLE) };
         let begun = Instant::now();
         let mut open = false;
         for partition in (0..table.partitions()).map(PartitionId) {

@@ -1,6 +1,6 @@
 //! A real cluster for a test: `datamesh-node dev --processes` in a temporary folder, spoken to over HTTPS.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,23 +13,24 @@ use tokio::process::{Child, Command};
 
 /// Generous: a loaded machine must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Ports a cluster of 7 processes needs, and one for HTTPS.
+/// Ports a cluster of 7 processes needs, and one for HTTPS. At most 32.
 const PORTS: u16 = 29;
 
 pub(crate) struct Cluster {
     child: Child,
     folder: TempDir,
-    base_port: u16,
+    ports: Ports,
     http: reqwest::Client,
     token: String,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), free_ports()).await
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free()).await
     }
 
-    async fn start_in(folder: TempDir, base_port: u16) -> Self {
+    async fn start_in(folder: TempDir, ports: Ports) -> Self {
+        let base_port = ports.base;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = folder.path().join("data");
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
@@ -65,14 +66,14 @@ impl Cluster {
         let http =
             reqwest::Client::builder().tls_certs_only([certificate]).timeout(DEADLINE).build().unwrap();
         let token = String::from_utf8(secret("token")).unwrap();
-        Self { child, folder, base_port, http, token }
+        Self { child, folder, ports, http, token }
     }
 
     /// Stops everything in order and starts it again on the same volumes.
     pub(crate) async fn restart(mut self) -> Self {
         self.signal_all("-TERM");
         self.child.wait().await.unwrap();
-        Self::start_in(self.folder, self.base_port).await
+        Self::start_in(self.folder, self.ports).await
     }
 
     /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes.
@@ -81,7 +82,7 @@ impl Cluster {
             self.kill(&name);
         }
         self.child.kill().await.unwrap();
-        Self::start_in(self.folder, self.base_port).await
+        Self::start_in(self.folder, self.ports).await
     }
 
     fn signal_all(&self, signal: &str) {
@@ -118,7 +119,7 @@ impl Cluster {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("https://127.0.0.1:{}/api/v1{path}", self.base_port + PORTS - 1);
+        let url = format!("https://127.0.0.1:{}/api/v1{path}", self.ports.base + PORTS - 1);
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
@@ -160,14 +161,26 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A stretch of ports nobody listens on. Another process could take one before the cluster does: the test then says so.
-fn free_ports() -> u16 {
-    let mut random = [0; 2];
-    loop {
-        getrandom::fill(&mut random).unwrap();
-        let base = 20_000 + u16::from_le_bytes(random) % 10_000;
-        if (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
-            return base;
+/// A stretch of ports nobody listens on, kept from other tests as long as it lives.
+struct Ports {
+    base: u16,
+    /// One holder a stretch: the system lets nobody else bind this. The cluster itself uses TCP only.
+    _claim: UdpSocket,
+}
+
+impl Ports {
+    fn free() -> Self {
+        let mut random = [0; 2];
+        loop {
+            getrandom::fill(&mut random).unwrap();
+            // Whole stretches, so that two of them never overlap by a part.
+            let base = 20_000 + u16::from_le_bytes(random) % 300 * 32;
+            let free = || (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+            if let Ok(claim) = UdpSocket::bind(("127.0.0.1", base))
+                && free()
+            {
+                return Self { base, _claim: claim };
+            }
         }
     }
 }

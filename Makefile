@@ -55,6 +55,11 @@ e2e: ## end-to-end tests alone, on a Kubernetes brought up as `make up` does
 fuzz: ## coverage-guided fuzzing of every decoder; SECONDS_EACH=300 for longer
 	scripts/fuzz.sh
 
+.PHONY: sim
+sim: ## the simulated cluster: SEEDS=0..100000 for a long run, SEEDS=17 tells one seed's story
+	cargo build --quiet --workspace --bins
+	$(BIN)/sim $(or $(SEEDS),0..2000)
+
 .PHONY: bench
 bench: ## put, get, small objects and list against `make dev` with separate processes
 	scripts/bench.sh

@@ -31,7 +31,7 @@ pub use uploads::UploadError;
 
 use datamesh_shard::Incarnation;
 
-use crate::engine::RocksKeyspace;
+use crate::engine::AnyKeyspace;
 use crate::keyspace::Keyspace;
 
 /// What may be chosen about a catalog.
@@ -57,8 +57,8 @@ pub struct Catalog<K: Keyspace> {
     shared: Arc<Shared>,
 }
 
-/// The catalog on this machine's disk.
-pub type EmbeddedCatalog = Catalog<RocksKeyspace>;
+/// The catalog as a gateway embeds it, over the engine it was opened on.
+pub type EmbeddedCatalog = Catalog<AnyKeyspace>;
 
 #[derive(Debug)]
 struct Shared {

@@ -1,8 +1,10 @@
 //! The engines behind the keyspace trait.
 
+mod any;
 mod changes;
 mod memory;
 mod rocks;
 
-pub use memory::{MemoryKeyspace, MemoryView};
+pub use any::{AnyKeyspace, AnyView};
+pub use memory::{Gate, MemoryKeyspace, MemoryView};
 pub use rocks::{EngineError, EngineStats, RocksKeyspace, RocksOptions, RocksView, row};

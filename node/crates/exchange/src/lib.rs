@@ -2,11 +2,12 @@
 //! one segment as state machines to which the time is passed in. The mesh and the gateway drive them.
 //!
 //! Time is a [`std::time::Duration`] since a start that the driver chooses and keeps to. Nodes are the member indexes
-//! of the layout the driver works with.
+//! of the layout the driver works with. [`net`] is what the drivers send through.
 
 pub mod frame;
 pub mod get;
 pub mod message;
+pub mod net;
 pub mod put;
 pub mod survey;
 

@@ -90,6 +90,8 @@ pub enum Request {
         key: ShardKey,
         /// The layout by which it belongs to the peer.
         epoch: Epoch,
+        /// The generation it must have at least.
+        generation: Generation,
     },
     /// Remove all shards of a segment up to a generation, and remember that. Answered by [`Response::Done`], also if
     /// there was none.
@@ -100,7 +102,10 @@ pub enum Request {
         generation: Generation,
     },
     /// What the peer knows of the partitions it is steward of. Answered by [`Response::Stewardship`].
-    Stewardship,
+    Stewardship {
+        /// Only partitions behind this one: the last of the page before.
+        after: Option<u32>,
+    },
 }
 
 /// What the other answers.
@@ -139,17 +144,16 @@ pub enum Response {
 /// Rows of one page of an inventory at most: some 200 KiB.
 pub const INVENTORY_ROWS_MAX: usize = 4096;
 
+/// Partitions of one page of a [`Stewardship`] at most: some 100 KiB.
+pub const COUNTS_MAX: usize = 4096;
+
 /// How the segments of the partitions are that a node is steward of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stewardship {
-    /// The layout under which every partition was counted at least once.
+    /// The layout these counts are under, once one is known.
     pub epoch: Option<Epoch>,
-    /// Partitions counted.
-    pub partitions: u32,
-    /// Age of the oldest of these counts, in seconds.
-    pub oldest_seconds: u64,
-    /// The counts together.
-    pub tolerances: Tolerances,
+    /// Counts of partitions by rising number, [`COUNTS_MAX`] if there are more.
+    pub counts: Vec<PartitionCount>,
     /// Shards rebuilt since the node started.
     pub rebuilt_shards: u64,
     /// Their payload bytes.
@@ -160,6 +164,23 @@ pub struct Stewardship {
     pub sent_home: u64,
     /// Those that are still here.
     pub strays: u64,
+    /// Shards read by the scrub since the node started.
+    pub scrubbed_shards: u64,
+    /// Those of them that were corrupt.
+    pub scrubbed_corrupt: u64,
+}
+
+/// One partition, as its steward counted it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionCount {
+    /// Its number.
+    pub partition: u32,
+    /// Seconds since it was counted.
+    pub age_seconds: u32,
+    /// Members of the layout that did not say what they have: what they have is not counted.
+    pub silent: u16,
+    /// How its segments are.
+    pub tolerances: Tolerances,
 }
 
 /// Why a request was not done.

@@ -18,6 +18,9 @@ pub struct Tolerances {
     pub unreadable: u64,
     /// Shards on members that only stand in for their holder.
     pub away: u64,
+    /// Segments that are counted nowhere above, because they were first seen short of shards a moment ago: most are
+    /// just being written or deleted. What is short for longer is counted.
+    pub under_way: u64,
 }
 
 impl Tolerances {
@@ -30,6 +33,18 @@ impl Tolerances {
         }
         self.unreadable = self.unreadable.saturating_add(other.unreadable);
         self.away = self.away.saturating_add(other.away);
+        self.under_way = self.under_way.saturating_add(other.under_way);
+    }
+
+    /// Whether these are worse than others of the same segments: more that cannot be read, then more that survive less.
+    #[must_use]
+    pub fn is_worse_than(&self, other: &Self) -> bool {
+        let danger = |counts: &Self| {
+            let spared = counts.segments.len().saturating_sub(1);
+            let endangered = counts.segments.get(..spared).unwrap_or_default();
+            (counts.unreadable, endangered.to_vec(), counts.away, counts.under_way)
+        };
+        danger(self) > danger(other)
     }
 
     /// Segments in all.
@@ -67,6 +82,27 @@ pub struct Survey {
     pub tolerances: Tolerances,
     /// Segments to rebuild.
     pub rebuilds: Vec<Rebuild>,
+    /// Segments of which too little is there to rebuild anything, while members that answered lack their shards.
+    pub lost: Vec<SegmentId>,
+    /// All segments that survive fewer than m further losses, for whatever reason.
+    pub short: Vec<SegmentId>,
+}
+
+impl Survey {
+    /// Counts apart what is short of shards only since a moment ago.
+    pub fn set_apart(&mut self, is_new: impl Fn(SegmentId) -> bool) {
+        let Tolerances { segments, unreadable, under_way, .. } = &mut self.tolerances;
+        for rebuild in self.rebuilds.iter().filter(|rebuild| is_new(rebuild.segment)) {
+            if let Some(counted) = segments.get_mut(rebuild.tolerance) {
+                *counted = counted.saturating_sub(1);
+                *under_way += 1;
+            }
+        }
+        for _ in self.lost.iter().filter(|segment| is_new(**segment)) {
+            *unreadable = unreadable.saturating_sub(1);
+            *under_way += 1;
+        }
+    }
 }
 
 /// Compares inventories. `holders`: the member of each shard index, by the newest layout. A holder that gave no
@@ -85,12 +121,18 @@ pub fn survey(profile: ErasureProfile, holders: &[u16], inventories: &[(u16, Vec
     for (segment, held) in segments {
         let places = Places::new(profile, holders, &held);
         survey.tolerances.away += places.away(holders);
+        let missing = places.missing(holders, answered);
+        if places.tolerance(profile) != Some(profile.m()) || !missing.is_empty() {
+            survey.short.push(segment);
+        }
         let Some(tolerance) = places.tolerance(profile) else {
             survey.tolerances.unreadable += 1;
+            if !missing.is_empty() {
+                survey.lost.push(segment);
+            }
             continue;
         };
         survey.tolerances.segments[tolerance] += 1;
-        let missing = places.missing(holders, answered);
         if !missing.is_empty() {
             let generation = held.iter().map(|(_, held)| held.generation).max().unwrap_or_default();
             survey.rebuilds.push(Rebuild {

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::problem::{Kind, Problem};
 use crate::status::StatusSource;
+use crate::surroundings::Surroundings;
 
 pub(crate) use incoming::Incoming;
 pub(crate) use target::DEFAULT_BUCKET;
@@ -32,6 +33,7 @@ pub(crate) struct App {
     pub(crate) objects: Objects,
     pub(crate) status: StatusSource,
     pub(crate) admin: admin::Admin,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
 }
 
 pub(crate) use admin::Admin;

@@ -24,6 +24,7 @@ pub enum Access {
 }
 
 /// A token's hash: equal lengths compare in constant time, and the token itself is not kept.
+#[derive(Clone, Copy)]
 struct TokenHash([u8; 32]);
 
 impl TokenHash {
@@ -54,6 +55,14 @@ impl Tokens {
     /// Names the file and what is wrong; never shows the token.
     pub fn open(user: &Path, admin: &Path) -> Result<Self, TokenError> {
         Ok(Self { user: watch(user)?, admin: watch(admin)? })
+    }
+
+    /// These tokens, which stand in no file and never change.
+    ///
+    /// # Errors
+    /// When one is too short.
+    pub fn fixed(user: &str, admin: &str) -> Result<Self, TokenError> {
+        Ok(Self { user: fixed(user)?, admin: fixed(admin)? })
     }
 
     /// Reads them again if they changed. Blocking.
@@ -99,12 +108,20 @@ fn watch(path: &Path) -> Result<Watched<TokenHash>, LoadError> {
         let token = datamesh_settings::read_secret(&path)
             .map(Zeroizing::new)
             .map_err(|e| LoadError(e.to_string()))?;
-        if token.len() < TOKEN_CHARS_MIN {
-            let path = path.display();
-            return Err(LoadError(format!("{path}: a token has at least {TOKEN_CHARS_MIN} characters")));
-        }
-        Ok(TokenHash::of(&token))
+        hash(&token).map_err(|LoadError(error)| LoadError(format!("{}: {error}", path.display())))
     })
+}
+
+fn fixed(token: &str) -> Result<Watched<TokenHash>, LoadError> {
+    let hash = hash(token)?;
+    Watched::open(Vec::new(), move || Ok(hash))
+}
+
+fn hash(token: &str) -> Result<TokenHash, LoadError> {
+    if token.len() < TOKEN_CHARS_MIN {
+        return Err(LoadError(format!("a token has at least {TOKEN_CHARS_MIN} characters")));
+    }
+    Ok(TokenHash::of(token))
 }
 
 #[cfg(test)]
@@ -155,5 +172,6 @@ mod tests {
         std::fs::write(&path, "hunter2").unwrap();
         let error = Tokens::open(&path, &path).err().unwrap().to_string();
         assert!(error.contains("16 characters") && !error.contains("hunter2"), "{error}");
+        assert!(Tokens::fixed("long-enough-to-be-one", "hunter2").is_err());
     }
 }

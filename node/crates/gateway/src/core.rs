@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use datamesh_catalog::EmbeddedCatalog;
+use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
 use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
@@ -17,22 +18,34 @@ use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
-use crate::shards::Shards;
 use crate::status::StatusSource;
+use crate::surroundings::Surroundings;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::reports::PollReports;
 
 /// What a core is made of.
-pub(crate) struct CoreConfig {
-    pub(crate) cluster: NodeName,
-    pub(crate) gateway: NodeName,
-    pub(crate) secret: Arc<ClusterSecret>,
-    pub(crate) tokens: Arc<Tokens>,
-    pub(crate) catalog: EmbeddedCatalog,
-    pub(crate) shards: Arc<dyn Shards>,
-    pub(crate) buffer_bytes: u64,
-    pub(crate) on_layout: OnLayout,
+pub struct CoreConfig {
+    /// The cluster's name.
+    pub cluster: NodeName,
+    /// This gateway's own.
+    pub gateway: NodeName,
+    /// The cluster's secret; the catalog was opened with its fingerprint.
+    pub secret: Arc<ClusterSecret>,
+    /// Whom the API lets in.
+    pub tokens: Arc<Tokens>,
+    /// The names, and everything that opens what they stand for.
+    pub catalog: EmbeddedCatalog,
+    /// How storage nodes are reached.
+    pub net: Arc<dyn Net>,
+    /// Where random bytes and the time of day come from.
+    pub surroundings: Arc<dyn Surroundings>,
+    /// Bytes of buffers that all transfers share.
+    pub buffer_bytes: u64,
+    /// Told of each pool's newest layout, at the start and when one is committed.
+    pub on_layout: OnLayout,
+    /// Binary logarithm of the partitions of a pool's first layout. Absent: by the number of its members.
+    pub partitions_log2: Option<u8>,
 }
 
 /// The gateway without its listeners.
@@ -50,29 +63,32 @@ pub(crate) struct Core {
 impl Core {
     /// Puts it together and reads the layouts of the catalog.
     pub(crate) async fn assemble(config: CoreConfig) -> Result<Self, LoadLayoutError> {
-        let CoreConfig { cluster, gateway, secret, tokens, catalog, shards, buffer_bytes, on_layout } =
-            config;
+        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
+        let (buffer_bytes, on_layout) = (config.buffer_bytes, config.on_layout);
         let budget = Budget::new(buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
-        let pools = Arc::new(Pools::new(Arc::clone(&shards)));
-        let context =
-            Context::new(budget, metrics.clone(), catalog.clone(), Arc::clone(&shards), Arc::clone(&pools));
+        let pools = Arc::new(Pools::new(Arc::clone(&net)));
+        let outside = (Arc::clone(&net), Arc::clone(&surroundings));
+        let context = Context::new(budget, metrics.clone(), catalog.clone(), Arc::clone(&pools), outside);
         let layouts = Arc::new(LayoutManager {
             cluster: cluster.clone(),
             catalog: catalog.clone(),
             pools: Arc::clone(&pools),
-            shards: Arc::clone(&shards),
+            net: Arc::clone(&net),
             key: secret.signing_key(),
             on_layout,
+            partitions_log2: config.partitions_log2,
             wake: Arc::new(Notify::new()),
             one: tokio::sync::Mutex::new(()),
         });
         layouts.load().await?;
-        let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), Arc::clone(&shards));
+        let outside = (Arc::clone(&net), Arc::clone(&surroundings));
+        let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside);
         let source = BucketsSource {
             catalog: catalog.clone(),
             pools: Arc::clone(&pools),
             secret: Arc::clone(&secret),
+            surroundings: Arc::clone(&surroundings),
         };
         let status = StatusSource {
             cluster: cluster.clone(),
@@ -88,9 +104,9 @@ impl Core {
             objects: Objects::new(Arc::clone(&context), source, abandoned),
             status,
             admin: Admin { cluster, secret, layouts: Arc::clone(&layouts) },
+            surroundings,
         };
-        let reports =
-            PollReports { pools: Arc::clone(&pools), shards, layouts: Arc::clone(&layouts), metrics };
+        let reports = PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics };
         Ok(Self {
             router: api::router(Arc::new(app)),
             registry,

@@ -11,16 +11,14 @@ use bytes::Bytes;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::{BindError, IncarnationError};
 use datamesh_exchange::message::{JoinRequest, Joined, Refusal, Request, Response};
-use datamesh_mesh::{Caller, Handler, Trust};
+use datamesh_mesh::{Caller, Handler, Peers, Trust, now_unix};
 use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
 use datamesh_settings::Endpoint;
-use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use tokio::sync::Notify;
 
 use crate::book::AddressBook;
 use crate::pools::Pools;
-use crate::shards::Shards;
-use crate::work::now_unix_ms;
 
 /// How long a certificate is good; members renew at half of it.
 pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -31,7 +29,7 @@ pub(crate) struct JoinDesk {
     pub(crate) secret: Arc<ClusterSecret>,
     pub(crate) key: ClusterSigningKey,
     pub(crate) pools: Arc<Pools>,
-    pub(crate) shards: Arc<dyn Shards>,
+    pub(crate) peers: Peers,
     pub(crate) trust: Arc<Trust>,
     pub(crate) book: Arc<AddressBook>,
     pub(crate) gateways: Vec<Endpoint>,
@@ -67,12 +65,12 @@ impl JoinDesk {
             role: MemberRole::Storage { pool: pool.clone(), zone },
             node: node.clone(),
             peer: *peer,
-            not_after_unix: (now_unix_ms() / 1000).saturating_add(CERTIFICATE_LIFE.as_secs()),
+            not_after_unix: now_unix().saturating_add(CERTIFICATE_LIFE.as_secs()),
         };
         self.trust.admit(&certificate);
         let signed = SignedCertificate::sign(&self.key, certificate);
         let certificate = postcard::to_stdvec(&signed).map_err(|error| Refusal::Failed(error.to_string()))?;
-        self.shards.learn(*peer, endpoint.clone(), incarnation);
+        learn(&self.peers, *peer, endpoint.clone(), incarnation);
         self.book.note(*peer, endpoint, incarnation).await;
         self.wake.notify_one();
         tracing::info!(%node, %pool, %peer, %incarnation, "node joined");
@@ -98,6 +96,13 @@ impl JoinDesk {
                  there"
             )),
         }
+    }
+}
+
+/// Has the mesh know where a node is.
+pub(crate) fn learn(peers: &Peers, peer: PeerKey, endpoint: Endpoint, incarnation: Incarnation) {
+    if !peers.learn(peer, endpoint, incarnation) {
+        tracing::warn!(%peer, "the mesh did not take the address of a node");
     }
 }
 

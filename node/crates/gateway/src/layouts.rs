@@ -8,6 +8,8 @@ use std::time::Duration;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::{CatalogError, CommitLayoutError};
 use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_exchange::net::Net;
+use datamesh_mesh::offload;
 use datamesh_placement::{LAYOUT_CONTEXT, Layout, LayoutError, SignedLayout};
 use datamesh_seal::ClusterSigningKey;
 use datamesh_settings::admin::PoolSpec;
@@ -17,7 +19,6 @@ use tokio::sync::Notify;
 
 use crate::pools::plan::{self, SpecError, Step};
 use crate::pools::{Pool, Pools};
-use crate::shards::Shards;
 
 /// First byte of a signed layout as the catalog keeps it.
 const STORED_VERSION: u8 = 1;
@@ -27,16 +28,18 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const PUSHES_AT_ONCE: usize = 32;
 
 /// Called with each committed layout: the mesh believes its members.
-pub(crate) type OnLayout = Box<dyn Fn(&SignedLayout) + Send + Sync>;
+pub type OnLayout = Box<dyn Fn(&SignedLayout) + Send + Sync>;
 
 /// Commits layouts, one change at a time.
 pub(crate) struct LayoutManager {
     pub(crate) cluster: NodeName,
     pub(crate) catalog: EmbeddedCatalog,
     pub(crate) pools: Arc<Pools>,
-    pub(crate) shards: Arc<dyn Shards>,
+    pub(crate) net: Arc<dyn Net>,
     pub(crate) key: ClusterSigningKey,
     pub(crate) on_layout: OnLayout,
+    /// Of a first layout, where it is not to follow from the number of members.
+    pub(crate) partitions_log2: Option<u8>,
     /// Wakes the worker that advances pools.
     pub(crate) wake: Arc<Notify>,
     pub(crate) one: tokio::sync::Mutex<()>,
@@ -44,26 +47,34 @@ pub(crate) struct LayoutManager {
 
 /// Why a pool's wish is not kept.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PutPoolError {
+pub enum PutPoolError {
+    /// It is no possible pool, or not what this one can become.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The catalog did not take it.
     #[error("cannot keep the pool's wish: {0}")]
     Keep(#[from] CommitLayoutError),
+    /// It is kept, but its layout could not go on.
     #[error(transparent)]
     Advance(#[from] AdvanceError),
 }
 
 /// Why a pool's layout could not go on.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AdvanceError {
+pub enum AdvanceError {
+    /// The catalog was not read.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The catalog did not take the layout.
     #[error("cannot commit the layout: {0}")]
     Commit(#[from] CommitLayoutError),
+    /// No table comes of it.
     #[error("no table can be computed from the layout: {0}")]
     Layout(#[from] LayoutError),
+    /// It has no bytes.
     #[error("cannot encode the layout: {0}")]
     Encode(#[from] postcard::Error),
+    /// The gateway is stopping.
     #[error("computing the table was interrupted")]
     Interrupted,
 }
@@ -150,9 +161,13 @@ impl LayoutManager {
     async fn advance(&self, name: &PoolName) -> Result<(), AdvanceError> {
         let Some(pool) = self.pools.get(name) else { return Ok(()) };
         let joined: BTreeMap<NodeName, PeerKey> = self.catalog.bindings(name).await?.into_iter().collect();
-        let Step::Commit(layout) = plan::step(&self.cluster, name, &pool.spec, &joined, pool.layout()) else {
+        let Step::Commit(mut layout) = plan::step(&self.cluster, name, &pool.spec, &joined, pool.layout())
+        else {
             return Ok(());
         };
+        if let Some(wanted) = self.partitions_log2.filter(|_| pool.layout().is_none()) {
+            layout.partitions_log2 = wanted;
+        }
         let bytes = layout.encode();
         let signature = self.key.sign(LAYOUT_CONTEXT, &bytes);
         let signed = SignedLayout { bytes, signature };
@@ -186,7 +201,7 @@ impl LayoutManager {
     /// Tells one member the newest layout.
     pub(crate) async fn push_to(&self, pool: &Pool, peer: &PeerKey) {
         let Some(signed) = pool.signed.clone() else { return };
-        match self.shards.request(peer, Request::Layout(signed), None, PUSH_TIMEOUT).await {
+        match self.net.request(peer, Request::Layout(signed), None, PUSH_TIMEOUT).await {
             Ok((Response::Done | Response::Refused(Refusal::StaleEpoch { .. }), _)) => {}
             Ok((Response::Refused(refusal), _)) => {
                 tracing::warn!(%peer, %refusal, "a member refused its layout")
@@ -198,8 +213,8 @@ impl LayoutManager {
 }
 
 async fn with_layout(mut pool: Pool, layout: Layout, signed: SignedLayout) -> Result<Pool, AdvanceError> {
-    let computed = tokio::task::spawn_blocking(move || pool.add(layout, signed).map(|()| pool));
-    Ok(computed.await.map_err(|_| AdvanceError::Interrupted)??)
+    let computed = offload(move || pool.add(layout, signed).map(|()| pool)).await;
+    Ok(computed.ok_or(AdvanceError::Interrupted)??)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
+//! * [`embed`]: the same without listeners, for programs that bring their own net, catalog, time and randomness.
 //!
 //! Nothing here trusts a storage node: shards are checked against the segment's id, and frames against their keys.
 
@@ -13,6 +14,7 @@ mod api;
 mod auth;
 mod book;
 mod core;
+pub mod embed;
 mod https;
 mod join;
 mod layouts;
@@ -24,8 +26,8 @@ pub mod pipeline;
 mod pools;
 pub mod problem;
 mod server;
-mod shards;
 mod status;
+mod surroundings;
 mod watched;
 mod work;
 

@@ -35,5 +35,5 @@ pub const PART_BYTES: u64 = 64 << 20;
 pub const PART_BYTES_MAX: u64 = 1 << 30;
 /// How long an upload lives without a sign of its client.
 pub const UPLOAD_LEASE: Duration = Duration::from_secs(24 * 3600);
-/// How long a plain put lives without progress: it is renewed with each page.
-pub const PUT_LEASE: Duration = Duration::from_secs(3600);
+/// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
+pub const PUT_LEASE: Duration = Duration::from_secs(900);

@@ -18,7 +18,6 @@ use tokio::sync::mpsc;
 use crate::owned;
 use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
 use crate::problem::{Kind, Problem};
-use crate::work::now_unix_ms;
 use crate::work::reclaim::Abandoned;
 
 pub(crate) use crate::pipeline::Durability;
@@ -51,6 +50,10 @@ pub(crate) struct Objects {
 impl Objects {
     pub(crate) fn new(context: Arc<Context>, source: BucketsSource, abandoned: Abandoned) -> Self {
         Self { context, buckets: Buckets::new(source), abandoned }
+    }
+
+    fn now_unix_ms(&self) -> u64 {
+        self.context.surroundings.now_unix_ms()
     }
 
     /// The object of a key.
@@ -114,7 +117,8 @@ impl Objects {
         condition: Condition,
     ) -> Result<(), Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(()) };
-        let deleted = self.context.catalog.delete_object(bucket.id, &key, &condition, now_unix_ms()).await;
+        let deleted =
+            self.context.catalog.delete_object(bucket.id, &key, &condition, self.now_unix_ms()).await;
         deleted.map(drop).map_err(refusals::delete)
     }
 }

@@ -1,19 +1,22 @@
 //! The pools as this gateway knows them: what is wanted, the layouts of all epochs, and how the members are.
 
 pub(crate) mod plan;
+mod safety;
+mod sources;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use datamesh_exchange::message::Stewardship;
-use datamesh_exchange::survey::Tolerances;
+use datamesh_exchange::net::Net;
 use datamesh_placement::{Layout, LayoutError, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
-use datamesh_shard::{Epoch, PeerKey, PoolName};
+use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::RwLock;
+use tokio::time::Instant;
 
-use crate::shards::Shards;
+pub(crate) use sources::Sources;
 
 /// A report older than this says nothing any more.
 pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
@@ -66,7 +69,7 @@ pub(crate) struct Seen {
 
 /// All pools. Reads are cheap: the pipeline asks for every segment.
 pub(crate) struct Pools {
-    shards: Arc<dyn Shards>,
+    net: Arc<dyn Net>,
     by_name: RwLock<BTreeMap<PoolName, Arc<Pool>>>,
     reports: RwLock<HashMap<PeerKey, Seen>>,
     /// The newest layout of each pool that its data was seen to lie by.
@@ -74,8 +77,8 @@ pub(crate) struct Pools {
 }
 
 impl Pools {
-    pub(crate) fn new(shards: Arc<dyn Shards>) -> Self {
-        Self { shards, by_name: RwLock::default(), reports: RwLock::default(), settled: RwLock::default() }
+    pub(crate) fn new(net: Arc<dyn Net>) -> Self {
+        Self { net, by_name: RwLock::default(), reports: RwLock::default(), settled: RwLock::default() }
     }
 
     pub(crate) fn get(&self, name: &PoolName) -> Option<Arc<Pool>> {
@@ -90,9 +93,11 @@ impl Pools {
         self.by_name.read().iter().map(|(name, pool)| (name.clone(), Arc::clone(pool))).collect()
     }
 
-    /// The table of an epoch.
-    pub(crate) fn table(&self, pool: &PoolName, epoch: Epoch) -> Option<Arc<Table>> {
-        self.by_name.read().get(pool)?.tables.get(&epoch).cloned()
+    /// A member's name, for people.
+    pub(crate) fn name_of(&self, pool: &PoolName, peer: &PeerKey) -> Option<NodeName> {
+        let pool = self.get(pool)?;
+        let mut members = pool.tables.values().rev().flat_map(|table| &table.layout().members);
+        members.find(|member| member.peer == *peer).map(|member| member.node.clone())
     }
 
     /// The newest layouts of all pools.
@@ -112,31 +117,21 @@ impl Pools {
     /// reported lately.
     pub(crate) fn safety(&self, pool: &Pool) -> Option<PoolSafety> {
         let table = pool.newest()?;
-        let epoch = Some(table.layout().epoch);
-        let mut sum = Tolerances::default();
-        let mut safety = PoolSafety { partitions: table.partitions(), ..PoolSafety::default() };
-        for member in &table.layout().members {
-            let seen = self.report(&member.peer).filter(|seen| seen.at.elapsed() < REPORT_AGE_MAX);
-            let Some(steward) =
-                seen.and_then(|seen| seen.stewardship).filter(|steward| steward.epoch == epoch)
-            else {
-                continue;
-            };
-            sum.add(&steward.tolerances);
-            safety.counted_partitions += steward.partitions;
-            safety.oldest_seconds = safety.oldest_seconds.max(steward.oldest_seconds);
-            safety.rebuilt_shards += steward.rebuilt_shards;
-            safety.failed_rebuilds += steward.failed_rebuilds;
-        }
-        (safety.segments, safety.unreadable, safety.away) = (sum.segments, sum.unreadable, sum.away);
-        Some(safety)
+        let members = table.layout().members.iter();
+        let seen = members.filter_map(|member| self.report(&member.peer));
+        let fresh = seen.filter(|seen| seen.at.elapsed() < REPORT_AGE_MAX);
+        let stewards: Vec<_> = fresh.filter_map(|seen| seen.stewardship).collect();
+        Some(safety::of(table.layout().epoch, table.partitions(), &stewards))
     }
 
-    /// The table to read a segment of this epoch by: the newest one once everything lies where that says, else the one
-    /// it was written under. Others are asked where a shard is not where it should be.
-    pub(crate) fn table_to_read(&self, name: &PoolName, epoch: Epoch) -> Option<Arc<Table>> {
+    /// Whom to ask for the shards of a segment that was written under this epoch: by the newest layout once everything
+    /// lies where that says, else by the one it was written under. Others are asked where a shard is not where it should
+    /// be.
+    pub(crate) fn sources(&self, name: &PoolName, epoch: Epoch, segment: SegmentId) -> Option<Sources> {
+        let pool = self.get(name)?;
         let settled = self.settled.read().get(name).copied().unwrap_or_default();
-        self.table(name, epoch.max(settled))
+        let table = pool.tables.get(&epoch.max(settled))?;
+        Some(Sources::new(&pool, table, segment))
     }
 
     /// Notes whether everything of a pool lies where its newest layout says.
@@ -150,7 +145,7 @@ impl Pools {
 
     /// What a joined member is to this gateway.
     pub(crate) fn state(&self, peer: &PeerKey) -> MemberState {
-        if !self.shards.is_live(peer) {
+        if !self.net.is_live(peer) {
             return MemberState::Down;
         }
         let full = self

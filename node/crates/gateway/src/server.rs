@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::{Core, CoreConfig};
 use crate::https::Https;
-use crate::join::JoinDesk;
+use crate::join::{JoinDesk, learn};
 use crate::layouts::OnLayout;
 use crate::limits;
-use crate::shards::Shards;
+use crate::surroundings::OperatingSystem;
 use crate::work;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
@@ -109,27 +109,28 @@ impl Gateway {
         // Layouts come from the catalog, so nothing has to be kept.
         let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
         let peers = Peers::new(identity.clone(), Arc::clone(&trust), catalog.incarnation());
-        let shards: Arc<dyn Shards> = Arc::new(peers.clone());
         let core = Core::assemble(CoreConfig {
             cluster: cluster.name.clone(),
             gateway: settings.node.clone(),
             secret: Arc::clone(&secret),
             tokens: Arc::clone(&tokens),
             catalog: catalog.clone(),
-            shards: Arc::clone(&shards),
+            net: Arc::new(peers.clone()),
+            surroundings: Arc::new(OperatingSystem),
             buffer_bytes: gateway.buffer_bytes,
             on_layout: believe(Arc::clone(&trust)),
+            partitions_log2: None,
         })
         .await?;
         for (peer, endpoint, incarnation) in book.all() {
-            shards.learn(peer, endpoint, incarnation);
+            learn(&peers, peer, endpoint, incarnation);
         }
         let desk = JoinDesk {
             catalog: catalog.clone(),
             key: secret.signing_key(),
             secret: Arc::clone(&secret),
             pools: Arc::clone(&core.pools),
-            shards,
+            peers: peers.clone(),
             trust: Arc::clone(&trust),
             book,
             gateways: cluster.gateways.clone(),

@@ -1,9 +1,11 @@
 //! The gateway against a real catalog on disk and an in-memory FAKE of the storage nodes (`fake`), which can be told
-//! to fail. What runs over real sockets is in `https`; real nodes are met end to end, elsewhere.
+//! to fail. In `deterministic` the catalog is in memory and time is virtual; what runs over real sockets is in `https`;
+//! real nodes are met end to end, elsewhere.
 
 mod auth;
 mod blindness;
 mod budget;
+mod deterministic;
 mod failures;
 mod fake;
 mod house;

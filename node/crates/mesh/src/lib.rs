@@ -3,6 +3,7 @@
 //! * [`Identity`]: one Ed25519 key is a node's name on every transport.
 //! * [`BulkServer`] and [`Peers`]: requests and shards over TLS 1.3 with raw public keys, one at a time per connection.
 //! * [`Trust`]: what the cluster's key signed, membership certificates and layouts.
+//! * [`keeper`]: what a storage node does with its shards, without sockets or files.
 //! * [`StorageNode`]: a storage node whole: serves its store, joins, stays in.
 //! * [`Swarm`]: libp2p with Kademlia for small signed records.
 //!
@@ -14,7 +15,9 @@ mod dial;
 #[cfg(test)]
 mod golden;
 mod identity;
+pub mod keeper;
 mod node;
+mod offload;
 mod peers;
 mod resolve;
 mod server;
@@ -26,7 +29,9 @@ pub mod worker;
 
 pub use dial::DialError;
 pub use identity::{Identity, IdentityError, peer_id_of, peer_of_id};
-pub use node::{NodeError, Pace, Readiness, StorageNode};
+pub use keeper::Pace;
+pub use node::{NodeError, Readiness, StorageNode};
+pub use offload::offload;
 pub use peers::{CONNECTIONS_PER_PEER, Latency, PeerError, PeerStatus, Peers};
 pub use server::{
     BulkServer, CONNECTIONS_MAX, Handler, INBOUND_BYTES_MAX, STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX,

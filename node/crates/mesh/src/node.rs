@@ -1,14 +1,7 @@
 //! A storage node: serves its store's shards, joins the cluster and stays in it, and takes part in discovery.
 
-mod fellows;
-mod homing;
 mod join;
 pub(crate) mod kept;
-mod ledger;
-mod pace;
-mod rules;
-mod service;
-mod steward;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +9,6 @@ use std::sync::Arc;
 use datamesh_seal::SignedCertificate;
 use datamesh_settings::{Endpoint, Role, Settings, StorageSettings};
 use datamesh_store::{NodeKeyError, Store};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -24,20 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::buffers::Buffers;
 use crate::dial::Dialer;
 use crate::identity::{Identity, IdentityError};
+use crate::keeper::{Homing, Keeper, KeeperParts, Pace, Scrub, Steward, StorageService};
 use crate::peers::Peers;
 use crate::server::{BulkServer, ServerError};
 use crate::swarm::{RecordBytes, RecordBytesError, Swarm, SwarmBindError, SwarmConfig, SwarmHandle};
 use crate::trust::{Trust, now_unix};
 use crate::worker;
-use fellows::Fellows;
-use homing::Homing;
 use join::Joiner;
 use kept::Kept;
-use ledger::Ledger;
-pub use pace::Pace;
-use rules::Rules;
-use service::StorageService;
-use steward::Steward;
 
 /// Where the pod's own address stands on Kubernetes.
 const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
@@ -88,6 +74,7 @@ pub struct StorageNode {
     peers: Peers,
     steward: Steward,
     homing: Homing,
+    scrub: Scrub,
     identity: Identity,
     endpoint: Endpoint,
     trust: Arc<Trust>,
@@ -108,28 +95,17 @@ impl StorageNode {
         let kept = Kept::new(records.clone());
         let trust = recall(settings, &identity, &kept)?;
         let incarnation = store.incarnation();
-        let (pool, peer) = (storage.pool.clone(), identity.peer());
         let peers = Peers::new(identity.clone(), trust.clone(), incarnation);
-        let rules = Arc::new(Rules::new(store.records()));
-        let ledger = Arc::new(Ledger::default());
-        let fellows = Arc::new(Fellows {
-            store: store.clone(),
+        let Keeper { service, steward, homing, scrub } = Keeper::new(KeeperParts {
+            shelf: Arc::new(store),
+            records: Arc::clone(&records),
+            net: Arc::new(peers.clone()),
             trust: trust.clone(),
-            peers: peers.clone(),
-            pool: pool.clone(),
-            own: peer,
-            rules: Arc::clone(&rules),
-            newest: Mutex::default(),
-        });
-        let steward = Steward::new(Arc::clone(&fellows), Arc::clone(&ledger));
-        let homing = Homing {
-            fellows: Arc::clone(&fellows),
-            rules: Arc::clone(&rules),
-            ledger: Arc::clone(&ledger),
+            pool: storage.pool.clone(),
+            own: identity.peer(),
+            clock: Arc::new(now_unix),
             pace: Pace::default(),
-            forgot: None,
-        };
-        let service = StorageService { store, trust: trust.clone(), pool, peer, fellows, rules, ledger };
+        });
         let server =
             BulkServer::bind(storage.listen.bulk, &identity, trust.clone(), incarnation, service).await?;
         let mut endpoint =
@@ -150,13 +126,13 @@ impl StorageNode {
         let dialer =
             Dialer { identity: identity.clone(), trust: trust.clone(), incarnation, buffers: Buffers::new() };
         let (joiner, ready) = Joiner::new(settings, storage, endpoint.clone(), dialer, kept);
-        Ok(Self { server, swarm, joiner, peers, steward, homing, identity, endpoint, trust, ready })
+        Ok(Self { server, swarm, joiner, peers, steward, homing, scrub, identity, endpoint, trust, ready })
     }
 
     /// The same node at another pace: tests do not wait for minutes.
     #[must_use]
     pub fn paced(mut self, pace: Pace) -> Self {
-        (self.steward.pace, self.homing.pace) = (pace, pace);
+        (self.steward.pace, self.homing.pace, self.scrub.pace) = (pace, pace, pace);
         self
     }
 
@@ -203,9 +179,10 @@ impl StorageNode {
     pub async fn run(self, stop: CancellationToken) -> Result<(), NodeError> {
         let child = stop.child_token();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        let Self { server, swarm, joiner, peers, steward, homing, .. } = self;
+        let Self { server, swarm, joiner, peers, steward, homing, scrub, .. } = self;
         let (for_server, for_swarm, for_joiner) = (child.clone(), child.clone(), child.clone());
         let (for_peers, for_steward, for_homing) = (child.clone(), child.clone(), child.clone());
+        let for_scrub = child.clone();
         tasks.spawn(async move {
             server.run(for_server).await;
             "the bulk server"
@@ -229,6 +206,10 @@ impl StorageNode {
         tasks.spawn(async move {
             worker::run(homing, for_homing).await;
             "homing"
+        });
+        tasks.spawn(async move {
+            worker::run(scrub, for_scrub).await;
+            "the scrub"
         });
         let first = tasks.join_next().await;
         let early = !stop.is_cancelled();

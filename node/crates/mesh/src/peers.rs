@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::Endpoint;
 use datamesh_shard::{Incarnation, PeerKey};
-use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
@@ -219,5 +221,26 @@ impl Peers {
 
     fn slot(&self, peer: &PeerKey) -> Option<Arc<Slot>> {
         self.book.read().get(peer).cloned()
+    }
+}
+
+impl Net for Peers {
+    fn request<'a>(
+        &'a self,
+        peer: &'a PeerKey,
+        request: Request,
+        payload: Option<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Answer> {
+        let asked = Self::request(self, peer, request, payload, timeout);
+        async move { asked.await.map_err(|error| NoAnswer(error.to_string())) }.boxed()
+    }
+
+    fn is_live(&self, peer: &PeerKey) -> bool {
+        Self::is_live(self, peer)
+    }
+
+    fn p95(&self, peer: &PeerKey) -> Option<Duration> {
+        Self::p95(self, peer)
     }
 }

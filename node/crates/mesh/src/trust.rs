@@ -216,6 +216,12 @@ impl Trust {
         Ok(())
     }
 
+    /// The highest incarnation a peer was seen with; 0 before.
+    #[must_use]
+    pub fn incarnation(&self, peer: &PeerKey) -> Incarnation {
+        self.incarnations.read().get(peer).copied().unwrap_or_default()
+    }
+
     /// Believes the holder of a verified certificate until it expires. A gateway calls this with each certificate it
     /// hands out, so that the new node is let into the swarm before a layout lists it.
     pub fn admit(&self, certificate: &Certificate) {

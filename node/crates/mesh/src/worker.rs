@@ -31,6 +31,20 @@ pub trait Worker: Send {
     }
 }
 
+impl<W: Worker + ?Sized> Worker for Box<W> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn work(&mut self) -> BoxFuture<'_, Next> {
+        (**self).work()
+    }
+
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        (**self).wakes()
+    }
+}
+
 /// Runs a worker until `stop`.
 pub async fn run(mut worker: impl Worker, stop: CancellationToken) {
     let wakes = worker.wakes().unwrap_or_default();
@@ -42,6 +56,8 @@ pub async fn run(mut worker: impl Worker, stop: CancellationToken) {
         let Some(next) = stop.run_until_cancelled(worker.work()).await else { break };
         let Next::Wait(pause) = next else { continue };
         tokio::select! {
+            // Tokio would draw the order otherwise, out of no seed of ours.
+            biased;
             () = stop.cancelled() => break,
             () = notified => {}
             () = tokio::time::sleep(pause) => {}

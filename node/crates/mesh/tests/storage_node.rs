@@ -311,11 +311,13 @@ async fn members_bring_only_what_belongs_here_and_what_was_deleted_stays_away() 
     let put_theirs = ask(&of_fellow, put(theirs, &header, 5), Some(&payload)).await;
     assert_eq!(put_theirs, refused(Refusal::NotAMember), "not its place");
     assert_eq!(ask(&of_fellow, put(ours, &header, 6), Some(&payload)).await, refused(Refusal::NotAMember));
-    let home = |key, epoch| Request::Home { key, epoch: Epoch(epoch) };
+    let home = |key, epoch| Request::Home { key, epoch: Epoch(epoch), generation: Generation(0) };
     assert_eq!(ask(&of_fellow, home(ours, 5), None).await, refused(Refusal::NotFound));
     assert_eq!(ask(&of_fellow, put(ours, &header, 5), Some(&payload)).await, Response::Done);
     assert_eq!(ask(&of_fellow, home(ours, 5), None).await, Response::Done);
     assert_eq!(ask(&of_fellow, home(ours, 4), None).await, refused(Refusal::NotFound), "another layout");
+    let newer = Request::Home { key: ours, epoch: Epoch(5), generation: Generation(1) };
+    assert_eq!(ask(&of_fellow, newer, None).await, refused(Refusal::NotFound), "of an earlier generation");
     let partition = table.partition_of(ours.segment).0;
     let inventory = Request::Inventory { partitions_log2: 4, partition, after: None };
     let shards = [ours.index].into_iter().collect();

@@ -2,7 +2,8 @@ use datamesh_shard::{NodeName, PoolName};
 use zeroize::Zeroizing;
 
 use crate::context::{CLUSTER_FINGERPRINT, CLUSTER_SIGNING, derive};
-use crate::secret::{BucketSecret, random, secret};
+use crate::random::{Random, SystemRandom};
+use crate::secret::{BucketSecret, fresh, secret};
 use crate::signing::ClusterSigningKey;
 use subtle::ConstantTimeEq as _;
 
@@ -32,7 +33,7 @@ impl ClusterSecret {
     /// A fresh secret.
     #[must_use]
     pub fn generate() -> Self {
-        Self { bytes: random() }
+        Self { bytes: fresh(&SystemRandom) }
     }
 
     /// Reads 64 hexadecimal digits.
@@ -76,7 +77,19 @@ impl ClusterSecret {
     /// Wraps the secret of bucket `bucket` for the catalog, under a key that is used this once.
     #[must_use]
     pub fn wrap_bucket(&self, secret: &BucketSecret, bucket: u64) -> WrappedBucketSecret {
-        wrap::wrap(self, secret, bucket)
+        self.wrap_bucket_from(secret, bucket, &SystemRandom)
+    }
+
+    /// As [`ClusterSecret::wrap_bucket`]; what makes the key one-use comes out of another source, for which the caller
+    /// answers: see [`Random`].
+    #[must_use]
+    pub fn wrap_bucket_from(
+        &self,
+        secret: &BucketSecret,
+        bucket: u64,
+        random: &dyn Random,
+    ) -> WrappedBucketSecret {
+        wrap::wrap(self, secret, bucket, random)
     }
 
     /// Unwraps the secret of bucket `bucket`.

@@ -1,5 +1,5 @@
 //! Keys, framed authenticated encryption of segments, sealed records, and what the cluster's key signs. Pure: no I/O,
-//! no clock; randomness comes from the operating system.
+//! no clock; randomness comes from the operating system, or from a [`Random`] that the caller answers for.
 //!
 //! Invariants, each held by a test:
 //! * **No key seals two messages.** A segment's key is fresh, or derived from the content; its AEAD key depends on every
@@ -18,6 +18,7 @@ mod compress;
 mod context;
 mod error;
 mod header;
+mod random;
 mod record;
 mod secret;
 mod segment;
@@ -30,6 +31,7 @@ pub use cluster::{
 pub use compress::{Compression, ZSTD_LEVEL, pays_to_compress};
 pub use error::{OpenError, SealError};
 pub use header::{SealHeader, SealHeaderError};
+pub use random::{Random, SystemRandom};
 pub use record::{open_record, record_bytes_of, seal_record};
 pub use secret::{BucketSecret, SegmentKey};
 pub use segment::{

@@ -2,15 +2,12 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::context::{SEGMENT_LOOKUP, derive};
+use crate::random::{Random, SystemRandom};
 
-/// Fills an array from the operating system's generator.
-///
-/// A system that cannot give random bytes can make no key: the process stops rather than go on with a weak one.
-pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+/// Fresh bytes of a source.
+pub(crate) fn fresh<const N: usize>(from: &dyn Random) -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
-    if let Err(error) = getrandom::fill(bytes.as_mut()) {
-        stop(&format!("the operating system gives no random bytes: {error}"));
-    }
+    from.fill(bytes.as_mut());
     bytes
 }
 
@@ -52,7 +49,14 @@ impl SegmentKey {
     /// A fresh key.
     #[must_use]
     pub fn random() -> Self {
-        Self { bytes: random() }
+        Self::random_from(&SystemRandom)
+    }
+
+    /// A fresh key out of another source. It is as fresh, and as secret, as what the caller's source gives: see
+    /// [`Random`].
+    #[must_use]
+    pub fn random_from(random: &dyn Random) -> Self {
+        Self { bytes: fresh(random) }
     }
 
     /// A key that was kept in a manifest.
@@ -100,7 +104,14 @@ impl BucketSecret {
     /// A fresh secret.
     #[must_use]
     pub fn generate(version: u32) -> Self {
-        Self { version, bytes: random() }
+        Self::generate_from(version, &SystemRandom)
+    }
+
+    /// A fresh secret out of another source. It is as fresh, and as secret, as what the caller's source gives: see
+    /// [`Random`].
+    #[must_use]
+    pub fn generate_from(version: u32, random: &dyn Random) -> Self {
+        Self { version, bytes: fresh(random) }
     }
 
     /// A known secret, for tests and imports.

@@ -14,10 +14,11 @@ mod dice;
 mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use datamesh_seal::{
-    BucketSecret, ClusterSecret, ClusterSecretError, Prepared, SegmentKey, pays_to_compress, seal_record,
-    seal_segment, sealed_bytes_of,
+    BucketSecret, ClusterSecret, ClusterSecretError, Prepared, Random, SegmentKey, pays_to_compress,
+    seal_record, seal_segment, sealed_bytes_of,
 };
 use datamesh_shard::{Cipher, NodeName, PoolName};
 use dice::Dice;
@@ -178,6 +179,30 @@ fn a_cluster_secret_reads_back() {
     {
         assert_eq!(ClusterSecret::from_hex(wrong), Err(ClusterSecretError), "{wrong:?}");
     }
+}
+
+/// Gives 1, 1, …, then 2, 2, …
+#[derive(Default)]
+struct Counting(AtomicU8);
+
+impl Random for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+}
+
+#[test]
+fn keys_out_of_another_source_are_drawn_anew_each_time() {
+    let source = Counting::default();
+    assert_eq!(SegmentKey::random_from(&source), SegmentKey::from_bytes([1; 32]));
+    assert_eq!(SegmentKey::random_from(&source), SegmentKey::from_bytes([2; 32]));
+    let secret = BucketSecret::generate_from(7, &source);
+    assert_eq!(secret, BucketSecret::from_bytes(7, [3; 32]));
+    let cluster = ClusterSecret::generate();
+    let [one, two] = [(); 2].map(|()| cluster.wrap_bucket_from(&secret, 9, &source));
+    assert_ne!(one.bytes, two.bytes);
+    assert_eq!(cluster.unwrap_bucket(&one, 9), Ok(secret.clone()));
+    assert_eq!(cluster.unwrap_bucket(&two, 9), Ok(secret));
 }
 
 #[test]

@@ -120,10 +120,22 @@ pub struct PoolSafety {
     pub unreadable: u64,
     /// Shards on nodes that only stand in for the one they belong to.
     pub away: u64,
+    /// Segments that are not counted above: just being written or deleted, or short of shards only since a moment ago.
+    #[serde(default)]
+    pub under_way: u64,
+    /// Partitions of which some member did not say what it has: there may be more shards on nodes that stand in.
+    #[serde(default)]
+    pub unheard_partitions: u32,
     /// Shards rebuilt since the nodes started.
     pub rebuilt_shards: u64,
     /// Shards that could not be rebuilt, tries counted.
     pub failed_rebuilds: u64,
+    /// Shards read by the scrub since the nodes started.
+    #[serde(default)]
+    pub scrubbed_shards: u64,
+    /// Those of them that were corrupt.
+    #[serde(default)]
+    pub scrubbed_corrupt: u64,
 }
 
 impl PoolStatus {
@@ -170,6 +182,12 @@ impl PoolSafety {
             flaws.push(format!(
                 "{} shards are with nodes that stand in; they go home once their own nodes take them.",
                 self.away
+            ));
+        }
+        if self.unheard_partitions > 0 {
+            flaws.push(format!(
+                "{} partitions were counted without the word of every node: what only the silent ones have is not known.",
+                self.unheard_partitions
             ));
         }
         flaws

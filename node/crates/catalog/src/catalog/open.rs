@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::{Catalog, CatalogError, CatalogOptions, EmbeddedCatalog, Shared};
-use crate::engine::{EngineError, RocksKeyspace, RocksOptions};
+use crate::engine::{EngineError, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace};
 use crate::record::ClusterRecord;
@@ -46,7 +46,20 @@ impl EmbeddedCatalog {
         let dir = dir.to_path_buf();
         let opening = tokio::task::spawn_blocking(move || RocksKeyspace::open(&dir, RocksOptions::default()));
         let keyspace = opening.await.map_err(|_| OpenError::Cut)??;
-        Self::with_keyspace(keyspace, fingerprint, options).await
+        Self::with_keyspace(keyspace.into(), fingerprint, options).await
+    }
+
+    /// Opens the catalog on a keyspace in memory, as new or as it was left, and raises its incarnation. Nothing in it is
+    /// durable: for tests and simulations.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn in_memory(
+        keyspace: MemoryKeyspace,
+        fingerprint: &str,
+        options: CatalogOptions,
+    ) -> Result<Self, OpenError> {
+        Self::with_keyspace(keyspace.into(), fingerprint, options).await
     }
 
     /// Waits until a write to the volume has failed. Nothing is committed from then on: open it again to find what is

@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::{Future, ready};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::keyspace::{
@@ -12,11 +14,33 @@ use crate::keyspace::{
 
 type Rows = BTreeMap<Vec<u8>, Versioned>;
 
-/// A keyspace in memory, as plain as can be: the model that tests hold other engines against. It keeps all changes
-/// unless told otherwise.
-#[derive(Clone, Debug, Default)]
+/// What a commit waits for before and after it happens: a simulated disk. A commit that is dropped in `before` had no
+/// effect; one that is dropped in `after` is in, although nobody was told.
+pub trait Gate: Send + Sync {
+    /// Awaited before the batch is looked at.
+    fn before(&self) -> BoxFuture<'_, ()>;
+
+    /// Awaited between the batch and its answer, also when that is a refusal: it may rest on a commit that had to become
+    /// durable first.
+    fn after(&self) -> BoxFuture<'_, ()>;
+}
+
+/// A keyspace in memory, as plain as can be: the model that tests hold other engines against, and the catalog of a
+/// simulated gateway. It keeps all changes unless told otherwise.
+///
+/// Clones are one keyspace, which outlives every catalog that is opened on it. Nothing locks it: whoever opens it again
+/// sees to it that nobody uses what was opened before.
+#[derive(Clone, Default)]
 pub struct MemoryKeyspace {
     state: Arc<Mutex<State>>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl fmt::Debug for MemoryKeyspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.lock();
+        write!(f, "MemoryKeyspace({} rows at revision {})", state.rows.len(), state.revision)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +65,12 @@ impl MemoryKeyspace {
         Self::default()
     }
 
+    /// The same keyspace; commits through this value, and its clones, pass the gate.
+    #[must_use]
+    pub fn with_gate(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
+    }
+
     /// Forgets the change log, as a restart or a full log does.
     pub fn forget_changes(&self) {
         let mut state = self.state.lock();
@@ -54,6 +84,14 @@ impl MemoryKeyspace {
         let row = |(key, stored): (&Vec<u8>, &Versioned)| row_of(key, stored);
         self.state.lock().rows.iter().map(row).collect()
     }
+
+    async fn commit_gated(&self, batch: Batch) -> Result<Revision, CommitError> {
+        let Some(gate) = &self.gate else { return self.state.lock().commit(&batch) };
+        gate.before().await;
+        let outcome = self.state.lock().commit(&batch);
+        gate.after().await;
+        outcome
+    }
 }
 
 fn row_of(key: &[u8], stored: &Versioned) -> Row {
@@ -66,8 +104,9 @@ impl State {
             Check::At { key, version } => self.rows.get(key).is_some_and(|row| row.version == *version),
             Check::Absent { key } => !self.rows.contains_key(key),
             Check::Unchanged { range, since } => {
-                let touched = |change: &Change| change.revision > *since && range.contains(&change.key);
-                *since >= self.floor && !self.changes.iter().any(touched)
+                let newer = self.changes.partition_point(|change| change.revision <= *since);
+                let touched = |change: &Change| range.contains(&change.key);
+                *since >= self.floor && !self.changes[newer..].iter().any(touched)
             }
         }
     }
@@ -81,33 +120,44 @@ impl State {
             return Ok(self.revision);
         }
         let version = Revision(self.revision.0 + 1);
-        let mut rows = Rows::clone(&self.rows);
-        let mut changes = Vec::new();
-        for (at, write) in batch.writes.iter().enumerate() {
-            let key = write.key().to_vec();
-            let mut kind = ChangeKind::Written;
-            match write {
-                Write::Put { value, .. } => {
-                    drop(rows.insert(key.clone(), Versioned { version, value: value.clone() }))
-                }
-                Write::Delete { .. } => {
-                    rows.remove(&key);
-                    kind = ChangeKind::Deleted;
-                }
-                Write::Add { delta, .. } => {
-                    let old = rows
-                        .get(&key)
-                        .map_or(Some(0), |row| row.value.clone().try_into().map(i64::from_le_bytes).ok());
-                    let sum = old.ok_or(CommitError::NotACounter { write: at })?.wrapping_add(*delta);
-                    rows.insert(key.clone(), Versioned { version, value: sum.to_le_bytes().to_vec() });
-                }
+        let written = self.written(&batch.writes)?;
+        // Copied only while a view has them too.
+        let rows = Arc::make_mut(&mut self.rows);
+        for (key, value) in written {
+            match value {
+                Some(value) => drop(rows.insert(key.to_vec(), Versioned { version, value })),
+                None => drop(rows.remove(key)),
             }
-            changes.push(Change { revision: version, key, kind });
         }
-        self.rows = Arc::new(rows);
-        self.changes.append(&mut changes);
+        self.changes.extend(batch.writes.iter().map(|write| {
+            let deleted = matches!(write, Write::Delete { .. });
+            let kind = if deleted { ChangeKind::Deleted } else { ChangeKind::Written };
+            Change { revision: version, key: write.key().to_vec(), kind }
+        }));
         self.revision = version;
         Ok(version)
+    }
+
+    /// What the keys of these writes hold after them; absent: nothing.
+    fn written<'a>(&self, writes: &'a [Write]) -> Result<BTreeMap<&'a [u8], Option<Vec<u8>>>, CommitError> {
+        let mut written: BTreeMap<&[u8], Option<Vec<u8>>> = BTreeMap::new();
+        for (at, write) in writes.iter().enumerate() {
+            let value = match write {
+                Write::Put { value, .. } => Some(value.clone()),
+                Write::Delete { .. } => None,
+                Write::Add { key, delta } => {
+                    let old = match written.get(key.as_slice()) {
+                        Some(value) => value.as_deref(),
+                        None => self.rows.get(key).map(|row| row.value.as_slice()),
+                    };
+                    let old = old.map_or(Some(0), |old| old.try_into().map(i64::from_le_bytes).ok());
+                    let sum = old.ok_or(CommitError::NotACounter { write: at })?.wrapping_add(*delta);
+                    Some(sum.to_le_bytes().to_vec())
+                }
+            };
+            written.insert(write.key(), value);
+        }
+        Ok(written)
     }
 
     fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
@@ -174,7 +224,7 @@ impl Keyspace for MemoryKeyspace {
     }
 
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Revision, CommitError>> + Send {
-        ready(self.state.lock().commit(&batch))
+        self.commit_gated(batch)
     }
 
     fn changes_since(

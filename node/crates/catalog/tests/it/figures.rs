@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, ObjectKey};
 
 use crate::support::{BUCKET, Dice, OPTIONS, draft, new_upload, one_page, target, upload_id};
@@ -19,6 +20,7 @@ fn rate(what: &str, many: u64, since: Instant) {
 async fn figures() {
     let dir = tempfile::tempdir().unwrap();
     let catalog = EmbeddedCatalog::open(dir.path(), "f", OPTIONS).await.unwrap();
+    let AnyKeyspace::Rocks(rocks) = catalog.keyspace().clone() else { panic!("opened in a folder") };
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
@@ -35,7 +37,7 @@ async fn figures() {
     }
     tasks.join_all().await;
     rate("4 KiB inline puts, 64 writers", OBJECTS, begun);
-    println!("{:?}", catalog.keyspace().stats());
+    println!("{:?}", rocks.stats());
     let begun = Instant::now();
     for n in 0..20_000_u64 {
         let key = ObjectKey::new(format!("folder-{}/object-{n:08}", n % 100)).unwrap();

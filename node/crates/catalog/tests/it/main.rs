@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod figures;
 mod garbage;
+mod gates;
 mod keys;
 mod listing;
 mod members;

@@ -237,7 +237,7 @@ impl Model {
 async fn random_work() {
     let mut dice = Dice::new("random_work");
     let mut rocks = Rocks::new();
-    let mut catalog = catalog_on(rocks.keyspace.clone()).await;
+    let mut catalog = catalog_on(rocks.any()).await;
     let mut model = Model::default();
     for step in 0..STEPS {
         model.step(&mut dice, &catalog).await;
@@ -247,7 +247,7 @@ async fn random_work() {
         if dice.once_in(150) {
             drop(catalog);
             rocks = rocks.reopen();
-            catalog = catalog_on(rocks.keyspace.clone()).await;
+            catalog = catalog_on(rocks.any()).await;
         }
     }
     println!("{:?}", model.done);

@@ -46,7 +46,7 @@ async fn a_small_object_is_one_commit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn creators_of_one_object_race() {
     let rocks = Rocks::new();
-    let catalog: EmbeddedCatalog = catalog_on(rocks.keyspace.clone()).await;
+    let catalog: EmbeddedCatalog = catalog_on(rocks.any()).await;
     let mut tasks = tokio::task::JoinSet::new();
     for creator in 1..=32_u64 {
         let catalog = catalog.clone();

@@ -1,6 +1,6 @@
 //! What several tests need.
 
-use datamesh_catalog::engine::{MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keyspace::{Batch, CommitError, Keyspace, Revision};
 use datamesh_catalog::{
     BucketId, Catalog, CatalogOptions, DraftBody, NewUpload, ObjectDraft, ObjectKey, Page, PageAt,
@@ -69,6 +69,11 @@ impl Rocks {
         Self { keyspace: open(&dir), dir }
     }
 
+    /// As a gateway has it.
+    pub(crate) fn any(&self) -> AnyKeyspace {
+        self.keyspace.clone().into()
+    }
+
     /// Closes and opens it.
     pub(crate) fn reopen(self) -> Self {
         let Self { keyspace, dir } = self;
@@ -89,20 +94,24 @@ pub(crate) fn memory() -> MemoryKeyspace {
     MemoryKeyspace::new()
 }
 
-/// Runs each test on both engines.
+pub(crate) fn any_memory() -> AnyKeyspace {
+    memory().into()
+}
+
+/// Runs each test on both engines, each as a gateway has it: behind [`AnyKeyspace`].
 macro_rules! on_both_engines {
     ($make:ident: $($name:ident),+ $(,)?) => {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(super::$make(crate::support::memory()).await).await;
+                super::$name(super::$make(crate::support::any_memory()).await).await;
             })+
         }
         mod rocks {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let rocks = crate::support::Rocks::new();
-                super::$name(super::$make(rocks.keyspace.clone()).await).await;
+                super::$name(super::$make(rocks.any()).await).await;
             })+
         }
     };

@@ -32,7 +32,7 @@ fn without(lost: &[u16]) -> Vec<(u16, Vec<Held>)> {
 #[test]
 fn what_is_whole_is_left_alone() {
     let survey = survey(profile(), &HOLDERS, &without(&[]));
-    assert_eq!(survey.tolerances, Tolerances { segments: vec![0, 0, 1], unreadable: 0, away: 0 });
+    assert_eq!(survey.tolerances, Tolerances { segments: vec![0, 0, 1], ..Tolerances::default() });
     assert_eq!(survey.rebuilds, []);
     assert_eq!(survey.tolerances.short(profile()), 0);
 }
@@ -77,8 +77,32 @@ fn below_k_nothing_can_be_done_and_the_worst_comes_first() {
         }
     }
     let survey = survey(profile(), &HOLDERS, &inventories);
-    assert_eq!(survey.tolerances, Tolerances { segments: vec![1, 1, 0], unreadable: 1, away: 0 });
+    assert_eq!(
+        survey.tolerances,
+        Tolerances { segments: vec![1, 1, 0], unreadable: 1, ..Tolerances::default() }
+    );
     assert_eq!(survey.rebuilds.iter().map(|rebuild| rebuild.segment).collect::<Vec<_>>(), [id(3), id(2)]);
+}
+
+#[test]
+fn what_is_short_since_a_moment_ago_is_counted_apart() {
+    let mut inventories = without(&[0, 1, 2]);
+    inventories[5].1.push(held(2, &[5]));
+    for (_, rows) in inventories.iter_mut().skip(1) {
+        rows.push(held(3, &[1]));
+    }
+    let mut survey = survey(profile(), &HOLDERS, &inventories);
+    let before = survey.tolerances.clone();
+    assert_eq!((before.unreadable, survey.short.len()), (3, 3));
+    survey.set_apart(|segment| segment == id(2));
+    assert_eq!((survey.tolerances.unreadable, survey.tolerances.under_way), (2, 1));
+    assert!(before.is_worse_than(&survey.tolerances) && !survey.tolerances.is_worse_than(&before));
+    // A holder that is away is no reason to call anything new.
+    let mut inventories = without(&[]);
+    inventories.remove(3);
+    let mut away = datamesh_exchange::survey::survey(profile(), &HOLDERS, &inventories);
+    away.set_apart(|_| true);
+    assert_eq!((away.tolerances.segments, away.tolerances.under_way), (vec![0, 1, 0], 0));
 }
 
 /// Never better than the truth: whatever members are lost, as many as the survey says are survived.

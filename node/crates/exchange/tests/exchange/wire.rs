@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
-use datamesh_exchange::message::{JoinRequest, Joined, PROTOCOL, Refusal, Request, Response, Stewardship};
+use datamesh_exchange::message::{
+    JoinRequest, Joined, PROTOCOL, PartitionCount, Refusal, Request, Response, Stewardship,
+};
 use datamesh_exchange::survey::Tolerances;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
@@ -53,9 +55,10 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Report,
         Request::Inventory { partitions_log2: 10, partition: 1023, after: None },
         Request::Inventory { partitions_log2: 10, partition: 0, after: Some(key.segment) },
-        Request::Home { key, epoch: Epoch(4) },
+        Request::Home { key, epoch: Epoch(4), generation: Generation(2) },
         Request::DeleteSegment { segment: key.segment, generation: Generation(1) },
-        Request::Stewardship,
+        Request::Stewardship { after: None },
+        Request::Stewardship { after: Some(4095) },
     ]
 }
 
@@ -101,16 +104,17 @@ pub(crate) fn responses() -> Vec<Response> {
         generation: Generation(2),
         shards: [ShardIndex(0), ShardIndex(23)].into_iter().collect(),
     };
+    let tolerances = Tolerances { segments: vec![1, 20, 300], unreadable: 2, away: 7, under_way: 3 };
     let stewardship = Stewardship {
         epoch: Some(Epoch(4)),
-        partitions: 171,
-        oldest_seconds: 60,
-        tolerances: Tolerances { segments: vec![1, 20, 300], unreadable: 2, away: 7 },
+        counts: vec![PartitionCount { partition: 171, age_seconds: 60, silent: 1, tolerances }],
         rebuilt_shards: 5,
         rebuilt_bytes: 5 << 20,
         failed_rebuilds: 1,
         sent_home: 9,
         strays: 3,
+        scrubbed_shards: 1000,
+        scrubbed_corrupt: 2,
     };
     let later = [Response::Inventory(vec![held]), Response::Stewardship(stewardship)];
     answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()

@@ -1,17 +1,18 @@
 //! Around every request: its id, its line in the log, its metrics, its authorization.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::App;
 use crate::auth::Access;
 use crate::metrics::RequestLabels;
+use crate::surroundings::{Surroundings, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Paths below this need the administrator's token.
@@ -21,7 +22,7 @@ const ADMIN_PATHS: &str = "/api/v1/admin";
 /// do not exist: what is there is no stranger's business.
 pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
-    let id = request_id();
+    let id = request_id(&*app.surroundings);
     let method = known(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", id = %id, method, route);
@@ -54,9 +55,6 @@ fn known(method: &Method) -> &'static str {
 }
 
 /// 16 hexadecimal digits. An id that the client sent is not taken over: it would write into our log.
-fn request_id() -> String {
-    let mut bytes = [0; 8];
-    // Without randomness the id is all zeros, and the request goes on.
-    let _ = getrandom::fill(&mut bytes);
-    hex::encode(bytes)
+fn request_id(surroundings: &dyn Surroundings) -> String {
+    hex::encode(random::<8>(surroundings))
 }

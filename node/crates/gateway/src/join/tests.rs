@@ -38,15 +38,14 @@ async fn desk(dir: &Path) -> JoinDesk {
     let cluster = NodeName::new("test").unwrap();
     let trust = Arc::new(Trust::new(cluster, key.public(), Box::new(|_, _| {})));
     let peers = Peers::new(Identity::generate().0, Arc::clone(&trust), Incarnation(1));
-    let shards: Arc<dyn Shards> = Arc::new(peers);
     let options = CatalogOptions::default();
     let catalog = EmbeddedCatalog::open(&dir.join("catalog"), &secret.fingerprint(), options).await.unwrap();
     JoinDesk {
         catalog,
         secret,
         key,
-        pools: Arc::new(Pools::new(Arc::clone(&shards))),
-        shards,
+        pools: Arc::new(Pools::new(Arc::new(peers.clone()))),
+        peers,
         trust,
         book: Arc::new(AddressBook::open(dir)),
         gateways: Vec::new(),

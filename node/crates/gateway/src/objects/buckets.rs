@@ -13,7 +13,7 @@ use crate::api::DEFAULT_BUCKET;
 use crate::pipeline::Secrets;
 use crate::pools::Pools;
 use crate::problem::{Kind, Problem};
-use crate::work::now_unix_ms;
+use crate::surroundings::Surroundings;
 
 /// The first version of a bucket's secret.
 const FIRST_SECRET: u32 = 1;
@@ -30,6 +30,7 @@ pub(crate) struct BucketsSource {
     pub(crate) catalog: EmbeddedCatalog,
     pub(crate) pools: Arc<Pools>,
     pub(crate) secret: Arc<ClusterSecret>,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
 }
 
 pub(super) struct Buckets {
@@ -70,14 +71,16 @@ impl Buckets {
             name: name.clone(),
             kind: BucketKind::Managed,
             pool: pool.clone(),
-            created_unix_ms: now_unix_ms(),
+            created_unix_ms: self.source.surroundings.now_unix_ms(),
         };
         let bucket = self.source.catalog.ensure_bucket(new, |id| self.wrap(id)).await;
         self.keep(bucket.map_err(|error| Problem::internal("cannot make the bucket", &error))?)
     }
 
     fn wrap(&self, id: BucketId) -> WrappedSecret {
-        let wrapped = self.source.secret.wrap_bucket(&BucketSecret::generate(FIRST_SECRET), id.0);
+        let random = &*self.source.surroundings;
+        let secret = BucketSecret::generate_from(FIRST_SECRET, random);
+        let wrapped = self.source.secret.wrap_bucket_from(&secret, id.0, random);
         WrappedSecret { version: wrapped.version, bytes: wrapped.bytes }
     }
 

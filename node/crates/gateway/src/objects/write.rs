@@ -16,7 +16,7 @@ use crate::api::Incoming;
 use crate::limits;
 use crate::pipeline::{self, Chunk, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
-use crate::work::now_unix_ms;
+use crate::surroundings::random;
 
 /// The one part of a put that is no resumable upload.
 const PLAIN_PUT_PART: u32 = 0;
@@ -32,7 +32,7 @@ impl Objects {
         condition: Condition,
     ) -> Result<Stored, Problem> {
         let bucket = self.buckets.ensure(bucket).await?;
-        let target = Target { bucket: bucket.id, key, upload: new_upload()? };
+        let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
         let sealed_meta = meta.seal(&bucket.secrets, &target)?;
         let job = Job::new(&self.context, target, bucket.pool.clone(), (meta.content_type, sealed_meta));
         let job = Arc::new(job.map_err(refusals::store)?);
@@ -47,7 +47,7 @@ impl Objects {
             pipeline::write(&self.context, &job, &bucket.secrets, (PLAIN_PUT_PART, first), &mut body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let body = DraftBody::Pages { parts: vec![PLAIN_PUT_PART], last_page: Some(last_page) };
-        let draft = draft(&job, bytes, body);
+        let draft = self.draft(&job, bytes, body);
         let committed = self.context.catalog.commit_object(job.target.upload, &draft, &condition).await;
         let stored = stored(committed.map_err(refusals::commit)?, Some(durability));
         abandon.done();
@@ -64,7 +64,7 @@ impl Objects {
         let sealed = bucket.secrets.seal(&job.target, Record::Inline, text);
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal the object", &error))?;
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let draft = draft(job, bytes, DraftBody::Inline { sealed });
+        let draft = self.draft(job, bytes, DraftBody::Inline { sealed });
         let committed = self.context.catalog.put_inline(&job.target, &draft, &condition).await;
         Ok(stored(committed.map_err(refusals::commit)?, Some(Durability::Whole)))
     }
@@ -77,8 +77,8 @@ impl Objects {
         meta: Meta,
     ) -> Result<Upload, Problem> {
         let bucket = self.buckets.ensure(bucket).await?;
-        let target = Target { bucket: bucket.id, key, upload: new_upload()? };
-        let now = now_unix_ms();
+        let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
+        let now = self.now_unix_ms();
         let new = NewUpload {
             meta: meta.seal(&bucket.secrets, &target)?,
             target,
@@ -116,14 +116,14 @@ impl Objects {
         }
         let written = pipeline::write(&self.context, &job, &bucket.secrets, (part, first), &mut body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
-        let put = self.context.catalog.put_page(id, &last_page, now_unix_ms()).await;
+        let put = self.context.catalog.put_page(id, &last_page, self.now_unix_ms()).await;
         put.map_err(|error| refusals::store(error.into()))?;
         self.renew(id).await?;
         Ok((bytes, durability))
     }
 
     async fn renew(&self, id: UploadId) -> Result<(), Problem> {
-        let until = now_unix_ms().saturating_add(millis(limits::UPLOAD_LEASE));
+        let until = self.now_unix_ms().saturating_add(millis(limits::UPLOAD_LEASE));
         match self.context.catalog.renew_upload(id, until).await {
             Ok(()) => Ok(()),
             Err(UploadError::Gone) => Err(refusals::no_upload()),
@@ -153,7 +153,7 @@ impl Objects {
             content_type: upload.content_type,
             etag: id.to_string(),
             meta: upload.meta,
-            created_unix_ms: now_unix_ms(),
+            created_unix_ms: self.now_unix_ms(),
             body: DraftBody::Pages { parts, last_page: None },
         };
         let committed = self.context.catalog.commit_object(id, &draft, &condition).await;
@@ -167,7 +167,7 @@ impl Objects {
             content_type: String::new(),
             etag: String::new(),
             meta: Vec::new(),
-            created_unix_ms: now_unix_ms(),
+            created_unix_ms: self.now_unix_ms(),
             body: DraftBody::Pages { parts: Vec::new(), last_page: None },
         };
         // An upload that has ended is never committed by this: the catalog gives what it became, or refuses.
@@ -177,7 +177,7 @@ impl Objects {
 
     /// Gives an upload up.
     pub(crate) async fn abort(&self, id: UploadId) -> Result<(), Problem> {
-        self.context.catalog.abort_upload(id, now_unix_ms()).await.map(drop).map_err(refusals::catalog)
+        self.context.catalog.abort_upload(id, self.now_unix_ms()).await.map(drop).map_err(refusals::catalog)
     }
 
     async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
@@ -189,23 +189,20 @@ impl Objects {
         let gone = || Problem::new(Kind::NoSuchBucket, "the upload's bucket is gone");
         self.buckets.find(&name.ok_or_else(gone)?).await?.ok_or_else(gone)
     }
-}
 
-fn new_upload() -> Result<UploadId, Problem> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id)
-        .map_err(|error| Problem::internal("the system gives no random bytes", &error))?;
-    Ok(UploadId(id))
-}
+    fn new_upload(&self) -> UploadId {
+        UploadId(random(&*self.context.surroundings))
+    }
 
-fn draft(job: &Job, size_bytes: u64, body: DraftBody) -> ObjectDraft {
-    ObjectDraft {
-        size_bytes,
-        content_type: job.content_type.clone(),
-        etag: job.target.upload.to_string(),
-        meta: job.meta.clone(),
-        created_unix_ms: now_unix_ms(),
-        body,
+    fn draft(&self, job: &Job, size_bytes: u64, body: DraftBody) -> ObjectDraft {
+        ObjectDraft {
+            size_bytes,
+            content_type: job.content_type.clone(),
+            etag: job.target.upload.to_string(),
+            meta: job.meta.clone(),
+            created_unix_ms: self.now_unix_ms(),
+            body,
+        }
     }
 }
 

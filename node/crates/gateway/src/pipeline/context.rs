@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use datamesh_catalog::EmbeddedCatalog;
+use datamesh_exchange::net::Net;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::budget::Budget;
@@ -10,19 +13,22 @@ use super::cpu::Cpu;
 use super::damage::Damage;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
-use crate::shards::Shards;
+use crate::surroundings::Surroundings;
 
-/// The pipeline's surroundings, made once.
+/// What the pipeline works with, made once.
 pub(crate) struct Context {
     pub(crate) budget: Budget,
     pub(super) cpu: Cpu,
     pub(crate) catalog: EmbeddedCatalog,
-    pub(super) peers: Arc<dyn Shards>,
+    pub(super) net: Arc<dyn Net>,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) metrics: Metrics,
     pub(crate) damage: Arc<Damage>,
     /// Puts that go on after their acknowledgement, until they are whole or their time is up.
     pub(crate) tails: TaskTracker,
+    /// Ends those where they stand.
+    pub(crate) halt: CancellationToken,
 }
 
 impl Context {
@@ -30,11 +36,28 @@ impl Context {
         budget: Budget,
         metrics: Metrics,
         catalog: EmbeddedCatalog,
-        peers: Arc<dyn Shards>,
         pools: Arc<Pools>,
+        (net, surroundings): (Arc<dyn Net>, Arc<dyn Surroundings>),
     ) -> Arc<Self> {
         let cpu = Cpu::new(metrics.stages.clone());
-        let (damage, tails) = (Arc::default(), TaskTracker::new());
-        Arc::new(Self { budget, cpu, catalog, peers, pools, metrics, damage, tails })
+        let damage = Arc::new(Damage::since(surroundings.now_unix_ms()));
+        let (tails, halt) = (TaskTracker::new(), CancellationToken::new());
+        Arc::new(Self { budget, cpu, catalog, net, surroundings, pools, metrics, damage, tails, halt })
+    }
+
+    /// Runs what goes on although nobody may wait for it. `None` when it was halted: it is not polled once more then, as
+    /// in a process that died.
+    pub(super) fn spawn_tail<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let halt = self.halt.clone();
+        self.tails.spawn(async move {
+            tokio::select! {
+                biased;
+                () = halt.cancelled() => None,
+                done = task => Some(done),
+            }
+        })
     }
 }

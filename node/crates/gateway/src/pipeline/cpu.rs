@@ -1,7 +1,9 @@
-//! CPU work off the threads that serve connections, at most as much at once as there are cores.
+//! CPU work off the threads that serve connections, at most as much at once as there are cores. Where there is only one
+//! thread it is done in that one, and the number of cores makes no difference: no slot is held over an await.
 
 use std::sync::Arc;
 
+use datamesh_mesh::offload;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Stages;
@@ -24,22 +26,18 @@ impl Cpu {
         Self { slots: Arc::new(Semaphore::new(cores)), stages }
     }
 
-    /// Runs `work` on a thread of its own. A panic in it goes on here.
+    /// Runs `work` on a thread of its own, if there is one. A panic in it goes on here.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Stages) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| Stopped)?;
         let stages = self.stages.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let done = offload(move || {
             let done = work(&stages);
             drop(slot);
             done
         });
-        match done.await {
-            Ok(done) => Ok(done),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => Err(Stopped),
-        }
+        done.await.ok_or(Stopped)
     }
 }

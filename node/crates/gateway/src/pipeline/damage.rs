@@ -5,8 +5,6 @@ use std::collections::HashMap;
 use datamesh_shard::PoolName;
 use parking_lot::Mutex;
 
-use crate::work::now_unix_ms;
-
 /// Counts of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -23,13 +21,12 @@ pub(crate) struct Damage {
     by_pool: Mutex<HashMap<PoolName, Counts>>,
 }
 
-impl Default for Damage {
-    fn default() -> Self {
-        Self { since_unix_ms: now_unix_ms(), by_pool: Mutex::default() }
-    }
-}
-
 impl Damage {
+    /// Nothing yet.
+    pub(crate) fn since(since_unix_ms: u64) -> Self {
+        Self { since_unix_ms, by_pool: Mutex::default() }
+    }
+
     /// When counting began: what was before is forgotten.
     pub(crate) fn since_unix_ms(&self) -> u64 {
         self.since_unix_ms

@@ -1,15 +1,13 @@
 //! Brings k shards of one segment together: drives a [`GetMachine`] against the mesh.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::{GetAction, GetBudget, GetFailure, GetMachine};
-use datamesh_placement::Table;
-use datamesh_shard::{PeerKey, SegmentHeader, ShardIndex, ShardKey};
+use datamesh_shard::{SegmentHeader, ShardIndex, ShardKey};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -18,6 +16,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::cpu::Stopped;
 use crate::metrics::Stage;
+use crate::pools::Sources;
 
 /// Bounds of the time after which a shard counts as late: its peer's own p95 decides between them.
 const HEDGE_MIN: Duration = Duration::from_millis(25);
@@ -28,7 +27,7 @@ const HEDGE_DEFAULT: Duration = Duration::from_millis(250);
 const GIVE_UP: Duration = Duration::from_secs(30);
 /// The transport's patience with one shard.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
-/// Times a segment is read again whose fetches failed in passing; with the pauses, about the 5 s after which the mesh
+/// Times a segment is read again whose fetches failed in passing, or brought nothing; with the pauses, about the 5 s after which the mesh
 /// asks a silent node anew.
 const RETRIES_MAX: u32 = 4;
 /// Before the first of those; each next one is twice as long.
@@ -72,17 +71,20 @@ enum Got {
 pub(super) struct Fetch<'a> {
     pub(super) context: &'a Context,
     pub(super) reference: &'a SegmentRef,
-    pub(super) table: Arc<Table>,
+    pub(super) sources: Sources,
 }
 
 impl Fetch<'_> {
-    /// k shards, data shards first. A node that is just restarting, or a connection that just broke, looks
-    /// like a loss: what failed in passing is asked again before the read is given up.
+    /// k shards, data shards first. A node that is just restarting, a connection that just broke, and a shard that went
+    /// home between two questions look like a loss: all that is asked again before the read is given up.
     pub(super) async fn gather(&self, proof: Proof) -> Result<Gathered, FetchError> {
         let mut pause = RETRY_PAUSE;
         for _ in 0..RETRIES_MAX {
             match self.attempt(proof).await {
-                Err(FetchError::Machine(GetFailure::TooFewShards { failed: 1.., .. })) => {}
+                Err(FetchError::Machine(
+                    GetFailure::TooFewShards { failed: 1.., .. }
+                    | GetFailure::TooFewShards { missing: 1.., .. },
+                )) => {}
                 outcome => return outcome,
             }
             tokio::time::sleep(pause).await;
@@ -114,6 +116,7 @@ impl Fetch<'_> {
             }
             let wake = machine.wake_at().unwrap_or_default();
             tokio::select! {
+                biased;
                 Some(event) = asked.next() => match event {
                     Event::Shard(shard, from, Got::Verified(payload)) => {
                         shards.insert(shard, payload);
@@ -138,30 +141,23 @@ impl Fetch<'_> {
     }
 
     fn machine(&self) -> GetMachine {
-        let partition = self.table.partition_of(self.reference.id);
-        let holders = self.table.holders(partition).to_vec();
-        let order = self.table.order(partition);
-        let others: Vec<u16> = order.into_iter().filter(|member| !holders.contains(member)).collect();
+        let (holders, others) = (self.sources.holders(), self.sources.others());
         let k = self.reference.profile.k();
         let slowest =
-            holders.iter().take(k).filter_map(|member| self.context.peers.p95(&self.peer(*member)?)).max();
+            holders.iter().take(k).filter_map(|at| self.context.net.p95(&self.sources.peer(*at)?)).max();
         let budget = GetBudget {
             hedge_after: slowest.unwrap_or(HEDGE_DEFAULT).clamp(HEDGE_MIN, HEDGE_MAX),
             extra_fetches: self.reference.profile.parity(),
             give_up: GIVE_UP,
         };
-        let down = |member| self.peer(member).is_none_or(|peer| !self.context.peers.is_live(&peer));
+        let down = |member| self.sources.peer(member).is_none_or(|peer| !self.context.net.is_live(&peer));
         GetMachine::new(self.reference.profile, &holders, &others, budget, Duration::ZERO).avoiding(down)
     }
 
-    fn peer(&self, member: u16) -> Option<PeerKey> {
-        self.table.layout().members.get(usize::from(member)).map(|member| member.peer)
-    }
-
     async fn fetch(&self, shard: ShardIndex, from: u16, proof: Proof) -> Event {
-        let Some(peer) = self.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
+        let Some(peer) = self.sources.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
         let key = ShardKey { segment: self.reference.id, index: shard };
-        let got = match self.context.peers.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await {
+        let got = match self.context.net.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await {
             Ok((Response::Shard { header }, payload)) => match self.shaped(key, &header, &payload) {
                 None => Got::Corrupt,
                 Some(_) if proof == Proof::Frames => Got::Verified(payload),
@@ -204,18 +200,18 @@ impl Fetch<'_> {
             Got::Failed => "unreachable",
         };
         self.context.metrics.shard_error(self.reference.pool.as_str(), "get", reason);
-        let node =
-            self.table.layout().members.get(usize::from(from)).map_or("?", |member| member.node.as_str());
+        let peer = self.sources.peer(from);
+        let node = peer.and_then(|peer| self.context.pools.name_of(&self.reference.pool, &peer));
         match got {
-            Got::Corrupt => tracing::warn!(shard = %key, node, "a shard is corrupt"),
-            _ => tracing::debug!(shard = %key, node, reason, "a shard was not read"),
+            Got::Corrupt => tracing::warn!(shard = %key, ?node, "a shard is corrupt"),
+            _ => tracing::debug!(shard = %key, ?node, reason, "a shard was not read"),
         }
     }
 
     async fn locate(&self, from: u16) -> Event {
-        let Some(peer) = self.peer(from) else { return Event::Located(from, None) };
+        let Some(peer) = self.sources.peer(from) else { return Event::Located(from, None) };
         let request = Request::Locate { segment: self.reference.id };
-        match self.context.peers.request(&peer, request, None, FETCH_TIMEOUT).await {
+        match self.context.net.request(&peer, request, None, FETCH_TIMEOUT).await {
             Ok((Response::Located(found), _)) => Event::Located(from, Some(found)),
             _ => Event::Located(from, None),
         }

@@ -139,9 +139,9 @@ async fn send(
 }
 
 fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
-    let table = context.pools.table_to_read(&reference.pool, reference.epoch);
-    let table = table.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
-    Ok(Fetch { context, reference, table })
+    let sources = context.pools.sources(&reference.pool, reference.epoch, reference.id);
+    let sources = sources.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
+    Ok(Fetch { context, reference, sources })
 }
 
 async fn read_window(context: &Context, item: &Item, ticket: Ticket) -> Result<Option<Pieces>, ReadError> {

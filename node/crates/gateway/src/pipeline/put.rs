@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
 use datamesh_catalog::{Page, PageAt, PlacedPage};
@@ -18,7 +17,6 @@ use super::store::{Durability, Job, StoreError, Stored, millis, store};
 use crate::api::Incoming;
 use crate::limits;
 use crate::owned;
-use crate::work::now_unix_ms;
 
 /// Segments of one put that are stored at the same time, while the next one arrives. Two hide the nodes' fdatasync
 /// behind the network, the third evens out; more only take memory from others.
@@ -82,8 +80,9 @@ pub(crate) async fn write(
         open: Vec::new(),
         bytes: 0,
         durability: Durability::Whole,
-        renewed: Instant::now(),
     };
+    // As long as this put lives, whatever it waits for.
+    let _renewing = owned::spawn(renew(Arc::clone(context), Arc::clone(job)));
     let mut under_way = VecDeque::with_capacity(PARALLEL);
     let mut next = first;
     while let Some(Chunk { plain, bytes, ticket }) = next {
@@ -101,6 +100,18 @@ pub(crate) async fn write(
     }
     let last_page = pages.close(true)?;
     Ok(Written { last_page, bytes: pages.bytes, durability: pages.durability })
+}
+
+/// Renews the lease of a put, until dropped.
+async fn renew(context: Arc<Context>, job: Arc<Job>) {
+    loop {
+        tokio::time::sleep(limits::PUT_LEASE / 4).await;
+        let until = context.surroundings.now_unix_ms().saturating_add(millis(limits::PUT_LEASE));
+        // Gone before its first segment is written down, or because the lease has ended: then the put itself is told.
+        if let Err(error) = context.catalog.renew_upload(job.target.upload, until).await {
+            tracing::debug!(upload = %job.target.upload, %error, "a lease was not renewed");
+        }
+    }
 }
 
 async fn stored(task: AbortOnDropHandle<Result<Stored, StoreError>>) -> Result<Stored, StoreError> {
@@ -121,7 +132,6 @@ struct Pages<'a> {
     open: Vec<Stored>,
     bytes: u64,
     durability: Durability,
-    renewed: Instant,
 }
 
 impl Pages<'_> {
@@ -129,13 +139,8 @@ impl Pages<'_> {
     async fn push(&mut self, segment: Stored) -> Result<(), StoreError> {
         if self.open.len() == PAGE_SEGMENTS_MAX {
             let page = self.close(false)?;
-            let (upload, now) = (self.job.target.upload, now_unix_ms());
+            let (upload, now) = (self.job.target.upload, self.context.surroundings.now_unix_ms());
             self.context.catalog.put_page(upload, &page, now).await?;
-        }
-        if self.renewed.elapsed() > limits::PUT_LEASE / 4 {
-            let until = now_unix_ms().saturating_add(millis(limits::PUT_LEASE));
-            self.context.catalog.renew_upload(self.job.target.upload, until).await?;
-            self.renewed = Instant::now();
         }
         self.durability = self.durability.and(segment.durability);
         self.bytes = self.bytes.saturating_add(u64::from(segment.secret.plain_bytes));

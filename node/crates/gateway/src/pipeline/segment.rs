@@ -54,17 +54,18 @@ impl Recipe {
         SegmentHeader::shard_bytes_of(self.profile, sealed) * self.profile.total()
     }
 
-    /// Makes the shards of `plain[..plain_bytes]`. The plaintext's buffer is free again once it is sealed.
+    /// Makes the shards of `plain[..plain_bytes]`, sealed under `key`, which sealed nothing before. The plaintext's buffer
+    /// is free again once it is sealed.
     pub(super) fn make(
         self,
         plain: Buffer,
         plain_bytes: usize,
         mut ticket: Ticket,
+        key: SegmentKey,
         stages: &Stages,
     ) -> Result<Shards, MakeError> {
         let mut out = ticket.buffer(self.shard_room(plain_bytes));
         drop(ticket);
-        let key = SegmentKey::random();
         let sealed = stages.measure(Stage::Seal, || {
             let text = &plain[..plain_bytes];
             let compress = datamesh_seal::pays_to_compress(text);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::net::Net;
 use datamesh_exchange::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};
 use datamesh_placement::Table;
 use datamesh_shard::{Generation, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey};
@@ -16,7 +17,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{Metrics, Written};
-use crate::shards::Shards;
 
 /// How patient a put is. A node answers after its group fdatasync: tens of milliseconds when all is well.
 pub(super) const DEADLINES: PutDeadlines = PutDeadlines {
@@ -47,7 +47,7 @@ impl Spread {
     /// unless it has been acknowledged.
     pub(super) async fn run(
         self,
-        peers: Arc<dyn Shards>,
+        net: Arc<dyn Net>,
         metrics: Metrics,
         tell: oneshot::Sender<Result<Ack, PutFailure>>,
         abandon: CancellationToken,
@@ -59,7 +59,7 @@ impl Spread {
         loop {
             for action in machine.next(begun.elapsed()) {
                 match action {
-                    PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&*peers, shard, to))),
+                    PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&*net, shard, to))),
                     PutAction::Acknowledge(ack) => {
                         let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
                         metrics.segment(self.pool.as_str(), written);
@@ -74,6 +74,12 @@ impl Spread {
             }
             let Some(wake) = machine.wake_at() else { break };
             tokio::select! {
+                // In this order, here as in every select of the core: tokio would draw another one each time, out of no
+                // seed of ours, and no run could be repeated. Answers come before the timer, so that one that is there
+                // counts as in time; they are few, and the machine looks at the clock after each, so the timer misses
+                // nothing.
+                biased;
+                () = abandon.cancelled(), if tell.is_some() => break,
                 Some((shard, to, sent)) = sends.next() => match sent {
                     Ok(()) => machine.on_stored(shard, to),
                     Err(failure) => {
@@ -83,7 +89,6 @@ impl Spread {
                     }
                 },
                 () = tokio::time::sleep_until(begun + wake) => {}
-                () = abandon.cancelled(), if tell.is_some() => break,
             }
         }
     }
@@ -96,7 +101,7 @@ impl Spread {
         self.table.layout().members.get(usize::from(member)).map_or("?", |member| member.node.as_str())
     }
 
-    async fn send(&self, peers: &dyn Shards, shard: ShardIndex, to: u16) -> Sent {
+    async fn send(&self, net: &dyn Net, shard: ShardIndex, to: u16) -> Sent {
         let (Some(peer), Some(payload)) = (self.peer(to), self.shards.get(shard.at())) else {
             return (shard, to, Err(SendFailure::Unreachable));
         };
@@ -107,7 +112,7 @@ impl Spread {
             generation: self.generation,
             header: self.header.clone(),
         };
-        let sent = match peers.request(&peer, request, Some(payload.clone()), SEND_TIMEOUT).await {
+        let sent = match net.request(&peer, request, Some(payload.clone()), SEND_TIMEOUT).await {
             Ok((Response::Done, _)) => Ok(()),
             Ok((Response::Refused(refusal), _)) => Err(SendFailure::from(refusal)),
             Ok(_) | Err(_) => Err(SendFailure::Unreachable),

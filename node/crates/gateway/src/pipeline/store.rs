@@ -8,6 +8,7 @@ use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
 use datamesh_catalog::{NewUpload, SegmentRef, Target};
 use datamesh_exchange::{Ack, PutFailure, PutPlan};
 use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+use datamesh_seal::SegmentKey;
 use datamesh_shard::{Generation, PoolName};
 use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,6 @@ use super::spread::{DEADLINES, Spread};
 use crate::limits;
 use crate::pools::{Pool, plan};
 use crate::problem::Problem;
-use crate::work::now_unix_ms;
 
 /// Times a segment is placed anew before its put fails.
 const ATTEMPTS_MAX: u32 = 4;
@@ -138,7 +138,7 @@ impl Job {
         let included = AtomicBool::new(false);
         let begin = || async {
             included.store(true, Ordering::Relaxed);
-            let now = now_unix_ms();
+            let now = context.surroundings.now_unix_ms();
             let new = NewUpload {
                 target: self.target.clone(),
                 content_type: self.content_type.clone(),
@@ -171,7 +171,8 @@ pub(super) async fn store(
     ticket: Ticket,
 ) -> Result<Stored, StoreError> {
     let recipe = job.recipe;
-    let made = context.cpu.run(move |stages| recipe.make(plain, bytes, ticket, stages)).await??;
+    let key = SegmentKey::random_from(&*context.surroundings);
+    let made = context.cpu.run(move |stages| recipe.make(plain, bytes, ticket, key, stages)).await??;
     let mut generation = Generation::default();
     let mut attempt = 0;
     loop {
@@ -206,7 +207,7 @@ fn durability(context: &Context, job: &Job, ack: Ack) -> Durability {
     }
 }
 
-/// One attempt: shards and reference at the same time, both durable when it returns.
+/// One attempt: the reference, then the shards, both durable when it returns.
 async fn place(
     context: &Arc<Context>,
     job: &Arc<Job>,
@@ -233,21 +234,17 @@ async fn place(
         header: made.header.clone(),
         shards: made.shards.clone(),
     };
+    // First of all, not alongside: shards that no row names would never be found again, and nobody could tell them from
+    // data that was lost.
+    job.reference(context, &reference).await?;
     let (tell, told) = oneshot::channel();
     // Whoever waits for the acknowledgement ends the put by going away; once acknowledged it goes on by itself.
     let abandon = CancellationToken::new();
     let waiting = abandon.clone().drop_guard();
-    let (peers, metrics) = (Arc::clone(&context.peers), context.metrics.clone());
-    context.tails.spawn(spread.run(peers, metrics, tell, abandon));
-    // Goes on when the client goes away: shards that no row names would never be found again.
-    let referenced = context.tails.spawn({
-        let (context, job, reference) = (Arc::clone(context), Arc::clone(job), reference.clone());
-        async move { job.reference(&context, &reference).await }
-    });
-    let (told, referenced) = tokio::join!(told, referenced);
-    let ack = told.map_err(|_| Stopped)??;
+    let (net, metrics) = (Arc::clone(&context.net), context.metrics.clone());
+    context.spawn_tail(spread.run(net, metrics, tell, abandon));
+    let ack = told.await.map_err(|_| Stopped)??;
     drop(waiting);
-    referenced.map_err(|_| Stopped)??;
     Ok((reference, ack))
 }
 

@@ -95,16 +95,15 @@ fn parts(fetch: &Fetch<'_>, sealed: &Range<usize>) -> Vec<(ShardIndex, Range<usi
 }
 
 async fn read_part(fetch: &Fetch<'_>, shard: ShardIndex, part: Range<usize>) -> Result<Bytes, ()> {
-    let holders = fetch.table.holders(fetch.table.partition_of(fetch.reference.id));
-    let member = holders.get(shard.at()).copied().ok_or(())?;
-    let peer = fetch.table.layout().members.get(usize::from(member)).map(|member| member.peer).ok_or(())?;
-    if !fetch.context.peers.is_live(&peer) {
+    let holder = fetch.sources.holders().get(shard.at()).copied().ok_or(())?;
+    let peer = fetch.sources.peer(holder).ok_or(())?;
+    if !fetch.context.net.is_live(&peer) {
         return Err(());
     }
     let len = u32::try_from(part.len()).map_err(|_| ())?;
     let offset = u32::try_from(part.start).map_err(|_| ())?;
     let key = ShardKey { segment: fetch.reference.id, index: shard };
-    match fetch.context.peers.request(&peer, Request::GetRange { key, offset, len }, None, TIMEOUT).await {
+    match fetch.context.net.request(&peer, Request::GetRange { key, offset, len }, None, TIMEOUT).await {
         Ok((Response::Range, bytes)) if bytes.len() == part.len() => Ok(bytes),
         _ => Err(()),
     }

@@ -71,26 +71,57 @@ pub(crate) fn step(
 
 /// Why a pool cannot be as the administrator wants it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SpecError {
+pub enum SpecError {
+    /// Too few members, or too many.
     #[error("{members} members are too few for {erasure}: at least {} are needed, at most {POOL_MEMBERS_MAX} allowed", erasure.total())]
-    Members { members: usize, erasure: ErasureProfile },
+    Members {
+        /// How many.
+        members: usize,
+        /// For this.
+        erasure: ErasureProfile,
+    },
+    /// A member twice.
     #[error("member {0} is named twice")]
     Twice(NodeName),
+    /// A member without room.
     #[error("member {0} has no capacity")]
     NoCapacity(NodeName),
+    /// Acknowledgements that would be worth nothing, or never come.
     #[error(
         "ackShards is {ack}, but {erasure} needs {least} to {}: fewer would acknowledge data that one more loss destroys",
         erasure.total()
     )]
-    AckShards { ack: u8, least: usize, erasure: ErasureProfile },
+    AckShards {
+        /// Shards asked for.
+        ack: u8,
+        /// Shards that are needed.
+        least: usize,
+        /// Of these.
+        erasure: ErasureProfile,
+    },
+    /// Data cannot be coded anew.
     #[error("the pool holds data as {old}; it cannot become {new}. Make another pool for new data")]
-    Erasure { old: ErasureProfile, new: ErasureProfile },
+    Erasure {
+        /// As the data is.
+        old: ErasureProfile,
+        /// As it was asked for.
+        new: ErasureProfile,
+    },
+    /// Members that hold data are missing.
     #[error(
         "members {0} still hold data. Moving data away (drain) comes with a later version; keep them for now"
     )]
     Removed(String),
+    /// A member that holds data is said to stand elsewhere.
     #[error("member {node} stands in zone {old} and holds data; it cannot be moved to {new}")]
-    Zone { node: NodeName, old: ZoneName, new: ZoneName },
+    Zone {
+        /// The member.
+        node: NodeName,
+        /// Where it stands.
+        old: ZoneName,
+        /// Where it is said to stand.
+        new: ZoneName,
+    },
 }
 
 impl SpecError {

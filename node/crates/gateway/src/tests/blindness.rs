@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use datamesh_exchange::frame::FRAME_HEADER_BYTES;
 use datamesh_exchange::message::Request;
+use datamesh_exchange::net::Net;
 use datamesh_seal::UNSEALED;
 use datamesh_shard::Incarnation;
 use datamesh_shard::limits::{FRAME_BYTES, INLINE_BYTES_MAX, SEGMENT_BYTES_MAX};
@@ -16,7 +17,6 @@ use serde_json::json;
 
 use super::fake::{Frame, peer};
 use super::house::{Got, House, noise, seed};
-use crate::shards::Shards;
 use crate::work::Worker;
 
 /// So many bytes in a row of what must not be seen, and nodes see it.
@@ -193,7 +193,7 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Locate { .. } => Some("locate"),
         Request::Delete { .. } | Request::DeleteSegment { .. } => Some("delete"),
         Request::Report => Some("report"),
-        Request::Stewardship => Some("stewardship"),
+        Request::Stewardship { .. } => Some("stewardship"),
         // Of members to members.
         Request::Inventory { .. } | Request::Home { .. } => None,
     };

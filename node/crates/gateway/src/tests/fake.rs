@@ -7,15 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
-use datamesh_settings::Endpoint;
+use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::admin::NodeReport;
-use datamesh_shard::{Generation, Incarnation, PeerKey, SegmentHeader, ShardKey};
+use datamesh_shard::{Generation, PeerKey, SegmentHeader, ShardKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-
-use crate::shards::{Answer, NoAnswer, Shards};
 
 struct Kept {
     header: Bytes,
@@ -227,7 +225,7 @@ impl FakeNodes {
             | Request::Join(_)
             | Request::Inventory { .. }
             | Request::Home { .. }
-            | Request::Stewardship => nothing(Response::Refused(Refusal::Busy)),
+            | Request::Stewardship { .. } => nothing(Response::Refused(Refusal::Busy)),
         }
     }
 }
@@ -244,7 +242,7 @@ impl Node {
     }
 }
 
-impl Shards for FakeNodes {
+impl Net for FakeNodes {
     fn request<'a>(
         &'a self,
         to: &'a PeerKey,
@@ -275,8 +273,6 @@ impl Shards for FakeNodes {
     fn p95(&self, _: &PeerKey) -> Option<Duration> {
         Some(Duration::from_secs(1))
     }
-
-    fn learn(&self, _: PeerKey, _: Endpoint, _: Incarnation) {}
 }
 
 /// The key of fake node `n`.

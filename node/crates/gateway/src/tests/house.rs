@@ -1,6 +1,5 @@
 //! A gateway core over fake nodes and a real catalog, and a client for its routes.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,6 +19,7 @@ use tower::ServiceExt;
 use super::fake::{FakeNodes, peer};
 use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
+use crate::surroundings::OperatingSystem;
 
 pub(super) const USER: &str = "user-token-for-tests";
 pub(super) const ADMIN: &str = "admin-token-for-tests";
@@ -32,6 +32,7 @@ pub(super) struct House {
 }
 
 /// An answer, read whole.
+#[derive(Debug)]
 pub(super) struct Got {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -60,12 +61,6 @@ impl Got {
         assert!(self.status.is_success(), "{}: {:?}", self.status, self.body);
         self
     }
-}
-
-pub(super) fn tokens(dir: &Path) -> Arc<Tokens> {
-    std::fs::write(dir.join("user"), USER).unwrap();
-    std::fs::write(dir.join("admin"), ADMIN).unwrap();
-    Arc::new(Tokens::open(&dir.join("user"), &dir.join("admin")).unwrap())
 }
 
 pub(super) fn pool_name() -> PoolName {
@@ -107,11 +102,13 @@ impl House {
             cluster: NodeName::new("test").unwrap(),
             gateway: NodeName::new("gw").unwrap(),
             secret,
-            tokens: tokens(dir.path()),
+            tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
             catalog: catalog.clone(),
-            shards: Arc::<FakeNodes>::clone(&nodes),
+            net: Arc::<FakeNodes>::clone(&nodes),
+            surroundings: Arc::new(OperatingSystem),
             buffer_bytes,
             on_layout: Box::new(|_| {}),
+            partitions_log2: None,
         })
         .await
         .unwrap();

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_mesh::{LayoutPointer, NotTrusted, SwarmHandle, Trust};
+use datamesh_mesh::{LayoutPointer, NotTrusted, SwarmHandle, Trust, now_unix};
 use datamesh_seal::{Certificate, ClusterSigningKey, MemberRole, SignedCertificate};
 use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Next, Worker, now_unix_ms};
+use super::{Next, Worker};
 use crate::join::CERTIFICATE_LIFE;
 use crate::pools::Pools;
 
@@ -37,7 +37,7 @@ pub(crate) struct Own {
 impl KeepMembership {
     /// Signs a fresh certificate and shows it from now on.
     pub(crate) fn renewed(&self) -> Result<Own, NotTrusted> {
-        let not_after_unix = (now_unix_ms() / 1000).saturating_add(CERTIFICATE_LIFE.as_secs());
+        let not_after_unix = now_unix().saturating_add(CERTIFICATE_LIFE.as_secs());
         let certificate = Certificate {
             role: MemberRole::Gateway,
             node: self.node.clone(),
@@ -51,7 +51,7 @@ impl KeepMembership {
     }
 
     async fn step(&mut self) -> Result<(), NotTrusted> {
-        let renew_at = (now_unix_ms() / 1000).saturating_add(CERTIFICATE_LIFE.as_secs() / 2);
+        let renew_at = now_unix().saturating_add(CERTIFICATE_LIFE.as_secs() / 2);
         let mut own = match self.own.take() {
             Some(own) if own.not_after_unix > renew_at => own,
             _ => self.renewed()?,

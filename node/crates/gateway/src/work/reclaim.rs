@@ -9,14 +9,15 @@ use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
 use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
 use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::net::Net;
 use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Next, Worker, now_unix_ms};
+use super::{Next, Worker};
 use crate::pools::Pools;
-use crate::shards::Shards;
+use crate::surroundings::Surroundings;
 
 const PERIOD: Duration = Duration::from_secs(10);
 /// Segments deleted in one unit of work; each costs a request per shard and member.
@@ -69,7 +70,8 @@ impl Drop for UnlessDone<'_> {
 pub(crate) struct Reclaim {
     catalog: EmbeddedCatalog,
     pools: Arc<Pools>,
-    shards: Arc<dyn Shards>,
+    net: Arc<dyn Net>,
+    surroundings: Arc<dyn Surroundings>,
     abandoned: mpsc::Receiver<UploadId>,
     wake: Arc<Notify>,
     /// The last segment looked at, while one in front of it waits for a member that is down.
@@ -81,26 +83,27 @@ impl Reclaim {
     pub(crate) fn new(
         catalog: EmbeddedCatalog,
         pools: Arc<Pools>,
-        shards: Arc<dyn Shards>,
+        (net, surroundings): (Arc<dyn Net>, Arc<dyn Surroundings>),
     ) -> (Self, Abandoned) {
         let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
         let wake = Arc::new(Notify::new());
         let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
-        (Self { catalog, pools, shards, abandoned, wake, passed: None }, feed)
+        (Self { catalog, pools, net, surroundings, abandoned, wake, passed: None }, feed)
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
+        let now = self.surroundings.now_unix_ms();
         while let Ok(upload) = self.abandoned.try_recv() {
-            if self.catalog.abort_upload(upload, now_unix_ms()).await? {
+            if self.catalog.abort_upload(upload, now).await? {
                 tracing::debug!(%upload, "an abandoned put was aborted");
             }
         }
-        let expired = self.catalog.reclaim_expired(now_unix_ms(), UPLOADS_AT_ONCE).await?;
+        let expired = self.catalog.reclaim_expired(now, UPLOADS_AT_ONCE).await?;
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
-        let due = self.catalog.condemned_due(now_unix_ms(), self.passed.as_ref(), limit).await?;
+        let due = self.catalog.condemned_due(now, self.passed.as_ref(), limit).await?;
         // Those that wait for a member that is down are passed over until the list was seen to its end.
         self.passed = (due.len() == limit).then(|| due.last().cloned()).flatten();
         let gone = self.delete(due).await;
@@ -130,7 +133,7 @@ impl Reclaim {
         let layouts = pool.tables.values().map(|table| table.layout());
         let members: BTreeSet<PeerKey> =
             layouts.flat_map(|layout| layout.members.iter().map(|m| m.peer)).collect();
-        if members.iter().any(|peer| !self.shards.is_live(peer)) {
+        if members.iter().any(|peer| !self.net.is_live(peer)) {
             return false;
         }
         for peer in members {
@@ -145,7 +148,7 @@ impl Reclaim {
     async fn delete_from(&self, peer: &PeerKey, condemned: &Condemned) -> bool {
         let Condemned { segment, generation, .. } = *condemned;
         let request = Request::DeleteSegment { segment, generation };
-        match self.shards.request(peer, request, None, TIMEOUT).await {
+        match self.net.request(peer, request, None, TIMEOUT).await {
             Ok((Response::Done, _)) => true,
             Ok((response, _)) => {
                 tracing::debug!(%peer, %segment, ?response, "a segment was not deleted");

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::message::{COUNTS_MAX, Request, Response, Stewardship};
+use datamesh_exchange::net::Net;
 use datamesh_settings::admin::MemberState;
 use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
@@ -14,7 +15,6 @@ use super::{Next, Worker};
 use crate::layouts::LayoutManager;
 use crate::metrics::Metrics;
 use crate::pools::{Pool, Pools};
-use crate::shards::Shards;
 
 /// How old what the status says may be when all is well.
 const PERIOD: Duration = Duration::from_secs(3);
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 64;
 
 pub(crate) struct PollReports {
     pub(crate) pools: Arc<Pools>,
-    pub(crate) shards: Arc<dyn Shards>,
+    pub(crate) net: Arc<dyn Net>,
     pub(crate) layouts: Arc<LayoutManager>,
     pub(crate) metrics: Metrics,
 }
@@ -54,20 +54,44 @@ impl PollReports {
     }
 
     async fn ask(&self, pool: &Pool, peer: PeerKey) {
-        let Ok((Response::Report(report), _)) =
-            self.shards.request(&peer, Request::Report, None, TIMEOUT).await
+        let Ok((Response::Report(report), _)) = self.net.request(&peer, Request::Report, None, TIMEOUT).await
         else {
             return;
         };
         let behind = report.epoch < pool.layout().map(|layout| layout.epoch);
-        let asked = self.shards.request(&peer, Request::Stewardship, None, TIMEOUT).await;
-        let stewardship = match asked {
-            Ok((Response::Stewardship(stewardship), _)) => Some(stewardship),
-            _ => None,
-        };
+        let stewardship = self.stewardship(&peer).await;
         self.pools.note_report(peer, report, stewardship);
         if behind {
             self.layouts.push_to(pool, &peer).await;
+        }
+    }
+
+    /// All that a member counted, page by page; nothing rather than a part.
+    async fn stewardship(&self, peer: &PeerKey) -> Option<Stewardship> {
+        let mut whole: Option<Stewardship> = None;
+        loop {
+            let after = whole.as_ref().and_then(|whole| whole.counts.last()).map(|last| last.partition);
+            let request = Request::Stewardship { after };
+            let Ok((Response::Stewardship(page), _)) = self.net.request(peer, request, None, TIMEOUT).await
+            else {
+                return None;
+            };
+            let rises = page.counts.first().is_none_or(|first| after < Some(first.partition))
+                && page.counts.is_sorted_by(|a, b| a.partition < b.partition);
+            if !rises || page.counts.len() > COUNTS_MAX {
+                tracing::warn!(%peer, "a member gave counts out of order");
+                return None;
+            }
+            let more = page.counts.len() == COUNTS_MAX;
+            match &mut whole {
+                // Counts under two layouts are no counts.
+                Some(whole) if whole.epoch != page.epoch => return None,
+                Some(whole) => whole.counts.extend(page.counts),
+                None => whole = Some(page),
+            }
+            if !more {
+                return whole;
+            }
         }
     }
 

@@ -28,9 +28,12 @@ pub(crate) const NODES: u8 = 6;
 /// So that tests wait for seconds only.
 const PACE: Pace = Pace {
     grace: Duration::from_secs(4),
+    look: Duration::from_millis(200),
     rest_open: Duration::from_millis(200),
     rest_whole: Duration::from_secs(1),
+    scrub_period: Duration::from_secs(3600),
     rest_homing: Duration::from_millis(200),
+    rest_max: Duration::from_secs(2),
 };
 const CAPACITY_BYTES: u64 = 1 << 30;
 /// Asking again whether something has come true: over HTTP there is no event to wait for.

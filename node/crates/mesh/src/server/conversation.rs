@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use tokio::net::TcpStream;
@@ -32,6 +33,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a stranger's message at most: a join request or a certificate, no layouts, no payload.
 const STRANGER_HEAD_BYTES: usize = 16 << 10;
+
+/// The answer to a request of another version.
+const NOT_UNDERSTOOD: &str = "this version does not know this request";
 
 type Stream = Wire<TlsStream<TcpStream>>;
 
@@ -187,12 +191,14 @@ async fn turn<H: Handler>(
     let receiving = Box::pin(receive(shared, wire, &guest.caller, first));
     let (request, payload, budget) =
         guest.wait(FRAME_TIMEOUT, Ended::Timeout("a request"), receiving).await?;
-    let is_join = matches!(request, Request::Join(_));
+    let is_join = matches!(request, Some(Request::Join(_)));
     let (response, payload) = match request {
-        Request::Hello { certificate, incarnation } => {
+        // Said, so that a peer of another version need not take a silence for a death.
+        None => (Response::Refused(Refusal::BadRequest(NOT_UNDERSTOOD.into())), Bytes::new()),
+        Some(Request::Hello { certificate, incarnation }) => {
             (hello(shared, &mut guest.caller, certificate.as_deref(), incarnation), Bytes::new())
         }
-        request if may_ask(shared, &guest.caller, &request) => {
+        Some(request) if may_ask(shared, &guest.caller, &request) => {
             Box::pin(shared.handler.handle(guest.caller.clone(), request, payload)).await
         }
         _ => (Response::Refused(Refusal::NotAMember), Bytes::new()),
@@ -220,21 +226,30 @@ fn ends_with(response: &Response, caller: &Caller) -> bool {
     }
 }
 
-/// The rest of a request, within what its sender may send. Room for the payload is taken from the budget of all
+/// The rest of a request, within what its sender may send; `None` for one that a known sender means well and this version
+/// does not understand. Room for the payload is taken from the budget of all
 /// connections before a buffer is.
 async fn receive<'a, H: Handler>(
     shared: &'a Shared<H>,
     wire: &mut Stream,
     caller: &Caller,
     first: u8,
-) -> Result<(Request, Bytes, Option<SemaphorePermit<'a>>), Ended> {
+) -> Result<(Option<Request>, Bytes, Option<SemaphorePermit<'a>>), Ended> {
     let limits = if caller.is_known() {
         FrameLimits { head_bytes: MESSAGE_BYTES_MAX, payload_bytes: SHARD_BYTES_MAX }
     } else {
         FrameLimits { head_bytes: STRANGER_HEAD_BYTES, payload_bytes: 0 }
     };
     let start = wire.read_start(first, limits).await?;
-    let request = Request::decode(&start.head).map_err(WireError::from)?;
+    let request = match Request::decode(&start.head) {
+        Ok(request) => request,
+        Err(FrameError::Malformed(_) | FrameError::Trailing(_))
+            if caller.is_known() && start.payload_bytes == 0 =>
+        {
+            return Ok((None, Bytes::new(), None));
+        }
+        Err(error) => return Err(WireError::from(error).into()),
+    };
     start.check_payload(request.payload_bytes_max())?;
     let units = u32::try_from(start.payload_bytes.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
     let budget = match units {
@@ -243,7 +258,7 @@ async fn receive<'a, H: Handler>(
         _ => Some(shared.inbound.acquire_many(units).await.map_err(|_| Ended::Stopped)?),
     };
     let payload = wire.read_payload(start.payload_bytes).await?;
-    Ok((request, payload, budget))
+    Ok((Some(request), payload, budget))
 }
 
 fn hello<H: Handler>(

@@ -211,6 +211,35 @@ async fn a_payload_where_none_belongs_is_refused() {
 }
 
 #[tokio::test]
+async fn a_request_of_another_version_is_answered_and_the_connection_goes_on() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let mut stream = scene.connect(&me).await;
+    // A variant that there is not, and one with a field too many.
+    let unknown = [3_u8, 0, 0, 0, 0, 0, 0, 0, 1, 99, 0];
+    let mut longer = Request::Report.encode(0).unwrap().to_vec();
+    longer.push(7);
+    longer[0] += 1;
+    stream.write_all(&unknown).await.unwrap();
+    assert!(hung_up(&mut stream).await, "a stranger is owed no answer");
+    let mut stream = scene.connect(&me).await;
+    let greeted = ask(&mut stream, &hello(&scene.gateway(me.peer(), 60), 1)).await;
+    assert!(matches!(greeted, Response::Hello { .. }));
+    for strange in [&unknown[..], &longer] {
+        stream.write_all(strange).await.unwrap();
+        let mut lengths = [0; 8];
+        stream.read_exact(&mut lengths).await.unwrap();
+        let mut head = vec![0; usize::from(lengths[0])];
+        stream.read_exact(&mut head).await.unwrap();
+        let answer = Response::decode(&head).unwrap();
+        assert!(matches!(answer, Response::Refused(Refusal::BadRequest(_))), "{answer:?}");
+    }
+    let served = ask(&mut stream, &Request::Report).await;
+    assert_eq!(served, Response::Refused(Refusal::Busy), "the control: the handler is asked");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_client_with_another_protocol_or_a_plain_one_gets_nowhere() {
     let scene = Scene::new().await;
     let mut plain = TcpStream::connect(scene.address).await.unwrap();

@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 use super::{ClusterSecret, FINGERPRINT_BYTES};
 use crate::aead::{MessageKey, Place};
 use crate::context::{BUCKET_WRAP, derive};
-use crate::secret::{BucketSecret, random};
+use crate::random::Random;
+use crate::secret::{BucketSecret, fresh};
 
 const VERSION: u8 = 1;
 const CIPHER: Cipher = Cipher::Aes256Gcm;
@@ -61,8 +62,13 @@ fn bound(head: &[u8], bucket: u64, version: u32) -> Vec<u8> {
     [head, &bucket.to_le_bytes(), &version.to_le_bytes()].concat()
 }
 
-pub(super) fn wrap(cluster: &ClusterSecret, secret: &BucketSecret, bucket: u64) -> WrappedBucketSecret {
-    let salt = random::<SALT_BYTES>();
+pub(super) fn wrap(
+    cluster: &ClusterSecret,
+    secret: &BucketSecret,
+    bucket: u64,
+    random: &dyn Random,
+) -> WrappedBucketSecret {
+    let salt = fresh::<SALT_BYTES>(random);
     let mut bytes = Vec::with_capacity(WRAPPED_BYTES);
     bytes.extend_from_slice(&[VERSION, CIPHER.code()]);
     bytes.extend_from_slice(&cluster.fingerprint_bytes());

@@ -12,6 +12,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
 use super::super::fellows::{Fellows, Offered};
+use crate::offload::offload;
 
 /// What rebuilding one segment came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +49,7 @@ pub(super) async fn rebuild(fellows: &Fellows, table: &Arc<Table>, due: Rebuild)
 async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(Bytes, Vec<Bytes>)> {
     let (header, present) = gather(fellows, table, due).await?;
     let (segment, wanted) = (due.segment, due.missing.iter().map(|(index, _)| *index).collect::<Vec<_>>());
-    let made = tokio::task::spawn_blocking(move || {
+    let made = offload(move || {
         let profile = header.profile();
         let shard_bytes = present.values().next()?.len();
         let mut out = vec![vec![0; shard_bytes]; wanted.len()];
@@ -63,7 +64,7 @@ async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(B
             .all(|(index, shard)| header.verify(ShardKey { segment, index: *index }, shard).is_ok());
         proven.then(|| (header.encode(), out.into_iter().map(Bytes::from).collect()))
     });
-    made.await.ok()?
+    made.await?
 }
 
 /// k proven shards: as many are asked for at once, and a failure is replaced by the next source.

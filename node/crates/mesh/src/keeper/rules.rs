@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datamesh_shard::{Generation, SegmentId, ShardKey};
-use datamesh_store::{Durability, Records, RecordsError};
+use datamesh_store::Durability;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
-use crate::trust::now_unix;
+use super::Clock;
+use crate::swarm::{RecordBytes, RecordBytesError};
 
 /// Shards whose ids share these many low bits take turns: enough that those of one put seldom meet.
 const STRIPES: usize = 1024;
@@ -20,32 +21,64 @@ const DELETED: &[u8] = b"deleted/";
 /// First byte of such a record: then the generation and the time, eight bytes each, little-endian.
 const VERSION: u8 = 1;
 
-/// Shared by the service and the homing worker.
+/// Shared by all that move shards here.
 pub(super) struct Rules {
-    records: Records,
+    records: Arc<dyn RecordBytes>,
+    clock: Clock,
     stripes: Vec<Arc<AsyncMutex<()>>>,
     leaving: Arc<Mutex<BTreeSet<ShardKey>>>,
 }
 
-/// A turn at one shard.
+/// A turn at one segment's shards.
 pub(super) type Turn = OwnedMutexGuard<()>;
+
+/// Why a shard may not come in.
+#[derive(Debug)]
+pub(super) enum NotNow {
+    /// The one that is here is on its way to its home.
+    Leaving,
+    /// It was deleted; what comes is from before.
+    Deleted,
+    /// What was deleted cannot be read.
+    Records(RecordBytesError),
+}
 
 /// Until dropped, the shard is not relied upon.
 pub(super) struct Leaving {
     key: ShardKey,
-    all: Arc<Mutex<BTreeSet<ShardKey>>>,
+    /// Where it is marked; `None` once the mark shall stay.
+    all: Option<Arc<Mutex<BTreeSet<ShardKey>>>>,
+}
+
+impl Leaving {
+    /// The shard may be gone or not: it is not relied upon until the node starts anew and looks.
+    pub(super) fn for_good(mut self) {
+        self.all = None;
+    }
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.all.lock().remove(&self.key);
+        if let Some(all) = &self.all {
+            all.lock().remove(&self.key);
+        }
     }
 }
 
 impl Rules {
-    pub(super) fn new(records: Records) -> Self {
+    pub(super) fn new(records: Arc<dyn RecordBytes>, clock: Clock) -> Self {
         let stripes = (0..STRIPES).map(|_| Arc::default()).collect();
-        Self { records, stripes, leaving: Arc::default() }
+        Self { records, clock, stripes, leaving: Arc::default() }
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// What this node remembers besides its shards.
+    pub(super) fn records(&self) -> &dyn RecordBytes {
+        &*self.records
     }
 
     /// Waits for the turn at a segment's shards.
@@ -54,11 +87,24 @@ impl Rules {
         Arc::clone(&self.stripes[at % STRIPES]).lock_owned().await
     }
 
+    /// The turn to store a shard, if it may come in. Whoever stores one asks here first.
+    pub(super) async fn admit(&self, key: ShardKey, generation: Generation) -> Result<Turn, NotNow> {
+        let turn = self.turn(key.segment).await;
+        if self.is_leaving(key) {
+            return Err(NotNow::Leaving);
+        }
+        let deleted = self.deleted(key.segment).map_err(NotNow::Records)?;
+        match deleted.is_some_and(|deleted| generation <= deleted) {
+            true => Err(NotNow::Deleted),
+            false => Ok(turn),
+        }
+    }
+
     /// Marks a shard as leaving, once no put of it is under way.
     pub(super) async fn leave(&self, key: ShardKey) -> Leaving {
         let _turn = self.turn(key.segment).await;
         self.leaving.lock().insert(key);
-        Leaving { key, all: Arc::clone(&self.leaving) }
+        Leaving { key, all: Some(Arc::clone(&self.leaving)) }
     }
 
     pub(super) fn is_leaving(&self, key: ShardKey) -> bool {
@@ -71,35 +117,35 @@ impl Rules {
         &self,
         segment: SegmentId,
         generation: Generation,
-    ) -> Result<(), RecordsError> {
+    ) -> Result<(), RecordBytesError> {
         let known = self.deleted(segment)?;
         if known.is_some_and(|known| known > generation) {
             return Ok(());
         }
         let mut value = vec![VERSION];
         value.extend(generation.0.to_le_bytes());
-        value.extend(now_unix().to_le_bytes());
+        value.extend(self.now().to_le_bytes());
         self.records.put(&key_of(segment), &value, Durability::Lazy)
     }
 
     /// The generation up to which a segment's shards are garbage, if that is remembered.
-    pub(super) fn deleted(&self, segment: SegmentId) -> Result<Option<Generation>, RecordsError> {
+    pub(super) fn deleted(&self, segment: SegmentId) -> Result<Option<Generation>, RecordBytesError> {
         let row = self.records.get(&key_of(segment))?;
         Ok(row.and_then(|row| decode(&row)).map(|(generation, _)| generation))
     }
 
     /// Forgets deletes from long ago; gives how many.
-    pub(super) fn forget_old(&self) -> Result<usize, RecordsError> {
-        let before = now_unix().saturating_sub(REMEMBER_SECONDS);
+    pub(super) fn forget_old(&self) -> Result<usize, RecordBytesError> {
+        let before = self.now().saturating_sub(REMEMBER_SECONDS);
         let old: Vec<_> = self
             .records
             .iter(DELETED)?
-            .filter_map(Result::ok)
+            .into_iter()
             .filter(|(_, row)| decode(row).is_none_or(|(_, at)| at < before))
             .map(|(key, _)| key)
             .collect();
         for key in &old {
-            self.records.delete(key, Durability::Lazy)?;
+            self.records.delete(key)?;
         }
         Ok(old.len())
     }

@@ -6,23 +6,18 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::NodeReport;
-use datamesh_shard::{Epoch, Generation, PeerKey, PoolName, SegmentId, ShardKey};
-use datamesh_store::{DeleteError, GetError, PutError, Store};
+use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardKey};
+use datamesh_store::{DeleteError, GetError, PutError};
 
-use super::fellows::{Fellows, held};
+use super::fellows::Fellows;
 use super::ledger::Ledger;
-use super::rules::Rules;
+use super::rules::NotNow;
 use crate::server::Handler;
-use crate::trust::{Caller, LayoutRefused, Trust};
+use crate::trust::{Caller, LayoutRefused};
 
-/// Serves one store's shards to gateways and to members of its own pool.
-pub(super) struct StorageService {
-    pub(super) store: Store,
-    pub(super) trust: Arc<Trust>,
-    pub(super) pool: PoolName,
-    pub(super) peer: PeerKey,
+/// Serves one node's shards to gateways and to members of its own pool.
+pub struct StorageService {
     pub(super) fellows: Arc<Fellows>,
-    pub(super) rules: Arc<Rules>,
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -40,7 +35,7 @@ impl Handler for StorageService {
 impl StorageService {
     async fn answer(&self, from: &Caller, request: Request, payload: Bytes) -> Answer {
         let is_fellow =
-            from.member_of.as_ref() == Some(&self.pool) && self.is_fellows_business(&request).await;
+            from.member_of.as_ref() == Some(&self.fellows.pool) && self.is_fellows_business(&request).await;
         if !(from.is_gateway() || is_fellow) {
             return Err(Refusal::NotAMember);
         }
@@ -52,7 +47,7 @@ impl StorageService {
             Request::Get { key } => self.get(key).await,
             Request::GetRange { key, offset, len } => self.get_range(key, offset, len).await,
             Request::Locate { segment } => {
-                let found = self.store.locate(segment).await.map_err(|error| failed(&error))?;
+                let found = self.fellows.shelf.locate(segment).await.map_err(|error| failed(&error))?;
                 Ok((Response::Located(found), Bytes::new()))
             }
             Request::Delete { key, generation } => self.delete(from, key, generation).await,
@@ -60,13 +55,15 @@ impl StorageService {
                 self.delete_segment(from, segment, generation).await
             }
             Request::Inventory { partitions_log2, partition, after } => {
-                match held(&self.store, partitions_log2, partition, after).await {
+                match self.fellows.held(partitions_log2, partition, after).await {
                     Some(page) => Ok((Response::Inventory(page), Bytes::new())),
                     None => Err(Refusal::BadRequest("no such partition, or the index fails".into())),
                 }
             }
-            Request::Home { key, epoch } => self.home(key, epoch).await,
-            Request::Stewardship => Ok((Response::Stewardship(self.ledger.stewardship()), Bytes::new())),
+            Request::Home { key, epoch, generation } => self.home(key, epoch, generation).await,
+            Request::Stewardship { after } => {
+                Ok((Response::Stewardship(self.ledger.stewardship(after)), Bytes::new()))
+            }
             Request::Report => Ok((Response::Report(self.report()), Bytes::new())),
             Request::Layout(signed) => self.learn(&signed),
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
@@ -76,10 +73,11 @@ impl StorageService {
 
     /// Whether a shard placed by this layout may come here.
     fn may_take(&self, pool: &PoolName, epoch: Epoch) -> Result<(), Refusal> {
-        if *pool != self.pool {
-            return Err(Refusal::BadRequest(format!("this node serves pool {}, not {pool}", self.pool)));
+        let Fellows { pool: own_pool, trust, own, .. } = &*self.fellows;
+        if pool != own_pool {
+            return Err(Refusal::BadRequest(format!("this node serves pool {own_pool}, not {pool}")));
         }
-        let Some(layout) = self.trust.layout(pool) else {
+        let Some(layout) = trust.layout(pool) else {
             return Err(Refusal::BadRequest("this node knows no layout of its pool yet".into()));
         };
         if epoch < layout.epoch {
@@ -87,9 +85,9 @@ impl StorageService {
         }
         if epoch > layout.epoch {
             // Newer than what was pushed here so far: the gateway knows it, or it could not place by it.
-            self.trust.want_layout(pool, epoch);
+            trust.want_layout(pool, epoch);
         }
-        if epoch == layout.epoch && !layout.members.iter().any(|member| member.peer == self.peer) {
+        if epoch == layout.epoch && !layout.members.iter().any(|member| member.peer == *own) {
             return Err(Refusal::BadRequest(format!("this node is not in the layout of epoch {epoch}")));
         }
         Ok(())
@@ -100,9 +98,11 @@ impl StorageService {
     /// places in the partitions of its making, and never deletes.
     async fn is_fellows_business(&self, request: &Request) -> bool {
         match request {
-            Request::Layout(_) | Request::Get { .. } | Request::Inventory { .. } | Request::Home { .. } => {
-                true
-            }
+            Request::Layout(_)
+            | Request::Get { .. }
+            | Request::Locate { .. }
+            | Request::Inventory { .. }
+            | Request::Home { .. } => true,
             Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
             _ => false,
         }
@@ -117,27 +117,25 @@ impl StorageService {
         holder.is_some() && holder == self.fellows.me(&table)
     }
 
-    async fn home(&self, key: ShardKey, epoch: Epoch) -> Answer {
-        if !self.is_home(key, epoch).await || self.rules.is_leaving(key) {
+    /// Not by the index alone: whoever asks may delete its copy on this word.
+    async fn home(&self, key: ShardKey, epoch: Epoch, generation: Generation) -> Answer {
+        if !self.is_home(key, epoch).await || self.fellows.rules.is_leaving(key) {
             return Err(Refusal::NotFound);
         }
-        let found = self.store.locate(key.segment).await.map_err(|error| failed(&error))?;
-        match found.contains(&key.index) {
-            true => Ok((Response::Done, Bytes::new())),
-            false => Err(Refusal::NotFound),
+        match self.fellows.shelf.get(key).await {
+            Ok(Some(shard)) if shard.generation >= generation => Ok((Response::Done, Bytes::new())),
+            Ok(_) | Err(GetError::Corrupt { .. }) => Err(Refusal::NotFound),
+            Err(error) => Err(not_read(&error)),
         }
     }
 
     async fn put(&self, key: ShardKey, generation: Generation, header: Bytes, payload: Bytes) -> Answer {
-        let _turn = self.rules.turn(key.segment).await;
-        if self.rules.is_leaving(key) {
-            return Err(Refusal::Busy);
-        }
-        let deleted = self.rules.deleted(key.segment).map_err(|error| failed(&error))?;
-        if deleted.is_some_and(|deleted| generation <= deleted) {
-            return Err(Refusal::StaleGeneration);
-        }
-        match self.store.put(key, generation, header, payload).await {
+        let _turn = self.fellows.rules.admit(key, generation).await.map_err(|reason| match reason {
+            NotNow::Leaving => Refusal::Busy,
+            NotNow::Deleted => Refusal::StaleGeneration,
+            NotNow::Records(error) => failed(&error),
+        })?;
+        match self.fellows.shelf.put(key, generation, header, payload).await {
             Ok(()) => Ok((Response::Done, Bytes::new())),
             Err(error @ (PutError::Header(_) | PutError::Shard(_))) => {
                 Err(Refusal::BadRequest(error.to_string()))
@@ -148,7 +146,7 @@ impl StorageService {
     }
 
     async fn get(&self, key: ShardKey) -> Answer {
-        match self.store.get(key).await {
+        match self.fellows.shelf.get(key).await {
             Ok(Some(shard)) => Ok((Response::Shard { header: shard.header }, shard.payload)),
             Ok(None) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),
@@ -156,7 +154,7 @@ impl StorageService {
     }
 
     async fn get_range(&self, key: ShardKey, offset: u32, len: u32) -> Answer {
-        match self.store.get_range(key, offset, len).await {
+        match self.fellows.shelf.get_range(key, offset, len).await {
             Ok(Some(bytes)) => Ok((Response::Range, bytes)),
             Ok(None) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),
@@ -168,7 +166,7 @@ impl StorageService {
             // Only the catalog authorises deletion, never another node's view.
             return Err(Refusal::BadRequest("only gateways delete".into()));
         }
-        let _turn = self.rules.turn(key.segment).await;
+        let _turn = self.fellows.rules.turn(key.segment).await;
         self.take_away(key, generation).await?;
         Ok((Response::Done, Bytes::new()))
     }
@@ -178,16 +176,16 @@ impl StorageService {
         if !from.is_gateway() {
             return Err(Refusal::BadRequest("only gateways delete".into()));
         }
-        let _turn = self.rules.turn(segment).await;
-        self.rules.remember_deleted(segment, generation).map_err(|error| failed(&error))?;
-        for index in self.store.present(segment).await.map_err(|error| failed(&error))? {
+        let _turn = self.fellows.rules.turn(segment).await;
+        self.fellows.rules.remember_deleted(segment, generation).map_err(|error| failed(&error))?;
+        for index in self.fellows.shelf.present(segment).await.map_err(|error| failed(&error))? {
             self.take_away(ShardKey { segment, index }, generation).await?;
         }
         Ok((Response::Done, Bytes::new()))
     }
 
     async fn take_away(&self, key: ShardKey, generation: Generation) -> Result<(), Refusal> {
-        match self.store.delete(key, generation).await {
+        match self.fellows.shelf.delete(key, generation).await {
             Ok(_) => Ok(()),
             Err(DeleteError::NoSpace) => Err(Refusal::Full),
             Err(error) => Err(failed(&error)),
@@ -195,7 +193,7 @@ impl StorageService {
     }
 
     fn learn(&self, signed: &SignedLayout) -> Answer {
-        match self.trust.learn_layout(signed) {
+        match self.fellows.trust.learn_layout(signed) {
             Ok(_) => Ok((Response::Done, Bytes::new())),
             Err(LayoutRefused::Older { known, .. }) => Err(Refusal::StaleEpoch { known }),
             Err(error) => {
@@ -206,16 +204,17 @@ impl StorageService {
     }
 
     fn report(&self) -> NodeReport {
-        let usage = self.store.usage();
+        let Fellows { shelf, trust, pool, .. } = &*self.fellows;
+        let usage = shelf.usage();
         NodeReport {
-            incarnation: self.store.incarnation(),
+            incarnation: shelf.incarnation(),
             shards: usage.shards,
             shard_bytes: usage.shard_bytes,
             capacity_bytes: usage.capacity_bytes,
             free_bytes: usage.free_bytes,
             accepting: usage.accepting,
             corrupt_shards: usage.corrupt_shards,
-            epoch: self.trust.layout(&self.pool).map(|layout| layout.epoch),
+            epoch: trust.layout(pool).map(|layout| layout.epoch),
         }
     }
 }

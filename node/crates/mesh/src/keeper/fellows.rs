@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
+use datamesh_exchange::net::Net;
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{Epoch, Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey};
-use datamesh_store::Store;
+use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use datamesh_store::Shard;
 use parking_lot::Mutex;
 
-use super::rules::Rules;
-use crate::peers::Peers;
+use super::rules::{NotNow, Rules};
+use super::shelf::Shelf;
+use crate::offload::offload;
 use crate::trust::Trust;
 
-/// The epoch of a pool's first layout.
-const FIRST_EPOCH: Epoch = Epoch(1);
 /// Patience with one shard or one page of an inventory.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Pages of one partition's inventory at most: more than a member of the largest store has in one.
-const PAGES_MAX: usize = 4096;
+/// Rows of one partition's inventory at most: some 40 bytes each. A partition that has more is not counted.
+const ROWS_MAX: usize = 1 << 22;
 
 /// What happened to a shard that was offered to another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub(super) enum Offered {
 
 /// The members of a pool, for one of them.
 pub(super) struct Fellows {
-    pub(super) store: Store,
+    pub(super) shelf: Arc<dyn Shelf>,
     pub(super) trust: Arc<Trust>,
-    pub(super) peers: Peers,
+    pub(super) net: Arc<dyn Net>,
     pub(super) pool: PoolName,
     pub(super) own: PeerKey,
     pub(super) rules: Arc<Rules>,
@@ -44,12 +44,6 @@ pub(super) struct Fellows {
 }
 
 impl Fellows {
-    /// The table to repair by: the newest, and only while it is the pool's first. Gateways look for a segment among the
-    /// members of the layout it was written under, so data must not move to members of a later one yet.
-    pub(super) async fn table_to_repair(&self) -> Option<Arc<Table>> {
-        self.table().await.filter(|table| table.layout().epoch == FIRST_EPOCH)
-    }
-
     /// The table of the newest layout. Computed anew when the layout is.
     pub(super) async fn table(&self) -> Option<Arc<Table>> {
         let layout = self.trust.layout(&self.pool)?;
@@ -57,7 +51,7 @@ impl Fellows {
         if let Some(table) = known.filter(|table| table.layout().epoch == layout.epoch) {
             return Some(table);
         }
-        let computed = tokio::task::spawn_blocking(move || Table::compute((*layout).clone())).await.ok()?;
+        let computed = offload(move || Table::compute((*layout).clone())).await?;
         let table = Arc::new(computed.inspect_err(|error| tracing::error!(%error, "no table")).ok()?);
         *self.newest.lock() = Some(Arc::clone(&table));
         Some(table)
@@ -74,7 +68,16 @@ impl Fellows {
     }
 
     pub(super) fn is_live(&self, table: &Table, member: u16) -> bool {
-        Self::peer(table, member).is_some_and(|peer| peer == self.own || self.peers.is_live(&peer))
+        Self::peer(table, member).is_some_and(|peer| peer == self.own || self.net.is_live(&peer))
+    }
+
+    /// Tells lives of a member apart: `None` while it is away, else a number that rises when it starts anew.
+    pub(super) fn life(&self, table: &Table, member: u16) -> Option<u64> {
+        let peer = Self::peer(table, member)?;
+        if peer == self.own {
+            return Some(self.shelf.incarnation().0);
+        }
+        self.net.is_live(&peer).then(|| self.trust.incarnation(&peer).0)
     }
 
     /// All that a member has of a partition; `None` when it does not say.
@@ -86,8 +89,12 @@ impl Fellows {
     ) -> Option<Vec<Held>> {
         let peer = Self::peer(table, member)?;
         let (mut all, mut after) = (Vec::new(), None);
-        for _ in 0..PAGES_MAX {
+        while all.len() < ROWS_MAX {
             let page = self.page(table, &peer, partition, after).await?;
+            if !is_page(table, partition, after, &page) {
+                tracing::warn!(%peer, %partition, "a member gave an inventory out of order");
+                return None;
+            }
             let more = page.len() == INVENTORY_ROWS_MAX;
             after = page.last().map(|held| held.segment);
             all.extend(page);
@@ -95,6 +102,7 @@ impl Fellows {
                 return Some(all);
             }
         }
+        tracing::error!(%peer, %partition, "a partition has too many segments to be counted");
         None
     }
 
@@ -107,16 +115,28 @@ impl Fellows {
     ) -> Option<Vec<Held>> {
         let partitions_log2 = table.layout().partitions_log2;
         if *peer == self.own {
-            return held(&self.store, partitions_log2, partition.0, after).await;
+            return self.held(partitions_log2, partition.0, after).await;
         }
         let request = Request::Inventory { partitions_log2, partition: partition.0, after };
-        match self.peers.request(peer, request, None, TIMEOUT).await {
-            Ok((Response::Inventory(page), _)) if page.len() <= INVENTORY_ROWS_MAX => Some(page),
+        match self.net.request(peer, request, None, TIMEOUT).await {
+            Ok((Response::Inventory(page), _)) => Some(page),
             outcome => {
                 tracing::debug!(%peer, ?outcome, "no inventory");
                 None
             }
         }
+    }
+
+    /// A page of what is here of a partition.
+    pub(super) async fn held(
+        &self,
+        partitions_log2: u8,
+        partition: u32,
+        after: Option<SegmentId>,
+    ) -> Option<Vec<Held>> {
+        let range = datamesh_placement::segments_of(partitions_log2, partition)?;
+        let page = self.shelf.held(range, after, INVENTORY_ROWS_MAX).await;
+        page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
     }
 
     /// A shard, proven: neither the disk nor the other member is believed.
@@ -128,20 +148,20 @@ impl Fellows {
     ) -> Option<(SegmentHeader, Bytes)> {
         let peer = Self::peer(table, member)?;
         let (header, payload) = if peer == self.own {
-            let shard = self.store.get(key).await.ok()??;
-            (shard.header, shard.payload)
+            let Shard { header, payload, .. } = self.shelf.get(key).await.ok()??;
+            (header, payload)
         } else {
-            match self.peers.request(&peer, Request::Get { key }, None, TIMEOUT).await {
+            match self.net.request(&peer, Request::Get { key }, None, TIMEOUT).await {
                 Ok((Response::Shard { header }, payload)) => (header, payload),
                 _ => return None,
             }
         };
-        let proven = tokio::task::spawn_blocking(move || {
+        let proven = offload(move || {
             let header = SegmentHeader::decode(&header).ok()?;
             header.verify(key, &payload).ok()?;
             Some((header, payload))
         });
-        let proven = proven.await.ok()?;
+        let proven = proven.await?;
         if proven.is_none() {
             tracing::warn!(shard = %key, %peer, "a member gave a shard that is not what its name says");
         }
@@ -158,26 +178,11 @@ impl Fellows {
     ) -> Offered {
         let Some(peer) = Self::peer(table, member) else { return Offered::Failed };
         if peer == self.own {
-            // As for anybody's put: what was deleted meanwhile stays away.
-            let _turn = self.rules.turn(key.segment).await;
-            match self.rules.deleted(key.segment) {
-                Ok(deleted) if deleted.is_some_and(|deleted| generation <= deleted) => {
-                    return Offered::NotWanted;
-                }
-                Ok(_) if !self.rules.is_leaving(key) => {}
-                _ => return Offered::Failed,
-            }
-            return match self.store.put(key, generation, header, payload).await {
-                Ok(()) => Offered::Kept,
-                Err(error) => {
-                    tracing::warn!(shard = %key, %error, "a rebuilt shard is not kept");
-                    Offered::Failed
-                }
-            };
+            return self.keep((key, generation), (header, payload)).await;
         }
         let epoch = table.layout().epoch;
         let request = Request::Put { key, pool: self.pool.clone(), epoch, generation, header };
-        match self.peers.request(&peer, request, Some(payload), TIMEOUT).await {
+        match self.net.request(&peer, request, Some(payload), TIMEOUT).await {
             Ok((Response::Done, _)) => Offered::Kept,
             Ok((Response::Refused(Refusal::StaleGeneration), _)) => Offered::NotWanted,
             outcome => {
@@ -187,11 +192,50 @@ impl Fellows {
         }
     }
 
-    /// Whether the member a shard belongs to has it durably and will keep it.
-    pub(super) async fn is_home(&self, table: &Table, member: u16, key: ShardKey) -> Option<bool> {
+    /// As for anybody's put: what was deleted meanwhile stays away.
+    async fn keep(
+        &self,
+        (key, generation): (ShardKey, Generation),
+        (header, payload): (Bytes, Bytes),
+    ) -> Offered {
+        let _turn = match self.rules.admit(key, generation).await {
+            Ok(turn) => turn,
+            Err(NotNow::Deleted) => return Offered::NotWanted,
+            Err(NotNow::Leaving | NotNow::Records(_)) => return Offered::Failed,
+        };
+        match self.shelf.put(key, generation, header, payload).await {
+            Ok(()) => Offered::Kept,
+            Err(error) => {
+                tracing::warn!(shard = %key, %error, "a rebuilt shard is not kept");
+                Offered::Failed
+            }
+        }
+    }
+
+    /// The shards of a segment that another member has.
+    pub(super) async fn locate(
+        &self,
+        table: &Table,
+        member: u16,
+        segment: SegmentId,
+    ) -> Option<Vec<ShardIndex>> {
         let peer = Self::peer(table, member)?;
-        let request = Request::Home { key, epoch: table.layout().epoch };
-        match self.peers.request(&peer, request, None, TIMEOUT).await {
+        match self.net.request(&peer, Request::Locate { segment }, None, TIMEOUT).await {
+            Ok((Response::Located(found), _)) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Whether the member a shard belongs to has it durably, of this generation or a later one, and will keep it.
+    pub(super) async fn is_home(
+        &self,
+        table: &Table,
+        member: u16,
+        (key, generation): (ShardKey, Generation),
+    ) -> Option<bool> {
+        let peer = Self::peer(table, member)?;
+        let request = Request::Home { key, epoch: table.layout().epoch, generation };
+        match self.net.request(&peer, request, None, TIMEOUT).await {
             Ok((Response::Done, _)) => Some(true),
             Ok((Response::Refused(Refusal::NotFound), _)) => Some(false),
             _ => None,
@@ -199,14 +243,10 @@ impl Fellows {
     }
 }
 
-/// A page of what a store has of a partition.
-pub(super) async fn held(
-    store: &Store,
-    partitions_log2: u8,
-    partition: u32,
-    after: Option<SegmentId>,
-) -> Option<Vec<Held>> {
-    let range = datamesh_placement::segments_of(partitions_log2, partition)?;
-    let page = store.held(range, after, INVENTORY_ROWS_MAX).await;
-    page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
+/// Whether a page goes on where the one before it ended, within its partition: whoever reads pages comes to an end.
+fn is_page(table: &Table, partition: PartitionId, after: Option<SegmentId>, page: &[Held]) -> bool {
+    let rises = page.windows(2).all(|pair| pair[0].segment < pair[1].segment);
+    let goes_on = page.first().is_none_or(|first| after.is_none_or(|after| after < first.segment));
+    let within = page.iter().all(|held| table.partition_of(held.segment) == partition);
+    page.len() <= INVENTORY_ROWS_MAX && rises && goes_on && within
 }

@@ -1,0 +1,101 @@
+use super::{MemoryKeyspace, MemoryView, RocksKeyspace, RocksView};
+use crate::keyspace::{
+    Batch, Changes, ChangesError, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError,
+    Revision, Versioned, View,
+};
+
+/// A keyspace of any engine: which one is chosen when it is opened, not when the program is built.
+#[derive(Clone, Debug)]
+pub enum AnyKeyspace {
+    /// On this machine's disk.
+    Rocks(RocksKeyspace),
+    /// In memory: nothing is durable.
+    Memory(MemoryKeyspace),
+}
+
+/// Its state at one moment.
+#[derive(Debug)]
+pub enum AnyView<'a> {
+    /// On this machine's disk.
+    Rocks(RocksView<'a>),
+    /// In memory.
+    Memory(MemoryView),
+}
+
+impl From<RocksKeyspace> for AnyKeyspace {
+    fn from(keyspace: RocksKeyspace) -> Self {
+        Self::Rocks(keyspace)
+    }
+}
+
+impl From<MemoryKeyspace> for AnyKeyspace {
+    fn from(keyspace: MemoryKeyspace) -> Self {
+        Self::Memory(keyspace)
+    }
+}
+
+impl AnyKeyspace {
+    /// Waits until a write has failed: from then on no commit succeeds until the keyspace is opened again. In memory none
+    /// ever fails.
+    pub async fn write_failed(&self) {
+        match self {
+            Self::Rocks(keyspace) => keyspace.write_failed().await,
+            Self::Memory(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Keyspace for AnyKeyspace {
+    type View<'a> = AnyView<'a>;
+
+    async fn view(&self) -> Result<AnyView<'_>, ReadError> {
+        Ok(match self {
+            Self::Rocks(keyspace) => AnyView::Rocks(keyspace.view().await?),
+            Self::Memory(keyspace) => AnyView::Memory(keyspace.view().await?),
+        })
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+        match self {
+            Self::Rocks(keyspace) => keyspace.get(key).await,
+            Self::Memory(keyspace) => keyspace.get(key).await,
+        }
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+        match self {
+            Self::Rocks(keyspace) => keyspace.commit(batch).await,
+            Self::Memory(keyspace) => keyspace.commit(batch).await,
+        }
+    }
+
+    async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
+        match self {
+            Self::Rocks(keyspace) => keyspace.changes_since(since, limit).await,
+            Self::Memory(keyspace) => keyspace.changes_since(since, limit).await,
+        }
+    }
+}
+
+impl View for AnyView<'_> {
+    async fn revision(&self) -> Result<Revision, ReadError> {
+        match self {
+            Self::Rocks(view) => view.revision().await,
+            Self::Memory(view) => view.revision().await,
+        }
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+        match self {
+            Self::Rocks(view) => view.get(key).await,
+            Self::Memory(view) => view.get(key).await,
+        }
+    }
+
+    async fn range(&self, range: &KeyRange, limits: RangeLimits) -> Result<RangePage, ReadError> {
+        match self {
+            Self::Rocks(view) => view.range(range, limits).await,
+            Self::Memory(view) => view.range(range, limits).await,
+        }
+    }
+}

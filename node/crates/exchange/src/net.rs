@@ -1,0 +1,35 @@
+//! How one process reaches the storage nodes: the mesh in production, a simulated net in the simulation, a fake in tests.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_shard::PeerKey;
+use futures::future::BoxFuture;
+
+use crate::message::{Request, Response};
+
+/// Why a node gave no answer. A refusal is an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// An answer and its payload.
+pub type Answer = Result<(Response, Bytes), NoAnswer>;
+
+/// Sends requests to storage nodes.
+pub trait Net: Send + Sync + 'static {
+    /// One request, one answer, within `timeout`. After no answer the request may have been done or not.
+    fn request<'a>(
+        &'a self,
+        peer: &'a PeerKey,
+        request: Request,
+        payload: Option<Bytes>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Answer>;
+
+    /// Whether the node is believed to answer.
+    fn is_live(&self, peer: &PeerKey) -> bool;
+
+    /// 95 of 100 reads from it took no longer.
+    fn p95(&self, peer: &PeerKey) -> Option<Duration>;
+}

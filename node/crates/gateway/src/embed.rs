@@ -1,0 +1,102 @@
+//! A gateway without listeners, files and mesh, for a program that brings its own: the simulation of a cluster, or a test.
+//!
+//! What runs is the core that [`crate::Gateway`] serves, unchanged. It starts no thread, looks at no clock but tokio's and
+//! that of its [`Surroundings`], and draws no random byte but from there; on a runtime of one thread, with a catalog in
+//! memory, a run follows from what net, catalog and surroundings do.
+//!
+//! Nodes join in the catalog (`bind_join`), then [`EmbeddedGateway::member_joined`]. Nothing happens in the background
+//! until [`EmbeddedGateway::take_workers`] are run, by [`datamesh_mesh::worker::run`] or step by step.
+
+use std::sync::Arc;
+
+use axum::Router;
+use datamesh_mesh::worker::Worker;
+use datamesh_placement::SignedLayout;
+use datamesh_settings::admin::PoolSpec;
+use datamesh_shard::PoolName;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+
+use crate::core::Core;
+use crate::layouts::LayoutManager;
+use crate::pipeline::Context;
+use crate::pools::Pools;
+
+pub use crate::core::CoreConfig as EmbedConfig;
+pub use crate::layouts::{AdvanceError, LoadLayoutError, OnLayout, PutPoolError};
+pub use crate::pools::plan::SpecError;
+pub use crate::surroundings::{OperatingSystem, Surroundings};
+
+/// A gateway in somebody else's program.
+pub struct EmbeddedGateway {
+    router: Router,
+    registry: Arc<Registry>,
+    context: Arc<Context>,
+    pools: Arc<Pools>,
+    layouts: Arc<LayoutManager>,
+    workers: Mutex<Vec<Box<dyn Worker>>>,
+}
+
+impl EmbeddedGateway {
+    /// Puts it together and reads the layouts of the catalog.
+    ///
+    /// # Errors
+    /// When a layout of the catalog cannot be used.
+    pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
+        let Core { router, registry, context, pools, layouts, reports, reclaim, advance } =
+            Core::assemble(config).await?;
+        let workers: Vec<Box<dyn Worker>> = vec![Box::new(advance), Box::new(reports), Box::new(reclaim)];
+        Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
+    }
+
+    /// The API; every route asks for one of the config's tokens.
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Its metrics.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// Keeps the administrator's wish, and goes as far towards it as the joined members allow: what
+    /// `PUT /api/v1/admin/pools/{pool}` does.
+    ///
+    /// # Errors
+    /// Says what is wrong with the wish, or that the catalog failed.
+    pub async fn put_pool(&self, name: &PoolName, spec: PoolSpec) -> Result<(), PutPoolError> {
+        self.layouts.put_pool(name, spec).await
+    }
+
+    /// The newest layout of each pool that has one, as members are told it.
+    #[must_use]
+    pub fn layouts(&self) -> Vec<SignedLayout> {
+        self.pools.signed()
+    }
+
+    /// Wakes the worker that commits layouts: the catalog has another member.
+    pub fn member_joined(&self) {
+        self.layouts.wake.notify_one();
+    }
+
+    /// The background work: layouts, reports, reclaiming. Asked a second time, none.
+    #[must_use]
+    pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
+        std::mem::take(&mut *self.workers.lock())
+    }
+
+    /// Waits until nothing goes on behind requests: of puts that were acknowledged before they were whole, or given up.
+    /// Requests that still run may begin more.
+    pub async fn drain(&self) {
+        self.context.tails.close();
+        self.context.tails.wait().await;
+        self.context.tails.reopen();
+    }
+
+    /// Ends what goes on behind requests, where it stands, as the end of the process would. Requests under way, and the
+    /// workers, end with their own futures, which their owner drops.
+    pub fn cut_off(&self) {
+        self.context.halt.cancel();
+    }
+}

@@ -1,0 +1,195 @@
+//! Shards that this node only stands in for go home: to the member they belong to by the newest layout. That is how
+//! handoff shards, and the data of a changed layout, find their place.
+//!
+//! A shard leaves this disk only after the member it belongs to said, under the same epoch, that it has it durably and
+//! will keep it. While that is asked, this node says of its own copy that it is leaving, so two nodes with different
+//! layouts never each rely on the other. And it leaves only when that member is not the one place of another shard of the
+//! same segment, which has not gone home yet: else the loss of that one member would cost two shards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_placement::{PartitionId, Table};
+use datamesh_shard::{Generation, Held, ShardIndex, ShardKey};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::fellows::{Fellows, Offered};
+use super::ledger::Ledger;
+use super::pace::Pace;
+use super::rules::Leaving;
+use crate::offload::offload;
+use crate::worker::{Next, Worker};
+
+/// Between two looks for deletes that need not be remembered any more.
+const FORGET_PERIOD: Duration = Duration::from_secs(3600);
+/// A pass is followed by this many times its own duration of rest.
+const REST_FACTOR: u32 = 20;
+
+/// The worker.
+pub struct Homing {
+    pub(super) fellows: Arc<Fellows>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(crate) pace: Pace,
+    /// When deletes of long ago were last forgotten.
+    pub(super) forgot: Option<Instant>,
+}
+
+/// What one pass came to.
+#[derive(Default)]
+struct Tally {
+    sent: u64,
+    left: u64,
+}
+
+/// What became of a shard that was to go home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its home has it, or nobody wants it: this copy may go.
+    Settled,
+    /// It stays for now.
+    Stays,
+}
+
+impl Homing {
+    async fn pass(&mut self) -> Next {
+        let Some(table) = self.fellows.table().await else { return Next::Wait(self.pace.rest_open) };
+        let begun = Instant::now();
+        self.forget(begun).await;
+        let mut tally = Tally::default();
+        for partition in (0..table.partitions()).map(PartitionId) {
+            self.visit(&table, partition, &mut tally).await;
+        }
+        self.ledger.homed(tally.sent, tally.left);
+        if tally.sent > 0 {
+            tracing::info!(sent = tally.sent, left = tally.left, "shards went home");
+        }
+        Next::Wait((begun.elapsed() * REST_FACTOR).min(self.pace.rest_max).max(self.pace.rest_homing))
+    }
+
+    async fn forget(&mut self, now: Instant) {
+        if self.forgot.is_some_and(|at| now.duration_since(at) < FORGET_PERIOD) {
+            return;
+        }
+        self.forgot = Some(now);
+        let rules = Arc::clone(&self.fellows.rules);
+        if let Some(Err(error)) = offload(move || rules.forget_old()).await {
+            tracing::warn!(%error, "remembered deletes are not forgotten");
+        }
+    }
+
+    async fn visit(&self, table: &Arc<Table>, partition: PartitionId, tally: &mut Tally) {
+        let mut after = None;
+        loop {
+            let page = self.fellows.held(table.layout().partitions_log2, partition.0, after).await;
+            let page = page.unwrap_or_default();
+            let Some(last) = page.last() else { return };
+            after = Some(last.segment);
+            for Held { segment, shards, .. } in page {
+                for index in shards.iter() {
+                    let key = ShardKey { segment, index };
+                    if let Some(home) = home_of(&self.fellows, table, partition, index) {
+                        self.send(table, home, key, tally).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, table: &Arc<Table>, home: u16, key: ShardKey, tally: &mut Tally) {
+        if !self.fellows.is_live(table, home) {
+            tally.left += 1;
+            return;
+        }
+        let Ok(Some(shard)) = self.fellows.shelf.get(key).await else { return };
+        let leaving = self.fellows.rules.leave(key).await;
+        let generation = shard.generation;
+        let offer = (shard.header, shard.payload);
+        match self.settle(table, home, (key, generation), offer).await {
+            Fate::Settled => {
+                take_away(&self.fellows, (key, generation), leaving).await;
+                tally.sent += 1;
+            }
+            Fate::Stays => tally.left += 1,
+        }
+    }
+
+    /// Whether this copy is of no more use: its home has one, or nobody wants it.
+    async fn settle(
+        &self,
+        table: &Arc<Table>,
+        home: u16,
+        shard: (ShardKey, Generation),
+        offer: (bytes::Bytes, bytes::Bytes),
+    ) -> Fate {
+        match self.fellows.is_home(table, home, shard).await {
+            Some(true) => {}
+            Some(false) => match self.fellows.put(table, home, shard, offer).await {
+                // Asked once more, since only that answer promises that it stays.
+                Offered::Kept if self.fellows.is_home(table, home, shard).await == Some(true) => {}
+                Offered::NotWanted => return Fate::Settled,
+                Offered::Kept | Offered::Failed => return Fate::Stays,
+            },
+            None => return Fate::Stays,
+        }
+        match self.has_room(table, home, shard.0).await {
+            true => Fate::Settled,
+            false => Fate::Stays,
+        }
+    }
+
+    /// Whether every other shard of the segment that the member has is with its own home by now, too.
+    async fn has_room(&self, table: &Arc<Table>, home: u16, key: ShardKey) -> bool {
+        let Some(there) = self.fellows.locate(table, home, key.segment).await else { return false };
+        let holders = table.holders(table.partition_of(key.segment));
+        for index in there.into_iter().filter(|index| *index != key.index) {
+            let Some(holder) = holders.get(index.at()) else { return false };
+            let other = (ShardKey { segment: key.segment, index }, Generation::default());
+            let is_there = match self.fellows.me(table) == Some(*holder) {
+                true => matches!(self.fellows.shelf.get(other.0).await, Ok(Some(_))),
+                false => self.fellows.is_home(table, *holder, other).await == Some(true),
+            };
+            if !is_there {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// Deletes a copy. In a task of its own: were it cut off half-way, the mark must outlast what may still be done.
+async fn take_away(fellows: &Arc<Fellows>, (key, generation): (ShardKey, Generation), leaving: Leaving) {
+    let fellows = Arc::clone(fellows);
+    #[allow(clippy::disallowed_methods, reason = "outlives a worker that is stopped, by one delete")]
+    let taking = tokio::spawn(async move {
+        match fellows.shelf.delete(key, generation).await {
+            Ok(_) => drop(leaving),
+            Err(error) => {
+                tracing::warn!(shard = %key, %error, "a shard that went home is not deleted here");
+                leaving.for_good();
+            }
+        }
+    });
+    if let Err(error) = taking.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Worker for Homing {
+    fn name(&self) -> &'static str {
+        "homing"
+    }
+
+    fn work(&mut self) -> BoxFuture<'_, Next> {
+        self.pass().boxed()
+    }
+}
+
+/// The member a shard belongs to, if that is another.
+fn home_of(fellows: &Fellows, table: &Table, partition: PartitionId, index: ShardIndex) -> Option<u16> {
+    let holder = *table.holders(partition).get(index.at())?;
+    (fellows.me(table) != Some(holder)).then_some(holder)
+}

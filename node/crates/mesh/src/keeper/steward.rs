@@ -1,0 +1,167 @@
+//! The steward of a partition, its first live holder, compares what all members have of it and rebuilds the shards that
+//! nobody has, the segments in most danger first.
+//!
+//! Two stewards at once are harmless: a rebuilt shard is the same bytes whoever makes it, it is proven before it is
+//! kept, and one that was deleted meanwhile is refused by its holder.
+
+mod agenda;
+mod rebuild;
+mod suspects;
+
+pub(super) use rebuild::Rebuilt;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_exchange::survey::{Rebuild, Survey, survey};
+use datamesh_placement::{PartitionId, Table};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
+use tokio::time::Instant;
+
+use super::fellows::Fellows;
+use super::ledger::Ledger;
+use super::pace::Pace;
+use crate::worker::{Next, Worker};
+use agenda::{Agenda, Outcome, Seen};
+use suspects::Suspects;
+
+/// Before the first layout.
+const IDLE: Duration = Duration::from_secs(2);
+/// Members asked for one partition at the same time.
+const ASKED_AT_ONCE: usize = 16;
+/// Segments rebuilt at the same time, k shards in memory each.
+const REBUILDS_AT_ONCE: usize = 2;
+/// Segments queued for one pass at most; counting goes on once these are rebuilt.
+const QUEUE_MAX: usize = 4096;
+
+/// The worker.
+pub struct Steward {
+    fellows: Arc<Fellows>,
+    ledger: Arc<Ledger>,
+    pub(crate) pace: Pace,
+    agenda: Agenda,
+    suspects: Suspects,
+}
+
+/// What all members that answer have of a partition.
+struct Stock {
+    survey: Survey,
+    seen: Seen,
+}
+
+impl Steward {
+    pub(super) fn new(fellows: Arc<Fellows>, ledger: Arc<Ledger>, pace: Pace) -> Self {
+        Self { fellows, ledger, pace, agenda: Agenda::default(), suspects: Suspects::default() }
+    }
+
+    async fn pass(&mut self) -> Next {
+        let fellows = Arc::clone(&self.fellows);
+        let Some(table) = fellows.table().await else { return Next::Wait(IDLE) };
+        let begun = Instant::now();
+        self.observe(&table, begun);
+        let (mut queue, mut waiting) = (Vec::new(), BTreeMap::new());
+        for partition in self.agenda.due(begun) {
+            if queue.len() >= QUEUE_MAX {
+                break;
+            }
+            let (due, outcome, seen) = self.count(&table, partition).await;
+            if due.is_empty() {
+                let pace = (Instant::now(), begun.elapsed(), &self.pace);
+                self.agenda.visited(partition, outcome, seen, pace);
+            } else {
+                waiting.insert(partition, 0);
+                queue.extend(due);
+            }
+        }
+        self.rebuild(&table, queue, &mut waiting).await;
+        for (partition, kept) in waiting {
+            // What is reported is what was seen afterwards, not what was meant.
+            let (_, outcome, seen) = self.count(&table, partition).await;
+            let outcome = if kept > 0 && outcome == Outcome::Same { Outcome::Better } else { outcome };
+            let pace = (Instant::now(), begun.elapsed(), &self.pace);
+            self.agenda.visited(partition, outcome, seen, pace);
+        }
+        let until = self.agenda.next().map_or(self.pace.look, |next| next.duration_since(Instant::now()));
+        Next::Wait(until.min(self.pace.look))
+    }
+
+    /// Counts under another layout, or from before a member came, went or started anew, are not reported any more.
+    fn observe(&mut self, table: &Table, now: Instant) {
+        let members = u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX);
+        let lives = (0..members).map(|member| self.fellows.life(table, member)).collect();
+        self.ledger.begin(table.layout().epoch);
+        for partition in self.agenda.observe(table, self.fellows.me(table), lives, now) {
+            self.ledger.leave(partition);
+            if !self.agenda.has(partition) {
+                self.suspects.forget(table, partition);
+            }
+        }
+    }
+
+    /// Counts a partition; gives what is to be rebuilt of it now, how it is, and who has something of it.
+    async fn count(&mut self, table: &Arc<Table>, partition: PartitionId) -> (Vec<Rebuild>, Outcome, Seen) {
+        let Stock { mut survey, seen } = take_stock(&self.fellows, table, partition).await;
+        let now = Instant::now();
+        let looked_before = self.agenda.was_seen_whole(partition);
+        self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), now);
+        survey.set_apart(|segment| self.suspects.is_new(segment, now, self.pace.grace));
+        let Survey { tolerances, rebuilds, lost, .. } = survey;
+        let is_whole =
+            rebuilds.is_empty() && lost.is_empty() && tolerances.short(table.layout().profile) == 0;
+        let may_wait = |segment| self.suspects.may_be_new(segment, now, self.pace.grace);
+        let due = rebuilds.into_iter().filter(|rebuild| !may_wait(rebuild.segment)).collect();
+        self.ledger.counted(partition, tolerances, seen.silent);
+        (due, if is_whole { Outcome::Whole } else { Outcome::Same }, seen)
+    }
+
+    /// The segments in most danger first, whichever partition they are of. Each is followed by as long a rest as it took:
+    /// half of this node's time for it is left to others.
+    async fn rebuild(
+        &self,
+        table: &Arc<Table>,
+        mut queue: Vec<Rebuild>,
+        kept: &mut BTreeMap<PartitionId, u64>,
+    ) {
+        queue.sort_by_key(|rebuild| (rebuild.tolerance, rebuild.segment));
+        let rebuilding = queue.into_iter().map(|due| async {
+            let (begun, partition) = (Instant::now(), table.partition_of(due.segment));
+            let outcome = rebuild::rebuild(&self.fellows, table, due).await;
+            tokio::time::sleep(begun.elapsed()).await;
+            (partition, outcome)
+        });
+        let mut rebuilding = futures::stream::iter(rebuilding).buffer_unordered(REBUILDS_AT_ONCE);
+        while let Some((partition, outcome)) = rebuilding.next().await {
+            self.ledger.rebuilt(&outcome);
+            *kept.entry(partition).or_default() += outcome.kept;
+        }
+    }
+}
+
+impl Worker for Steward {
+    fn name(&self) -> &'static str {
+        "steward"
+    }
+
+    fn work(&mut self) -> BoxFuture<'_, Next> {
+        self.pass().boxed()
+    }
+}
+
+/// Asks every live member what it has of a partition.
+async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+    let members = u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX);
+    let live = (0..members).filter(|member| fellows.is_live(table, *member));
+    let asked = live.map(|member| async move {
+        fellows.inventory(table, member, partition).await.map(|inventory| (member, inventory))
+    });
+    let asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    let inventories: Vec<_> = asked.filter_map(std::future::ready).collect().await;
+    let heard = u16::try_from(inventories.len()).unwrap_or(u16::MAX);
+    let involved = inventories.iter().filter(|(_, rows)| !rows.is_empty()).map(|(member, _)| *member);
+    Stock {
+        seen: Seen { involved: involved.collect(), silent: members.saturating_sub(heard) },
+        survey: survey(table.layout().profile, table.holders(partition), &inventories),
+    }
+}

@@ -1,0 +1,152 @@
+//! Which partitions a steward looks at next. Pure: it is told the time and who lives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use datamesh_placement::{PartitionId, Table};
+use datamesh_shard::Epoch;
+use tokio::time::Instant;
+
+use super::super::pace::Pace;
+
+/// A visit is followed by this many times the pass's duration of rest: counting takes a twentieth of a node at most.
+const REST_FACTOR: u32 = 20;
+/// The same while something is missing: a third.
+const REST_FACTOR_OPEN: u32 = 2;
+/// Doublings of the rest while nothing comes of it.
+const DOUBLINGS_MAX: u32 = 10;
+
+/// What a visit to a partition came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing is missing.
+    Whole,
+    /// Something is; some of it was mended.
+    Better,
+    /// Something is, and nothing could be done about it.
+    Same,
+}
+
+/// Who had something of a partition, and how many members did not say.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) involved: Vec<u16>,
+    pub(super) silent: u16,
+}
+
+/// The partitions this node is steward of.
+#[derive(Debug, Default)]
+pub(super) struct Agenda {
+    epoch: Option<Epoch>,
+    /// Each member's life, `None` while it is away.
+    lives: Vec<Option<u64>>,
+    entries: BTreeMap<PartitionId, Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    due: Instant,
+    /// Whether all members said what they have when it was last looked at.
+    seen_whole: bool,
+    fruitless: u32,
+    /// Members whose coming or going changes what was counted.
+    involved: BTreeSet<u16>,
+}
+
+impl Agenda {
+    /// Takes note of the layout and of who lives now; gives the partitions of which no count holds any more.
+    pub(super) fn observe(
+        &mut self,
+        table: &Table,
+        me: Option<u16>,
+        lives: Vec<Option<u64>>,
+        now: Instant,
+    ) -> Vec<PartitionId> {
+        let epoch = Some(table.layout().epoch);
+        let mut dropped = Vec::new();
+        if self.epoch != epoch {
+            dropped.extend(std::mem::take(&mut self.entries).into_keys());
+        } else if self.lives == lives {
+            return dropped;
+        }
+        let changed: BTreeSet<u16> = (0_u16..)
+            .zip(&lives)
+            .filter(|(member, life)| self.lives.get(usize::from(*member)) != Some(*life))
+            .map(|(member, _)| member)
+            .collect();
+        let is_live = |member: &&u16| lives.get(usize::from(**member)).is_some_and(Option::is_some);
+        for partition in (0..table.partitions()).map(PartitionId) {
+            let holders = table.holders(partition);
+            if me.is_none() || holders.iter().find(is_live).copied() != me {
+                dropped.extend(self.entries.remove(&partition).map(|_| partition));
+                continue;
+            }
+            let fresh = || Entry {
+                due: now,
+                seen_whole: false,
+                fruitless: 0,
+                involved: holders.iter().copied().collect(),
+            };
+            let entry = self.entries.entry(partition).or_insert_with(fresh);
+            if !entry.involved.is_disjoint(&changed) {
+                (entry.due, entry.fruitless) = (now, 0);
+                dropped.push(partition);
+            }
+        }
+        (self.epoch, self.lives) = (epoch, lives);
+        dropped
+    }
+
+    /// The partitions to be looked at now, those that wait for the longest first.
+    pub(super) fn due(&self, now: Instant) -> Vec<PartitionId> {
+        let mut due: Vec<_> = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.due <= now)
+            .map(|(partition, entry)| (entry.due, *partition))
+            .collect();
+        due.sort_unstable();
+        due.into_iter().map(|(_, partition)| partition).collect()
+    }
+
+    /// Whether this node is a partition's steward.
+    pub(super) fn has(&self, partition: PartitionId) -> bool {
+        self.entries.contains_key(&partition)
+    }
+
+    /// Whether this node, when it last looked at a partition, heard of all there was.
+    pub(super) fn was_seen_whole(&self, partition: PartitionId) -> bool {
+        self.entries.get(&partition).is_some_and(|entry| entry.seen_whole)
+    }
+
+    /// When the next of them is due.
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.entries.values().map(|entry| entry.due).min()
+    }
+
+    /// A partition was looked at, in a pass that has taken `spent` so far.
+    pub(super) fn visited(
+        &mut self,
+        partition: PartitionId,
+        outcome: Outcome,
+        seen: Seen,
+        (now, spent, pace): (Instant, Duration, &Pace),
+    ) {
+        let Some(entry) = self.entries.get_mut(&partition) else { return };
+        entry.seen_whole = seen.silent == 0;
+        entry.involved.extend(seen.involved);
+        entry.fruitless = match outcome {
+            Outcome::Same => entry.fruitless.saturating_add(1),
+            Outcome::Whole | Outcome::Better => 0,
+        };
+        let rest = match outcome {
+            Outcome::Whole => (spent * REST_FACTOR).max(pace.rest_whole),
+            Outcome::Better | Outcome::Same => {
+                let doubled = pace.rest_open * 2_u32.pow(entry.fruitless.min(DOUBLINGS_MAX));
+                // No more seldom than one that is whole: what was missing may have come back.
+                (spent * REST_FACTOR_OPEN).max(doubled.min(pace.rest_whole.max(pace.rest_open)))
+            }
+        };
+        entry.due = now + rest.min(pace.rest_max);
+    }
+}

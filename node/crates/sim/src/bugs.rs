@@ -1,0 +1,27 @@
+//! Faults of the kind that programmers make, planted to see that the simulation finds them.
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A disk says that a shard is durable before its sync has passed.
+    AcknowledgedBeforeDurable,
+    /// A node's delete takes a shard whatever its generation is.
+    DeleteIgnoresGeneration,
+    /// A node forgets what was deleted, so a steward that acts on an old inventory brings it back.
+    DeleteForgotten,
+    /// A disk gives what has rotted as if it were sound.
+    RotUnseen,
+    /// A shard that is on its way home is deleted before its home has it.
+    HomedTooEarly,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::AcknowledgedBeforeDurable,
+        Self::DeleteIgnoresGeneration,
+        Self::DeleteForgotten,
+        Self::RotUnseen,
+        Self::HomedTooEarly,
+    ];
+}

@@ -1,0 +1,214 @@
+//! What happens to the cluster: crashes, lost disks, rot, full and slow disks, cut and lossy wires, new members. One
+//! after the other, some of them at the same time, each undone after a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::life::Aim;
+use crate::run::{World, pause};
+
+/// Nodes that may be away at the same time: one more than the shards that may be missing, now and then.
+const DOWN_MAX: usize = 3;
+
+/// What undoes a fault.
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    StartNode(usize),
+    StartGateway,
+    EmptyDisk(usize),
+    SpeedUp(usize),
+    Heal,
+}
+
+/// Injects faults until it is dropped.
+pub(crate) async fn inject(world: Arc<World>) {
+    let dice = world.surrounding.dice.fork();
+    let mut undoing: Vec<(Instant, Undo)> = Vec::new();
+    loop {
+        let next = Instant::now() + dice.millis(500, 9000);
+        // What is to be undone before the next fault, in its order.
+        undoing.sort_by_key(|(at, _)| *at);
+        while let Some((at, undo)) = undoing.first().copied().filter(|(at, _)| *at <= next) {
+            tokio::time::sleep_until(at).await;
+            undoing.remove(0);
+            perform(&world, undo).await;
+        }
+        tokio::time::sleep_until(next).await;
+        if let Some((undo, after)) = fault(&world, &dice).await {
+            undoing.push((Instant::now() + after, undo));
+        }
+    }
+}
+
+async fn perform(world: &World, undo: Undo) {
+    world.note(&format!("undone: {undo:?}"));
+    match undo {
+        Undo::StartNode(n) => start_node(world, n),
+        Undo::StartGateway => start_gateway(world).await,
+        Undo::EmptyDisk(n) => world.nodes.lock()[n].platter.lock().full = false,
+        Undo::SpeedUp(n) => world.nodes.lock()[n].platter.lock().slowness = 1,
+        Undo::Heal => world.surrounding.fabric.heal(),
+    }
+}
+
+fn start_node(world: &World, n: usize) {
+    let mut nodes = world.nodes.lock();
+    if !nodes[n].is_up() {
+        nodes[n].start(&world.surrounding);
+    }
+}
+
+async fn start_gateway(world: &World) {
+    let mut gateway = world.gateway.lock().await;
+    if gateway.running().is_none()
+        && let Err(error) = gateway.start(&world.surrounding).await
+    {
+        world.fail(format!("the gateway does not start again: {error}"));
+    }
+}
+
+/// One fault, and what undoes it when.
+async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duration)> {
+    let members = *world.members.lock();
+    let n = dice.below(members);
+    let down = world.nodes.lock().iter().take(members).filter(|node| !node.is_up()).count();
+    let chosen = dice.below(100);
+    let told = |what: &str| {
+        world.note(&format!("fault: {what} (node {n})"));
+        world.surrounding.totals.count(|counts| counts.faults += 1);
+    };
+    match chosen {
+        0..25 if down < DOWN_MAX => {
+            let aim = world.nodes.lock()[n].aim.clone();
+            take_aim(&aim, dice).await;
+            told("node crashes");
+            world.nodes.lock()[n].crash(&world.surrounding);
+            Some((Undo::StartNode(n), dice.millis(200, 45_000)))
+        }
+        25..35 => {
+            let aim = world.gateway.lock().await.aim.clone();
+            take_aim(&aim, dice).await;
+            told("gateway crashes");
+            let cut_off = world.gateway.lock().await.crash();
+            world.surrounding.totals.count(|counts| {
+                counts.crashes += 1;
+                counts.cut_commits += u64::from(cut_off);
+            });
+            Some((Undo::StartGateway, dice.millis(100, 8000)))
+        }
+        35..47 => lose_disk(world, n, dice, &told).await,
+        47..62 => {
+            rot(world, n, dice, &told).await;
+            None
+        }
+        62..68 => {
+            told("disk full");
+            world.nodes.lock()[n].platter.lock().full = true;
+            Some((Undo::EmptyDisk(n), dice.millis(1000, 40_000)))
+        }
+        68..74 => {
+            told("disk slow");
+            world.nodes.lock()[n].platter.lock().slowness = 50;
+            Some((Undo::SpeedUp(n), dice.millis(1000, 40_000)))
+        }
+        74..86 => {
+            told("wires cut");
+            cut(world, n, members, dice);
+            Some((Undo::Heal, dice.millis(500, 30_000)))
+        }
+        86..94 => {
+            told("wires lossy");
+            world.surrounding.fabric.lose(dice.below(250));
+            Some((Undo::Heal, dice.millis(500, 20_000)))
+        }
+        _ => {
+            grow(world, members, &told).await;
+            None
+        }
+    }
+}
+
+/// Most crashes come in the middle of something.
+async fn take_aim(aim: &Aim, dice: &crate::dice::Dice) {
+    if dice.per_mille(700) {
+        aim.wait(dice.millis(100, 6000)).await;
+        pause(dice.millis(0, 12)).await;
+    }
+}
+
+async fn lose_disk(
+    world: &World,
+    n: usize,
+    dice: &crate::dice::Dice,
+    told: &impl Fn(&str),
+) -> Option<(Undo, Duration)> {
+    if !world.lose_within_promise(n, None).await {
+        return None;
+    }
+    told("disk lost");
+    world.surrounding.totals.count(|counts| counts.disks_lost += 1);
+    let mut nodes = world.nodes.lock();
+    nodes[n].crash(&world.surrounding);
+    nodes[n].platter.lock().lose();
+    Some((Undo::StartNode(n), dice.millis(200, 20_000)))
+}
+
+async fn rot(world: &World, n: usize, dice: &crate::dice::Dice, told: &impl Fn(&str)) {
+    let sound = world.nodes.lock()[n].platter.lock().sound();
+    let Some(key) = dice.pick(&sound).copied() else { return };
+    if world.lose_within_promise(n, Some(key.segment)).await {
+        told(&format!("shard {key} rots"));
+        world.surrounding.totals.count(|counts| counts.rotted += 1);
+        world.nodes.lock()[n].platter.lock().rot(key);
+    }
+}
+
+/// One node, one way or both, from some or all others.
+fn cut(world: &World, n: usize, members: usize, dice: &crate::dice::Dice) {
+    let peers = &world.surrounding.peers;
+    let (all, one_way) = (dice.per_mille(400), dice.per_mille(300));
+    for other in (0..members).filter(|other| *other != n) {
+        if all || dice.per_mille(400) {
+            world.surrounding.fabric.cut(peers[n], peers[other]);
+            if !one_way {
+                world.surrounding.fabric.cut(peers[other], peers[n]);
+            }
+        }
+    }
+    if all {
+        world.surrounding.fabric.cut(crate::run::GATEWAY, peers[n]);
+    }
+}
+
+/// One more member; the layout of the next epoch.
+async fn grow(world: &World, members: usize, told: &impl Fn(&str)) {
+    if members == world.nodes.lock().len() || world.gateway.lock().await.running().is_none() {
+        return;
+    }
+    told("a node joins");
+    start_node(world, members);
+    match world.grow_to(members + 1).await {
+        Ok(()) => world.surrounding.totals.count(|counts| counts.epochs += 1),
+        Err(error) => world.note(&format!("it does not grow: {error}")),
+    }
+}
+
+/// Everything that can be mended is.
+pub(crate) async fn mend(world: &World) {
+    world.surrounding.fabric.heal();
+    start_gateway(world).await;
+    let members = *world.members.lock();
+    if members == world.nodes.lock().len() - 2 {
+        // At least one layout change in each run.
+        grow(world, members, &|what| world.note(what)).await;
+    }
+    for n in 0..*world.members.lock() {
+        start_node(world, n);
+        let nodes = world.nodes.lock();
+        let mut platter = nodes[n].platter.lock();
+        (platter.full, platter.slowness) = (false, 1);
+    }
+    pause(Duration::from_millis(1)).await;
+}

@@ -1,0 +1,111 @@
+//! The end of a run: nothing is broken any more, so everything must come right, and be reported as it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_settings::admin::PoolSafety;
+use tokio::time::Instant;
+
+use crate::client;
+use crate::faults;
+use crate::run::{World, pause};
+use crate::truth;
+use crate::watcher;
+
+/// How long a put may take that nobody hears of any more.
+const LEASE: Duration = Duration::from_secs(900);
+/// By then the cluster must be whole again.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+pub(crate) async fn settle(world: &Arc<World>) {
+    world.note("everything is mended");
+    faults::mend(world).await;
+    if let Err(what) = come_right(world).await {
+        return world.fail(what);
+    }
+    let keys = world.history.lock().keys();
+    for key in keys {
+        match client::get(world, &key).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let there = world.describe(&key).await;
+                return world.fail(format!("key {key} cannot be read although nothing is broken: {there}"));
+            }
+            Err(what) => return world.fail(what),
+        }
+    }
+    if let Err(what) = empty(world).await {
+        world.fail(what);
+    }
+}
+
+/// Deletes everything: all space comes back, that of puts which were cut off too.
+async fn empty(world: &Arc<World>) -> Result<(), String> {
+    let keys = world.history.lock().keys();
+    for key in keys {
+        if !client::delete(world, &key).await {
+            return Err(format!("key {key} cannot be deleted although nothing is broken"));
+        }
+    }
+    let until = Instant::now() + LEASE + PATIENCE;
+    while Instant::now() < until {
+        let left: usize = world.nodes.lock().iter().map(|node| node.platter.lock().rows.len()).sum();
+        if left == 0 {
+            return Ok(());
+        }
+        pause(Duration::from_secs(20)).await;
+    }
+    let left = truth::sound(&world.nodes.lock());
+    Err(format!("everything was deleted, and these are still on disks: {left:?}"))
+}
+
+/// Waits until what is reported is that all is well, and holds it against the truth.
+async fn come_right(world: &Arc<World>) -> Result<(), String> {
+    let until = Instant::now() + PATIENCE;
+    let mut last = None;
+    while Instant::now() < until {
+        if let Some(safety) = watcher::safety(world).await {
+            let (good, what) = judge(world, &safety);
+            if good {
+                world.surrounding.totals.count(|counts| counts.rebuilt += safety.rebuilt_shards);
+                world.note(&format!("it came right: {what}"));
+                return Ok(());
+            }
+            last = Some(what);
+        }
+        pause(Duration::from_secs(2)).await;
+    }
+    Err(format!("after {PATIENCE:?} without faults it has not come right: {last:?}"))
+}
+
+/// Whether all that is needed is whole and the report says exactly what is.
+fn judge(world: &World, safety: &PoolSafety) -> (bool, String) {
+    let nodes = world.nodes.lock();
+    let listed = truth::listed(&nodes);
+    // Rot that nobody has read yet: the scrub finds it.
+    let all_found = listed == truth::sound(&nodes);
+    let m = world.profile.m();
+    let whole = listed.values().filter(|copies| truth::tolerance(world.profile, copies) == Some(m)).count();
+    // Left behind by puts that a crash cut off before anybody had written down what they were about.
+    let unreadable =
+        listed.values().filter(|copies| truth::tolerance(world.profile, copies).is_none()).count();
+    let counted = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let said_whole = safety.segments.last().copied().unwrap_or_default();
+    let said_all: u64 = safety.segments.iter().sum();
+    let good = all_found
+        && safety.is_complete()
+        && safety.unheard_partitions == 0
+        && safety.under_way == 0
+        && safety.away == 0
+        && said_all == said_whole
+        && said_whole == counted(whole)
+        && safety.unreadable == counted(unreadable)
+        && whole + unreadable == listed.len();
+    (
+        good,
+        format!(
+            "{whole} whole and {unreadable} unreadable of {} segments; reported: {safety:?}",
+            listed.len()
+        ),
+    )
+}

@@ -1,0 +1,111 @@
+//! What really lies on the disks, as nobody in the cluster can see it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datamesh_catalog::{Body, BucketId, ObjectKey, PageAt};
+use datamesh_shard::{ErasureProfile, PeerKey, SegmentId, ShardIndex, ShardKey};
+
+use crate::gateway::Running;
+use crate::node::Node;
+
+/// Which nodes have which shards of a segment.
+pub(crate) type Copies = BTreeMap<ShardIndex, BTreeSet<usize>>;
+
+/// Segments of which nodes that run have shards not known to be corrupt: the most that anybody could report.
+pub(crate) fn listed(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
+    gather(
+        nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| node.is_up())
+            .map(|(n, node)| (n, node.platter.lock().listed())),
+    )
+}
+
+/// Segments of which some node has shards that runs and can be reached.
+pub(crate) fn told(nodes: &[Node], is_cut: impl Fn(PeerKey) -> bool) -> BTreeSet<SegmentId> {
+    let heard = nodes.iter().filter(|node| node.is_up() && !is_cut(node.peer));
+    heard.flat_map(|node| node.platter.lock().listed()).map(|key| key.segment).collect()
+}
+
+/// Segments of which any disk has sound shards, whether its node runs or not.
+pub(crate) fn sound(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
+    gather(nodes.iter().enumerate().map(|(n, node)| (n, node.platter.lock().sound())))
+}
+
+fn gather(disks: impl Iterator<Item = (usize, Vec<ShardKey>)>) -> BTreeMap<SegmentId, Copies> {
+    let mut segments: BTreeMap<SegmentId, Copies> = BTreeMap::new();
+    for (n, keys) in disks {
+        for key in keys {
+            segments.entry(key.segment).or_default().entry(key.index).or_default().insert(n);
+        }
+    }
+    segments
+}
+
+/// Whether a segment could be read after the loss of any `losses` nodes: tried out.
+pub(crate) fn survives(profile: ErasureProfile, copies: &Copies, losses: usize) -> bool {
+    let nodes: BTreeSet<usize> = copies.values().flatten().copied().collect();
+    let nodes: Vec<usize> = nodes.into_iter().collect();
+    // Losing more than there are is losing all.
+    without(profile, copies, &nodes, &mut Vec::new(), losses.min(nodes.len()))
+}
+
+/// The same, with some lost already: every choice of the others is tried.
+fn without(
+    profile: ErasureProfile,
+    copies: &Copies,
+    nodes: &[usize],
+    lost: &mut Vec<usize>,
+    left: usize,
+) -> bool {
+    if left == 0 || nodes.is_empty() {
+        let there = copies.values().filter(|having| having.iter().any(|node| !lost.contains(node)));
+        return there.count() >= profile.k();
+    }
+    nodes.iter().enumerate().all(|(at, node)| {
+        lost.push(*node);
+        let survived = without(profile, copies, &nodes[at + 1..], lost, left - 1);
+        lost.pop();
+        survived
+    })
+}
+
+/// Further losses survived; `None` if it cannot be read.
+pub(crate) fn tolerance(profile: ErasureProfile, copies: &Copies) -> Option<usize> {
+    (0..=profile.m()).rev().find(|losses| survives(profile, copies, *losses))
+}
+
+/// The segments of every object, as the catalog has it.
+pub(crate) async fn needed(running: &Running, keys: &[String]) -> Result<BTreeSet<SegmentId>, String> {
+    let mut needed = BTreeSet::new();
+    let failed = |error: datamesh_catalog::catalog::CatalogError| error.to_string();
+    let buckets = running.catalog.buckets().await.map_err(failed)?;
+    for bucket in buckets.iter().map(|bucket| bucket.id) {
+        for key in keys {
+            needed.extend(of_object(running, bucket, key).await?);
+        }
+    }
+    Ok(needed)
+}
+
+async fn of_object(running: &Running, bucket: BucketId, key: &str) -> Result<Vec<SegmentId>, String> {
+    let failed = |error: datamesh_catalog::catalog::CatalogError| error.to_string();
+    let key = ObjectKey::new(key).map_err(|error| error.to_string())?;
+    let Some(object) = running.catalog.object(bucket, &key).await.map_err(failed)? else {
+        return Ok(Vec::new());
+    };
+    let Body::Pages { parts } = object.body else { return Ok(Vec::new()) };
+    let mut segments = Vec::new();
+    for part in parts {
+        for page in 0.. {
+            let at = PageAt { part: part.part, page };
+            let Some(page) = running.catalog.page(object.upload, at).await.map_err(failed)? else { break };
+            segments.extend(page.segments.iter().map(|segment| segment.id));
+            if page.last {
+                break;
+            }
+        }
+    }
+    Ok(segments)
+}

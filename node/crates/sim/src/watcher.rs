@@ -1,0 +1,99 @@
+//! Holds what the cluster reports against the truth, all the time: it must never be better.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_settings::admin::{ClusterStatus, PoolSafety};
+use datamesh_shard::SegmentId;
+use http::{Method, StatusCode};
+use tokio::time::Instant;
+
+use crate::gateway::{Ended, ask};
+use crate::run::{World, pause};
+use crate::truth;
+
+const PERIOD: Duration = Duration::from_millis(1500);
+/// How old what is reported may be, faults included that nobody reported: a partition's rest, the grace in which a
+/// missing shard may be a put under way, a pass, a report on its way, and a page of it lost twice.
+const BOUND: Duration = Duration::from_secs(60 + 40 + 45);
+
+/// Further losses survived, plus one: 0 stands for "cannot be read".
+type Level = usize;
+
+/// What the cluster says, if it says anything of all segments.
+pub(crate) fn reported(safety: &PoolSafety) -> Option<Level> {
+    if !safety.is_complete() {
+        return None;
+    }
+    if safety.unreadable > 0 {
+        return Some(0);
+    }
+    let lowest = safety.segments.iter().position(|segments| *segments > 0);
+    lowest.map(|survived| survived + 1)
+}
+
+/// How each segment was, for as long as the bound.
+#[derive(Default)]
+struct Truths(BTreeMap<SegmentId, Known>);
+
+struct Known {
+    first: Instant,
+    /// When it last was at each level or a better one.
+    last_at: Vec<Instant>,
+}
+
+impl Truths {
+    fn look(&mut self, world: &World, now: Instant) {
+        let listed = truth::listed(&world.nodes.lock());
+        // What only nodes have that others may not reach is nobody's to report; that they are silent is reported.
+        let told = truth::told(&world.nodes.lock(), |peer| world.surrounding.fabric.is_cut(peer));
+        self.0.retain(|segment, _| told.contains(segment));
+        let listed = listed.into_iter().filter(|(segment, _)| told.contains(segment));
+        for (segment, copies) in listed {
+            let level = truth::tolerance(world.profile, &copies).map_or(0, |survived| survived + 1);
+            let fresh = || Known { first: now, last_at: vec![now; world.profile.m() + 2] };
+            let known = self.0.entry(segment).or_insert_with(fresh);
+            known.last_at.iter_mut().take(level + 1).for_each(|at| *at = now);
+        }
+    }
+
+    /// A segment that was at a worse level than this for all of the bound, and what it was at best.
+    fn worse_than(&self, level: Level, now: Instant) -> Option<(SegmentId, Level)> {
+        let within = |at: &Instant| now.duration_since(*at) <= BOUND;
+        let best = |known: &Known| known.last_at.iter().rposition(within).unwrap_or_default();
+        let old = self.0.iter().filter(|(_, known)| !within(&known.first));
+        old.map(|(segment, known)| (*segment, best(known))).find(|(_, best)| *best < level)
+    }
+}
+
+pub(crate) async fn safety(world: &World) -> Option<PoolSafety> {
+    let mut gateway = world.gateway_watch();
+    match ask(&mut gateway, Method::GET, "/api/v1/status", Vec::new()).await {
+        Ended::Answered(StatusCode::OK, _, body) => {
+            let status: ClusterStatus = serde_json::from_slice(&body).ok()?;
+            status.pools.first()?.safety.clone()
+        }
+        _ => None,
+    }
+}
+
+pub(crate) async fn watch(world: Arc<World>) {
+    let mut truths = Truths::default();
+    loop {
+        pause(PERIOD).await;
+        truths.look(&world, Instant::now());
+        let asked = tokio::time::timeout(Duration::from_secs(10), safety(&world)).await;
+        let Some(safety) = asked.ok().flatten() else { continue };
+        let Some(level) = reported(&safety) else { continue };
+        if let Some((segment, best)) = truths.worse_than(level, Instant::now()) {
+            let copies = truth::listed(&world.nodes.lock()).remove(&segment);
+            return world.fail(format!(
+                "reported: everything survives {} more losses; true of {segment:?} for {BOUND:?}: {} at best; it lies so: \
+                 {copies:?}; reported: {safety:?}",
+                level.saturating_sub(1),
+                best.checked_sub(1).map_or("unreadable".to_owned(), |survived| survived.to_string()),
+            ));
+        }
+    }
+}

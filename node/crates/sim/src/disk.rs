@@ -130,6 +130,8 @@ impl Drive {
     }
 
     async fn write(&self, write: Pending) -> bool {
+        // A dead process begins nothing any more.
+        self.life.check().await;
         let early = self.bug == Some(Bug::AcknowledgedBeforeDurable);
         let _under_way = self.aim.begin();
         let ticket = {

@@ -26,6 +26,8 @@ use crate::worker::{Next, Worker};
 const FORGET_PERIOD: Duration = Duration::from_secs(3600);
 /// A pass is followed by this many times its own duration of rest.
 const REST_FACTOR: u32 = 20;
+/// The same while shards are left that could not go yet: most wait for others of their segment, which go in this pass.
+const REST_FACTOR_LEFT: u32 = 2;
 
 /// The worker.
 pub struct Homing {
@@ -65,7 +67,8 @@ impl Homing {
         if tally.sent > 0 {
             tracing::info!(sent = tally.sent, left = tally.left, "shards went home");
         }
-        Next::Wait((begun.elapsed() * REST_FACTOR).min(self.pace.rest_max).max(self.pace.rest_homing))
+        let factor = if tally.left > 0 { REST_FACTOR_LEFT } else { REST_FACTOR };
+        Next::Wait((begun.elapsed() * factor).min(self.pace.rest_max).max(self.pace.rest_homing))
     }
 
     async fn forget(&mut self, now: Instant) {

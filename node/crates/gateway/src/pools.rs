@@ -63,7 +63,7 @@ impl Pool {
 pub(crate) struct Seen {
     pub(crate) report: NodeReport,
     /// What it knows as a steward, if it said.
-    pub(crate) stewardship: Option<Stewardship>,
+    pub(crate) stewardship: Option<Arc<Stewardship>>,
     pub(crate) at: Instant,
 }
 
@@ -109,7 +109,12 @@ impl Pools {
         self.reports.read().get(peer).cloned()
     }
 
-    pub(crate) fn note_report(&self, peer: PeerKey, report: NodeReport, stewardship: Option<Stewardship>) {
+    pub(crate) fn note_report(
+        &self,
+        peer: PeerKey,
+        report: NodeReport,
+        stewardship: Option<Arc<Stewardship>>,
+    ) {
         self.reports.write().insert(peer, Seen { report, stewardship, at: Instant::now() });
     }
 

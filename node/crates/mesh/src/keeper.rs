@@ -71,8 +71,16 @@ impl Keeper {
         let KeeperParts { shelf, records, net, trust, pool, own, clock, pace } = parts;
         let rules = Arc::new(Rules::new(records, clock));
         let ledger = Arc::new(Ledger::default());
-        let fellows =
-            Arc::new(Fellows { shelf, trust, net, pool, own, rules, newest: parking_lot::Mutex::default() });
+        let fellows = Arc::new(Fellows {
+            shelf,
+            trust,
+            net,
+            pool,
+            own,
+            rules,
+            newest: parking_lot::Mutex::default(),
+            computing: tokio::sync::Mutex::default(),
+        });
         Self {
             service: StorageService { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger) },
             steward: Steward::new(Arc::clone(&fellows), Arc::clone(&ledger), pace),

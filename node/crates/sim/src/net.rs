@@ -87,11 +87,6 @@ impl Fabric {
         self.wires.lock().lossy_per_mille = per_mille;
     }
 
-    /// Whether some wire of a process is cut.
-    pub(crate) fn is_cut(&self, peer: PeerKey) -> bool {
-        self.wires.lock().cut.iter().any(|(from, to)| *from == peer || *to == peer)
-    }
-
     /// All wires are whole again.
     pub(crate) fn heal(&self) {
         let mut wires = self.wires.lock();

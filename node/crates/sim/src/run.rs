@@ -197,7 +197,7 @@ async fn story(world: &Arc<World>, options: Options) {
     futures::future::join_all(clients).await;
     drop(faults);
     drop(watching);
-    settle::settle(world, options.seed).await;
+    settle::settle(world).await;
 }
 
 async fn begin(world: &Arc<World>) -> Result<(), String> {

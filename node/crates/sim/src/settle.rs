@@ -12,15 +12,12 @@ use crate::run::{World, pause};
 use crate::truth;
 use crate::watcher;
 
-/// Runs that wait for the end of every lease are long: one in so many does. The others wait for as long as deletes take.
-const PATIENT_ONE_IN: u64 = 8;
-const RECLAIM: Duration = Duration::from_secs(60);
 /// How long a put may take that nobody hears of any more.
 const LEASE: Duration = Duration::from_secs(900);
 /// By then the cluster must be whole again.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-pub(crate) async fn settle(world: &Arc<World>, seed: u64) {
+pub(crate) async fn settle(world: &Arc<World>) {
     world.note("everything is mended");
     faults::mend(world).await;
     if let Err(what) = come_right(world).await {
@@ -37,29 +34,26 @@ pub(crate) async fn settle(world: &Arc<World>, seed: u64) {
             Err(what) => return world.fail(what),
         }
     }
-    if let Err(what) = empty(world, seed.is_multiple_of(PATIENT_ONE_IN)).await {
+    if let Err(what) = empty(world).await {
         world.fail(what);
     }
 }
 
 /// Deletes everything: all space comes back, that of puts which were cut off too.
-async fn empty(world: &Arc<World>, is_patient: bool) -> Result<(), String> {
+async fn empty(world: &Arc<World>) -> Result<(), String> {
     let keys = world.history.lock().keys();
     for key in keys {
         if !client::delete(world, &key).await {
             return Err(format!("key {key} cannot be deleted although nothing is broken"));
         }
     }
-    let until = Instant::now() + if is_patient { LEASE + PATIENCE } else { RECLAIM };
+    let until = Instant::now() + LEASE + PATIENCE;
     while Instant::now() < until {
         let left: usize = world.nodes.lock().iter().map(|node| node.platter.lock().rows.len()).sum();
         if left == 0 {
             return Ok(());
         }
         pause(Duration::from_secs(20)).await;
-    }
-    if !is_patient {
-        return Ok(());
     }
     let left = truth::sound(&world.nodes.lock());
     Err(format!("everything was deleted, and these are still on disks: {left:?}"))

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_catalog::{Body, BucketId, ObjectKey, PageAt};
-use datamesh_shard::{ErasureProfile, PeerKey, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{ErasureProfile, SegmentId, ShardIndex, ShardKey};
 
 use crate::gateway::Running;
 use crate::node::Node;
@@ -20,12 +20,6 @@ pub(crate) fn listed(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
             .filter(|(_, node)| node.is_up())
             .map(|(n, node)| (n, node.platter.lock().listed())),
     )
-}
-
-/// Segments of which some node has shards that runs and can be reached.
-pub(crate) fn told(nodes: &[Node], is_cut: impl Fn(PeerKey) -> bool) -> BTreeSet<SegmentId> {
-    let heard = nodes.iter().filter(|node| node.is_up() && !is_cut(node.peer));
-    heard.flat_map(|node| node.platter.lock().listed()).map(|key| key.segment).collect()
 }
 
 /// Segments of which any disk has sound shards, whether its node runs or not.

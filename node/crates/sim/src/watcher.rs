@@ -46,10 +46,7 @@ struct Known {
 impl Truths {
     fn look(&mut self, world: &World, now: Instant) {
         let listed = truth::listed(&world.nodes.lock());
-        // What only nodes have that others may not reach is nobody's to report; that they are silent is reported.
-        let told = truth::told(&world.nodes.lock(), |peer| world.surrounding.fabric.is_cut(peer));
-        self.0.retain(|segment, _| told.contains(segment));
-        let listed = listed.into_iter().filter(|(segment, _)| told.contains(segment));
+        self.0.retain(|segment, _| listed.contains_key(segment));
         for (segment, copies) in listed {
             let level = truth::tolerance(world.profile, &copies).map_or(0, |survived| survived + 1);
             let fresh = || Known { first: now, last_at: vec![now; world.profile.m() + 2] };
@@ -59,10 +56,15 @@ impl Truths {
     }
 
     /// A segment that was at a worse level than this for all of the bound, and what it was at best.
-    fn worse_than(&self, level: Level, now: Instant) -> Option<(SegmentId, Level)> {
+    fn worse_than(
+        &self,
+        level: Level,
+        now: Instant,
+        counts: impl Fn(&SegmentId) -> bool,
+    ) -> Option<(SegmentId, Level)> {
         let within = |at: &Instant| now.duration_since(*at) <= BOUND;
         let best = |known: &Known| known.last_at.iter().rposition(within).unwrap_or_default();
-        let old = self.0.iter().filter(|(_, known)| !within(&known.first));
+        let old = self.0.iter().filter(|(segment, known)| !within(&known.first) && counts(segment));
         old.map(|(segment, known)| (*segment, best(known))).find(|(_, best)| *best < level)
     }
 }
@@ -86,7 +88,12 @@ pub(crate) async fn watch(world: Arc<World>) {
         let asked = tokio::time::timeout(Duration::from_secs(10), safety(&world)).await;
         let Some(safety) = asked.ok().flatten() else { continue };
         let Some(level) = reported(&safety) else { continue };
-        if let Some((segment, best)) = truths.worse_than(level, Instant::now()) {
+        // What only silent nodes have is nobody's to report, while it is reported that there are some.
+        let listed = truth::listed(&world.nodes.lock());
+        let is_seen =
+            |segment: &SegmentId| listed.get(segment).is_some_and(|copies| copies.len() >= world.profile.k());
+        let counts = |segment: &SegmentId| safety.unheard_partitions == 0 || is_seen(segment);
+        if let Some((segment, best)) = truths.worse_than(level, Instant::now(), counts) {
             let copies = truth::listed(&world.nodes.lock()).remove(&segment);
             return world.fail(format!(
                 "reported: everything survives {} more losses; true of {segment:?} for {BOUND:?}: {} at best; it lies so: \

@@ -1,6 +1,7 @@
 //! How safe a pool is, out of what its stewards counted. Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datamesh_exchange::message::{PartitionCount, Stewardship};
 use datamesh_exchange::survey::Tolerances;
@@ -12,7 +13,7 @@ const COUNT_SECONDS_MAX: u32 = 900;
 
 /// Each partition once: of two stewards that counted the same one, as happens while they take over from each other, the
 /// one with the worse news.
-pub(super) fn of(epoch: Epoch, partitions: u32, stewards: &[Stewardship]) -> PoolSafety {
+pub(super) fn of(epoch: Epoch, partitions: u32, stewards: &[Arc<Stewardship>]) -> PoolSafety {
     let mut by_partition: BTreeMap<u32, &PartitionCount> = BTreeMap::new();
     let mut safety = PoolSafety { partitions, ..PoolSafety::default() };
     for steward in stewards {
@@ -51,8 +52,8 @@ mod tests {
         PartitionCount { partition, tolerances, ..PartitionCount::default() }
     }
 
-    fn steward(epoch: u64, counts: Vec<PartitionCount>) -> Stewardship {
-        Stewardship { epoch: Some(Epoch(epoch)), counts, ..Stewardship::default() }
+    fn steward(epoch: u64, counts: Vec<PartitionCount>) -> Arc<Stewardship> {
+        Arc::new(Stewardship { epoch: Some(Epoch(epoch)), counts, ..Stewardship::default() })
     }
 
     #[test]

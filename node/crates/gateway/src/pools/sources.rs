@@ -17,17 +17,15 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
-    /// The holders by the table to read by; then all other members of the pool's layouts, in the order in which they
-    /// step in by the newest: a shard may have gone home already, or not yet.
+    /// The holders by the table to read by; then all other members, in the order in which they step in: a shard may have
+    /// gone home already, or not yet. No member of an earlier layout is missing from the newest.
     pub(super) fn new(pool: &Pool, read: &Table, segment: SegmentId) -> Self {
         let partition = read.partition_of(segment);
         let mut peers = peers_of(read, &read.order(partition));
-        if pool.tables.len() > 1 {
-            let mut seen: HashSet<PeerKey> = peers.iter().copied().collect();
-            for table in pool.tables.values().rev() {
-                let order = peers_of(table, &table.order(table.partition_of(segment)));
-                peers.extend(order.into_iter().filter(|peer| seen.insert(*peer)));
-            }
+        if let Some(newest) = pool.newest().filter(|newest| newest.layout().epoch != read.layout().epoch) {
+            let seen: HashSet<PeerKey> = peers.iter().copied().collect();
+            let order = peers_of(newest, &newest.order(newest.partition_of(segment)));
+            peers.extend(order.into_iter().filter(|peer| !seen.contains(peer)));
         }
         Self { peers, holders: read.holders(partition).len() }
     }

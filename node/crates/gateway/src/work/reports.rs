@@ -19,6 +19,8 @@ use crate::pools::{Pool, Pools};
 /// How old what the status says may be when all is well.
 const PERIOD: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// For all pages of a member's counts.
+const STEWARDSHIP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Members asked at the same time.
 const AT_ONCE: usize = 64;
 
@@ -59,7 +61,8 @@ impl PollReports {
             return;
         };
         let behind = report.epoch < pool.layout().map(|layout| layout.epoch);
-        let stewardship = self.stewardship(&peer).await;
+        let asked = tokio::time::timeout(STEWARDSHIP_TIMEOUT, self.stewardship(pool, &peer)).await;
+        let stewardship = asked.ok().flatten().map(Arc::new);
         self.pools.note_report(peer, report, stewardship);
         if behind {
             self.layouts.push_to(pool, &peer).await;
@@ -67,7 +70,9 @@ impl PollReports {
     }
 
     /// All that a member counted, page by page; nothing rather than a part.
-    async fn stewardship(&self, peer: &PeerKey) -> Option<Stewardship> {
+    async fn stewardship(&self, pool: &Pool, peer: &PeerKey) -> Option<Stewardship> {
+        let table = pool.newest()?;
+        let levels = table.layout().profile.m() + 1;
         let mut whole: Option<Stewardship> = None;
         loop {
             let after = whole.as_ref().and_then(|whole| whole.counts.last()).map(|last| last.partition);
@@ -78,11 +83,16 @@ impl PollReports {
             };
             let rises = page.counts.first().is_none_or(|first| after < Some(first.partition))
                 && page.counts.is_sorted_by(|a, b| a.partition < b.partition);
-            if !rises || page.counts.len() > COUNTS_MAX {
+            let fits = page.counts.iter().all(|count| {
+                count.partition < table.partitions() && count.tolerances.segments.len() == levels
+            });
+            // Under another layout they are of no use, and may be of other partitions.
+            let fits = fits || page.epoch != Some(table.layout().epoch);
+            if !rises || !fits || page.counts.len() > COUNTS_MAX {
                 tracing::warn!(%peer, "a member gave counts out of order");
                 return None;
             }
-            let more = page.counts.len() == COUNTS_MAX;
+            let more = page.counts.len() == COUNTS_MAX && page.epoch == Some(table.layout().epoch);
             match &mut whole {
                 // Counts under two layouts are no counts.
                 Some(whole) if whole.epoch != page.epoch => return None,

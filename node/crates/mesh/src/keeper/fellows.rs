@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey, ShardSet};
 use datamesh_store::Shard;
 use parking_lot::Mutex;
 
@@ -18,8 +18,11 @@ use crate::trust::Trust;
 
 /// Patience with one shard or one page of an inventory.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Rows of one partition's inventory at most: some 40 bytes each. A partition that has more is not counted.
-const ROWS_MAX: usize = 1 << 22;
+/// Patience with all pages of one.
+const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Rows of one partition's inventory at most: some 40 bytes each, eight times what a node has in one that keeps a terabyte
+/// in shards of 64 KiB. A partition that has more is not counted.
+const ROWS_MAX: usize = 1 << 17;
 
 /// What happened to a shard that was offered to another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) struct Fellows {
     pub(super) own: PeerKey,
     pub(super) rules: Arc<Rules>,
     pub(super) newest: Mutex<Option<Arc<Table>>>,
+    /// Held while a table is computed.
+    pub(super) computing: tokio::sync::Mutex<()>,
 }
 
 impl Fellows {
@@ -49,6 +54,12 @@ impl Fellows {
         let layout = self.trust.layout(&self.pool)?;
         let known = self.newest.lock().clone();
         if let Some(table) = known.filter(|table| table.layout().epoch == layout.epoch) {
+            return Some(table);
+        }
+        // Many may ask at once after a change: one computes.
+        let _one = self.computing.lock().await;
+        let known = self.newest.lock().clone();
+        if let Some(table) = known.filter(|table| table.layout().epoch >= layout.epoch) {
             return Some(table);
         }
         let computed = offload(move || Table::compute((*layout).clone())).await?;
@@ -87,6 +98,10 @@ impl Fellows {
         member: u16,
         partition: PartitionId,
     ) -> Option<Vec<Held>> {
+        tokio::time::timeout(INVENTORY_TIMEOUT, self.pages(table, member, partition)).await.ok()?
+    }
+
+    async fn pages(&self, table: &Table, member: u16, partition: PartitionId) -> Option<Vec<Held>> {
         let peer = Self::peer(table, member)?;
         let (mut all, mut after) = (Vec::new(), None);
         while all.len() < ROWS_MAX {
@@ -213,15 +228,10 @@ impl Fellows {
     }
 
     /// The shards of a segment that another member has.
-    pub(super) async fn locate(
-        &self,
-        table: &Table,
-        member: u16,
-        segment: SegmentId,
-    ) -> Option<Vec<ShardIndex>> {
+    pub(super) async fn locate(&self, table: &Table, member: u16, segment: SegmentId) -> Option<ShardSet> {
         let peer = Self::peer(table, member)?;
         match self.net.request(&peer, Request::Locate { segment }, None, TIMEOUT).await {
-            Ok((Response::Located(found), _)) => Some(found),
+            Ok((Response::Located(found), _)) => Some(found.into_iter().collect()),
             _ => None,
         }
     }

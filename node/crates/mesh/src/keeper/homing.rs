@@ -3,14 +3,15 @@
 //!
 //! A shard leaves this disk only after the member it belongs to said, under the same epoch, that it has it durably and
 //! will keep it. While that is asked, this node says of its own copy that it is leaving, so two nodes with different
-//! layouts never each rely on the other. And it leaves only when that member is not the one place of another shard of the
-//! same segment, which has not gone home yet: else the loss of that one member would cost two shards.
+//! layouts never each rely on the other. And it leaves only when that member has no other shard of the segment, or all of
+//! them are at home: else the loss of that one member could cost two.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{Generation, Held, ShardIndex, ShardKey};
+use datamesh_store::Shard;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
@@ -48,10 +49,17 @@ struct Tally {
 /// What became of a shard that was to go home.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// Its home has it, or nobody wants it: this copy may go.
-    Settled,
+    /// Its home has it, or nobody wants it: this copy may go, up to this generation.
+    Settled(Generation),
     /// It stays for now.
     Stays,
+}
+
+/// What came of offering it.
+enum Offer {
+    There(Generation),
+    NotWanted(Generation),
+    Failed,
 }
 
 impl Homing {
@@ -62,6 +70,9 @@ impl Homing {
         let mut tally = Tally::default();
         for partition in (0..table.partitions()).map(PartitionId) {
             self.visit(&table, partition, &mut tally).await;
+            if !self.is_newest(&table) {
+                return Next::Busy;
+            }
         }
         self.ledger.homed(tally.sent, tally.left);
         if tally.sent > 0 {
@@ -69,6 +80,12 @@ impl Homing {
         }
         let factor = if tally.left > 0 { REST_FACTOR_LEFT } else { REST_FACTOR };
         Next::Wait((begun.elapsed() * factor).min(self.pace.rest_max).max(self.pace.rest_homing))
+    }
+
+    /// By an older layout nobody takes anything any more.
+    fn is_newest(&self, table: &Table) -> bool {
+        let layout = self.fellows.trust.layout(&self.fellows.pool);
+        layout.is_some_and(|layout| layout.epoch == table.layout().epoch)
     }
 
     async fn forget(&mut self, now: Instant) {
@@ -89,69 +106,80 @@ impl Homing {
             let page = page.unwrap_or_default();
             let Some(last) = page.last() else { return };
             after = Some(last.segment);
-            for Held { segment, shards, .. } in page {
+            if !self.is_newest(table) {
+                return;
+            }
+            for Held { segment, shards, generation } in page {
                 for index in shards.iter() {
                     let key = ShardKey { segment, index };
                     if let Some(home) = home_of(&self.fellows, table, partition, index) {
-                        self.send(table, home, key, tally).await;
+                        self.send(table, home, (key, generation), tally).await;
                     }
                 }
             }
         }
     }
 
-    async fn send(&self, table: &Arc<Table>, home: u16, key: ShardKey, tally: &mut Tally) {
+    async fn send(&self, table: &Arc<Table>, home: u16, shard: (ShardKey, Generation), tally: &mut Tally) {
         if !self.fellows.is_live(table, home) {
             tally.left += 1;
             return;
         }
-        let Ok(Some(shard)) = self.fellows.shelf.get(key).await else { return };
-        let leaving = self.fellows.rules.leave(key).await;
-        let generation = shard.generation;
-        let offer = (shard.header, shard.payload);
-        match self.settle(table, home, (key, generation), offer).await {
-            Fate::Settled => {
-                take_away(&self.fellows, (key, generation), leaving).await;
+        // Before anything is asked: from here on no put raises this copy's generation unnoticed.
+        let leaving = self.fellows.rules.leave(shard.0).await;
+        match self.settle(table, home, shard).await {
+            Fate::Settled(generation) => {
+                take_away(&self.fellows, (shard.0, generation), leaving).await;
                 tally.sent += 1;
             }
             Fate::Stays => tally.left += 1,
         }
     }
 
-    /// Whether this copy is of no more use: its home has one, or nobody wants it.
-    async fn settle(
-        &self,
-        table: &Arc<Table>,
-        home: u16,
-        shard: (ShardKey, Generation),
-        offer: (bytes::Bytes, bytes::Bytes),
-    ) -> Fate {
-        match self.fellows.is_home(table, home, shard).await {
-            Some(true) => {}
-            Some(false) => match self.fellows.put(table, home, shard, offer).await {
-                // Asked once more, since only that answer promises that it stays.
-                Offered::Kept if self.fellows.is_home(table, home, shard).await == Some(true) => {}
-                Offered::NotWanted => return Fate::Settled,
-                Offered::Kept | Offered::Failed => return Fate::Stays,
+    /// Whether this copy is of no more use: its home has one, or nobody wants it. It is read only if its home lacks it.
+    async fn settle(&self, table: &Arc<Table>, home: u16, (key, listed): (ShardKey, Generation)) -> Fate {
+        let settled = match self.fellows.is_home(table, home, (key, listed)).await {
+            Some(true) => listed,
+            Some(false) => match self.offer(table, home, key).await {
+                Offer::There(generation) => generation,
+                Offer::NotWanted(generation) => return Fate::Settled(generation),
+                Offer::Failed => return Fate::Stays,
             },
             None => return Fate::Stays,
-        }
-        match self.has_room(table, home, shard.0).await {
-            true => Fate::Settled,
+        };
+        match self.has_room(table, home, key).await {
+            true => Fate::Settled(settled),
             false => Fate::Stays,
         }
     }
 
-    /// Whether every other shard of the segment that the member has is with its own home by now, too.
+    async fn offer(&self, table: &Arc<Table>, home: u16, key: ShardKey) -> Offer {
+        let Ok(Some(Shard { header, payload, generation })) = self.fellows.shelf.get(key).await else {
+            return Offer::Failed;
+        };
+        match self.fellows.put(table, home, (key, generation), (header, payload)).await {
+            // Asked once more, since only that answer promises that it stays.
+            Offered::Kept if self.fellows.is_home(table, home, (key, generation)).await == Some(true) => {
+                Offer::There(generation)
+            }
+            Offered::NotWanted => Offer::NotWanted(generation),
+            Offered::Kept | Offered::Failed => Offer::Failed,
+        }
+    }
+
+    /// Whether no loss of nodes costs more shards once this copy is gone: its home has no other shard of the segment, or all
+    /// of them are at home. Both stay true whatever others do meanwhile, so two nodes may act on it at once. Less is not
+    /// enough: that each shard beside it has a copy at its own home, which may be as crowded.
     async fn has_room(&self, table: &Arc<Table>, home: u16, key: ShardKey) -> bool {
         let Some(there) = self.fellows.locate(table, home, key.segment).await else { return false };
-        let holders = table.holders(table.partition_of(key.segment));
-        for index in there.into_iter().filter(|index| *index != key.index) {
-            let Some(holder) = holders.get(index.at()) else { return false };
-            let other = (ShardKey { segment: key.segment, index }, Generation::default());
+        if there.iter().all(|index| index == key.index) {
+            return true;
+        }
+        for (index, holder) in (0..).map(ShardIndex).zip(table.holders(table.partition_of(key.segment))) {
+            let shard = (ShardKey { segment: key.segment, index }, Generation::default());
             let is_there = match self.fellows.me(table) == Some(*holder) {
-                true => matches!(self.fellows.shelf.get(other.0).await, Ok(Some(_))),
-                false => self.fellows.is_home(table, *holder, other).await == Some(true),
+                true => matches!(self.fellows.shelf.get(shard.0).await, Ok(Some(_))),
+                false => self.fellows.is_home(table, *holder, shard).await == Some(true),
             };
             if !is_there {
                 return false;

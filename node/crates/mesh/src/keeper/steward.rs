@@ -35,6 +35,8 @@ const ASKED_AT_ONCE: usize = 16;
 const REBUILDS_AT_ONCE: usize = 2;
 /// Segments queued for one pass at most; counting goes on once these are rebuilt.
 const QUEUE_MAX: usize = 4096;
+/// A pass rebuilds for this long at most; then it is counted anew, and what became worse comes first.
+const REBUILD_MAX: Duration = Duration::from_secs(60);
 
 /// The worker.
 pub struct Steward {
@@ -76,7 +78,12 @@ impl Steward {
             }
         }
         self.rebuild(&table, queue, &mut waiting).await;
+        // Whoever came or went meanwhile: what was counted before is not reported on.
+        self.observe(&table, Instant::now());
         for (partition, kept) in waiting {
+            if !self.agenda.has(partition) {
+                continue;
+            }
             // What is reported is what was seen afterwards, not what was meant.
             let (_, outcome, seen) = self.count(&table, partition).await;
             let outcome = if kept > 0 && outcome == Outcome::Same { Outcome::Better } else { outcome };
@@ -89,8 +96,7 @@ impl Steward {
 
     /// Counts under another layout, or from before a member came, went or started anew, are not reported any more.
     fn observe(&mut self, table: &Table, now: Instant) {
-        let members = u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX);
-        let lives = (0..members).map(|member| self.fellows.life(table, member)).collect();
+        let lives = self.lives(table);
         self.ledger.begin(table.layout().epoch);
         for partition in self.agenda.observe(table, self.fellows.me(table), lives, now) {
             self.ledger.leave(partition);
@@ -98,6 +104,12 @@ impl Steward {
                 self.suspects.forget(table, partition);
             }
         }
+    }
+
+    /// Each member's life, `None` while it is away.
+    fn lives(&self, table: &Table) -> Vec<Option<u64>> {
+        let members = u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX);
+        (0..members).map(|member| self.fellows.life(table, member)).collect()
     }
 
     /// Counts a partition; gives what is to be rebuilt of it now, how it is, and who has something of it.
@@ -125,6 +137,8 @@ impl Steward {
         kept: &mut BTreeMap<PartitionId, u64>,
     ) {
         queue.sort_by_key(|rebuild| (rebuild.tolerance, rebuild.segment));
+        queue.truncate(QUEUE_MAX);
+        let (begun, lives) = (Instant::now(), self.lives(table));
         let rebuilding = queue.into_iter().map(|due| async {
             let (begun, partition) = (Instant::now(), table.partition_of(due.segment));
             let outcome = rebuild::rebuild(&self.fellows, table, due).await;
@@ -135,6 +149,12 @@ impl Steward {
         while let Some((partition, outcome)) = rebuilding.next().await {
             self.ledger.rebuilt(&outcome);
             *kept.entry(partition).or_default() += outcome.kept;
+            // What was planned when others lived, or by another layout, is not what is most urgent any more.
+            let epoch = self.fellows.trust.layout(&self.fellows.pool).map(|layout| layout.epoch);
+            let is_old = epoch != Some(table.layout().epoch) || self.lives(table) != lives;
+            if is_old || begun.elapsed() > REBUILD_MAX {
+                break;
+            }
         }
     }
 }

@@ -89,7 +89,8 @@ impl Agenda {
             };
             let entry = self.entries.entry(partition).or_insert_with(fresh);
             if !entry.involved.is_disjoint(&changed) {
-                (entry.due, entry.fruitless) = (now, 0);
+                // What is missing now may have been lost with the life that ended: none of it is called new.
+                (entry.due, entry.fruitless, entry.seen_whole) = (now, 0, false);
                 dropped.push(partition);
             }
         }

@@ -51,7 +51,7 @@ pub(crate) struct Platter {
 }
 
 impl Platter {
-    fn apply(&mut self, write: Pending, obeys_generations: bool) -> bool {
+    fn apply(&mut self, write: Pending) -> bool {
         match write {
             Pending::Put(key, row) => {
                 match self.rows.get_mut(&key).filter(|old| !old.condemned) {
@@ -62,7 +62,6 @@ impl Platter {
             }
             Pending::Delete(key, generation) => {
                 let goes = self.rows.get(&key).is_some_and(|row| row.generation <= generation);
-                let goes = goes || (!obeys_generations && self.rows.contains_key(&key));
                 if goes {
                     self.rows.remove(&key);
                 }
@@ -77,7 +76,7 @@ impl Platter {
         let cut_off = pending.len();
         for write in pending.into_values() {
             if dice.per_mille(500) {
-                self.apply(write, true);
+                self.apply(write);
             }
         }
         cut_off
@@ -148,7 +147,7 @@ impl Drive {
                 life.sleep(pause).await;
                 let mut platter = platter.lock();
                 if let Some(write) = platter.pending.remove(&ticket) {
-                    platter.apply(write, true);
+                    platter.apply(write);
                 }
             });
             return true;
@@ -157,8 +156,7 @@ impl Drive {
         let done = {
             let mut platter = self.platter.lock();
             let write = platter.pending.remove(&ticket);
-            let obeys = self.bug != Some(Bug::DeleteIgnoresGeneration);
-            write.is_some_and(|write| platter.apply(write, obeys))
+            write.is_some_and(|write| platter.apply(write))
         };
         // Durable, and nobody knows yet.
         self.wait(0, 3).await;

@@ -2,6 +2,7 @@
 //! and the background work.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use datamesh_catalog::EmbeddedCatalog;
@@ -44,6 +45,8 @@ pub struct CoreConfig {
     pub buffer_bytes: u64,
     /// Told of each pool's newest layout, at the start and when one is committed.
     pub on_layout: OnLayout,
+    /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
+    pub put_lease: Duration,
     /// Binary logarithm of the partitions of a pool's first layout. Absent: by the number of its members.
     pub partitions_log2: Option<u8>,
 }
@@ -68,8 +71,14 @@ impl Core {
         let budget = Budget::new(buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let pools = Arc::new(Pools::new(Arc::clone(&net)));
-        let outside = (Arc::clone(&net), Arc::clone(&surroundings));
-        let context = Context::new(budget, metrics.clone(), catalog.clone(), Arc::clone(&pools), outside);
+        let context = Context::new(
+            budget,
+            metrics.clone(),
+            catalog.clone(),
+            Arc::clone(&pools),
+            (Arc::clone(&net), Arc::clone(&surroundings)),
+            config.put_lease,
+        );
         let layouts = Arc::new(LayoutManager {
             cluster: cluster.clone(),
             catalog: catalog.clone(),

@@ -119,6 +119,7 @@ impl Gateway {
             surroundings: Arc::new(OperatingSystem),
             buffer_bytes: gateway.buffer_bytes,
             on_layout: believe(Arc::clone(&trust)),
+            put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })
         .await?;

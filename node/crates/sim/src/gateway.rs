@@ -1,6 +1,7 @@
 //! The simulated gateway process: the production core over a catalog whose commits take time, and can be cut off.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -29,6 +30,8 @@ use crate::run::PARTITIONS_LOG2;
 
 /// How long garbage is kept for late readers.
 const RETENTION_MS: u64 = 20_000;
+/// How long what a put left behind waits for its gateway to live on: longer than any outage.
+pub(crate) const PUT_LEASE: Duration = Duration::from_secs(120);
 const TOKEN: &str = "the-token-of-the-simulation";
 /// Buffers for all transfers of one gateway: nobody waits for memory here.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -145,6 +148,7 @@ impl Gateway {
             surroundings: Arc::new(World { dice, clock }),
             buffer_bytes: BUFFER_BYTES,
             on_layout: Box::new(|_| {}),
+            put_lease: PUT_LEASE,
             partitions_log2: Some(PARTITIONS_LOG2),
         })
         .await

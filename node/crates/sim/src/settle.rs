@@ -8,12 +8,11 @@ use tokio::time::Instant;
 
 use crate::client;
 use crate::faults;
+use crate::gateway::PUT_LEASE;
 use crate::run::{World, pause};
 use crate::truth;
 use crate::watcher;
 
-/// How long a put may take that nobody hears of any more.
-const LEASE: Duration = Duration::from_secs(900);
 /// By then the cluster must be whole again.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -47,7 +46,7 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
             return Err(format!("key {key} cannot be deleted although nothing is broken"));
         }
     }
-    let until = Instant::now() + LEASE + PATIENCE;
+    let until = Instant::now() + PUT_LEASE + PATIENCE;
     while Instant::now() < until {
         let left: usize = world.nodes.lock().iter().map(|node| node.platter.lock().rows.len()).sum();
         if left == 0 {

@@ -1,6 +1,7 @@
 //! What every transfer shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_exchange::net::Net;
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) pools: Arc<Pools>,
     pub(crate) metrics: Metrics,
     pub(crate) damage: Arc<Damage>,
+    /// How long what a plain put left behind waits to be reclaimed when its gateway died.
+    pub(super) put_lease: Duration,
     /// Puts that go on after their acknowledgement, until they are whole or their time is up.
     pub(crate) tails: TaskTracker,
     /// Ends those where they stand.
@@ -38,11 +41,24 @@ impl Context {
         catalog: EmbeddedCatalog,
         pools: Arc<Pools>,
         (net, surroundings): (Arc<dyn Net>, Arc<dyn Surroundings>),
+        put_lease: Duration,
     ) -> Arc<Self> {
         let cpu = Cpu::new(metrics.stages.clone());
         let damage = Arc::new(Damage::since(surroundings.now_unix_ms()));
         let (tails, halt) = (TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self { budget, cpu, catalog, net, surroundings, pools, metrics, damage, tails, halt })
+        Arc::new(Self {
+            budget,
+            cpu,
+            catalog,
+            net,
+            surroundings,
+            pools,
+            metrics,
+            damage,
+            put_lease,
+            tails,
+            halt,
+        })
     }
 
     /// Runs what goes on although nobody may wait for it. `None` when it was halted: it is not polled once more then, as

@@ -15,7 +15,6 @@ use super::manifest;
 use super::records::{Record, Secrets};
 use super::store::{Durability, Job, StoreError, Stored, millis, store};
 use crate::api::Incoming;
-use crate::limits;
 use crate::owned;
 
 /// Segments of one put that are stored at the same time, while the next one arrives. Two hide the nodes' fdatasync
@@ -105,8 +104,8 @@ pub(crate) async fn write(
 /// Renews the lease of a put, until dropped.
 async fn renew(context: Arc<Context>, job: Arc<Job>) {
     loop {
-        tokio::time::sleep(limits::PUT_LEASE / 4).await;
-        let until = context.surroundings.now_unix_ms().saturating_add(millis(limits::PUT_LEASE));
+        tokio::time::sleep(context.put_lease / 4).await;
+        let until = context.surroundings.now_unix_ms().saturating_add(millis(context.put_lease));
         // Gone before its first segment is written down, or because the lease has ended: then the put itself is told.
         if let Err(error) = context.catalog.renew_upload(job.target.upload, until).await {
             tracing::debug!(upload = %job.target.upload, %error, "a lease was not renewed");

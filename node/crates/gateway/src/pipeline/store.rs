@@ -20,7 +20,6 @@ use super::manifest::{ManifestError, SegmentSecret};
 use super::records::NoSecret;
 use super::segment::{MakeError, Recipe, Shards};
 use super::spread::{DEADLINES, Spread};
-use crate::limits;
 use crate::pools::{Pool, plan};
 use crate::problem::Problem;
 
@@ -144,7 +143,7 @@ impl Job {
                 content_type: self.content_type.clone(),
                 meta: self.meta.clone(),
                 created_unix_ms: now,
-                lease_until_unix_ms: now.saturating_add(millis(limits::PUT_LEASE)),
+                lease_until_unix_ms: now.saturating_add(millis(context.put_lease)),
                 segments: vec![segment.clone()],
             };
             context.catalog.begin_upload(new).await.map(drop)

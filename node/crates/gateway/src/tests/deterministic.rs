@@ -24,6 +24,7 @@ use super::fake::{FakeNodes, peer};
 use super::house::{ADMIN, Got, USER, noise, pool_name, read, spec};
 use crate::auth::Tokens;
 use crate::embed::{EmbedConfig, EmbeddedGateway, Surroundings};
+use crate::limits;
 use crate::owned;
 
 const MEMBERS: u8 = 7;
@@ -121,6 +122,7 @@ async fn gateway(world: &Arc<World>, keyspace: &MemoryKeyspace) -> EmbeddedGatew
         surroundings: Arc::<World>::clone(world),
         buffer_bytes: 64 << 20,
         on_layout: Box::new(|_| {}),
+        put_lease: limits::PUT_LEASE,
         partitions_log2: None,
     })
     .await

@@ -19,6 +19,7 @@ use tower::ServiceExt;
 use super::fake::{FakeNodes, peer};
 use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
+use crate::limits;
 use crate::surroundings::OperatingSystem;
 
 pub(super) const USER: &str = "user-token-for-tests";
@@ -108,6 +109,7 @@ impl House {
             surroundings: Arc::new(OperatingSystem),
             buffer_bytes,
             on_layout: Box::new(|_| {}),
+            put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })
         .await

@@ -11,7 +11,7 @@ use super::super::pace::Pace;
 
 /// A visit is followed by this many times the pass's duration of rest: counting takes a twentieth of a node at most.
 const REST_FACTOR: u32 = 20;
-/// The same while something is missing: a third.
+/// The same while something is missing that cannot be mended now: a third.
 const REST_FACTOR_OPEN: u32 = 2;
 /// Doublings of the rest while nothing comes of it.
 const DOUBLINGS_MAX: u32 = 10;
@@ -142,7 +142,9 @@ impl Agenda {
         };
         let rest = match outcome {
             Outcome::Whole => (spent * REST_FACTOR).max(pace.rest_whole),
-            Outcome::Better | Outcome::Same => {
+            // There may be more of it, and rebuilding rests by itself.
+            Outcome::Better => pace.rest_open,
+            Outcome::Same => {
                 let doubled = pace.rest_open * 2_u32.pow(entry.fruitless.min(DOUBLINGS_MAX));
                 // No more seldom than one that is whole: what was missing may have come back.
                 (spent * REST_FACTOR_OPEN).max(doubled.min(pace.rest_whole.max(pace.rest_open)))

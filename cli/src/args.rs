@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use datamesh_shard::{NodeName, PoolName};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///
@@ -97,6 +98,11 @@ pub(crate) enum Command {
     },
     /// How safe the data is: pools, nodes, and what is wrong
     Status,
+    /// Storage nodes: how they are, and taking one out of service
+    Node {
+        #[command(subcommand)]
+        command: NodeCommand,
+    },
     /// For administrators (admin token needed)
     Admin {
         #[command(subcommand)]
@@ -106,6 +112,50 @@ pub(crate) enum Command {
     Completion {
         /// Which shell
         shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// Show all nodes or one, and how far a drain is
+    Status {
+        /// Only this node
+        node: Option<NodeName>,
+        /// Only nodes of this pool
+        #[arg(long)]
+        pool: Option<PoolName>,
+    },
+    /// Move all shards of a node to the others (admin token needed). Once it is drained, its pod and its volume may go;
+    /// reads and writes go on meanwhile. Interrupting the command does not interrupt the drain.
+    Drain {
+        /// The node
+        node: NodeName,
+        /// Its pool; needed where two pools have a node of this name
+        #[arg(long)]
+        pool: Option<PoolName>,
+        /// Do not wait until it is drained
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Give the volume of a node up that is lost for good, so that the node can join again with an empty one (admin token
+    /// needed). Refused while the node answers.
+    Replace {
+        /// The node
+        node: NodeName,
+        /// Its pool; needed where two pools have a node of this name
+        #[arg(long)]
+        pool: Option<PoolName>,
+        /// Say that what is on its volume is lost
+        #[arg(long)]
+        volume_is_lost: bool,
+    },
+    /// Call a drain off, at any point: the node takes shards again (admin token needed)
+    Undrain {
+        /// The node
+        node: NodeName,
+        /// Its pool; needed where two pools have a node of this name
+        #[arg(long)]
+        pool: Option<PoolName>,
     },
 }
 

@@ -5,7 +5,7 @@ mod answers;
 use std::net::ToSocketAddrs as _;
 
 use datamesh_settings::admin::ClusterStatus;
-use datamesh_shard::BucketName;
+use datamesh_shard::{BucketName, NodeName, PoolName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE};
 use reqwest::{Method, RequestBuilder, Response, Url};
@@ -197,6 +197,31 @@ impl Client {
 
     pub(crate) async fn status(&self) -> Result<ClusterStatus, Failure> {
         self.read("/status").await
+    }
+
+    /// Has a node give its shards away; asked again, nothing changes.
+    pub(crate) async fn drain(&self, pool: &PoolName, node: &NodeName) -> Result<ClusterStatus, Failure> {
+        self.change_node(Method::PUT, &format!("/{pool}/drains/{node}")).await
+    }
+
+    /// Has a node take shards again.
+    pub(crate) async fn undrain(&self, pool: &PoolName, node: &NodeName) -> Result<ClusterStatus, Failure> {
+        self.change_node(Method::DELETE, &format!("/{pool}/drains/{node}")).await
+    }
+
+    /// Gives a node's volume up: it may join with an empty one.
+    pub(crate) async fn replace(&self, pool: &PoolName, node: &NodeName) -> Result<ClusterStatus, Failure> {
+        self.change_node(Method::POST, &format!("/{pool}/nodes/{node}/replace")).await
+    }
+
+    /// Asked twice, it is done once.
+    async fn change_node(&self, method: Method, path: &str) -> Result<ClusterStatus, Failure> {
+        let url = format!("{}/api/v1/admin/pools{path}", self.base);
+        let attempt = || async {
+            let request = self.http.request(method.clone(), &url).bearer_auth(self.config.admin_token()?);
+            json(accepted(request.send().await?).await?).await
+        };
+        self.patience.retried(attempt).await
     }
 
     pub(crate) async fn export_key(&self) -> Result<ExportedKey, Failure> {

@@ -3,6 +3,7 @@
 mod admin;
 mod get;
 mod ls;
+mod node;
 mod put;
 mod rm;
 mod status;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 
-use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand};
+use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand, NodeCommand};
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -49,6 +50,18 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Ls { prefix, recursive } => ls::run(&session()?, &prefix, recursive).await,
         Command::Rm { keys, recursive } => rm::run(&session()?, keys, recursive).await,
         Command::Status => status::run(&session()?).await,
+        Command::Node { command: NodeCommand::Status { node, pool } } => {
+            node::status(&session()?, node, pool).await
+        }
+        Command::Node { command: NodeCommand::Drain { node, pool, no_wait } } => {
+            node::drain(&session()?, node::Which { node, pool }, !no_wait).await
+        }
+        Command::Node { command: NodeCommand::Undrain { node, pool } } => {
+            node::undrain(&session()?, node::Which { node, pool }).await
+        }
+        Command::Node { command: NodeCommand::Replace { node, pool, volume_is_lost } } => {
+            node::replace(&session()?, node::Which { node, pool }, volume_is_lost).await
+        }
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
             admin::export_key(&session()?, file).await
         }

@@ -11,8 +11,11 @@ mod cluster;
 
 use std::path::PathBuf;
 
-use cluster::{Cluster, files_with, new_seed, random};
-use datamesh_settings::admin::MemberState;
+use cluster::{CAPACITY_BYTES, Cluster, files_with, new_seed, random};
+use datamesh_settings::admin::{
+    ClusterStatus, DesiredMember, DrainState, DrainStatus, MemberState, PoolSpec,
+};
+use reqwest::Method;
 
 /// Sizes around every edge: empty, inline, one frame, one segment, several.
 const SIZES: [usize; 9] = [0, 1, 4096, 4097, 65_536, 65_537, (4 << 20) - 1, (4 << 20) + 1, 9_000_001];
@@ -74,6 +77,134 @@ async fn two_nodes_killed_while_writing_lose_nothing_and_puts_go_on() {
     let down = status.pools[0].members.iter().filter(|member| member.state == MemberState::Down);
     assert_eq!(down.map(|member| member.node.to_string()).collect::<Vec<_>>(), ["node-1", "node-4"]);
     assert!(!status.pools[0].problems.is_empty(), "two nodes down is a problem worth a sentence");
+}
+
+/// How far a node's drain is.
+fn drain_of<'a>(status: &'a ClusterStatus, node: &str) -> Option<&'a DrainStatus> {
+    status.pools[0].members.iter().find(|member| member.node.as_str() == node).unwrap().drain.as_ref()
+}
+
+fn is_settled(status: &ClusterStatus) -> bool {
+    status.pools[0].safety.as_ref().is_some_and(|safety| safety.is_settled() && safety.under_way == 0)
+}
+
+/// What the pool wants, without some nodes.
+fn spec_without(status: &ClusterStatus, gone: &str) -> PoolSpec {
+    let pool = &status.pools[0];
+    let members = pool.members.iter().filter(|member| member.node.as_str() != gone);
+    let desired = members.map(|member| DesiredMember {
+        node: member.node.clone(),
+        zone: member.zone.clone(),
+        capacity_bytes: CAPACITY_BYTES,
+    });
+    PoolSpec {
+        erasure: pool.erasure,
+        cipher: Default::default(),
+        ack_shards: None,
+        members: desired.collect(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_node_may_be_thrown_away_and_reads_and_writes_go_on_meanwhile() {
+    let seed = new_seed();
+    let cluster = Cluster::start_with(7).await;
+    let bytes = 3 << 20;
+    let mut count = 0_u64;
+    let store = async |n: u64| {
+        cluster
+            .put(&format!("drain/{n}"), random(seed + n, bytes))
+            .await
+            .unwrap_or_else(|refusal| panic!("{refusal}"))
+    };
+    let read = async |n: u64| {
+        assert!(cluster.get(&format!("drain/{n}")).await == random(seed + n, bytes), "object {n} differs");
+    };
+    while count < 20 {
+        store(count).await;
+        count += 1;
+    }
+    let drain = async |method, node: &str| {
+        cluster.admin(method, &format!("/pools/main/drains/{node}")).send().await.unwrap()
+    };
+
+    // Called off at once: it takes shards again, and everything comes to lie as before.
+    assert!(drain(Method::PUT, "node-4").await.status().is_success());
+    let too_many = drain(Method::PUT, "node-5").await;
+    assert_eq!(too_many.status().as_u16(), 409);
+    assert!(too_many.text().await.unwrap().contains("5 members would stay when 2 are drained"));
+    assert!(drain(Method::DELETE, "node-4").await.status().is_success());
+    cluster.until("undrained", |status| drain_of(status, "node-4").is_none() && is_settled(status)).await;
+
+    let before = cluster.status().await;
+    let held = before.pools[0].members.iter().find(|member| member.node.as_str() == "node-2").unwrap();
+    assert!(held.report.as_ref().unwrap().shards > 0, "there is something to move");
+    assert!(drain(Method::PUT, "node-2").await.status().is_success());
+    let mut moved = false;
+    loop {
+        store(count).await;
+        read(count / 2).await;
+        count += 1;
+        let status = cluster.status().await;
+        let drain = drain_of(&status, "node-2").unwrap();
+        moved |= drain.state == DrainState::Moving;
+        if drain.state == DrainState::Drained {
+            break;
+        }
+        assert!(count < 2000, "it does not end: {drain:?}");
+    }
+    assert!(moved, "it was drained before it moved anything");
+    cluster.until("settled", is_settled).await;
+
+    // It leaves for good, and two others are lost besides: what was whole survives that.
+    let spec = spec_without(&before, "node-2");
+    let put = cluster.admin(Method::PUT, "/pools/main").json(&spec).send().await.unwrap();
+    assert!(put.status().is_success(), "{}", put.text().await.unwrap());
+    cluster.until("left", |status| status.pools[0].members.len() == 6).await;
+    for name in ["node-2", "node-0", "node-5"] {
+        cluster.kill(name);
+    }
+    std::fs::remove_dir_all(cluster.data().join("node-2")).unwrap();
+    for n in 0..count {
+        read(n).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_volume_is_replaced_and_rebuilt() {
+    let seed = new_seed();
+    let cluster = Cluster::start().await;
+    for n in 0..10 {
+        cluster.put(&format!("lost/{n}"), random(seed + n, 3 << 20)).await.unwrap();
+    }
+    let replace = async |cluster: &Cluster| {
+        cluster
+            .admin(Method::POST, "/pools/main/nodes/node-3/replace")
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    assert_eq!(replace(&cluster).await, 409, "it answers: its volume is not lost");
+    let key_of = |status: &ClusterStatus| status.pools[0].members[3].peer;
+    let before = key_of(&cluster.status().await);
+    cluster.kill("node-3");
+    std::fs::remove_dir_all(cluster.data().join("node-3")).unwrap();
+    cluster.until("down", |status| status.pools[0].members[3].state == MemberState::Down).await;
+    // It answered a moment ago: that it is gone for good is believed after a while only.
+    cluster.until_async("given up", async || replace(&cluster).await == 200).await;
+    let cluster = cluster.restart().await;
+    let is_whole = |status: &ClusterStatus| is_settled(status) && key_of(status) != before;
+    cluster.until("whole", is_whole).await;
+    let status = cluster.status().await;
+    assert!(status.pools[0].members[3].report.as_ref().unwrap().shards > 0, "its shards were rebuilt");
+    for name in ["node-0", "node-1"] {
+        cluster.kill(name);
+    }
+    for n in 0..10 {
+        assert!(cluster.get(&format!("lost/{n}")).await == random(seed + n, 3 << 20), "object {n} differs");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

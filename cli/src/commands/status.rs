@@ -1,7 +1,9 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use datamesh_settings::admin::{ClusterStatus, MemberState, MemberStatus, PoolSafety, PoolStatus};
+use datamesh_settings::admin::{
+    ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolStatus,
+};
 use indicatif::HumanDuration;
 
 use crate::commands::Session;
@@ -110,14 +112,23 @@ fn flaws(pool: &PoolStatus) -> Vec<String> {
     flaws
 }
 
-fn member_row(member: &MemberStatus) -> Vec<String> {
-    let state = match member.state {
+/// What a node is to the gateway, for people.
+pub(super) fn state(state: MemberState) -> &'static str {
+    match state {
         MemberState::Joining => "joining",
         MemberState::Up => "up",
         MemberState::Full => "full",
         MemberState::Down => "DOWN",
+    }
+}
+
+fn member_row(member: &MemberStatus) -> Vec<String> {
+    let state = match &member.drain {
+        Some(drain) if drain.state == DrainState::Drained => format!("{}, drained", state(member.state)),
+        Some(_) => format!("{}, draining", state(member.state)),
+        None => state(member.state).to_owned(),
     };
-    let mut row = vec![member.node.to_string(), member.zone.to_string(), state.into()];
+    let mut row = vec![member.node.to_string(), member.zone.to_string(), state];
     match &member.report {
         Some(report) => row.extend([
             report.shards.to_string(),
@@ -168,6 +179,7 @@ mod tests {
             peer: None,
             report: Some(NodeReport { corrupt_shards: 1, ..NodeReport::default() }),
             report_age_seconds: Some(1),
+            drain: None,
         });
         assert!(!is_well(&reported));
     }

@@ -13,29 +13,43 @@ use tokio::process::{Child, Command};
 
 /// Generous: a loaded machine must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Ports a cluster of 7 processes needs, and one for HTTPS. At most 32.
-const PORTS: u16 = 29;
+/// What each node may use.
+pub(crate) const CAPACITY_BYTES: u64 = 2_000_000_000;
+/// Storage nodes unless more are asked for: as many as 4+2 needs.
+const NODES: u16 = 6;
+/// Ports a cluster of 8 processes needs, and one for HTTPS.
+const PORTS: u16 = 33;
+/// Ports between the first ones of two clusters.
+const STRETCH: u16 = 64;
 
 pub(crate) struct Cluster {
-    child: Child,
+    processes: Processes,
+    nodes: u16,
     folder: TempDir,
     ports: Ports,
     http: reqwest::Client,
     token: String,
+    admin_token: String,
 }
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), Ports::free()).await
+        Self::start_with(NODES).await
     }
 
-    async fn start_in(folder: TempDir, ports: Ports) -> Self {
+    /// With so many storage nodes, at most 7.
+    pub(crate) async fn start_with(nodes: u16) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), nodes).await
+    }
+
+    async fn start_in(folder: TempDir, ports: Ports, nodes: u16) -> Self {
         let base_port = ports.base;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = folder.path().join("data");
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_datamesh-node"))
-            .args(["dev", "--processes", "--no-restart", "--capacity-bytes", "2000000000"])
+        let child = Command::new(env!("CARGO_BIN_EXE_datamesh-node"))
+            .args(["dev", "--processes", "--no-restart", "--nodes", &nodes.to_string()])
+            .args(["--capacity-bytes", &CAPACITY_BYTES.to_string()])
             .args([
                 "--base-port",
                 &base_port.to_string(),
@@ -49,7 +63,8 @@ impl Cluster {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut processes = Processes(child);
+        let mut lines = BufReader::new(processes.0.stdout.take().unwrap()).lines();
         let ready = async {
             while let Some(line) = lines.next_line().await.unwrap() {
                 if line.contains("is ready") {
@@ -66,14 +81,15 @@ impl Cluster {
         let http =
             reqwest::Client::builder().tls_certs_only([certificate]).timeout(DEADLINE).build().unwrap();
         let token = String::from_utf8(secret("token")).unwrap();
-        Self { child, folder, ports, http, token }
+        let admin_token = String::from_utf8(secret("admin-token")).unwrap();
+        Self { processes, nodes, folder, ports, http, token, admin_token }
     }
 
     /// Stops everything in order and starts it again on the same volumes.
     pub(crate) async fn restart(mut self) -> Self {
         self.signal_all("-TERM");
-        self.child.wait().await.unwrap();
-        Self::start_in(self.folder, self.ports).await
+        self.processes.0.wait().await.unwrap();
+        Self::start_in(self.folder, self.ports, self.nodes).await
     }
 
     /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes.
@@ -81,16 +97,16 @@ impl Cluster {
         for name in self.names() {
             self.kill(&name);
         }
-        self.child.kill().await.unwrap();
-        Self::start_in(self.folder, self.ports).await
+        self.processes.0.kill().await.unwrap();
+        Self::start_in(self.folder, self.ports, self.nodes).await
     }
 
     fn signal_all(&self, signal: &str) {
-        kill(signal, self.child.id().unwrap());
+        kill(signal, self.processes.0.id().unwrap());
     }
 
     fn names(&self) -> Vec<String> {
-        (0..6).map(|n| format!("node-{n}")).chain(["gateway-0".into()]).collect()
+        (0..self.nodes).map(|n| format!("node-{n}")).chain(["gateway-0".into()]).collect()
     }
 
     /// SIGKILLs one process, by its settings file.
@@ -101,7 +117,7 @@ impl Cluster {
     fn pid(&self, name: &str) -> u32 {
         let settings = self.data().join(format!("{name}.yaml"));
         let settings = settings.to_str().unwrap();
-        let parent = self.child.id().unwrap();
+        let parent = self.processes.0.id().unwrap();
         let is_it = |pid: &u32| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             command.split(|&byte| byte == 0).any(|part| part == settings.as_bytes())
@@ -115,12 +131,18 @@ impl Cluster {
 
     /// The volumes of the storage nodes.
     pub(crate) fn volumes(&self) -> Vec<PathBuf> {
-        (0..6).map(|n| self.data().join(format!("node-{n}"))).collect()
+        (0..self.nodes).map(|n| self.data().join(format!("node-{n}"))).collect()
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("https://127.0.0.1:{}/api/v1{path}", self.ports.base + PORTS - 1);
         self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    /// The same, for an administrator.
+    pub(crate) fn admin(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("https://127.0.0.1:{}/api/v1/admin{path}", self.ports.base + PORTS - 1);
+        self.http.request(method, url).bearer_auth(&self.admin_token)
     }
 
     /// Stores; the durability the gateway acknowledged, or its refusal.
@@ -142,8 +164,34 @@ impl Cluster {
         body.to_vec()
     }
 
+    /// Asks for the status until it is as wanted.
+    pub(crate) async fn until(&self, what: &str, wanted: impl Fn(&ClusterStatus) -> bool) {
+        self.until_async(what, async || wanted(&self.status().await)).await;
+    }
+
+    /// Asks until the answer is yes.
+    pub(crate) async fn until_async(&self, what: &str, wanted: impl AsyncFn() -> bool) {
+        let begun = tokio::time::Instant::now();
+        while !wanted().await {
+            assert!(begun.elapsed() < DEADLINE * 3, "not {what}: {:#?}", self.status().await);
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
     pub(crate) async fn status(&self) -> ClusterStatus {
         self.request(Method::GET, "/status").send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// The dev process, and its children, which outlive a parent that is killed: all are killed when dropped.
+struct Processes(Child);
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        let Some(dev) = self.0.id() else { return };
+        for pid in children(dev) {
+            let _ = std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
     }
 }
 
@@ -174,7 +222,7 @@ impl Ports {
         loop {
             getrandom::fill(&mut random).unwrap();
             // Whole stretches, so that two of them never overlap by a part.
-            let base = 20_000 + u16::from_le_bytes(random) % 300 * 32;
+            let base = 20_000 + u16::from_le_bytes(random) % 150 * STRETCH;
             let free = || (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
             if let Ok(claim) = UdpSocket::bind(("127.0.0.1", base))
                 && free()

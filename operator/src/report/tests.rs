@@ -13,6 +13,7 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
         peer: None,
         report: None,
         report_age_seconds: None,
+        drain: None,
     });
     PoolStatus {
         name: "main".parse().unwrap(),

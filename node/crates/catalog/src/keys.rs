@@ -60,6 +60,8 @@ pub enum Table {
     Counter = 22,
     /// (bucket, counter) → number
     BucketCounter = 23,
+    /// (pool, node) → since when it shall give its shards away
+    Drain = 24,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -118,6 +120,18 @@ pub fn binding(pool: &PoolName, node: &NodeName) -> Vec<u8> {
 #[must_use]
 pub fn bindings(pool: &PoolName) -> KeyRange {
     KeyRange::prefix(table(Table::Binding).bytes(pool.as_str().as_bytes()).finish())
+}
+
+/// Key of a node's drain.
+#[must_use]
+pub fn drain(pool: &PoolName, node: &NodeName) -> Vec<u8> {
+    table(Table::Drain).bytes(pool.as_str().as_bytes()).bytes(node.as_str().as_bytes()).finish()
+}
+
+/// All drains of a pool.
+#[must_use]
+pub fn drains(pool: &PoolName) -> KeyRange {
+    KeyRange::prefix(table(Table::Drain).bytes(pool.as_str().as_bytes()).finish())
 }
 
 /// Key of what a public key is bound to.

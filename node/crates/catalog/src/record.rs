@@ -11,7 +11,7 @@ pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };
 pub use members::{
-    BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, IncarnationRecord, JoinRecord,
+    BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, IncarnationRecord, JoinRecord,
     LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};

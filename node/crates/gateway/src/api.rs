@@ -58,6 +58,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/status", get(admin::status))
         .route("/api/v1/admin/status", get(admin::status))
         .route("/api/v1/admin/pools/{pool}", put(admin::put_pool))
+        .route("/api/v1/admin/pools/{pool}/drains/{node}", put(admin::drain).delete(admin::undrain))
+        .route("/api/v1/admin/pools/{pool}/nodes/{node}/replace", post(admin::replace))
         .route("/api/v1/admin/key/export", post(admin::export_key))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)

@@ -1,7 +1,9 @@
 //! The layout manager: takes the administrator's wishes, commits epochs once their members have joined, and tells the
 //! members.
 
-use std::collections::BTreeMap;
+mod errors;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +12,18 @@ use datamesh_catalog::catalog::{CatalogError, CommitLayoutError};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_mesh::offload;
-use datamesh_placement::{LAYOUT_CONTEXT, Layout, LayoutError, SignedLayout};
+use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
+
 use datamesh_seal::ClusterSigningKey;
-use datamesh_settings::admin::PoolSpec;
+use datamesh_settings::admin::{MemberState, PoolSpec};
 use datamesh_shard::{NodeName, PeerKey, PoolName};
 use futures::StreamExt;
 use tokio::sync::Notify;
 
-use crate::pools::plan::{self, SpecError, Step};
-use crate::pools::{Pool, Pools};
+pub use errors::{AdvanceError, LoadLayoutError, NodeError, PutPoolError};
+
+use crate::pools::plan::{self, Step, Wish};
+use crate::pools::{Pool, Pools, REPORT_AGE_MAX};
 
 /// First byte of a signed layout as the catalog keeps it.
 const STORED_VERSION: u8 = 1;
@@ -45,58 +50,11 @@ pub(crate) struct LayoutManager {
     pub(crate) one: tokio::sync::Mutex<()>,
 }
 
-/// Why a pool's wish is not kept.
-#[derive(Debug, thiserror::Error)]
-pub enum PutPoolError {
-    /// It is no possible pool, or not what this one can become.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// The catalog did not take it.
-    #[error("cannot keep the pool's wish: {0}")]
-    Keep(#[from] CommitLayoutError),
-    /// It is kept, but its layout could not go on.
-    #[error(transparent)]
-    Advance(#[from] AdvanceError),
-}
-
-/// Why a pool's layout could not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum AdvanceError {
-    /// The catalog was not read.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The catalog did not take the layout.
-    #[error("cannot commit the layout: {0}")]
-    Commit(#[from] CommitLayoutError),
-    /// No table comes of it.
-    #[error("no table can be computed from the layout: {0}")]
-    Layout(#[from] LayoutError),
-    /// It has no bytes.
-    #[error("cannot encode the layout: {0}")]
-    Encode(#[from] postcard::Error),
-    /// The gateway is stopping.
-    #[error("computing the table was interrupted")]
-    Interrupted,
-}
-
-/// Why a layout of the catalog cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadLayoutError {
-    /// Written by a later version.
-    #[error("a stored layout of version {0:?} is not known to this version")]
-    Version(Option<u8>),
-    /// Not a signed layout.
-    #[error("a stored layout cannot be read: {0}")]
-    Malformed(#[from] postcard::Error),
-    /// Signed by another key.
-    #[error("a stored layout of pool {0} is not signed by this cluster's key")]
-    Signature(PoolName),
-    /// No table comes of it.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-    /// The catalog failed.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
+/// A wish that a member gives its shards away.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Drain {
+    /// When it was made.
+    pub(crate) now_unix_ms: u64,
 }
 
 /// A signed layout as the catalog keeps it: version byte, then postcard.
@@ -117,6 +75,7 @@ impl LayoutManager {
     pub(crate) async fn load(&self) -> Result<(), LoadLayoutError> {
         for (name, spec) in self.catalog.pools().await? {
             let mut pool = Pool::new(spec);
+            pool.drains = self.catalog.drains(&name).await?.into_iter().collect();
             for (_, bytes) in self.catalog.layouts(&name).await? {
                 let signed = decode_stored(&bytes)?;
                 datamesh_seal::verify(&self.key.public(), LAYOUT_CONTEXT, &signed.bytes, &signed.signature)
@@ -135,7 +94,8 @@ impl LayoutManager {
     pub(crate) async fn put_pool(&self, name: &PoolName, spec: PoolSpec) -> Result<(), PutPoolError> {
         let one = self.one.lock().await;
         let known = self.pools.get(name);
-        plan::check(&spec, known.as_ref().and_then(|pool| pool.layout()))?;
+        let drains = known.as_ref().map(|pool| pool.drains.clone()).unwrap_or_default();
+        plan::check(&spec, &drains, known.as_ref().and_then(|pool| pool.layout()))?;
         if known.as_ref().is_none_or(|pool| pool.spec != spec) {
             self.catalog.put_pool(name, &spec).await?;
             let mut pool = known.map_or_else(|| Pool::new(spec.clone()), |pool| Pool::clone(&pool));
@@ -148,23 +108,80 @@ impl LayoutManager {
         Ok(())
     }
 
-    /// Commits the next epoch of every pool that is ready for one.
-    pub(crate) async fn advance_all(&self) -> Result<(), AdvanceError> {
+    /// Has a member give its shards away, or keeps it from that: `wanted` says which.
+    pub(crate) async fn drain(
+        &self,
+        name: &PoolName,
+        node: &NodeName,
+        wanted: Option<Drain>,
+    ) -> Result<(), NodeError> {
         let one = self.one.lock().await;
-        for (name, _) in self.pools.all() {
-            self.advance(&name).await?;
+        let mut pool = Pool::clone(&*self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?);
+        if !pool.spec.members.iter().any(|member| member.node == *node) {
+            return Err(NodeError::NoMember { pool: name.clone(), node: node.clone() });
         }
+        match wanted {
+            Some(Drain { now_unix_ms }) => {
+                pool.drains.insert(node.clone());
+                plan::check(&pool.spec, &pool.drains, pool.layout())?;
+                self.catalog.put_drain(name, node, now_unix_ms).await?;
+            }
+            None => {
+                pool.drains.remove(node);
+                self.catalog.delete_drain(name, node).await?;
+            }
+        }
+        tracing::info!(pool = %name, %node, drain = wanted.is_some(), "drain changed by the administrator");
+        self.pools.put(name.clone(), pool);
+        self.advance(name).await?;
         drop(one);
         Ok(())
     }
 
-    async fn advance(&self, name: &PoolName) -> Result<(), AdvanceError> {
-        let Some(pool) = self.pools.get(name) else { return Ok(()) };
-        let joined: BTreeMap<NodeName, PeerKey> = self.catalog.bindings(name).await?.into_iter().collect();
-        let Step::Commit(mut layout) = plan::step(&self.cluster, name, &pool.spec, &joined, pool.layout())
-        else {
+    /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place.
+    pub(crate) async fn replace(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
+        let one = self.one.lock().await;
+        let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
+        if !pool.spec.members.iter().any(|member| member.node == *node) {
+            return Err(NodeError::NoMember { pool: name.clone(), node: node.clone() });
+        }
+        let bindings = self.catalog.bindings(name).await?;
+        let Some((_, peer)) = bindings.into_iter().find(|(known, _)| known == node) else {
+            // Asked once more.
             return Ok(());
         };
+        let age = self.pools.report(&peer).map(|seen| seen.at.elapsed());
+        if self.pools.state(&peer) != MemberState::Down || age.is_some_and(|age| age < REPORT_AGE_MAX) {
+            return Err(NodeError::Answers { pool: name.clone(), node: node.clone() });
+        }
+        self.catalog.unbind(name, node).await?;
+        tracing::warn!(pool = %name, %node, %peer, "the node's volume is given up by the administrator");
+        drop((pool, one));
+        Ok(())
+    }
+
+    /// Commits the next epoch of every pool that is ready for one.
+    pub(crate) async fn advance_all(&self) -> Result<(), AdvanceError> {
+        let one = self.one.lock().await;
+        let mut first = Ok(());
+        for (name, _) in self.pools.all() {
+            // One pool that cannot go on does not keep the others.
+            let advanced = self.advance(&name).await;
+            first = first.and(advanced);
+        }
+        drop(one);
+        first
+    }
+
+    async fn advance(&self, name: &PoolName) -> Result<(), AdvanceError> {
+        let Some(pool) = self.pools.get(name) else { return Ok(()) };
+        let mut joined: BTreeMap<NodeName, PeerKey> =
+            self.catalog.bindings(name).await?.into_iter().collect();
+        let pool = self.without_strangers(name, pool, &mut joined).await?;
+        let drained = self.pools.drained(&pool);
+        let wish = Wish { spec: &pool.spec, drains: &pool.drains, joined: &joined, drained: &drained };
+        let step = plan::step(&self.cluster, name, &wish, pool.layout());
+        let Step::Commit(mut layout) = step else { return Ok(()) };
         if let Some(wanted) = self.partitions_log2.filter(|_| pool.layout().is_none()) {
             layout.partitions_log2 = wanted;
         }
@@ -175,7 +192,15 @@ impl LayoutManager {
         let (next, stored) = (Pool::clone(&pool), encode_stored(&signed)?);
         // Before the commit: what no table can be computed from must not be committed.
         let next = with_layout(next, layout, signed.clone()).await?;
-        self.catalog.commit_layout(name, epoch, previous, stored).await?;
+        if let Err(error) = self.catalog.commit_layout(name, epoch, previous, stored).await {
+            // It may have been committed by a request that was cut off before it could take note.
+            if matches!(error, CommitLayoutError::Conflict { .. })
+                && let Err(error) = self.load().await
+            {
+                tracing::error!(%error, "layouts are not read anew");
+            }
+            return Err(error.into());
+        }
         tracing::info!(pool = %name, %epoch, members = pool.spec.members.len(), "layout committed");
         (self.on_layout)(&signed);
         if previous.is_none() {
@@ -187,6 +212,32 @@ impl LayoutManager {
             self.push(&next).await;
         }
         Ok(())
+    }
+
+    /// Forgets nodes that are neither wanted nor in the layout any more: another may come by such a name.
+    async fn without_strangers(
+        &self,
+        name: &PoolName,
+        pool: Arc<Pool>,
+        joined: &mut BTreeMap<NodeName, PeerKey>,
+    ) -> Result<Arc<Pool>, CatalogError> {
+        let wanted = pool.spec.members.iter().map(|member| &member.node);
+        let members =
+            pool.layout().map_or(&[][..], |layout| &layout.members).iter().map(|member| &member.node);
+        let known: BTreeSet<NodeName> = wanted.chain(members).cloned().collect();
+        for (node, _) in joined.extract_if(.., |node, _| !known.contains(node)) {
+            self.catalog.unbind(name, &node).await?;
+            tracing::info!(pool = %name, %node, "a node is no member any more");
+        }
+        if pool.drains.is_subset(&known) {
+            return Ok(pool);
+        }
+        let mut pool = Pool::clone(&pool);
+        for node in pool.drains.extract_if(.., |node| !known.contains(node)) {
+            self.catalog.delete_drain(name, &node).await?;
+        }
+        self.pools.put(name.clone(), pool.clone());
+        Ok(Arc::new(pool))
     }
 
     /// Tells all members the newest layout.

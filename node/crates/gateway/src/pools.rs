@@ -1,21 +1,23 @@
 //! The pools as this gateway knows them: what is wanted, the layouts of all epochs, and how the members are.
 
+mod drain;
 pub(crate) mod plan;
 mod safety;
 mod sources;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_exchange::message::Stewardship;
 use datamesh_exchange::net::Net;
-use datamesh_placement::{Layout, LayoutError, SignedLayout, Table};
+use datamesh_placement::{Layout, LayoutError, Member, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
+pub(crate) use drain::Progress;
 pub(crate) use sources::Sources;
 
 /// A report older than this says nothing any more.
@@ -25,6 +27,8 @@ pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub(crate) struct Pool {
     pub(crate) spec: PoolSpec,
+    /// Wanted members that shall give their shards away.
+    pub(crate) drains: BTreeSet<NodeName>,
     /// One table per epoch: segments say under which they were written.
     pub(crate) tables: BTreeMap<Epoch, Arc<Table>>,
     /// The newest layout, as pushed to members.
@@ -33,7 +37,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn new(spec: PoolSpec) -> Self {
-        Self { spec, tables: BTreeMap::new(), signed: None }
+        Self { spec, drains: BTreeSet::new(), tables: BTreeMap::new(), signed: None }
     }
 
     /// The table that new segments are placed by.
@@ -74,11 +78,19 @@ pub(crate) struct Pools {
     reports: RwLock<HashMap<PeerKey, Seen>>,
     /// The newest layout of each pool that its data was seen to lie by.
     settled: RwLock<HashMap<PoolName, Epoch>>,
+    /// Of the members that drain.
+    draining: RwLock<HashMap<PeerKey, Progress>>,
 }
 
 impl Pools {
     pub(crate) fn new(net: Arc<dyn Net>) -> Self {
-        Self { net, by_name: RwLock::default(), reports: RwLock::default(), settled: RwLock::default() }
+        Self {
+            net,
+            by_name: RwLock::default(),
+            reports: RwLock::default(),
+            settled: RwLock::default(),
+            draining: RwLock::default(),
+        }
     }
 
     pub(crate) fn get(&self, name: &PoolName) -> Option<Arc<Pool>> {
@@ -96,7 +108,7 @@ impl Pools {
     /// A member's name, for people.
     pub(crate) fn name_of(&self, pool: &PoolName, peer: &PeerKey) -> Option<NodeName> {
         let pool = self.get(pool)?;
-        let mut members = pool.tables.values().rev().flat_map(|table| &table.layout().members);
+        let mut members = pool.layout()?.members.iter();
         members.find(|member| member.peer == *peer).map(|member| member.node.clone())
     }
 
@@ -116,6 +128,38 @@ impl Pools {
         stewardship: Option<Arc<Stewardship>>,
     ) {
         self.reports.write().insert(peer, Seen { report, stewardship, at: Instant::now() });
+    }
+
+    /// Follows the members of a pool that drain, by what they reported.
+    pub(crate) fn watch_drains(&self, pool: &Pool) {
+        let Some(layout) = pool.layout() else { return };
+        let now = Instant::now();
+        let mut draining = self.draining.write();
+        for member in &layout.members {
+            if !member.draining {
+                draining.remove(&member.peer);
+            } else {
+                let left = self.report(&member.peer).map_or(0, |seen| seen.report.shard_bytes);
+                draining.entry(member.peer).or_insert_with(|| Progress::new(left, now)).note(left, now);
+            }
+        }
+    }
+
+    /// How far a member is with its drain, if it drains and has reported.
+    pub(crate) fn drain_of(&self, peer: &PeerKey) -> Option<Progress> {
+        self.draining.read().get(peer).cloned()
+    }
+
+    /// Members of the newest layout that drain and have nothing any more.
+    pub(crate) fn drained(&self, pool: &Pool) -> BTreeSet<NodeName> {
+        let Some(layout) = pool.layout() else { return BTreeSet::new() };
+        let draining = layout.members.iter().filter(|member| member.draining);
+        draining
+            .filter(|member| {
+                self.report(&member.peer).is_some_and(|seen| seen.report.is_drained(layout.epoch))
+            })
+            .map(|member| member.node.clone())
+            .collect()
     }
 
     /// What the stewards of a pool counted, if it has a layout: only counts under the newest one, from members that
@@ -161,6 +205,7 @@ impl Pools {
 
     /// Whether each member of a table can take shards now, by member index.
     pub(crate) fn available(&self, table: &Table) -> Vec<bool> {
-        table.layout().members.iter().map(|member| self.state(&member.peer) == MemberState::Up).collect()
+        let takes = |member: &Member| !member.draining && self.state(&member.peer) == MemberState::Up;
+        table.layout().members.iter().map(takes).collect()
     }
 }

@@ -25,6 +25,8 @@ pub enum Kind {
     NoSuchBucket,
     /// No such upload, or it ended.
     NoSuchUpload,
+    /// No such pool, or no such node in it.
+    NoSuchNode,
     /// A key, name or number in path, query or header is not what it must be.
     InvalidParameter,
     /// The body is not what it must be.
@@ -55,7 +57,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -63,6 +65,7 @@ impl Kind {
         Self::NoSuchObject,
         Self::NoSuchBucket,
         Self::NoSuchUpload,
+        Self::NoSuchNode,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::TooLarge,
@@ -96,6 +99,9 @@ impl Kind {
             }
             Self::NoSuchUpload => {
                 (StatusCode::NOT_FOUND, "no-such-upload", "There is no upload of this id, or it has ended")
+            }
+            Self::NoSuchNode => {
+                (StatusCode::NOT_FOUND, "no-such-node", "There is no such pool, or no such node in it")
             }
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
             Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),

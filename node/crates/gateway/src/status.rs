@@ -1,5 +1,7 @@
 //! What the cluster knows of itself, from what its nodes reported. Nothing here is guessed.
 
+mod drain;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
-    CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus, PoolStatus,
+    CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 
@@ -69,10 +71,14 @@ impl StatusSource {
         for member in pool.layout().map_or(&[][..], |layout| &layout.members) {
             wanted.insert(member.node.clone(), member.zone.clone());
         }
-        let members: Vec<_> = wanted
-            .into_iter()
-            .map(|(node, zone)| self.member(joined.get(&node).copied(), node, zone))
-            .collect();
+        // By the key the layout knows it by: a new one may have come to the name since.
+        let peer_of = |node: &NodeName| {
+            let members = pool.layout().map_or(&[][..], |layout| &layout.members).iter();
+            let member = members.into_iter().find(|member| member.node == *node).map(|member| member.peer);
+            member.or_else(|| joined.get(node).copied())
+        };
+        let members: Vec<_> =
+            wanted.into_iter().map(|(node, zone)| self.member(pool, peer_of(&node), (node, zone))).collect();
         let writable = self.is_writable(pool);
         let zone_loss = zone_loss(pool);
         let problems = problems(pool, &members, zone_loss, writable);
@@ -92,14 +98,16 @@ impl StatusSource {
         }
     }
 
-    fn member(&self, peer: Option<PeerKey>, node: NodeName, zone: ZoneName) -> MemberStatus {
+    fn member(&self, pool: &Pool, peer: Option<PeerKey>, (node, zone): (NodeName, ZoneName)) -> MemberStatus {
         let state = peer.map_or(MemberState::Joining, |peer| self.pools.state(&peer));
         let seen = peer.and_then(|peer| self.pools.report(&peer));
+        let drain = self.drain(pool, &node, seen.as_ref().map(|seen| &seen.report));
         MemberStatus {
             node,
             zone,
             state,
             peer,
+            drain,
             report_age_seconds: seen.as_ref().map(|seen| seen.at.elapsed().as_secs()),
             report: seen.map(|seen| seen.report),
         }
@@ -133,7 +141,12 @@ fn problems(
     writable: bool,
 ) -> Vec<String> {
     let named = |state: MemberState| -> Vec<&str> {
-        members.iter().filter(|member| member.state == state).map(|member| member.node.as_str()).collect()
+        // Whoever is drained is missed by nobody.
+        let is_drained = |member: &MemberStatus| {
+            member.drain.as_ref().is_some_and(|drain| drain.state == DrainState::Drained)
+        };
+        let missed = members.iter().filter(|member| member.state == state && !is_drained(member));
+        missed.map(|member| member.node.as_str()).collect()
     };
     let mut problems = Vec::new();
     let joining = named(MemberState::Joining);
@@ -149,6 +162,14 @@ fn problems(
     let down = named(MemberState::Down);
     if !down.is_empty() {
         problems.push(losses(pool.spec.erasure, &down));
+    }
+    for member in members {
+        if let Some(drain) = member.drain.as_ref().filter(|drain| drain.state == DrainState::Stalled) {
+            let (node, reasons) = (&member.node, drain.waits_for.join(" "));
+            problems.push(
+                format!("{node} is being drained, but nothing leaves it. {reasons}").trim_end().to_owned(),
+            );
+        }
     }
     let full = named(MemberState::Full);
     if !full.is_empty() {
@@ -196,6 +217,7 @@ mod tests {
             peer: PeerKey([u8::try_from(n).unwrap() + 1; 32]),
             zone: zone.parse().unwrap(),
             capacity_bytes: 1 << 30,
+            draining: false,
         };
         let members: Vec<Member> = zones.iter().enumerate().map(member).collect();
         let spec = PoolSpec { erasure, cipher: Cipher::default(), ack_shards: None, members: Vec::new() };

@@ -112,6 +112,7 @@ fn membership_on_the_volume() {
         peer: PeerKey([i; 32]),
         zone: ZoneName::new("a").unwrap(),
         capacity_bytes: 1 << 40,
+        draining: false,
     };
     let layout = Layout {
         cluster: NodeName::new("golden").unwrap(),

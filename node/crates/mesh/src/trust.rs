@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use datamesh_placement::{Layout, SignedLayout};
 use datamesh_seal::{Certificate, CertificateError, MemberRole, SignedCertificate};
 use datamesh_shard::{Epoch, Incarnation, NodeName, PeerKey, PoolName};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use layouts::{Known, Layouts};
@@ -94,6 +94,8 @@ pub struct Trust {
     key: PeerKey,
     own: RwLock<Option<Arc<Own>>>,
     layouts: RwLock<Layouts>,
+    /// Held while a layout is learned.
+    learning: Mutex<()>,
     certified: RwLock<HashMap<PeerKey, Certified>>,
     incarnations: RwLock<HashMap<PeerKey, Incarnation>>,
     keep: KeepLayout,
@@ -122,6 +124,7 @@ impl Trust {
             key,
             own: RwLock::default(),
             layouts: RwLock::default(),
+            learning: Mutex::default(),
             certified: RwLock::default(),
             incarnations: RwLock::default(),
             keep,
@@ -249,10 +252,14 @@ impl Trust {
         let layout = layouts::check(&self.cluster, &self.key, signed)?;
         let (pool, epoch) = (layout.pool.clone(), layout.epoch);
         let known = Known { layout: Arc::new(layout), signed: Arc::new(signed.clone()) };
+        // One at a time, and kept before anybody is told that it is known: what a node says it knows it must not forget.
+        let _one = self.learning.lock();
+        if self.layout(&pool).is_none_or(|known| known.epoch < epoch) {
+            (self.keep)(&pool, signed);
+        }
         let learned = self.layouts.write().offer(known)?;
         if let Learned::Newer = learned {
             tracing::info!(%pool, %epoch, "learned a layout");
-            (self.keep)(&pool, signed);
             self.mark_changed();
         }
         Ok(learned)

@@ -1,5 +1,7 @@
 //! A pool's layout: its members at one epoch. Everything else is computed from it.
 
+mod wire;
+
 use datamesh_shard::limits::{PARTITIONS_LOG2_MAX, POOL_MEMBERS_MAX};
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
@@ -12,11 +14,9 @@ pub const LAYOUT_BYTES_MAX: usize = 256 << 10;
 const SLOTS_PER_MEMBER: usize = 500;
 /// A pool of a few nodes may grow: 1,024 partitions at least.
 const PARTITIONS_LOG2_MIN: u8 = 10;
-/// First byte of an encoded layout.
-const VERSION: u8 = 1;
 
 /// One storage node of a layout.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its name: its identity in placement, which stays when its key is replaced.
     pub node: NodeName,
@@ -26,10 +26,12 @@ pub struct Member {
     pub zone: ZoneName,
     /// Its weight.
     pub capacity_bytes: u64,
+    /// Whether it gives its shards away: it holds no partition and stands in for nobody, but is asked for what it still has.
+    pub draining: bool,
 }
 
 /// The members of a pool at one epoch. Made by the catalog's leader alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The cluster, so that one cluster's layout means nothing to another.
     pub cluster: NodeName,
@@ -82,9 +84,9 @@ pub enum LayoutError {
     #[error("2^{0} partitions: at most 2^{PARTITIONS_LOG2_MAX} are allowed")]
     Partitions(u8),
     /// Fewer nodes than shards, or more than a pool may have.
-    #[error("{members} members: profile {profile} needs {} to {POOL_MEMBERS_MAX}", profile.total())]
+    #[error("{members} members that stay: profile {profile} needs {} to {POOL_MEMBERS_MAX}", profile.total())]
     Members {
-        /// How many there are.
+        /// How many there are that are not draining.
         members: usize,
         /// For which profile.
         profile: ErasureProfile,
@@ -110,11 +112,15 @@ impl Layout {
         (PARTITIONS_LOG2_MIN..PARTITIONS_LOG2_MAX).find(enough).unwrap_or(PARTITIONS_LOG2_MAX)
     }
 
-    /// Version byte, then postcard.
+    /// Version byte, then postcard: the lowest version that can say it, so that older nodes read what concerns them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        // Serialising into memory has no way to fail: no maps of unknown length, no custom refusal.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+        wire::encode(self)
+    }
+
+    /// Members that hold partitions: all that are not draining.
+    pub fn staying(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|member| !member.draining)
     }
 
     /// Reads an encoded layout and checks that it is one a table can be computed from.
@@ -125,16 +131,7 @@ impl Layout {
         if bytes.len() > LAYOUT_BYTES_MAX {
             return Err(LayoutError::Bytes(bytes.len()));
         }
-        let Some((&version, body)) = bytes.split_first() else {
-            return Err(LayoutError::Bytes(0));
-        };
-        if version != VERSION {
-            return Err(LayoutError::Version(version));
-        }
-        let (layout, rest) = postcard::take_from_bytes::<Self>(body).map_err(LayoutError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(LayoutError::Trailing(rest.len()));
-        }
+        let layout = wire::decode(bytes)?;
         layout.check()?;
         Ok(layout)
     }
@@ -147,8 +144,9 @@ impl Layout {
         if self.partitions_log2 > PARTITIONS_LOG2_MAX {
             return Err(LayoutError::Partitions(self.partitions_log2));
         }
-        if !(self.profile.total()..=POOL_MEMBERS_MAX).contains(&self.members.len()) {
-            return Err(LayoutError::Members { members: self.members.len(), profile: self.profile });
+        let staying = self.staying().count();
+        if staying < self.profile.total() || self.members.len() > POOL_MEMBERS_MAX {
+            return Err(LayoutError::Members { members: staying, profile: self.profile });
         }
         if let Some(pair) = self.members.windows(2).find(|pair| pair[0].node >= pair[1].node) {
             return Err(LayoutError::Order(pair[1].node.clone()));

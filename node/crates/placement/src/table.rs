@@ -1,5 +1,7 @@
 //! The table partition -> holders of one layout.
 
+use std::collections::BTreeSet;
+
 use datamesh_shard::SegmentId;
 use datamesh_shard::limits::PARTITIONS_LOG2_MAX;
 
@@ -47,7 +49,7 @@ pub fn segments_of(partitions_log2: u8, partition: u32) -> Option<(SegmentId, Op
 /// What the loss of a whole zone costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ZoneLoss {
-    /// Zones of the layout.
+    /// Zones of the members that stay.
     pub zones: usize,
     /// Shards of one segment in one zone, in the worst partition.
     pub shards: usize,
@@ -67,7 +69,11 @@ impl ZoneLoss {
 #[derive(Debug)]
 pub struct Table {
     layout: Layout,
+    /// Of all members.
     zones: Zones,
+    /// The member index of each that stays. Nothing below is computed of the others, so they make no difference.
+    staying: Vec<u16>,
+    /// Of those that stay, by position in that list.
     prices: Prices,
     /// k+m member indexes for each partition, by shard index.
     holders: Vec<u16>,
@@ -81,17 +87,12 @@ impl Table {
     pub fn compute(mut layout: Layout) -> Result<Self, LayoutError> {
         layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
         layout.check()?;
-        let zones = Zones::new(&layout);
-        let shares = Shares::new(&layout, &zones);
-        let partitions = 1_usize << layout.partitions_log2;
-        let bounds = ZoneBounds::new(&shares, partitions);
-        let prices = Prices::new(&layout, &shares.nodes);
-        let shards = layout.profile.data() + layout.profile.parity();
-        let mut chooser = Chooser::new(&prices, &zones, &bounds, shards);
-        let holders = (0..partitions).flat_map(|partition| chooser.choose(partition)).collect();
-        let data = data_slots(&layout, &shares.nodes);
-        let holders = Balance::new(&layout, &zones, &bounds, &prices).run(holders, &shares.nodes, &data);
-        Ok(Self { layout, zones, prices, holders })
+        let staying: Vec<u16> =
+            (0..).zip(&layout.members).filter(|(_, member)| !member.draining).map(|(at, _)| at).collect();
+        let (prices, positions) =
+            place(&Layout { members: layout.staying().cloned().collect(), ..layout.clone() });
+        let holders = positions.iter().filter_map(|at| staying.get(usize::from(*at)).copied()).collect();
+        Ok(Self { zones: Zones::new(&layout), layout, staying, prices, holders })
     }
 
     /// The layout, its members sorted: what member indexes point into.
@@ -122,16 +123,24 @@ impl Table {
         self.holders.get(from..from.saturating_add(total)).unwrap_or_default()
     }
 
-    /// All members: the holders in shard order, then the others in the order in which they step in.
+    /// All members: the holders in shard order, then the others in the order in which they step in, at last those that
+    /// drain, which step in for nobody.
     #[must_use]
     pub fn order(&self, partition: PartitionId) -> Vec<u16> {
         let holders = self.holders(partition);
-        let mut others: Vec<u16> =
-            (0..self.member_count()).filter(|member| !holders.contains(member)).collect();
-        others.sort_by_cached_key(|&member| {
-            (self.prices.stand_in(partition.at(), usize::from(member)), member)
-        });
-        [holders, &others].concat()
+        let mut others: Vec<(i64, u16)> = (0..)
+            .zip(&self.staying)
+            .filter(|(_, member)| !holders.contains(member))
+            .map(|(position, member)| (self.prices.stand_in(partition.at(), position), *member))
+            .collect();
+        others.sort_unstable();
+        let others = others.into_iter().map(|(_, member)| member);
+        holders.iter().copied().chain(others).chain(self.draining()).collect()
+    }
+
+    /// Members that give their shards away, by index.
+    pub fn draining(&self) -> impl Iterator<Item = u16> {
+        (0..).zip(&self.layout.members).filter(|(_, member)| member.draining).map(|(at, _)| at)
     }
 
     /// The zone of each member, by member index: equal numbers, equal zones.
@@ -154,11 +163,26 @@ impl Table {
                 shards = shards.max(in_zone[zone]);
             }
         }
-        ZoneLoss { zones: self.zones.count, shards, parity: profile.m() }
+        let zones: BTreeSet<u16> = self
+            .staying
+            .iter()
+            .filter_map(|member| self.zones.of.get(usize::from(*member)).copied())
+            .collect();
+        ZoneLoss { zones: zones.len(), shards, parity: profile.m() }
     }
+}
 
-    fn member_count(&self) -> u16 {
-        // A checked layout has at most a thousand.
-        u16::try_from(self.layout.members.len()).unwrap_or(u16::MAX)
-    }
+/// Places the partitions of a layout in which nobody drains.
+fn place(layout: &Layout) -> (Prices, Vec<u16>) {
+    let zones = Zones::new(layout);
+    let shares = Shares::new(layout, &zones);
+    let partitions = 1_usize << layout.partitions_log2;
+    let bounds = ZoneBounds::new(&shares, partitions);
+    let prices = Prices::new(layout, &shares.nodes);
+    let shards = layout.profile.data() + layout.profile.parity();
+    let mut chooser = Chooser::new(&prices, &zones, &bounds, shards);
+    let holders = (0..partitions).flat_map(|partition| chooser.choose(partition)).collect();
+    let data = data_slots(layout, &shares.nodes);
+    let holders = Balance::new(layout, &zones, &bounds, &prices).run(holders, &shares.nodes, &data);
+    (prices, holders)
 }

@@ -223,6 +223,42 @@ pub struct MemberStatus {
     pub report: Option<NodeReport>,
     /// Seconds since that report.
     pub report_age_seconds: Option<u64>,
+    /// How far it is with giving its shards away, if it shall.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainStatus>,
+}
+
+/// How far a member is with giving its shards to the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStatus {
+    /// Where it stands.
+    pub state: DrainState,
+    /// Shards it still has that can be read; absent before it reported.
+    pub left_shards: Option<u64>,
+    /// Payload bytes of all it still has; absent before it reported.
+    pub left_bytes: Option<u64>,
+    /// Bytes that left it since this gateway began to watch.
+    pub moved_bytes: u64,
+    /// Seconds until the rest will have left it, at the rate so far; absent until there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<u64>,
+    /// What it waits for and what will clear that, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+}
+
+/// Where a drain stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DrainState {
+    /// Wanted, but the layout that says so is not committed yet.
+    Pending,
+    /// Shards are leaving.
+    Moving,
+    /// Nothing has left for a while.
+    Stalled,
+    /// It has no shard any more and takes none: its pod and its volume may go.
+    Drained,
 }
 
 /// What a storage node reports of itself.
@@ -245,6 +281,26 @@ pub struct NodeReport {
     pub corrupt_shards: u64,
     /// Newest layout epoch it knows, by pool name; its own pool only.
     pub epoch: Option<Epoch>,
+    /// Shards that were on their way into its store when it said so. The other numbers are from afterwards.
+    #[serde(default)]
+    pub arriving: u64,
+}
+
+impl NodeReport {
+    /// Shards that can be read, as far as is known.
+    #[must_use]
+    pub fn sound_shards(&self) -> u64 {
+        self.shards.saturating_sub(self.corrupt_shards)
+    }
+
+    /// Whether a node that drains since `epoch` has nothing to give any more and takes nothing either.
+    ///
+    /// It says which layout it knows, then what is on its way in, then what is there: what came before is counted, and
+    /// what comes later it refuses by that layout.
+    #[must_use]
+    pub fn is_drained(&self, epoch: Epoch) -> bool {
+        self.epoch == Some(epoch) && self.arriving == 0 && self.sound_shards() == 0
+    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,7 @@ fn members() -> Vec<MemberStatus> {
         peer: None,
         report: None,
         report_age_seconds: None,
+        drain: None,
     };
     let report = NodeReport {
         incarnation: Incarnation(7),
@@ -126,6 +127,7 @@ fn members() -> Vec<MemberStatus> {
         accepting: true,
         corrupt_shards: 1,
         epoch: Some(Epoch(5)),
+        arriving: 2,
     };
     vec![
         MemberStatus {

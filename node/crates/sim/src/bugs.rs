@@ -11,10 +11,17 @@ pub enum Bug {
     RotUnseen,
     /// A shard that is on its way home is deleted before its home has it.
     HomedTooEarly,
+    /// A node says that it has no shards any more while it has some.
+    EmptyTooEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::AcknowledgedBeforeDurable, Self::DeleteForgotten, Self::RotUnseen, Self::HomedTooEarly];
+    pub const ALL: [Self; 5] = [
+        Self::AcknowledgedBeforeDurable,
+        Self::DeleteForgotten,
+        Self::RotUnseen,
+        Self::HomedTooEarly,
+        Self::EmptyTooEarly,
+    ];
 }

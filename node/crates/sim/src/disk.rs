@@ -300,14 +300,16 @@ impl Shelf for Drive {
 
     fn usage(&self) -> Usage {
         let platter = self.platter.lock();
+        let said = if self.bug == Some(Bug::EmptyTooEarly) { 0 } else { platter.rows.len() };
+        let condemned = platter.rows.values().filter(|row| row.condemned).count();
         Usage {
-            shards: u64::try_from(platter.rows.len()).unwrap_or(u64::MAX),
-            shard_bytes: 0,
+            shards: u64::try_from(said).unwrap_or(u64::MAX),
+            shard_bytes: platter.rows.values().map(|row| row.payload.len() as u64).sum(),
             log_bytes: 0,
             capacity_bytes: 1 << 40,
             free_bytes: if platter.full { 0 } else { 1 << 40 },
             accepting: !platter.full,
-            corrupt_shards: 0,
+            corrupt_shards: u64::try_from(condemned).unwrap_or(u64::MAX),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What happens to the cluster: crashes, lost disks, rot, full and slow disks, cut and lossy wires, new members. One
+//! What happens to the cluster: crashes, lost disks, rot, full and slow disks, cut and lossy wires, changes of the pool. One
 //! after the other, some of them at the same time, each undone after a while.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::change;
 use crate::life::Aim;
 use crate::run::{World, pause};
 
@@ -45,18 +46,11 @@ pub(crate) async fn inject(world: Arc<World>) {
 async fn perform(world: &World, undo: Undo) {
     world.note(&format!("undone: {undo:?}"));
     match undo {
-        Undo::StartNode(n) => start_node(world, n),
+        Undo::StartNode(n) => world.start_node(n),
         Undo::StartGateway => start_gateway(world).await,
         Undo::EmptyDisk(n) => world.nodes.lock()[n].platter.lock().full = false,
         Undo::SpeedUp(n) => world.nodes.lock()[n].platter.lock().slowness = 1,
         Undo::Heal => world.surrounding.fabric.heal(),
-    }
-}
-
-fn start_node(world: &World, n: usize) {
-    let mut nodes = world.nodes.lock();
-    if !nodes[n].is_up() {
-        nodes[n].start(&world.surrounding);
     }
 }
 
@@ -71,9 +65,13 @@ async fn start_gateway(world: &World) {
 
 /// One fault, and what undoes it when.
 async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duration)> {
-    let members = *world.members.lock();
-    let n = dice.below(members);
-    let down = world.nodes.lock().iter().take(members).filter(|node| !node.is_up()).count();
+    // Those that joined once: also the ones that left.
+    let (joined, down) = {
+        let nodes = world.nodes.lock();
+        let joined = nodes.iter().take_while(|node| node.has_run()).count();
+        (joined, nodes.iter().take(joined).filter(|node| !node.is_up()).count())
+    };
+    let n = dice.below(joined);
     let chosen = dice.below(100);
     let told = |what: &str| {
         world.note(&format!("fault: {what} (node {n})"));
@@ -115,16 +113,16 @@ async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duratio
         }
         74..86 => {
             told("wires cut");
-            cut(world, n, members, dice);
+            cut(world, n, joined, dice);
             Some((Undo::Heal, dice.millis(500, 30_000)))
         }
-        86..94 => {
+        86..93 => {
             told("wires lossy");
             world.surrounding.fabric.lose(dice.below(250));
             Some((Undo::Heal, dice.millis(500, 20_000)))
         }
         _ => {
-            grow(world, members, &told).await;
+            change::change(world, dice, &told).await;
             None
         }
     }
@@ -166,10 +164,10 @@ async fn rot(world: &World, n: usize, dice: &crate::dice::Dice, told: &impl Fn(&
 }
 
 /// One node, one way or both, from some or all others.
-fn cut(world: &World, n: usize, members: usize, dice: &crate::dice::Dice) {
+fn cut(world: &World, n: usize, joined: usize, dice: &crate::dice::Dice) {
     let peers = &world.surrounding.peers;
     let (all, one_way) = (dice.per_mille(400), dice.per_mille(300));
-    for other in (0..members).filter(|other| *other != n) {
+    for other in (0..joined).filter(|other| *other != n) {
         if all || dice.per_mille(400) {
             world.surrounding.fabric.cut(peers[n], peers[other]);
             if !one_way {
@@ -182,33 +180,29 @@ fn cut(world: &World, n: usize, members: usize, dice: &crate::dice::Dice) {
     }
 }
 
-/// One more member; the layout of the next epoch.
-async fn grow(world: &World, members: usize, told: &impl Fn(&str)) {
-    if members == world.nodes.lock().len() || world.gateway.lock().await.running().is_none() {
-        return;
-    }
-    told("a node joins");
-    start_node(world, members);
-    match world.grow_to(members + 1).await {
-        Ok(()) => world.surrounding.totals.count(|counts| counts.epochs += 1),
-        Err(error) => world.note(&format!("it does not grow: {error}")),
-    }
-}
-
 /// Everything that can be mended is.
 pub(crate) async fn mend(world: &World) {
     world.surrounding.fabric.heal();
     start_gateway(world).await;
-    let members = *world.members.lock();
-    if members == world.nodes.lock().len() - 2 {
-        // At least one layout change in each run.
-        grow(world, members, &|what| world.note(what)).await;
+    if let Err(error) = change::insist(world).await {
+        world.fail(format!("the pool does not become what is wanted: {error}"));
     }
-    for n in 0..*world.members.lock() {
-        start_node(world, n);
-        let nodes = world.nodes.lock();
-        let mut platter = nodes[n].platter.lock();
+    if world.surrounding.totals.read().epochs == 0 {
+        // At least one layout change in each run.
+        change::grow(world, &|what| world.note(what)).await;
+    }
+    start_all(world);
+    pause(Duration::from_millis(1)).await;
+}
+
+/// Every node that was ever there runs again, on a disk that does what it shall.
+fn start_all(world: &World) {
+    let mut nodes = world.nodes.lock();
+    for node in nodes.iter_mut().filter(|node| node.has_run()) {
+        if !node.is_up() {
+            node.start(&world.surrounding);
+        }
+        let mut platter = node.platter.lock();
         (platter.full, platter.slowness) = (false, 1);
     }
-    pause(Duration::from_millis(1)).await;
 }

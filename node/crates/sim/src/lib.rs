@@ -8,6 +8,7 @@
 //! * [`Bug`]: planted faults, to see that they are found.
 
 mod bugs;
+mod change;
 mod client;
 mod dice;
 mod disk;

@@ -82,6 +82,10 @@ impl Node {
         self.running.is_some()
     }
 
+    pub(crate) fn has_run(&self) -> bool {
+        self.incarnation > Incarnation(0)
+    }
+
     pub(crate) fn start(&mut self, surrounding: &Surrounding) {
         self.incarnation = self.incarnation.next();
         let Surrounding { fabric, dice, totals, bug, .. } = surrounding.clone();

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use datamesh_mesh::keeper::Clock;
 use datamesh_seal::{ClusterSecret, Random};
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
-use datamesh_shard::{Cipher, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
+use crate::change::Wanted;
 use crate::client;
 use crate::dice::Dice;
 use crate::faults;
@@ -70,7 +70,7 @@ pub(crate) struct World {
     pub(crate) gateway: tokio::sync::Mutex<Gateway>,
     pub(crate) history: Mutex<History>,
     pub(crate) promises: Mutex<Promises>,
-    pub(crate) members: Mutex<usize>,
+    pub(crate) wanted: Mutex<Wanted>,
     /// For requests: follows the gateway through its lives.
     watch: tokio::sync::watch::Receiver<Option<Arc<Running>>>,
     failure: Mutex<Option<String>>,
@@ -111,37 +111,11 @@ impl World {
         *trace = u64::from_le_bytes(first);
     }
 
-    pub(crate) fn spec(&self, members: usize) -> PoolSpec {
-        let nodes = self.nodes.lock();
-        let member = |node: &Node| DesiredMember {
-            node: node.name.clone(),
-            zone: node.zone.clone(),
-            capacity_bytes: 1 << 40,
-        };
-        PoolSpec {
-            erasure: self.profile,
-            cipher: Cipher::Aes256Gcm,
-            ack_shards: None,
-            members: nodes.iter().take(members).map(member).collect(),
+    /// Starts a node that is not up.
+    pub(crate) fn start_node(&self, n: usize) {
+        if let Some(node) = self.nodes.lock().get_mut(n).filter(|node| !node.is_up()) {
+            node.start(&self.surrounding);
         }
-    }
-
-    /// Binds a node's key to its name, as joining does, and has the pool want it.
-    pub(crate) async fn grow_to(&self, members: usize) -> Result<(), String> {
-        let running = self.gateway.lock().await.running().ok_or("no gateway runs")?;
-        let joining: Vec<_> = {
-            let nodes = self.nodes.lock();
-            nodes.iter().take(members).map(|node| (node.name.clone(), node.peer)).collect()
-        };
-        for (n, (name, peer)) in joining.into_iter().enumerate() {
-            let nonce = [u8::try_from(n).unwrap_or(u8::MAX); 16];
-            let bound = running.catalog.bind_join(nonce, &name, &self.surrounding.pool, peer).await;
-            bound.map_err(|error| error.to_string())?;
-        }
-        let spec = self.spec(members);
-        running.embedded.put_pool(&self.surrounding.pool, spec).await.map_err(|error| error.to_string())?;
-        *self.members.lock() = members;
-        Ok(())
     }
 }
 
@@ -206,7 +180,7 @@ async fn begin(world: &Arc<World>) -> Result<(), String> {
         nodes.iter_mut().take(MEMBERS).for_each(|node| node.start(&world.surrounding));
     }
     world.gateway.lock().await.start(&world.surrounding).await?;
-    world.grow_to(MEMBERS).await
+    world.want((0..MEMBERS).collect()).await
 }
 
 fn make(options: Options, verbose: bool) -> Result<World, String> {
@@ -248,7 +222,7 @@ fn make(options: Options, verbose: bool) -> Result<World, String> {
         gateway: tokio::sync::Mutex::new(gateway),
         history: Mutex::default(),
         promises: Mutex::default(),
-        members: Mutex::new(MEMBERS),
+        wanted: Mutex::default(),
         failure: Mutex::default(),
         failed: tokio::sync::Notify::new(),
         trace: Mutex::new(options.seed),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_settings::admin::PoolSafety;
+use datamesh_settings::admin::{DrainState, MemberStatus, PoolSafety, PoolStatus};
 use tokio::time::Instant;
 
 use crate::client;
 use crate::faults;
 use crate::gateway::PUT_LEASE;
+use crate::node::Node;
 use crate::run::{World, pause};
 use crate::truth;
 use crate::watcher;
@@ -48,7 +49,14 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
     }
     let until = Instant::now() + PUT_LEASE + PATIENCE;
     while Instant::now() < until {
-        let left: usize = world.nodes.lock().iter().map(|node| node.platter.lock().rows.len()).sum();
+        let left: usize = {
+            let (wanted, nodes) = (world.wanted.lock(), world.nodes.lock());
+            let left = |(n, node): (usize, &Node)| {
+                let platter = node.platter.lock();
+                if wanted.left.contains(&n) { platter.sound().len() } else { platter.rows.len() }
+            };
+            nodes.iter().enumerate().map(left).sum()
+        };
         if left == 0 {
             return Ok(());
         }
@@ -63,9 +71,12 @@ async fn come_right(world: &Arc<World>) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     let mut last = None;
     while Instant::now() < until {
-        if let Some(safety) = watcher::safety(world).await {
+        if let Some(pool) = watcher::pool(world).await {
+            let safety = pool.safety.clone().unwrap_or_default();
             let (good, what) = judge(world, &safety);
-            if good {
+            let drains = undone_drains(world, &pool);
+            let what = if drains.is_empty() { what } else { format!("{what}; drains: {drains:?}") };
+            if good && drains.is_empty() {
                 world.surrounding.totals.count(|counts| counts.rebuilt += safety.rebuilt_shards);
                 world.note(&format!("it came right: {what}"));
                 return Ok(());
@@ -75,6 +86,23 @@ async fn come_right(world: &Arc<World>) -> Result<(), String> {
         pause(Duration::from_secs(2)).await;
     }
     Err(format!("after {PATIENCE:?} without faults it has not come right: {last:?}"))
+}
+
+/// Members that shall drain or leave, and have not.
+fn undone_drains(world: &World, pool: &PoolStatus) -> Vec<String> {
+    let wanted = world.wanted.lock();
+    let nodes = world.nodes.lock();
+    let is_right = |member: &MemberStatus| {
+        let n = nodes.iter().position(|node| node.name == member.node);
+        let drained = member.drain.as_ref().map(|drain| drain.state);
+        match n.filter(|n| wanted.members.contains(n)) {
+            Some(n) if wanted.drains.contains(&n) => drained == Some(DrainState::Drained),
+            Some(_) => drained.is_none(),
+            None => false,
+        }
+    };
+    let wrong = pool.members.iter().filter(|member| !is_right(member));
+    wrong.map(|member| format!("{}: {:?}", member.node, member.drain)).collect()
 }
 
 /// Whether all that is needed is whole and the report says exactly what is.

@@ -33,6 +33,10 @@ pub struct Counts {
     pub rot_found: u64,
     /// Layouts committed after the first.
     pub epochs: u64,
+    /// Nodes that were to be drained, and those that were to leave for good.
+    pub drains: u64,
+    /// Drains called off.
+    pub undrains: u64,
     /// Shards rebuilt.
     pub rebuilt: u64,
     /// Shards found at home by whoever stood in for it, and dropped there.
@@ -69,6 +73,8 @@ impl Counts {
         self.rotted += other.rotted;
         self.rot_found += other.rot_found;
         self.epochs += other.epochs;
+        self.drains += other.drains;
+        self.undrains += other.undrains;
         self.rebuilt += other.rebuilt;
         self.sent_home += other.sent_home;
         self.segments_deleted += other.segments_deleted;

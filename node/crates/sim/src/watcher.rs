@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_settings::admin::{ClusterStatus, PoolSafety};
+use datamesh_settings::admin::{ClusterStatus, DrainState, PoolSafety, PoolStatus};
 use datamesh_shard::SegmentId;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use crate::gateway::{Ended, ask};
+use crate::node::Node;
 use crate::run::{World, pause};
 use crate::truth;
 
@@ -69,14 +70,47 @@ impl Truths {
     }
 }
 
-pub(crate) async fn safety(world: &World) -> Option<PoolSafety> {
+pub(crate) async fn pool(world: &World) -> Option<PoolStatus> {
     let mut gateway = world.gateway_watch();
     match ask(&mut gateway, Method::GET, "/api/v1/status", Vec::new()).await {
         Ended::Answered(StatusCode::OK, _, body) => {
             let status: ClusterStatus = serde_json::from_slice(&body).ok()?;
-            status.pools.first()?.safety.clone()
+            status.pools.into_iter().next()
         }
         _ => None,
+    }
+}
+
+/// A node that may go, by what is said, and has shards that can be read all the same.
+fn let_go_too_early(world: &World, pool: &PoolStatus) -> Option<String> {
+    // Without a layout nobody is a member yet.
+    pool.epoch?;
+    let wanted = world.wanted.lock();
+    let nodes = world.nodes.lock();
+    let may_go = |n: usize, node: &Node| match pool.members.iter().find(|member| member.node == node.name) {
+        Some(member) => {
+            let said = member.drain.as_ref().is_some_and(|drain| drain.state == DrainState::Drained);
+            said && (wanted.drains.contains(&n) || !wanted.members.contains(&n))
+        }
+        None => !wanted.members.contains(&n),
+    };
+    let mut wrong = nodes.iter().enumerate().filter(|(n, node)| may_go(*n, node));
+    wrong.find_map(|(_, node)| {
+        let left = node.platter.lock().sound();
+        (!left.is_empty()).then(|| format!("node {} may go, it is said, and has {left:?}", node.name))
+    })
+}
+
+/// What the gateway says; the truth is looked at meanwhile, or what was true for a moment only would be missed.
+async fn asked(world: &World, truths: &mut Truths) -> Option<PoolStatus> {
+    let asking = tokio::time::timeout(Duration::from_secs(10), pool(world));
+    tokio::pin!(asking);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut asking => return answer.ok().flatten(),
+            () = pause(PERIOD) => truths.look(world, Instant::now()),
+        }
     }
 }
 
@@ -85,8 +119,11 @@ pub(crate) async fn watch(world: Arc<World>) {
     loop {
         pause(PERIOD).await;
         truths.look(&world, Instant::now());
-        let asked = tokio::time::timeout(Duration::from_secs(10), safety(&world)).await;
-        let Some(safety) = asked.ok().flatten() else { continue };
+        let Some(pool) = asked(&world, &mut truths).await else { continue };
+        if let Some(what) = let_go_too_early(&world, &pool) {
+            return world.fail(what);
+        }
+        let Some(safety) = pool.safety else { continue };
         let Some(level) = reported(&safety) else { continue };
         // What only silent nodes have is nobody's to report, while it is reported that there are some.
         let listed = truth::listed(&world.nodes.lock());

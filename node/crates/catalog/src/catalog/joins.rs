@@ -4,7 +4,7 @@ use super::faults::{ATTEMPTS_MAX, find, put, whole};
 use super::{Catalog, CatalogError};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace};
-use crate::record::{self, BindingRecord, IncarnationRecord, JoinRecord, PeerRecord};
+use crate::record::{self, BindingRecord, DrainRecord, IncarnationRecord, JoinRecord, PeerRecord};
 
 /// Why a join was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,17 +116,24 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(binding).collect()
     }
 
-    /// Frees a node's name from its key, for a node whose volume is lost for good; it then joins with a new token. Gives
-    /// whether it was bound.
+    /// Frees a node's name from its key and its join token from its use: for a node that left, or whose volume is lost for
+    /// good. It joins anew with that token or another. Gives whether it was bound.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn unbind(&self, pool: &PoolName, node: &NodeName) -> Result<bool, CatalogError> {
         let key = keys::binding(pool, node);
         for _ in 0..ATTEMPTS_MAX {
-            let found = find::<BindingRecord>(&self.view().await?, &key).await?;
+            let view = self.view().await?;
+            let found = find::<BindingRecord>(&view, &key).await?;
             let Some(BindingRecord { peer }) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
+            for row in whole(&view, keys::all(Table::Join)).await?.rows {
+                let join = record::decode::<JoinRecord>(&row.value)?;
+                if join.pool == *pool && join.node == *node {
+                    batch.delete(row.key);
+                }
+            }
             batch.expect(key.clone(), found.version);
             batch.delete(key.clone());
             batch.delete(keys::peer(&peer));
@@ -135,6 +142,59 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// Notes that a node shall give its shards away; asked again, it is since the first time.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn put_drain(
+        &self,
+        pool: &PoolName,
+        node: &NodeName,
+        now_unix_ms: u64,
+    ) -> Result<(), CatalogError> {
+        let key = keys::drain(pool, node);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = find::<DrainRecord>(&self.view().await?, &key).await?;
+            if found.record.is_some() {
+                return Ok(());
+            }
+            let mut batch = Batch::new();
+            batch.expect(key.clone(), None);
+            put(&mut batch, key.clone(), &DrainRecord { since_unix_ms: now_unix_ms })?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Takes that back.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn delete_drain(&self, pool: &PoolName, node: &NodeName) -> Result<(), CatalogError> {
+        let mut batch = Batch::new();
+        batch.delete(keys::drain(pool, node));
+        self.keyspace.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Nodes of a pool that shall give their shards away, by name.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn drains(&self, pool: &PoolName) -> Result<Vec<NodeName>, CatalogError> {
+        let rows = whole(&self.view().await?, keys::drains(pool)).await?.rows;
+        let node = |row: &crate::keyspace::Row| {
+            let mut key = KeyReader::new(&row.key, Table::Drain)?;
+            let (_, node) = (key.name::<PoolName>()?, key.name()?);
+            key.end()?;
+            record::decode::<DrainRecord>(&row.value)?;
+            Ok(node)
+        };
+        rows.iter().map(node).collect()
     }
 
     /// Takes note of a node's incarnation; the highest one counts.

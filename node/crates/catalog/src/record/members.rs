@@ -134,6 +134,17 @@ impl Record for BindingRecord {
     const NAME: &'static str = "binding";
 }
 
+/// A node that shall give its shards away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// When that was asked for.
+    pub since_unix_ms: u64,
+}
+
+impl Record for DrainRecord {
+    const NAME: &'static str = "drain";
+}
+
 /// The node's name of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRecord {

@@ -88,6 +88,7 @@ fn member_samples() -> Vec<Sample> {
         sample("layout-head", record::LayoutHeadRecord { epoch: Epoch(300) }),
         sample("join", record::JoinRecord { pool: pool(), node: node(), peer: PEER }),
         sample("binding", record::BindingRecord { peer: PEER }),
+        sample("drain", record::DrainRecord { since_unix_ms: 1_800_000_000_000 }),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -192,6 +193,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("layout-head", key::layout_head(&fast)),
         ("join", key::join(&nonce)),
         ("binding", key::binding(&fast, &node)),
+        ("drain", key::drain(&fast, &node)),
         ("peer", key::peer(&PEER)),
         ("peer-incarnation", key::peer_incarnation(&PEER)),
         ("bucket", key::bucket(&BucketName::new("default").unwrap())),

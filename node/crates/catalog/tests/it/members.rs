@@ -110,7 +110,15 @@ async fn joins_bind_once<K: Keyspace>(catalog: Catalog<K>) {
     assert!(catalog.unbind(&fast, &node("a")).await.unwrap());
     assert!(!catalog.unbind(&fast, &node("a")).await.unwrap());
     bind([4; 16], "a", PeerKey([9; 32])).await.expect("a lost node comes back with a new key and token");
-    assert_eq!(bind(token, "a", PeerKey([9; 32])).await, Err(BindError::UsedByOther), "old tokens stay used");
+    assert_eq!(bind([4; 16], "a", peer).await, Err(BindError::UsedByOther));
+    bind(token, "a", PeerKey([9; 32]))
+        .await
+        .expect("the lost node's tokens can be used anew, for its name only");
+    assert_eq!(
+        bind([3; 16], "a", PeerKey([9; 32])).await,
+        Err(BindError::UsedByOther),
+        "others' tokens stay used"
+    );
 }
 
 async fn incarnations_only_rise<K: Keyspace>(catalog: Catalog<K>) {

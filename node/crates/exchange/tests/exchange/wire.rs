@@ -85,6 +85,7 @@ pub(crate) fn responses() -> Vec<Response> {
         accepting: true,
         corrupt_shards: 1,
         epoch: Some(Epoch(4)),
+        arriving: 2,
     };
     let answers = [
         Response::Hello { certificate: Some(vec![4, 5]), incarnation: Incarnation(2) },

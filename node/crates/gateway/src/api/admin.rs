@@ -14,7 +14,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{App, incoming};
-use crate::layouts::{LayoutManager, PutPoolError};
+use crate::layouts::{Drain, LayoutManager, NodeError, PutPoolError};
 use crate::problem::{Kind, Problem};
 
 /// What the admin routes need besides the rest.
@@ -51,6 +51,59 @@ fn refused(error: PutPoolError) -> Problem {
         }
         PutPoolError::Spec(spec) => Problem::new(Kind::InvalidBody, spec.to_string()).field(spec.field()),
         error => Problem::internal("cannot keep the pool", &error),
+    }
+}
+
+/// `PUT /api/v1/admin/pools/{pool}/drains/{node}`: the node gives its shards to the others. Answers with the status.
+pub(super) async fn drain(
+    State(app): State<Arc<App>>,
+    Path(names): Path<(String, String)>,
+) -> Result<Json<ClusterStatus>, Problem> {
+    let now_unix_ms = app.surroundings.now_unix_ms();
+    change_drain(app, names, Some(Drain { now_unix_ms })).await
+}
+
+/// `DELETE /api/v1/admin/pools/{pool}/drains/{node}`: the node takes shards again, wherever its drain stands.
+pub(super) async fn undrain(
+    State(app): State<Arc<App>>,
+    Path(names): Path<(String, String)>,
+) -> Result<Json<ClusterStatus>, Problem> {
+    change_drain(app, names, None).await
+}
+
+async fn change_drain(
+    app: Arc<App>,
+    (pool, node): (String, String),
+    wanted: Option<Drain>,
+) -> Result<Json<ClusterStatus>, Problem> {
+    let (pool, node) = names(&pool, &node)?;
+    app.admin.layouts.drain(&pool, &node, wanted).await.map_err(not_done)?;
+    status(State(app)).await
+}
+
+/// `POST /api/v1/admin/pools/{pool}/nodes/{node}/replace`: the node's volume is lost for good; it may join with an empty one.
+pub(super) async fn replace(
+    State(app): State<Arc<App>>,
+    Path((pool, node)): Path<(String, String)>,
+) -> Result<Json<ClusterStatus>, Problem> {
+    let (pool, node) = names(&pool, &node)?;
+    app.admin.layouts.replace(&pool, &node).await.map_err(not_done)?;
+    status(State(app)).await
+}
+
+fn names(pool: &str, node: &str) -> Result<(PoolName, NodeName), Problem> {
+    let pool = PoolName::new(pool).map_err(|error| Problem::parameter("pool", error.to_string()))?;
+    let node = NodeName::new(node).map_err(|error| Problem::parameter("node", error.to_string()))?;
+    Ok((pool, node))
+}
+
+fn not_done(error: NodeError) -> Problem {
+    match error {
+        NodeError::NoPool(_) => Problem::new(Kind::NoSuchNode, error.to_string()).field("pool"),
+        NodeError::NoMember { .. } => Problem::new(Kind::NoSuchNode, error.to_string()).field("node"),
+        NodeError::Spec(spec) => Problem::new(Kind::PoolInUse, spec.to_string()).field("node"),
+        NodeError::Answers { .. } => Problem::new(Kind::Conflict, error.to_string()).field("node"),
+        error => Problem::internal("cannot change the node", &error),
     }
 }
 

@@ -1,9 +1,12 @@
 //! What a pool's next layout is, from what is wanted and who has joined. Pure.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_placement::{Layout, Member};
-use datamesh_settings::admin::PoolSpec;
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 
@@ -18,55 +21,88 @@ pub(crate) enum Step {
     Commit(Layout),
 }
 
+/// What is wanted of a pool, and what is known of its members.
+pub(crate) struct Wish<'a> {
+    /// What the administrator wants.
+    pub(crate) spec: &'a PoolSpec,
+    /// Members that shall give their shards away.
+    pub(crate) drains: &'a BTreeSet<NodeName>,
+    /// Who has joined, with which key.
+    pub(crate) joined: &'a BTreeMap<NodeName, PeerKey>,
+    /// Those of the current layout's draining members that have nothing any more, and take nothing.
+    pub(crate) drained: &'a BTreeSet<NodeName>,
+}
+
 /// The next step of a pool whose newest committed layout is `current`.
-pub(crate) fn step(
-    cluster: &NodeName,
-    pool: &PoolName,
-    spec: &PoolSpec,
-    joined: &BTreeMap<NodeName, PeerKey>,
-    current: Option<&Layout>,
-) -> Step {
-    let missing: Vec<_> = spec
-        .members
-        .iter()
-        .map(|member| &member.node)
-        .filter(|node| !joined.contains_key(node))
-        .cloned()
+///
+/// A member that shall drain, or is not wanted any more, is drained first, and left out when it has nothing any more.
+/// Members that join wait for one another, so that data moves once for all of them; nothing else waits for them.
+pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current: Option<&Layout>) -> Step {
+    let missing: Vec<_> = concerned(wish, current)
+        .map(|(desired, _)| desired.node.clone())
+        .filter(|node| !wish.joined.contains_key(node))
         .collect();
-    if !missing.is_empty() {
-        return Step::Wait(missing);
-    }
-    let mut members: Vec<_> = spec
-        .members
-        .iter()
-        .filter_map(|desired| {
-            Some(Member {
-                node: desired.node.clone(),
-                peer: *joined.get(&desired.node)?,
-                zone: desired.zone.clone(),
-                capacity_bytes: desired.capacity_bytes,
-            })
-        })
-        .collect();
-    members.sort_by(|a, b| a.node.cmp(&b.node));
+    let members = members(wish, current, missing.is_empty());
     // Another number is another table: nearly all data would move.
     let partitions_log2 = current.map_or_else(
-        || Layout::partitions_log2_for(spec.erasure, members.len()),
+        || Layout::partitions_log2_for(wish.spec.erasure, members.len()),
         |current| current.partitions_log2,
     );
     let next = Layout {
         cluster: cluster.clone(),
         pool: pool.clone(),
-        profile: spec.erasure,
+        profile: wish.spec.erasure,
         epoch: current.map_or(Epoch(1), |current| current.epoch),
         partitions_log2,
         members,
     };
+    let is_enough = next.staying().count() >= next.profile.total();
     match current {
+        _ if !is_enough => Step::Wait(missing),
         None => Step::Commit(next),
+        Some(current) if *current == next && !missing.is_empty() => Step::Wait(missing),
         Some(current) if *current == next => Step::Keep,
         Some(current) => Step::Commit(Layout { epoch: current.epoch.next(), ..next }),
     }
+}
+
+/// Wanted members, each with what it is in the layout. Without those that shall drain and are in none: they have nothing.
+fn concerned<'a>(
+    wish: &'a Wish<'_>,
+    current: Option<&'a Layout>,
+) -> impl Iterator<Item = (&'a DesiredMember, Option<&'a Member>)> {
+    let known = move |node: &NodeName| {
+        let mut members = current.map_or(&[][..], |layout| &layout.members).iter();
+        members.find(|member| member.node == *node)
+    };
+    let wanted = wish.spec.members.iter().map(move |desired| (desired, known(&desired.node)));
+    wanted.filter(|(desired, known)| known.is_some() || !wish.drains.contains(&desired.node))
+}
+
+/// The members of the next layout, sorted; new ones only where all have joined.
+fn members(wish: &Wish<'_>, current: Option<&Layout>, all_joined: bool) -> Vec<Member> {
+    let is_gone = |member: &Member| member.draining && wish.drained.contains(&member.node);
+    let wanted = concerned(wish, current).filter_map(|(desired, known)| {
+        let draining = wish.drains.contains(&desired.node);
+        if draining && known.is_some_and(is_gone) || known.is_none() && !all_joined {
+            return None;
+        }
+        // By its old key until it has another: it may come back with it.
+        let peer = wish.joined.get(&desired.node).copied().or(known.map(|known| known.peer))?;
+        let DesiredMember { node, zone, capacity_bytes } = desired.clone();
+        Some(Member { node, peer, zone, capacity_bytes, draining })
+    });
+    let leaving = unwanted(wish.spec, current).filter(|member| !is_gone(member));
+    let leaving = leaving.map(|member| Member { draining: true, ..member.clone() });
+    let mut members: Vec<_> = wanted.chain(leaving).collect();
+    members.sort_by(|a, b| a.node.cmp(&b.node));
+    members
+}
+
+/// Members of the layout that nobody wants any more.
+fn unwanted<'a>(spec: &'a PoolSpec, current: Option<&'a Layout>) -> impl Iterator<Item = &'a Member> {
+    let members = current.map_or(&[][..], |layout| &layout.members).iter();
+    members.filter(|member| !spec.members.iter().any(|desired| desired.node == member.node))
 }
 
 /// Why a pool cannot be as the administrator wants it.
@@ -107,11 +143,19 @@ pub enum SpecError {
         /// As it was asked for.
         new: ErasureProfile,
     },
-    /// Members that hold data are missing.
+    /// Too few members would be left that do not drain.
     #[error(
-        "members {0} still hold data. Moving data away (drain) comes with a later version; keep them for now"
+        "{staying} members would stay when {draining} are drained, and {erasure} needs {}: add members first, or drain fewer",
+        erasure.total()
     )]
-    Removed(String),
+    TooFewStay {
+        /// Members that would stay.
+        staying: usize,
+        /// Members that would drain.
+        draining: usize,
+        /// For this.
+        erasure: ErasureProfile,
+    },
     /// A member that holds data is said to stand elsewhere.
     #[error("member {node} stands in zone {old} and holds data; it cannot be moved to {new}")]
     Zone {
@@ -131,7 +175,7 @@ impl SpecError {
             Self::Members { .. }
             | Self::Twice(_)
             | Self::NoCapacity(_)
-            | Self::Removed(_)
+            | Self::TooFewStay { .. }
             | Self::Zone { .. } => "members",
             Self::AckShards { .. } => "ackShards",
             Self::Erasure { .. } => "erasure",
@@ -140,7 +184,7 @@ impl SpecError {
 
     /// Whether it is about data that is there, not about the document itself.
     pub(crate) fn is_in_use(&self) -> bool {
-        matches!(self, Self::Erasure { .. } | Self::Removed(_) | Self::Zone { .. })
+        matches!(self, Self::Erasure { .. } | Self::TooFewStay { .. } | Self::Zone { .. })
     }
 }
 
@@ -150,10 +194,23 @@ pub(crate) fn ack_shards(spec: &PoolSpec) -> u8 {
 }
 
 /// Checks a wish by itself and against the layout that holds data.
-pub(crate) fn check(spec: &PoolSpec, current: Option<&Layout>) -> Result<(), SpecError> {
+pub(crate) fn check(
+    spec: &PoolSpec,
+    drains: &BTreeSet<NodeName>,
+    current: Option<&Layout>,
+) -> Result<(), SpecError> {
     let erasure = spec.erasure;
     if !(erasure.total()..=POOL_MEMBERS_MAX).contains(&spec.members.len()) {
         return Err(SpecError::Members { members: spec.members.len(), erasure });
+    }
+    let all = spec.members.len() + unwanted(spec, current).count();
+    if all > POOL_MEMBERS_MAX {
+        return Err(SpecError::Members { members: all, erasure });
+    }
+    let draining = spec.members.iter().filter(|member| drains.contains(&member.node)).count();
+    let staying = spec.members.len() - draining;
+    if staying < erasure.total() {
+        return Err(SpecError::TooFewStay { staying, draining, erasure });
     }
     let mut seen = BTreeSet::new();
     for member in &spec.members {
@@ -179,15 +236,6 @@ fn check_change(spec: &PoolSpec, current: &Layout) -> Result<(), SpecError> {
         return Err(SpecError::Erasure { old: current.profile, new: spec.erasure });
     }
     let desired: BTreeMap<_, _> = spec.members.iter().map(|member| (&member.node, &member.zone)).collect();
-    let removed: Vec<_> = current
-        .members
-        .iter()
-        .filter(|m| !desired.contains_key(&m.node))
-        .map(|m| m.node.to_string())
-        .collect();
-    if !removed.is_empty() {
-        return Err(SpecError::Removed(removed.join(", ")));
-    }
     for member in &current.members {
         let zone = desired.get(&member.node).copied();
         if let Some(new) = zone.filter(|zone| **zone != member.zone) {
@@ -196,96 +244,4 @@ fn check_change(spec: &PoolSpec, current: &Layout) -> Result<(), SpecError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use datamesh_settings::admin::DesiredMember;
-    use datamesh_shard::Cipher;
-
-    use super::*;
-
-    fn name(n: usize) -> NodeName {
-        NodeName::new(&format!("n{n}")).unwrap()
-    }
-
-    fn spec(members: usize) -> PoolSpec {
-        let member = |n| DesiredMember {
-            node: name(n),
-            zone: ZoneName::new(&format!("z{}", n % 3)).unwrap(),
-            capacity_bytes: 1 << 30,
-        };
-        PoolSpec {
-            erasure: ErasureProfile::new(4, 2).unwrap(),
-            cipher: Cipher::default(),
-            ack_shards: None,
-            members: (0..members).map(member).collect(),
-        }
-    }
-
-    fn joined(members: usize) -> BTreeMap<NodeName, PeerKey> {
-        (0..members).map(|n| (name(n), PeerKey([u8::try_from(n).unwrap(); 32]))).collect()
-    }
-
-    fn next(spec: &PoolSpec, joined: &BTreeMap<NodeName, PeerKey>, current: Option<&Layout>) -> Step {
-        step(&NodeName::new("c").unwrap(), &PoolName::new("p").unwrap(), spec, joined, current)
-    }
-
-    fn committed(step: Step) -> Layout {
-        let Step::Commit(layout) = step else { panic!("{step:?}") };
-        layout
-    }
-
-    #[test]
-    fn the_first_epoch_waits_for_all_and_growth_makes_the_next() {
-        assert_eq!(next(&spec(6), &joined(4), None), Step::Wait(vec![name(4), name(5)]));
-        let first = committed(next(&spec(6), &joined(6), None));
-        assert_eq!((first.epoch, first.partitions_log2, first.members.len()), (Epoch(1), 10, 6));
-        assert_eq!(next(&spec(6), &joined(9), Some(&first)), Step::Keep);
-        assert_eq!(next(&spec(7), &joined(6), Some(&first)), Step::Wait(vec![name(6)]));
-        let second = committed(next(&spec(7), &joined(7), Some(&first)));
-        assert_eq!((second.epoch, second.members.len()), (Epoch(2), 7));
-        let mut larger = spec(7);
-        larger.members[3].capacity_bytes *= 2;
-        assert_eq!(committed(next(&larger, &joined(7), Some(&second))).epoch, Epoch(3));
-    }
-
-    #[test]
-    fn a_pool_keeps_its_partitions_as_it_grows() {
-        let first = committed(next(&spec(6), &joined(6), None));
-        let grown = committed(next(&spec(200), &joined(200), Some(&first)));
-        assert_eq!((first.partitions_log2, grown.partitions_log2), (10, 10));
-        assert_eq!(committed(next(&spec(200), &joined(200), None)).partitions_log2, 15);
-    }
-
-    #[test]
-    fn wrong_wishes_name_their_field() {
-        let of = |change: fn(&mut PoolSpec)| {
-            let mut wish = spec(6);
-            change(&mut wish);
-            check(&wish, None).unwrap_err().field()
-        };
-        assert_eq!(check(&spec(6), None), Ok(()));
-        assert_eq!(of(|s| s.members.truncate(5)), "members");
-        assert_eq!(of(|s| s.members[1].node = s.members[0].node.clone()), "members");
-        assert_eq!(of(|s| s.members[1].capacity_bytes = 0), "members");
-        assert_eq!(of(|s| s.ack_shards = Some(4)), "ackShards");
-        assert_eq!(of(|s| s.ack_shards = Some(7)), "ackShards");
-    }
-
-    #[test]
-    fn data_that_is_there_limits_what_can_change() {
-        let layout = committed(next(&spec(7), &joined(7), None));
-        let of = |change: fn(&mut PoolSpec)| {
-            let mut wish = spec(7);
-            change(&mut wish);
-            let error = check(&wish, Some(&layout)).unwrap_err();
-            assert!(error.is_in_use());
-            error.to_string()
-        };
-        assert_eq!(check(&spec(8), Some(&layout)), Ok(()));
-        assert!(of(|s| drop(s.members.pop())).contains("members n6 still hold data"));
-        assert!(of(|s| s.erasure = ErasureProfile::new(3, 2).unwrap()).contains("cannot become 3+2"));
-        assert!(of(|s| s.members[0].zone = ZoneName::new("z9").unwrap()).contains("stands in zone z0"));
-    }
 }

@@ -18,7 +18,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// The holders by the table to read by; then all other members, in the order in which they step in: a shard may have
-    /// gone home already, or not yet. No member of an earlier layout is missing from the newest.
+    /// gone home already, or not yet. Who is in no layout any more gave all it had away before.
     pub(super) fn new(pool: &Pool, read: &Table, segment: SegmentId) -> Self {
         let partition = read.partition_of(segment);
         let mut peers = peers_of(read, &read.order(partition));

@@ -2,7 +2,7 @@ use axum::body::Body;
 use datamesh_settings::admin::PoolSpec;
 use http::Method;
 
-use super::house::{ADMIN, Got, House, noise, pool_name, spec};
+use super::house::{ADMIN, Got, House, USER, noise, pool_name, spec};
 use crate::work::{Next, Worker};
 
 async fn put_pool(house: &House, spec: &PoolSpec) -> Got {
@@ -62,11 +62,6 @@ async fn layouts_survive_a_restart() {
 #[tokio::test]
 async fn changes_that_would_lose_data_are_refused() {
     let house = House::new(7).await;
-    let smaller = put_pool(&house, &spec(6)).await;
-    assert_eq!(
-        (smaller.problem().as_str(), smaller.json()["field"].as_str()),
-        ("pool-in-use", Some("members"))
-    );
     let mut moved = spec(7);
     moved.members[0].zone = moved.members[1].zone.clone();
     assert_eq!(put_pool(&house, &moved).await.problem(), "pool-in-use");
@@ -77,6 +72,52 @@ async fn changes_that_would_lose_data_are_refused() {
     assert_eq!(got.problem(), "invalid-body");
     let got = house.ask_as(Some(ADMIN), Method::PUT, "/api/v1/admin/pools/UP", (&[], Body::from("{}"))).await;
     assert_eq!(got.problem(), "invalid-parameter");
+}
+
+async fn change_drain(house: &House, token: &str, method: Method, pool: &str, node: &str) -> Got {
+    let path = format!("/api/v1/admin/pools/{pool}/drains/{node}");
+    house.ask_as(Some(token), method, &path, (&[], Body::empty())).await
+}
+
+#[tokio::test]
+async fn members_drain_when_asked_to_or_when_they_are_not_wanted() {
+    let house = House::new(8).await;
+    let drain_of = async |n: usize| house.status().await["pools"][0]["members"][n]["drain"].clone();
+    assert_eq!(drain_of(7).await, serde_json::Value::Null);
+    change_drain(&house, ADMIN, Method::PUT, "main", "n7").await.ok();
+    assert_eq!(drain_of(7).await["state"], "Moving");
+    put_pool(&house, &spec(8)).await.ok();
+    assert_eq!(drain_of(7).await["state"], "Moving", "what the operator wants does not undo it");
+    house.core.layouts.load().await.unwrap();
+    assert_eq!(drain_of(7).await["state"], "Moving", "nor does a restart");
+
+    let mut without_six = spec(8);
+    without_six.members.remove(6);
+    put_pool(&house, &without_six).await.ok();
+    assert_eq!(drain_of(6).await["state"], "Moving");
+    house.put("new", noise(4, 20 << 20)).await.ok();
+    assert_eq!(house.nodes.shards(6) + house.nodes.shards(7), 0, "they take nothing");
+
+    let too_many = change_drain(&house, ADMIN, Method::PUT, "main", "n5").await;
+    assert_eq!(
+        (too_many.problem().as_str(), too_many.json()["field"].as_str()),
+        ("pool-in-use", Some("node"))
+    );
+    change_drain(&house, ADMIN, Method::DELETE, "main", "n7").await.ok();
+    assert_eq!(drain_of(7).await, serde_json::Value::Null);
+    put_pool(&house, &spec(8)).await.ok();
+    assert_eq!(drain_of(6).await, serde_json::Value::Null, "wanted again");
+}
+
+#[tokio::test]
+async fn who_may_drain_what_is_said() {
+    let house = House::new(7).await;
+    for (pool, node, field) in [("main", "n9", "node"), ("other", "n1", "pool")] {
+        let got = change_drain(&house, ADMIN, Method::PUT, pool, node).await;
+        assert_eq!((got.problem().as_str(), got.json()["field"].as_str()), ("no-such-node", Some(field)));
+    }
+    assert_eq!(change_drain(&house, ADMIN, Method::PUT, "main", "N").await.problem(), "invalid-parameter");
+    assert_eq!(change_drain(&house, USER, Method::PUT, "main", "n1").await.problem(), "forbidden");
 }
 
 #[tokio::test]

@@ -127,12 +127,12 @@ impl Reclaim {
     }
 
     /// A shard may be anywhere in its pool: at a holder of any epoch, or at a node that stood in for one. Only when
-    /// every member has confirmed is the segment forgotten; one that is down keeps it listed.
+    /// every member has confirmed is the segment forgotten; one that is down keeps it listed. Nodes that left had nothing
+    /// any more.
     async fn delete_one(&self, condemned: &Condemned) -> bool {
         let Some(pool) = self.pools.get(&condemned.pool) else { return false };
-        let layouts = pool.tables.values().map(|table| table.layout());
-        let members: BTreeSet<PeerKey> =
-            layouts.flat_map(|layout| layout.members.iter().map(|m| m.peer)).collect();
+        let Some(layout) = pool.layout() else { return false };
+        let members: BTreeSet<PeerKey> = layout.members.iter().map(|member| member.peer).collect();
         if members.iter().any(|peer| !self.net.is_live(peer)) {
             return false;
         }

@@ -41,6 +41,11 @@ impl Worker for PollReports {
             for (name, pool) in self.pools.all() {
                 self.poll(&pool).await;
                 self.pools.settle(&name, &pool);
+                self.pools.watch_drains(&pool);
+                if !self.pools.drained(&pool).is_empty() {
+                    // Whoever is not wanted any more may leave the layout now.
+                    self.layouts.wake.notify_one();
+                }
                 self.count(name.as_str(), &pool);
             }
             Next::Wait(PERIOD)

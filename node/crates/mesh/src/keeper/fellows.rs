@@ -193,7 +193,7 @@ impl Fellows {
     ) -> Offered {
         let Some(peer) = Self::peer(table, member) else { return Offered::Failed };
         if peer == self.own {
-            return self.keep((key, generation), (header, payload)).await;
+            return self.keep(table, (key, generation), (header, payload)).await;
         }
         let epoch = table.layout().epoch;
         let request = Request::Put { key, pool: self.pool.clone(), epoch, generation, header };
@@ -210,9 +210,14 @@ impl Fellows {
     /// As for anybody's put: what was deleted meanwhile stays away.
     async fn keep(
         &self,
+        table: &Table,
         (key, generation): (ShardKey, Generation),
         (header, payload): (Bytes, Bytes),
     ) -> Offered {
+        let _arriving = self.rules.arrive();
+        if self.trust.layout(&self.pool).is_none_or(|layout| layout.epoch != table.layout().epoch) {
+            return Offered::Failed;
+        }
         let _turn = match self.rules.admit(key, generation).await {
             Ok(turn) => turn,
             Err(NotNow::Deleted) => return Offered::NotWanted,

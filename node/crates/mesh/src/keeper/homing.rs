@@ -12,8 +12,8 @@ use std::time::Duration;
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{Generation, Held, ShardIndex, ShardKey};
 use datamesh_store::Shard;
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use super::fellows::{Fellows, Offered};
@@ -29,6 +29,9 @@ const FORGET_PERIOD: Duration = Duration::from_secs(3600);
 const REST_FACTOR: u32 = 20;
 /// The same while shards are left that could not go yet: most wait for others of their segment, which go in this pass.
 const REST_FACTOR_LEFT: u32 = 2;
+
+/// Segments whose shards go home at the same time: most of the time of one is spent waiting for others.
+const SEGMENTS_AT_ONCE: usize = 4;
 
 /// The worker.
 pub struct Homing {
@@ -78,6 +81,10 @@ impl Homing {
         if tally.sent > 0 {
             tracing::info!(sent = tally.sent, left = tally.left, "shards went home");
         }
+        // Somebody waits for this node to have nothing any more.
+        if table.draining().any(|member| Some(member) == self.fellows.me(&table)) {
+            return Next::Wait(self.pace.rest_homing);
+        }
         let factor = if tally.left > 0 { REST_FACTOR_LEFT } else { REST_FACTOR };
         Next::Wait((begun.elapsed() * factor).min(self.pace.rest_max).max(self.pace.rest_homing))
     }
@@ -109,15 +116,25 @@ impl Homing {
             if !self.is_newest(table) {
                 return;
             }
-            for Held { segment, shards, generation } in page {
-                for index in shards.iter() {
-                    let key = ShardKey { segment, index };
-                    if let Some(home) = home_of(&self.fellows, table, partition, index) {
-                        self.send(table, home, (key, generation), tally).await;
-                    }
-                }
+            // Shards of one segment one after the other: whether one may go depends on where the others are.
+            let homing = page.into_iter().map(|held| self.send_all(table, partition, held));
+            let mut homing = futures::stream::iter(homing).buffer_unordered(SEGMENTS_AT_ONCE);
+            while let Some(one) = homing.next().await {
+                (tally.sent, tally.left) = (tally.sent + one.sent, tally.left + one.left);
             }
         }
+    }
+
+    async fn send_all(&self, table: &Arc<Table>, partition: PartitionId, held: Held) -> Tally {
+        let Held { segment, shards, generation } = held;
+        let mut tally = Tally::default();
+        for index in shards.iter() {
+            let key = ShardKey { segment, index };
+            if let Some(home) = home_of(&self.fellows, table, partition, index) {
+                self.send(table, home, (key, generation), &mut tally).await;
+            }
+        }
+        tally
     }
 
     async fn send(&self, table: &Arc<Table>, home: u16, shard: (ShardKey, Generation), tally: &mut Tally) {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datamesh_shard::{Generation, SegmentId, ShardKey};
 use datamesh_store::Durability;
@@ -27,6 +28,16 @@ pub(super) struct Rules {
     clock: Clock,
     stripes: Vec<Arc<AsyncMutex<()>>>,
     leaving: Arc<Mutex<BTreeSet<ShardKey>>>,
+    arriving: Arc<AtomicU64>,
+}
+
+/// One shard on its way in, until dropped.
+pub(super) struct Arriving(Arc<AtomicU64>);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A turn at one segment's shards.
@@ -68,7 +79,7 @@ impl Drop for Leaving {
 impl Rules {
     pub(super) fn new(records: Arc<dyn RecordBytes>, clock: Clock) -> Self {
         let stripes = (0..STRIPES).map(|_| Arc::default()).collect();
-        Self { records, clock, stripes, leaving: Arc::default() }
+        Self { records, clock, stripes, leaving: Arc::default(), arriving: Arc::default() }
     }
 
     /// Seconds since 1970.
@@ -105,6 +116,18 @@ impl Rules {
         let _turn = self.turn(key.segment).await;
         self.leaving.lock().insert(key);
         Leaving { key, all: Some(Arc::clone(&self.leaving)) }
+    }
+
+    /// A shard may come in. Said before the layout is looked at by which it may: whoever finds none arriving knows that all
+    /// later ones are held against the layout that was known then.
+    pub(super) fn arrive(&self) -> Arriving {
+        self.arriving.fetch_add(1, Ordering::SeqCst);
+        Arriving(Arc::clone(&self.arriving))
+    }
+
+    /// Shards on their way in.
+    pub(super) fn arriving(&self) -> u64 {
+        self.arriving.load(Ordering::SeqCst)
     }
 
     pub(super) fn is_leaving(&self, key: ShardKey) -> bool {

@@ -41,6 +41,8 @@ impl StorageService {
         }
         match request {
             Request::Put { key, pool, epoch, generation, header } => {
+                // Before the layout is looked at: see `report`.
+                let _arriving = self.fellows.rules.arrive();
                 self.may_take(&pool, epoch)?;
                 self.put(key, generation, header, payload).await
             }
@@ -87,8 +89,10 @@ impl StorageService {
             // Newer than what was pushed here so far: the gateway knows it, or it could not place by it.
             trust.want_layout(pool, epoch);
         }
-        if epoch == layout.epoch && !layout.members.iter().any(|member| member.peer == *own) {
-            return Err(Refusal::BadRequest(format!("this node is not in the layout of epoch {epoch}")));
+        if epoch == layout.epoch && !layout.staying().any(|member| member.peer == *own) {
+            return Err(Refusal::BadRequest(format!(
+                "this node takes no shards by the layout of epoch {epoch}"
+            )));
         }
         Ok(())
     }
@@ -203,8 +207,11 @@ impl StorageService {
         }
     }
 
+    /// In this order, for [`NodeReport::is_drained`]: a put that is not counted looks at the layout after this did.
     fn report(&self) -> NodeReport {
         let Fellows { shelf, trust, pool, .. } = &*self.fellows;
+        let epoch = trust.layout(pool).map(|layout| layout.epoch);
+        let arriving = self.fellows.rules.arriving();
         let usage = shelf.usage();
         NodeReport {
             incarnation: shelf.incarnation(),
@@ -214,7 +221,8 @@ impl StorageService {
             free_bytes: usage.free_bytes,
             accepting: usage.accepting,
             corrupt_shards: usage.corrupt_shards,
-            epoch: trust.layout(pool).map(|layout| layout.epoch),
+            epoch,
+            arriving,
         }
     }
 }

@@ -69,6 +69,7 @@ impl World {
             peer: *peer,
             zone: zone(),
             capacity_bytes: 1 << 30,
+            draining: false,
         };
         let layout = Layout {
             cluster: cluster(),

@@ -1,10 +1,12 @@
 //! The layout's bytes and the tables computed from it, held by files: every later version must come to the same.
 
-use datamesh_placement::{Layout, LayoutError, PartitionId, Table};
+use datamesh_placement::{Layout, LayoutError, Member, PartitionId, Table};
+use datamesh_shard::PeerKey;
 
 use crate::pools::Pool;
 
 const LAYOUT: &str = include_str!("../golden/layout-v1.hex");
+const DRAINING: &str = include_str!("../golden/layout-v2.hex");
 const TABLES: &str = include_str!("../golden/tables-v1.txt");
 
 fn pools() -> Vec<Pool> {
@@ -67,7 +69,7 @@ fn what_is_no_layout_is_refused_and_named() {
 
     let bytes = good.encode();
     assert_eq!(Layout::decode(&[]), Err(LayoutError::Bytes(0)));
-    assert_eq!(Layout::decode(&[2, 0]), Err(LayoutError::Version(2)));
+    assert_eq!(Layout::decode(&[3, 0]), Err(LayoutError::Version(3)));
     assert_eq!(Layout::decode(&[bytes.clone(), vec![0; 3]].concat()), Err(LayoutError::Trailing(3)));
     assert!(matches!(Layout::decode(&bytes[..bytes.len() - 1]), Err(LayoutError::Malformed(_))));
     assert_eq!(Layout::decode(&vec![1; 1 << 20]), Err(LayoutError::Bytes(1 << 20)));
@@ -85,4 +87,19 @@ fn the_largest_layout_is_within_its_limit() {
     // Capacities add up to more than 64 bits here; shares are computed all the same.
     layout.partitions_log2 = 8;
     assert!(Table::compute(layout).is_ok());
+}
+
+/// Version 2 is written only where version 1 cannot say it.
+#[test]
+fn a_layout_with_a_draining_member_reads_as_the_golden_file_says() {
+    let mut layout = pools()[1].layout();
+    layout.members.push(Member {
+        draining: true,
+        node: "node-003".parse().unwrap(),
+        peer: PeerKey([9; 32]),
+        ..layout.members[0].clone()
+    });
+    let hex: String = layout.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, DRAINING.trim());
+    assert_eq!(Layout::decode(&layout.encode()).unwrap(), layout);
 }

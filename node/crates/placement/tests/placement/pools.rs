@@ -50,6 +50,7 @@ impl Pool {
                 zone: ZoneName::new(&zone).unwrap(),
                 capacity_bytes: self.capacities[usize::try_from(at).unwrap() % self.capacities.len()]
                     * (100 << 30),
+                draining: false,
             })
             .collect();
         members.sort_by(|a, b| a.node.cmp(&b.node));

@@ -196,3 +196,32 @@ fn a_large_table_is_computed_quickly() {
     // Some 30 ms; the bound only catches another order of growth, on however busy a machine.
     assert!(took.as_secs() < 1, "{took:?}");
 }
+
+/// A member that drains is as if it were not there, but that it is asked last for what it still has.
+#[test]
+fn who_drains_holds_nothing_and_is_asked_last() {
+    let pool = Pool::new("drain", 4, 2, 8).zones(&[3, 3, 3]).capacities(&[3, 5]);
+    let mut layout = pool.layout();
+    layout.members[4].draining = true;
+    let draining = Table::compute(layout.clone()).unwrap();
+    let gone = {
+        let mut layout = layout.clone();
+        layout.members.remove(4);
+        Table::compute(layout).unwrap()
+    };
+    assert_eq!(moved(&draining, &gone), 0, "leaving moves nothing any more");
+    assert!(moved(&pool.table(), &draining) > 0);
+    for partition in (0..draining.partitions()).map(PartitionId) {
+        assert!(!draining.holders(partition).contains(&4));
+        assert_eq!(draining.order(partition).last(), Some(&4));
+    }
+    assert_eq!(draining.draining().collect::<Vec<_>>(), [4]);
+    check_rows(&draining);
+}
+
+#[test]
+fn those_that_stay_must_be_enough() {
+    let mut layout = Pool::new("few", 4, 2, 10).zones(&[2, 2, 2]).layout();
+    layout.members[0].draining = true;
+    assert!(matches!(Table::compute(layout), Err(LayoutError::Members { members: 5, .. })));
+}

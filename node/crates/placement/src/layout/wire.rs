@@ -1,0 +1,105 @@
+//! A layout's bytes. Version 1 knows no draining members, and is written where there are none.
+
+use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Layout, LayoutError, Member};
+
+/// First byte of a layout in which nobody drains.
+const NOBODY_DRAINS: u8 = 1;
+/// First byte of one in which somebody does.
+const SOMEBODY_DRAINS: u8 = 2;
+
+#[derive(Serialize, Deserialize)]
+struct Encoded<M> {
+    cluster: NodeName,
+    pool: PoolName,
+    profile: ErasureProfile,
+    epoch: Epoch,
+    partitions_log2: u8,
+    members: Vec<M>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberV1 {
+    node: NodeName,
+    peer: PeerKey,
+    zone: ZoneName,
+    capacity_bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MemberV2 {
+    member: MemberV1,
+    draining: bool,
+}
+
+impl From<&Member> for MemberV1 {
+    fn from(member: &Member) -> Self {
+        Self {
+            node: member.node.clone(),
+            peer: member.peer,
+            zone: member.zone.clone(),
+            capacity_bytes: member.capacity_bytes,
+        }
+    }
+}
+
+impl From<&Member> for MemberV2 {
+    fn from(member: &Member) -> Self {
+        Self { member: member.into(), draining: member.draining }
+    }
+}
+
+impl From<MemberV1> for Member {
+    fn from(MemberV1 { node, peer, zone, capacity_bytes }: MemberV1) -> Self {
+        Self { node, peer, zone, capacity_bytes, draining: false }
+    }
+}
+
+impl From<MemberV2> for Member {
+    fn from(MemberV2 { member, draining }: MemberV2) -> Self {
+        Self { draining, ..member.into() }
+    }
+}
+
+pub(super) fn encode(layout: &Layout) -> Vec<u8> {
+    if layout.members.iter().any(|member| member.draining) {
+        encode_as::<MemberV2>(layout, SOMEBODY_DRAINS)
+    } else {
+        encode_as::<MemberV1>(layout, NOBODY_DRAINS)
+    }
+}
+
+fn encode_as<M: for<'a> From<&'a Member> + Serialize>(layout: &Layout, version: u8) -> Vec<u8> {
+    let encoded = Encoded::<M> {
+        cluster: layout.cluster.clone(),
+        pool: layout.pool.clone(),
+        profile: layout.profile,
+        epoch: layout.epoch,
+        partitions_log2: layout.partitions_log2,
+        members: layout.members.iter().map(M::from).collect(),
+    };
+    // Serialising into memory has no way to fail: no maps of unknown length, no custom refusal.
+    postcard::to_extend(&encoded, vec![version]).unwrap_or_default()
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Layout, LayoutError> {
+    match bytes.split_first() {
+        Some((&NOBODY_DRAINS, body)) => decode_as::<MemberV1>(body),
+        Some((&SOMEBODY_DRAINS, body)) => decode_as::<MemberV2>(body),
+        Some((&version, _)) => Err(LayoutError::Version(version)),
+        None => Err(LayoutError::Bytes(0)),
+    }
+}
+
+fn decode_as<M: DeserializeOwned + Into<Member>>(body: &[u8]) -> Result<Layout, LayoutError> {
+    let (encoded, rest) = postcard::take_from_bytes::<Encoded<M>>(body).map_err(LayoutError::Malformed)?;
+    if !rest.is_empty() {
+        return Err(LayoutError::Trailing(rest.len()));
+    }
+    let Encoded { cluster, pool, profile, epoch, partitions_log2, members } = encoded;
+    let members = members.into_iter().map(M::into).collect();
+    Ok(Layout { cluster, pool, profile, epoch, partitions_log2, members })
+}

@@ -103,6 +103,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: NodeCommand,
     },
+    /// Who sees whom, and what is wrong (admin token needed)
+    Mesh {
+        #[command(subcommand)]
+        command: MeshCommand,
+    },
     /// For administrators (admin token needed)
     Admin {
         #[command(subcommand)]
@@ -157,6 +162,14 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         pool: Option<PoolName>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MeshCommand {
+    /// Ask every node what it sees of the others: versions, clocks, latency, and how safe each pool's data is
+    Status,
+    /// Say what is not as it should be and what will clear it, worst first
+    Diagnose,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,6 +5,7 @@ mod answers;
 use std::net::ToSocketAddrs as _;
 
 use datamesh_settings::admin::ClusterStatus;
+use datamesh_settings::mesh::MeshStatus;
 use datamesh_shard::{BucketName, NodeName, PoolName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE};
@@ -215,8 +216,17 @@ impl Client {
     }
 
     /// Asked twice, it is done once.
+    /// Asks every node what it sees.
+    pub(crate) async fn mesh(&self) -> Result<MeshStatus, Failure> {
+        self.administer(Method::GET, "/mesh").await
+    }
+
     async fn change_node(&self, method: Method, path: &str) -> Result<ClusterStatus, Failure> {
-        let url = format!("{}/api/v1/admin/pools{path}", self.base);
+        self.administer(method, &format!("/pools{path}")).await
+    }
+
+    async fn administer<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Failure> {
+        let url = format!("{}/api/v1/admin{path}", self.base);
         let attempt = || async {
             let request = self.http.request(method.clone(), &url).bearer_auth(self.config.admin_token()?);
             json(accepted(request.send().await?).await?).await

@@ -3,6 +3,7 @@
 mod admin;
 mod get;
 mod ls;
+mod mesh;
 mod node;
 mod put;
 mod rm;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 
-use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand, NodeCommand};
+use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand, MeshCommand, NodeCommand};
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -62,6 +63,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Node { command: NodeCommand::Replace { node, pool, volume_is_lost } } => {
             node::replace(&session()?, node::Which { node, pool }, volume_is_lost).await
         }
+        Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
+        Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
             admin::export_key(&session()?, file).await
         }

@@ -15,6 +15,7 @@ use cluster::{CAPACITY_BYTES, Cluster, files_with, new_seed, random};
 use datamesh_settings::admin::{
     ClusterStatus, DesiredMember, DrainState, DrainStatus, MemberState, PoolSpec,
 };
+use datamesh_settings::mesh::{MeshStatus, Sight};
 use reqwest::Method;
 
 /// Sizes around every edge: empty, inline, one frame, one segment, several.
@@ -56,6 +57,7 @@ async fn what_was_stored_comes_back_after_a_restart_and_after_a_crash() {
 async fn two_nodes_killed_while_writing_lose_nothing_and_puts_go_on() {
     let seed = new_seed();
     let cluster = Cluster::start().await;
+    cluster.until_async("all nodes to see one another", async || all_see_all(&cluster.mesh().await)).await;
     let bytes = 5 << 20;
     let mut acknowledged = Vec::new();
     for n in 0..20_u64 {
@@ -77,6 +79,30 @@ async fn two_nodes_killed_while_writing_lose_nothing_and_puts_go_on() {
     let down = status.pools[0].members.iter().filter(|member| member.state == MemberState::Down);
     assert_eq!(down.map(|member| member.node.to_string()).collect::<Vec<_>>(), ["node-1", "node-4"]);
     assert!(!status.pools[0].problems.is_empty(), "two nodes down is a problem worth a sentence");
+    for name in ["node-1", "node-4"] {
+        let told = |mesh: &MeshStatus| {
+            mesh.findings.iter().any(|found| {
+                found.message.starts_with(&format!("{name} (zone")) && found.message.contains("neither")
+            })
+        };
+        cluster
+            .until_async(&format!("{name} to be seen by nobody"), async || told(&cluster.mesh().await))
+            .await;
+    }
+}
+
+/// Whether every node answers and reaches every other, which all were measured.
+fn all_see_all(mesh: &MeshStatus) -> bool {
+    let reached = |sight: &Sight| sight.live && sight.rtt_micros.is_some();
+    mesh.nodes.len() == 6
+        && mesh.nodes.iter().all(|node| {
+            let sees = node.sees.as_deref().unwrap_or_default();
+            let version = node.version.as_deref() == Some(env!("CARGO_PKG_VERSION"));
+            reached(&node.reached)
+                && version
+                && sees.len() == 5
+                && sees.iter().all(|seen| reached(&seen.sight))
+        })
 }
 
 /// How far a node's drain is.

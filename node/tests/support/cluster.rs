@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use datamesh_settings::admin::ClusterStatus;
+use datamesh_settings::mesh::MeshStatus;
 use reqwest::{Method, RequestBuilder};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -176,6 +177,12 @@ impl Cluster {
             assert!(begun.elapsed() < DEADLINE * 3, "not {what}: {:#?}", self.status().await);
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
+    }
+
+    /// What the nodes see of one another.
+    pub(crate) async fn mesh(&self) -> MeshStatus {
+        let answer = self.admin(Method::GET, "/mesh").send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
     }
 
     pub(crate) async fn status(&self) -> ClusterStatus {

@@ -2,6 +2,7 @@
 
 mod buckets;
 mod commit;
+mod drains;
 mod faults;
 mod garbage;
 mod joins;

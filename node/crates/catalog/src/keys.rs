@@ -113,25 +113,44 @@ pub fn join(nonce: &[u8; 16]) -> Vec<u8> {
 /// Key of a node's binding.
 #[must_use]
 pub fn binding(pool: &PoolName, node: &NodeName) -> Vec<u8> {
-    table(Table::Binding).bytes(pool.as_str().as_bytes()).bytes(node.as_str().as_bytes()).finish()
+    pool_and_node(Table::Binding, pool, node)
 }
 
 /// All bindings of a pool.
 #[must_use]
 pub fn bindings(pool: &PoolName) -> KeyRange {
-    KeyRange::prefix(table(Table::Binding).bytes(pool.as_str().as_bytes()).finish())
+    of_pool(Table::Binding, pool)
 }
 
 /// Key of a node's drain.
 #[must_use]
 pub fn drain(pool: &PoolName, node: &NodeName) -> Vec<u8> {
-    table(Table::Drain).bytes(pool.as_str().as_bytes()).bytes(node.as_str().as_bytes()).finish()
+    pool_and_node(Table::Drain, pool, node)
 }
 
 /// All drains of a pool.
 #[must_use]
 pub fn drains(pool: &PoolName) -> KeyRange {
-    KeyRange::prefix(table(Table::Drain).bytes(pool.as_str().as_bytes()).finish())
+    of_pool(Table::Drain, pool)
+}
+
+fn pool_and_node(rows: Table, pool: &PoolName, node: &NodeName) -> Vec<u8> {
+    table(rows).bytes(pool.as_str().as_bytes()).bytes(node.as_str().as_bytes()).finish()
+}
+
+fn of_pool(rows: Table, pool: &PoolName) -> KeyRange {
+    KeyRange::prefix(table(rows).bytes(pool.as_str().as_bytes()).finish())
+}
+
+/// Reads the key of a row that is one node's of one pool.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_pool_and_node(key: &[u8], rows: Table) -> Result<(PoolName, NodeName), KeyError> {
+    let mut key = KeyReader::new(key, rows)?;
+    let names = (key.name()?, key.name()?);
+    key.end()?;
+    Ok(names)
 }
 
 /// Key of what a public key is bound to.

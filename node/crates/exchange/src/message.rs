@@ -2,18 +2,20 @@
 //! frame (see [`crate::frame`]): the head is what stands here, the payload is a shard's bytes and travels raw after it.
 //!
 //! The postcard encoding of these types is the wire format: fields and variants are only ever appended, and a change
-//! that a peer of another version could misread raises [`PROTOCOL`]. Golden files hold it.
+//! that a peer of another version could misread raises [`PROTOCOL`]. Reports, which grow, are JSON inside. Golden files hold it.
 
 use bytes::Bytes;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
+use datamesh_settings::mesh::MeshView;
 use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{
     Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::as_json;
 use crate::survey::Tolerances;
 
 /// First byte of every head.
@@ -106,6 +108,8 @@ pub enum Request {
         /// Only partitions behind this one: the last of the page before.
         after: Option<u32>,
     },
+    /// What the peer sees of the others of its pool. Answered by [`Response::Mesh`].
+    Mesh,
 }
 
 /// What the other answers.
@@ -132,13 +136,15 @@ pub enum Response {
     /// The shards of a segment the peer has, possibly none.
     Located(Vec<ShardIndex>),
     /// The peer's report.
-    Report(NodeReport),
+    Report(#[serde(with = "as_json")] NodeReport),
     /// Not done, and why.
     Refused(Refusal),
     /// A page of an inventory by rising segment, [`INVENTORY_ROWS_MAX`] rows if there are more.
     Inventory(Vec<Held>),
     /// What the peer knows as a steward.
     Stewardship(Stewardship),
+    /// What the peer sees of the others.
+    Mesh(#[serde(with = "as_json")] MeshView),
 }
 
 /// Rows of one page of an inventory at most: some 200 KiB.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_settings::mesh::Sight;
 use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
 
@@ -32,4 +33,17 @@ pub trait Net: Send + Sync + 'static {
 
     /// 95 of 100 reads from it took no longer.
     fn p95(&self, peer: &PeerKey) -> Option<Duration>;
+
+    /// How long the last greeting on an open connection took to be answered.
+    fn round_trip(&self, peer: &PeerKey) -> Option<Duration>;
+
+    /// All of it, for a report.
+    fn sight(&self, peer: &PeerKey) -> Sight {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Sight {
+            live: self.is_live(peer),
+            rtt_micros: self.round_trip(peer).map(micros),
+            read_p95_micros: self.p95(peer).map(micros),
+        }
+    }
 }

@@ -57,6 +57,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/uploads/{id}/complete", post(uploads::complete))
         .route("/api/v1/status", get(admin::status))
         .route("/api/v1/admin/status", get(admin::status))
+        .route("/api/v1/admin/mesh", get(admin::mesh))
         .route("/api/v1/admin/pools/{pool}", put(admin::put_pool))
         .route("/api/v1/admin/pools/{pool}/drains/{node}", put(admin::drain).delete(admin::undrain))
         .route("/api/v1/admin/pools/{pool}/nodes/{node}/replace", post(admin::replace))

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use crate::api::{self, Admin, App};
 use crate::auth::Tokens;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnLayout};
+use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
 use crate::pipeline::{Budget, Context};
@@ -107,12 +108,17 @@ impl Core {
             pools: Arc::clone(&pools),
             damage: Arc::clone(&context.damage),
         };
+        let mesh = MeshSource {
+            pools: Arc::clone(&pools),
+            net: Arc::clone(&net),
+            surroundings: Arc::clone(&surroundings),
+        };
         let app = App {
             tokens,
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned),
             status,
-            admin: Admin { cluster, secret, layouts: Arc::clone(&layouts) },
+            admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
             surroundings,
         };
         let reports = PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics };

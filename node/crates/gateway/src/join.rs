@@ -82,12 +82,11 @@ impl JoinDesk {
     /// the operator, a lost zone costs more shards than the pool allows for.
     fn pinned_zone(&self, node: &NodeName, pool: &PoolName, said: &ZoneName) -> Result<ZoneName, Refusal> {
         let known = self.pools.get(pool);
-        let desired = known.iter().flat_map(|pool| &pool.spec.members).find(|member| member.node == *node);
+        let desired = known.iter().find_map(|pool| pool.spec.member(node)).map(|member| &member.zone);
         // Not wanted any more, but not gone yet: what it has must leave it.
-        let leaving = known.iter().filter_map(|pool| pool.layout()).flat_map(|layout| &layout.members);
-        let leaving = leaving.into_iter().find(|member| member.node == *node).map(|member| &member.zone);
+        let leaving = known.iter().find_map(|pool| pool.layout()?.member(node)).map(|member| &member.zone);
         let refused = |reason| Err(Refusal::TokenRejected(reason));
-        match desired.map(|member| &member.zone).or(leaving) {
+        match desired.or(leaving) {
             Some(pinned) if pinned == said => Ok(pinned.clone()),
             Some(pinned) => refused(format!(
                 "node {node} says it stands in zone {said}, but the operator pinned it to zone {pinned}: set \

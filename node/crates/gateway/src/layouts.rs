@@ -50,13 +50,6 @@ pub(crate) struct LayoutManager {
     pub(crate) one: tokio::sync::Mutex<()>,
 }
 
-/// A wish that a member gives its shards away.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Drain {
-    /// When it was made.
-    pub(crate) now_unix_ms: u64,
-}
-
 /// A signed layout as the catalog keeps it: version byte, then postcard.
 pub(crate) fn encode_stored(signed: &SignedLayout) -> Result<Vec<u8>, postcard::Error> {
     postcard::to_extend(signed, vec![STORED_VERSION])
@@ -108,43 +101,51 @@ impl LayoutManager {
         Ok(())
     }
 
-    /// Has a member give its shards away, or keeps it from that: `wanted` says which.
+    /// Has a member give its shards away.
     pub(crate) async fn drain(
         &self,
         name: &PoolName,
         node: &NodeName,
-        wanted: Option<Drain>,
+        now_unix_ms: u64,
     ) -> Result<(), NodeError> {
         let one = self.one.lock().await;
-        let mut pool = Pool::clone(&*self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?);
-        if !pool.spec.members.iter().any(|member| member.node == *node) {
-            return Err(NodeError::NoMember { pool: name.clone(), node: node.clone() });
-        }
-        match wanted {
-            Some(Drain { now_unix_ms }) => {
-                pool.drains.insert(node.clone());
-                plan::check(&pool.spec, &pool.drains, pool.layout())?;
-                self.catalog.put_drain(name, node, now_unix_ms).await?;
-            }
-            None => {
-                pool.drains.remove(node);
-                self.catalog.delete_drain(name, node).await?;
-            }
-        }
-        tracing::info!(pool = %name, %node, drain = wanted.is_some(), "drain changed by the administrator");
+        let mut pool = Pool::clone(&*self.pool_of(name, node)?);
+        pool.drains.insert(node.clone());
+        plan::check(&pool.spec, &pool.drains, pool.layout())?;
+        self.catalog.put_drain(name, node, now_unix_ms).await?;
+        tracing::info!(pool = %name, %node, "drained by the administrator");
         self.pools.put(name.clone(), pool);
         self.advance(name).await?;
         drop(one);
         Ok(())
     }
 
+    /// Calls that off, wherever it stands.
+    pub(crate) async fn undrain(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
+        let one = self.one.lock().await;
+        let mut pool = Pool::clone(&*self.pool_of(name, node)?);
+        pool.drains.remove(node);
+        self.catalog.delete_drain(name, node).await?;
+        tracing::info!(pool = %name, %node, "drain called off by the administrator");
+        self.pools.put(name.clone(), pool);
+        self.advance(name).await?;
+        drop(one);
+        Ok(())
+    }
+
+    /// The pool, if it wants that node.
+    fn pool_of(&self, name: &PoolName, node: &NodeName) -> Result<Arc<Pool>, NodeError> {
+        let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
+        match pool.spec.member(node) {
+            Some(_) => Ok(pool),
+            None => Err(NodeError::NoMember { pool: name.clone(), node: node.clone() }),
+        }
+    }
+
     /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place.
     pub(crate) async fn replace(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
         let one = self.one.lock().await;
-        let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
-        if !pool.spec.members.iter().any(|member| member.node == *node) {
-            return Err(NodeError::NoMember { pool: name.clone(), node: node.clone() });
-        }
+        let pool = self.pool_of(name, node)?;
         let bindings = self.catalog.bindings(name).await?;
         let Some((_, peer)) = bindings.into_iter().find(|(known, _)| known == node) else {
             // Asked once more.
@@ -221,21 +222,22 @@ impl LayoutManager {
         pool: Arc<Pool>,
         joined: &mut BTreeMap<NodeName, PeerKey>,
     ) -> Result<Arc<Pool>, CatalogError> {
-        let wanted = pool.spec.members.iter().map(|member| &member.node);
-        let members =
-            pool.layout().map_or(&[][..], |layout| &layout.members).iter().map(|member| &member.node);
-        let known: BTreeSet<NodeName> = wanted.chain(members).cloned().collect();
-        for (node, _) in joined.extract_if(.., |node, _| !known.contains(node)) {
+        let is_known = |node: &NodeName| {
+            pool.spec.member(node).is_some()
+                || pool.layout().is_some_and(|layout| layout.member(node).is_some())
+        };
+        for (node, _) in joined.extract_if(.., |node, _| !is_known(node)) {
             self.catalog.unbind(name, &node).await?;
             tracing::info!(pool = %name, %node, "a node is no member any more");
         }
-        if pool.drains.is_subset(&known) {
+        let (kept, gone): (BTreeSet<_>, BTreeSet<_>) = pool.drains.iter().cloned().partition(is_known);
+        if gone.is_empty() {
             return Ok(pool);
         }
-        let mut pool = Pool::clone(&pool);
-        for node in pool.drains.extract_if(.., |node| !known.contains(node)) {
-            self.catalog.delete_drain(name, &node).await?;
+        for node in &gone {
+            self.catalog.delete_drain(name, node).await?;
         }
+        let pool = Pool { drains: kept, ..Pool::clone(&pool) };
         self.pools.put(name.clone(), pool.clone());
         Ok(Arc::new(pool))
     }

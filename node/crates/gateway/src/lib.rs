@@ -19,6 +19,7 @@ mod https;
 mod join;
 mod layouts;
 pub mod limits;
+mod mesh_status;
 pub mod metrics;
 mod objects;
 mod owned;

@@ -79,7 +79,7 @@ pub(crate) struct Pools {
     /// The newest layout of each pool that its data was seen to lie by.
     settled: RwLock<HashMap<PoolName, Epoch>>,
     /// Of the members that drain.
-    draining: RwLock<HashMap<PeerKey, Progress>>,
+    draining: RwLock<HashMap<PoolName, HashMap<PeerKey, Progress>>>,
 }
 
 impl Pools {
@@ -134,32 +134,33 @@ impl Pools {
     pub(crate) fn watch_drains(&self, pool: &Pool) {
         let Some(layout) = pool.layout() else { return };
         let now = Instant::now();
-        let mut draining = self.draining.write();
-        for member in &layout.members {
-            if !member.draining {
-                draining.remove(&member.peer);
-            } else {
-                let left = self.report(&member.peer).map_or(0, |seen| seen.report.shard_bytes);
-                draining.entry(member.peer).or_insert_with(|| Progress::new(left, now)).note(left, now);
-            }
-        }
+        let mut pools = self.draining.write();
+        let mut known = pools.remove(&layout.pool).unwrap_or_default();
+        let draining = layout.members.iter().filter(|member| member.draining).map(|member| {
+            let left = self.report(&member.peer).map_or(0, |seen| seen.report.shard_bytes);
+            let mut progress = known.remove(&member.peer).unwrap_or_else(|| Progress::new(left, now));
+            progress.note(left, now);
+            (member.peer, progress)
+        });
+        let draining = draining.collect();
+        pools.insert(layout.pool.clone(), draining);
     }
 
     /// How far a member is with its drain, if it drains and has reported.
-    pub(crate) fn drain_of(&self, peer: &PeerKey) -> Option<Progress> {
-        self.draining.read().get(peer).cloned()
+    pub(crate) fn drain_of(&self, pool: &PoolName, peer: &PeerKey) -> Option<Progress> {
+        self.draining.read().get(pool)?.get(peer).cloned()
     }
 
     /// Members of the newest layout that drain and have nothing any more.
     pub(crate) fn drained(&self, pool: &Pool) -> BTreeSet<NodeName> {
         let Some(layout) = pool.layout() else { return BTreeSet::new() };
-        let draining = layout.members.iter().filter(|member| member.draining);
-        draining
-            .filter(|member| {
-                self.report(&member.peer).is_some_and(|seen| seen.report.is_drained(layout.epoch))
-            })
-            .map(|member| member.node.clone())
-            .collect()
+        let drained = layout.members.iter().filter(|member| self.is_drained(member, layout.epoch));
+        drained.map(|member| member.node.clone()).collect()
+    }
+
+    /// Whether a member of the newest layout, which has this epoch, drains and has nothing any more.
+    pub(crate) fn is_drained(&self, member: &Member, epoch: Epoch) -> bool {
+        member.draining && self.report(&member.peer).is_some_and(|seen| seen.report.is_drained(epoch))
     }
 
     /// What the stewards of a pool counted, if it has a layout: only counts under the newest one, from members that

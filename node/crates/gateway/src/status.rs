@@ -73,9 +73,8 @@ impl StatusSource {
         }
         // By the key the layout knows it by: a new one may have come to the name since.
         let peer_of = |node: &NodeName| {
-            let members = pool.layout().map_or(&[][..], |layout| &layout.members).iter();
-            let member = members.into_iter().find(|member| member.node == *node).map(|member| member.peer);
-            member.or_else(|| joined.get(node).copied())
+            let member = pool.layout().and_then(|layout| layout.member(node));
+            member.map(|member| member.peer).or_else(|| joined.get(node).copied())
         };
         let members: Vec<_> =
             wanted.into_iter().map(|(node, zone)| self.member(pool, peer_of(&node), (node, zone))).collect();

@@ -33,6 +33,8 @@ pub const CONNECTIONS_PER_PEER: usize = 8;
 const PEERS_MAX: usize = 8192;
 /// How often peers that are down, or were silent, are asked whether they live.
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
+/// A peer is greeted this often at least, though it be heard of: that is how the way to it is measured.
+const GREETING_PERIOD: Duration = Duration::from_secs(30);
 /// A peer not heard of for this long is asked.
 const SILENCE: Duration = Duration::from_secs(5);
 /// Patience with the answer to such a question.
@@ -207,7 +209,7 @@ impl Peers {
         let slots: Vec<_> = self.book.read().values().cloned().collect();
         let silent = slots.into_iter().filter(|slot| {
             slot.close_resting(now);
-            slot.is_to_be_probed(now, SILENCE)
+            slot.is_to_be_probed(now)
         });
         futures::stream::iter(silent)
             .for_each_concurrent(PROBES_AT_ONCE, |slot| async move {
@@ -242,5 +244,9 @@ impl Net for Peers {
 
     fn p95(&self, peer: &PeerKey) -> Option<Duration> {
         Self::p95(self, peer)
+    }
+
+    fn round_trip(&self, peer: &PeerKey) -> Option<Duration> {
+        self.slot(peer)?.round_trip()
     }
 }

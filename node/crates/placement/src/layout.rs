@@ -118,6 +118,12 @@ impl Layout {
         wire::encode(self)
     }
 
+    /// The member of this name.
+    #[must_use]
+    pub fn member(&self, node: &NodeName) -> Option<&Member> {
+        self.members.iter().find(|member| member.node == *node)
+    }
+
     /// Members that hold partitions: all that are not draining.
     pub fn staying(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| !member.draining)

@@ -20,6 +20,14 @@ pub struct PoolSpec {
     pub members: Vec<DesiredMember>,
 }
 
+impl PoolSpec {
+    /// The wanted node of this name.
+    #[must_use]
+    pub fn member(&self, node: &NodeName) -> Option<&DesiredMember> {
+        self.members.iter().find(|member| member.node == *node)
+    }
+}
+
 /// One node the administrator wants in a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -234,7 +242,7 @@ pub struct MemberStatus {
 pub struct DrainStatus {
     /// Where it stands.
     pub state: DrainState,
-    /// Shards it still has that can be read; absent before it reported.
+    /// Shards it still has; absent before it reported.
     pub left_shards: Option<u64>,
     /// Payload bytes of all it still has; absent before it reported.
     pub left_bytes: Option<u64>,
@@ -287,19 +295,13 @@ pub struct NodeReport {
 }
 
 impl NodeReport {
-    /// Shards that can be read, as far as is known.
-    #[must_use]
-    pub fn sound_shards(&self) -> u64 {
-        self.shards.saturating_sub(self.corrupt_shards)
-    }
-
     /// Whether a node that drains since `epoch` has nothing to give any more and takes nothing either.
     ///
     /// It says which layout it knows, then what is on its way in, then what is there: what came before is counted, and
     /// what comes later it refuses by that layout.
     #[must_use]
     pub fn is_drained(&self, epoch: Epoch) -> bool {
-        self.epoch == Some(epoch) && self.arriving == 0 && self.sound_shards() == 0
+        self.epoch == Some(epoch) && self.arriving == 0 && self.shards == 0
     }
 }
 

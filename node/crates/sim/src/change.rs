@@ -18,9 +18,6 @@ pub(crate) struct Wanted {
     pub(crate) members: BTreeSet<usize>,
     /// Those of them that shall give their shards away.
     pub(crate) drains: BTreeSet<usize>,
-    /// Nodes that drained or left once, whether they came back or not. What could not be read there may still be there: nobody
-    /// deletes from a node that is no member.
-    pub(crate) left: BTreeSet<usize>,
 }
 
 impl Wanted {
@@ -92,11 +89,7 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
             Some(n) => {
                 told(&format!("node {n} is to be drained"));
                 world.surrounding.totals.count(|counts| counts.drains += 1);
-                {
-                    let mut wanted = world.wanted.lock();
-                    wanted.drains.insert(n);
-                    wanted.left.insert(n);
-                }
+                world.wanted.lock().drains.insert(n);
                 world.drain(n, Method::PUT).await
             }
             None => return,
@@ -119,11 +112,7 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
             world.surrounding.totals.count(|counts| counts.drains += 1);
             let mut fewer = wanted.members.clone();
             fewer.remove(&n);
-            {
-                let mut wanted = world.wanted.lock();
-                wanted.drains.remove(&n);
-                wanted.left.insert(n);
-            }
+            world.wanted.lock().drains.remove(&n);
             world.want(fewer).await
         }
         _ => return Box::pin(grow(world, told)).await,

@@ -298,6 +298,16 @@ impl Shelf for Drive {
         .boxed()
     }
 
+    fn corrupt(&self, limit: usize) -> BoxFuture<'_, Result<Vec<(ShardKey, Generation)>, LocateError>> {
+        async move {
+            self.wait(0, 6).await;
+            let platter = self.platter.lock();
+            let condemned = platter.rows.iter().filter(|(_, row)| row.condemned).take(limit);
+            Ok(condemned.map(|(key, row)| (*key, row.generation)).collect())
+        }
+        .boxed()
+    }
+
     fn usage(&self) -> Usage {
         let platter = self.platter.lock();
         let said = if self.bug == Some(Bug::EmptyTooEarly) { 0 } else { platter.rows.len() };

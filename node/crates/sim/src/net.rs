@@ -279,6 +279,10 @@ impl Net for Link {
         wires.servers.contains_key(peer) && !wires.down.contains(&(self.me.peer, *peer))
     }
 
+    fn round_trip(&self, _: &PeerKey) -> Option<Duration> {
+        None
+    }
+
     fn p95(&self, _: &PeerKey) -> Option<Duration> {
         Some(Duration::from_millis(40))
     }

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use crate::client;
 use crate::faults;
 use crate::gateway::PUT_LEASE;
-use crate::node::Node;
 use crate::run::{World, pause};
 use crate::truth;
 use crate::watcher;
@@ -49,14 +48,7 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
     }
     let until = Instant::now() + PUT_LEASE + PATIENCE;
     while Instant::now() < until {
-        let left: usize = {
-            let (wanted, nodes) = (world.wanted.lock(), world.nodes.lock());
-            let left = |(n, node): (usize, &Node)| {
-                let platter = node.platter.lock();
-                if wanted.left.contains(&n) { platter.sound().len() } else { platter.rows.len() }
-            };
-            nodes.iter().enumerate().map(left).sum()
-        };
+        let left: usize = { world.nodes.lock().iter().map(|node| node.platter.lock().rows.len()).sum() };
         if left == 0 {
             return Ok(());
         }

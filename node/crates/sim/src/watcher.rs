@@ -96,7 +96,7 @@ fn let_go_too_early(world: &World, pool: &PoolStatus) -> Option<String> {
     };
     let mut wrong = nodes.iter().enumerate().filter(|(n, node)| may_go(*n, node));
     wrong.find_map(|(_, node)| {
-        let left = node.platter.lock().sound();
+        let left: Vec<_> = node.platter.lock().rows.keys().copied().collect();
         (!left.is_empty()).then(|| format!("node {} may go, it is said, and has {left:?}", node.name))
     })
 }

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datamesh_shard::{Held, Incarnation, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{Generation, Held, Incarnation, SegmentId, ShardIndex, ShardKey};
 use rocksdb::{
     BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
     DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, LogLevel, Options, ReadOptions, SliceTransform, WriteBatch,
@@ -157,9 +157,7 @@ impl Index {
         after: Option<SegmentId>,
         limit: usize,
     ) -> Result<Vec<Held>, IndexError> {
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        options.fill_cache(false);
+        let mut options = all_rows();
         if let Some(to) = to {
             options.set_iterate_upper_bound(to.0);
         }
@@ -188,15 +186,28 @@ impl Index {
         Ok(found)
     }
 
+    /// Shards known to be corrupt and their generations, at most `limit` of them.
+    pub(crate) fn corrupt(&self, limit: usize) -> Result<Vec<(ShardKey, Generation)>, IndexError> {
+        let mut found = Vec::new();
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), IteratorMode::Start) {
+            let (key, row) = row?;
+            let row = ShardRow::decode(&row)?;
+            if row.corrupt {
+                found.push((decode_shard_key(&key)?, row.generation));
+            }
+            if found.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// Hands every shard's row to `each`.
     pub(crate) fn each_shard(
         &self,
         mut each: impl FnMut(ShardKey, ShardRow) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
-        let mut options = ReadOptions::default();
-        options.set_total_order_seek(true);
-        options.fill_cache(false);
-        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, options, IteratorMode::Start) {
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), IteratorMode::Start) {
             let (key, row) = row?;
             each(decode_shard_key(&key)?, ShardRow::decode(&row)?)?;
         }
@@ -289,6 +300,14 @@ impl Index {
         let rows = self.db.iterator_cf(&self.handle(RECORDS)?, from);
         Ok(rows.map(|row| row.map_err(IndexError::Engine)))
     }
+}
+
+/// For reading many rows once, across segments.
+fn all_rows() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_total_order_seek(true);
+    options.fill_cache(false);
+    options
 }
 
 fn family(cache: &Cache, buffer_bytes: usize) -> Options {

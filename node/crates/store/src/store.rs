@@ -222,6 +222,16 @@ impl Store {
         Ok(found.map_err(|_| LocateError::Cancelled)??)
     }
 
+    /// Shards known to be corrupt and their generations, at most `limit` of them. Reads the whole index.
+    ///
+    /// # Errors
+    /// Fails if the index does.
+    pub async fn corrupt(&self, limit: usize) -> Result<Vec<(ShardKey, Generation)>, LocateError> {
+        let shared = Arc::clone(&self.inner.shared);
+        let found = spawn_blocking(move || shared.index.corrupt(limit)).await;
+        Ok(found.map_err(|_| LocateError::Cancelled)??)
+    }
+
     /// How full it is, and how well.
     #[must_use]
     pub fn usage(&self) -> Usage {

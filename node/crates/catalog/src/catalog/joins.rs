@@ -2,9 +2,9 @@ use datamesh_shard::{Incarnation, NodeName, PeerKey, PoolName};
 
 use super::faults::{ATTEMPTS_MAX, find, put, whole};
 use super::{Catalog, CatalogError};
-use crate::keys::{self, KeyReader, Table};
+use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace};
-use crate::record::{self, BindingRecord, DrainRecord, IncarnationRecord, JoinRecord, PeerRecord};
+use crate::record::{self, BindingRecord, IncarnationRecord, JoinRecord, PeerRecord};
 
 /// Why a join was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,9 +108,7 @@ impl<K: Keyspace> Catalog<K> {
     pub async fn bindings(&self, pool: &PoolName) -> Result<Vec<(NodeName, PeerKey)>, CatalogError> {
         let rows = whole(&self.view().await?, keys::bindings(pool)).await?.rows;
         let binding = |row: &crate::keyspace::Row| {
-            let mut key = KeyReader::new(&row.key, Table::Binding)?;
-            let (_, node) = (key.name::<PoolName>()?, key.name()?);
-            key.end()?;
+            let (_, node) = keys::read_pool_and_node(&row.key, Table::Binding)?;
             Ok((node, record::decode::<BindingRecord>(&row.value)?.peer))
         };
         rows.iter().map(binding).collect()
@@ -142,59 +140,6 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended)
-    }
-
-    /// Notes that a node shall give its shards away; asked again, it is since the first time.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn put_drain(
-        &self,
-        pool: &PoolName,
-        node: &NodeName,
-        now_unix_ms: u64,
-    ) -> Result<(), CatalogError> {
-        let key = keys::drain(pool, node);
-        for _ in 0..ATTEMPTS_MAX {
-            let found = find::<DrainRecord>(&self.view().await?, &key).await?;
-            if found.record.is_some() {
-                return Ok(());
-            }
-            let mut batch = Batch::new();
-            batch.expect(key.clone(), None);
-            put(&mut batch, key.clone(), &DrainRecord { since_unix_ms: now_unix_ms })?;
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(());
-            }
-        }
-        Err(CatalogError::Contended)
-    }
-
-    /// Takes that back.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn delete_drain(&self, pool: &PoolName, node: &NodeName) -> Result<(), CatalogError> {
-        let mut batch = Batch::new();
-        batch.delete(keys::drain(pool, node));
-        self.keyspace.commit(batch).await?;
-        Ok(())
-    }
-
-    /// Nodes of a pool that shall give their shards away, by name.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn drains(&self, pool: &PoolName) -> Result<Vec<NodeName>, CatalogError> {
-        let rows = whole(&self.view().await?, keys::drains(pool)).await?.rows;
-        let node = |row: &crate::keyspace::Row| {
-            let mut key = KeyReader::new(&row.key, Table::Drain)?;
-            let (_, node) = (key.name::<PoolName>()?, key.name()?);
-            key.end()?;
-            record::decode::<DrainRecord>(&row.value)?;
-            Ok(node)
-        };
-        rows.iter().map(node).collect()
     }
 
     /// Takes note of a node's incarnation; the highest one counts.

@@ -9,9 +9,11 @@ use datamesh_exchange::survey::Tolerances;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
+use datamesh_settings::mesh::{MeshView, PeerView, Sight};
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
-    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+    Epoch, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey,
+    ZoneName,
 };
 
 const GOLDEN: &str = include_str!("../golden/messages.txt");
@@ -59,6 +61,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::DeleteSegment { segment: key.segment, generation: Generation(1) },
         Request::Stewardship { after: None },
         Request::Stewardship { after: Some(4095) },
+        Request::Mesh,
     ]
 }
 
@@ -117,7 +120,13 @@ pub(crate) fn responses() -> Vec<Response> {
         scrubbed_shards: 1000,
         scrubbed_corrupt: 2,
     };
-    let later = [Response::Inventory(vec![held]), Response::Stewardship(stewardship)];
+    let sight = Sight { live: true, rtt_micros: Some(250), read_p95_micros: None };
+    let mesh = MeshView {
+        version: "1.2.3".into(),
+        now_unix: 1_800_000_000,
+        peers: vec![PeerView { peer: PeerKey([0xcd; 32]), sight }],
+    };
+    let later = [Response::Inventory(vec![held]), Response::Stewardship(stewardship), Response::Mesh(mesh)];
     answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
 }
 
@@ -143,6 +152,25 @@ fn messages_read_as_the_golden_file_says_and_are_written_so() {
         assert_eq!(written, golden, "line {}", at + 1);
     }
     assert_eq!(written.len(), GOLDEN.lines().count(), "all lines:\n{}", written.join("\n"));
+}
+
+/// Reports grow from version to version: what another one adds is passed over, what it does not say has its default.
+#[test]
+fn reports_of_other_versions_are_read() {
+    let said = |text: &str| {
+        let mut head = vec![PROTOCOL, 6];
+        head.extend(postcard::to_stdvec(text).unwrap());
+        Response::decode(&head)
+    };
+    let old = r#"{"incarnation":3,"shards":1,"shardBytes":2,"capacityBytes":3,"freeBytes":4,"accepting":true,"corruptShards":0,
+        "epoch":null}"#;
+    let newer = old.replace("\"epoch\"", "\"invented\":[7],\"epoch\"");
+    for text in [old, &newer] {
+        let Ok(Response::Report(report)) = said(text) else { panic!("{text}: {:?}", said(text)) };
+        assert_eq!((report.shard_bytes, report.arriving), (2, 0));
+    }
+    assert!(matches!(said("{}"), Err(FrameError::Malformed(_))));
+    assert!(matches!(said(""), Err(FrameError::Malformed(_))));
 }
 
 #[test]

@@ -8,13 +8,15 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, PoolSpec};
+use datamesh_settings::mesh::MeshStatus;
 use datamesh_shard::{NodeName, PoolName};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{App, incoming};
-use crate::layouts::{Drain, LayoutManager, NodeError, PutPoolError};
+use crate::layouts::{LayoutManager, NodeError, PutPoolError};
+use crate::mesh_status::MeshSource;
 use crate::problem::{Kind, Problem};
 
 /// What the admin routes need besides the rest.
@@ -22,6 +24,7 @@ pub(crate) struct Admin {
     pub(crate) cluster: NodeName,
     pub(crate) secret: Arc<ClusterSecret>,
     pub(crate) layouts: Arc<LayoutManager>,
+    pub(crate) mesh: MeshSource,
 }
 
 /// `GET /api/v1/status`, `GET /api/v1/admin/status`.
@@ -29,6 +32,12 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<ClusterSt
     let status =
         app.status.now().await.map_err(|error| Problem::internal("cannot read the catalog", &error))?;
     Ok(Json(status))
+}
+
+/// `GET /api/v1/admin/mesh`: asks all nodes what they see.
+pub(super) async fn mesh(State(app): State<Arc<App>>) -> Result<Json<MeshStatus>, Problem> {
+    let Json(status) = status(State(Arc::clone(&app))).await?;
+    Ok(Json(app.admin.mesh.now(&status).await))
 }
 
 /// `PUT /api/v1/admin/pools/{pool}`: answers with the cluster's status.
@@ -57,27 +66,21 @@ fn refused(error: PutPoolError) -> Problem {
 /// `PUT /api/v1/admin/pools/{pool}/drains/{node}`: the node gives its shards to the others. Answers with the status.
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
-    Path(names): Path<(String, String)>,
+    Path((pool, node)): Path<(String, String)>,
 ) -> Result<Json<ClusterStatus>, Problem> {
+    let (pool, node) = names(&pool, &node)?;
     let now_unix_ms = app.surroundings.now_unix_ms();
-    change_drain(app, names, Some(Drain { now_unix_ms })).await
+    app.admin.layouts.drain(&pool, &node, now_unix_ms).await.map_err(not_done)?;
+    status(State(app)).await
 }
 
 /// `DELETE /api/v1/admin/pools/{pool}/drains/{node}`: the node takes shards again, wherever its drain stands.
 pub(super) async fn undrain(
     State(app): State<Arc<App>>,
-    Path(names): Path<(String, String)>,
-) -> Result<Json<ClusterStatus>, Problem> {
-    change_drain(app, names, None).await
-}
-
-async fn change_drain(
-    app: Arc<App>,
-    (pool, node): (String, String),
-    wanted: Option<Drain>,
+    Path((pool, node)): Path<(String, String)>,
 ) -> Result<Json<ClusterStatus>, Problem> {
     let (pool, node) = names(&pool, &node)?;
-    app.admin.layouts.drain(&pool, &node, wanted).await.map_err(not_done)?;
+    app.admin.layouts.undrain(&pool, &node).await.map_err(not_done)?;
     status(State(app)).await
 }
 

@@ -71,10 +71,7 @@ fn concerned<'a>(
     wish: &'a Wish<'_>,
     current: Option<&'a Layout>,
 ) -> impl Iterator<Item = (&'a DesiredMember, Option<&'a Member>)> {
-    let known = move |node: &NodeName| {
-        let mut members = current.map_or(&[][..], |layout| &layout.members).iter();
-        members.find(|member| member.node == *node)
-    };
+    let known = move |node: &NodeName| current.and_then(|layout| layout.member(node));
     let wanted = wish.spec.members.iter().map(move |desired| (desired, known(&desired.node)));
     wanted.filter(|(desired, known)| known.is_some() || !wish.drains.contains(&desired.node))
 }
@@ -102,7 +99,7 @@ fn members(wish: &Wish<'_>, current: Option<&Layout>, all_joined: bool) -> Vec<M
 /// Members of the layout that nobody wants any more.
 fn unwanted<'a>(spec: &'a PoolSpec, current: Option<&'a Layout>) -> impl Iterator<Item = &'a Member> {
     let members = current.map_or(&[][..], |layout| &layout.members).iter();
-    members.filter(|member| !spec.members.iter().any(|desired| desired.node == member.node))
+    members.filter(|member| spec.member(&member.node).is_none())
 }
 
 /// Why a pool cannot be as the administrator wants it.

@@ -15,20 +15,21 @@ impl StatusSource {
         node: &NodeName,
         report: Option<&NodeReport>,
     ) -> Option<DrainStatus> {
-        let is_wanted = pool.spec.members.iter().any(|member| member.node == *node);
         let layout = pool.layout()?;
-        let member = layout.members.iter().find(|member| member.node == *node);
-        let is_draining = member.is_some_and(|member| member.draining);
-        if !is_draining && is_wanted && !pool.drains.contains(node) {
+        let member = layout.member(node);
+        let draining = member.filter(|member| member.draining);
+        if draining.is_none() && pool.spec.member(node).is_some() && !pool.drains.contains(node) {
             return None;
         }
-        let progress = member.filter(|_| is_draining).and_then(|member| self.pools.drain_of(&member.peer));
+        let progress = draining.and_then(|member| self.pools.drain_of(&layout.pool, &member.peer));
         let now = Instant::now();
         let state = match &progress {
             // It shall drain, and is in no layout: it was emptied, or never had anything.
             _ if member.is_none() => DrainState::Drained,
-            _ if !is_draining => DrainState::Pending,
-            _ if self.pools.drained(pool).contains(node) => DrainState::Drained,
+            _ if draining.is_none() => DrainState::Pending,
+            _ if draining.is_some_and(|member| self.pools.is_drained(member, layout.epoch)) => {
+                DrainState::Drained
+            }
             Some(progress) if progress.is_stalled(now) => DrainState::Stalled,
             _ => DrainState::Moving,
         };
@@ -36,7 +37,7 @@ impl StatusSource {
         let eta_seconds = progress.as_ref().filter(|_| is_under_way).and_then(|p| p.eta_seconds(now));
         Some(DrainStatus {
             state,
-            left_shards: report.map(NodeReport::sound_shards),
+            left_shards: report.map(|report| report.shards),
             left_bytes: report.map(|report| report.shard_bytes),
             moved_bytes: progress.map_or(0, |progress| progress.moved_bytes()),
             eta_seconds: eta_seconds.filter(|_| state == DrainState::Moving),

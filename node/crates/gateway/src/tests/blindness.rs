@@ -185,7 +185,7 @@ fn same<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> usize {
 /// What the gateway asked for.
 fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
     let kind = |frame: &Frame| match Request::decode(&frame.start[FRAME_HEADER_BYTES..]).ok()? {
-        Request::Hello { .. } | Request::Join(_) => None,
+        Request::Hello { .. } | Request::Join(_) | Request::Mesh => None,
         Request::Layout(_) => Some("layout"),
         Request::Put { .. } => Some("put"),
         Request::Get { .. } => Some("get"),

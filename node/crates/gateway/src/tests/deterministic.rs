@@ -98,6 +98,10 @@ impl Net for World {
         self.nodes.is_live(to)
     }
 
+    fn round_trip(&self, to: &PeerKey) -> Option<Duration> {
+        self.nodes.round_trip(to)
+    }
+
     fn p95(&self, to: &PeerKey) -> Option<Duration> {
         self.nodes.p95(to)
     }

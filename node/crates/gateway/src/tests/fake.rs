@@ -9,6 +9,7 @@ use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::admin::NodeReport;
+use datamesh_settings::mesh::MeshView;
 use datamesh_shard::{Generation, PeerKey, SegmentHeader, ShardKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -207,6 +208,7 @@ impl FakeNodes {
                 }
                 nothing(Response::Done)
             }
+            Request::Mesh => nothing(Response::Mesh(MeshView::default())),
             Request::Report => {
                 let shards = node.shards.len() as u64;
                 let report = NodeReport { shards, accepting: !node.full, ..NodeReport::default() };
@@ -268,6 +270,10 @@ impl Net for FakeNodes {
 
     fn is_live(&self, peer: &PeerKey) -> bool {
         self.nodes.lock().get(peer).is_some_and(|node| !node.down)
+    }
+
+    fn round_trip(&self, _: &PeerKey) -> Option<Duration> {
+        None
     }
 
     fn p95(&self, _: &PeerKey) -> Option<Duration> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_placement::{PartitionId, Table};
+use datamesh_settings::mesh::{MeshView, PeerView};
 use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey, ShardSet};
 use datamesh_store::Shard;
 use parking_lot::Mutex;
@@ -66,6 +67,18 @@ impl Fellows {
         let table = Arc::new(computed.inspect_err(|error| tracing::error!(%error, "no table")).ok()?);
         *self.newest.lock() = Some(Arc::clone(&table));
         Some(table)
+    }
+
+    /// How this node reaches the others.
+    pub(super) fn view(&self) -> MeshView {
+        let layout = self.trust.layout(&self.pool);
+        let members = layout.iter().flat_map(|layout| &layout.members).map(|member| member.peer);
+        let others = members.filter(|peer| *peer != self.own);
+        MeshView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_unix: self.rules.now(),
+            peers: others.map(|peer| PeerView { peer, sight: self.net.sight(&peer) }).collect(),
+        }
     }
 
     pub(super) fn peer(table: &Table, member: u16) -> Option<PeerKey> {

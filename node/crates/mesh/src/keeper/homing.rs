@@ -33,6 +33,9 @@ const REST_FACTOR_LEFT: u32 = 2;
 /// Segments whose shards go home at the same time: most of the time of one is spent waiting for others.
 const SEGMENTS_AT_ONCE: usize = 4;
 
+/// Corrupt shards given up in one pass.
+const CORRUPT_AT_ONCE: usize = 4096;
+
 /// The worker.
 pub struct Homing {
     pub(super) fellows: Arc<Fellows>,
@@ -70,6 +73,11 @@ impl Homing {
         let Some(table) = self.fellows.table().await else { return Next::Wait(self.pace.rest_open) };
         let begun = Instant::now();
         self.forget(begun).await;
+        // Somebody waits for this node to have nothing any more.
+        let draining = table.draining().any(|member| Some(member) == self.fellows.me(&table));
+        if draining {
+            self.discard_corrupt().await;
+        }
         let mut tally = Tally::default();
         for partition in (0..table.partitions()).map(PartitionId) {
             self.visit(&table, partition, &mut tally).await;
@@ -81,12 +89,31 @@ impl Homing {
         if tally.sent > 0 {
             tracing::info!(sent = tally.sent, left = tally.left, "shards went home");
         }
-        // Somebody waits for this node to have nothing any more.
-        if table.draining().any(|member| Some(member) == self.fellows.me(&table)) {
+        if draining {
             return Next::Wait(self.pace.rest_homing);
         }
         let factor = if tally.left > 0 { REST_FACTOR_LEFT } else { REST_FACTOR };
         Next::Wait((begun.elapsed() * factor).min(self.pace.rest_max).max(self.pace.rest_homing))
+    }
+
+    /// Nobody can be given what is corrupt, and nobody deletes it once this node is no member any more.
+    async fn discard_corrupt(&self) {
+        let Fellows { shelf, rules, .. } = &*self.fellows;
+        if shelf.usage().corrupt_shards == 0 {
+            return;
+        }
+        for (key, generation) in shelf.corrupt(CORRUPT_AT_ONCE).await.unwrap_or_default() {
+            // A put that was let in before the drain may have written it anew.
+            let _turn = rules.turn(key.segment).await;
+            let Ok(sound) = shelf.locate(key.segment).await else { return };
+            if sound.contains(&key.index) {
+                continue;
+            }
+            match shelf.delete(key, generation).await {
+                Ok(_) => tracing::info!(shard = %key, "a corrupt shard is given up, this node is drained"),
+                Err(error) => tracing::warn!(shard = %key, %error, "a corrupt shard is not deleted here"),
+            }
+        }
     }
 
     /// By an older layout nobody takes anything any more.

@@ -66,6 +66,7 @@ impl StorageService {
             Request::Stewardship { after } => {
                 Ok((Response::Stewardship(self.ledger.stewardship(after)), Bytes::new()))
             }
+            Request::Mesh => Ok((Response::Mesh(self.fellows.view()), Bytes::new())),
             Request::Report => Ok((Response::Report(self.report()), Bytes::new())),
             Request::Layout(signed) => self.learn(&signed),
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),

@@ -46,6 +46,9 @@ pub trait Shelf: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Held>, LocateError>>;
 
+    /// Shards known to be corrupt and their generations.
+    fn corrupt(&self, limit: usize) -> BoxFuture<'_, Result<Vec<(ShardKey, Generation)>, LocateError>>;
+
     /// How full it is, and how well.
     fn usage(&self) -> Usage;
 
@@ -96,6 +99,10 @@ impl Shelf for Store {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Held>, LocateError>> {
         Self::held(self, range, after, limit).boxed()
+    }
+
+    fn corrupt(&self, limit: usize) -> BoxFuture<'_, Result<Vec<(ShardKey, Generation)>, LocateError>> {
+        Self::corrupt(self, limit).boxed()
     }
 
     fn usage(&self) -> Usage {

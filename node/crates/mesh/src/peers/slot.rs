@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
 use super::latency::{Latency, Window};
-use super::{CONNECTIONS_PER_PEER, PeerError, PeerStatus};
+use super::{CONNECTIONS_PER_PEER, GREETING_PERIOD, PeerError, PeerStatus, SILENCE};
 use crate::backoff::Backoff;
 use crate::dial::{DialError, Dialer, Expect, Link};
 use crate::resolve::resolved;
@@ -48,6 +48,8 @@ struct State {
     timeouts: u32,
     heard: Instant,
     reads: Window,
+    /// How long the last greeting on an open connection took to be answered, and when that was.
+    greeted: Option<(Duration, Instant)>,
 }
 
 impl Slot {
@@ -63,6 +65,7 @@ impl Slot {
             timeouts: 0,
             heard: Instant::now(),
             reads: Window::default(),
+            greeted: None,
         };
         Self { peer, state: Mutex::new(state), free: Semaphore::new(CONNECTIONS_PER_PEER) }
     }
@@ -87,6 +90,10 @@ impl Slot {
         self.state.lock().reads.latency()
     }
 
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.state.lock().greeted.map(|(took, _)| took)
+    }
+
     pub(super) fn status(&self) -> PeerStatus {
         let state = self.state.lock();
         PeerStatus {
@@ -98,11 +105,13 @@ impl Slot {
         }
     }
 
-    pub(super) fn is_to_be_probed(&self, now: Instant, silence: Duration) -> bool {
+    pub(super) fn is_to_be_probed(&self, now: Instant) -> bool {
         let state = self.state.lock();
+        let is_measured =
+            state.greeted.is_some_and(|(_, at)| now.saturating_duration_since(at) < GREETING_PERIOD);
         match state.down_until {
             Some(until) => until <= now,
-            None => now.duration_since(state.heard) > silence,
+            None => !is_measured || now.saturating_duration_since(state.heard) > SILENCE,
         }
     }
 
@@ -150,9 +159,11 @@ impl Slot {
         let Ok(_permit) = self.free.try_acquire() else {
             return; // All connections are busy: whether they are answered will show without this.
         };
+        let begin = Instant::now();
         if let Some((mut link, moves)) = self.rested()
             && dialer.hello(&mut link, &Expect::Peer(self.peer)).await.is_ok()
         {
+            self.state.lock().greeted = Some((begin.elapsed(), Instant::now()));
             self.put_back(link, moves);
             return;
         }

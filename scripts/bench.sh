@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
 cargo build --quiet --workspace --bins
-"$target/debug/bench" "$target/debug/datamesh-node"
+"$target/debug/bench" "$target/debug/datamesh-node" "$@"

@@ -64,6 +64,9 @@ pub(crate) struct Dev {
     /// Run each node as a process of its own
     #[arg(long)]
     pub(crate) processes: bool,
+    /// Encrypt shards once more on their way between nodes, not just requests
+    #[arg(long)]
+    pub(crate) encrypt_everything: bool,
     /// With --processes: leave a process that died dead, instead of starting it again
     #[arg(long, requires = "processes")]
     pub(crate) no_restart: bool,

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_settings::{
-    ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
-    TlsFiles,
+    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+    StorageSettings, TlsFiles,
 };
 use datamesh_shard::{NodeName, PoolName, ZoneName};
 
@@ -56,6 +56,10 @@ impl Plan {
                 mesh_port: dev.base_port,
                 bulk_port: dev.base_port + 1,
             }],
+            bulk_encryption: match dev.encrypt_everything {
+                true => BulkEncryption::Everything,
+                false => BulkEncryption::Requests,
+            },
         };
         let storage = (0..dev.nodes)
             .zip(&members)

@@ -50,9 +50,14 @@ const ROUNDS: &[Round] = &[
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let node = std::env::args_os().nth(1).map(PathBuf::from).context("usage: bench PATH-TO-datamesh-node")?;
+    let mut arguments = std::env::args_os().skip(1);
+    let node = arguments
+        .next()
+        .map(PathBuf::from)
+        .context("usage: bench PATH-TO-datamesh-node [OPTION-OF-dev...]")?;
+    let options: Vec<_> = arguments.collect();
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
-    let server = Server::start(&node, folder.path()).await?;
+    let server = Server::start(&node, folder.path(), &options).await?;
     let load = Load::new(&server)?;
     let mut rows = Vec::new();
     for round in ROUNDS {

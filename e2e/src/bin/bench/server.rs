@@ -1,6 +1,7 @@
 //! The store under test: `datamesh-node dev --processes` in a folder of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -40,13 +41,14 @@ impl Measured {
 
 impl Server {
     /// Starts the store and waits until it says that it is ready.
-    pub(crate) async fn start(node: &Path, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(node: &Path, folder: &Path, options: &[OsString]) -> anyhow::Result<Self> {
         let log = std::fs::File::create(folder.join("log"))?;
         let mut child = Command::new(node)
             .args(["--log", "warn", "dev", "--processes"])
             .args(["--https-port", &HTTPS_PORT.to_string(), "--base-port", &BASE_PORT.to_string()])
             .arg("--data")
             .arg(folder.join("data"))
+            .args(options)
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)

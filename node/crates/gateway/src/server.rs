@@ -108,7 +108,9 @@ impl Gateway {
         let cluster = &settings.cluster;
         // Layouts come from the catalog, so nothing has to be kept.
         let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
-        let peers = Peers::new(identity.clone(), Arc::clone(&trust), catalog.incarnation());
+        let encryption = cluster.bulk_encryption;
+        let peers =
+            Peers::new(identity.clone(), Arc::clone(&trust), catalog.incarnation()).encrypting(encryption);
         let core = Core::assemble(CoreConfig {
             cluster: cluster.name.clone(),
             gateway: settings.node.clone(),
@@ -139,7 +141,8 @@ impl Gateway {
         };
         let bulk =
             BulkServer::bind(gateway.listen.bulk, &identity, Arc::clone(&trust), catalog.incarnation(), desk)
-                .await?;
+                .await?
+                .encrypting(&identity, encryption)?;
         let announce = Endpoint { host: host_of(gateway), mesh_port: 0, bulk_port: bulk.local_addr().port() };
         let swarm = Box::pin(Swarm::bind(SwarmConfig {
             identity: identity.clone(),

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use datamesh_settings::BulkEncryption;
 
 /// One shard of the usual profile.
 const SHARD_BYTES: usize = 1 << 20;
@@ -32,8 +33,12 @@ async fn main() -> anyhow::Result<()> {
     // The first transfer warms memory up and is not shown.
     plain::put(&shard, 256).await?;
     report("plain TCP, put", shards, plain::put(&shard, shards)).await?;
-    report("TLS 1.3 raw keys (bulk), put", shards, mesh::put(&shard, shards)).await?;
-    report("TLS 1.3 raw keys (bulk), get", shards, mesh::get(&shard, shards)).await?;
+    for (name, encryption) in
+        [("everything", BulkEncryption::Everything), ("requests", BulkEncryption::Requests)]
+    {
+        report(&format!("bulk, {name}, put"), shards, mesh::put(&shard, shards, encryption)).await?;
+        report(&format!("bulk, {name}, get"), shards, mesh::get(&shard, shards, encryption)).await?;
+    }
     report("libp2p noise+yamux, put", shards, yamux::put(&shard, shards)).await?;
     Ok(())
 }

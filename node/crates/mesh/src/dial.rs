@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_settings::BulkEncryption;
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{Incarnation, PeerKey};
 use rustls::ClientConfig;
@@ -18,7 +19,7 @@ use crate::buffers::Buffers;
 use crate::identity::Identity;
 use crate::tls;
 use crate::trust::{Caller, NotTrusted, Trust};
-use crate::wire::{FrameLimits, Wire, WireError};
+use crate::wire::{Channel, FrameLimits, Wire, WireError};
 
 /// Patience with connecting and proving who one is, both together.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -86,11 +87,12 @@ pub(crate) struct Dialer {
     pub(crate) trust: Arc<Trust>,
     pub(crate) incarnation: Incarnation,
     pub(crate) buffers: Buffers,
+    pub(crate) encryption: BulkEncryption,
 }
 
 /// One authenticated connection: one request at a time.
 pub(crate) struct Link {
-    wire: Wire<TlsStream<TcpStream>>,
+    wire: Wire<Channel<TlsStream<TcpStream>>>,
     /// Who is on the other side.
     pub(crate) peer: Caller,
     /// The own certificate shown on it, if any, holds until then.
@@ -105,7 +107,7 @@ impl Dialer {
             Expect::Peer(key) => Some(*key),
             Expect::Gateway => None,
         };
-        tls::client_config(&self.identity, key)
+        tls::client_config(&self.identity, key, self.encryption)
     }
 
     /// Connects, proves both sides and exchanges Hello.
@@ -135,10 +137,10 @@ impl Dialer {
         let Some(peer) = tls::peer_of(stream.get_ref().1) else {
             return Err(DialError::Protocol(address));
         };
-        let wire = Wire::new(stream, self.buffers.clone());
+        let wire = Wire::new(Channel::Left(stream), self.buffers.clone());
         let mut link = Link { wire, peer: Caller::stranger(peer), own_until_unix: 0, used: Instant::now() };
         self.hello(&mut link, expect).await?;
-        Ok(link)
+        Ok(Link { wire: link.wire.greeted()?, ..link })
     }
 
     /// Exchanges certificates; also the liveness probe of a connection at rest.

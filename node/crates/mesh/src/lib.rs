@@ -43,4 +43,4 @@ pub use swarm::{
     layout_key, node_key,
 };
 pub use trust::{Caller, KeepLayout, LayoutRefused, Learned, NotTrusted, Trust, now_unix};
-pub use wire::WireError;
+pub use wire::{NotSealed, WireError};

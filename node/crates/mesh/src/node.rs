@@ -95,7 +95,8 @@ impl StorageNode {
         let kept = Kept::new(records.clone());
         let trust = recall(settings, &identity, &kept)?;
         let incarnation = store.incarnation();
-        let peers = Peers::new(identity.clone(), trust.clone(), incarnation);
+        let encryption = settings.cluster.bulk_encryption;
+        let peers = Peers::new(identity.clone(), trust.clone(), incarnation).encrypting(encryption);
         let Keeper { service, steward, homing, scrub } = Keeper::new(KeeperParts {
             shelf: Arc::new(store),
             records: Arc::clone(&records),
@@ -108,6 +109,7 @@ impl StorageNode {
         });
         let server =
             BulkServer::bind(storage.listen.bulk, &identity, trust.clone(), incarnation, service).await?;
+        let server = server.encrypting(&identity, encryption)?;
         let mut endpoint =
             Endpoint { host: advertised_host(storage), mesh_port: 0, bulk_port: server.local_addr().port() };
         let swarm = Box::pin(Swarm::bind(SwarmConfig {
@@ -123,8 +125,13 @@ impl StorageNode {
         }))
         .await?;
         endpoint.mesh_port = swarm.local_addr().port();
-        let dialer =
-            Dialer { identity: identity.clone(), trust: trust.clone(), incarnation, buffers: Buffers::new() };
+        let dialer = Dialer {
+            identity: identity.clone(),
+            trust: trust.clone(),
+            incarnation,
+            buffers: Buffers::new(),
+            encryption,
+        };
         let (joiner, ready) = Joiner::new(settings, storage, endpoint.clone(), dialer, kept);
         Ok(Self { server, swarm, joiner, peers, steward, homing, scrub, identity, endpoint, trust, ready })
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
-use datamesh_settings::Endpoint;
+use datamesh_settings::{BulkEncryption, Endpoint};
 use datamesh_shard::{Incarnation, PeerKey};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -112,8 +112,16 @@ impl Peers {
     /// Nobody yet. `incarnation` is what this process says of itself.
     #[must_use]
     pub fn new(identity: Identity, trust: Arc<Trust>, incarnation: Incarnation) -> Self {
-        let dialer = Dialer { identity, trust, incarnation, buffers: Buffers::new() };
+        let (buffers, encryption) = (Buffers::new(), BulkEncryption::default());
+        let dialer = Dialer { identity, trust, incarnation, buffers, encryption };
         Self { dialer, book: Arc::default() }
+    }
+
+    /// The same, with what is to be encrypted between processes.
+    #[must_use]
+    pub fn encrypting(mut self, encryption: BulkEncryption) -> Self {
+        self.dialer.encryption = encryption;
+        self
     }
 
     /// Notes where a peer is. Returns whether it was taken: one of a lower incarnation than seen before is not, nor

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
+use datamesh_settings::BulkEncryption;
 use datamesh_shard::Incarnation;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -97,7 +98,7 @@ impl<H: Handler> BulkServer<H> {
         handler: H,
     ) -> Result<Self, ServerError> {
         let failed = |source| ServerError::Listen { address: listen, source };
-        let tls = tls::server_config(identity)?;
+        let tls = tls::server_config(identity, BulkEncryption::default())?;
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let shared = Arc::new(Shared {
@@ -111,6 +112,21 @@ impl<H: Handler> BulkServer<H> {
             inbound: Semaphore::new(INBOUND_BYTES_MAX / BUDGET_UNIT),
         });
         Ok(Self { listener, local_addr, shared })
+    }
+
+    /// The same, with what is to be encrypted between processes; `identity` as before.
+    ///
+    /// # Errors
+    /// rustls's.
+    pub fn encrypting(
+        mut self,
+        identity: &Identity,
+        encryption: BulkEncryption,
+    ) -> Result<Self, ServerError> {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.tls = tls::server_config(identity, encryption)?;
+        }
+        Ok(self)
     }
 
     /// Where it listens.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datamesh_settings::BulkEncryption;
 use datamesh_shard::PeerKey;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -18,8 +19,10 @@ use rustls::{
 
 use crate::identity::{Identity, peer_of_spki};
 
-/// The protocol both sides must name; a later wire format takes another number.
-pub(crate) const ALPN: &[u8] = b"datamesh-bulk/1";
+/// The protocol with everything in TLS; a later wire format takes another number.
+const ALPN_EVERYTHING: &[u8] = b"datamesh-bulk/1";
+/// The same frames, with TLS left after the greeting (see [`crate::wire`]).
+const ALPN_REQUESTS: &[u8] = b"datamesh-bulk/1-requests";
 /// Stands where TLS wants a server name; never sent, never looked at.
 const NO_NAME: &str = "peer.invalid";
 /// Takes any Ed25519 key its owner can sign with, or just the expected one.
@@ -158,6 +161,7 @@ fn own_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
 pub(crate) fn client_config(
     identity: &Identity,
     expected: Option<PeerKey>,
+    encryption: BulkEncryption,
 ) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = verifier(&provider, expected);
@@ -166,7 +170,7 @@ pub(crate) fn client_config(
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(own_key(identity)?)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols(encryption);
     config.enable_sni = false;
     // A resumed session would carry an identity past a change of membership.
     config.resumption = Resumption::disabled();
@@ -177,14 +181,18 @@ pub(crate) fn client_config(
 ///
 /// # Errors
 /// None that a well-formed identity can cause; rustls's own otherwise.
-pub(crate) fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
+pub(crate) fn server_config(
+    identity: &Identity,
+    encryption: BulkEncryption,
+) -> Result<Arc<ServerConfig>, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = verifier(&provider, None);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(own_key(identity)?)));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = protocols(encryption);
+    // Nothing follows the handshake but what was asked for: see `Wire::greeted`.
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
@@ -199,8 +207,22 @@ pub(crate) fn no_name() -> Result<ServerName<'static>, Error> {
 
 /// Who is on the other side, and whether it speaks this protocol.
 pub(crate) fn peer_of<D>(session: &rustls::ConnectionCommon<D>) -> Option<PeerKey> {
-    if session.alpn_protocol() != Some(ALPN) {
+    if ![ALPN_EVERYTHING, ALPN_REQUESTS].contains(&session.alpn_protocol()?) {
         return None;
     }
     peer_of_spki(session.peer_certificates()?.first()?)
+}
+
+/// Whether both sides agreed to leave TLS after the greeting.
+pub(crate) fn seals_requests_only<D>(session: &rustls::ConnectionCommon<D>) -> bool {
+    session.alpn_protocol() == Some(ALPN_REQUESTS)
+}
+
+/// What is offered or taken, best first. Whoever wants everything in TLS gets it, whatever the other wants.
+fn protocols(encryption: BulkEncryption) -> Vec<Vec<u8>> {
+    let agreed: &[&[u8]] = match encryption {
+        BulkEncryption::Everything => &[ALPN_EVERYTHING],
+        BulkEncryption::Requests => &[ALPN_REQUESTS, ALPN_EVERYTHING],
+    };
+    agreed.iter().map(|protocol| protocol.to_vec()).collect()
 }

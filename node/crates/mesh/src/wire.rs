@@ -1,13 +1,28 @@
 //! Frames over one stream: eight bytes of lengths, a head, a raw payload. Lengths are checked before anything is
 //! allocated for them.
+//!
+//! A connection begins in TLS. Where both sides agreed to it in the handshake, it leaves TLS after the first Hello was
+//! answered: heads are sealed by keys of that handshake from then on ([`seals`]), payloads travel as they are. They are
+//! shards, sealed by the gateway and proven by whoever takes them.
+
+mod seals;
 
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use crate::buffers::Buffers;
+use crate::tls;
+pub use seals::NotSealed;
+pub(crate) use seals::Side;
+use seals::{Seals, TAG_BYTES};
+
+/// Bytes read ahead outside TLS: lengths and head come with one system call, payloads go by it.
+const READ_AHEAD_BYTES: usize = 4096;
 
 /// What one side takes at most.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +67,12 @@ pub enum WireError {
         /// The limit.
         max: usize,
     },
+    /// Somebody else's head, or one that was changed on the way.
+    #[error(transparent)]
+    Sealed(#[from] NotSealed),
+    /// rustls gave no keys.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
     /// A message that does not fit the conversation.
     #[error("unexpected answer: {0}")]
     Unexpected(&'static str),
@@ -61,11 +82,65 @@ pub enum WireError {
 pub(crate) struct Wire<S> {
     stream: S,
     buffers: Buffers,
+    seals: Option<Box<Seals>>,
+}
+
+/// TLS, or what it was agreed to leave it for.
+pub(crate) type Channel<T> = Either<T, BufReader<TcpStream>>;
+
+/// TLS over TCP, of either side.
+pub(crate) trait Tls: AsyncRead + AsyncWrite + Unpin {
+    /// Whether both sides agreed to leave it.
+    fn is_to_be_left(&self) -> bool;
+
+    /// The connection under it, and keys of its handshake.
+    ///
+    /// # Errors
+    /// rustls's, before the handshake is done.
+    fn leave(self) -> Result<(TcpStream, Seals), rustls::Error>;
+}
+
+impl Tls for tokio_rustls::client::TlsStream<TcpStream> {
+    fn is_to_be_left(&self) -> bool {
+        tls::seals_requests_only(self.get_ref().1)
+    }
+
+    fn leave(self) -> Result<(TcpStream, Seals), rustls::Error> {
+        let seals = Seals::of(self.get_ref().1, Side::Client)?;
+        Ok((self.into_inner().0, seals))
+    }
+}
+
+impl Tls for tokio_rustls::server::TlsStream<TcpStream> {
+    fn is_to_be_left(&self) -> bool {
+        tls::seals_requests_only(self.get_ref().1)
+    }
+
+    fn leave(self) -> Result<(TcpStream, Seals), rustls::Error> {
+        let seals = Seals::of(self.get_ref().1, Side::Server)?;
+        Ok((self.into_inner().0, seals))
+    }
+}
+
+impl<T: Tls> Wire<Channel<T>> {
+    /// After the first Hello was answered: leaves TLS if that was agreed. Neither side has said anything more by then: the
+    /// client waits for that answer, and the server for the next request.
+    pub(crate) fn greeted(self) -> Result<Self, WireError> {
+        let Self { stream, buffers, seals } = self;
+        match stream {
+            Either::Left(tls) if tls.is_to_be_left() => {
+                let (stream, seals) = tls.leave()?;
+                let stream = Either::Right(BufReader::with_capacity(READ_AHEAD_BYTES, stream));
+                Ok(Self { stream, buffers, seals: Some(Box::new(seals)) })
+            }
+            stream => Ok(Self { stream, buffers, seals }),
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(crate) fn new(stream: S, buffers: Buffers) -> Self {
-        Self { stream, buffers }
+        Self { stream, buffers, seals: None }
     }
 
     /// Waits for the first byte of a frame, so that a caller can give waiting and receiving different patience.
@@ -85,11 +160,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ) -> Result<FrameStart, WireError> {
         let mut lengths = [first; FRAME_HEADER_BYTES];
         self.stream.read_exact(&mut lengths[1..]).await?;
-        let lengths = FrameHeader::decode(lengths)?;
-        let head_bytes = within("head", lengths.head_bytes(), limits.head_bytes)?;
-        let payload_bytes = within("payload", lengths.payload_bytes(), limits.payload_bytes)?;
-        let mut head = vec![0; head_bytes];
+        let header = FrameHeader::decode(lengths)?;
+        let head_bytes = within("head", header.head_bytes(), limits.head_bytes)?;
+        let payload_bytes = within("payload", header.payload_bytes(), limits.payload_bytes)?;
+        let tag_bytes = if self.seals.is_some() { TAG_BYTES } else { 0 };
+        let mut head = vec![0; head_bytes + tag_bytes];
         self.stream.read_exact(&mut head).await?;
+        if let Some(seals) = &mut self.seals {
+            head = seals.open(&lengths, head)?;
+        }
         Ok(FrameStart { head, payload_bytes })
     }
 
@@ -105,7 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Writes lengths and head (`start`) and the payload, together and without copying the payload.
     pub(crate) async fn write(&mut self, start: &[u8], payload: &[u8]) -> Result<(), WireError> {
-        let (mut start, mut payload) = (start, payload);
+        let sealed = self.seals.as_mut().map(|seals| seals.seal(start)).transpose()?;
+        let (mut start, mut payload) = (sealed.as_deref().unwrap_or(start), payload);
         while !start.is_empty() {
             let written = self.stream.write_vectored(&[IoSlice::new(start), IoSlice::new(payload)]).await?;
             if written == 0 {

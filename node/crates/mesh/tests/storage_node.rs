@@ -15,7 +15,7 @@ use datamesh_mesh::{Caller, Identity, Peers, Readiness, StorageNode, SwarmHandle
 use datamesh_placement::{Layout, SignedLayout, Table};
 use datamesh_seal::{ClusterSecret, MemberRole};
 use datamesh_settings::{
-    ClusterSettings, Endpoint, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
+    BulkEncryption, ClusterSettings, Endpoint, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
 };
 use datamesh_shard::{Epoch, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, ShardIndex};
 use datamesh_store::{Store, StoreOptions};
@@ -112,7 +112,12 @@ fn settings(world: &World, dir: &Path, gateway_bulk: u16) -> Settings {
     let gateway = Endpoint { host: "127.0.0.1".into(), mesh_port: 1, bulk_port: gateway_bulk };
     Settings {
         version: SETTINGS_VERSION,
-        cluster: ClusterSettings { name: cluster(), public_key: world.key.public(), gateways: vec![gateway] },
+        cluster: ClusterSettings {
+            name: cluster(),
+            public_key: world.key.public(),
+            gateways: vec![gateway],
+            bulk_encryption: BulkEncryption::default(),
+        },
         node: NodeName::new("node-0").unwrap(),
         role: Role::Storage(Box::new(storage)),
     }

@@ -50,6 +50,28 @@ pub struct ClusterSettings {
     pub public_key: PeerKey,
     /// Where gateways answer join requests and bootstrap libp2p: `host`s, resolved anew at each attempt.
     pub gateways: Vec<Endpoint>,
+    /// What is encrypted between the cluster's processes.
+    #[serde(default, skip_serializing_if = "BulkEncryption::is_default")]
+    pub bulk_encryption: BulkEncryption,
+}
+
+/// What is encrypted on connections between processes. Both sides of every connection prove their keys in a TLS 1.3 handshake
+/// in any case. Where the two sides want different things, everything is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkEncryption {
+    /// Requests and answers, by keys of the handshake. Shards travel as they lie on the disks: sealed by the gateway, which
+    /// alone has the keys, and proven by whoever takes them. Who watches the network learns their sizes and could keep what
+    /// a stolen disk would show as well.
+    #[default]
+    Requests,
+    /// Everything, in TLS: about half a CPU-second per GB more for each transfer between two processes.
+    Everything,
+}
+
+impl BulkEncryption {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where one process is reached by others; the host may be a DNS name.

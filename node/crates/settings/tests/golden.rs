@@ -9,8 +9,8 @@ use datamesh_settings::admin::{
     CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus, NodeReport, PoolSpec, PoolStatus,
 };
 use datamesh_settings::{
-    ClusterSettings, Endpoint, GatewaySettings, Listen, Role, Settings, SettingsError, StorageSettings,
-    TlsFiles,
+    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, Settings, SettingsError,
+    StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 
@@ -60,6 +60,7 @@ fn storage() -> Settings {
             name: node("datamesh.demo"),
             public_key: "5cc2697d48a74f37fe5de4923d29f124f30aa36e7a1ec095cf938cbec2b0516c".parse().unwrap(),
             gateways: vec![endpoint("demo-gateway-mesh.datamesh.svc", 7100), endpoint("10.0.0.7", 17100)],
+            bulk_encryption: BulkEncryption::default(),
         },
         node: node("demo-main-1"),
         role: Role::Storage(Box::new(role)),
@@ -88,7 +89,12 @@ fn gateway() -> Settings {
     };
     Settings {
         version: 1,
-        cluster: ClusterSettings { name: node("dev"), public_key: PeerKey([0x42; 32]), gateways: Vec::new() },
+        cluster: ClusterSettings {
+            name: node("dev"),
+            public_key: PeerKey([0x42; 32]),
+            gateways: Vec::new(),
+            bulk_encryption: BulkEncryption::default(),
+        },
         node: node("gateway"),
         role: Role::Gateway(Box::new(role)),
     }

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{
-    BULK_PORT, ClusterSettings, Endpoint, GatewaySettings, HEALTH_PORT, HTTPS_PORT, Listen, MESH_PORT, Role,
-    SETTINGS_VERSION, Settings, TlsFiles,
+    BULK_PORT, BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, HEALTH_PORT, HTTPS_PORT, Listen,
+    MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
 };
 use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -23,6 +23,7 @@ pub(crate) fn cluster_settings(family: &Family, name: NodeName, key: &ClusterSec
         name,
         public_key: key.signing_key().public(),
         gateways: vec![Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }],
+        bulk_encryption: BulkEncryption::default(),
     }
 }
 

@@ -15,8 +15,8 @@ use datamesh_mesh::{Pace, StorageNode};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec};
 use datamesh_settings::{
-    ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings, StorageSettings,
-    TlsFiles,
+    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+    StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use datamesh_store::{Store, StoreOptions};
@@ -99,7 +99,12 @@ fn zone(n: u8) -> ZoneName {
 }
 
 fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterSettings {
-    ClusterSettings { name: NodeName::new("c").unwrap(), public_key: secret.signing_key().public(), gateways }
+    ClusterSettings {
+        name: NodeName::new("c").unwrap(),
+        public_key: secret.signing_key().public(),
+        gateways,
+        bulk_encryption: BulkEncryption::default(),
+    }
 }
 
 pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_mesh::{BulkServer, Caller, Handler, Identity, Peers, Trust, now_unix};
 use datamesh_seal::{Certificate, ClusterSecret, MemberRole, SignedCertificate};
-use datamesh_settings::Endpoint;
+use datamesh_settings::{BulkEncryption, Endpoint};
 use datamesh_shard::{
     Epoch, Generation, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey,
 };
@@ -31,7 +31,7 @@ impl Handler for Answers {
 
 const KEY: ShardKey = ShardKey { segment: SegmentId([5; 32]), index: ShardIndex(0) };
 
-pub(crate) async fn put(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
+pub(crate) async fn put(shard: &Bytes, shards: usize, encryption: BulkEncryption) -> anyhow::Result<()> {
     let request = Request::Put {
         key: KEY,
         pool: PoolName::new("pool")?,
@@ -39,14 +39,18 @@ pub(crate) async fn put(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
         generation: Generation(0),
         header: Bytes::from_static(&[0; 200]),
     };
-    run(shard, shards, &request, Some(shard.clone())).await
+    run((shard, shards, encryption), &request, Some(shard.clone())).await
 }
 
-pub(crate) async fn get(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
-    run(shard, shards, &Request::Get { key: KEY }, None).await
+pub(crate) async fn get(shard: &Bytes, shards: usize, encryption: BulkEncryption) -> anyhow::Result<()> {
+    run((shard, shards, encryption), &Request::Get { key: KEY }, None).await
 }
 
-async fn run(shard: &Bytes, shards: usize, request: &Request, payload: Option<Bytes>) -> anyhow::Result<()> {
+async fn run(
+    (shard, shards, encryption): (&Bytes, usize, BulkEncryption),
+    request: &Request,
+    payload: Option<Bytes>,
+) -> anyhow::Result<()> {
     let key = ClusterSecret::generate().signing_key();
     let name = NodeName::new("bench")?;
     let trust = || Arc::new(Trust::new(name.clone(), key.public(), Box::new(|_, _| {})));
@@ -57,7 +61,8 @@ async fn run(shard: &Bytes, shards: usize, request: &Request, payload: Option<By
     let server_trust = trust();
     let listen = "127.0.0.1:0".parse()?;
     let bulk = BulkServer::bind(listen, &server, server_trust, Incarnation(1), handler).await?;
-    let peers = Peers::new(client, client_trust, Incarnation(1));
+    let bulk = bulk.encrypting(&server, encryption)?;
+    let peers = Peers::new(client, client_trust, Incarnation(1)).encrypting(encryption);
     let endpoint = Endpoint { host: "127.0.0.1".into(), mesh_port: 0, bulk_port: bulk.local_addr().port() };
     peers.learn(server.peer(), endpoint, Incarnation(1));
     let stop = CancellationToken::new();

@@ -20,7 +20,7 @@ use super::strangers::Place;
 use super::{BUDGET_UNIT, Handler, Shared};
 use crate::tls;
 use crate::trust::Caller;
-use crate::wire::{FrameLimits, Wire, WireError};
+use crate::wire::{Channel, FrameLimits, Wire, WireError};
 
 /// Time a peer has from the moment it is accepted until it has shown a token or a certificate: handshake, greeting and
 /// all it sends, together, however busily it sends.
@@ -37,7 +37,7 @@ const STRANGER_HEAD_BYTES: usize = 16 << 10;
 /// The answer to a request of another version.
 const NOT_UNDERSTOOD: &str = "this version does not know this request";
 
-type Stream = Wire<TlsStream<TcpStream>>;
+type Stream = Wire<Channel<TlsStream<TcpStream>>>;
 
 /// Why a conversation ended.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,17 @@ async fn converse<H: Handler>(
     };
     let mut guest = Guest { caller: Caller::stranger(peer), probation };
     loop {
-        let Err(ended) = turn(shared, &mut wire, &mut guest, stop).await else { continue };
+        let ended = match turn(shared, &mut wire, &mut guest, stop).await {
+            Ok(Turn::Asked) => continue,
+            Ok(Turn::Greeted) => match wire.greeted() {
+                Ok(same) => {
+                    wire = same;
+                    continue;
+                }
+                Err(error) => return error.into(),
+            },
+            Err(ended) => ended,
+        };
         // What was written last is delivered before the end. Whoever made no use of its time is owed no more of it.
         let owed = !matches!(ended, Ended::Late | Ended::Displaced);
         if owed && timeout(GOODBYE_TIMEOUT, wire.close()).await.is_err() {
@@ -176,7 +186,13 @@ async fn greet<H: Handler>(
     stream.set_nodelay(true).map_err(WireError::from)?;
     let stream = TlsAcceptor::from(shared.tls.clone()).accept(stream).await.map_err(Ended::Tls)?;
     let peer = tls::peer_of(stream.get_ref().1).ok_or(Ended::Protocol)?;
-    Ok((Wire::new(stream, shared.buffers.clone()), peer))
+    Ok((Wire::new(Channel::Left(stream), shared.buffers.clone()), peer))
+}
+
+/// What was answered.
+enum Turn {
+    Greeted,
+    Asked,
 }
 
 /// One request and its answer.
@@ -185,7 +201,7 @@ async fn turn<H: Handler>(
     wire: &mut Stream,
     guest: &mut Guest,
     stop: &CancellationToken,
-) -> Result<(), Ended> {
+) -> Result<Turn, Ended> {
     let beginning = guest.wait(IDLE_TIMEOUT, Ended::Idle, wire.first_byte());
     let first = stop.run_until_cancelled(beginning).await.ok_or(Ended::Stopped)??;
     let receiving = Box::pin(receive(shared, wire, &guest.caller, first));
@@ -214,7 +230,11 @@ async fn turn<H: Handler>(
     let start = response.encode(payload.len()).map_err(WireError::from)?;
     let answering = wire.write(&start, &payload);
     guest.wait(FRAME_TIMEOUT, Ended::Timeout("taking an answer"), answering).await?;
-    if ends { Err(Ended::Refused) } else { Ok(()) }
+    match response {
+        _ if ends => Err(Ended::Refused),
+        Response::Hello { .. } => Ok(Turn::Greeted),
+        _ => Ok(Turn::Asked),
+    }
 }
 
 /// Whether that was the last word: a stranger has one try at being let in.

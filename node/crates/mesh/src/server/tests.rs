@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use datamesh_exchange::message::Refusal;
 use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
+use datamesh_settings::BulkEncryption;
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{NodeName, PeerKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -57,7 +58,8 @@ impl Scene {
 
     async fn try_connect(&self, identity: &Identity) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
-        let connector = TlsConnector::from(tls::client_config(identity, None).unwrap());
+        let connector =
+            TlsConnector::from(tls::client_config(identity, None, BulkEncryption::Everything).unwrap());
         connector.connect(tls::no_name().unwrap(), stream).await
     }
 
@@ -248,7 +250,8 @@ async fn a_client_with_another_protocol_or_a_plain_one_gets_nowhere() {
     let ended = tokio::time::timeout(Duration::from_secs(2), plain.read_to_end(&mut rest)).await;
     assert!(ended.is_ok(), "the server ends it by itself");
 
-    let mut config = (*tls::client_config(&Identity::generate().0, None).unwrap()).clone();
+    let mut config =
+        (*tls::client_config(&Identity::generate().0, None, BulkEncryption::Everything).unwrap()).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(scene.address).await.unwrap();
     let other = TlsConnector::from(Arc::new(config)).connect(tls::no_name().unwrap(), stream).await;

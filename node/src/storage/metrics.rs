@@ -29,6 +29,7 @@ impl Collector for StoreCollector {
             ("shards", "Shards held", usage.shards),
             ("shard_bytes", "Payload bytes of the shards held", usage.shard_bytes),
             ("log_bytes", "Bytes of all log files, deleted shards included", usage.log_bytes),
+            ("live_bytes", "Bytes of them that live; the rest is given back by compaction", usage.live_bytes),
             ("capacity_bytes", "Bytes the node may use", usage.capacity_bytes),
             ("free_bytes", "Bytes the node may still use", usage.free_bytes),
             ("accepting", "1 while new shards are taken", u64::from(usage.accepting)),
@@ -50,6 +51,9 @@ impl Collector for StoreCollector {
             ("syncs", "fdatasync calls of the shard log", counters.syncs),
             ("appended_bytes", "Bytes appended to the shard log", counters.appended_bytes),
             ("corrupt_reads", "Reads that found a shard corrupt", counters.corrupt_reads),
+            ("moved_bytes", "Bytes that compaction wrote anew", counters.moved_bytes),
+            ("compacted_logs", "Log files that compaction emptied", counters.compacted_logs),
+            ("removed_bytes", "Bytes of log files removed", counters.removed_bytes),
         ];
         for (name, help, value) in totals {
             let counter = ConstCounter::new(value);

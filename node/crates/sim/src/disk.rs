@@ -316,6 +316,7 @@ impl Shelf for Drive {
             shards: u64::try_from(said).unwrap_or(u64::MAX),
             shard_bytes: platter.rows.values().map(|row| row.payload.len() as u64).sum(),
             log_bytes: 0,
+            live_bytes: 0,
             capacity_bytes: 1 << 40,
             free_bytes: if platter.full { 0 } else { 1 << 40 },
             accepting: !platter.full,

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use datamesh_shard::{Generation, ShardKey};
 use tokio::sync::oneshot;
 
+use crate::compact::choice::SPARE_BYTES;
+use crate::compact::{Moving, Request};
 use crate::error::{CloseError, DeleteError, IndexError, PutError};
 use crate::format::{Position, RECORD_HEAD_BYTES, RecordHead, RecordKind, ShardRow};
 use crate::table::Changes;
@@ -33,6 +35,10 @@ pub(crate) enum Job {
         key: ShardKey,
         at: Position,
     },
+    /// Compaction read the shard, and wants it written anew.
+    Move(Moving),
+    /// Something else the compactor wants.
+    Compact(Request),
     Close {
         answer: oneshot::Sender<Result<(), CloseError>>,
     },
@@ -44,7 +50,8 @@ impl Job {
         match self {
             Self::Put(put) => RECORD_HEAD_BYTES + put.header.len() + put.payload.len(),
             Self::Delete { .. } => RECORD_HEAD_BYTES,
-            Self::Condemn { .. } | Self::Close { .. } => 0,
+            Self::Move(moving) => RECORD_HEAD_BYTES + moving.header.len() + moving.payload.len(),
+            Self::Condemn { .. } | Self::Compact(_) | Self::Close { .. } => 0,
         }
     }
 }
@@ -112,12 +119,23 @@ pub(crate) struct Batch<'a> {
     reserve_bytes: u64,
     pub(crate) puts: u64,
     pub(crate) deletes: u64,
+    pub(crate) moved: Moved,
+}
+
+/// What became of a batch's moves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Moved {
+    /// Bytes of the records written anew.
+    pub(crate) bytes: u64,
+    /// Whether some were not, for lack of room.
+    pub(crate) lacked_room: bool,
 }
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(changes: Changes<'a>, end: Position, free_bytes: u64, reserve_bytes: u64) -> Self {
         let (records, answers) = (Vec::new(), Vec::new());
-        Self { changes, records, answers, end, free_bytes, reserve_bytes, puts: 0, deletes: 0 }
+        let moved = Moved::default();
+        Self { changes, records, answers, end, free_bytes, reserve_bytes, puts: 0, deletes: 0, moved }
     }
 
     pub(crate) fn add(&mut self, job: Job) {
@@ -128,7 +146,9 @@ impl<'a> Batch<'a> {
                 self.answers.push(Answer::Delete(answer, deleted));
             }
             Job::Condemn { key, at } => self.condemn(key, at),
+            Job::Move(moving) => self.relocate(moving),
             // Taken out by the writer before.
+            Job::Compact(request) => drop(request),
             Job::Close { answer } => drop(answer),
         }
     }
@@ -186,6 +206,26 @@ impl<'a> Batch<'a> {
             // It is corrupt whether noted or not: the next read finds it again.
             Err(error) => tracing::warn!(%key, %error, "a corrupt shard could not be noted"),
         }
+    }
+
+    /// Writes a shard anew with the generation it has by now, unless it does not lie where it was read any more, or was
+    /// found corrupt there meanwhile. Moves may use the reserve: it is kept for them.
+    fn relocate(&mut self, moving: Moving) {
+        let Moving { key, from, header, payload, body_crc } = moving;
+        let row = match self.changes.current(key) {
+            Ok(Some(row)) if (row.log, row.offset) == (from.log, from.offset) && !row.corrupt => row,
+            Ok(_) => return,
+            // It stays where it is, and its file with it.
+            Err(error) => return tracing::warn!(%key, %error, "a shard could not be moved"),
+        };
+        if self.free_bytes < SPARE_BYTES.saturating_add(row.record_bytes()) {
+            self.moved.lacked_room = true;
+            return;
+        }
+        let body = Body { header, payload, crc: body_crc };
+        let (head, offset) = self.append(RecordKind::Shard, key, row.generation, body);
+        self.changes.place(key, Some(row), ShardRow::of(&head, offset));
+        self.moved.bytes += head.record_bytes();
     }
 
     fn append(

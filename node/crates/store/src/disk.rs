@@ -10,12 +10,16 @@ use rustix::fs::{fdatasync, fsync};
 
 type SyncFile = Arc<dyn Fn(&File) -> io::Result<()> + Send + Sync>;
 type SyncDir = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
+type IndexSynced = Arc<dyn Fn() + Send + Sync>;
+type Remove = Arc<dyn Fn(&Path) -> io::Result<()> + Send + Sync>;
 
-/// How files and folders are put on the disk; a test puts failing or watching ways in their place.
+/// How files and folders are put on the disk, and go; a test puts failing or watching ways in their place.
 #[derive(Clone)]
 pub(crate) struct Disk {
     pub(crate) file: SyncFile,
     pub(crate) dir: SyncDir,
+    pub(crate) remove: Remove,
+    pub(crate) index: IndexSynced,
 }
 
 impl Disk {
@@ -24,6 +28,8 @@ impl Disk {
         Self {
             file: Arc::new(|file| Ok(fdatasync(file)?)),
             dir: Arc::new(|dir| Ok(fsync(File::open(dir)?)?)),
+            remove: Arc::new(|file| std::fs::remove_file(file)),
+            index: Arc::new(|| {}),
         }
     }
 
@@ -35,6 +41,16 @@ impl Disk {
     /// Puts the names in a folder on the disk: what is in a file is found after a power loss only if its name is.
     pub(crate) fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         (self.dir)(dir)
+    }
+
+    /// Removes a file. Whether its name is gone for good only the folder's next sync says.
+    pub(crate) fn remove_file(&self, file: &Path) -> io::Result<()> {
+        (self.remove)(file)
+    }
+
+    /// The index's own log was put on the disk, by the index itself.
+    pub(crate) fn index_was_synced(&self) {
+        (self.index)();
     }
 
     /// Makes a folder, and those above it that are missing, for its owner alone; on the disk when this returns.

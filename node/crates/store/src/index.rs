@@ -5,6 +5,7 @@
 //! a power loss the database is a prefix of what was written, so its position is right for its rows, and what lies
 //! behind it is read from the log again. That leaves one sync for each batch: the log's.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use rocksdb::{
     WriteOptions,
 };
 
+use crate::disk::Disk;
 use crate::error::IndexError;
 use crate::format::{
     LogNumber, LogRow, Position, RowError, ShardRow, decode_incarnation, decode_shard_key,
@@ -60,6 +62,7 @@ pub type RecordPair = (Box<[u8]>, Box<[u8]>);
 
 pub(crate) struct Index {
     db: DB,
+    disk: Disk,
 }
 
 /// Rows to be written together.
@@ -93,7 +96,7 @@ impl Rows<'_> {
 }
 
 impl Index {
-    pub(crate) fn open(path: &Path) -> Result<Self, IndexError> {
+    pub(crate) fn open(path: &Path, disk: Disk) -> Result<Self, IndexError> {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.create_missing_column_families(true);
@@ -115,7 +118,7 @@ impl Index {
             ColumnFamilyDescriptor::new(RECORDS, family(&cache, SMALL_BUFFER_BYTES)),
             ColumnFamilyDescriptor::new(META, family(&cache, SMALL_BUFFER_BYTES)),
         ];
-        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)? })
+        Ok(Self { db: DB::open_cf_descriptors(&options, path, families)?, disk })
     }
 
     fn handle(&self, name: &'static str) -> Result<Arc<BoundColumnFamily<'_>>, IndexError> {
@@ -189,29 +192,41 @@ impl Index {
     /// Shards known to be corrupt and their generations, at most `limit` of them.
     pub(crate) fn corrupt(&self, limit: usize) -> Result<Vec<(ShardKey, Generation)>, IndexError> {
         let mut found = Vec::new();
-        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), IteratorMode::Start) {
-            let (key, row) = row?;
-            let row = ShardRow::decode(&row)?;
-            if row.corrupt {
-                found.push((decode_shard_key(&key)?, row.generation));
-            }
-            if found.len() >= limit {
-                break;
-            }
-        }
+        self.each_shard(|key, row| {
+            found.extend(row.corrupt.then_some((key, row.generation)));
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
         Ok(found)
     }
 
-    /// Hands every shard's row to `each`.
+    /// Hands every shard's row to `each`, until it has enough.
     pub(crate) fn each_shard(
         &self,
-        mut each: impl FnMut(ShardKey, ShardRow) -> Result<(), IndexError>,
+        mut each: impl FnMut(ShardKey, ShardRow) -> Result<ControlFlow<()>, IndexError>,
     ) -> Result<(), IndexError> {
         for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), IteratorMode::Start) {
             let (key, row) = row?;
-            each(decode_shard_key(&key)?, ShardRow::decode(&row)?)?;
+            if each(decode_shard_key(&key)?, ShardRow::decode(&row)?)?.is_break() {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// The shards that lie in a log file and are not known to be corrupt, as far as `go_on` lets it look.
+    pub(crate) fn shards_in(
+        &self,
+        log: LogNumber,
+        go_on: impl Fn() -> bool,
+    ) -> Result<Vec<(ShardKey, ShardRow)>, IndexError> {
+        let mut found = Vec::new();
+        self.each_shard(|key, row| {
+            if row.log == log && !row.corrupt {
+                found.push((key, row));
+            }
+            Ok(if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        Ok(found)
     }
 
     pub(crate) fn logs(&self) -> Result<Vec<(LogNumber, LogRow)>, IndexError> {
@@ -259,7 +274,9 @@ impl Index {
 
     /// Puts all rows written so far on the disk.
     pub(crate) fn sync(&self) -> Result<(), IndexError> {
-        Ok(self.db.flush_wal(true)?)
+        self.db.flush_wal(true)?;
+        self.disk.index_was_synced();
+        Ok(())
     }
 
     /// Bytes the index takes, its own log counted as full.

@@ -7,10 +7,11 @@
 //! * A sync that fails is final: no more writes until the store is opened again.
 //! * One process per folder, and each opening has a higher [`Store::incarnation`].
 //!
-//! Deleted shards' space comes back when everything in their log file is deleted. Moving what lives out of files that
-//! are mostly dead is not built yet; [`format::LogRow`] has the figures for it.
+//! * A log file goes when nothing in it lives. What lives in files that are mostly dead is moved out of them beforehand,
+//!   behind what clients wait for; the fuller the disk, the more of a file may live for that ([`Store::compacted`]).
 
 mod batch;
+mod compact;
 mod disk;
 mod error;
 pub mod format;

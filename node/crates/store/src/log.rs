@@ -13,7 +13,7 @@ use std::sync::Arc;
 use datamesh_shard::Incarnation;
 use parking_lot::Mutex;
 use rustix::buffer::spare_capacity;
-use rustix::fs::{fsync, ftruncate};
+use rustix::fs::{fstat, ftruncate};
 use rustix::io::{Errno, pread, pwritev};
 
 use crate::disk::Disk;
@@ -56,7 +56,7 @@ impl ActiveLog {
         let mut log = Self { file, number, end: 0, disk };
         let head = FileHead { log: number, incarnation }.encode();
         log.append(&mut [IoSlice::new(&head)])?;
-        fsync(&log.file)?;
+        log.sync()?;
         Ok(log)
     }
 
@@ -129,7 +129,7 @@ impl LogReader {
         read_at(self.file(log)?, offset, len)
     }
 
-    /// A removed file is not read any more; readers at work finish.
+    /// The file was removed: it is not read any more, and its space comes back when readers at work have finished.
     pub(crate) fn forget(&self, log: LogNumber) {
         self.open.lock().remove(&log);
     }
@@ -139,13 +139,21 @@ impl LogReader {
             return Ok(Arc::clone(file));
         }
         let file = Arc::new(File::open(self.dir.join(log.file_name()))?);
+        self.keep(log, &file);
+        // Removed between being opened and being kept: kept any longer, its space would not come back.
+        if fstat(&file)?.st_nlink == 0 {
+            self.forget(log);
+        }
+        Ok(file)
+    }
+
+    fn keep(&self, log: LogNumber, file: &Arc<File>) {
         let mut open = self.open.lock();
         if open.len() >= FILES_OPEN_MAX {
             // Any victim does: a file is opened again in microseconds.
             open.pop_first();
         }
-        open.insert(log, Arc::clone(&file));
-        Ok(file)
+        open.insert(log, Arc::clone(file));
     }
 }
 

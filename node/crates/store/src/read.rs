@@ -38,13 +38,37 @@ impl Shared {
     /// The whole shard, as it was when it was proven and written.
     pub(crate) fn read_shard(&self, key: ShardKey) -> Result<Option<Shard>, GetError> {
         self.read_with(key, |row| {
-            let bytes = row.header_bytes as usize + row.payload_bytes as usize + RECORD_HEAD_BYTES;
-            let record = self.reader.read(row.log, row.offset, bytes).map_err(ReadFailure::from_io)?;
-            check(key, row, record.as_slice())?;
-            let mut body = record.into_bytes().split_off(RECORD_HEAD_BYTES);
-            let header = body.split_to(row.header_bytes.into());
-            Ok(Shard { header, payload: body, generation: row.generation })
+            let (_, header, payload) = self.read_whole(key, row)?;
+            Ok(Shard { header, payload, generation: row.generation })
         })
+    }
+
+    /// The record of a shard, if it lies at `at` and is not known to be corrupt: head, segment header, payload.
+    pub(crate) fn read_record(
+        &self,
+        key: ShardKey,
+        at: Position,
+    ) -> Result<Option<(RecordHead, Bytes, Bytes)>, GetError> {
+        let is_at = |row: &ShardRow| (row.log, row.offset) == (at.log, at.offset);
+        if !self.index.shard(key)?.is_some_and(|row| is_at(&row) && !row.corrupt) {
+            return Ok(None);
+        }
+        let read = self
+            .read_with(key, |row| if is_at(row) { self.read_whole(key, row).map(Some) } else { Ok(None) });
+        match read {
+            Ok(record) => Ok(record.flatten()),
+            Err(GetError::Corrupt { damage: Damage::Known, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read_whole(&self, key: ShardKey, row: &ShardRow) -> Result<(RecordHead, Bytes, Bytes), ReadFailure> {
+        let bytes = row.header_bytes as usize + row.payload_bytes as usize + RECORD_HEAD_BYTES;
+        let record = self.reader.read(row.log, row.offset, bytes).map_err(ReadFailure::from_io)?;
+        let head = check(key, row, record.as_slice())?;
+        let mut body = record.into_bytes().split_off(RECORD_HEAD_BYTES);
+        let header = body.split_to(row.header_bytes.into());
+        Ok((head, header, body))
     }
 
     /// A part of the payload, not proven.
@@ -124,12 +148,12 @@ impl From<GetError> for ReadFailure {
 
 /// The record is of this shard and was not changed since it was written, when header and payload proved themselves.
 /// Hashing them again would be a third of what a read costs, and the reader has to do it anyway.
-fn check(key: ShardKey, row: &ShardRow, record: &[u8]) -> Result<(), Damage> {
+fn check(key: ShardKey, row: &ShardRow, record: &[u8]) -> Result<RecordHead, Damage> {
     let head = RecordHead::decode(record, row.log, row.offset)?;
     if head.key != key || head.header_bytes != row.header_bytes || head.payload_bytes != row.payload_bytes {
         return Err(Damage::Other(head.key));
     }
     let body = record.get(RECORD_HEAD_BYTES..).unwrap_or_default();
     head.check_body(body)?;
-    Ok(())
+    Ok(head)
 }

@@ -11,8 +11,12 @@
 //! they do no harm. A shard proves itself, and if its put is not repeated the catalog's check finds it; a delete is one
 //! the catalog asked for, and its generation spares what is put anew.
 //!
+//! A shard that compaction moved has two records for a while, and its row says which counts. Both are read only when the
+//! index is lost or behind, and the later one wins as it did then: it carries the generation the shard had by then.
+//!
 //! A lost index is the same with position zero: every log is read. (A deleted shard may then come back when the file
-//! with the note of its deletion is gone already; it is garbage that the catalog's check finds.)
+//! with the note of its deletion is gone already; it is garbage that the catalog's check finds. And a generation may be
+//! an earlier one when the note that raised it is gone.)
 
 mod lost;
 mod replay;
@@ -118,7 +122,7 @@ impl Work<'_> {
             Ok(scan.file_bytes() <= FILE_HEAD_BYTES as u64 && scan.file_head()?.is_err())
         };
         if unfinished().map_err(OpenError::io(&path))? {
-            std::fs::remove_file(&path).map_err(OpenError::io(&path))?;
+            self.disk.remove_file(&path).map_err(OpenError::io(&path))?;
             self.files.remove(&newest);
         }
         Ok(())
@@ -148,7 +152,7 @@ impl Work<'_> {
         // A file without a row is one whose row was removed before the process ended.
         for log in self.files.iter().copied().filter(|log| self.table.get(*log).is_none() && !keep(*log)) {
             let path = self.path(log);
-            std::fs::remove_file(&path).map_err(OpenError::io(&path))?;
+            self.disk.remove_file(&path).map_err(OpenError::io(&path))?;
             self.report.removed_logs += 1;
         }
         Ok(())

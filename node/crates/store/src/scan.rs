@@ -103,6 +103,20 @@ impl Scan {
         }
     }
 
+    /// The next head that proves itself, past damage; the body is not read. A later version's record is an error.
+    pub(crate) fn next_head(&mut self) -> Result<Option<(RecordHead, u64)>, ScanError> {
+        loop {
+            let offset = self.at;
+            let head = read_at(&self.file, offset, RECORD_HEAD_BYTES)?;
+            if let Some(head) = self.head(head.as_slice(), offset)? {
+                self.at = offset + head.record_bytes();
+                return Ok(Some((head, offset)));
+            }
+            let Some(next) = self.search(offset + 1)? else { return Ok(None) };
+            self.at = next;
+        }
+    }
+
     /// The head at the beginning of `bytes`, which stand at `offset`, if one proves itself.
     fn head(&self, bytes: &[u8], offset: u64) -> Result<Option<RecordHead>, ScanError> {
         match RecordHead::decode(bytes, self.log, offset) {

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 use datamesh_shard::Incarnation;
 use parking_lot::Mutex;
 
+use crate::compact::Signal;
+use crate::compact::choice::Space;
 use crate::error::IndexError;
 use crate::format::LogRow;
 use crate::index::Index;
@@ -22,6 +24,8 @@ pub struct Usage {
     pub shard_bytes: u64,
     /// Bytes of all log files, deleted shards included.
     pub log_bytes: u64,
+    /// Bytes of them that live: records of shards, and damaged parts. The rest is garbage that compaction gives back.
+    pub live_bytes: u64,
     /// Bytes it may use in total.
     pub capacity_bytes: u64,
     /// Bytes it may still use: the smaller of what is left of the capacity and what the file system has free.
@@ -41,10 +45,16 @@ pub struct Counters {
     pub deletes: u64,
     /// Times the log was synced: fewer than puts and deletes when they come together.
     pub syncs: u64,
-    /// Bytes appended to logs.
+    /// Bytes appended to logs, those of moves included.
     pub appended_bytes: u64,
     /// Reads that found a shard corrupt.
     pub corrupt_reads: u64,
+    /// Bytes compaction wrote anew.
+    pub moved_bytes: u64,
+    /// Log files compaction emptied.
+    pub compacted_logs: u64,
+    /// Bytes of log files removed, by compaction or because everything in them was deleted.
+    pub removed_bytes: u64,
 }
 
 #[derive(Default)]
@@ -54,6 +64,9 @@ pub(crate) struct Counting {
     pub(crate) syncs: AtomicU64,
     pub(crate) appended_bytes: AtomicU64,
     pub(crate) corrupt_reads: AtomicU64,
+    pub(crate) moved_bytes: AtomicU64,
+    pub(crate) compacted_logs: AtomicU64,
+    pub(crate) removed_bytes: AtomicU64,
 }
 
 /// What the writer tells about space.
@@ -71,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) incarnation: Incarnation,
     pub(crate) recovery: Recovery,
     pub(crate) counting: Counting,
+    pub(crate) compaction: Signal,
     /// Held while the node's key is made, so that it is made once.
     pub(crate) making_node_key: Mutex<()>,
     used: Mutex<Used>,
@@ -90,6 +104,7 @@ impl Shared {
             incarnation,
             recovery,
             counting: Counting::default(),
+            compaction: Signal::new(),
             making_node_key: Mutex::new(()),
             used: Mutex::default(),
             failed: OnceLock::new(),
@@ -119,6 +134,13 @@ impl Shared {
         left.min(free.unwrap_or(u64::MAX))
     }
 
+    /// How much room there is.
+    pub(crate) fn space(&self) -> Space {
+        let free_bytes = self.free_bytes();
+        let log_bytes = self.used.lock().logs.bytes;
+        Space { log_bytes, free_bytes, reserve_bytes: self.options.reserve_bytes }
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         let free_bytes = self.free_bytes();
         let logs = self.used.lock().logs;
@@ -126,6 +148,7 @@ impl Shared {
             shards: logs.live_shards,
             shard_bytes: logs.payload_bytes,
             log_bytes: logs.bytes,
+            live_bytes: logs.live_bytes,
             capacity_bytes: self.options.capacity_bytes,
             free_bytes,
             accepting: free_bytes > self.options.reserve_bytes && self.failure().is_none(),
@@ -141,6 +164,9 @@ impl Shared {
             syncs: read(&self.counting.syncs),
             appended_bytes: read(&self.counting.appended_bytes),
             corrupt_reads: read(&self.counting.corrupt_reads),
+            moved_bytes: read(&self.counting.moved_bytes),
+            compacted_logs: read(&self.counting.compacted_logs),
+            removed_bytes: read(&self.counting.removed_bytes),
         }
     }
 

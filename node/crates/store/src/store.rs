@@ -4,11 +4,11 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use datamesh_shard::{Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use crate::batch::{Job, PutJob};
+use crate::compact::Compactor;
 use crate::disk::Disk;
 use crate::error::{CloseError, DeleteError, GetError, LocateError, NodeKeyError, OpenError, PutError};
 use crate::format::{body_crc, decode_node_key, encode_node_key};
@@ -41,18 +41,30 @@ struct Inner {
     shared: Arc<Shared>,
     /// `None` while dropping.
     jobs: Option<mpsc::Sender<Job>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// The compactor and the writer, in the order in which they end.
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Drop for Inner {
-    /// Waits for the batch being written, a matter of milliseconds, so that the folder is free afterwards.
+    /// Waits for the batch being written and the shard being moved, a matter of milliseconds, so that the folder is free
+    /// afterwards.
     fn drop(&mut self) {
         self.jobs = None;
-        if let Some(writer) = self.writer.get_mut().take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the store's writer ended in a panic");
+        self.shared.compaction.stop();
+        for thread in self.threads.drain(..) {
+            let name = thread.thread().name().unwrap_or_default().to_owned();
+            if thread.join().is_err() {
+                tracing::error!(name, "a thread of the store ended in a panic");
+            }
         }
+    }
+}
+
+impl Inner {
+    fn start(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+        self.threads.push(thread.map_err(OpenError::io(self.shared.reader.dir()))?);
+        Ok(())
     }
 }
 
@@ -85,11 +97,15 @@ impl Store {
         shared.measure_index()?;
         let shared = Arc::new(shared);
         let (jobs, waiting) = mpsc::channel(QUEUE_JOBS_MAX);
+        let (table, pressure) = (found.table, shared.space().pressure());
         let writer =
-            Writer { shared: Arc::clone(&shared), jobs: waiting, active, table: found.table, next, disk };
-        let thread = std::thread::Builder::new().name("shard-writer".into()).spawn(move || writer.run());
-        let thread = thread.map_err(OpenError::io(shared.reader.dir()))?;
-        Ok(Self { inner: Arc::new(Inner { shared, jobs: Some(jobs), writer: Mutex::new(Some(thread)) }) })
+            Writer { shared: Arc::clone(&shared), jobs: waiting, active, table, next, disk, pressure };
+        let compactor = Compactor::new(Arc::clone(&shared), &jobs);
+        // Dropped half-way, it ends the threads it has.
+        let mut inner = Inner { shared, jobs: Some(jobs), threads: Vec::new() };
+        inner.start("shard-compactor", || compactor.run())?;
+        inner.start("shard-writer", || writer.run())?;
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The number of this opening: higher than all before.
@@ -244,6 +260,11 @@ impl Store {
         self.inner.shared.counters()
     }
 
+    /// Returns once compaction has nothing more to do about what was answered so far, or cannot do it for lack of room.
+    pub async fn compacted(&self) {
+        self.inner.shared.compaction.settled().await;
+    }
+
     /// Why it takes no writes any more, if that is so.
     #[must_use]
     pub fn failure(&self) -> Option<Arc<str>> {
@@ -282,7 +303,7 @@ fn open_folders(
     // The folder holds the node's key: nobody else reads it.
     disk.make_dir(logs).map_err(OpenError::io(logs))?;
     let lock = Lock::acquire(dir, options.lock_wait)?;
-    let index = Index::open(&dir.join(INDEX_DIR))?;
+    let index = Index::open(&dir.join(INDEX_DIR), disk.clone())?;
     // RocksDB syncs the names in its folder, not the name of its folder. An opening before this one may have been cut
     // short between making a folder or a log file and syncing its name, so both are synced whoever made what is there.
     for folder in [dir, logs] {

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::batch::{Batch, BatchFailure, Job};
+use crate::batch::{Batch, BatchFailure, Job, Moved};
+use crate::compact::{Pressure, Request};
 use crate::disk::Disk;
 use crate::error::{CloseError, IndexError};
 use crate::format::LogNumber;
@@ -32,6 +33,17 @@ pub(crate) struct Writer {
     pub(crate) table: LogTable,
     pub(crate) next: LogNumber,
     pub(crate) disk: Disk,
+    /// How much room there was when the compactor was told last.
+    pub(crate) pressure: Pressure,
+}
+
+/// What waited, by who waits for it.
+#[derive(Default)]
+struct Gathered {
+    jobs: Vec<Job>,
+    /// The compactor waits for each answer, so there is one at most.
+    request: Option<Request>,
+    closing: Option<oneshot::Sender<Result<(), CloseError>>>,
 }
 
 impl Writer {
@@ -41,11 +53,18 @@ impl Writer {
         while closing.is_none()
             && let Some(first) = self.jobs.blocking_recv()
         {
-            let jobs = self.gather(first, &mut closing);
-            if !jobs.is_empty() {
-                self.commit(jobs);
+            let gathered = self.gather(first);
+            if !gathered.jobs.is_empty() {
+                // Everyone was answered; nobody is left to tell.
+                let _ = self.commit(gathered.jobs);
             }
+            // By itself: a lack of room for moves is none for clients.
+            if let Some(request) = gathered.request {
+                self.compact(request);
+            }
+            closing = gathered.closing;
         }
+        self.shared.compaction.stop();
         // All answers are durable already; this only spares the next open some reading.
         let synced = self.shared.index.sync();
         match closing {
@@ -57,28 +76,26 @@ impl Writer {
     }
 
     /// What waits, up to a batch.
-    fn gather(
-        &mut self,
-        first: Job,
-        closing: &mut Option<oneshot::Sender<Result<(), CloseError>>>,
-    ) -> Vec<Job> {
-        let mut jobs = Vec::new();
+    fn gather(&mut self, first: Job) -> Gathered {
+        let mut gathered = Gathered::default();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(job) = next.take() {
             bytes += job.bytes();
             match job {
-                Job::Close { answer } => *closing = Some(answer),
-                job => jobs.push(job),
+                Job::Close { answer } => gathered.closing = Some(answer),
+                Job::Compact(request) => gathered.request = Some(request),
+                job => gathered.jobs.push(job),
             }
-            if closing.is_none() && jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+            let has_room = gathered.jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX;
+            if gathered.closing.is_none() && has_room {
                 next = self.jobs.try_recv().ok();
             }
         }
-        jobs
+        gathered
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
+    pub(crate) fn commit(&mut self, jobs: Vec<Job>) -> Result<Moved, BatchFailure> {
         let mut touched = BTreeSet::from([self.active.position().log]);
         let rolled = self.roll_for(&jobs);
         let (shared, reserve) = (Arc::clone(&self.shared), self.shared.options.reserve_bytes);
@@ -88,12 +105,14 @@ impl Writer {
             batch.add(job);
         }
         let stored = rolled.and_then(|()| store(&shared, &mut self.active, &mut batch));
+        let moved = batch.moved;
         let (changes, answers) = batch.into_parts();
         let logs = changes.into_logs();
         touched.extend(logs.keys());
         if stored.is_ok() {
             self.table.merge(logs);
             shared.publish(self.table.sums());
+            self.tell_compactor(&touched);
         }
         for answer in answers {
             answer.send(stored.clone());
@@ -101,6 +120,7 @@ impl Writer {
         if stored.is_ok() {
             self.reclaim(&touched);
         }
+        stored.map(|()| moved)
     }
 
     /// Begins a new file if the batch does not fit into this one.
@@ -116,7 +136,7 @@ impl Writer {
         self.roll()
     }
 
-    fn roll(&mut self) -> Result<(), BatchFailure> {
+    pub(crate) fn roll(&mut self) -> Result<(), BatchFailure> {
         // Bounds what the next open reads again to one file.
         let synced = self.shared.index.sync().and_then(|()| self.shared.measure_index());
         synced.map_err(|error| self.failed(&format!("the index cannot be synced: {error}")))?;
@@ -154,13 +174,18 @@ impl Writer {
         }
         let active = self.active.position().log;
         let dead: Vec<LogNumber> = dead.into_iter().filter(|log| *log != active).collect();
-        if dead.is_empty() {
-            return;
+        if !dead.is_empty() {
+            self.remove_all(&dead);
         }
-        if let Err(error) = self.remove(&dead) {
+    }
+
+    pub(crate) fn remove_all(&mut self, dead: &[LogNumber]) {
+        if let Err(error) = self.remove(dead) {
             tracing::warn!(%error, "dead log files stay until the next open");
         }
         self.shared.publish(self.table.sums());
+        // It may have waited for room.
+        self.shared.compaction.want();
     }
 
     /// Rows first and synced: a file is gone only when nothing can point at it again.
@@ -172,11 +197,14 @@ impl Writer {
         self.shared.index.write(rows)?;
         self.shared.index.sync()?;
         for log in dead {
+            let bytes = self.table.get(*log).map_or(0, |row| row.bytes);
             self.table.set(*log, None);
-            self.shared.reader.forget(*log);
-            if let Err(error) = std::fs::remove_file(self.shared.reader.dir().join(log.file_name())) {
-                tracing::warn!(%log, %error, "a dead log file stays until the next open");
+            match self.disk.remove_file(&self.shared.reader.dir().join(log.file_name())) {
+                Ok(()) => drop(self.shared.counting.removed_bytes.fetch_add(bytes, Ordering::Relaxed)),
+                Err(error) => tracing::warn!(%log, %error, "a dead log file stays until the next open"),
             }
+            // Behind the removal: whoever opens it from now on finds none, and who did before keeps it no longer.
+            self.shared.reader.forget(*log);
         }
         Ok(())
     }
@@ -208,7 +236,8 @@ fn append(shared: &Shared, active: &mut ActiveLog, batch: &Batch<'_>) -> Result<
     let failed = |active: &mut ActiveLog, what: &str, error: &io::Error| {
         // None of it was acknowledged; none of it shall be found at the next open.
         let rewound = active.rewind(before.offset);
-        if is_full(error) && what == "written" && rewound.is_ok() {
+        // Synced: the next records may go to another file, and a power loss must not bring these back in front of them.
+        if is_full(error) && what == "written" && rewound.and_then(|()| active.sync()).is_ok() {
             let reserve_bytes = shared.options.reserve_bytes;
             return BatchFailure::NoSpace { free_bytes: shared.free_bytes(), reserve_bytes };
         }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::ControlFlow;
 
 use datamesh_shard::ShardKey;
 
@@ -28,7 +29,10 @@ impl Work<'_> {
                 *dropped += 1;
                 lost.push((key, row));
             }
-            if lost.len() < CHANGES_MAX { Ok(()) } else { drop_rows(index, table, &mut lost, known) }
+            if lost.len() >= CHANGES_MAX {
+                drop_rows(index, table, &mut lost, known)?;
+            }
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(drop_rows(index, table, &mut lost, known)?)
     }

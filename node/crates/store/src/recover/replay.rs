@@ -92,8 +92,9 @@ impl Work<'_> {
 
     /// Counts and names a damaged part that is not the torn tail. Which shards it held is not known, so none of them is
     /// known to be dead; and perhaps only the reading failed, which a file that is gone cannot be tried for again. So the
-    /// part's bytes count as living until there is a compaction to decide: space is the lesser loss. The next write takes
-    /// the row along with a position behind the part, so that it is counted once.
+    /// part's bytes count as living until nothing else in the file does and space is short; then compaction reads the part
+    /// once more, and lets the file go. The next write takes the row along with a position behind the part, so that it is
+    /// counted once.
     fn note_damage(&mut self, log: LogNumber, part: Range<u64>, records: u64) {
         let (path, bytes) = (self.path(log), part.end - part.start);
         tracing::warn!(

@@ -7,6 +7,7 @@
     reason = "tests; the lints spare only the test functions"
 )]
 
+mod compact;
 mod damage;
 mod flip;
 mod golden;
@@ -18,4 +19,5 @@ mod older;
 mod recovery;
 mod rules;
 mod sample;
+mod seed;
 mod torn;

@@ -9,16 +9,18 @@ use datamesh_store::{Recovery, Store, StoreOptions};
 use crate::damage::{FILE_HEAD, HEAD, damage, log};
 use crate::sample::{Sample, memory_dir, options, sample};
 
-/// Bytes of a record of [`shards`].
+/// Bytes of the records of [`shards`]: the first of a file, and the second, which is more than half of it. So moving it
+/// does not pay.
 const RECORD: u64 = 176;
+const SECOND: u64 = 216;
 
 fn shards() -> [Sample; 4] {
-    [1, 2, 3, 4].map(|number| sample(number, 40))
+    [(1, 40), (2, 80), (3, 40), (4, 80)].map(|(number, bytes)| sample(number, bytes))
 }
 
 /// Two shards go into a file.
 fn open(dir: &Path) -> Store {
-    Store::open(dir, StoreOptions { log_bytes_max: FILE_HEAD + 2 * RECORD, ..options() }).unwrap()
+    Store::open(dir, StoreOptions { log_bytes_max: FILE_HEAD + RECORD + SECOND, ..options() }).unwrap()
 }
 
 /// Two files of two shards each, and no index.
@@ -30,7 +32,7 @@ async fn two_files() -> (tempfile::TempDir, [Sample; 4]) {
     }
     store.close().await.unwrap();
     let bytes = |number| std::fs::metadata(log(dir.path(), number)).unwrap().len();
-    assert_eq!((bytes(1), bytes(2)), (FILE_HEAD + 2 * RECORD, FILE_HEAD + 2 * RECORD));
+    assert_eq!([bytes(1), bytes(2)], [FILE_HEAD + RECORD + SECOND; 2]);
     lose_index(&dir);
     (dir, shards)
 }
@@ -81,7 +83,7 @@ async fn an_older_file_without_living_shards_is_removed_unless_it_is_damaged() {
     assert!(!log(dir.path(), 1).exists());
 
     // The second shard was not deleted; with its record damaged, and then with all there is behind the file's head.
-    for (from, bytes, records) in [(RECORD, HEAD, 4 - 1), (0, 352, 4 - 2), (2 * RECORD - 1, 1, 4 - 1)] {
+    for (from, bytes, records) in [(RECORD, HEAD, 4 - 1), (0, 392, 4 - 2), (2 * RECORD - 1, 1, 4 - 1)] {
         let dir = deleted(false).await;
         let path = log(dir.path(), 1);
         damage(&path, FILE_HEAD + from, bytes);

@@ -1,0 +1,177 @@
+//! Compaction: what lives in log files that are mostly dead is written anew, and the files go.
+//!
+//! * One thread, the compactor, reads; the store's one writer writes, as ever. A move is a job like a put: the writer
+//!   looks whether the shard still lies where it was read, so whatever was put, deleted or raised meanwhile wins.
+//! * Nothing is remembered but what the index has: how much lives in each file ([`choice`]). Stopped or killed anywhere,
+//!   the next opening goes on with what it finds.
+//! * What is found corrupt is noted as by a reader, and never copied.
+//! * One batch of moves waits at the writer at most, it is committed apart from what clients wait for, and afterwards the
+//!   compactor rests, unless space is short.
+
+pub(crate) mod choice;
+mod pass;
+mod serve;
+mod signal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use choice::Pressure;
+pub(crate) use pass::Moving;
+pub(crate) use serve::{MoveError, Request};
+pub(crate) use signal::Signal;
+
+use crate::batch::Job;
+use crate::compact::choice::{Done, Next};
+use crate::format::{FILE_HEAD_BYTES, LogNumber};
+use crate::scan::{Found, Scan, ScanError};
+use crate::shared::Shared;
+
+/// Without room to move anything, how long until the compactor looks again: others may share the file system, and they
+/// send no word when they made room.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Reads what lives in files that pay, and hands it to the writer.
+pub(crate) struct Compactor {
+    shared: Arc<Shared>,
+    /// Weak: the writer ends when the store lets go of its end of the queue.
+    jobs: mpsc::WeakSender<Job>,
+    done: Done,
+}
+
+/// Why the compactor does not go on with what it is at.
+pub(crate) enum Halt {
+    /// Nothing pays.
+    Idle,
+    /// The store is closed, or takes no writes any more.
+    Ended,
+    /// What lives does not fit into what is free.
+    NoRoom,
+    /// This file cannot be dealt with.
+    File(FileError),
+}
+
+/// Why a file is left as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    #[error(transparent)]
+    Read(#[from] crate::error::GetError),
+    #[error(transparent)]
+    Index(#[from] crate::error::IndexError),
+}
+
+impl<E: Into<FileError>> From<E> for Halt {
+    fn from(error: E) -> Self {
+        Self::File(error.into())
+    }
+}
+
+impl Compactor {
+    pub(crate) fn new(shared: Arc<Shared>, jobs: &mpsc::Sender<Job>) -> Self {
+        Self { shared, jobs: jobs.downgrade(), done: Done::default() }
+    }
+
+    /// Works until the store is closed or dropped, or takes no writes any more.
+    pub(crate) fn run(mut self) {
+        let (mut settled, mut patience) = (0, None);
+        while let Some(wanted) = self.shared.compaction.wait(settled, patience) {
+            patience = match self.work() {
+                Halt::Idle => None,
+                Halt::NoRoom => Some(LOOK_AGAIN),
+                Halt::Ended | Halt::File(_) => break,
+            };
+            settled = wanted;
+            self.shared.compaction.settle(settled);
+        }
+        self.shared.compaction.settle(u64::MAX);
+    }
+
+    /// Deals with one file after the other, until there is none or it has to halt.
+    fn work(&mut self) -> Halt {
+        loop {
+            match self.step() {
+                Ok(()) => {}
+                Err(halt) => return halt,
+            }
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Halt> {
+        let done = self.done.clone();
+        let next = self.ask(|answer| Request::Choose { done, answer })?.ok_or(Halt::Idle)?;
+        let (log, dealt) = match next {
+            Next::NoRoom => return Err(Halt::NoRoom),
+            Next::Move(log) => (log, self.pass(log)),
+            Next::Judge { log, damaged_bytes } => (log, self.judge(log, damaged_bytes)),
+        };
+        match dealt {
+            Ok(()) => {}
+            Err(Halt::File(error)) => tracing::warn!(%log, %error, "a log file cannot be compacted"),
+            Err(halt) => return Err(halt),
+        }
+        match next {
+            Next::Judge { .. } => self.done.judged.insert(log),
+            _ => self.done.moved.insert(log),
+        };
+        Ok(())
+    }
+
+    /// Asks the writer, and waits for its answer.
+    fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Halt> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Compact(request(answer)))?;
+        answered.blocking_recv().map_err(|_| Halt::Ended)
+    }
+
+    fn send(&self, job: Job) -> Result<(), Halt> {
+        let jobs = self.jobs.upgrade().ok_or(Halt::Ended)?;
+        jobs.blocking_send(job).map_err(|_| Halt::Ended)
+    }
+
+    fn go_on(&self) -> Result<(), Halt> {
+        if self.shared.compaction.is_stopped() { Err(Halt::Ended) } else { Ok(()) }
+    }
+
+    /// Nothing in the file lives, and a part of it was damaged when the store was opened. Reads it again: if more of it is
+    /// whole now, that may be shards the index does not know, and whether they were deleted since cannot be told; the
+    /// file stays, and an opening without the index finds them. Else there is nothing to wait for.
+    fn judge(&self, log: LogNumber, damaged_bytes: u64) -> Result<(), Halt> {
+        let damaged_now = self.damaged_bytes(log)?;
+        if damaged_now < damaged_bytes {
+            tracing::warn!(
+                %log,
+                damaged_bytes,
+                damaged_now,
+                "a damaged part of a log file can be read again; the file stays, although nothing the index knows is in it"
+            );
+            return Ok(());
+        }
+        if self.ask(|answer| Request::Discard { log, damaged_bytes, answer })? {
+            tracing::warn!(%log, damaged_bytes, "a log file with nothing but damage is gone, and what was in the damaged part for good");
+        }
+        Ok(())
+    }
+
+    /// Bytes of the file that belong to no whole record.
+    fn damaged_bytes(&self, log: LogNumber) -> Result<u64, Halt> {
+        let mut scan = self.scan(log)?;
+        let mut damaged = scan.file_bytes().saturating_sub(FILE_HEAD_BYTES as u64);
+        loop {
+            self.go_on()?;
+            match scan.next()? {
+                Found::Record(head, _) => damaged = damaged.saturating_sub(head.record_bytes()),
+                Found::Damaged => {}
+                Found::End => return Ok(damaged),
+            }
+        }
+    }
+
+    fn scan(&self, log: LogNumber) -> Result<Scan, ScanError> {
+        let file = std::fs::File::open(self.shared.reader.dir().join(log.file_name()))?;
+        Ok(Scan::new(file, log, FILE_HEAD_BYTES as u64)?)
+    }
+}

@@ -7,7 +7,10 @@
     reason = "tests; the lints spare only the test functions"
 )]
 
+mod chance;
+mod lossy;
 mod names;
+mod power;
 
 use std::fs::File;
 use std::io;

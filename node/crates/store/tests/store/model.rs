@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use datamesh_shard::Generation;
 use datamesh_store::{GetError, Store, StoreOptions};
@@ -121,11 +122,13 @@ fn rot(dir: &Path, shard: &Sample) {
     }
 }
 
-async fn run(steps: Vec<Step>, log_bytes_max: u64, may_lose_index: bool) {
+/// How many files were compacted on the way.
+async fn run(steps: Vec<Step>, log_bytes_max: u64, may_lose_index: bool) -> u64 {
     let dir = memory_dir();
     let open = || Store::open(dir.path(), StoreOptions { log_bytes_max, ..options() }).unwrap();
     let mut store = open();
     let mut model = Model::default();
+    let mut compacted = 0;
     for step in steps {
         match step {
             Step::Put(key, generation) => {
@@ -153,7 +156,10 @@ async fn run(steps: Vec<Step>, log_bytes_max: u64, may_lose_index: bool) {
             }
             // Without the index a rotten shard is damage, and forgotten.
             Step::Rot(_) => {}
-            Step::Compact => store.compacted().await,
+            Step::Compact => {
+                store.compacted().await;
+                compacted += store.counters().compacted_logs;
+            }
             Step::Close => {
                 store.close().await.unwrap();
                 store = open();
@@ -173,6 +179,7 @@ async fn run(steps: Vec<Step>, log_bytes_max: u64, may_lose_index: bool) {
         model.check(&store).await;
     }
     model.check_rotten(&store).await;
+    compacted
 }
 
 fn check_all(cases: u32, log_bytes_max: u64, may_lose_index: bool) {
@@ -189,11 +196,15 @@ fn check_all(cases: u32, log_bytes_max: u64, may_lose_index: bool) {
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let steps = proptest::collection::vec(step(), 1..40);
+    let compacted = AtomicU64::new(0);
     let outcome = runner.run(&steps, |steps| {
-        runtime.block_on(run(steps, log_bytes_max, may_lose_index));
+        compacted.fetch_add(runtime.block_on(run(steps, log_bytes_max, may_lose_index)), Ordering::Relaxed);
         Ok(())
     });
     outcome.unwrap();
+    // Files that are never full are never compacted.
+    let files_are_small = log_bytes_max < 1 << 20;
+    assert_eq!(compacted.into_inner() > 0, files_are_small);
 }
 
 #[test]

@@ -134,6 +134,11 @@ impl LogReader {
         self.open.lock().remove(&log);
     }
 
+    #[cfg(test)]
+    pub(crate) fn open_files(&self) -> usize {
+        self.open.lock().len()
+    }
+
     fn file(&self, log: LogNumber) -> io::Result<Arc<File>> {
         if let Some(file) = self.open.lock().get(&log) {
             return Ok(Arc::clone(file));

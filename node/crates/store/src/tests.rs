@@ -9,6 +9,7 @@
 
 mod chance;
 mod lossy;
+mod moves;
 mod names;
 mod power;
 

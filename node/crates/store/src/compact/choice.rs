@@ -118,19 +118,19 @@ pub(crate) fn choose<'a>(
     done: &Done,
 ) -> Option<Next> {
     let pressure = space.pressure();
-    let mut best: Option<(LogNumber, &LogRow)> = None;
+    let (mut best, mut lacks_room): (Option<(LogNumber, &LogRow)>, _) = (None, false);
     for (log, row) in rows.filter(|(log, _)| *log != active) {
         if is_spent(row, pressure) && !done.judged.contains(&log) {
             return Some(Next::Judge { log, damaged_bytes: row.live_bytes });
         }
         let is_candidate = pays(row, pressure) && !done.moved.contains(&log);
-        if is_candidate && best.is_none_or(|(_, least)| lives_less(row, least)) {
+        let fits = row.live_bytes.saturating_add(SPARE_BYTES) <= space.free_bytes;
+        lacks_room |= is_candidate && !fits;
+        if is_candidate && fits && best.is_none_or(|(_, least)| lives_less(row, least)) {
             best = Some((log, row));
         }
     }
-    let (log, row) = best?;
-    let fits = row.live_bytes.saturating_add(SPARE_BYTES) <= space.free_bytes;
-    Some(if fits { Next::Move(log) } else { Next::NoRoom })
+    best.map(|(log, _)| Next::Move(log)).or(lacks_room.then_some(Next::NoRoom))
 }
 
 /// Whether a smaller part of `row` lives than of `other`.
@@ -208,6 +208,9 @@ mod tests {
         let space = Space { log_bytes: 1000 * MIB, free_bytes: 21 * MIB, reserve_bytes: 30 * MIB };
         assert_eq!(next(&[row(20)], &space), Some(Next::Move(LogNumber(1))));
         assert_eq!(next(&[row(21)], &space), Some(Next::NoRoom));
+        // More of the smaller file lives, but it fits.
+        let small = LogRow { bytes: 20 * MIB, ..row(15) };
+        assert_eq!(next(&[row(21), small], &space), Some(Next::Move(LogNumber(2))));
     }
 
     #[test]

@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use datamesh_settings::Settings;
 use datamesh_shard::ErasureProfile;
 
 /// A DataMesh process. The operator starts `storage` and `gateway`; `dev` is the whole store on one machine.
@@ -33,6 +34,19 @@ pub(crate) struct SettingsFile {
     /// The settings file (YAML) the operator writes
     #[arg(long)]
     pub(crate) settings: PathBuf,
+    /// End when this process, the parent, does
+    #[arg(long, hide = true, value_name = "PID")]
+    pub(crate) with_parent: Option<i32>,
+}
+
+impl SettingsFile {
+    /// The settings; from here on the process ends with its parent, if that was asked for.
+    pub(crate) fn load(&self) -> anyhow::Result<Settings> {
+        if let Some(parent) = self.with_parent {
+            crate::stop::end_with(parent)?;
+        }
+        Ok(Settings::load(&self.settings)?)
+    }
 }
 
 #[derive(Clone, Debug, ClapArgs)]

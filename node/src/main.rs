@@ -11,7 +11,6 @@ mod storage;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use datamesh_settings::Settings;
 
 use crate::args::{Args, RoleCommand};
 
@@ -44,8 +43,8 @@ fn run(role: RoleCommand) -> anyhow::Result<()> {
     let outcome = runtime.block_on(async {
         let stop = stop::on_signal()?;
         match role {
-            RoleCommand::Storage(file) => storage::run(Settings::load(&file.settings)?, stop).await,
-            RoleCommand::Gateway(file) => gateway::run(Settings::load(&file.settings)?, stop).await,
+            RoleCommand::Storage(file) => storage::run(file.load()?, stop).await,
+            RoleCommand::Gateway(file) => gateway::run(file.load()?, stop).await,
             RoleCommand::Dev(dev) => dev::run(dev, stop).await,
         }
     });

@@ -85,6 +85,19 @@ fn early_end(ended: Result<(String, anyhow::Result<()>), JoinError>, stopping: b
     }
 }
 
+/// Ends this process when `parent` does, however that ends.
+///
+/// # Errors
+/// When that is over already.
+pub(crate) fn end_with(parent: i32) -> anyhow::Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // It may have ended before the line above.
+    let lives = getppid().is_some_and(|pid| pid.as_raw_nonzero().get() == parent);
+    anyhow::ensure!(lives, "process {parent}, which started this one, has ended");
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@
 )]
 
 #[path = "support/cluster.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
 
 use std::path::PathBuf;

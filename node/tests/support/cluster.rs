@@ -40,16 +40,22 @@ impl Cluster {
 
     /// With so many storage nodes, at most 7.
     pub(crate) async fn start_with(nodes: u16) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), nodes).await
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), nodes, &["--no-restart"]).await
     }
 
-    async fn start_in(folder: TempDir, ports: Ports, nodes: u16) -> Self {
+    /// A process that dies is started again.
+    pub(crate) async fn start_restarting() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &[]).await
+    }
+
+    async fn start_in(folder: TempDir, ports: Ports, nodes: u16, options: &[&str]) -> Self {
         let base_port = ports.base;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = folder.path().join("data");
         let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_datamesh-node"))
-            .args(["dev", "--processes", "--no-restart", "--nodes", &nodes.to_string()])
+            .args(["dev", "--processes", "--nodes", &nodes.to_string()])
+            .args(options)
             .args(["--capacity-bytes", &CAPACITY_BYTES.to_string()])
             .args([
                 "--base-port",
@@ -90,32 +96,38 @@ impl Cluster {
     pub(crate) async fn restart(mut self) -> Self {
         self.signal_all("-TERM");
         self.processes.0.wait().await.unwrap();
-        Self::start_in(self.folder, self.ports, self.nodes).await
+        Self::start_in(self.folder, self.ports, self.nodes, &["--no-restart"]).await
     }
 
-    /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes.
+    /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes. Only the
+    /// process that started the others is killed here: they end with it.
     pub(crate) async fn crash(mut self) -> Self {
-        for name in self.names() {
-            self.kill(&name);
-        }
+        let all = children(self.processes.0.id().unwrap());
+        assert_eq!(all.len(), usize::from(self.nodes) + 1);
         self.processes.0.kill().await.unwrap();
-        Self::start_in(self.folder, self.ports, self.nodes).await
+        let begun = tokio::time::Instant::now();
+        while let Some(pid) = all.iter().find(|pid| runs(**pid)) {
+            assert!(begun.elapsed() < DEADLINE, "process {pid} outlives the one that started it");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Self::start_in(self.folder, self.ports, self.nodes, &["--no-restart"]).await
     }
 
-    fn signal_all(&self, signal: &str) {
-        kill(signal, self.processes.0.id().unwrap());
-    }
-
-    fn names(&self) -> Vec<String> {
-        (0..self.nodes).map(|n| format!("node-{n}")).chain(["gateway-0".into()]).collect()
+    fn signal_all(&self, name: &str) {
+        assert!(signal(name, self.processes.0.id().unwrap()));
     }
 
     /// SIGKILLs one process, by its settings file.
     pub(crate) fn kill(&self, name: &str) {
-        kill("-KILL", self.pid(name));
+        assert!(self.kill_if_running(name), "{name} does not run");
     }
 
-    fn pid(&self, name: &str) -> u32 {
+    /// The same, if it has not just been killed; whether it ran.
+    pub(crate) fn kill_if_running(&self, name: &str) -> bool {
+        self.pid(name).is_some_and(|pid| signal("-KILL", pid))
+    }
+
+    fn pid(&self, name: &str) -> Option<u32> {
         let settings = self.data().join(format!("{name}.yaml"));
         let settings = settings.to_str().unwrap();
         let parent = self.processes.0.id().unwrap();
@@ -123,7 +135,7 @@ impl Cluster {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             command.split(|&byte| byte == 0).any(|part| part == settings.as_bytes())
         };
-        children(parent).into_iter().find(is_it).unwrap_or_else(|| panic!("{name} does not run"))
+        children(parent).into_iter().find(is_it)
     }
 
     pub(crate) fn data(&self) -> PathBuf {
@@ -185,6 +197,11 @@ impl Cluster {
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
+    /// The status, if anybody answers.
+    pub(crate) async fn try_status(&self) -> Option<ClusterStatus> {
+        self.request(Method::GET, "/status").send().await.ok()?.json().await.ok()
+    }
+
     pub(crate) async fn status(&self) -> ClusterStatus {
         self.request(Method::GET, "/status").send().await.unwrap().json().await.unwrap()
     }
@@ -202,9 +219,14 @@ impl Drop for Processes {
     }
 }
 
-fn kill(signal: &str, pid: u32) {
-    let done = std::process::Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
-    assert!(done.success());
+/// Whether there was such a process.
+fn signal(name: &str, pid: u32) -> bool {
+    std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success()
+}
+
+/// Whether there is such a process, and it has not just ended.
+fn runs(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
 }
 
 fn children(pid: u32) -> Vec<u32> {

@@ -1,0 +1,249 @@
+//! Processes are killed at random moments while clients write, read, delete and list, and the history is checked: a key is a
+//! register, a prefix a set. Whatever was acknowledged is there, whole, whenever anything answers at all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints its seed"
+)]
+
+#[path = "../support/cluster.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
+mod cluster;
+mod register;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cluster::{Cluster, new_seed, random};
+use datamesh_settings::admin::MemberState;
+use register::Register;
+use reqwest::{Method, StatusCode};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+const LOAD: Duration = Duration::from_secs(20);
+/// Between two kills: shorter than what a process takes to come back, so that sometimes several are down.
+const KILL_EVERY: Duration = Duration::from_millis(900);
+/// After a request that was not answered.
+const PAUSE: Duration = Duration::from_millis(100);
+const CLIENTS: u64 = 8;
+const KEYS_EACH: u64 = 4;
+/// Nothing, a row, a frame, a part of a segment, several.
+const SIZES: [usize; 5] = [1, 3000, 70_000, 700_000, 5 << 20];
+
+/// What happened, for the one line at the end and so that a run in which nothing did fails.
+#[derive(Debug, Default)]
+struct Counts {
+    puts: AtomicU64,
+    gets: AtomicU64,
+    deletes: AtomicU64,
+    lists: AtomicU64,
+    not_answered: AtomicU64,
+    kills: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A small generator of its own for each client: what it does follows from the seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let hash = blake3::hash(&self.0.to_le_bytes());
+        u64::from_le_bytes(*hash.as_bytes().first_chunk().unwrap()) % bound
+    }
+}
+
+/// One client and the keys only it writes.
+struct Client {
+    cluster: Arc<Cluster>,
+    counts: Arc<Counts>,
+    name: u64,
+    dice: Dice,
+    keys: Vec<Register>,
+    written: u64,
+}
+
+impl Client {
+    fn key(&self, n: u64) -> String {
+        format!("history/{}/{n}", self.name)
+    }
+
+    /// A value says who wrote it and when; its bytes follow from it.
+    fn bytes(&self, value: u64) -> Vec<u8> {
+        let size = SIZES[usize::try_from(value % SIZES.len() as u64).unwrap()];
+        [&value.to_le_bytes()[..], &random(value, size)].concat()
+    }
+
+    async fn step(&mut self) -> Result<(), String> {
+        let n = self.dice.below(KEYS_EACH);
+        match self.dice.below(10) {
+            0..4 => self.put(n).await,
+            4..8 => self.get(n).await,
+            8 => self.delete(n).await,
+            _ => self.list().await,
+        }
+    }
+
+    fn register(&mut self, n: u64) -> &mut Register {
+        &mut self.keys[usize::try_from(n).unwrap()]
+    }
+
+    async fn put(&mut self, n: u64) -> Result<(), String> {
+        self.written += 1;
+        // Of this client alone, and of any size.
+        let value = (self.name << 48) + (self.written << 8) + self.dice.below(256);
+        let done = self.cluster.put(&self.key(n), self.bytes(value)).await.is_ok();
+        self.ended(n, Some(value), done.then_some(&self.counts.clone().puts)).await;
+        Ok(())
+    }
+
+    async fn delete(&mut self, n: u64) -> Result<(), String> {
+        let request = self.cluster.request(Method::DELETE, &format!("/files/{}", self.key(n)));
+        let done = request
+            .send()
+            .await
+            .is_ok_and(|answer| answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND);
+        self.ended(n, None, done.then_some(&self.counts.clone().deletes)).await;
+        Ok(())
+    }
+
+    /// A write ended, acknowledged if it is to be counted.
+    async fn ended(&mut self, n: u64, value: Option<u64>, done: Option<&AtomicU64>) {
+        match done {
+            Some(counter) => {
+                count(counter);
+                self.register(n).acknowledged(value);
+            }
+            None => {
+                self.register(n).unknown(value);
+                self.not_answered().await;
+            }
+        }
+    }
+
+    /// As a client does it: it waits a little before it asks again.
+    async fn not_answered(&self) {
+        count(&self.counts.not_answered);
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// A read that fails says nothing; one that ends well must be right.
+    async fn get(&mut self, n: u64) -> Result<(), String> {
+        let key = self.key(n);
+        let Ok(answer) = self.cluster.request(Method::GET, &format!("/files/{key}")).send().await else {
+            self.not_answered().await;
+            return Ok(());
+        };
+        let (status, body) = (answer.status(), answer.bytes().await);
+        let seen = match (status, body) {
+            (StatusCode::NOT_FOUND, _) => None,
+            (StatusCode::OK, Ok(body)) => {
+                let value = body.first_chunk().map(|value| u64::from_le_bytes(*value));
+                let value = value.ok_or_else(|| format!("{key}: {} bytes", body.len()))?;
+                if body != self.bytes(value) {
+                    return Err(format!("{key}: {} bytes that nobody wrote", body.len()));
+                }
+                Some(value)
+            }
+            _ => {
+                self.not_answered().await;
+                return Ok(());
+            }
+        };
+        count(&self.counts.gets);
+        self.register(n).saw(seen).map_err(|what| format!("{key}: {what}"))
+    }
+
+    async fn list(&mut self) -> Result<(), String> {
+        let path = format!("/files?prefix=history/{}/", self.name);
+        let answer = self.cluster.request(Method::GET, &path).send().await;
+        let Ok(Ok(answer)) = answer.map(|answer| answer.error_for_status()) else {
+            self.not_answered().await;
+            return Ok(());
+        };
+        let Ok(answer) = answer.json::<serde_json::Value>().await else { return Ok(()) };
+        let items = answer["items"].as_array().ok_or("a listing without items")?;
+        let listed: BTreeSet<&str> = items.iter().filter_map(|item| item["key"].as_str()).collect();
+        for n in 0..KEYS_EACH {
+            let key = self.key(n);
+            let checked = self.register(n).listed(listed.contains(key.as_str()));
+            checked.map_err(|what| format!("{key}: {what}"))?;
+        }
+        count(&self.counts.lists);
+        Ok(())
+    }
+}
+
+/// Kills one process after the other; a killed one is started again as a kubelet would.
+async fn kill_at_random(cluster: &Cluster, counts: &Counts, mut dice: Dice, until: Instant) {
+    while Instant::now() < until {
+        // One in five is the gateway, whose catalog and running puts are cut off.
+        let name = match dice.below(5) {
+            0 => "gateway-0".to_owned(),
+            _ => format!("node-{}", dice.below(6)),
+        };
+        if cluster.kill_if_running(&name) {
+            count(&counts.kills);
+        }
+        tokio::time::sleep(KILL_EVERY).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_whatever_is_killed() {
+    let seed = new_seed();
+    let (cluster, counts) = (Arc::new(Cluster::start_restarting().await), Arc::new(Counts::default()));
+    let until = Instant::now() + LOAD;
+    let mut clients = JoinSet::new();
+    for name in 0..CLIENTS {
+        let mut client = Client {
+            cluster: Arc::clone(&cluster),
+            counts: Arc::clone(&counts),
+            name,
+            dice: Dice(seed ^ (name << 32)),
+            keys: vec![Register::default(); usize::try_from(KEYS_EACH).unwrap()],
+            written: 0,
+        };
+        clients.spawn(async move {
+            while Instant::now() < until {
+                client.step().await.unwrap_or_else(|what| panic!("seed {seed}: {what}"));
+            }
+            client
+        });
+    }
+    kill_at_random(&cluster, &counts, Dice(!seed), until).await;
+    let mut clients = clients.join_all().await;
+    let all_up = async || {
+        let status = cluster.try_status().await;
+        status.is_some_and(|status| {
+            let pool = &status.pools[0];
+            pool.writable && pool.members.iter().all(|member| member.state == MemberState::Up)
+        })
+    };
+    cluster.until_async("all nodes back", all_up).await;
+    let unanswered = counts.not_answered.load(Ordering::Relaxed);
+    for client in &mut clients {
+        for n in 0..KEYS_EACH {
+            client.get(n).await.unwrap_or_else(|what| panic!("seed {seed}, at the end: {what}"));
+        }
+        client.list().await.unwrap_or_else(|what| panic!("seed {seed}, at the end: {what}"));
+    }
+    println!("{counts:?}");
+    assert_eq!(
+        counts.not_answered.load(Ordering::Relaxed),
+        unanswered,
+        "nothing is killed any more: all is answered"
+    );
+    for happened in
+        [&counts.puts, &counts.gets, &counts.deletes, &counts.lists, &counts.not_answered, &counts.kills]
+    {
+        assert!(happened.load(Ordering::Relaxed) > 5, "too little happened: {counts:?}");
+    }
+}

@@ -8,5 +8,7 @@ pub const PROGRESSING: &str = "Progressing";
 pub const DEGRADED: &str = "Degraded";
 /// Every acknowledged byte survives the next loss, as the nodes themselves report.
 pub const DATA_SAFE: &str = "DataSafe";
+/// Nodes give their shards to the others, or leave (pools only). False: none does, or those that do are done.
+pub const DRAINING: &str = "Draining";
 /// Volumes exist, but the key that opens them does not (clusters only).
 pub const KEY_MISSING: &str = "KeyMissing";

@@ -14,7 +14,9 @@ pub use cluster::{
     DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType,
     GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
 };
-pub use pool::{CipherName, ErasureSpec, PoolMember, StoragePool, StoragePoolSpec, StoragePoolStatus};
+pub use pool::{
+    CipherName, DrainingNode, ErasureSpec, PoolMember, StoragePool, StoragePoolSpec, StoragePoolStatus,
+};
 pub use size::{Amount, Resources, Size, SizeError};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -62,9 +62,9 @@ pub struct StoragePoolSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]{0,22}[a-z0-9])?$')").message("clusterRef: write the name of a DataMeshCluster in this namespace: at most 24 characters of a-z, 0-9 and '-', beginning with a letter and ending with a letter or digit"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("clusterRef: cannot change, the volumes are sealed for that cluster; set it back, and make a new pool for another cluster").reason(Reason::FieldValueForbidden))]
     pub cluster_ref: String,
-    /// Storage nodes, each with its own volume.
+    /// Storage nodes, each with its own volume. Lowered, the nodes with the highest numbers give their shards to the others;
+    /// each that is proven to be empty is then removed, and its volume too.
     #[x_kube(validation = Rule::new("self >= 2 && self <= 1000").message("replicas: 2 to 1000 nodes"))]
-    #[x_kube(validation = Rule::new("self >= oldSelf").message("replicas: nodes cannot be taken away yet, since that would drop their shards: draining comes in a later version; set it back to at least the old number").reason(Reason::FieldValueForbidden))]
     pub replicas: i32,
     /// How many pieces a segment is cut into, and how many may be lost.
     #[serde(default)]
@@ -142,12 +142,12 @@ pub struct StoragePoolStatus {
     /// The generation of the spec this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Progressing, Degraded, DataSafe.
+    /// Ready, Progressing, Degraded, DataSafe, Draining.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Nodes that exist, for the scale subresource.
+    /// Nodes that exist, those that leave included, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
     /// Selects this pool's pods, for the scale subresource.
@@ -165,6 +165,12 @@ pub struct StoragePoolStatus {
     #[schemars(length(max = 1000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub members: Vec<PoolMember>,
+    /// Nodes that give their shards to the others: those beyond replicas, which leave, and those an administrator drains.
+    /// The first 100 of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
+    pub draining: Vec<DrainingNode>,
 }
 
 /// One node identity.
@@ -181,4 +187,32 @@ pub struct PoolMember {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub state: Option<String>,
+}
+
+/// One node that gives its shards to the others.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainingNode {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub node: String,
+    /// Whether it leaves the pool, because replicas does not count it any more. Else an administrator drains it.
+    pub leaves: bool,
+    /// Where it stands: Pending, Moving, Stalled, Drained, Removing (it is empty and in no layout: pod, then volume go), or
+    /// Unknown while the gateway does not say.
+    #[schemars(length(max = 16))]
+    pub state: String,
+    /// Payload bytes it still has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_left: Option<i64>,
+    /// Those and what has left it since the gateway began to watch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<i64>,
+    /// Seconds until the rest will have left it, at the rate so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_seconds_left: Option<i64>,
+    /// What it waits for and what will clear that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub message: Option<String>,
 }

@@ -218,10 +218,11 @@ fn what_volumes_depend_on_is_immutable() {
 }
 
 #[test]
-fn nodes_are_added_but_not_taken_away() {
+fn nodes_are_added_and_taken_away_down_to_one_for_each_shard() {
     let more = pool(&[("/spec/replicas", 7.into())]);
     more.validate_cel_update(&pool(&[])).unwrap();
-    refused(pool(&[]).validate_cel_update(&more), "draining comes in a later version");
+    pool(&[]).validate_cel_update(&more).unwrap();
+    refused(pool(&[("/spec/replicas", 5.into())]).validate_cel_update(&more), "raise replicas to at least");
 }
 
 #[test]

@@ -42,6 +42,7 @@ impl Verdict {
     pub(crate) fn is_alarming(&self) -> bool {
         match self.type_ {
             condition::PROGRESSING => matches!(self.reason, "Retrying" | "InvalidSpec" | "VolumesNotGrown"),
+            condition::DRAINING => matches!(self.reason, "Stalled" | "Refused"),
             _ => !self.is_good(),
         }
     }

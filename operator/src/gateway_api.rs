@@ -86,15 +86,23 @@ impl Door {
     async fn status_once(&self) -> Result<ClusterStatus, GatewayError> {
         let response =
             self.client()?.get(self.url("status")).bearer_auth(self.admin_token.as_str()).send().await;
-        let body = self.accepted(response).await?;
-        serde_json::from_slice(&body).map_err(|error| self.unreadable(&error))
+        self.status_in(response).await
     }
 
-    /// Says what the administrator wants of a pool. Idempotent.
-    pub(crate) async fn put_pool(&self, pool: &PoolName, spec: &PoolSpec) -> Result<(), GatewayError> {
+    /// Says what the administrator wants of a pool; the answer is what the cluster then knows of itself. Idempotent.
+    pub(crate) async fn put_pool(
+        &self,
+        pool: &PoolName,
+        spec: &PoolSpec,
+    ) -> Result<ClusterStatus, GatewayError> {
         let request =
             self.client()?.put(self.url(&format!("pools/{pool}"))).bearer_auth(self.admin_token.as_str());
-        self.accepted(request.json(spec).send().await).await.map(|_| ())
+        self.status_in(request.json(spec).send().await).await
+    }
+
+    async fn status_in(&self, response: reqwest::Result<Response>) -> Result<ClusterStatus, GatewayError> {
+        let body = self.accepted(response).await?;
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(&error))
     }
 
     fn client(&self) -> Result<Client, GatewayError> {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_crds::StoragePool;
-use datamesh_settings::admin::PoolStatus;
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
@@ -17,8 +16,11 @@ mod apply;
 mod build;
 mod cleanup;
 mod dereference;
+mod draining;
 mod gateway;
+mod leaving;
 mod namesakes;
+mod removal;
 mod rollout;
 #[cfg(test)]
 mod tests;
@@ -27,6 +29,7 @@ mod validate;
 
 use dereference::Found;
 use gateway::{Answer, Untold};
+use leaving::{Leaving, Step};
 use validate::{InvalidPool, ValidPool};
 
 /// To the next look while something is not as it should be.
@@ -73,8 +76,8 @@ async fn bring_about(pool: &StoragePool, context: &Context) -> Result<Action, Er
         }
     };
     let valid = validate::validate(pool, &found);
-    let answer = gateway::ask(&found).await;
-    let result = pass(&found, &valid, &answer, context).await;
+    let mut answer = gateway::ask(&found).await;
+    let result = pass(pool, &found, &valid, &mut answer, context).await;
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
         Err(error) => Outcome::Failed(error.to_string()),
@@ -84,11 +87,12 @@ async fn bring_about(pool: &StoragePool, context: &Context) -> Result<Action, Er
     Ok(Action::requeue(if good { LATER } else { SOON }))
 }
 
-/// Hands the pool to the gateway, builds and applies, as far as spec, cluster and key allow.
+/// Hands the pool to the gateway, builds, applies and removes, as far as spec, cluster and key allow.
 async fn pass(
+    pool: &StoragePool,
     found: &Found,
     valid: &Result<ValidPool, InvalidPool>,
-    answer: &Answer,
+    answer: &mut Answer,
     context: &Context,
 ) -> Result<Outcome, Error> {
     let valid = match workable(found, valid) {
@@ -96,26 +100,32 @@ async fn pass(
         Err(outcome) => return Ok(outcome),
     };
     // First of all: what the gateway refuses must restart no node.
-    let told = answer.submit(valid).await;
-    carry_out(valid, found, told, answer.pool(&valid.name), context).await
+    answer.submit(valid).await;
+    let leaving = leaving::decide(valid, found, answer);
+    let outcome = carry_out(valid, found, &leaving, answer, context).await?;
+    removal::remove(pool, &leaving, context).await?;
+    Ok(outcome)
 }
 
 /// Makes it exist, unless the gateway refuses it. One that is away refuses nothing, and nodes may be what it waits for.
 async fn carry_out(
     pool: &ValidPool,
     found: &Found,
-    told: Result<(), Untold>,
-    known: Option<&PoolStatus>,
+    leaving: &[Leaving<'_>],
+    answer: &Answer,
     context: &Context,
 ) -> Result<Outcome, Error> {
-    let away = match told {
-        Ok(()) => None,
-        Err(Untold::Refused(words)) => {
+    let away = match answer.told() {
+        None | Some(Ok(())) => None,
+        Some(Err(Untold::Refused(words))) => {
             return Ok(Outcome::Invalid(format!("The gateway refuses the pool: {words}")));
         }
-        Err(Untold::Away(message)) => Some(message),
+        Some(Err(Untold::Away(message))) => Some(message.clone()),
     };
-    let nodes = build::build(pool, found)?;
+    let known = answer.pool(pool.name.as_str());
+    // Who leaves is kept like all others for as long as it has shards: what brings a node back, brings its shards out.
+    let kept = leaving.iter().filter(|node| node.step == Step::Keep).map(|node| node.identity);
+    let nodes = build::build(pool, kept, found)?;
     let state = rollout::decide(&nodes, found, known);
     let refused = apply::apply(pool, &nodes, &state, context).await?;
     let underway = |reason, message| Ok(Outcome::Underway { reason, message });
@@ -129,6 +139,9 @@ async fn carry_out(
             "NodesJoining",
             "All pods are ready; waiting for all nodes to join and the first layout.".into(),
         ),
+        (None, Outcome::Applied) if !leaving.is_empty() => {
+            underway("NodesLeaving", draining::leaving(leaving))
+        }
         (None, outcome) => Ok(outcome),
     }
 }

@@ -2,7 +2,7 @@
 //! for what is known without asking.
 
 use datamesh_crds::condition;
-use datamesh_settings::admin::{CatalogStatus, MemberState, MemberStatus, PoolStatus};
+use datamesh_settings::admin::{CatalogStatus, DrainState, MemberState, MemberStatus, PoolStatus};
 
 use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
@@ -27,8 +27,10 @@ fn down(pool: &PoolStatus) -> usize {
     in_state(pool, MemberState::Down).count()
 }
 
+/// Members in a state. Whoever is drained is missed by nobody.
 fn in_state(pool: &PoolStatus, state: MemberState) -> impl Iterator<Item = &MemberStatus> {
-    pool.members.iter().filter(move |m| m.state == state)
+    let is_drained = |m: &&MemberStatus| m.drain.as_ref().is_some_and(|d| d.state == DrainState::Drained);
+    pool.members.iter().filter(move |m| m.state == state && !is_drained(m))
 }
 
 /// `demo-main-1 (zone a), demo-main-4 (zone b) and 3 more`.

@@ -5,7 +5,7 @@ use super::rollout::Rollout;
 use super::validate::ValidPool;
 use crate::context::Context;
 
-/// Makes all of it exist, but for the StatefulSets that are held back. Says which volumes could not grow.
+/// Makes all of it exist, but for the StatefulSets that are held back or still going. Says which volumes could not grow.
 pub(super) async fn apply(
     pool: &ValidPool,
     nodes: &[NodeObjects],
@@ -22,7 +22,7 @@ pub(super) async fn apply(
         if let Some(growth) = &node.growth {
             refused.extend(growth.ask(&pool.family.namespace, context).await?);
         }
-        if !rollout.held.contains(&name) {
+        if !rollout.held.contains(&name) && !rollout.going.contains(&name) {
             context.apply(&node.stateful_set).await?;
         }
     }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 
 use super::dereference::Found;
-use super::validate::ValidPool;
+use super::validate::{Identity, ValidPool};
 use crate::secrets::NoEntropy;
 use crate::volume::{self, Growth};
 
@@ -42,9 +42,13 @@ impl NodeObjects {
     }
 }
 
-/// Builds all nodes, in the order of their ordinals.
-pub(crate) fn build(pool: &ValidPool, found: &Found) -> Result<Vec<NodeObjects>, BuildError> {
-    let build_node = |identity| {
+/// Builds all nodes, in the order of their ordinals, and then those that `leave`.
+pub(crate) fn build<'a>(
+    pool: &'a ValidPool,
+    leave: impl Iterator<Item = &'a Identity>,
+    found: &Found,
+) -> Result<Vec<NodeObjects>, BuildError> {
+    let build_node = |identity: &Identity, stays: bool| {
         let settings = config_map::settings(pool, identity).to_yaml()?;
         let stateful_set = stateful_set::node(pool, identity, &settings);
         let name = stateful_set.name_any();
@@ -52,11 +56,12 @@ pub(crate) fn build(pool: &ValidPool, found: &Found) -> Result<Vec<NodeObjects>,
         Ok(NodeObjects {
             settings: config_map::config_map(pool, identity, settings),
             join: secret::join(pool, identity)?,
-            growth: volume::to_grow(&found.volumes, &name, &pool.volume_size),
+            growth: volume::to_grow(&found.volumes, &name, &pool.volume_size).filter(|_| stays),
             stateful_set: volume::keep_claim_template(stateful_set, live),
         })
     };
-    pool.identities.iter().map(build_node).collect()
+    let stay = pool.identities.iter().map(|identity| build_node(identity, true));
+    stay.chain(leave.map(|identity| build_node(identity, false))).collect()
 }
 
 #[cfg(test)]
@@ -67,7 +72,7 @@ pub(crate) mod tests {
     use crate::{names, secrets};
 
     pub(crate) fn built(found: &Found) -> Vec<NodeObjects> {
-        build(&validate(&tests::pool(), found).unwrap(), found).unwrap()
+        build(&validate(&tests::pool(), found).unwrap(), std::iter::empty(), found).unwrap()
     }
 
     /// What is here in the repository is what runs at users: a difference would restart their storage nodes.

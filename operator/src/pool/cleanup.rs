@@ -1,5 +1,6 @@
 //! What is done when a pool is deleted: its pods go, its volumes stay.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use datamesh_crds::{StoragePool, label};
@@ -24,15 +25,19 @@ pub(super) async fn clean_up(pool: &StoragePool, context: &Context) -> Result<Ac
         (pool.name_any(), pool.namespace().unwrap_or_default(), &pool.spec.cluster_ref);
     let ours = ListParams::default().labels(&format!("{}={cluster},{}={name}", label::CLUSTER, label::POOL));
     let claims: Api<PersistentVolumeClaim> = context.api(&namespace);
-    let volumes = claims.list_metadata(&ours).await?.items.len();
+    let volumes = claims.list_metadata(&ours).await?.items;
     let sets: Api<StatefulSet> = context.api(&namespace);
-    for set in sets.list_metadata(&ours).await?.items {
-        let node = set.name_any();
+    let with_set = sets.list_metadata(&ours).await?.items.into_iter().map(|set| set.name_any());
+    // One that was leaving has lost its StatefulSet first.
+    let with_volume =
+        volumes.iter().filter_map(|claim| names::claimant(&claim.name_any()).map(str::to_owned));
+    for node in with_set.chain(with_volume).collect::<BTreeSet<String>>() {
         // The StatefulSet last: what is left after a failure is found by it again.
         delete_named::<ConfigMap>(context, &namespace, &names::settings(&node)).await?;
         delete_named::<Secret>(context, &namespace, &names::join(&node)).await?;
         delete(&sets, &node).await?;
     }
+    let volumes = volumes.len();
     let pools = context.api::<StoragePool>(&namespace).list(&ListParams::default()).await?.items;
     // The budget of a pool that was refused for its names is the other one's.
     if namesakes(pool, &pools).next().is_none() {

@@ -1,17 +1,21 @@
 //! The pool's gateway: asked what it knows, told what is wanted.
 
 use datamesh_settings::admin::{ClusterStatus, PoolStatus};
-use datamesh_shard::PoolName;
 
 use super::dereference::Found;
 use super::validate::ValidPool;
 use crate::gateway_api::{Door, GatewayError};
 
 /// What the gateway said, and the way to it.
-pub(crate) struct Answer(Result<(Door, ClusterStatus), GatewayError>);
+pub(crate) struct Answer {
+    door: Option<Door>,
+    status: Result<ClusterStatus, GatewayError>,
+    /// What came of telling it what is wanted, once it was told.
+    told: Option<Result<(), Untold>>,
+}
 
 /// Why the gateway has not taken a pool.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Untold {
     /// It refuses it, for this reason.
     Refused(String),
@@ -21,33 +25,67 @@ pub(crate) enum Untold {
 
 /// Asks the gateway.
 pub(crate) async fn ask(found: &Found) -> Answer {
-    Answer(heard(found).await)
+    let door = door(found);
+    let (door, status) = match door {
+        Ok(door) => {
+            let status = door.status().await;
+            (Some(door), status)
+        }
+        Err(error) => (None, Err(error)),
+    };
+    Answer { door, status, told: None }
 }
 
-async fn heard(found: &Found) -> Result<(Door, ClusterStatus), GatewayError> {
+fn door(found: &Found) -> Result<Door, GatewayError> {
     let cluster = found.cluster.as_ref().ok_or(GatewayError::NoCluster)?;
-    let door = Door::of(cluster, found.tokens.as_ref(), found.tls.as_ref())?;
-    let status = door.status().await?;
-    Ok((door, status))
+    Door::of(cluster, found.tokens.as_ref(), found.tls.as_ref())
 }
 
 impl Answer {
     /// What it knows, or why it could not be asked.
     pub(crate) fn status(&self) -> Result<&ClusterStatus, &GatewayError> {
-        self.0.as_ref().map(|(_, status)| status)
+        self.status.as_ref()
     }
 
     /// The pool, as the gateway knows it.
-    pub(crate) fn pool(&self, name: &PoolName) -> Option<&PoolStatus> {
-        self.status().ok()?.pools.iter().find(|pool| pool.name == *name)
+    pub(crate) fn pool(&self, name: &str) -> Option<&PoolStatus> {
+        self.status().ok()?.pools.iter().find(|pool| pool.name.as_str() == name)
     }
 
-    /// Tells the gateway what is wanted. One that could not be asked a moment ago is not waited for again.
-    pub(crate) async fn submit(&self, pool: &ValidPool) -> Result<(), Untold> {
-        match &self.0 {
-            Ok((door, _)) => door.put_pool(&pool.name, &pool.spec).await.map_err(|error| untold(&error)),
-            Err(error) => Err(Untold::Away(error.to_string())),
-        }
+    /// What came of telling it what is wanted.
+    pub(crate) fn told(&self) -> Option<&Result<(), Untold>> {
+        self.told.as_ref()
+    }
+
+    /// The pool as the gateway knew it when it had taken the present spec, in this pass. Nothing else is a word by which
+    /// something may be deleted.
+    pub(crate) fn word(&self, name: &str) -> Option<&PoolStatus> {
+        self.pool(name).filter(|_| matches!(self.told, Some(Ok(()))))
+    }
+
+    /// Tells the gateway what is wanted, and keeps what it answers. One that could not be asked a moment ago is not waited
+    /// for again.
+    pub(crate) async fn submit(&mut self, pool: &ValidPool) {
+        let told = match (&self.door, &self.status) {
+            (Some(door), Ok(_)) => door.put_pool(&pool.name, &pool.spec).await,
+            (_, Err(error)) => return self.told = Some(Err(Untold::Away(error.to_string()))),
+            (None, Ok(_)) => return,
+        };
+        self.told = Some(match told {
+            Ok(status) => {
+                self.status = Ok(status);
+                Ok(())
+            }
+            Err(error) => Err(untold(&error)),
+        });
+    }
+}
+
+#[cfg(test)]
+impl Answer {
+    /// As if the gateway had been told, with this outcome, and knew this.
+    pub(crate) fn of(told: Result<(), Untold>, status: Result<ClusterStatus, GatewayError>) -> Self {
+        Self { door: None, status, told: Some(told) }
     }
 }
 

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_crds::label;
-use datamesh_settings::admin::{MemberState, PoolStatus};
+use datamesh_settings::admin::{DrainState, DrainStatus, MemberState, PoolStatus};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
 use super::build::NodeObjects;
 use super::dereference::Found;
+use super::leaving;
 use crate::outcome::Outcome;
 
 #[cfg(test)]
@@ -27,6 +28,8 @@ pub(crate) struct Rollout {
     pub(crate) held: BTreeSet<String>,
     /// Nodes that did not exist.
     pub(crate) new: BTreeSet<String>,
+    /// Those of them that wait until what was deleted under their name is gone.
+    pub(crate) going: BTreeSet<String>,
     /// Nodes whose pod is not ready, and why.
     unready: BTreeMap<String, String>,
     /// Nodes that are being restarted in this pass.
@@ -42,6 +45,7 @@ pub(crate) fn decide(nodes: &[NodeObjects], found: &Found, known: Option<&PoolSt
     let mut rollout = Rollout {
         held: BTreeSet::new(),
         new: BTreeSet::new(),
+        going: BTreeSet::new(),
         unready: BTreeMap::new(),
         restarted: Vec::new(),
         away: Vec::new(),
@@ -50,6 +54,11 @@ pub(crate) fn decide(nodes: &[NodeObjects], found: &Found, known: Option<&PoolSt
     let mut outdated = Vec::new();
     for node in nodes {
         let name = node.name();
+        if leaving::is_going(found, &name) {
+            rollout.going.insert(name.clone());
+            rollout.new.insert(name);
+            continue;
+        }
         match live(&name).map(|set| (set, unready(set))) {
             None => drop(rollout.new.insert(name)),
             Some((_, Some(why))) => drop(rollout.unready.insert(name, why)),
@@ -74,7 +83,8 @@ impl Rollout {
         let underway = |reason, message| Outcome::Underway { reason, message };
         let (new, unready, wanted) = (self.new.len(), self.unready.len(), self.wanted);
         if new > 0 {
-            return underway("NodesStarting", format!("Starting {new} of {wanted} nodes.{}", self.waiting()));
+            let message = format!("Starting {new} of {wanted} nodes.{}{}", self.going(), self.waiting());
+            return underway("NodesStarting", message);
         }
         if let Some(now) = self.restarted.first() {
             let left = self.held.len();
@@ -91,6 +101,17 @@ impl Rollout {
             return underway("PodsNotReady", message);
         }
         Outcome::Applied
+    }
+
+    /// Which nodes wait for what was deleted. Empty when none does.
+    fn going(&self) -> String {
+        if self.going.is_empty() {
+            return String::new();
+        }
+        let names = named(self.going.iter().cloned());
+        format!(
+            " {names}: what was deleted under this name is on its way out; it is made anew when that is gone."
+        )
     }
 
     /// Which nodes wait for a restart, what is in their way and what clears it. Empty when none waits.
@@ -153,6 +174,9 @@ fn away(known: Option<&PoolStatus>, rollout: &Rollout) -> Vec<String> {
         MemberState::Joining => Some("has not joined yet"),
         MemberState::Down => Some("does not answer the gateway"),
     };
+    // Whoever is drained has nothing that a restart of another node could cost.
+    let is_drained = |drain: &DrainStatus| drain.state == DrainState::Drained;
     let members = pool.members.iter().filter(|member| runs(member.node.as_str()));
+    let members = members.filter(|member| !member.drain.as_ref().is_some_and(is_drained));
     members.filter_map(|member| Some(format!("{} ({})", member.node, why(member.state)?))).collect()
 }

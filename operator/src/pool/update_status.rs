@@ -8,6 +8,7 @@ use kube::api::{Patch, PatchParams};
 use super::dereference::Found;
 use super::gateway::Answer;
 use super::validate::{InvalidPool, ValidPool};
+use super::{draining, leaving};
 use crate::conditions::{self, Verdict};
 use crate::context::Context;
 use crate::gateway_api::GatewayError;
@@ -15,8 +16,13 @@ use crate::outcome::Outcome;
 use crate::report;
 
 /// Condition types of a pool.
-pub(super) const CONDITIONS: [&str; 4] =
-    [condition::READY, condition::PROGRESSING, condition::DEGRADED, condition::DATA_SAFE];
+pub(super) const CONDITIONS: [&str; 5] = [
+    condition::READY,
+    condition::PROGRESSING,
+    condition::DEGRADED,
+    condition::DATA_SAFE,
+    condition::DRAINING,
+];
 
 /// Tells of a pass that ended before it could read anything. What was known stays, with the generation it was seen at.
 pub(super) async fn tell_failure(pool: &StoragePool, why: &str, context: &Context) -> kube::Result<()> {
@@ -46,12 +52,15 @@ pub(super) async fn update_status(
 ) -> kube::Result<bool> {
     let name = pool.name_any();
     let valid = valid.as_ref().ok();
-    let known = answer
-        .status()
-        .map(|status| (&status.catalog, status.pools.iter().find(|known| known.name.as_str() == name)));
-    let verdicts = verdicts(valid, outcome, known);
+    let known = answer.status().map(|status| (&status.catalog, answer.pool(&name)));
+    let leaving = valid.map(|valid| leaving::decide(valid, found, answer)).unwrap_or_default();
+    let draining = draining::nodes(pool, &leaving, answer);
+    let mut verdicts = verdicts(valid, outcome, known);
+    verdicts.push(draining::verdict(&draining, answer));
     let mut status = pool.status.clone().unwrap_or_default();
     let changed = conditions::set(&mut status.conditions, &verdicts, pool.metadata.generation);
+    status.epoch = epoch(status.epoch, known.ok().and_then(|(_, pool)| pool), !leaving.is_empty());
+    status.draining = draining.into_iter().take(draining::LISTED_MAX).collect();
     fill(&mut status, pool, found, valid, known.ok().and_then(|(_, pool)| pool));
     write(pool, &status, &verdicts, &changed, context).await?;
     Ok(verdicts.iter().all(|v| v.is_good() || v.reason == "CatalogSingleCopy"))
@@ -90,6 +99,13 @@ async fn write(
     Ok(())
 }
 
+/// The layout's epoch to note. While nodes leave it never goes back: by it an older catalog is known, see [`leaving`].
+fn epoch(seen: Option<i64>, known: Option<&PoolStatus>, nodes_leave: bool) -> Option<i64> {
+    let Some(known) = known else { return seen };
+    let now = known.epoch.and_then(|epoch| i64::try_from(epoch.0).ok());
+    if nodes_leave { now.max(seen) } else { now }
+}
+
 fn fill(
     status: &mut StoragePoolStatus,
     pool: &StoragePool,
@@ -102,7 +118,6 @@ fn fill(
     status.selector =
         Some(format!("{}={},{}={}", label::CLUSTER, pool.spec.cluster_ref, label::POOL, pool.name_any()));
     status.nodes_up = known.and_then(|known| i32::try_from(report::up(known)).ok());
-    status.epoch = known.and_then(|known| i64::try_from(known.epoch?.0).ok());
     // Zones outlive a spec that is invalid for a while.
     let Some(valid) = valid else { return };
     let state = |node: &datamesh_shard::NodeName| {
@@ -176,7 +191,6 @@ mod tests {
         let valid = validate(&tests::pool(), &tests::found()).unwrap();
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up, Down, Up, Up, Down, Up]));
         let all = verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))));
-        assert_eq!(all.len(), CONDITIONS.len());
         assert_eq!(of(&all, "Ready"), (True, "Serving"));
         assert_eq!(of(&all, "Degraded"), (True, "NodesDown"));
         assert_eq!(of(&all, "DataSafe"), (False, "CatalogSingleCopy"));
@@ -235,5 +249,18 @@ mod tests {
         fill(&mut status, &tests::pool(), &tests::found(), None, None);
         assert_eq!(status.members.len(), 6);
         assert_eq!(status.selector.unwrap(), "datamesh.io/cluster=demo,datamesh.io/pool=main");
+    }
+
+    #[test]
+    fn while_nodes_leave_the_noted_epoch_never_goes_back() {
+        let at = |epoch: Option<u64>| datamesh_settings::admin::PoolStatus {
+            epoch: epoch.map(datamesh_shard::Epoch),
+            ..report::tests::pool(&[Up; 6])
+        };
+        assert_eq!(epoch(Some(5), Some(&at(Some(3))), true), Some(5));
+        assert_eq!(epoch(Some(5), Some(&at(None)), true), Some(5));
+        assert_eq!(epoch(Some(5), Some(&at(Some(6))), true), Some(6));
+        assert_eq!(epoch(Some(5), Some(&at(Some(3))), false), Some(3));
+        assert_eq!(epoch(Some(5), None, false), Some(5), "a gateway that is away takes nothing back");
     }
 }

@@ -32,6 +32,10 @@ pub(crate) struct ValidPool {
     pub(crate) zone_label: String,
     pub(crate) key: ClusterSecret,
     pub(crate) identities: Vec<Identity>,
+    /// Nodes beyond `replicas` of which something exists.
+    pub(crate) leaving: Vec<Identity>,
+    /// The newest layout that was seen of the pool.
+    pub(crate) epoch_seen: Option<u64>,
     pub(crate) spec: PoolSpec,
     pub(crate) capacity_bytes: u64,
     pub(crate) reserve_bytes: u64,
@@ -101,18 +105,6 @@ pub(crate) enum InvalidPool {
     /// A number out of range.
     #[error("{0}: out of range")]
     Range(&'static str),
-    /// Nodes would lose their place.
-    #[error(
-        "replicas is {wanted}, but node {node} exists and may hold data: set replicas to at least {least}; taking nodes away comes with draining in a later version"
-    )]
-    Shrunk {
-        /// As written.
-        wanted: u16,
-        /// The last node that exists.
-        node: String,
-        /// What would do.
-        least: u16,
-    },
 }
 
 /// Checks what the API server cannot: other objects and live zones.
@@ -147,6 +139,8 @@ pub(crate) fn validate(pool: &StoragePool, found: &Found) -> Result<ValidPool, I
         family,
         name,
         key,
+        leaving: leaving(pool, found)?,
+        epoch_seen: pool.status.as_ref().and_then(|status| u64::try_from(status.epoch?).ok()),
         identities,
         capacity_bytes,
         reserve_bytes,
@@ -245,11 +239,9 @@ fn identities(
 ) -> Result<Vec<Identity>, InvalidPool> {
     let cluster = &pool.spec.cluster_ref;
     let replicas = replicas(pool)?;
-    let known = known_zones(pool, found);
-    if let Some((&last, _)) = known.last_key_value().filter(|(last, _)| **last >= replicas) {
-        let node = names::node(cluster, name.as_str(), last);
-        return Err(InvalidPool::Shrunk { wanted: replicas, node, least: last + 1 });
-    }
+    let mut known = known_zones(pool, found);
+    // Those that leave take no place in a zone.
+    known.retain(|ordinal, _| *ordinal < replicas);
     let zones = zones::assign(replicas, &known, &zones::live_zones(&found.nodes, zone_label));
     let zones = zones.map_err(InvalidPool::Zone)?;
     let identity = |(ordinal, zone)| {
@@ -257,6 +249,28 @@ fn identities(
         Ok(Identity { node, zone })
     };
     (0..replicas).zip(zones).map(identity).collect()
+}
+
+/// The nodes beyond `replicas` that exist, by their StatefulSets and volumes: these are what is still to be removed.
+fn leaving(pool: &StoragePool, found: &Found) -> Result<Vec<Identity>, InvalidPool> {
+    let (cluster, name, replicas) = (&pool.spec.cluster_ref, pool.name_any(), replicas(pool)?);
+    let sets = found.stateful_sets.iter().map(ResourceExt::name_any);
+    let claims =
+        found.volumes.iter().filter_map(|claim| Some(names::claimant(&claim.name_any())?.to_owned()));
+    let beyond = |node: String| {
+        let ordinal = names::ordinal_of(&node, cluster, &name)?;
+        (ordinal >= replicas && names::node(cluster, &name, ordinal) == node).then_some((ordinal, node))
+    };
+    let known = known_zones(pool, found);
+    let identity = |(ordinal, node): (u16, String)| {
+        let zone = known.get(&ordinal).map_or(zones::UNZONED, String::as_str);
+        Ok(Identity {
+            node: NodeName::new(&node).map_err(InvalidPool::Name)?,
+            zone: ZoneName::new(zone).map_err(InvalidPool::Zone)?,
+        })
+    };
+    let all: BTreeMap<u16, String> = sets.chain(claims).filter_map(beyond).collect();
+    all.into_iter().map(identity).collect()
 }
 
 /// Zones by ordinal. Volumes say it most reliably, since the data is there; then StatefulSets, then the status.

@@ -144,13 +144,29 @@ fn an_identity_keeps_its_zone_by_volume_set_or_status() {
 }
 
 #[test]
-fn nodes_that_exist_are_not_dropped() {
+fn what_exists_beyond_replicas_leaves_and_takes_no_place() {
     let mut found = found();
     found.volumes = serde_yaml::from_str(
-        "[{metadata: {name: data-demo-main-8-0, labels: {datamesh.io/node: demo-main-8, datamesh.io/zone: zone3}}}]",
+        "
+- {metadata: {name: data-demo-main-8-0, labels: {datamesh.io/node: demo-main-8, datamesh.io/zone: zone1}}}
+- {metadata: {name: data-demo-main-007-0}}
+- {metadata: {name: data-demo-main-other-0}}
+- {metadata: {name: data-demo-main-5-0, labels: {datamesh.io/node: demo-main-5, datamesh.io/zone: zone3}}}
+",
     )
     .unwrap();
-    refused(&pool(), &found, "set replicas to at least 9");
+    found.stateful_sets = serde_yaml::from_str(
+        "
+- {metadata: {name: demo-main-10}}
+- {metadata: {name: demo-main-8, labels: {datamesh.io/node: demo-main-8, datamesh.io/zone: zone1}}}
+",
+    )
+    .unwrap();
+    let valid = validate(&pool(), &found).unwrap();
+    let leaving: Vec<_> = valid.leaving.iter().map(|node| (node.node.as_str(), node.zone.as_str())).collect();
+    assert_eq!(leaving, [("demo-main-8", "zone1"), ("demo-main-10", "unzoned")]);
+    assert_eq!(valid.spec.members.len(), 6, "the gateway is not told of them");
+    assert_eq!(zones_of(&valid), ["zone1", "zone2", "zone1", "zone2", "zone3", "zone3"]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use MemberState::{Down, Full, Joining, Up};
-use datamesh_settings::admin::NodeReport;
+use datamesh_settings::admin::{DrainStatus, NodeReport};
 use k8s_controller::conditions::ConditionStatus;
 
 use super::*;
@@ -47,6 +47,23 @@ fn down_members_are_named_with_zone_and_meaning() {
     let three = degraded(&[&pool(&[Down, Down, Down, Up, Up, Up])]);
     assert_eq!(three.reason, "TooManyNodesDown");
     assert!(three.message.contains("cannot be read until nodes come back"), "{}", three.message);
+}
+
+#[test]
+fn a_drained_node_that_is_down_is_missed_by_nobody() {
+    let mut pool = pool(&[Up, Down, Up, Up, Up, Up]);
+    let drain = |state| DrainStatus {
+        state,
+        left_shards: Some(0),
+        left_bytes: Some(0),
+        moved_bytes: 0,
+        eta_seconds: None,
+        waits_for: Vec::new(),
+    };
+    pool.members[1].drain = Some(drain(DrainState::Drained));
+    assert_eq!(degraded(&[&pool]).status, ConditionStatus::False);
+    pool.members[1].drain = Some(drain(DrainState::Stalled));
+    assert_eq!(degraded(&[&pool]).reason, "NodesDown");
 }
 
 #[test]

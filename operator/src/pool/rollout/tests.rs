@@ -74,6 +74,37 @@ fn no_node_restarts_while_another_is_down_or_nobody_can_say() {
 }
 
 #[test]
+fn a_drained_node_that_is_down_holds_no_restart_up() {
+    let mut known = pool(&[Up, Up, Down, Up, Up, Up]);
+    known.members[2].drain = Some(DrainStatus {
+        state: DrainState::Drained,
+        left_shards: Some(0),
+        left_bytes: Some(0),
+        moved_bytes: 0,
+        eta_seconds: None,
+        waits_for: Vec::new(),
+    });
+    let rollout = decide(&built(&tests::found()), &running(&[1], &[]), Some(&known));
+    assert_eq!(rollout.restarted, ["demo-main-1"]);
+}
+
+#[test]
+fn a_node_whose_deletion_has_begun_is_made_anew_when_it_is_gone() {
+    let mut found = running(&[], &[]);
+    let deleted = "2030-01-01T00:00:00Z".parse().unwrap();
+    found.stateful_sets[5].metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(deleted));
+    let rollout = decided(&found, &[Up; 6]);
+    assert!(rollout.going.contains("demo-main-5") && rollout.new.contains("demo-main-5"));
+    assert_eq!(reason(&rollout), "NodesStarting");
+    assert!(
+        message(&rollout).contains("demo-main-5: what was deleted under this name"),
+        "{}",
+        message(&rollout)
+    );
+}
+
+#[test]
 fn a_node_that_is_down_anyway_takes_the_change_at_once() {
     let rollout = decided(&running(&[1], &[1]), &[Up, Down, Up, Up, Up, Up]);
     assert!(rollout.held.is_empty());

@@ -31,6 +31,8 @@ const HTTPS_PORT: u16 = 8443;
 const UP_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// A cluster is whole again after this at the latest.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Shards go home within seconds; that all of them have is counted in passes a minute apart.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// A running DataMesh.
 pub struct Cluster {
@@ -149,6 +151,21 @@ impl Cluster {
         let what = "all nodes of the pool answer";
         wait::object_until(&self.pools(NAMESPACE), POOL, what, SETTLE_TIMEOUT, all_up).await?;
         self.until_pods_ready(SETTLE_TIMEOUT).await
+    }
+
+    /// Waits until the nodes have counted that all data of the example survives any two losses.
+    ///
+    /// # Errors
+    /// It does not in time; the message holds the conditions.
+    pub async fn until_whole(&self) -> anyhow::Result<()> {
+        let whole = |object: Option<&DynamicObject>| {
+            object
+                .and_then(|o| wait::condition(o, "Degraded"))
+                .is_some_and(|c| c.status == "False" && c.message.contains("as the nodes counted"))
+        };
+        let what = "all data is whole";
+        wait::object_until(&self.clusters(NAMESPACE), CLUSTER, what, WHOLE_TIMEOUT, whole).await?;
+        Ok(())
     }
 
     /// A field of a Secret.

@@ -2,6 +2,7 @@
 //! `tests/promises`, one file each.
 
 pub mod artifacts;
+pub mod cli;
 pub mod cluster;
 pub mod forward;
 pub mod gateway;

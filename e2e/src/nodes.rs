@@ -1,6 +1,7 @@
 //! Storage pods and the Kubernetes nodes under them: taken away and given back.
 
 use std::collections::BTreeSet;
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -10,11 +11,13 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::runtime::watcher;
 use serde_json::json;
 
-use crate::cluster::{CLUSTER, Cluster, NAMESPACE};
+use crate::cluster::{CLUSTER, Cluster, NAMESPACE, POOL};
 use crate::wait;
 
 /// A forced deletion is done when the API server answers; the kubelet needs a moment more.
 const GONE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Label of a pool's pods.
+const POOL_LABEL: &str = "datamesh.io/pool";
 /// Annotation on Kubernetes nodes that were cordoned here: those an administrator cordoned stay so. It stands on the nodes,
 /// so that the next run takes back what one that broke off left.
 const CORDONED: &str = "datamesh.io/cordoned-by-e2e";
@@ -175,7 +178,23 @@ impl Cluster {
         self.change_nodes(&change, |node| !is_cordoned(node)).await
     }
 
-    /// Lets pods be scheduled again where they could be before [`Cluster::lose`].
+    /// `kubectl drain` of a Kubernetes node, for the storage pods on it: cordons it and evicts them, as the disruption budget
+    /// allows within `limit`. Gives kubectl's answer; [`Cluster::settle`] takes it back.
+    ///
+    /// # Errors
+    /// kubectl does not run.
+    pub async fn drain(&self, host: &str, limit: Duration) -> anyhow::Result<Output> {
+        // Before kubectl cordons it: what breaks off here is taken back by the next run.
+        let note = json!({"metadata": {"annotations": {(CORDONED): "true"}}});
+        self.change_nodes(&note, |node| node.name_any() == host && !is_cordoned(node)).await?;
+        let (timeout, pods) =
+            (format!("--timeout={}s", limit.as_secs()), format!("--pod-selector={POOL_LABEL}={POOL}"));
+        self.kubectl
+            .output(&["drain", host, "--ignore-daemonsets", "--delete-emptydir-data", &pods, &timeout])
+            .await
+    }
+
+    /// Lets pods be scheduled again where they could be before [`Cluster::lose`] or [`Cluster::drain`].
     ///
     /// # Errors
     /// The API server refuses.

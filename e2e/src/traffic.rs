@@ -1,7 +1,7 @@
 //! Puts that go on in the background while things break, and the proof that all of them are still there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -27,9 +27,13 @@ pub struct Written {
     number: u64,
 }
 
-/// Puts going on until told to stop. The first one that fails ends its lane and the test.
+/// Everything acknowledged so far, by all lanes.
+type Acknowledged = Arc<Mutex<Vec<Written>>>;
+
+/// Puts going on until told to stop, and perhaps gets. The first one that fails ends its lane and the test.
 pub struct Traffic {
-    lanes: JoinSet<anyhow::Result<Vec<Written>>>,
+    lanes: JoinSet<anyhow::Result<()>>,
+    written: Acknowledged,
     stopped: Arc<AtomicBool>,
     acknowledged: watch::Receiver<u64>,
 }
@@ -38,10 +42,20 @@ impl Traffic {
     /// Starts putting objects below `prefix`.
     #[must_use]
     pub fn start(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
+        Self::start_lanes(gateway, prefix, seed, LANES, false)
+    }
+
+    /// The same in one lane, which after each put reads back what it put earlier, in turn.
+    #[must_use]
+    pub fn start_with_reads(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
+        Self::start_lanes(gateway, prefix, seed, 1, true)
+    }
+
+    fn start_lanes(gateway: &Gateway, prefix: &str, seed: u64, lanes_count: u64, reads: bool) -> Self {
         let (stopped, numbers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (count, acknowledged) = watch::channel(0);
-        let mut lanes = JoinSet::new();
-        for _ in 0..LANES {
+        let (mut lanes, written) = (JoinSet::new(), Acknowledged::default());
+        for _ in 0..lanes_count {
             let lane = Lane {
                 gateway: gateway.clone(),
                 prefix: prefix.to_owned(),
@@ -49,10 +63,12 @@ impl Traffic {
                 numbers: Arc::clone(&numbers),
                 stopped: Arc::clone(&stopped),
                 count: count.clone(),
+                written: Arc::clone(&written),
+                reads,
             };
             lanes.spawn(lane.run());
         }
-        Self { lanes, stopped, acknowledged }
+        Self { lanes, written, stopped, acknowledged }
     }
 
     /// Waits until `more` further puts were acknowledged.
@@ -81,11 +97,10 @@ impl Traffic {
     /// A put failed.
     pub async fn finish(mut self) -> anyhow::Result<Vec<Written>> {
         self.stopped.store(true, Ordering::Relaxed);
-        let mut all = Vec::new();
         while let Some(lane) = self.lanes.join_next().await {
-            all.extend(lane??);
+            lane??;
         }
-        Ok(all)
+        Ok(std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -96,11 +111,13 @@ struct Lane {
     numbers: Arc<AtomicU64>,
     stopped: Arc<AtomicBool>,
     count: watch::Sender<u64>,
+    written: Acknowledged,
+    reads: bool,
 }
 
 impl Lane {
-    async fn run(self) -> anyhow::Result<Vec<Written>> {
-        let mut written = Vec::new();
+    async fn run(self) -> anyhow::Result<()> {
+        let mut turns = 0;
         while !self.stopped.load(Ordering::Relaxed) {
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             let key = format!("{}/{number:05}", self.prefix);
@@ -108,10 +125,25 @@ impl Lane {
                 .put(&key, random_bytes(self.seed, number, OBJECT_BYTES))
                 .await
                 .context("a put failed")?;
-            written.push(Written { key, seed: self.seed, number });
+            self.acknowledge(Written { key, seed: self.seed, number });
             self.count.send_modify(|count| *count += 1);
+            if self.reads {
+                verify_one(&self.gateway, &self.earlier(turns)?).await.context("a get failed")?;
+                turns += 1;
+            }
         }
-        Ok(written)
+        Ok(())
+    }
+
+    fn acknowledge(&self, written: Written) {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(written);
+    }
+
+    /// One of what is there, all in turn.
+    fn earlier(&self, turn: usize) -> anyhow::Result<Written> {
+        let all = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        // Half as fast as they come: the oldest are read again and again, the newest soon.
+        all.get(turn / 2 % all.len().max(1)).cloned().context("nothing was written")
     }
 }
 
@@ -122,15 +154,17 @@ impl Lane {
 pub async fn verify(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
     ensure!(!all.is_empty(), "nothing was written, so nothing is proven");
     stream::iter(all)
-        .map(|written| async move {
-            let got = gateway.get(&written.key).await?;
-            let same = got == random_bytes(written.seed, written.number, OBJECT_BYTES);
-            ensure!(same, "{} differs from what was stored", written.key);
-            Ok(())
-        })
+        .map(|written| verify_one(gateway, written))
         .buffer_unordered(READERS)
         .try_collect()
         .await
+}
+
+async fn verify_one(gateway: &Gateway, written: &Written) -> anyhow::Result<()> {
+    let got = gateway.get(&written.key).await?;
+    let same = got == random_bytes(written.seed, written.number, OBJECT_BYTES);
+    ensure!(same, "{} differs from what was stored", written.key);
+    Ok(())
 }
 
 /// Deletes all of them: the next promise needs the room.

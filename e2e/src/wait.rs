@@ -11,6 +11,9 @@ use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
+/// Between two questions that are answered anew each time.
+const ASK_PERIOD: Duration = Duration::from_secs(1);
+
 /// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
@@ -79,6 +82,28 @@ pub async fn object_until(
     match seen.await {
         Ok(result) => result,
         Err(_) => bail!("{what}: not within {limit:?}; {name} says {}", conditions_text(last.as_ref())),
+    }
+}
+
+/// Asks again and again until the answer is as wanted, for what nobody can watch: what only the gateway knows.
+///
+/// # Errors
+/// It is not in time; the message holds the last refusal.
+pub async fn until<T, F>(what: &str, limit: Duration, ask: impl Fn() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let deadline = tokio::time::Instant::now() + limit;
+    let mut turns = tokio::time::interval(ASK_PERIOD);
+    loop {
+        turns.tick().await;
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if tokio::time::Instant::now() > deadline => {
+                return Err(error.context(format!("{what}: not within {limit:?}")));
+            }
+            Err(_) => {}
+        }
     }
 }
 

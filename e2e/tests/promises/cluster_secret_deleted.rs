@@ -1,7 +1,7 @@
 //! The cluster's key Secret is deleted: KeyMissing says how to restore it, nothing is touched and no new key is made;
 //! the file `datamesh admin key export` wrote restores it.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -24,7 +24,8 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let key = cluster.secret(NAMESPACE, SECRET, "secret").await?;
     let folder = tempfile::tempdir()?;
     let export = folder.path().join("key.yaml");
-    export_key(cluster, &export).await?;
+    let to: &OsStr = export.as_ref();
+    cluster.datamesh(&["admin".as_ref(), "key".as_ref(), "export".as_ref(), to]).await?;
 
     let secrets = cluster.api::<Secret>(NAMESPACE);
     secrets.delete(SECRET, &DeleteParams::default()).await?;
@@ -50,32 +51,4 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.settle().await?;
     ensure_untouched(&before, &cluster.members().await?).context("when the key came back")?;
     door.gateway.delete("key/proof").await
-}
-
-async fn export_key(cluster: &Cluster, file: &PathBuf) -> anyhow::Result<()> {
-    let access = cluster.gateway().await?.gateway.access().clone();
-    let output = tokio::process::Command::new(program()?)
-        .args(["admin", "key", "export"])
-        .arg(file)
-        .env("DATAMESH_CONFIG", &cluster.client_config)
-        .env("DATAMESH_SERVER", format!("https://{}", access.address))
-        .env("DATAMESH_TOKEN", access.token)
-        .env("DATAMESH_ADMIN_TOKEN", access.admin_token)
-        .output()
-        .await?;
-    ensure!(
-        output.status.success(),
-        "datamesh admin key export: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
-/// The `datamesh` program beside this test, where `up.sh` built it.
-fn program() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let folder = this.ancestors().nth(2).context("no target folder")?;
-    let program = folder.join("datamesh");
-    ensure!(program.is_file(), "{} is not built", program.display());
-    Ok(program)
 }

@@ -8,9 +8,12 @@ mod force_deleted_pod;
 mod invalid_specs;
 mod operator_killed;
 mod operator_restarted;
+mod pool_scaled;
 mod real_files;
 mod two_pods_killed;
+mod volume_lost;
 mod zone_down;
+mod zones_drained;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,9 @@ const PROMISES: &[Promise] = &[
     Promise { name: "operator_killed", check: |cluster| Box::pin(operator_killed::check(cluster)) },
     Promise { name: "two_pods_killed", check: |cluster| Box::pin(two_pods_killed::check(cluster)) },
     Promise { name: "zone_down", check: |cluster| Box::pin(zone_down::check(cluster)) },
+    Promise { name: "zones_drained", check: |cluster| Box::pin(zones_drained::check(cluster)) },
+    Promise { name: "pool_scaled", check: |cluster| Box::pin(pool_scaled::check(cluster)) },
+    Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
     Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
     Promise {
         name: "cluster_secret_deleted",

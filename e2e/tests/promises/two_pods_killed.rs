@@ -12,8 +12,6 @@ use datamesh_e2e::{samples, wait};
 /// A put may take longer while nodes are found to be down, never fail.
 const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
 const SAID_TIMEOUT: Duration = Duration::from_secs(60);
-/// Shards go home within seconds; that all of them have is counted in passes a minute apart.
-const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
@@ -33,7 +31,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.settle().await?;
     verify(&door.gateway, &written).await?;
     // Two losses at once are survived by what is whole: nodes that stood in hold two shards until these went home.
-    until_whole(cluster).await?;
+    cluster.until_whole().await?;
 
     let others = &one_each[1..3];
     let reading = async {
@@ -46,17 +44,6 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     verify(&door.gateway, &written).await?;
     cluster.settle().await?;
     clear(&door.gateway, &written).await
-}
-
-async fn until_whole(cluster: &Cluster) -> anyhow::Result<()> {
-    let clusters = cluster.clusters(NAMESPACE);
-    let whole = |object: Option<&kube::api::DynamicObject>| {
-        object
-            .and_then(|o| wait::condition(o, "Degraded"))
-            .is_some_and(|c| c.status == "False" && c.message.contains("as the nodes counted"))
-    };
-    wait::object_until(&clusters, CLUSTER, "all data is whole again", WHOLE_TIMEOUT, whole).await?;
-    Ok(())
 }
 
 /// The conditions name the lost nodes, and that puts and gets go on.

@@ -1,0 +1,80 @@
+//! A storage node loses its volume for good: by `datamesh node replace` it joins again with an empty one, its shards are rebuilt
+//! there, and then any two others may be lost.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use datamesh_e2e::cluster::{Cluster, NAMESPACE, POOL};
+use datamesh_e2e::nodes::Member;
+use datamesh_e2e::traffic::{Traffic, clear, verify};
+use datamesh_e2e::{samples, wait};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, DynamicObject};
+use kube::runtime::watcher;
+
+const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
+const SAID_TIMEOUT: Duration = Duration::from_secs(60);
+const NEW_TIMEOUT: Duration = Duration::from_secs(60);
+/// It is refused while the node answered within the last 15 seconds.
+const REPLACED_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
+    let seed = samples::seed()?;
+    eprintln!("seed {seed}");
+    let door = cluster.gateway().await?;
+    let mut traffic = Traffic::start(&door.gateway, "lost", seed);
+    traffic.go_on(6, PUTS_TIMEOUT).await?;
+    let written = traffic.finish().await?;
+
+    let lost = cluster.storage().await?.swap_remove(0);
+    let refused = cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await;
+    ensure!(refused.is_err(), "a node that answers was given up");
+    lose_volume(cluster, &lost).await?;
+    until_down(cluster, &lost).await?;
+    wait::until("the node is given up", REPLACED_TIMEOUT, async || {
+        cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await
+    })
+    .await?;
+    cluster.settle().await?;
+    cluster.until_whole().await?;
+    ensure!(shards(&door.gateway.status().await?, &lost.node)? > 0, "nothing was rebuilt on {}", lost.node);
+
+    let others = cluster.one_of_each_zone().await?;
+    let others: Vec<Member> = others.into_iter().filter(|m| m.node != lost.node).take(2).collect();
+    ensure!(others.len() == 2, "the test needs two further zones");
+    cluster.lose(&others).await?;
+    verify(&door.gateway, &written).await?;
+    cluster.settle().await?;
+    clear(&door.gateway, &written).await
+}
+
+/// Deletes the claim and the pod that keeps it, and waits until an empty one is made.
+async fn lose_volume(cluster: &Cluster, member: &Member) -> anyhow::Result<()> {
+    let claims = cluster.api::<PersistentVolumeClaim>(NAMESPACE);
+    let name = format!("data-{}-0", member.node);
+    let old = claims.get(&name).await?.uid();
+    claims.delete(&name, &DeleteParams::default()).await?;
+    cluster.force_delete(&member.pod).await?;
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    wait::set_until(&claims, only, "an empty volume is made", NEW_TIMEOUT, |now| {
+        now.iter().any(|claim| claim.uid() != old && claim.metadata.deletion_timestamp.is_none())
+    })
+    .await?;
+    Ok(())
+}
+
+async fn until_down(cluster: &Cluster, member: &Member) -> anyhow::Result<()> {
+    let down = |pool: Option<&DynamicObject>| {
+        let degraded = pool.and_then(|pool| wait::condition(pool, "Degraded"));
+        degraded.is_some_and(|c| c.status == "True" && c.message.contains(&member.node))
+    };
+    wait::object_until(&cluster.pools(NAMESPACE), POOL, "the node is missed", SAID_TIMEOUT, down).await?;
+    Ok(())
+}
+
+fn shards(status: &datamesh_settings::admin::ClusterStatus, node: &str) -> anyhow::Result<u64> {
+    let mut members = status.pools.iter().flat_map(|pool| &pool.members);
+    let member = members.find(|member| member.node.as_str() == node).context("it is no member")?;
+    Ok(member.report.as_ref().context("it has not reported")?.shards)
+}

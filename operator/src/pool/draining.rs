@@ -112,7 +112,7 @@ fn unsaid(pool: &StoragePool, answer: &Answer) -> String {
         (.., Some(known)) if known.epoch.is_none() => "The pool has no layout yet.".into(),
         _ => "The operator changes nothing now; the condition Progressing says why.".into(),
     };
-    format!("{why} Nothing of it is deleted.")
+    format!("{}. Nothing of it is deleted.", why.trim_end_matches('.'))
 }
 
 /// `1 node beyond replicas leaves: demo-main-6; status.draining says how far it is.`
@@ -134,8 +134,13 @@ pub(super) fn verdict(nodes: &[DrainingNode], answer: &Answer) -> Verdict {
         return Verdict::yes(condition::DRAINING, "Refused", text);
     }
     if let Err(error) = answer.status() {
-        let text = format!("Nobody can say: {error} {all}");
-        return Verdict::unknown(condition::DRAINING, "GatewayUnreachable", text.trim_end());
+        let stay = named(nodes.iter().map(|node| node.node.clone()));
+        let stay = if stay.is_empty() { stay } else { format!(" Nothing is deleted of {stay}.") };
+        return Verdict::unknown(
+            condition::DRAINING,
+            "GatewayUnreachable",
+            format!("Nobody can say: {error}.{stay}"),
+        );
     }
     if any(&["Stalled"]) {
         return Verdict::yes(condition::DRAINING, "Stalled", format!("Nothing leaves some nodes. {all}"));

@@ -104,7 +104,9 @@ fn without_the_gateways_word_it_says_why_nothing_is_deleted() {
         verdict
     };
     let away = Answer::of(Err(Untold::Away("no answer".into())), Err(GatewayError::NoCluster));
-    assert_eq!(says(&away, "no answer").status, Unknown);
+    let verdict = says(&away, "no answer. Nothing");
+    assert_eq!((verdict.status, verdict.reason), (Unknown, "GatewayUnreachable"));
+    assert!(verdict.message.ends_with("Nothing is deleted of demo-main-6."), "{}", verdict.message);
     let refused =
         Answer::of(Err(Untold::Refused("5 members would stay".into())), Ok(status(vec![pool_with(&[])])));
     let verdict = says(&refused, "5 members would stay");

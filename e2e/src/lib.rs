@@ -8,6 +8,7 @@ pub mod forward;
 pub mod gateway;
 pub mod kubectl;
 pub mod nodes;
+pub mod partition;
 pub mod promise;
 pub mod samples;
 pub mod traffic;

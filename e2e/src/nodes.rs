@@ -12,6 +12,7 @@ use kube::runtime::watcher;
 use serde_json::json;
 
 use crate::cluster::{CLUSTER, Cluster, NAMESPACE, POOL};
+use crate::partition::{heal, is_here};
 use crate::wait;
 
 /// A forced deletion is done when the API server answers; the kubelet needs a moment more.
@@ -201,7 +202,20 @@ impl Cluster {
     pub async fn uncordon(&self) -> anyhow::Result<()> {
         let change =
             json!({"metadata": {"annotations": {(CORDONED): null}}, "spec": {"unschedulable": null}});
-        self.change_nodes(&change, |node| node.annotations().contains_key(CORDONED)).await
+        self.change_nodes(&change, |node| node.annotations().contains_key(CORDONED)).await?;
+        self.heal().await
+    }
+
+    /// Takes back what a [`crate::partition::Partition`] left that could not do it by itself: its process was killed.
+    async fn heal(&self) -> anyhow::Result<()> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let names = nodes.list_metadata(&ListParams::default()).await?.items;
+        names
+            .iter()
+            .map(kube::ResourceExt::name_any)
+            .filter(|name| is_here(name))
+            .for_each(|name| heal(&name));
+        Ok(())
     }
 
     async fn change_nodes(

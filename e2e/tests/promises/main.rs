@@ -14,6 +14,7 @@ mod two_pods_killed;
 mod volume_lost;
 mod zone_down;
 mod zones_drained;
+mod zones_parted;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ const PROMISES: &[Promise] = &[
     Promise { name: "two_pods_killed", check: |cluster| Box::pin(two_pods_killed::check(cluster)) },
     Promise { name: "zone_down", check: |cluster| Box::pin(zone_down::check(cluster)) },
     Promise { name: "zones_drained", check: |cluster| Box::pin(zones_drained::check(cluster)) },
+    Promise { name: "zones_parted", check: |cluster| Box::pin(zones_parted::check(cluster)) },
     Promise { name: "pool_scaled", check: |cluster| Box::pin(pool_scaled::check(cluster)) },
     Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
     Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },

@@ -8,12 +8,15 @@ use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::gateway::Gateway;
 use crate::samples::random_bytes;
 
 /// Puts at a time.
 const LANES: u64 = 3;
+/// Between two puts of a lane that also reads: it goes on for minutes, and what it puts is read back as a whole.
+const PACE: Duration = Duration::from_millis(500);
 /// Gets at a time.
 const READERS: usize = 4;
 /// Bytes of an object: more than a segment, and no multiple of anything.
@@ -117,7 +120,8 @@ struct Lane {
 
 impl Lane {
     async fn run(self) -> anyhow::Result<()> {
-        let mut turns = 0;
+        let (mut turns, mut pace) = (0, tokio::time::interval(PACE));
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.stopped.load(Ordering::Relaxed) {
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             let key = format!("{}/{number:05}", self.prefix);
@@ -128,6 +132,7 @@ impl Lane {
             self.acknowledge(Written { key, seed: self.seed, number });
             self.count.send_modify(|count| *count += 1);
             if self.reads {
+                pace.tick().await;
                 verify_one(&self.gateway, &self.earlier(turns)?).await.context("a get failed")?;
                 turns += 1;
             }

@@ -64,6 +64,10 @@ pub struct DataMeshClusterSpec {
     /// What deleting this object does to volumes and the cluster key. `Destroy` cannot be undone.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// What is encrypted between the processes: requests alone, since shards are sealed already, or everything once more.
+    /// A change restarts the pods one after the other; while both kinds run, everything is.
+    #[serde(default)]
+    pub bulk_encryption: BulkEncryption,
     /// What the processes log: a level (`info`), or levels by module (`info,datamesh_store=debug`).
     #[serde(default = "default_log_level")]
     #[schemars(length(min = 1, max = 200))]
@@ -215,6 +219,18 @@ pub struct TlsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: Option<String>,
+}
+
+/// What is encrypted on connections between the cluster's processes. All of them prove their keys in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum BulkEncryption {
+    /// Requests and answers. Shards travel as they lie on the disks, sealed by the gateway: who watches the network sees sealed
+    /// segments, and which of them are read when.
+    #[default]
+    Requests,
+    /// Everything, in TLS. Costs about a quarter more CPU for each put and get.
+    Everything,
 }
 
 /// What deleting a cluster does to what holds data.

@@ -11,8 +11,8 @@ mod pool;
 mod size;
 
 pub use cluster::{
-    DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType,
-    GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
+    BulkEncryption, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure,
+    ExposureType, GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, StoragePool, StoragePoolSpec, StoragePoolStatus,

@@ -28,9 +28,9 @@ pub(crate) use build::config_map::{cluster_settings, listen};
 pub(crate) use build::pod_disruption_budget::one_at_a_time;
 pub(crate) use cleanup::delete;
 use key::Key;
-pub(crate) use validate::settings_name;
 #[cfg(test)]
 pub(crate) use validate::tests;
+pub(crate) use validate::{bulk_encryption, settings_name};
 
 /// To the next look while something is not as it should be.
 const SOON: Duration = Duration::from_secs(10);

@@ -1,6 +1,7 @@
 //! Step 2: a spec and what it refers to, checked once; the later steps never read the spec again. Pure.
 
 use datamesh_crds::{DataMeshCluster, Exposure, Resources, Size, SizeError};
+use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
 use rustls::pki_types::UnixTime;
 
@@ -22,6 +23,7 @@ pub(crate) struct ValidCluster {
     pub(crate) image: String,
     pub(crate) pull_policy: &'static str,
     pub(crate) log_level: String,
+    pub(crate) bulk_encryption: BulkEncryption,
     pub(crate) resources: Resources,
     pub(crate) exposure: Exposure,
     pub(crate) volume_size: Size,
@@ -29,6 +31,14 @@ pub(crate) struct ValidCluster {
     pub(crate) buffer_bytes: u64,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
+}
+
+/// The definition's word in the settings' words.
+pub(crate) fn bulk_encryption(spec: datamesh_crds::BulkEncryption) -> BulkEncryption {
+    match spec {
+        datamesh_crds::BulkEncryption::Requests => BulkEncryption::Requests,
+        datamesh_crds::BulkEncryption::Everything => BulkEncryption::Everything,
+    }
 }
 
 /// What is wrong with a spec, said so that it can be put right.
@@ -90,6 +100,7 @@ pub(crate) fn validate(
         image: spec.image.reference(),
         pull_policy: spec.image.pull_policy.as_str(),
         log_level: spec.log_level.clone(),
+        bulk_encryption: bulk_encryption(spec.bulk_encryption),
         resources: spec.gateway.resources.clone(),
         exposure: spec.gateway.exposure.clone(),
         volume_size: spec.gateway.volume_size.clone(),

@@ -87,6 +87,18 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn everything_is_encrypted_where_the_cluster_says_so() {
+        let everything = |found: &Found| {
+            let data = built(found).remove(0).settings.data.unwrap();
+            data[names::SETTINGS_FIELD].contains("bulkEncryption: Everything")
+        };
+        let mut found = tests::found();
+        assert!(!everything(&found));
+        found.cluster.as_mut().unwrap().spec.bulk_encryption = datamesh_crds::BulkEncryption::Everything;
+        assert!(everything(&found));
+    }
+
+    #[test]
     fn building_again_changes_no_template() {
         let first: Vec<StatefulSet> =
             built(&tests::found()).into_iter().map(|node| node.stateful_set).collect();

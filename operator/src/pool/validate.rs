@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use datamesh_crds::{CipherName, DataMeshCluster, Resources, Size, SizeError, StoragePool, condition, label};
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::BulkEncryption;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Cipher, ErasureProfile, NameError, NodeName, PoolName, ProfileError, ZoneName};
 use kube::ResourceExt;
@@ -42,6 +43,7 @@ pub(crate) struct ValidPool {
     pub(crate) image: String,
     pub(crate) pull_policy: &'static str,
     pub(crate) log_level: String,
+    pub(crate) bulk_encryption: BulkEncryption,
     pub(crate) resources: Resources,
     pub(crate) volume_size: Size,
     pub(crate) storage_class_name: Option<String>,
@@ -133,6 +135,7 @@ pub(crate) fn validate(pool: &StoragePool, found: &Found) -> Result<ValidPool, I
         image: cluster.spec.image.reference(),
         pull_policy: cluster.spec.image.pull_policy.as_str(),
         log_level: cluster.spec.log_level.clone(),
+        bulk_encryption: cluster::bulk_encryption(cluster.spec.bulk_encryption),
         resources: spec.resources.clone(),
         volume_size: spec.volume_size.clone(),
         storage_class_name: spec.storage_class_name.clone(),

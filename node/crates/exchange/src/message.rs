@@ -1,6 +1,8 @@
 //! The wire messages of the bulk connection. One request, then its response, one at a time per connection; each is one
 //! frame (see [`crate::frame`]): the head is what stands here, the payload is a shard's bytes and travels raw after it.
 //!
+//! The head is protected on every connection, the payload is not: only what proves itself may travel there.
+//!
 //! The postcard encoding of these types is the wire format: fields and variants are only ever appended, and a change
 //! that a peer of another version could misread raises [`PROTOCOL`]. Reports, which grow, are JSON inside. Golden files hold it.
 

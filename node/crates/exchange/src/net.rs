@@ -14,7 +14,8 @@ use crate::message::{Request, Response};
 #[error("{0}")]
 pub struct NoAnswer(pub String);
 
-/// An answer and its payload.
+/// An answer and its payload. The answer is the node's; the payload is proven by whoever takes it: it may come changed from a
+/// disk, and outside TLS from the way.
 pub type Answer = Result<(Response, Bytes), NoAnswer>;
 
 /// Sends requests to storage nodes.

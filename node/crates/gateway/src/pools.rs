@@ -193,6 +193,16 @@ impl Pools {
         }
     }
 
+    /// Whether it is known that shards of a pool are not all where its newest layout says: they move, or are being rebuilt,
+    /// and the nodes count them.
+    pub(crate) fn is_on_the_move(&self, name: &PoolName) -> bool {
+        let Some(pool) = self.get(name) else { return false };
+        let newest = pool.layout().map(|layout| layout.epoch);
+        let settled = self.settled.read().get(name).copied();
+        newest > settled && settled.is_some()
+            || self.safety(&pool).is_some_and(|safety| safety.is_complete() && !safety.is_settled())
+    }
+
     /// What a joined member is to this gateway.
     pub(crate) fn state(&self, peer: &PeerKey) -> MemberState {
         if !self.net.is_live(peer) {

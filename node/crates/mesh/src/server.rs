@@ -40,7 +40,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers requests. Hello is answered before it gets here.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one request. `from` has proven its key; whether it may ask this is the handler's to say. A caller that is
+    /// Answers one request. The payload is not proven: outside TLS anybody on the way may have changed it, so whoever takes it
+    /// holds it against what the request says of it. `from` has proven its key; whether it may ask this is the handler's to say. A caller that is
     /// not [`Caller::is_known`] gets here with [`Request::Join`] alone.
     fn handle(
         &self,

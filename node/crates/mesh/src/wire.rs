@@ -160,7 +160,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ) -> Result<FrameStart, WireError> {
         let mut lengths = [first; FRAME_HEADER_BYTES];
         self.stream.read_exact(&mut lengths[1..]).await?;
-        let header = FrameHeader::decode(lengths)?;
+        let header = FrameHeader::decode(lengths);
+        // What nobody has proven yet says nothing about what the peer meant.
+        let header = if self.seals.is_some() { header.map_err(|_| NotSealed)? } else { header? };
         let head_bytes = within("head", header.head_bytes(), limits.head_bytes)?;
         let payload_bytes = within("payload", header.payload_bytes(), limits.payload_bytes)?;
         let tag_bytes = if self.seals.is_some() { TAG_BYTES } else { 0 };
@@ -235,6 +237,20 @@ mod tests {
                 wire.stream.read_exact(&mut unread).await.unwrap();
                 assert_eq!(buffers.idle_bytes(), 0);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn lengths_that_nobody_proved_are_no_message_of_the_peer() {
+        for seals in [None, Some(Box::new(Seals::for_tests()))] {
+            let (near, mut far) = tokio::io::duplex(4096);
+            let mut wire = Wire { seals, ..Wire::new(near, Buffers::new()) };
+            far.write_all(&[0; FRAME_HEADER_BYTES]).await.unwrap();
+            let first = wire.first_byte().await.unwrap();
+            let limits = FrameLimits { head_bytes: 300, payload_bytes: 10_000 };
+            let error = wire.read_start(first, limits).await.unwrap_err();
+            assert_eq!(matches!(error, WireError::Sealed(_)), wire.seals.is_some(), "{error}");
+            assert_eq!(matches!(error, WireError::Frame(_)), wire.seals.is_none(), "{error}");
         }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_mesh::{BulkServer, Identity};
 use datamesh_settings::{BulkEncryption, Endpoint};
-use datamesh_shard::Incarnation;
+use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,6 +132,18 @@ async fn requests_are_never_seen_and_shards_only_where_both_sides_agree() {
             assert!(!scene.eavesdropper.has_heard(hidden), "{client:?} {server:?}: a request was seen");
         }
     }
+}
+
+/// The transport does not prove payloads: whoever takes one does. A test of the takers would find nothing if it did.
+#[tokio::test]
+async fn a_payload_that_was_changed_on_the_way_arrives_changed_and_its_answer_as_it_was() {
+    let scene = Scene::new(BulkEncryption::Requests, BulkEncryption::Requests).await;
+    let (payload, header, segment) = scene.put_and_get(1).await;
+    *scene.eavesdropper.spoils.lock() = Some(payload[5000..5032].to_vec());
+    let key = ShardKey { segment: SegmentId(segment), index: ShardIndex(0) };
+    let (shard, back) = scene.ask(Request::Get { key }, None).await;
+    assert_eq!(shard, Response::Shard { header });
+    assert_eq!((back.len(), back[5000] ^ 1), (payload.len(), payload[5000]));
 }
 
 #[tokio::test]

@@ -164,7 +164,7 @@ async fn joins_serves_and_refuses() {
     ));
     let wrong = noise(2, 1 << 20);
     let (not_its_leaf, _) = ask(put(keys[1], &header, 5), Some(wrong)).await;
-    assert!(matches!(not_its_leaf, Response::Refused(Refusal::BadRequest(_))), "{not_its_leaf:?}");
+    assert_eq!(not_its_leaf, Response::Refused(Refusal::Busy), "it may have been changed on its way");
 
     let (shard, back) = ask(Request::Get { key: keys[0] }, None).await;
     assert!(shard == Response::Shard { header } && back == payload);

@@ -17,13 +17,18 @@ use crate::names;
 use crate::pod::{CONFIG_DIR, DATA_DIR};
 
 /// What all members of a cluster share.
-pub(crate) fn cluster_settings(family: &Family, name: NodeName, key: &ClusterSecret) -> ClusterSettings {
+pub(crate) fn cluster_settings(
+    family: &Family,
+    name: NodeName,
+    key: &ClusterSecret,
+    bulk_encryption: BulkEncryption,
+) -> ClusterSettings {
     let host = names::service_host(&names::gateway_mesh(&family.cluster), &family.namespace);
     ClusterSettings {
         name,
         public_key: key.signing_key().public(),
         gateways: vec![Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }],
-        bulk_encryption: BulkEncryption::default(),
+        bulk_encryption,
     }
 }
 
@@ -41,7 +46,12 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
     let file = |path: &str| format!("{CONFIG_DIR}/{path}").into();
     Settings {
         version: SETTINGS_VERSION,
-        cluster: cluster_settings(&cluster.family, cluster.settings_name.clone(), key),
+        cluster: cluster_settings(
+            &cluster.family,
+            cluster.settings_name.clone(),
+            key,
+            cluster.bulk_encryption,
+        ),
         node: cluster.gateway_name.clone(),
         role: Role::Gateway(Box::new(GatewaySettings {
             data_dir: DATA_DIR.into(),

@@ -13,7 +13,7 @@ use crate::pool::validate::{Identity, ValidPool};
 pub(super) fn settings(pool: &ValidPool, identity: &Identity) -> Settings {
     Settings {
         version: SETTINGS_VERSION,
-        cluster: cluster_settings(&pool.family, pool.settings_name.clone(), &pool.key),
+        cluster: cluster_settings(&pool.family, pool.settings_name.clone(), &pool.key, pool.bulk_encryption),
         node: identity.node.clone(),
         role: Role::Storage(Box::new(StorageSettings {
             pool: pool.name.clone(),

@@ -76,14 +76,16 @@ pub(super) struct Fetch<'a> {
 
 impl Fetch<'_> {
     /// k shards, data shards first. A node that is just restarting, a connection that just broke, and a shard that went
-    /// home between two questions look like a loss: all that is asked again before the read is given up.
+    /// home between two questions look like a loss, and one that was changed on its way like a corrupt one: all that is asked
+    /// again before the read is given up.
     pub(super) async fn gather(&self, proof: Proof) -> Result<Gathered, FetchError> {
         let mut pause = RETRY_PAUSE;
         for _ in 0..RETRIES_MAX {
             match self.attempt(proof).await {
                 Err(FetchError::Machine(
                     GetFailure::TooFewShards { failed: 1.., .. }
-                    | GetFailure::TooFewShards { missing: 1.., .. },
+                    | GetFailure::TooFewShards { missing: 1.., .. }
+                    | GetFailure::TooFewShards { corrupt: 1.., .. },
                 )) => {}
                 outcome => return outcome,
             }
@@ -203,7 +205,9 @@ impl Fetch<'_> {
         let peer = self.sources.peer(from);
         let node = peer.and_then(|peer| self.context.pools.name_of(&self.reference.pool, &peer));
         match got {
-            Got::Corrupt => tracing::warn!(shard = %key, ?node, "a shard is corrupt"),
+            Got::Corrupt => {
+                tracing::warn!(shard = %key, ?node, "a shard is corrupt, or was changed on its way")
+            }
             _ => tracing::debug!(shard = %key, ?node, reason, "a shard was not read"),
         }
     }
@@ -217,9 +221,14 @@ impl Fetch<'_> {
         }
     }
 
-    /// Missing at its holder but found elsewhere is handoff, not damage; corrupt is damage in any case.
+    /// Missing at its holder but found elsewhere is handoff, not damage, and while shards are on the move most are not looked
+    /// for any further: others suffice. Corrupt is damage in any case.
     fn count(&self, lost: &BTreeMap<ShardIndex, bool>, shards: &Gathered) {
-        let damaged = lost.iter().filter(|(index, corrupt)| **corrupt || !shards.contains_key(index)).count();
+        let may_be_elsewhere = || self.context.pools.is_on_the_move(&self.reference.pool);
+        let is_damaged = |(index, corrupt): &(&ShardIndex, &bool)| {
+            **corrupt || !shards.contains_key(index) && !may_be_elsewhere()
+        };
+        let damaged = lost.iter().filter(is_damaged).count();
         self.context.damage.shards(&self.reference.pool, u64::try_from(damaged).unwrap_or(u64::MAX));
         if shards.keys().any(|index| index.at() >= self.reference.profile.k()) {
             self.context.metrics.rebuilt();

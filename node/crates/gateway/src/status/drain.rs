@@ -1,5 +1,6 @@
 //! How far drains are, and what they wait for.
 
+use datamesh_placement::Member;
 use datamesh_settings::admin::{DrainState, DrainStatus, MemberState, NodeReport};
 use datamesh_shard::NodeName;
 use tokio::time::Instant;
@@ -65,14 +66,14 @@ impl StatusSource {
                 _ => None,
             });
         }
-        let behind = layout.members.iter().filter(|member| {
+        let is_behind = |member: &&Member| {
             let seen = self.pools.report(&member.peer);
             seen.is_some_and(|seen| seen.report.epoch < Some(layout.epoch))
-        });
-        if waits.is_empty() {
-            waits.extend(
-                behind.map(|member| format!("{} has yet to learn layout {}.", member.node, layout.epoch)),
-            );
+        };
+        let behind: Vec<&str> =
+            layout.members.iter().filter(is_behind).map(|member| member.node.as_str()).collect();
+        if waits.is_empty() && !behind.is_empty() {
+            waits.push(format!("Yet to learn layout {}: {}.", layout.epoch, behind.join(", ")));
         }
         waits
     }

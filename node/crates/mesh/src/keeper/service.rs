@@ -6,7 +6,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::NodeReport;
-use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardKey};
+use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardError, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError};
 
 use super::fellows::Fellows;
@@ -142,6 +142,11 @@ impl StorageService {
         })?;
         match self.fellows.shelf.put(key, generation, header, payload).await {
             Ok(()) => Ok((Response::Done, Bytes::new())),
+            // The request is as it was sent; its payload was changed on the way, or by the sender. Worth another try.
+            Err(error @ PutError::Shard(ShardError::Leaf)) => {
+                tracing::warn!(shard = %key, %error, "a shard arrived changed");
+                Err(Refusal::Busy)
+            }
             Err(error @ (PutError::Header(_) | PutError::Shard(_))) => {
                 Err(Refusal::BadRequest(error.to_string()))
             }

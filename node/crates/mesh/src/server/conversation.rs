@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
-use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_placement::LAYOUT_BYTES_MAX;
+use datamesh_shard::limits::SHARD_BYTES_MAX;
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,6 +32,8 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Patience with the rest of a known peer's frame after its first byte, and with its taking an answer.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes of a request's head at most: a layout is the largest. Outside TLS whoever is on the way can announce as much.
+const REQUEST_HEAD_BYTES: usize = LAYOUT_BYTES_MAX + 4096;
 /// Bytes of a stranger's message at most: a join request or a certificate, no layouts, no payload.
 const STRANGER_HEAD_BYTES: usize = 16 << 10;
 
@@ -256,7 +259,7 @@ async fn receive<'a, H: Handler>(
     first: u8,
 ) -> Result<(Option<Request>, Bytes, Option<SemaphorePermit<'a>>), Ended> {
     let limits = if caller.is_known() {
-        FrameLimits { head_bytes: MESSAGE_BYTES_MAX, payload_bytes: SHARD_BYTES_MAX }
+        FrameLimits { head_bytes: REQUEST_HEAD_BYTES, payload_bytes: SHARD_BYTES_MAX }
     } else {
         FrameLimits { head_bytes: STRANGER_HEAD_BYTES, payload_bytes: 0 }
     };

@@ -49,6 +49,11 @@ impl Seals {
         Self::from_keys(&keys, side).ok_or(rustls::Error::General("the exporter gave no keys".into()))
     }
 
+    #[cfg(test)]
+    pub(super) fn for_tests() -> Self {
+        Self::from_keys(&[7; EXPORTED_BYTES], Side::Server).unwrap()
+    }
+
     fn from_keys(keys: &[u8; EXPORTED_BYTES], side: Side) -> Option<Self> {
         let (client, server) = keys.split_at(DIRECTION_BYTES);
         let (client, server) = (Direction::from_bytes(client)?, Direction::from_bytes(server)?);

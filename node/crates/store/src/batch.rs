@@ -6,7 +6,7 @@ use bytes::Bytes;
 use datamesh_shard::{Generation, ShardKey};
 use tokio::sync::oneshot;
 
-use crate::compact::choice::SPARE_BYTES;
+use crate::compact::choice::Space;
 use crate::compact::{Moving, Request};
 use crate::error::{CloseError, DeleteError, IndexError, PutError};
 use crate::format::{Position, RECORD_HEAD_BYTES, RecordHead, RecordKind, ShardRow};
@@ -117,9 +117,12 @@ pub(crate) struct Batch<'a> {
     end: Position,
     free_bytes: u64,
     reserve_bytes: u64,
+    spare_bytes: u64,
     pub(crate) puts: u64,
     pub(crate) deletes: u64,
     pub(crate) moved: Moved,
+    /// Whether a shard was noted as corrupt.
+    pub(crate) condemned: bool,
 }
 
 /// What became of a batch's moves.
@@ -132,10 +135,20 @@ pub(crate) struct Moved {
 }
 
 impl<'a> Batch<'a> {
-    pub(crate) fn new(changes: Changes<'a>, end: Position, free_bytes: u64, reserve_bytes: u64) -> Self {
-        let (records, answers) = (Vec::new(), Vec::new());
-        let moved = Moved::default();
-        Self { changes, records, answers, end, free_bytes, reserve_bytes, puts: 0, deletes: 0, moved }
+    pub(crate) fn new(changes: Changes<'a>, end: Position, space: &Space) -> Self {
+        Self {
+            changes,
+            records: Vec::new(),
+            answers: Vec::new(),
+            end,
+            free_bytes: space.free_bytes,
+            reserve_bytes: space.reserve_bytes,
+            spare_bytes: space.spare_bytes(),
+            puts: 0,
+            deletes: 0,
+            moved: Moved::default(),
+            condemned: false,
+        }
     }
 
     pub(crate) fn add(&mut self, job: Job) {
@@ -169,6 +182,7 @@ impl<'a> Batch<'a> {
         self.answers.push(Answer::Put(answer, stored));
     }
 
+    /// In place of a corrupt shard it may use the reserve as moves may: that lets the corrupt one's file go.
     fn store(
         &mut self,
         key: ShardKey,
@@ -177,8 +191,12 @@ impl<'a> Batch<'a> {
         body: Body,
     ) -> Result<(), PutError> {
         let bytes = (RECORD_HEAD_BYTES + body.header.len() + body.payload.len()) as u64;
-        if self.free_bytes < self.reserve_bytes.saturating_add(bytes) {
-            return Err(PutError::Full { free_bytes: self.free_bytes, reserve_bytes: self.reserve_bytes });
+        let reserve_bytes = match old {
+            Some(_) => self.spare_bytes.min(self.reserve_bytes),
+            None => self.reserve_bytes,
+        };
+        if self.free_bytes < reserve_bytes.saturating_add(bytes) {
+            return Err(PutError::Full { free_bytes: self.free_bytes, reserve_bytes });
         }
         let generation = old.map_or(generation, |old| old.generation.max(generation));
         let (head, offset) = self.append(RecordKind::Shard, key, generation, body);
@@ -201,6 +219,7 @@ impl<'a> Batch<'a> {
         match self.changes.current(key) {
             Ok(Some(row)) if (row.log, row.offset) == (at.log, at.offset) && !row.corrupt => {
                 self.changes.condemn(key, row);
+                self.condemned = true;
             }
             Ok(_) => {}
             // It is corrupt whether noted or not: the next read finds it again.
@@ -218,7 +237,7 @@ impl<'a> Batch<'a> {
             // It stays where it is, and its file with it.
             Err(error) => return tracing::warn!(%key, %error, "a shard could not be moved"),
         };
-        if self.free_bytes < SPARE_BYTES.saturating_add(row.record_bytes()) {
+        if self.free_bytes < self.spare_bytes.saturating_add(row.record_bytes()) {
             self.moved.lacked_room = true;
             return;
         }

@@ -49,6 +49,8 @@ pub(crate) enum Halt {
     Ended,
     /// What lives does not fit into what is free.
     NoRoom,
+    /// A shard of this file is corrupt, which its row says by now: the file could not go, so it is left alone.
+    Condemned,
     /// This file cannot be dealt with.
     File(FileError),
 }
@@ -82,7 +84,7 @@ impl Compactor {
             patience = match self.work() {
                 Halt::Idle => None,
                 Halt::NoRoom => Some(LOOK_AGAIN),
-                Halt::Ended | Halt::File(_) => break,
+                Halt::Ended | Halt::Condemned | Halt::File(_) => break,
             };
             settled = wanted;
             self.shared.compaction.settle(settled);
@@ -110,6 +112,7 @@ impl Compactor {
         };
         match dealt {
             Ok(()) => {}
+            Err(Halt::Condemned) => return Ok(()),
             Err(Halt::File(error)) => tracing::warn!(%log, %error, "a log file cannot be compacted"),
             Err(halt) => return Err(halt),
         }

@@ -137,8 +137,9 @@ impl Shared {
     /// How much room there is.
     pub(crate) fn space(&self) -> Space {
         let free_bytes = self.free_bytes();
-        let log_bytes = self.used.lock().logs.bytes;
-        Space { log_bytes, free_bytes, reserve_bytes: self.options.reserve_bytes }
+        let Used { logs, index_bytes } = *self.used.lock();
+        let reserve_bytes = self.options.reserve_bytes;
+        Space { log_bytes: logs.bytes, free_bytes, reserve_bytes, index_bytes }
     }
 
     pub(crate) fn usage(&self) -> Usage {

@@ -98,9 +98,9 @@ impl Writer {
     pub(crate) fn commit(&mut self, jobs: Vec<Job>) -> Result<Moved, BatchFailure> {
         let mut touched = BTreeSet::from([self.active.position().log]);
         let rolled = self.roll_for(&jobs);
-        let (shared, reserve) = (Arc::clone(&self.shared), self.shared.options.reserve_bytes);
+        let shared = Arc::clone(&self.shared);
         let changes = Changes::new(&shared.index, &self.table);
-        let mut batch = Batch::new(changes, self.active.position(), shared.free_bytes(), reserve);
+        let mut batch = Batch::new(changes, self.active.position(), &shared.space());
         for job in jobs {
             batch.add(job);
         }
@@ -222,6 +222,9 @@ fn store(shared: &Shared, active: &mut ActiveLog, batch: &mut Batch<'_>) -> Resu
     }
     batch.changes.end(active.position());
     let written = batch.changes.rows(active.position()).and_then(|rows| shared.index.write(rows));
+    // The log does not say what is corrupt: after a power loss it would be offered again until somebody reads it. Seldom,
+    // so the sync costs nothing.
+    let written = written.and_then(|()| if batch.condemned { shared.index.sync() } else { Ok(()) });
     written.map_err(|error| {
         BatchFailure::Failed(shared.fail(&format!("the index cannot be written: {error}")))
     })?;

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::format::{LogNumber, LogRow};
 
-/// Bytes a move leaves free whatever happens: deletes need room for their notes, the index for its rows.
-pub(crate) const SPARE_BYTES: u64 = 1 << 20;
+/// Bytes a move leaves free for the index, besides a quarter of its size: its own log is allotted 2 MiB at a time, two
+/// buffers of 2 MiB are written out while the next log is begun, and tables are merged beside those they replace. A write
+/// of the index that finds no room fails the store for good.
+const SPARE_BYTES: u64 = 16 << 20;
+/// Bytes a move leaves free even where there is hardly a reserve: deletes need room for their notes.
+const SPARE_BYTES_MIN: u64 = 1 << 20;
 /// A file being appended to is not worth closing for what is dead in it as long as it is smaller.
 pub(crate) const CLOSE_BYTES_MIN: u64 = 1 << 20;
 
@@ -18,6 +22,8 @@ pub(crate) struct Space {
     pub(crate) free_bytes: u64,
     /// Bytes of them that puts leave free.
     pub(crate) reserve_bytes: u64,
+    /// Bytes of the index.
+    pub(crate) index_bytes: u64,
 }
 
 /// How much of what the logs can take is taken.
@@ -34,6 +40,18 @@ pub(crate) enum Pressure {
 }
 
 impl Space {
+    /// Bytes a move leaves free whatever happens. Half of a small reserve at most: the other half is for moves, which
+    /// otherwise could never begin on a disk that puts have filled. Those that do not fit wait.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        let wanted = SPARE_BYTES.saturating_add(self.index_bytes / 4);
+        wanted.min(self.reserve_bytes / 2).max(SPARE_BYTES_MIN)
+    }
+
+    /// Whether what lives in a file can be written anew.
+    pub(crate) fn fits(&self, row: &LogRow) -> bool {
+        row.live_bytes.saturating_add(self.spare_bytes()) <= self.free_bytes
+    }
+
     pub(crate) fn pressure(&self) -> Pressure {
         let room = self.free_bytes.saturating_sub(self.reserve_bytes);
         let all = self.log_bytes.saturating_add(room);
@@ -124,7 +142,7 @@ pub(crate) fn choose<'a>(
             return Some(Next::Judge { log, damaged_bytes: row.live_bytes });
         }
         let is_candidate = pays(row, pressure) && !done.moved.contains(&log);
-        let fits = row.live_bytes.saturating_add(SPARE_BYTES) <= space.free_bytes;
+        let fits = space.fits(row);
         lacks_room |= is_candidate && !fits;
         if is_candidate && fits && best.is_none_or(|(_, least)| lives_less(row, least)) {
             best = Some((log, row));
@@ -144,7 +162,8 @@ mod tests {
     use super::*;
 
     const MIB: u64 = 1 << 20;
-    const EASY: Space = Space { log_bytes: 1000 * MIB, free_bytes: 1000 * MIB, reserve_bytes: 0 };
+    const EASY: Space =
+        Space { log_bytes: 1000 * MIB, free_bytes: 1000 * MIB, reserve_bytes: 0, index_bytes: 0 };
 
     fn row(live_percent: u64) -> LogRow {
         let (bytes, live_shards) = (100 * MIB, u64::from(live_percent > 0));
@@ -152,7 +171,7 @@ mod tests {
     }
 
     fn free(room: u64) -> Space {
-        Space { log_bytes: 1000 * MIB, free_bytes: room * MIB + 300 * MIB, reserve_bytes: 300 * MIB }
+        Space { free_bytes: room * MIB + 300 * MIB, reserve_bytes: 300 * MIB, ..EASY }
     }
 
     fn next(rows: &[LogRow], space: &Space) -> Option<Next> {
@@ -188,7 +207,7 @@ mod tests {
             assert_eq!(next(&[row(most + 1)], &free(room)), None, "{room} MiB");
         }
         // Without a log, and with nothing free at all.
-        let nothing = Space { log_bytes: 0, free_bytes: 0, reserve_bytes: 5 };
+        let nothing = Space { log_bytes: 0, free_bytes: 0, reserve_bytes: 5, ..EASY };
         assert_eq!(nothing.pressure(), Pressure::Full);
         assert_eq!(next(&[], &nothing), None);
     }
@@ -205,12 +224,21 @@ mod tests {
 
     #[test]
     fn what_lives_must_fit_into_what_is_free_the_reserve_included() {
-        let space = Space { log_bytes: 1000 * MIB, free_bytes: 21 * MIB, reserve_bytes: 30 * MIB };
+        let space = Space { free_bytes: 35 * MIB, reserve_bytes: 30 * MIB, ..EASY };
         assert_eq!(next(&[row(20)], &space), Some(Next::Move(LogNumber(1))));
         assert_eq!(next(&[row(21)], &space), Some(Next::NoRoom));
         // More of the smaller file lives, but it fits.
         let small = LogRow { bytes: 20 * MIB, ..row(15) };
         assert_eq!(next(&[row(21), small], &space), Some(Next::Move(LogNumber(2))));
+    }
+
+    #[test]
+    fn moves_leave_room_for_the_index_or_half_of_a_small_reserve() {
+        let spare = |reserve, index| {
+            Space { reserve_bytes: reserve * MIB, index_bytes: index * MIB, ..EASY }.spare_bytes() / MIB
+        };
+        assert_eq!((spare(300, 2), spare(300, 400), spare(300, 4000)), (16, 116, 150));
+        assert_eq!((spare(30, 2), spare(4, 2), spare(1, 2), spare(0, 2)), (15, 2, 1, 1));
     }
 
     #[test]

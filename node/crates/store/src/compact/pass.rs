@@ -86,7 +86,9 @@ impl Compactor {
             Err(error) => {
                 let Some(at) = error.found_corrupt_at() else { return Err(error.into()) };
                 tracing::warn!(%error, "corrupt shard");
-                self.send(Job::Condemn { key, at })
+                self.send(Job::Condemn { key, at })?;
+                // The rest would be written anew, on a full disk into the reserve, and no space would come back for it.
+                Err(Halt::Condemned)
             }
         }
     }

@@ -59,16 +59,25 @@ impl Writer {
     }
 
     fn choose(&mut self, done: &Done) -> Option<Next> {
+        if self.shared.failure().is_some() {
+            return None;
+        }
         let next = |writer: &Self| {
             choose(writer.table.iter(), writer.active.position().log, &writer.shared.space(), done)
         };
-        if let Some(next) = next(self) {
-            return Some(next);
+        match next(self) {
+            found @ Some(Next::Move(_) | Next::Judge { .. }) => found,
+            // The file being appended to may fit where none of the closed ones does.
+            _ if self.closing_helps() => self.roll().ok().and_then(|()| next(self)),
+            found => found,
         }
-        let pressure = self.shared.space().pressure();
-        let pays = self.table.get(self.active.position().log).is_some_and(|row| closing_pays(row, pressure));
-        // A failure to make the next file is remembered, and stops the compactor at its next move.
-        if pays && self.roll().is_ok() { next(self) } else { None }
+    }
+
+    /// Whether the file being appended to would be moved if it were closed.
+    fn closing_helps(&self) -> bool {
+        let space = self.shared.space();
+        let active = self.table.get(self.active.position().log);
+        active.is_some_and(|row| closing_pays(row, space.pressure()) && space.fits(row))
     }
 
     fn relocate(&mut self, from: LogNumber, shards: Vec<Moving>) -> Result<Option<LogRow>, MoveError> {

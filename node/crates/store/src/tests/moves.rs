@@ -9,13 +9,18 @@ use super::chance::numbered;
 use super::*;
 use crate::batch::{Batch, Job, PutJob};
 use crate::compact::Moving;
+use crate::compact::choice::Space;
 use crate::format::{LogNumber, Position, body_crc};
 use crate::index::Index;
 use crate::log::{ActiveLog, LogReader};
 use crate::table::{Changes, LogTable};
 
 const FROM: Position = Position { log: LogNumber(9), offset: 32 };
-const ROOM: u64 = 100 << 20;
+const ROOM: Space = space(100 << 20, 0);
+
+const fn space(free_bytes: u64, reserve_bytes: u64) -> Space {
+    Space { log_bytes: 0, free_bytes, reserve_bytes, index_bytes: 2 << 20 }
+}
 
 fn moving(from: Position) -> Job {
     let (key, header, payload) = numbered(1);
@@ -38,11 +43,11 @@ fn deleting() -> Job {
 /// Bytes written anew, and generation and place of the shard in the end.
 type End = (bool, Option<(u64, Position)>);
 
-fn after(jobs: impl IntoIterator<Item = Job>, free_bytes: u64) -> (End, bool) {
+fn after(jobs: impl IntoIterator<Item = Job>, space: &Space) -> (End, bool) {
     let dir = tempfile::tempdir().unwrap();
     let index = Index::open(dir.path(), Disk::system()).unwrap();
     let table = LogTable::default();
-    let mut batch = Batch::new(Changes::new(&index, &table), FROM, free_bytes, 0);
+    let mut batch = Batch::new(Changes::new(&index, &table), FROM, space);
     jobs.into_iter().for_each(|job| batch.add(job));
     let row = batch.changes.current(numbered(1).0).unwrap();
     let place = row.map(|row| (row.generation.0, Position { log: row.log, offset: row.offset }));
@@ -54,7 +59,7 @@ fn a_move_counts_only_if_the_shard_still_lies_where_it_was_read() {
     let (key, header, payload) = numbered(1);
     let record = (64 + header.len() + payload.len()) as u64;
     let at = |offset: u64| Position { offset: FROM.offset + offset, ..FROM };
-    let end = |jobs: Vec<Job>| after(jobs, ROOM).0;
+    let end = |jobs: Vec<Job>| after(jobs, &ROOM).0;
     assert_eq!(end(vec![putting(3), moving(FROM)]), (true, Some((3, at(record)))), "the control");
     let raised = vec![putting(3), putting(7), moving(FROM)];
     assert_eq!(end(raised), (true, Some((7, at(record + 64)))), "the note of the raise lies between");
@@ -72,8 +77,22 @@ fn a_move_leaves_room_for_the_notes_of_deletes() {
     let (_, header, payload) = numbered(1);
     let record = (64 + header.len() + payload.len()) as u64;
     let least = 2 * record + (1 << 20);
-    assert_eq!(after([putting(3), moving(FROM)], least - 1), ((false, Some((3, FROM))), true));
-    assert!(!after([putting(3), moving(FROM)], least).1, "the control");
+    assert_eq!(after([putting(3), moving(FROM)], &space(least - 1, 0)), ((false, Some((3, FROM))), true));
+    assert!(!after([putting(3), moving(FROM)], &space(least, 0)).1, "the control");
+}
+
+#[test]
+fn what_mends_a_corrupt_shard_may_use_the_reserve() {
+    let (key, header, payload) = numbered(1);
+    let record = (64 + header.len() + payload.len()) as u64;
+    let condemned = || [putting(3), Job::Condemn { key, at: FROM }, putting(3)];
+    // The first put leaves no more than the reserve.
+    let reserve = 4 << 20;
+    let mended = after(condemned(), &space(reserve + record, reserve)).0;
+    assert_eq!(mended, (false, Some((3, Position { offset: FROM.offset + record, ..FROM }))));
+    // Not to the last byte of it, and where there is none it is a put like any other.
+    assert_eq!(after(condemned(), &space(2 * record - 1, 0)).0, (false, Some((3, FROM))));
+    assert_ne!(after(condemned(), &space(2 * record, 0)).0, (false, Some((3, FROM))), "the control");
 }
 
 /// A descriptor kept of a file that is gone would keep its space, too.

@@ -221,6 +221,37 @@ fn whatever_a_power_loss_takes_was_not_acknowledged() {
     assert!(at_opening > 0 && compacted > 0 && damaged > 0);
 }
 
+/// The log does not say what is corrupt: the index alone has to.
+#[test]
+fn what_is_known_to_be_corrupt_is_still_known_after_a_power_loss() {
+    const TRIES: usize = 10;
+    let (seed, runtime) = (seed("STORE_POWER_SEED"), runtime());
+    for number in 0..TRIES {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("dir");
+        let corrupt_shards = runtime.block_on(async {
+            let store = super::open(&dir, Disk::system());
+            put(&store, 1).await.unwrap();
+            store.close().await.unwrap();
+            let log = dir.join("logs/0000000001.log");
+            let mut bytes = std::fs::read(&log).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&log, bytes).unwrap();
+
+            let chance = Chance::new(&format!("{seed}/{number}"));
+            let lossy = Lossy::new(root.path(), u64::MAX, Broken::Nothing, chance);
+            let store = super::open(&dir, lossy.disk());
+            store.get(shard(1).0).await.unwrap_err();
+            // Its answer comes after what the read found was noted.
+            store.delete(shard(2).0, Generation(0)).await.unwrap();
+            lossy.lose_power();
+            drop(store);
+            super::open(&root.path().join("after"), Disk::system()).usage().corrupt_shards
+        });
+        assert_eq!(corrupt_shards, 1, "history {number}");
+    }
+}
+
 /// The control: each kind of sync is needed, and its lack is found.
 #[test]
 fn a_sync_that_does_nothing_is_found() {

@@ -13,8 +13,10 @@ mod pass;
 mod serve;
 mod signal;
 
+use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,8 +32,13 @@ use crate::scan::{Found, Scan, ScanError};
 use crate::shared::Shared;
 
 /// Without room to move anything, how long until the compactor looks again: others may share the file system, and they
-/// send no word when they made room.
+/// send no word when they made room. Nor does a disk that can be read again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The compactor works for as long at a time, if single steps do not take longer.
+const WORK_MAX: Duration = Duration::from_millis(100);
+/// Then it rests this many times as long as it worked: it takes a quarter of what the disk could do for it.
+const REST_TIMES: u32 = 3;
 
 /// Reads what lives in files that pay, and hands it to the writer.
 pub(crate) struct Compactor {
@@ -39,6 +46,8 @@ pub(crate) struct Compactor {
     /// Weak: the writer ends when the store lets go of its end of the queue.
     jobs: mpsc::WeakSender<Job>,
     done: Done,
+    /// When it began to work after the last rest.
+    since: Cell<Instant>,
 }
 
 /// Why the compactor does not go on with what it is at.
@@ -51,7 +60,7 @@ pub(crate) enum Halt {
     NoRoom,
     /// A shard of this file is corrupt, which its row says by now: the file could not go, so it is left alone.
     Condemned,
-    /// This file cannot be dealt with.
+    /// This file cannot be dealt with, or not now.
     File(FileError),
 }
 
@@ -66,6 +75,19 @@ pub(crate) enum FileError {
     Index(#[from] crate::error::IndexError),
 }
 
+impl FileError {
+    /// The file went since it was chosen.
+    fn is_gone(&self) -> bool {
+        matches!(self, Self::Scan(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Trying again is of no use to this opening: a later version wrote the file. Anything else may pass, from a lack of
+    /// descriptors to a disk that was away.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Scan(ScanError::Record(_)))
+    }
+}
+
 impl<E: Into<FileError>> From<E> for Halt {
     fn from(error: E) -> Self {
         Self::File(error.into())
@@ -74,16 +96,17 @@ impl<E: Into<FileError>> From<E> for Halt {
 
 impl Compactor {
     pub(crate) fn new(shared: Arc<Shared>, jobs: &mpsc::Sender<Job>) -> Self {
-        Self { shared, jobs: jobs.downgrade(), done: Done::default() }
+        Self { shared, jobs: jobs.downgrade(), done: Done::default(), since: Cell::new(Instant::now()) }
     }
 
     /// Works until the store is closed or dropped, or takes no writes any more.
     pub(crate) fn run(mut self) {
         let (mut settled, mut patience) = (0, None);
         while let Some(wanted) = self.shared.compaction.wait(settled, patience) {
+            self.since.set(Instant::now());
             patience = match self.work() {
-                Halt::Idle => None,
-                Halt::NoRoom => Some(LOOK_AGAIN),
+                Halt::Idle if self.done.aside.is_empty() => None,
+                Halt::Idle | Halt::NoRoom => Some(LOOK_AGAIN),
                 Halt::Ended | Halt::Condemned | Halt::File(_) => break,
             };
             settled = wanted;
@@ -103,24 +126,42 @@ impl Compactor {
     }
 
     fn step(&mut self) -> Result<(), Halt> {
-        let done = self.done.clone();
-        let next = self.ask(|answer| Request::Choose { done, answer })?.ok_or(Halt::Idle)?;
-        let (log, dealt) = match next {
+        self.breathe()?;
+        let (log, dealt) = match self.choose()? {
             Next::NoRoom => return Err(Halt::NoRoom),
-            Next::Move(log) => (log, self.pass(log)),
-            Next::Judge { log, damaged_bytes } => (log, self.judge(log, damaged_bytes)),
+            Next::Move(log) => (log, self.pass(log).map(|()| self.done.moved.insert(log))),
+            Next::Judge { log, damaged_bytes } => {
+                (log, self.judge(log, damaged_bytes).map(|()| self.done.judged.insert(log)))
+            }
         };
         match dealt {
-            Ok(()) => {}
-            Err(Halt::Condemned) => return Ok(()),
-            Err(Halt::File(error)) => tracing::warn!(%log, %error, "a log file cannot be compacted"),
+            Ok(_) | Err(Halt::Condemned) => {}
+            Err(Halt::File(error)) => self.put_off(log, &error),
             Err(halt) => return Err(halt),
         }
-        match next {
-            Next::Judge { .. } => self.done.judged.insert(log),
-            _ => self.done.moved.insert(log),
-        };
         Ok(())
+    }
+
+    fn choose(&mut self) -> Result<Next, Halt> {
+        let mut done = std::mem::take(&mut self.done);
+        let now = Instant::now();
+        done.aside.retain(|_, again| *again > now);
+        let next;
+        (next, self.done) = self.ask(|answer| Request::Choose { done, answer })?;
+        next.ok_or(Halt::Idle)
+    }
+
+    /// A file that cannot be dealt with has its turn again in a while, unless that is of no use.
+    fn put_off(&mut self, log: LogNumber, error: &FileError) {
+        if error.is_gone() || error.is_final() {
+            self.done.moved.insert(log);
+            self.done.judged.insert(log);
+        } else {
+            self.done.aside.insert(log, Instant::now() + LOOK_AGAIN);
+        }
+        if !error.is_gone() {
+            tracing::warn!(%log, %error, "a log file cannot be compacted");
+        }
     }
 
     /// Asks the writer, and waits for its answer.
@@ -135,8 +176,22 @@ impl Compactor {
         jobs.blocking_send(job).map_err(|_| Halt::Ended)
     }
 
-    fn go_on(&self) -> Result<(), Halt> {
-        if self.shared.compaction.is_stopped() { Err(Halt::Ended) } else { Ok(()) }
+    /// Whether to go on, between two steps of the work. Leaves the disk to others for a while first, if it worked for long
+    /// enough.
+    fn breathe(&self) -> Result<(), Halt> {
+        if self.shared.compaction.is_stopped() {
+            return Err(Halt::Ended);
+        }
+        if self.is_rest_due() {
+            let rests = || self.shared.space().pressure().rests();
+            self.shared.compaction.rest(self.since.get().elapsed() * REST_TIMES, rests);
+            self.since.set(Instant::now());
+        }
+        Ok(())
+    }
+
+    fn is_rest_due(&self) -> bool {
+        self.since.get().elapsed() >= WORK_MAX
     }
 
     /// Nothing in the file lives, and a part of it was damaged when the store was opened. Reads it again: if more of it is
@@ -164,7 +219,7 @@ impl Compactor {
         let mut scan = self.scan(log)?;
         let mut damaged = scan.file_bytes().saturating_sub(FILE_HEAD_BYTES as u64);
         loop {
-            self.go_on()?;
+            self.breathe()?;
             match scan.next()? {
                 Found::Record(head, _) => damaged = damaged.saturating_sub(head.record_bytes()),
                 Found::Damaged => {}

@@ -192,20 +192,28 @@ impl Index {
     /// Shards known to be corrupt and their generations, at most `limit` of them.
     pub(crate) fn corrupt(&self, limit: usize) -> Result<Vec<(ShardKey, Generation)>, IndexError> {
         let mut found = Vec::new();
-        self.each_shard(|key, row| {
+        self.each_shard(None, |key, row| {
             found.extend(row.corrupt.then_some((key, row.generation)));
             Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         Ok(found)
     }
 
-    /// Hands every shard's row to `each`, until it has enough.
+    /// Hands every shard's row to `each`, or those behind `after`, until it has enough.
     pub(crate) fn each_shard(
         &self,
+        after: Option<ShardKey>,
         mut each: impl FnMut(ShardKey, ShardRow) -> Result<ControlFlow<()>, IndexError>,
     ) -> Result<(), IndexError> {
-        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), IteratorMode::Start) {
+        let after = after.map(encode_shard_key);
+        let start = after
+            .as_ref()
+            .map_or(IteratorMode::Start, |after| IteratorMode::From(after, rocksdb::Direction::Forward));
+        for row in self.db.iterator_cf_opt(&self.handle(SHARDS)?, all_rows(), start) {
             let (key, row) = row?;
+            if after.is_some_and(|after| after == *key) {
+                continue;
+            }
             if each(decode_shard_key(&key)?, ShardRow::decode(&row)?)?.is_break() {
                 break;
             }
@@ -213,18 +221,22 @@ impl Index {
         Ok(())
     }
 
-    /// The shards that lie in a log file and are not known to be corrupt, as far as `go_on` lets it look.
+    /// The shards behind `after` that lie in a log file and are not known to be corrupt, at most `limit` of them, as far as
+    /// `go_on` lets it look.
     pub(crate) fn shards_in(
         &self,
         log: LogNumber,
+        after: Option<ShardKey>,
+        limit: usize,
         go_on: impl Fn() -> bool,
     ) -> Result<Vec<(ShardKey, ShardRow)>, IndexError> {
         let mut found = Vec::new();
-        self.each_shard(|key, row| {
+        self.each_shard(after, |key, row| {
             if row.log == log && !row.corrupt {
                 found.push((key, row));
             }
-            Ok(if go_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            let has_more = found.len() < limit && go_on();
+            Ok(if has_more { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
         })?;
         Ok(found)
     }

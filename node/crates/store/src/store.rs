@@ -260,7 +260,8 @@ impl Store {
         self.inner.shared.counters()
     }
 
-    /// Returns once compaction has nothing more to do about what was answered so far, or cannot do it for lack of room.
+    /// Returns once compaction has nothing more to do about what was answered so far, or cannot do it for now, for lack of
+    /// room or of a file that can be read.
     pub async fn compacted(&self) {
         self.inner.shared.compaction.settled().await;
     }

@@ -1,6 +1,7 @@
 //! Which log file is compacted next. Pure: figures in, a decision out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use crate::format::{LogNumber, LogRow};
 
@@ -125,6 +126,17 @@ pub(crate) fn closing_pays(active: &LogRow, pressure: Pressure) -> bool {
 pub(crate) struct Done {
     pub(crate) moved: BTreeSet<LogNumber>,
     pub(crate) judged: BTreeSet<LogNumber>,
+    /// Files that could not be read just now, and when they have their turn again.
+    pub(crate) aside: BTreeMap<LogNumber, Instant>,
+}
+
+impl Done {
+    /// Forgets files that are gone.
+    pub(crate) fn keep(&mut self, is_there: impl Fn(LogNumber) -> bool) {
+        self.moved.retain(|log| is_there(*log));
+        self.judged.retain(|log| is_there(*log));
+        self.aside.retain(|log, _| is_there(*log));
+    }
 }
 
 /// The next thing to do about closed files; `active` is not one. What costs no writing comes first, then the file of which
@@ -137,7 +149,7 @@ pub(crate) fn choose<'a>(
 ) -> Option<Next> {
     let pressure = space.pressure();
     let (mut best, mut lacks_room): (Option<(LogNumber, &LogRow)>, _) = (None, false);
-    for (log, row) in rows.filter(|(log, _)| *log != active) {
+    for (log, row) in rows.filter(|(log, _)| *log != active && !done.aside.contains_key(log)) {
         if is_spent(row, pressure) && !done.judged.contains(&log) {
             return Some(Next::Judge { log, damaged_bytes: row.live_bytes });
         }
@@ -230,6 +242,16 @@ mod tests {
         // More of the smaller file lives, but it fits.
         let small = LogRow { bytes: 20 * MIB, ..row(15) };
         assert_eq!(next(&[row(21), small], &space), Some(Next::Move(LogNumber(2))));
+    }
+
+    #[test]
+    fn a_file_set_aside_is_passed_over_and_one_that_is_gone_is_forgotten() {
+        let rows = [row(40), row(20)];
+        let mut done = Done { aside: [(LogNumber(2), Instant::now())].into(), ..Done::default() };
+        let next = |done: &Done| choose((1..).map(LogNumber).zip(&rows), LogNumber(9), &EASY, done);
+        assert_eq!(next(&done), Some(Next::Move(LogNumber(1))));
+        done.keep(|log| log != LogNumber(2));
+        assert_eq!(next(&done), Some(Next::Move(LogNumber(2))));
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! One pass over a file: everything that lives in it is read, proven and handed to the writer.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use datamesh_shard::ShardKey;
 
 use super::{Compactor, Halt, MoveError, Request};
 use crate::batch::Job;
+use crate::error::{Damage, GetError};
 use crate::format::{LogNumber, LogRow, Position, RecordHead, RecordKind};
 use crate::scan::{Scan, ScanError};
 
@@ -14,8 +13,8 @@ use crate::scan::{Scan, ScanError};
 const MOVE_BYTES_MAX: usize = 4 << 20;
 /// Shards of a batch of moves at most.
 const MOVES_MAX: usize = 256;
-/// The compactor rests this many times as long as it worked: it takes a quarter of what the disk could do for it.
-const REST_TIMES: u32 = 3;
+/// Rows of shards that are looked up in the whole index at once: what they take in memory does not depend on the file.
+const STRAGGLERS_MAX: usize = 4096;
 
 /// A shard on its way out of a file, held against its checksums.
 pub(crate) struct Moving {
@@ -39,40 +38,51 @@ impl Compactor {
     pub(super) fn pass(&self, log: LogNumber) -> Result<(), Halt> {
         let mut scan = self.scan(log)?;
         let mut load = Load::default();
-        let mut since = Instant::now();
         while let Some((head, offset)) = next_head(&mut scan, log)? {
-            self.go_on()?;
             if head.kind == RecordKind::Shard {
                 self.take(&mut load, head.key, Position { log, offset })?;
             }
-            if load.is_full() {
-                self.hand_over(log, &mut load)?;
-                since = self.rest(since);
+            if self.is_due(&load) && self.hand_over(log, &mut load)?.is_none() {
+                return Ok(());
             }
+            self.breathe()?;
         }
-        let left = self.hand_over(log, &mut load)?;
+        // As long as it is open the file's space does not come back.
+        drop(scan);
         // A shard whose record does not even have a head any more is not met on the way through the file.
-        if has_stragglers(left) {
-            self.take_stragglers(log, &mut load)?;
-            if has_stragglers(self.hand_over(log, &mut load)?) {
-                tracing::warn!(%log, "more is said to live in a log file than the index knows; it stays");
-            }
+        if has_stragglers(self.hand_over(log, &mut load)?) && has_stragglers(self.move_stragglers(log)?) {
+            tracing::warn!(%log, "more is said to live in a log file than the index knows; it stays");
         }
-        self.rest(since);
         Ok(())
     }
 
-    /// Goes through the whole index for what lives in `log`.
-    fn take_stragglers(&self, log: LogNumber, load: &mut Load) -> Result<(), Halt> {
-        let stragglers = self.shared.index.shards_in(log, || self.go_on().is_ok())?;
-        for (key, row) in stragglers {
-            self.go_on()?;
-            self.take(load, key, Position { log, offset: row.offset })?;
-            if load.is_full() {
-                self.hand_over(log, load)?;
+    /// Goes through the whole index for what lives in `log`; what the file holds afterwards.
+    fn move_stragglers(&self, log: LogNumber) -> Result<Option<LogRow>, Halt> {
+        let mut load = Load::default();
+        let mut last = None;
+        loop {
+            let go_on = || self.breathe().is_ok();
+            let some = self.shared.index.shards_in(log, last, STRAGGLERS_MAX, go_on)?;
+            // What was cut short by a stop is no end.
+            self.breathe()?;
+            let is_end = some.len() < STRAGGLERS_MAX;
+            for (key, row) in some {
+                self.take(&mut load, key, Position { log, offset: row.offset })?;
+                if self.is_due(&load) && self.hand_over(log, &mut load)?.is_none() {
+                    return Ok(None);
+                }
+                self.breathe()?;
+                last = Some(key);
+            }
+            if is_end {
+                return self.hand_over(log, &mut load);
             }
         }
-        Ok(())
+    }
+
+    /// Whether it hands over what it has: also before each rest, which may be long enough for the file to go.
+    fn is_due(&self, load: &Load) -> bool {
+        load.is_full() || self.is_rest_due()
     }
 
     /// Reads a shard, if this is where it lies.
@@ -83,6 +93,9 @@ impl Compactor {
                 load.add(head, from, header, payload);
                 Ok(())
             }
+            // The whole disk may be away for a moment, and what is condemned stays so until it is put anew. Whoever wants this
+            // shard, and the scrub, finds out.
+            Err(error @ GetError::Corrupt { damage: Damage::Unreadable(_), .. }) => Err(error.into()),
             Err(error) => {
                 let Some(at) = error.found_corrupt_at() else { return Err(error.into()) };
                 tracing::warn!(%error, "corrupt shard");
@@ -100,14 +113,6 @@ impl Compactor {
             MoveError::NoRoom => Halt::NoRoom,
             MoveError::Failed => Halt::Ended,
         })
-    }
-
-    /// Leaves the disk to others for a while after working since `since`; when it begins to work again.
-    fn rest(&self, since: Instant) -> Instant {
-        if let Some(pause) = pause(since.elapsed(), self.shared.space().pressure().rests()) {
-            self.shared.compaction.rest(pause);
-        }
-        Instant::now()
     }
 }
 
@@ -135,20 +140,4 @@ fn next_head(scan: &mut Scan, log: LogNumber) -> Result<Option<(RecordHead, u64)
 
 fn has_stragglers(row: Option<LogRow>) -> bool {
     row.is_some_and(|row| row.live_shards > row.corrupt_shards)
-}
-
-fn pause(worked: Duration, rests: bool) -> Option<Duration> {
-    rests.then(|| worked * REST_TIMES)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn it_rests_three_times_as_long_as_it_worked_unless_space_is_short() {
-        let worked = Duration::from_millis(20);
-        assert_eq!(pause(worked, true), Some(Duration::from_millis(60)));
-        assert_eq!(pause(worked, false), None);
-    }
 }

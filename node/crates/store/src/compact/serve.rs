@@ -13,8 +13,8 @@ use crate::writer::Writer;
 
 /// What the compactor asks of the writer.
 pub(crate) enum Request {
-    /// What to do next.
-    Choose { done: Done, answer: oneshot::Sender<Option<Next>> },
+    /// What to do next; `done` comes back without files that are gone.
+    Choose { done: Done, answer: oneshot::Sender<(Option<Next>, Done)> },
     /// Write these shards anew; the answer is what is left in the file `from`.
     Move { from: LogNumber, shards: Vec<Moving>, answer: oneshot::Sender<Result<Option<LogRow>, MoveError>> },
     /// Remove the file, if still nothing lives in it but this much damage.
@@ -34,7 +34,10 @@ impl Writer {
     /// Whoever asked may have gone away; that is no error.
     pub(crate) fn compact(&mut self, request: Request) {
         match request {
-            Request::Choose { done, answer } => drop(answer.send(self.choose(&done))),
+            Request::Choose { mut done, answer } => {
+                done.keep(|log| self.table.get(log).is_some());
+                drop(answer.send((self.choose(&done), done)));
+            }
             Request::Move { from, shards, answer } => drop(answer.send(self.relocate(from, shards))),
             Request::Discard { log, damaged_bytes, answer } => {
                 let _ = answer.send(self.discard(log, damaged_bytes));

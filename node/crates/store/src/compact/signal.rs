@@ -55,11 +55,11 @@ impl Signal {
         (!state.stopped).then_some(state.wanted)
     }
 
-    /// Does nothing for a while, less if it is stopped.
-    pub(super) fn rest(&self, pause: Duration) {
+    /// Does nothing for a while: less if it is stopped, or if it does not rest any more when something is wanted.
+    pub(super) fn rest(&self, pause: Duration, rests: impl Fn() -> bool) {
         let end = Instant::now() + pause;
         let mut state = self.state.lock();
-        while !state.stopped && !self.changed.wait_until(&mut state, end).timed_out() {}
+        while !state.stopped && rests() && !self.changed.wait_until(&mut state, end).timed_out() {}
     }
 
     /// Nothing is left to do of what was wanted up to `wanted`.
@@ -72,5 +72,30 @@ impl Signal {
         let wanted = self.state.lock().wanted;
         // The sender lives as long as this does.
         let _ = self.settled.subscribe().wait_for(|settled| *settled >= wanted).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Returns at once or hangs for the rest of the test run, so no time is measured closely.
+    #[test]
+    fn a_rest_is_cut_short_when_space_becomes_short_or_nothing_is_wanted_any_more() {
+        const LONG: Duration = Duration::from_secs(3600);
+        let (signal, rests) = (Signal::new(), AtomicBool::new(true));
+        signal.rest(Duration::from_millis(1), || true);
+        signal.rest(LONG, || false);
+        std::thread::scope(|scope| {
+            let resting = scope.spawn(|| signal.rest(LONG, || rests.load(Ordering::SeqCst)));
+            signal.want();
+            assert!(!resting.is_finished());
+            rests.store(false, Ordering::SeqCst);
+            signal.want();
+        });
+        signal.stop();
+        signal.rest(LONG, || true);
     }
 }

@@ -24,7 +24,7 @@ impl Work<'_> {
         let (index, known, table, dropped) =
             (self.index, self.known, &mut self.table, &mut self.report.dropped_shards);
         let mut lost = Vec::new();
-        index.each_shard(|key, row| {
+        index.each_shard(None, |key, row| {
             if left.get(&row.log).is_some_and(|end| row.end() > *end) {
                 *dropped += 1;
                 lost.push((key, row));

@@ -1,5 +1,6 @@
 //! What the writer makes of a move, whatever came in front of it; and readers of files that go.
 
+use std::collections::BTreeSet;
 use std::sync::Barrier;
 
 use datamesh_shard::Incarnation;
@@ -10,12 +11,20 @@ use super::*;
 use crate::batch::{Batch, Job, PutJob};
 use crate::compact::Moving;
 use crate::compact::choice::Space;
-use crate::format::{LogNumber, Position, body_crc};
+use crate::format::{LogNumber, Position, ShardRow, body_crc};
 use crate::index::Index;
 use crate::log::{ActiveLog, LogReader};
 use crate::table::{Changes, LogTable};
 
 const FROM: Position = Position { log: LogNumber(9), offset: 32 };
+const ROW: ShardRow = ShardRow {
+    log: FROM.log,
+    offset: FROM.offset,
+    header_bytes: 72,
+    payload_bytes: 1000,
+    generation: Generation(1),
+    corrupt: false,
+};
 const ROOM: Space = space(100 << 20, 0);
 
 const fn space(free_bytes: u64, reserve_bytes: u64) -> Space {
@@ -93,6 +102,25 @@ fn what_mends_a_corrupt_shard_may_use_the_reserve() {
     // Not to the last byte of it, and where there is none it is a put like any other.
     assert_eq!(after(condemned(), &space(2 * record - 1, 0)).0, (false, Some((3, FROM))));
     assert_ne!(after(condemned(), &space(2 * record, 0)).0, (false, Some((3, FROM))), "the control");
+}
+
+#[test]
+fn what_lies_in_a_file_is_looked_up_a_part_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let index = Index::open(dir.path(), Disk::system()).unwrap();
+    let mut rows = index.rows().unwrap();
+    for number in 0..10 {
+        let row = ShardRow { log: LogNumber(number % 2), corrupt: number == 4, ..ROW };
+        rows.shard(numbered(number as usize).0, Some(&row)).unwrap();
+    }
+    index.write(rows).unwrap();
+    let part = |after| index.shards_in(LogNumber(0), after, 3, || true).unwrap();
+    let first = part(None);
+    let second = part(Some(first[2].0));
+    assert_eq!((first.len(), second.len()), (3, 1));
+    let found: BTreeSet<ShardKey> = first.iter().chain(&second).map(|(key, _)| *key).collect();
+    assert_eq!(found, [0, 2, 6, 8].map(|number| numbered(number).0).into());
+    assert!(part(Some(second[0].0)).is_empty());
 }
 
 /// A descriptor kept of a file that is gone would keep its space, too.

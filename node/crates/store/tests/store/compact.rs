@@ -45,7 +45,7 @@ fn log_bytes(dir: &Path) -> u64 {
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
-async fn all_whole(store: &Store, shards: &[Sample]) {
+pub(crate) async fn all_whole(store: &Store, shards: &[Sample]) {
     for shard in shards {
         assert_eq!(store.get(shard.key).await.unwrap().unwrap(), shard.stored(1));
     }
@@ -201,7 +201,7 @@ async fn wait_for(store: &Store, is_so: impl Fn(&Store) -> bool) {
 }
 
 /// A store whose first file held eight shards; with the last delete half of them are left, which is when moving pays.
-async fn mostly_dead(dir: &Path, spoil: impl FnOnce(&Path, &[Sample])) -> (Store, Vec<Sample>) {
+pub(crate) async fn mostly_dead(dir: &Path, spoil: impl FnOnce(&Path, &[Sample])) -> (Store, Vec<Sample>) {
     let all = shards(12, 1000);
     let store = open_small(dir);
     put_all(&store, &all).await;
@@ -212,7 +212,7 @@ async fn mostly_dead(dir: &Path, spoil: impl FnOnce(&Path, &[Sample])) -> (Store
 }
 
 /// Eight shards of 1000 bytes go into a file.
-fn open_small(dir: &Path) -> Store {
+pub(crate) fn open_small(dir: &Path) -> Store {
     Store::open(dir, StoreOptions { log_bytes_max: FILE_HEAD + 8 * 1136, ..options() }).unwrap()
 }
 

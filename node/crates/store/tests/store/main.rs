@@ -16,6 +16,7 @@ mod kill;
 mod lock;
 mod model;
 mod older;
+mod outage;
 mod recovery;
 mod rules;
 mod sample;

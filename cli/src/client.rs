@@ -215,12 +215,12 @@ impl Client {
         self.change_node(Method::POST, &format!("/{pool}/nodes/{node}/replace")).await
     }
 
-    /// Asked twice, it is done once.
     /// Asks every node what it sees.
     pub(crate) async fn mesh(&self) -> Result<MeshStatus, Failure> {
         self.administer(Method::GET, "/mesh").await
     }
 
+    /// Asked twice, it is done once.
     async fn change_node(&self, method: Method, path: &str) -> Result<ClusterStatus, Failure> {
         self.administer(method, &format!("/pools{path}")).await
     }

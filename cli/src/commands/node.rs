@@ -126,8 +126,15 @@ pub(crate) async fn replace(session: &Session, which: Which, yes: bool) -> Resul
         )));
     }
     let pool = pool_of(&session.client.status().await?, &which)?;
-    session.client.replace(&pool, node).await?;
-    output::line(&format!("{node} may join with an empty volume; its shards are rebuilt there"))?;
+    let status = session.client.replace(&pool, node).await?;
+    let is_draining =
+        |n: NodeOfPool<'_>| n.member.node == *node && n.pool == &pool && n.member.drain.is_some();
+    let is_left = nodes(&status).any(|n| n.member.node == *node && n.pool == &pool);
+    output::line(&if is_left && !nodes(&status).any(is_draining) {
+        format!("{node} may join with an empty volume; its shards are rebuilt there")
+    } else {
+        format!("{node} is left out; its shards are rebuilt on the others")
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

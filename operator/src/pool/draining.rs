@@ -2,6 +2,7 @@
 
 use datamesh_crds::{DrainingNode, StoragePool, condition};
 use datamesh_settings::admin::{DrainStatus, MemberStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::gateway::{Answer, Untold};
@@ -54,14 +55,27 @@ fn one_that_leaves(
         ..DrainingNode::default()
     };
     match (leaving.step, member.and_then(|member| member.drain.as_ref())) {
-        (Step::RemovePod, _) => {
-            bare(REMOVING, "It is empty and in no layout; its pod is being removed.".into())
-        }
-        (Step::RemoveVolume | Step::Await, _) => {
-            bare(REMOVING, "It is empty and in no layout; what is left of it is being removed.".into())
+        (Step::RemovePod | Step::RemoveVolume | Step::Await, _) => {
+            bare(REMOVING, format!("It is empty and in no layout; {}.", being_removed(leaving)))
         }
         (Step::Keep | Step::Stay, Some(drain)) => in_numbers(node, true, drain),
         (Step::Keep | Step::Stay, None) => bare(UNKNOWN, unsaid(pool, answer)),
+    }
+}
+
+/// What of a node that has left is on its way out, and who holds it up.
+fn being_removed(leaving: &Leaving<'_>) -> String {
+    let on_its_way = |what: &str, meta: &ObjectMeta| {
+        let since = meta.deletion_timestamp.as_ref()?;
+        let held = meta.finalizers.as_deref().unwrap_or_default().join(", ");
+        Some(format!("{what} was deleted at {} and waits for {held}", since.0))
+    };
+    let set = leaving.set.and_then(|set| on_its_way("its StatefulSet", &set.metadata));
+    let claim = leaving.claim.and_then(|claim| on_its_way("its volume claim", &claim.metadata));
+    match leaving.step {
+        Step::RemoveVolume => "its pod is gone, its volume is being removed".into(),
+        Step::Await => set.or(claim).unwrap_or_else(|| "what is left of it is being removed".into()),
+        _ => "its pod is being removed".into(),
     }
 }
 
@@ -73,8 +87,9 @@ fn drained_otherwise(pool: &StoragePool, member: &MemberStatus) -> Option<Draini
     let mut shown = in_numbers(node, ordinal.is_some(), drain);
     if let Some(ordinal) = ordinal {
         shown.message = Some(format!(
-            "Neither its pod nor its volume exists, so it gives nothing away: set replicas to {least} or more, then \
-             `datamesh node replace {node} --volume-is-lost`; lower replicas again when all is whole.",
+            "Neither its pod nor its volume exists, so it gives nothing away. If they are lost for good, \
+             `datamesh node replace {node} --volume-is-lost` has it left out and its shards rebuilt; if not, set replicas to \
+             {least} or more.",
             least = u32::from(ordinal) + 1,
             node = shown.node,
         ));

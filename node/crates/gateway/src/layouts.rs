@@ -142,10 +142,15 @@ impl LayoutManager {
         }
     }
 
-    /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place.
+    /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place, and if it shall
+    /// drain or is not wanted any more, it is left out.
     pub(crate) async fn replace(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
         let one = self.one.lock().await;
-        let pool = self.pool_of(name, node)?;
+        let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
+        let is_left = pool.layout().is_some_and(|layout| layout.member(node).is_some());
+        if !is_left && pool.spec.member(node).is_none() {
+            return Err(NodeError::NoMember { pool: name.clone(), node: node.clone() });
+        }
         let bindings = self.catalog.bindings(name).await?;
         let Some((_, peer)) = bindings.into_iter().find(|(known, _)| known == node) else {
             // Asked once more.
@@ -157,7 +162,9 @@ impl LayoutManager {
         }
         self.catalog.unbind(name, node).await?;
         tracing::warn!(pool = %name, %node, %peer, "the node's volume is given up by the administrator");
-        drop((pool, one));
+        drop(pool);
+        self.advance(name).await?;
+        drop(one);
         Ok(())
     }
 

@@ -1,15 +1,19 @@
 //! Changes of the pool: nodes join it, drain, take shards again, and leave it for good.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
-use datamesh_shard::Cipher;
-use http::Method;
+use datamesh_shard::{Cipher, NodeName};
+use http::{Method, StatusCode};
 
 use crate::dice::Dice;
 use crate::gateway::{Ended, ask};
 use crate::node::Node;
-use crate::run::World;
+use crate::run::{World, pause};
+
+/// How often it is said that a node is lost, two seconds apart, until somebody is surprised that it is not taken.
+const GIVE_UP_TRIES: u32 = 60;
 
 /// What the administrator wants of the pool.
 #[derive(Clone, Debug, Default)]
@@ -65,11 +69,22 @@ impl World {
     }
 
     async fn drain(&self, n: usize, method: Method) -> Result<(), String> {
-        let name = self.nodes.lock().get(n).map(|node| node.name.clone()).ok_or("no such node")?;
-        let path = format!("/api/v1/admin/pools/{}/drains/{name}", self.surrounding.pool);
+        let name = self.name_of(n)?;
+        match self.administer(method, &format!("drains/{name}")).await? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, why) => Err(format!("{status}: {why}")),
+        }
+    }
+
+    fn name_of(&self, n: usize) -> Result<NodeName, String> {
+        Ok(self.nodes.lock().get(n).map(|node| node.name.clone()).ok_or("no such node")?)
+    }
+
+    /// Asks for a change of the pool; status and body of the answer.
+    async fn administer(&self, method: Method, what: &str) -> Result<(StatusCode, String), String> {
+        let path = format!("/api/v1/admin/pools/{}/{what}", self.surrounding.pool);
         match ask(&mut self.gateway_watch(), method, &path, Vec::new()).await {
-            Ended::Answered(status, _, _) if status.is_success() => Ok(()),
-            Ended::Answered(status, _, body) => Err(format!("{status}: {}", String::from_utf8_lossy(&body))),
+            Ended::Answered(status, _, body) => Ok((status, String::from_utf8_lossy(&body).into_owned())),
             Ended::Unknown => Err("the gateway died".to_owned()),
         }
     }
@@ -124,7 +139,8 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
 pub(crate) async fn grow(world: &World, told: &impl Fn(&str)) {
     let mut more = world.wanted.lock().members.clone();
     let all = world.nodes.lock().len();
-    let Some(n) = (0..all).find(|n| !more.contains(n)) else { return };
+    let is_lost = |n: usize| world.nodes.lock().get(n).is_some_and(|node| node.is_lost);
+    let Some(n) = (0..all).find(|n| !more.contains(n) && !is_lost(*n)) else { return };
     if world.gateway.lock().await.running().is_none() {
         return;
     }
@@ -133,6 +149,49 @@ pub(crate) async fn grow(world: &World, told: &impl Fn(&str)) {
     world.start_node(n);
     let made = world.want(more).await;
     done(world, made);
+}
+
+/// A node whose disk is lost is lost itself, and wanted no more; whether the pool can do without it.
+pub(crate) async fn leave_out(world: &World, n: usize, told: &impl Fn(&str)) -> bool {
+    let wanted = world.wanted.lock().clone();
+    let is_spare = wanted.drains.contains(&n) || wanted.has_one_to_spare(world);
+    if !wanted.members.contains(&n) || !is_spare || world.gateway.lock().await.running().is_none() {
+        return false;
+    }
+    told("node lost for good");
+    world.nodes.lock()[n].is_lost = true;
+    world.surrounding.totals.count(|counts| counts.given_up += 1);
+    let mut fewer = wanted.members;
+    fewer.remove(&n);
+    world.wanted.lock().drains.remove(&n);
+    // Kept even if the gateway dies now: it is told again.
+    world.wanted.lock().members.clone_from(&fewer);
+    let made = world.want(fewer).await;
+    done(world, made);
+    true
+}
+
+/// Tells the gateway that a node is lost for good, as an administrator does.
+pub(crate) async fn give_up(world: &World, n: usize) -> Result<(), String> {
+    let name = world.name_of(n)?;
+    match world.administer(Method::POST, &format!("nodes/{name}/replace")).await? {
+        // Not found: it was left out already.
+        (status, _) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+        (status, why) => Err(format!("{status}: {why}")),
+    }
+}
+
+/// Says so until it is taken: the gateway has to have missed the node for some seconds first.
+async fn insist_on_giving_up(world: &World, n: usize) -> Result<(), String> {
+    let mut last = Ok(());
+    for _ in 0..GIVE_UP_TRIES {
+        last = give_up(world, n).await;
+        if last.is_ok() {
+            break;
+        }
+        pause(Duration::from_secs(2)).await;
+    }
+    last
 }
 
 /// Says once more what is wanted: a gateway that died may have been told, or not.
@@ -145,6 +204,13 @@ pub(crate) async fn insist(world: &World) -> Result<(), String> {
     }
     for n in wanted.drains {
         world.drain(n, Method::PUT).await?;
+    }
+    let lost: Vec<usize> = {
+        let nodes = world.nodes.lock();
+        nodes.iter().enumerate().filter(|(_, node)| node.is_lost).map(|(n, _)| n).collect()
+    };
+    for n in lost {
+        insist_on_giving_up(world, n).await?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::change;
 use crate::life::Aim;
+use crate::node::Node;
 use crate::run::{World, pause};
 
 /// Nodes that may be away at the same time: one more than the shards that may be missing, now and then.
@@ -21,6 +22,8 @@ enum Undo {
     EmptyDisk(usize),
     SpeedUp(usize),
     Heal,
+    /// Of a node that is lost for good.
+    GiveUp(usize),
 }
 
 /// Injects faults until it is dropped.
@@ -51,6 +54,8 @@ async fn perform(world: &World, undo: Undo) {
         Undo::EmptyDisk(n) => world.nodes.lock()[n].platter.lock().full = false,
         Undo::SpeedUp(n) => world.nodes.lock()[n].platter.lock().slowness = 1,
         Undo::Heal => world.surrounding.fabric.heal(),
+        // Too early, or there is no gateway: it is said again in the end.
+        Undo::GiveUp(n) => drop(change::give_up(world, n).await),
     }
 }
 
@@ -69,7 +74,8 @@ async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duratio
     let (joined, down) = {
         let nodes = world.nodes.lock();
         let joined = nodes.iter().take_while(|node| node.has_run()).count();
-        (joined, nodes.iter().take(joined).filter(|node| !node.is_up()).count())
+        let is_down = |node: &&Node| !node.is_up() && !node.is_lost;
+        (joined, nodes.iter().take(joined).filter(is_down).count())
     };
     let n = dice.below(joined);
     let chosen = dice.below(100);
@@ -147,9 +153,14 @@ async fn lose_disk(
     }
     told("disk lost");
     world.surrounding.totals.count(|counts| counts.disks_lost += 1);
-    let mut nodes = world.nodes.lock();
-    nodes[n].crash(&world.surrounding);
-    nodes[n].platter.lock().lose();
+    {
+        let mut nodes = world.nodes.lock();
+        nodes[n].crash(&world.surrounding);
+        nodes[n].platter.lock().lose();
+    }
+    if dice.per_mille(250) && change::leave_out(world, n, told).await {
+        return Some((Undo::GiveUp(n), dice.millis(5000, 60_000)));
+    }
     Some((Undo::StartNode(n), dice.millis(200, 20_000)))
 }
 
@@ -198,7 +209,7 @@ pub(crate) async fn mend(world: &World) {
 /// Every node that was ever there runs again, on a disk that does what it shall.
 fn start_all(world: &World) {
     let mut nodes = world.nodes.lock();
-    for node in nodes.iter_mut().filter(|node| node.has_run()) {
+    for node in nodes.iter_mut().filter(|node| node.has_run() && !node.is_lost) {
         if !node.is_up() {
             node.start(&world.surrounding);
         }

@@ -50,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) zone: ZoneName,
     pub(crate) peer: PeerKey,
     pub(crate) platter: Arc<Mutex<Platter>>,
+    /// It never comes back.
+    pub(crate) is_lost: bool,
     /// What the volume keeps of its membership.
     layouts: Arc<Mutex<Option<SignedLayout>>>,
     incarnation: Incarnation,
@@ -71,6 +73,7 @@ impl Node {
             zone,
             peer,
             platter: Arc::default(),
+            is_lost: false,
             layouts: Arc::default(),
             incarnation: Incarnation(0),
             aim: Aim::default(),

@@ -113,7 +113,7 @@ impl World {
 
     /// Starts a node that is not up.
     pub(crate) fn start_node(&self, n: usize) {
-        if let Some(node) = self.nodes.lock().get_mut(n).filter(|node| !node.is_up()) {
+        if let Some(node) = self.nodes.lock().get_mut(n).filter(|node| !node.is_up() && !node.is_lost) {
             node.start(&self.surrounding);
         }
     }

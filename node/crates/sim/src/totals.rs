@@ -27,6 +27,8 @@ pub struct Counts {
     pub cut_commits: u64,
     /// Disks lost whole.
     pub disks_lost: u64,
+    /// Those of them whose node was lost too, and was left out.
+    pub given_up: u64,
     /// Shards that rotted.
     pub rotted: u64,
     /// Rotten shards that a read found.
@@ -70,6 +72,7 @@ impl Counts {
         self.torn += other.torn;
         self.cut_commits += other.cut_commits;
         self.disks_lost += other.disks_lost;
+        self.given_up += other.given_up;
         self.rotted += other.rotted;
         self.rot_found += other.rot_found;
         self.epochs += other.epochs;

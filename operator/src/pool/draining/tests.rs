@@ -147,3 +147,30 @@ fn the_definition_holds_what_is_told() {
     assert_eq!(list["maxItems"], LISTED_MAX);
     assert_eq!(list["items"]["properties"]["message"]["maxLength"], MESSAGE_CHARS_MAX);
 }
+
+#[test]
+fn what_is_on_its_way_out_says_who_holds_it_up() {
+    let without = report::tests::pool(&[Up; 6]);
+    let meta = |finalizer: &str| {
+        let meta = format!("{{deletionTimestamp: '2026-01-02T03:04:05Z', finalizers: [{finalizer}]}}");
+        serde_yaml::from_str::<ObjectMeta>(&meta).unwrap()
+    };
+    let mut found = seventh();
+    let message = |found: &Found| told(found, &taken(without.clone())).0[0].message.clone().unwrap();
+    let set = &mut found.stateful_sets[0].metadata;
+    let going = meta("foregroundDeletion");
+    (set.deletion_timestamp, set.finalizers) = (going.deletion_timestamp, going.finalizers);
+    assert!(
+        message(&found).ends_with(
+            "its StatefulSet was deleted at 2026-01-02T03:04:05Z and waits for foregroundDeletion."
+        )
+    );
+    found.stateful_sets.clear();
+    assert!(message(&found).ends_with("its pod is gone, its volume is being removed."));
+    let claim = &mut found.volumes[0].metadata;
+    let going = meta("kubernetes.io/pvc-protection");
+    (claim.deletion_timestamp, claim.finalizers) = (going.deletion_timestamp, going.finalizers);
+    assert!(message(&found).ends_with(
+        "its volume claim was deleted at 2026-01-02T03:04:05Z and waits for kubernetes.io/pvc-protection."
+    ));
+}

@@ -35,7 +35,8 @@ pub(crate) struct Wish<'a> {
 
 /// The next step of a pool whose newest committed layout is `current`.
 ///
-/// A member that shall drain, or is not wanted any more, is drained first, and left out when it has nothing any more.
+/// A member that shall drain, or is not wanted any more, is drained first, and left out when it has nothing any more, or was
+/// given up for lost.
 /// Members that join wait for one another, so that data moves once for all of them; nothing else waits for them.
 pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current: Option<&Layout>) -> Step {
     let missing: Vec<_> = concerned(wish, current)
@@ -78,7 +79,9 @@ fn concerned<'a>(
 
 /// The members of the next layout, sorted; new ones only where all have joined.
 fn members(wish: &Wish<'_>, current: Option<&Layout>, all_joined: bool) -> Vec<Member> {
-    let is_gone = |member: &Member| member.draining && wish.drained.contains(&member.node);
+    // Without a key: an administrator said that its volume is lost, so it has nothing to give.
+    let has_nothing = |node: &NodeName| wish.drained.contains(node) || !wish.joined.contains_key(node);
+    let is_gone = |member: &Member| member.draining && has_nothing(&member.node);
     let wanted = concerned(wish, current).filter_map(|(desired, known)| {
         let draining = wish.drains.contains(&desired.node);
         if draining && known.is_some_and(is_gone) || known.is_none() && !all_joined {

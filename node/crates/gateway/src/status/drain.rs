@@ -55,7 +55,10 @@ impl StatusSource {
             let is_itself = name == node;
             waits.extend(match state {
                 MemberState::Down if is_itself => {
-                    Some(format!("{name} does not answer: bring it back, its shards leave it from there."))
+                    Some(format!(
+                        "{name} does not answer: bring it back, its shards leave it from there. If its volume is lost for \
+                         good, `datamesh node replace {name} --volume-is-lost` has it left out."
+                    ))
                 }
                 MemberState::Down if !member.draining => {
                     Some(format!("{name} does not answer: shards that belong there wait until it is back."))

@@ -79,6 +79,24 @@ fn who_is_drained_but_wanted_comes_back_when_it_shall_not_drain_any_more() {
 }
 
 #[test]
+fn who_was_given_up_for_lost_goes_without_a_proof_if_it_shall_go() {
+    let first = committed(next(&spec(8), &joined(8), None));
+    let mut fewer = spec(8);
+    fewer.members.remove(2);
+    let mut others = joined(8);
+    others.remove(&name(2));
+    // Its place is kept while it is wanted: another volume may take it.
+    assert_eq!(next(&spec(8), &others, Some(&first)), Step::Wait(vec![name(2)]));
+    // One layout says that it drains, the next is without it.
+    let second = committed(next(&fewer, &others, Some(&first)));
+    assert_eq!(draining(&second), ["n2"]);
+    assert_eq!(committed(next(&fewer, &others, Some(&second))).members.len(), 7);
+    // The same for one that is drained by hand.
+    let drained_by_hand = committed(drained(&spec(8), &joined(8), &[2], &[], Some(&first)));
+    assert_eq!(committed(drained(&spec(8), &others, &[2], &[], Some(&drained_by_hand))).members.len(), 7);
+}
+
+#[test]
 fn only_joining_waits_for_those_that_join() {
     let first = committed(next(&spec(7), &joined(7), None));
     // n7 is wanted and has not joined, n1 lost its key: a drain goes on all the same, and can be called off.

@@ -2,7 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cluster::{Cluster, root};
+use crate::cluster::{Cluster, NAMESPACE, OPERATOR_NAMESPACE, OPERATOR_PODS, root};
+
+/// Lines of the operator's log that are printed.
+const COMPLAINTS_MAX: usize = 6;
+
+fn is_complaint(line: &str) -> bool {
+    line.contains("WARN") || line.contains("ERROR")
+}
 
 /// Kinds whose objects are kept. Secrets are not among them.
 const KINDS: &str = "pods,statefulsets,deployments,services,configmaps,persistentvolumeclaims,networkpolicies,\
@@ -17,6 +24,19 @@ impl Cluster {
             eprintln!("artifacts are incomplete: {error:#}");
         }
         folder
+    }
+
+    /// What most failures are about, in some lines: what is on its way out, and what the operator complained of last.
+    pub async fn last_words(&self) -> String {
+        let going = "-o=jsonpath={range .items[?(@.metadata.deletionTimestamp)]}{.kind} {.metadata.name} was deleted at \
+                     {.metadata.deletionTimestamp}, waits for {.metadata.finalizers}{\"\\n\"}{end}";
+        let going = ["-n", NAMESPACE, "get", "pods,statefulsets,persistentvolumeclaims", going];
+        let log = ["-n", OPERATOR_NAMESPACE, "logs", "-l", OPERATOR_PODS, "--tail=2000"];
+        let (going, log) = tokio::join!(self.kubectl.run(&going), self.kubectl.run(&log));
+        let complaints: Vec<String> =
+            log.unwrap_or_default().lines().filter(|l| is_complaint(l)).map(Into::into).collect();
+        let last = complaints.len().saturating_sub(COMPLAINTS_MAX);
+        format!("{}{}", going.unwrap_or_default(), complaints[last..].join("\n"))
     }
 
     async fn write_all(&self, folder: &Path) -> anyhow::Result<()> {

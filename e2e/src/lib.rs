@@ -11,5 +11,6 @@ pub mod nodes;
 pub mod partition;
 pub mod promise;
 pub mod samples;
+pub mod second;
 pub mod traffic;
 pub mod wait;

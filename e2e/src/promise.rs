@@ -57,9 +57,13 @@ async fn run_all(promises: &[&Promise]) -> anyhow::Result<usize> {
         if let Err(error) = timed(promise.name, check(&cluster, promise)).await {
             broken += 1;
             let folder = cluster.collect(promise.name).await;
+            say(&cluster.last_words().await);
             say(&format!("{}: {error:#}\n  logs, events and objects: {}", promise.name, folder.display()));
             // On a cluster that does not recover the others would only fail after it.
-            cluster.settle().await.with_context(|| format!("after {}", promise.name))?;
+            if let Err(error) = cluster.settle().await {
+                say(&cluster.last_words().await);
+                return Err(error.context(format!("after {}", promise.name)));
+            }
         }
     }
     Ok(broken)

@@ -109,8 +109,19 @@ where
 
 fn conditions_text(object: Option<&DynamicObject>) -> String {
     let Some(object) = object else { return "nothing: it is not there".into() };
-    let conditions = object.data.pointer("/status/conditions").cloned().unwrap_or_default();
-    serde_json::to_string_pretty(&conditions).unwrap_or_default()
+    let conditions = object.data.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+    let line = |c: &serde_json::Value| {
+        let text = |field: &str| c[field].as_str().unwrap_or_default().to_owned();
+        let since = text("lastTransitionTime");
+        format!(
+            "\n    {}={} since {since}, {}: {}",
+            text("type"),
+            text("status"),
+            text("reason"),
+            text("message")
+        )
+    };
+    conditions.into_iter().flatten().map(line).collect()
 }
 
 /// Waits until the set of objects that match is as wanted and gives it.

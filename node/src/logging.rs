@@ -1,5 +1,7 @@
 //! Logs go to standard error: for people by default, as JSON on request.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
@@ -9,7 +11,11 @@ use tracing_subscriber::filter::ParseError;
 /// The filter's own error where `filter` is not one.
 pub(crate) fn start(filter: &str, json: bool) -> Result<(), ParseError> {
     let filter = EnvFilter::builder().parse(filter)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // Colours are for people; in a pod's log they are noise around every field.
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     if json {
         builder.json().init();
     } else {

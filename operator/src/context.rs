@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::finalizer::Error as FinalizerError;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -104,4 +105,9 @@ impl Context {
             tracing::warn!(error = terse(&error), reason, "event not published");
         }
     }
+}
+
+/// Whether a deleted object went while its last pass ran: another pass had removed the finalizer.
+pub(crate) fn went_meanwhile<E: std::error::Error + 'static>(error: &FinalizerError<E>) -> bool {
+    matches!(error, FinalizerError::RemoveFinalizer(kube::Error::Api(status)) if status.is_not_found())
 }

@@ -4,7 +4,7 @@
 //! build (pure), apply (server-side apply), update_status (conditions). What holds data (volumes, the cluster key) has no
 //! owner and is deleted on an explicit wish only; a running pod is restarted only when its template really changed.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
@@ -54,7 +54,12 @@ async fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        // Colours are for people; in a pod's log they are noise around every field.
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let provider = rustls::crypto::ring::default_provider();
     provider.install_default().map_err(|_| anyhow!("another TLS provider is installed already"))?;
     match cli.command {

@@ -6,8 +6,10 @@ mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
 mod invalid_specs;
+mod log_corrupted;
 mod operator_killed;
 mod operator_restarted;
+mod pool_full;
 mod pool_scaled;
 mod real_files;
 mod two_pods_killed;
@@ -26,7 +28,9 @@ const PROMISES: &[Promise] = &[
     Promise { name: "invalid_specs", check: |cluster| Box::pin(invalid_specs::check(cluster)) },
     Promise { name: "operator_restarted", check: |cluster| Box::pin(operator_restarted::check(cluster)) },
     Promise { name: "operator_killed", check: |cluster| Box::pin(operator_killed::check(cluster)) },
+    Promise { name: "pool_full", check: |cluster| Box::pin(pool_full::check(cluster)) },
     Promise { name: "two_pods_killed", check: |cluster| Box::pin(two_pods_killed::check(cluster)) },
+    Promise { name: "log_corrupted", check: |cluster| Box::pin(log_corrupted::check(cluster)) },
     Promise { name: "zone_down", check: |cluster| Box::pin(zone_down::check(cluster)) },
     Promise { name: "zones_drained", check: |cluster| Box::pin(zones_drained::check(cluster)) },
     Promise { name: "zones_parted", check: |cluster| Box::pin(zones_parted::check(cluster)) },

@@ -214,6 +214,18 @@ impl Pools {
         if full { MemberState::Full } else { MemberState::Up }
     }
 
+    /// The full members, if with their room there would be enough nodes for a segment.
+    pub(crate) fn wants_room(&self, pool: &Pool) -> Vec<NodeName> {
+        let Some(layout) = pool.layout() else { return Vec::new() };
+        let in_state =
+            |wanted: MemberState| layout.staying().filter(move |member| self.state(&member.peer) == wanted);
+        let full: Vec<_> = in_state(MemberState::Full).map(|member| member.node.clone()).collect();
+        if full.len() + in_state(MemberState::Up).count() < layout.profile.total() {
+            return Vec::new();
+        }
+        full
+    }
+
     /// Whether each member of a table can take shards now, by member index.
     pub(crate) fn available(&self, table: &Table) -> Vec<bool> {
         let takes = |member: &Member| !member.draining && self.state(&member.peer) == MemberState::Up;

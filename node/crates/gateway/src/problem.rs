@@ -45,6 +45,8 @@ pub enum Kind {
     PoolInUse,
     /// No pool can take the write now.
     NotWritable,
+    /// Too few nodes have room.
+    PoolFull,
     /// Too few shards answer to read the object now.
     NotReadable,
     /// The object's record does not open with the cluster's keys.
@@ -57,7 +59,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -75,6 +77,7 @@ impl Kind {
         Self::Conflict,
         Self::PoolInUse,
         Self::NotWritable,
+        Self::PoolFull,
         Self::NotReadable,
         Self::Damaged,
         Self::Stopping,
@@ -124,6 +127,11 @@ impl Kind {
             Self::NotWritable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-writable", "No pool can take the write safely now")
             }
+            Self::PoolFull => (
+                StatusCode::INSUFFICIENT_STORAGE,
+                "pool-full",
+                "Too few nodes of the pool have room for this",
+            ),
             Self::NotReadable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-readable", "Too few shards answer to read this now")
             }

@@ -3,17 +3,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datamesh_shard::Incarnation;
+use datamesh_shard::limits::SHARD_BYTES_MAX;
 use parking_lot::Mutex;
 
 use crate::compact::Signal;
 use crate::compact::choice::Space;
 use crate::error::IndexError;
-use crate::format::LogRow;
+use crate::format::{HEADER_BYTES_MAX, LogRow, RECORD_HEAD_BYTES};
 use crate::index::Index;
 use crate::lock::Lock;
 use crate::log::LogReader;
 use crate::options::StoreOptions;
 use crate::recover::Recovery;
+
+/// The largest record of a shard.
+const RECORD_BYTES_MAX: u64 = (RECORD_HEAD_BYTES + HEADER_BYTES_MAX + SHARD_BYTES_MAX) as u64;
 
 /// How full a store is, and how well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct Usage {
     pub capacity_bytes: u64,
     /// Bytes it may still use: the smaller of what is left of the capacity and what the file system has free.
     pub free_bytes: u64,
-    /// Whether it takes new shards.
+    /// Whether it takes new shards: it has room for the largest there may be.
     pub accepting: bool,
     /// Shards found corrupt and not written anew since.
     pub corrupt_shards: u64,
@@ -152,7 +156,8 @@ impl Shared {
             live_bytes: logs.live_bytes,
             capacity_bytes: self.options.capacity_bytes,
             free_bytes,
-            accepting: free_bytes > self.options.reserve_bytes && self.failure().is_none(),
+            accepting: free_bytes >= self.options.reserve_bytes.saturating_add(RECORD_BYTES_MAX)
+                && self.failure().is_none(),
             corrupt_shards: logs.corrupt_shards,
         }
     }

@@ -50,6 +50,10 @@ pub(super) fn store(error: StoreError) -> Problem {
             tracing::warn!(%error, "a put failed");
             Problem::new(Kind::NotWritable, error.to_string())
         }
+        error @ StoreError::Full { .. } => {
+            tracing::warn!(%error, "a put failed");
+            Problem::new(Kind::PoolFull, error.to_string())
+        }
         StoreError::Upload(UploadError::Gone)
         | StoreError::Reference(ReferenceError::UploadGone)
         | StoreError::Page(PutPageError::UploadGone) => no_upload(),

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
 use datamesh_catalog::{NewUpload, SegmentRef, Target};
-use datamesh_exchange::{Ack, PutFailure, PutPlan};
+use datamesh_exchange::{Ack, PutFailure, PutPlan, SendFailure};
 use datamesh_placement::{NoPlace, PartitionId, Table, assign};
 use datamesh_seal::SegmentKey;
-use datamesh_shard::{Generation, PoolName};
+use datamesh_shard::{Generation, NodeName, PoolName};
 use tokio::sync::{OnceCell, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +72,11 @@ pub(crate) enum StoreError {
     NoPlace(#[from] NoPlace),
     #[error(transparent)]
     Put(#[from] PutFailure),
+    #[error("{}delete what is not needed, add nodes, or raise the pool's volumeSize", full_names(.full))]
+    Full {
+        /// Known to be full.
+        full: Vec<NodeName>,
+    },
     #[error(transparent)]
     Upload(#[from] UploadError),
     #[error(transparent)]
@@ -190,7 +195,31 @@ pub(super) async fn store(
                 }
                 error => return Err(error),
             },
-            Err(error) => return Err(error),
+            Err(error) => return Err(for_want_of_room(&context, &job.pool, error)),
+        }
+    }
+}
+
+/// Nobody who is told that too few nodes answer would think of their disks.
+fn for_want_of_room(context: &Context, pool: &PoolName, error: StoreError) -> StoreError {
+    let answered_full = match &error {
+        StoreError::Put(PutFailure::TooFewDurable { last, .. }) => *last == SendFailure::Full,
+        StoreError::NoPlace(_) => false,
+        _ => return error,
+    };
+    let Some(pool) = context.pools.get(pool) else { return error };
+    match context.pools.wants_room(&pool) {
+        full if answered_full || !full.is_empty() => StoreError::Full { full },
+        _ => error,
+    }
+}
+
+fn full_names(full: &[NodeName]) -> String {
+    match full {
+        [] => "too few nodes have room: ".into(),
+        full => {
+            let names: Vec<_> = full.iter().map(NodeName::as_str).collect();
+            format!("{} {} full: ", names.join(", "), if full.len() == 1 { "is" } else { "are" })
         }
     }
 }

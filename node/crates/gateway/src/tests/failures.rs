@@ -1,8 +1,9 @@
 use axum::body::Body;
-use http::Method;
+use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 
 use super::house::{House, noise};
+use crate::work::Worker as _;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn puts_and_reads_go_on_with_two_nodes_dead() {
@@ -121,6 +122,32 @@ async fn a_put_that_cannot_be_safe_fails_and_says_so() {
         house.nodes.revive(n);
     }
     house.put("x", noise(9, 100_000)).await.ok();
+}
+
+#[tokio::test]
+async fn a_put_without_room_says_whose_disk_is_full() {
+    let mut house = House::new(6).await;
+    house.put("before", noise(9, 100_000)).await.ok();
+    for n in 0..5 {
+        house.nodes.fill(n);
+    }
+    // The nodes say so themselves, before any report.
+    assert_eq!(house.put("x", noise(10, 100_000)).await.problem(), "pool-full");
+    house.core.reports.work().await;
+    let put = house.put("x", noise(10, 100_000)).await;
+    assert_eq!((put.status, put.problem().as_str()), (StatusCode::INSUFFICIENT_STORAGE, "pool-full"));
+    let detail = put.json()["detail"].to_string();
+    assert!(detail.contains("n0, n1, n2, n3, n4 are full") && detail.contains("volumeSize"), "{detail}");
+    // Nobody is sent to buy disks for nodes that are down.
+    for n in 0..4 {
+        house.nodes.kill(n);
+    }
+    assert_eq!(house.put("x", noise(10, 100_000)).await.problem(), "not-writable");
+    for n in 0..4 {
+        house.nodes.revive(n);
+    }
+    assert!(house.get("before").await.ok().body == noise(9, 100_000));
+    house.delete("before").await.ok();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

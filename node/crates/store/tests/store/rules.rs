@@ -87,7 +87,7 @@ async fn below_the_reserve_puts_are_refused_while_reads_and_deletes_go_on() {
     const SHARD: usize = 256 << 10;
     let dir = tempfile::tempdir().unwrap();
     // 2 MiB of the capacity are set aside for the index.
-    let tight = StoreOptions { capacity_bytes: 10 << 20, reserve_bytes: 4 << 20, ..options() };
+    let tight = StoreOptions { capacity_bytes: 12 << 20, reserve_bytes: 4 << 20, ..options() };
     let store = Store::open(dir.path(), tight).unwrap();
     assert!(store.usage().accepting);
     let mut stored = Vec::new();
@@ -99,7 +99,8 @@ async fn below_the_reserve_puts_are_refused_while_reads_and_deletes_go_on() {
         }
     };
     assert!(matches!(refused, PutError::Full { reserve_bytes: 4_194_304, .. }), "{refused}");
-    assert_eq!(stored.len(), 15, "4 MiB are between capacity and reserve");
+    assert_eq!(stored.len(), 23, "6 MiB are between capacity and reserve");
+    assert!(!store.usage().accepting);
     assert!(store.usage().free_bytes >= 4 << 20);
     // What is there is taken again, read, and deleted.
     stored[0].put(&store, 1).await;

@@ -1,0 +1,97 @@
+//! A small cluster beside the example, with its image: for what would hurt the example, or needs one of its own.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Secret};
+use kube::api::{Api, DeleteParams, DynamicObject};
+use kube::runtime::watcher;
+use serde_json::{Value, json};
+
+use crate::cluster::{CLUSTER, Cluster, NAMESPACE};
+use crate::wait;
+
+const GONE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Its DataMeshCluster.
+pub const SECOND: &str = "second";
+/// Its StoragePool.
+pub const EXTRA: &str = "extra";
+/// Nodes of its pool, coded 1+2.
+pub const NODES: usize = 3;
+
+impl Cluster {
+    /// Makes it in a namespace of its own, and that namespace. `pool` are further fields of the pool's spec.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn make_second(&self, space: &str, pool: Value) -> anyhow::Result<()> {
+        self.make_namespace(space).await?;
+        let demo = self.clusters(NAMESPACE).get(CLUSTER).await?;
+        let image = demo.data.pointer("/spec/image").cloned().unwrap_or_default();
+        let resources = json!({"requests": {"cpu": "10m", "memory": "64Mi"}});
+        let spec = json!({
+            "image": image,
+            "deletionPolicy": "Destroy",
+            "gateway": {"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources},
+        });
+        create(&self.clusters(space), "DataMeshCluster", SECOND, space, spec).await?;
+        let mut spec = json!({
+            "clusterRef": SECOND, "replicas": NODES, "erasure": {"dataShards": 1, "parityShards": 2},
+            "volumeSize": "1Gi", "resources": resources,
+        });
+        if let (Value::Object(all), Value::Object(further)) = (&mut spec, pool) {
+            all.extend(further);
+        }
+        create(&self.pools(space), "StoragePool", EXTRA, space, spec).await
+    }
+
+    /// Deletes it as an administrator does, and waits until neither volume nor key is left.
+    ///
+    /// # Errors
+    /// Something is left.
+    pub async fn destroy_second(&self, space: &str) -> anyhow::Result<()> {
+        self.pools(space).delete(EXTRA, &DeleteParams::background()).await?;
+        self.clusters(space).delete(SECOND, &DeleteParams::background()).await?;
+        let gone = |object: Option<&DynamicObject>| object.is_none();
+        wait::object_until(&self.pools(space), EXTRA, "the pool is gone", GONE_TIMEOUT, gone).await?;
+        wait::object_until(&self.clusters(space), SECOND, "the cluster is gone", GONE_TIMEOUT, gone).await?;
+        let claims = self.api::<PersistentVolumeClaim>(space);
+        let none = |now: &[PersistentVolumeClaim]| now.is_empty();
+        wait::set_until(&claims, watcher::Config::default(), "no volume is left", GONE_TIMEOUT, none).await?;
+        let secrets = self.api::<Secret>(space);
+        let none = |now: &[Secret]| now.is_empty();
+        wait::set_until(&secrets, watcher::Config::default(), "no key is left", GONE_TIMEOUT, none).await?;
+        Ok(())
+    }
+
+    /// Removes the namespace with whatever is still in it; after a failure first keeps what explains it.
+    ///
+    /// # Errors
+    /// What `outcome` says, or the API server refuses.
+    pub async fn leave_second(
+        &self,
+        space: &str,
+        promise: &str,
+        outcome: anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        if outcome.is_err() {
+            self.collect(promise).await;
+        }
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        namespaces.delete(space, &DeleteParams::background()).await?;
+        outcome
+    }
+}
+
+async fn create(
+    api: &Api<DynamicObject>,
+    kind: &str,
+    name: &str,
+    space: &str,
+    spec: Value,
+) -> anyhow::Result<()> {
+    let object = json!({
+        "apiVersion": "datamesh.io/v1alpha1", "kind": kind, "metadata": {"name": name, "namespace": space}, "spec": spec,
+    });
+    api.create(&Default::default(), &serde_json::from_value(object)?).await?;
+    Ok(())
+}

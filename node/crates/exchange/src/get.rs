@@ -14,17 +14,30 @@ use std::time::Duration;
 
 use datamesh_shard::{ErasureProfile, ShardIndex};
 
-use sources::Sources;
+use sources::{Source, Sources};
 
 /// How patient a get is, and what it may spend on impatience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GetBudget {
-    /// From a fetch: unanswered this long it is late, and another shard is asked for too (the peers' p95).
+    /// From a fetch: unanswered this long it is late, and another shard is asked for too. Of nodes that
+    /// [`GetMachine::hedging`] says nothing of.
     pub hedge_after: Duration,
     /// Fetches that lateness may add in all. Replacing what failed costs nothing.
     pub extra_fetches: u8,
     /// From the start: what is not there by then is given up.
     pub give_up: Duration,
+}
+
+/// How gladly a node is asked. In this order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Like any other.
+    #[default]
+    None,
+    /// It answers, but slowly, or wrongly: parity is asked for first.
+    Avoided,
+    /// It is believed to be down.
+    Down,
 }
 
 /// What the driver shall do.
@@ -85,7 +98,7 @@ pub enum GetFailure {
 struct Fetch {
     shard: ShardIndex,
     from: u16,
-    sent: Duration,
+    late_at: Duration,
     /// Late, and another was asked for in its place.
     hedged: bool,
 }
@@ -137,10 +150,18 @@ impl GetMachine {
         }
     }
 
-    /// Puts nodes that are believed to be down last: they are asked only when the others do not suffice.
+    /// Puts holders that are in doubt last: they are asked only when the others do not suffice.
     #[must_use]
-    pub fn avoiding(mut self, down: impl Fn(u16) -> bool) -> Self {
-        self.sources.avoid(down);
+    pub fn avoiding(mut self, doubt: impl Fn(u16) -> Doubt) -> Self {
+        self.sources.avoid(doubt);
+        self
+    }
+
+    /// After what time each holder is late, where that is known: 95 of 100 of its own answers took no longer. So one that is
+    /// slow is not waited for by what the others need, nor they by what it needs.
+    #[must_use]
+    pub fn hedging(mut self, after: impl Fn(u16) -> Option<Duration>) -> Self {
+        self.sources.hedge(after);
         self
     }
 
@@ -214,7 +235,7 @@ impl GetMachine {
         // What failed is replaced, k shards are always under way or there.
         while self.have.len() + self.awaited() < k && self.fetch(now, out) {}
         for at in 0..self.open.len() {
-            if self.have.len() < k && self.extra_left > 0 && self.is_late(&self.open[at], now) {
+            if self.have.len() < k && self.extra_left > 0 && is_late(&self.open[at], now) {
                 // Marked first, so that the same shard may be had from elsewhere.
                 self.open[at].hedged = true;
                 let asked = self.fetch(now, out);
@@ -223,7 +244,7 @@ impl GetMachine {
             }
         }
         let wanting = self.have.len() + self.awaited() < k;
-        let late = self.extra_left > 0 && self.open.iter().any(|fetch| self.is_late(fetch, now));
+        let late = self.extra_left > 0 && self.open.iter().any(|fetch| is_late(fetch, now));
         if (wanting || late) && self.have.len() < k {
             out.extend(self.sources.locate().into_iter().map(|from| GetAction::Locate { from }));
         }
@@ -234,15 +255,14 @@ impl GetMachine {
         self.open.iter().filter(|fetch| !fetch.hedged).count()
     }
 
-    fn is_late(&self, fetch: &Fetch, now: Duration) -> bool {
-        !fetch.hedged && now >= fetch.sent + self.budget.hedge_after
-    }
-
     fn fetch(&mut self, now: Duration, out: &mut VecDeque<GetAction>) -> bool {
         let awaited = self.open.iter().filter(|fetch| !fetch.hedged);
         let under_way: Vec<ShardIndex> = awaited.map(|fetch| fetch.shard).collect();
-        let Some((shard, from)) = self.sources.take(&under_way) else { return false };
-        self.open.push(Fetch { shard, from, sent: now, hedged: false });
+        let Some(Source { shard, from, hedge_after, .. }) = self.sources.take(&under_way) else {
+            return false;
+        };
+        let late_at = now + hedge_after.unwrap_or(self.budget.hedge_after);
+        self.open.push(Fetch { shard, from, late_at, hedged: false });
         out.push_back(GetAction::Fetch { shard, from });
         true
     }
@@ -272,9 +292,13 @@ impl GetMachine {
         if self.over {
             return None;
         }
-        let lateness = self.open.iter().filter(|fetch| !fetch.hedged && !self.is_late(fetch, now));
-        let late = lateness.map(|fetch| fetch.sent + self.budget.hedge_after).min();
+        let lateness = self.open.iter().filter(|fetch| !fetch.hedged && !is_late(fetch, now));
+        let late = lateness.map(|fetch| fetch.late_at).min();
         let late = late.filter(|_| self.extra_left > 0);
         [late, Some(self.started + self.budget.give_up)].into_iter().flatten().min()
     }
+}
+
+fn is_late(fetch: &Fetch, now: Duration) -> bool {
+    !fetch.hedged && now >= fetch.late_at
 }

@@ -12,5 +12,5 @@ pub mod net;
 pub mod put;
 pub mod survey;
 
-pub use get::{GetAction, GetBudget, GetFailure, GetMachine};
+pub use get::{Doubt, GetAction, GetBudget, GetFailure, GetMachine};
 pub use put::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use datamesh_exchange::{GetAction, GetBudget, GetFailure, GetMachine};
+use datamesh_exchange::{Doubt, GetAction, GetBudget, GetFailure, GetMachine};
 use datamesh_shard::{ErasureProfile, ShardIndex};
 
 use crate::dice::{Dice, seed};
@@ -73,10 +73,41 @@ fn late_shards_are_hedged_within_the_budget() {
 
 #[test]
 fn nodes_believed_down_are_asked_last() {
-    let mut machine = four_two(&[]).avoiding(|node| node == 0 || node == 2);
+    let down = |node| if node == 0 || node == 2 { Doubt::Down } else { Doubt::None };
+    let mut machine = four_two(&[]).avoiding(down);
     assert_eq!(machine.next(ms(0)), [fetch(1, 1), fetch(3, 3), fetch(4, 4), fetch(5, 5)]);
     machine.on_missing(ShardIndex(5), 5);
     assert_eq!(machine.next(ms(1)), [fetch(0, 0)]);
+}
+
+#[test]
+fn nodes_to_be_avoided_are_asked_before_those_that_are_down() {
+    let doubt = |node| match node {
+        0 => Doubt::Down,
+        3 => Doubt::Avoided,
+        _ => Doubt::None,
+    };
+    let mut machine = four_two(&[]).avoiding(doubt);
+    assert_eq!(machine.next(ms(0)), [fetch(1, 1), fetch(2, 2), fetch(4, 4), fetch(5, 5)]);
+    machine.on_corrupt(ShardIndex(4), 4);
+    assert_eq!(machine.next(ms(1)), [fetch(3, 3)]);
+    machine.on_corrupt(ShardIndex(5), 5);
+    assert_eq!(machine.next(ms(2)), [fetch(0, 0)]);
+}
+
+#[test]
+fn each_node_is_late_by_its_own_measure() {
+    let own = |node| (node < 2).then(|| ms([10, 300][usize::from(node)]));
+    let mut machine = four_two(&[]).hedging(own);
+    machine.next(ms(0));
+    assert_eq!(machine.wake_at(), Some(ms(10)));
+    assert_eq!(machine.next(ms(10)), [fetch(4, 4)]);
+    assert_eq!(machine.wake_at(), Some(ms(50)), "nobody knows of the others, nor of node 4");
+    for shard in [2, 3, 4] {
+        machine.on_shard(ShardIndex(shard), shard.into());
+    }
+    assert!(machine.next(ms(51)).is_empty(), "node 1 takes so long, as it always does");
+    assert_eq!(machine.next(ms(300)), [fetch(5, 5)]);
 }
 
 #[test]

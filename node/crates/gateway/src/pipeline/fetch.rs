@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
 use datamesh_exchange::message::{Refusal, Request, Response};
-use datamesh_exchange::{GetAction, GetBudget, GetFailure, GetMachine};
+use datamesh_exchange::{Doubt, GetAction, GetBudget, GetFailure, GetMachine};
 use datamesh_shard::{SegmentHeader, ShardIndex, ShardKey};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -144,16 +144,22 @@ impl Fetch<'_> {
 
     fn machine(&self) -> GetMachine {
         let (holders, others) = (self.sources.holders(), self.sources.others());
-        let k = self.reference.profile.k();
-        let slowest =
-            holders.iter().take(k).filter_map(|at| self.context.net.p95(&self.sources.peer(*at)?)).max();
         let budget = GetBudget {
-            hedge_after: slowest.unwrap_or(HEDGE_DEFAULT).clamp(HEDGE_MIN, HEDGE_MAX),
+            hedge_after: HEDGE_DEFAULT,
             extra_fetches: self.reference.profile.parity(),
             give_up: GIVE_UP,
         };
-        let down = |member| self.sources.peer(member).is_none_or(|peer| !self.context.net.is_live(&peer));
-        GetMachine::new(self.reference.profile, &holders, &others, budget, Duration::ZERO).avoiding(down)
+        let p95 = |member| self.context.net.p95(&self.sources.peer(member)?);
+        GetMachine::new(self.reference.profile, &holders, &others, budget, Duration::ZERO)
+            .avoiding(|member| self.doubt(member))
+            .hedging(|member| p95(member).map(|p95| p95.clamp(HEDGE_MIN, HEDGE_MAX)))
+    }
+
+    fn doubt(&self, member: u16) -> Doubt {
+        match self.sources.peer(member) {
+            Some(peer) if self.context.net.is_live(&peer) => Doubt::None,
+            _ => Doubt::Down,
+        }
     }
 
     async fn fetch(&self, shard: ShardIndex, from: u16, proof: Proof) -> Event {

@@ -141,7 +141,9 @@ impl Reclaim {
                 return false;
             }
         }
-        true
+        // Whoever came in meanwhile was not told, and may have been given a shard before its giver was.
+        let now = self.pools.get(&condemned.pool);
+        now.is_some_and(|pool| pool.layout().is_some_and(|now| now.epoch == layout.epoch))
     }
 
     /// Also where no shard is: the member remembers it, and takes none that is still on its way.

@@ -2,7 +2,9 @@
 //! for what is known without asking.
 
 use datamesh_crds::condition;
-use datamesh_settings::admin::{CatalogStatus, DrainState, MemberState, MemberStatus, PoolStatus};
+use datamesh_settings::admin::{
+    AvoidedReason, CatalogStatus, DrainState, MemberState, MemberStatus, PoolStatus,
+};
 
 use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
@@ -31,6 +33,12 @@ fn down(pool: &PoolStatus) -> usize {
 fn in_state(pool: &PoolStatus, state: MemberState) -> impl Iterator<Item = &MemberStatus> {
     let is_drained = |m: &&MemberStatus| m.drain.as_ref().is_some_and(|d| d.state == DrainState::Drained);
     pool.members.iter().filter(move |m| m.state == state && !is_drained(m))
+}
+
+/// Members the gateway avoids for this reason. Whoever does not answer is down, not that.
+fn avoided(pool: &PoolStatus, reason: AvoidedReason) -> impl Iterator<Item = &MemberStatus> {
+    let is_so = move |m: &&MemberStatus| m.avoided.as_ref().is_some_and(|a| a.reason == reason);
+    pool.members.iter().filter(|m| m.state != MemberState::Down).filter(is_so)
 }
 
 /// `demo-main-1 (zone a), demo-main-4 (zone b) and 3 more`.
@@ -76,6 +84,12 @@ fn troubles(pool: &PoolStatus) -> Vec<String> {
         let names = named(in_state(pool, MemberState::Full));
         troubles.push(format!("Full, takes no new shards: {names}; raise volumeSize or add nodes."));
     }
+    if avoided(pool, AvoidedReason::WrongAnswers).count() > 0 {
+        let names = named(avoided(pool, AvoidedReason::WrongAnswers));
+        troubles.push(format!(
+            "Quarantined, gave wrong answers: {names}; see `datamesh diagnose`, and drain them if it happens again."
+        ));
+    }
     if takes_no_writes(pool) {
         troubles.push("Too few nodes take shards: puts fail until more do.".into());
     }
@@ -98,6 +112,8 @@ pub(crate) fn degraded(pools: &[&PoolStatus]) -> Verdict {
         "NodesDown"
     } else if any(|pool| in_state(pool, MemberState::Full).count() > 0) {
         "NodesFull"
+    } else if any(|pool| avoided(pool, AvoidedReason::WrongAnswers).count() > 0) {
+        "NodesQuarantined"
     } else if any(takes_no_writes) {
         "NotWritable"
     } else {
@@ -181,5 +197,10 @@ pub(crate) fn pool_ready(pool: &PoolStatus) -> Verdict {
         let text = format!("{up} of {total} nodes are up, too few to store a segment. {problems}");
         return Verdict::no(condition::READY, "NotWritable", text.trim_end());
     }
-    Verdict::yes(condition::READY, "Serving", format!("Puts and gets work; {up} of {total} nodes are up."))
+    let mut text = format!("Puts and gets work; {up} of {total} nodes are up.");
+    if avoided(pool, AvoidedReason::Slow).count() > 0 {
+        // Without figures: a message that changes all the time is written all the time.
+        text.push_str(&format!(" Slow and avoided: {}.", named(avoided(pool, AvoidedReason::Slow))));
+    }
+    Verdict::yes(condition::READY, "Serving", text)
 }

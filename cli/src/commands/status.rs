@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolStatus,
+    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolStatus,
 };
 use indicatif::HumanDuration;
 
@@ -128,6 +128,11 @@ fn member_row(member: &MemberStatus) -> Vec<String> {
         Some(_) => format!("{}, draining", state(member.state)),
         None => state(member.state).to_owned(),
     };
+    let state = match member.avoided.as_ref().map(|avoided| avoided.reason) {
+        Some(AvoidedReason::Slow) => format!("{state}, slow"),
+        Some(AvoidedReason::WrongAnswers) => format!("{state}, QUARANTINED"),
+        None => state,
+    };
     let mut row = vec![member.node.to_string(), member.zone.to_string(), state];
     match &member.report {
         Some(report) => row.extend([
@@ -180,6 +185,7 @@ mod tests {
             report: Some(NodeReport { corrupt_shards: 1, ..NodeReport::default() }),
             report_age_seconds: Some(1),
             drain: None,
+            avoided: None,
         });
         assert!(!is_well(&reported));
     }

@@ -1,5 +1,5 @@
 use MemberState::{Down, Full, Joining, Up};
-use datamesh_settings::admin::{DrainStatus, NodeReport};
+use datamesh_settings::admin::{AvoidedStatus, DrainStatus, NodeReport};
 use k8s_controller::conditions::ConditionStatus;
 
 use super::*;
@@ -14,6 +14,7 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
         report: None,
         report_age_seconds: None,
         drain: None,
+        avoided: None,
     });
     PoolStatus {
         name: "main".parse().unwrap(),
@@ -47,6 +48,21 @@ fn down_members_are_named_with_zone_and_meaning() {
     let three = degraded(&[&pool(&[Down, Down, Down, Up, Up, Up])]);
     assert_eq!(three.reason, "TooManyNodesDown");
     assert!(three.message.contains("cannot be read until nodes come back"), "{}", three.message);
+}
+
+#[test]
+fn quarantined_members_degrade_and_slow_ones_are_only_told() {
+    let avoided = |reason| AvoidedStatus { reason, seconds: 5, detail: "gave 5 wrong answers.".into() };
+    let mut slow = pool(&[Up; 6]);
+    slow.members[2].avoided = Some(avoided(AvoidedReason::Slow));
+    assert_eq!(degraded(&[&slow]).status, ConditionStatus::False);
+    let ready = pool_ready(&slow).message;
+    assert!(ready.ends_with("Slow and avoided: demo-main-2 (zone zone2)."), "{ready}");
+    assert!(!pool_ready(&pool(&[Up; 6])).message.contains("Slow"));
+    slow.members[2].avoided = Some(avoided(AvoidedReason::WrongAnswers));
+    let verdict = degraded(&[&slow]);
+    assert_eq!((verdict.status, verdict.reason), (ConditionStatus::True, "NodesQuarantined"));
+    assert!(verdict.message.contains("wrong answers: demo-main-2 (zone zone2)"), "{}", verdict.message);
 }
 
 #[test]

@@ -62,6 +62,19 @@ struct MemberLabels {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AvoidedLabels {
+    pool: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LatencyLabels {
+    pool: String,
+    node: String,
+    operation: &'static str,
+}
+
 /// All counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -71,6 +84,8 @@ pub struct Metrics {
     segments: Family<DurabilityLabels, Counter>,
     shard_errors: Family<ShardErrorLabels, Counter>,
     members: Family<MemberLabels, Gauge>,
+    avoided: Family<AvoidedLabels, Gauge>,
+    latencies: Family<LatencyLabels, Gauge<f64, AtomicU64>>,
     hedged: Counter,
     /// CPU seconds by stage.
     pub stages: Stages,
@@ -98,6 +113,8 @@ impl Metrics {
             segments: Family::default(),
             shard_errors: Family::default(),
             members: Family::default(),
+            avoided: Family::default(),
+            latencies: Family::default(),
             hedged: Counter::default(),
             stages: Stages::default(),
         };
@@ -109,6 +126,10 @@ impl Metrics {
         registry.register("segments_written", "Segments by how they were acknowledged", m.segments.clone());
         registry.register("shard_errors", "Shard requests that failed, by reason", m.shard_errors.clone());
         registry.register("pool_members", "Members of a pool by state", m.members.clone());
+        let avoided = "Members of a pool that are avoided, by reason";
+        registry.register("pool_members_avoided", avoided, m.avoided.clone());
+        let latency = "Mean time a member lately took for a shard, failures reckoned as 2 s";
+        registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));
@@ -156,6 +177,23 @@ impl Metrics {
     pub fn members(&self, pool: &str, state: &'static str, count: usize) {
         let gauge = self.members.get_or_create_owned(&MemberLabels { pool: pool.into(), state });
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many members of a pool are avoided for a reason.
+    pub fn avoided(&self, pool: &str, reason: &'static str, count: usize) {
+        let gauge = self.avoided.get_or_create_owned(&AvoidedLabels { pool: pool.into(), reason });
+        gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Forgets all latencies.
+    pub fn forget_latencies(&self) {
+        self.latencies.clear();
+    }
+
+    /// Sets how long a member takes for an operation.
+    pub fn latency(&self, (pool, node): (&str, &str), operation: &'static str, took: Duration) {
+        let labels = LatencyLabels { pool: pool.into(), node: node.into(), operation };
+        self.latencies.get_or_create_owned(&labels).set(took.as_secs_f64());
     }
 }
 

@@ -12,6 +12,8 @@ mod get;
 mod manifest;
 mod open;
 mod pages;
+mod placing;
+mod probe;
 mod put;
 mod records;
 mod segment;

@@ -2,8 +2,10 @@
 
 mod drain;
 pub(crate) mod plan;
+pub(crate) mod reputation;
 mod safety;
 mod sources;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,11 +16,13 @@ use datamesh_exchange::net::Net;
 use datamesh_placement::{Layout, LayoutError, Member, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName, SegmentId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 pub(crate) use drain::Progress;
+use reputation::Reputations;
 pub(crate) use sources::Sources;
+pub(crate) use standing::ended;
 
 /// A report older than this says nothing any more.
 pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
@@ -80,6 +84,7 @@ pub(crate) struct Pools {
     settled: RwLock<HashMap<PoolName, Epoch>>,
     /// Of the members that drain.
     draining: RwLock<HashMap<PoolName, HashMap<PeerKey, Progress>>>,
+    reputations: Mutex<Reputations>,
 }
 
 impl Pools {
@@ -90,6 +95,7 @@ impl Pools {
             reports: RwLock::default(),
             settled: RwLock::default(),
             draining: RwLock::default(),
+            reputations: Mutex::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the cluster knows of itself, from what its nodes reported. Nothing here is guessed.
 
+mod avoided;
 mod drain;
 
 use std::collections::BTreeMap;
@@ -9,9 +10,11 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
-    CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus,
+    AvoidedReason, CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus,
+    PoolStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
+use tokio::time::Instant;
 
 use crate::api::DEFAULT_BUCKET;
 use crate::pipeline::Damage;
@@ -101,12 +104,15 @@ impl StatusSource {
         let state = peer.map_or(MemberState::Joining, |peer| self.pools.state(&peer));
         let seen = peer.and_then(|peer| self.pools.report(&peer));
         let drain = self.drain(pool, &node, seen.as_ref().map(|seen| &seen.report));
+        let avoided = peer.and_then(|peer| self.pools.avoided(&peer));
+        let avoided = avoided.map(|avoided| avoided::told(&node, &avoided, Instant::now()));
         MemberStatus {
             node,
             zone,
             state,
             peer,
             drain,
+            avoided,
             report_age_seconds: seen.as_ref().map(|seen| seen.at.elapsed().as_secs()),
             report: seen.map(|seen| seen.report),
         }
@@ -170,6 +176,10 @@ fn problems(
             );
         }
     }
+    // Whoever is only slow is told by `diagnose`: it costs time, no safety.
+    let wrong = members.iter().filter_map(|member| Some((&member.node, member.avoided.as_ref()?)));
+    let wrong = wrong.filter(|(_, avoided)| avoided.reason == AvoidedReason::WrongAnswers);
+    problems.extend(wrong.map(|(node, avoided)| format!("{node} {}", avoided.detail)));
     let full = named(MemberState::Full);
     if !full.is_empty() {
         let names = full.join(", ");

@@ -3,6 +3,7 @@
 //! real nodes are met end to end, elsewhere.
 
 mod auth;
+mod avoidance;
 mod blindness;
 mod budget;
 mod deterministic;

@@ -1,7 +1,11 @@
 //! Shapes of the gateway's admin API, shared by the gateway that answers and the operator and CLI that ask. JSON.
 
+mod avoided;
+
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
+
+pub use avoided::{AvoidedReason, AvoidedStatus};
 
 /// `PUT /api/v1/admin/pools/{pool}`: what the administrator wants of one pool. Idempotent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -234,6 +238,9 @@ pub struct MemberStatus {
     /// How far it is with giving its shards away, if it shall.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainStatus>,
+    /// That the gateway avoids it, and why, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avoided: Option<AvoidedStatus>,
 }
 
 /// How far a member is with giving its shards to the others.

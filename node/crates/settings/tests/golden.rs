@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use datamesh_settings::admin::{
-    CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus, NodeReport, PoolSpec, PoolStatus,
+    AvoidedReason, AvoidedStatus, CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus,
+    NodeReport, PoolSpec, PoolStatus,
 };
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, Settings, SettingsError,
@@ -123,6 +124,7 @@ fn members() -> Vec<MemberStatus> {
         report: None,
         report_age_seconds: None,
         drain: None,
+        avoided: None,
     };
     let report = NodeReport {
         incarnation: Incarnation(7),
@@ -140,6 +142,11 @@ fn members() -> Vec<MemberStatus> {
             peer: Some(PeerKey([0x42; 32])),
             report: Some(report),
             report_age_seconds: Some(2),
+            avoided: Some(AvoidedStatus {
+                reason: AvoidedReason::Slow,
+                seconds: 30,
+                detail: "takes 900 ms for a write".into(),
+            }),
             ..silent("demo-main-0", "zone1", MemberState::Up)
         },
         silent("demo-main-1", "zone2", MemberState::Full),

@@ -4,7 +4,7 @@ mod reach;
 
 use std::collections::BTreeMap;
 
-use datamesh_settings::admin::{ClusterStatus, MemberStatus, PoolStatus};
+use datamesh_settings::admin::{AvoidedReason, ClusterStatus, MemberStatus, PoolStatus};
 use datamesh_settings::mesh::{Finding, MeshNode, Severity};
 
 /// A clock this far off is worth a word: certificates, tokens and leases go by clocks.
@@ -21,7 +21,8 @@ pub(super) fn of(status: &ClusterStatus, nodes: &[MeshNode]) -> Vec<Finding> {
         let members: Vec<&MeshNode> = nodes.iter().filter(|node| node.pool == pool.name).collect();
         findings.extend(safety(pool));
         findings.extend(reach::of(&members));
-        findings.extend(slow(&members));
+        findings.extend(pool.members.iter().filter_map(avoided_for_slowness));
+        findings.extend(slow(&members, pool));
         findings.extend(pool.members.iter().filter_map(|member| corrupt(pool, member)));
         findings.extend(behind(pool));
     }
@@ -58,8 +59,14 @@ fn safety(pool: &PoolStatus) -> Vec<Finding> {
     findings
 }
 
-/// Nodes whose reads take far longer than the others'.
-fn slow(members: &[&MeshNode]) -> Vec<Finding> {
+/// A node that is avoided because it is slow. One that is quarantined is among the pool's problems.
+fn avoided_for_slowness(member: &MemberStatus) -> Option<Finding> {
+    let avoided = member.avoided.as_ref().filter(|avoided| avoided.reason == AvoidedReason::Slow)?;
+    Some(warning(format!("{} {}", member.node, avoided.detail)))
+}
+
+/// Nodes whose reads take far longer than the others', and which are not avoided for it.
+fn slow(members: &[&MeshNode], pool: &PoolStatus) -> Vec<Finding> {
     let reads = members.iter().filter_map(|node| Some((node, node.reached.read_p95_micros?)));
     let mut sorted: Vec<u64> = reads.clone().map(|(_, micros)| micros).collect();
     sorted.sort_unstable();
@@ -68,6 +75,11 @@ fn slow(members: &[&MeshNode]) -> Vec<Finding> {
         return Vec::new();
     }
     let median = sorted[sorted.len() / 2];
+    let is_told = |node: &MeshNode| {
+        let member = pool.members.iter().find(|member| member.node == node.node);
+        member.is_some_and(|member| avoided_for_slowness(member).is_some())
+    };
+    let reads = reads.filter(|(node, _)| !is_told(node));
     let slow =
         reads.filter(|(_, micros)| *micros > SLOW_MICROS && *micros > median.saturating_mul(SLOW_FACTOR));
     let tell = |(node, micros): (&&MeshNode, u64)| {

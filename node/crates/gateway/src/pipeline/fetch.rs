@@ -15,8 +15,10 @@ use tokio::time::Instant;
 
 use super::context::Context;
 use super::cpu::Stopped;
+use super::probe;
 use crate::metrics::Stage;
-use crate::pools::Sources;
+use crate::pools::reputation::Asked;
+use crate::pools::{Sources, ended};
 
 /// Bounds of the time after which a shard counts as late: its peer's own p95 decides between them.
 const HEDGE_MIN: Duration = Duration::from_millis(25);
@@ -63,6 +65,8 @@ enum Got {
     Verified(Bytes),
     Missing,
     Corrupt,
+    /// Not what its proof says, given as if it were.
+    Wrong,
     Failed,
     Stopped,
 }
@@ -98,6 +102,7 @@ impl Fetch<'_> {
     async fn attempt(&self, proof: Proof) -> Result<Gathered, FetchError> {
         let begun = Instant::now();
         let mut machine = self.machine();
+        self.probe();
         let mut asked: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
         let (mut shards, mut lost) = (Gathered::new(), BTreeMap::new());
         loop {
@@ -128,7 +133,7 @@ impl Fetch<'_> {
                         lost.insert(shard, false);
                         machine.on_missing(shard, from);
                     }
-                    Event::Shard(shard, from, Got::Corrupt) => {
+                    Event::Shard(shard, from, Got::Corrupt | Got::Wrong) => {
                         lost.insert(shard, true);
                         machine.on_corrupt(shard, from);
                     }
@@ -155,9 +160,25 @@ impl Fetch<'_> {
             .hedging(|member| p95(member).map(|p95| p95.clamp(HEDGE_MIN, HEDGE_MAX)))
     }
 
+    /// Asks the slow ones among those that would be asked first, too.
+    fn probe(&self) {
+        let data = (0..self.reference.profile.data()).map(ShardIndex).zip(self.sources.holders());
+        for (index, holder) in data {
+            if let Some(peer) = self.sources.peer(holder) {
+                probe::get(self.context, peer, ShardKey { segment: self.reference.id, index });
+            }
+        }
+    }
+
     fn doubt(&self, member: u16) -> Doubt {
         match self.sources.peer(member) {
-            Some(peer) if self.context.net.is_live(&peer) => Doubt::None,
+            Some(peer) if self.context.net.is_live(&peer) => {
+                if self.context.pools.avoided(&peer).is_some() {
+                    Doubt::Avoided
+                } else {
+                    Doubt::None
+                }
+            }
             _ => Doubt::Down,
         }
     }
@@ -165,15 +186,19 @@ impl Fetch<'_> {
     async fn fetch(&self, shard: ShardIndex, from: u16, proof: Proof) -> Event {
         let Some(peer) = self.sources.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
         let key = ShardKey { segment: self.reference.id, index: shard };
-        let got = match self.context.net.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await {
+        let timing = self.context.pools.timing(peer, Asked::Get);
+        let answer = self.context.net.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await;
+        timing.end(ended(&answer));
+        let got = match answer {
             Ok((Response::Shard { header }, payload)) => match self.shaped(key, &header, &payload) {
-                None => Got::Corrupt,
+                None => Got::Wrong,
                 Some(_) if proof == Proof::Frames => Got::Verified(payload),
                 Some(header) => self.verify(key, header, payload).await,
             },
             Ok((Response::Refused(Refusal::NotFound), _)) => Got::Missing,
             Ok((Response::Refused(Refusal::Corrupt { .. }), _)) => Got::Corrupt,
-            Ok(_) | Err(_) => Got::Failed,
+            Ok((Response::Refused(_), _)) | Err(_) => Got::Failed,
+            Ok(_) => Got::Wrong,
         };
         self.note(&got, key, from);
         Event::Shard(shard, from, got)
@@ -195,7 +220,7 @@ impl Fetch<'_> {
         });
         match checked.await {
             Ok(Some(payload)) => Got::Verified(payload),
-            Ok(None) => Got::Corrupt,
+            Ok(None) => Got::Wrong,
             Err(Stopped) => Got::Stopped,
         }
     }
@@ -205,15 +230,18 @@ impl Fetch<'_> {
             Got::Verified(_) | Got::Stopped => return,
             Got::Missing => "missing",
             Got::Corrupt => "corrupt",
+            Got::Wrong => "wrong",
             Got::Failed => "unreachable",
         };
         self.context.metrics.shard_error(self.reference.pool.as_str(), "get", reason);
         let peer = self.sources.peer(from);
         let node = peer.and_then(|peer| self.context.pools.name_of(&self.reference.pool, &peer));
         match got {
-            Got::Corrupt => {
-                tracing::warn!(shard = %key, ?node, "a shard is corrupt, or was changed on its way")
+            Got::Wrong => {
+                tracing::warn!(shard = %key, ?node, "a node gave a wrong shard, or it was changed on its way");
+                peer.into_iter().for_each(|peer| self.context.pools.note_wrong(peer, key));
             }
+            Got::Corrupt => tracing::warn!(shard = %key, ?node, "a shard is corrupt"),
             _ => tracing::debug!(shard = %key, ?node, reason, "a shard was not read"),
         }
     }

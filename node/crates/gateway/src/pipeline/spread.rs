@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response};
-use datamesh_exchange::net::Net;
 use datamesh_exchange::{Ack, PutAction, PutDeadlines, PutFailure, PutMachine, PutPlan, SendFailure};
 use datamesh_placement::Table;
 use datamesh_shard::{Generation, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey};
@@ -16,7 +15,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::{Metrics, Written};
+use super::context::Context;
+use crate::metrics::Written;
+use crate::pools::ended;
+use crate::pools::reputation::Asked;
 
 /// How patient a put is. A node answers after its group fdatasync: tens of milliseconds when all is well.
 pub(super) const DEADLINES: PutDeadlines = PutDeadlines {
@@ -47,19 +49,18 @@ impl Spread {
     /// unless it has been acknowledged.
     pub(super) async fn run(
         self,
-        net: Arc<dyn Net>,
-        metrics: Metrics,
+        context: Arc<Context>,
         tell: oneshot::Sender<Result<Ack, PutFailure>>,
         abandon: CancellationToken,
     ) {
-        let begun = Instant::now();
+        let (begun, metrics) = (Instant::now(), &context.metrics);
         let mut machine = PutMachine::new(self.plan.clone(), Duration::ZERO);
         let mut tell = Some(tell);
         let mut sends: FuturesUnordered<BoxFuture<'_, Sent>> = FuturesUnordered::new();
         loop {
             for action in machine.next(begun.elapsed()) {
                 match action {
-                    PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&*net, shard, to))),
+                    PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&context, shard, to))),
                     PutAction::Acknowledge(ack) => {
                         let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
                         metrics.segment(self.pool.as_str(), written);
@@ -93,7 +94,8 @@ impl Spread {
         }
     }
 
-    fn peer(&self, member: u16) -> Option<PeerKey> {
+    /// A member's key.
+    pub(super) fn peer(&self, member: u16) -> Option<PeerKey> {
         self.table.layout().members.get(usize::from(member)).map(|member| member.peer)
     }
 
@@ -101,18 +103,26 @@ impl Spread {
         self.table.layout().members.get(usize::from(member)).map_or("?", |member| member.node.as_str())
     }
 
-    async fn send(&self, net: &dyn Net, shard: ShardIndex, to: u16) -> Sent {
-        let (Some(peer), Some(payload)) = (self.peer(to), self.shards.get(shard.at())) else {
-            return (shard, to, Err(SendFailure::Unreachable));
-        };
-        let request = Request::Put {
+    /// What is sent with a shard.
+    pub(super) fn request(&self, shard: ShardIndex) -> Request {
+        Request::Put {
             key: ShardKey { segment: self.segment, index: shard },
             pool: self.pool.clone(),
             epoch: self.table.layout().epoch,
             generation: self.generation,
             header: self.header.clone(),
+        }
+    }
+
+    async fn send(&self, context: &Context, shard: ShardIndex, to: u16) -> Sent {
+        let (Some(peer), Some(payload)) = (self.peer(to), self.shards.get(shard.at())) else {
+            return (shard, to, Err(SendFailure::Unreachable));
         };
-        let sent = match net.request(&peer, request, Some(payload.clone()), SEND_TIMEOUT).await {
+        let timing = context.pools.timing(peer, Asked::Put);
+        let answer =
+            context.net.request(&peer, self.request(shard), Some(payload.clone()), SEND_TIMEOUT).await;
+        timing.end(ended(&answer));
+        let sent = match answer {
             Ok((Response::Done, _)) => Ok(()),
             Ok((Response::Refused(refusal), _)) => Err(SendFailure::from(refusal)),
             Ok(_) | Err(_) => Err(SendFailure::Unreachable),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
 use datamesh_catalog::{NewUpload, SegmentRef, Target};
-use datamesh_exchange::{Ack, PutFailure, PutPlan, SendFailure};
-use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+use datamesh_exchange::{Ack, PutFailure, SendFailure};
+use datamesh_placement::NoPlace;
 use datamesh_seal::SegmentKey;
 use datamesh_shard::{Generation, NodeName, PoolName};
 use tokio::sync::{OnceCell, oneshot};
@@ -17,10 +17,11 @@ use super::budget::{Buffer, Ticket};
 use super::context::Context;
 use super::cpu::Stopped;
 use super::manifest::{ManifestError, SegmentSecret};
+use super::placing::put_plan;
+use super::probe;
 use super::records::NoSecret;
 use super::segment::{MakeError, Recipe, Shards};
-use super::spread::{DEADLINES, Spread};
-use crate::pools::{Pool, plan};
+use super::spread::Spread;
 use crate::problem::Problem;
 
 /// Times a segment is placed anew before its put fails.
@@ -255,7 +256,7 @@ async fn place(
     };
     let spread = Spread {
         pool: job.pool.clone(),
-        plan: put_plan(context, &pool, &table, table.partition_of(made.id))?,
+        plan: put_plan(&context.pools, &pool, &table, table.partition_of(made.id))?,
         table,
         generation,
         segment: made.id,
@@ -269,35 +270,9 @@ async fn place(
     // Whoever waits for the acknowledgement ends the put by going away; once acknowledged it goes on by itself.
     let abandon = CancellationToken::new();
     let waiting = abandon.clone().drop_guard();
-    let (net, metrics) = (Arc::clone(&context.net), context.metrics.clone());
-    context.spawn_tail(spread.run(net, metrics, tell, abandon));
+    probe::put(context, &spread);
+    context.spawn_tail(spread.run(Arc::clone(context), tell, abandon));
     let ack = told.await.map_err(|_| Stopped)??;
     drop(waiting);
     Ok((reference, ack))
-}
-
-fn put_plan(
-    context: &Context,
-    pool: &Pool,
-    table: &Table,
-    partition: PartitionId,
-) -> Result<PutPlan, NoPlace> {
-    let available = context.pools.available(table);
-    let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
-    let profile = table.layout().profile;
-    let assignment = match assign(table, partition, is_available) {
-        Ok(assignment) => assignment,
-        // Where k shards are enough by the administrator's word, the holders that live will do.
-        Err(_) if plan::ack_shards(&pool.spec) <= profile.data() => table.holders(partition).to_vec(),
-        Err(no_place) => return Err(no_place),
-    };
-    let spare = table.order(partition).into_iter().filter(|member| is_available(*member)).collect();
-    Ok(PutPlan {
-        profile,
-        assignment,
-        spare,
-        zones: table.zones().to_vec(),
-        ack_shards: pool.spec.ack_shards,
-        deadlines: DEADLINES,
-    })
 }

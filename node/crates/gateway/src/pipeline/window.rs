@@ -97,7 +97,7 @@ fn parts(fetch: &Fetch<'_>, sealed: &Range<usize>) -> Vec<(ShardIndex, Range<usi
 async fn read_part(fetch: &Fetch<'_>, shard: ShardIndex, part: Range<usize>) -> Result<Bytes, ()> {
     let holder = fetch.sources.holders().get(shard.at()).copied().ok_or(())?;
     let peer = fetch.sources.peer(holder).ok_or(())?;
-    if !fetch.context.net.is_live(&peer) {
+    if !fetch.context.net.is_live(&peer) || fetch.context.pools.avoided(&peer).is_some() {
         return Err(());
     }
     let len = u32::try_from(part.len()).map_err(|_| ())?;

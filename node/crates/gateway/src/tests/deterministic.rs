@@ -32,18 +32,18 @@ const MEMBERS: u8 = 7;
 const BEGIN_UNIX_MS: u64 = 1_800_000_000_000;
 
 /// A world out of a seed: random bytes, the time of day, how long the disk and the nodes take.
-struct World {
+pub(super) struct World {
     bytes: Mutex<blake3::OutputReader>,
     begun: Instant,
-    nodes: FakeNodes,
+    pub(super) nodes: FakeNodes,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, members: u8) -> Self {
         let bytes = blake3::Hasher::new_derive_key("datamesh gateway test world")
             .update(&seed.to_le_bytes())
             .finalize_xof();
-        Self { bytes: Mutex::new(bytes), begun: Instant::now(), nodes: FakeNodes::new(MEMBERS) }
+        Self { bytes: Mutex::new(bytes), begun: Instant::now(), nodes: FakeNodes::new(members) }
     }
 
     /// Up to 51 ms.
@@ -108,11 +108,20 @@ impl Net for World {
 }
 
 async fn gateway(world: &Arc<World>, keyspace: &MemoryKeyspace) -> EmbeddedGateway {
+    gateway_of(world, keyspace, MEMBERS).await
+}
+
+/// A gateway with a pool of so many members.
+pub(super) async fn gateway_of(
+    world: &Arc<World>,
+    keyspace: &MemoryKeyspace,
+    members: u8,
+) -> EmbeddedGateway {
     let secret = Arc::new(ClusterSecret::from_hex(&"5a".repeat(32)).unwrap());
     let keyspace = keyspace.clone().with_gate(Arc::<World>::clone(world));
     let options = CatalogOptions { retention_ms: 0 };
     let catalog = EmbeddedCatalog::in_memory(keyspace, &secret.fingerprint(), options).await.unwrap();
-    for n in 0..MEMBERS {
+    for n in 0..members {
         let node = NodeName::new(&format!("n{n}")).unwrap();
         catalog.bind_join([n; 16], &node, &pool_name(), peer(n)).await.unwrap();
     }
@@ -131,7 +140,7 @@ async fn gateway(world: &Arc<World>, keyspace: &MemoryKeyspace) -> EmbeddedGatew
     })
     .await
     .unwrap();
-    gateway.put_pool(&pool_name(), spec(MEMBERS)).await.unwrap();
+    gateway.put_pool(&pool_name(), spec(members)).await.unwrap();
     assert_eq!(gateway.layouts().len(), 1);
     gateway
 }
@@ -154,7 +163,7 @@ struct Run {
 }
 
 async fn live(seed: u64) -> Run {
-    let (world, keyspace) = (Arc::new(World::new(seed)), MemoryKeyspace::new());
+    let (world, keyspace) = (Arc::new(World::new(seed, MEMBERS)), MemoryKeyspace::new());
     world.nodes.listen();
     let gateway = gateway(&world, &keyspace).await;
     let stop = CancellationToken::new();
@@ -191,7 +200,7 @@ async fn live(seed: u64) -> Run {
 }
 
 /// In one thread, and in time that passes only while all wait for it.
-fn alone<T>(run: impl Future<Output = T>) -> T {
+pub(super) fn alone<T>(run: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(run)
 }
@@ -212,7 +221,7 @@ fn a_run_follows_from_its_seed() {
 #[test]
 fn who_is_cut_off_says_nothing_more_and_comes_back_newer() {
     alone(async {
-        let (world, keyspace) = (Arc::new(World::new(3)), MemoryKeyspace::new());
+        let (world, keyspace) = (Arc::new(World::new(3, MEMBERS)), MemoryKeyspace::new());
         let first = gateway(&world, &keyspace).await;
         // Five take a shard each, and nobody takes the sixth in time: the put is acknowledged short and goes on.
         for n in 0..MEMBERS {

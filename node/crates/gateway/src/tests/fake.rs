@@ -33,8 +33,12 @@ struct Node {
     full: bool,
     /// Takes so many more puts at once; the answers to later ones never come.
     quick_puts: Option<usize>,
+    /// How long its disk takes for a shard.
+    slow: Duration,
     /// Every shard it gives is damaged.
     lies: bool,
+    /// It finds every shard corrupt, and says so.
+    rotten: bool,
     layouts_learned: usize,
     deletes: usize,
 }
@@ -124,6 +128,21 @@ impl FakeNodes {
         self.change(n, |node| node.lies = lies);
     }
 
+    pub(super) fn slow_down(&self, n: u8, slow: Duration) {
+        self.change(n, |node| node.slow = slow);
+    }
+
+    /// How long the node's disk takes for this.
+    fn takes(&self, to: &PeerKey, request: &Request) -> Duration {
+        let is_on_disk =
+            matches!(request, Request::Put { .. } | Request::Get { .. } | Request::GetRange { .. });
+        self.nodes.lock().get(to).filter(|_| is_on_disk).map(|node| node.slow).unwrap_or_default()
+    }
+
+    pub(super) fn rot(&self, n: u8) {
+        self.change(n, |node| node.rotten = true);
+    }
+
     /// Loses all its shards.
     pub(super) fn wipe(&self, n: u8) {
         self.change(n, |node| node.shards.clear());
@@ -186,6 +205,9 @@ impl FakeNodes {
             }
             Request::Get { key } => match node.shards.get(key) {
                 None => nothing(Response::Refused(Refusal::NotFound)),
+                Some(_) if node.rotten => {
+                    nothing(Response::Refused(Refusal::Corrupt { detail: "in a test".into() }))
+                }
                 Some(kept) => {
                     Ok((Response::Shard { header: kept.header.clone() }, node.given(&kept.payload)))
                 }
@@ -258,6 +280,10 @@ impl Net for FakeNodes {
             if self.hangs(to, &request) {
                 tokio::time::sleep(timeout).await;
                 return Err(NoAnswer("no answer in time".into()));
+            }
+            let slow = self.takes(to, &request);
+            if !slow.is_zero() {
+                tokio::time::sleep(slow).await;
             }
             // As over a network, others run in between.
             tokio::task::yield_now().await;

@@ -14,6 +14,7 @@ use futures::{FutureExt, StreamExt};
 use super::{Next, Worker};
 use crate::layouts::LayoutManager;
 use crate::metrics::Metrics;
+use crate::pools::reputation::{Asked, Why};
 use crate::pools::{Pool, Pools};
 
 /// How old what the status says may be when all is well.
@@ -42,11 +43,18 @@ impl Worker for PollReports {
                 self.poll(&pool).await;
                 self.pools.settle(&name, &pool);
                 self.pools.watch_drains(&pool);
+                self.pools.judge(&pool);
                 if !self.pools.drained(&pool).is_empty() {
                     // Whoever is not wanted any more may leave the layout now.
                     self.layouts.wake.notify_one();
                 }
                 self.count(name.as_str(), &pool);
+            }
+            self.pools.forget_strangers();
+            // Those of members that left must not stay.
+            self.metrics.forget_latencies();
+            for (name, pool) in self.pools.all() {
+                self.count_avoided(name.as_str(), &pool);
             }
             Next::Wait(PERIOD)
         }
@@ -108,6 +116,24 @@ impl PollReports {
                 return whole;
             }
         }
+    }
+
+    fn count_avoided(&self, name: &str, pool: &Pool) {
+        let (mut slow, mut quarantined) = (0, 0);
+        for member in pool.layout().map_or(&[][..], |layout| &layout.members) {
+            match self.pools.avoided(&member.peer).map(|avoided| avoided.why) {
+                Some(Why::Slow { .. }) => slow += 1,
+                Some(Why::Quarantined { .. }) => quarantined += 1,
+                None => {}
+            }
+            for (asked, operation) in [(Asked::Put, "put"), (Asked::Get, "get")] {
+                if let Some(mean) = self.pools.mean(&member.peer, asked) {
+                    self.metrics.latency((name, member.node.as_str()), operation, mean);
+                }
+            }
+        }
+        self.metrics.avoided(name, "slow", slow);
+        self.metrics.avoided(name, "wrong-answers", quarantined);
     }
 
     fn count(&self, name: &str, pool: &Pool) {

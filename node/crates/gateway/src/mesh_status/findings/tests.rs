@@ -106,6 +106,18 @@ fn clocks_versions_and_slow_nodes_are_told() {
 }
 
 #[test]
+fn a_slow_node_that_is_avoided_is_told_once() {
+    let slow = pool("").replace(
+        r#""members": []"#,
+        r#""members": [{"node": "n4", "zone": "a", "state": "Up",
+            "avoided": {"reason": "Slow", "seconds": 9, "detail": "is slow: its writes take 900 ms."}}]"#,
+    );
+    let mut odd = nodes([&[]; 6]);
+    odd[4].reached.read_p95_micros = Some(90_000);
+    assert_eq!(told(&status(&slow), &odd), ["n4 is slow: its writes take 900 ms."]);
+}
+
+#[test]
 fn what_cannot_be_read_or_written_comes_first() {
     let bad = status(&pool(
         r#", "problems": ["n3 does not answer."], "writable": false, "members": [{"node": "n1", "zone": "a", "state": "Up",

@@ -1,0 +1,140 @@
+//! Who takes the shards of a segment: its holders, but for those that are away, full, or avoided.
+
+use datamesh_exchange::PutPlan;
+use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+
+use super::spread::DEADLINES;
+use crate::pools::{Pool, Pools, plan};
+
+/// Everything a put of a segment of this partition begins with.
+pub(super) fn put_plan(
+    pools: &Pools,
+    pool: &Pool,
+    table: &Table,
+    partition: PartitionId,
+) -> Result<PutPlan, NoPlace> {
+    let available = pools.available(table);
+    let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
+    let profile = table.layout().profile;
+    let avoided = pools.avoided_of(table);
+    let usual = match assign(table, partition, is_available) {
+        Ok(assignment) => assignment,
+        // Where k shards are enough by the administrator's word, the holders that live will do.
+        Err(_) if plan::ack_shards(&pool.spec) <= profile.data() => table.holders(partition).to_vec(),
+        Err(no_place) => return Err(no_place),
+    };
+    let is_late = |member: u16| {
+        let member = table.layout().members.get(usize::from(member));
+        member.is_some_and(|member| pools.is_late(&member.peer))
+    };
+    let assignment = around(table, partition, usual, &avoided, (&is_available, &is_late));
+    let mut spare: Vec<u16> =
+        table.order(partition).into_iter().filter(|member| is_available(*member)).collect();
+    // Those that are avoided step in last.
+    spare.sort_by_key(|member| avoided.contains(member));
+    Ok(PutPlan {
+        profile,
+        assignment,
+        spare,
+        zones: table.zones().to_vec(),
+        ack_shards: pool.spec.ack_shards,
+        deadlines: DEADLINES,
+    })
+}
+
+/// The assignment without those that are avoided, the worst first, as far as that costs no safety.
+///
+/// Whoever is late in every put is left out in any case: otherwise others would take its shards all the same, only later.
+fn around(
+    table: &Table,
+    partition: PartitionId,
+    usual: Vec<u16>,
+    avoided: &[u16],
+    (is_available, is_late): (&dyn Fn(u16) -> bool, &dyn Fn(u16) -> bool),
+) -> Vec<u16> {
+    let mut left_out: Vec<u16> = Vec::new();
+    let mut best = usual;
+    for &member in avoided {
+        left_out.push(member);
+        let without = assign(table, partition, |node| is_available(node) && !left_out.contains(&node));
+        match without {
+            Ok(without) if is_late(member) || is_as_safe(table, &without, &best) => best = without,
+            _ => drop(left_out.pop()),
+        }
+    }
+    best
+}
+
+/// Whether the loss of a node costs no more than by the usual assignment, and that of a zone no more than that or m.
+fn is_as_safe(table: &Table, assignment: &[u16], usual: &[u16]) -> bool {
+    let zone = |node: u16| table.zones().get(usize::from(node)).copied().unwrap_or_default();
+    let zones = |of: &[u16]| most(of, zone);
+    let nodes = |of: &[u16]| most(of, |node| node);
+    nodes(assignment) <= nodes(usual) && zones(assignment) <= zones(usual).max(table.layout().profile.m())
+}
+
+/// How many shards the node or zone has that has most.
+fn most(assignment: &[u16], place: impl Fn(u16) -> u16) -> usize {
+    let shards = |at: u16| assignment.iter().filter(|node| place(**node) == at).count();
+    assignment.iter().map(|node| shards(place(*node))).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_placement::{Layout, Member};
+    use datamesh_shard::{Epoch, ErasureProfile, PeerKey};
+
+    use super::*;
+
+    /// The table of a pool 4+2 of so many members in so many zones.
+    fn table(members: u8, zones: u8) -> Table {
+        let member = |n: u8| Member {
+            node: format!("n{n}").parse().unwrap(),
+            peer: PeerKey([n + 1; 32]),
+            zone: format!("z{}", n % zones).parse().unwrap(),
+            capacity_bytes: 1 << 30,
+            draining: false,
+        };
+        Table::compute(Layout {
+            cluster: "test".parse().unwrap(),
+            pool: "main".parse().unwrap(),
+            profile: ErasureProfile::new(4, 2).unwrap(),
+            epoch: Epoch(1),
+            partitions_log2: 8,
+            members: (0..members).map(member).collect(),
+        })
+        .unwrap()
+    }
+
+    /// In how many partitions each of `avoided` gets a shard, and shards of a node and of a zone at most.
+    fn placed(table: &Table, avoided: &[u16], late: &[u16]) -> (Vec<usize>, usize, usize) {
+        let (mut takes, mut node, mut zone) = (vec![0; avoided.len()], 0, 0);
+        for partition in (0..table.partitions()).map(PartitionId) {
+            let usual = table.holders(partition).to_vec();
+            let placed = around(table, partition, usual, avoided, (&|_| true, &|node| late.contains(&node)));
+            for (takes, member) in takes.iter_mut().zip(avoided) {
+                *takes += usize::from(placed.contains(member));
+            }
+            node = node.max(most(&placed, |node| node));
+            zone = zone.max(most(&placed, |node| table.zones()[usize::from(node)]));
+        }
+        (takes, node, zone)
+    }
+
+    #[test]
+    fn the_avoided_take_nothing_where_that_costs_no_safety() {
+        assert_eq!(placed(&table(9, 3), &[], &[]), (vec![], 1, 2));
+        assert_eq!(placed(&table(9, 3), &[4, 0], &[]), (vec![0, 0], 1, 2), "each zone has one to spare");
+        let (takes, node, zone) = placed(&table(9, 3), &[3, 0], &[]);
+        assert_eq!((takes[0], node, zone), (0, 1, 2), "the worst is left out first");
+        assert!(takes[1] > 0, "of two in one zone the other is needed there");
+        assert_eq!(placed(&table(7, 1), &[0], &[]), (vec![0], 1, 6), "one zone costs what it costs anyway");
+    }
+
+    #[test]
+    fn no_node_takes_two_shards_for_one_that_is_only_slow() {
+        assert_eq!(placed(&table(6, 3), &[0], &[]), (vec![256], 1, 2));
+        let (takes, node, _) = placed(&table(6, 3), &[0], &[0]);
+        assert_eq!((takes, node), (vec![0], 2), "it would be replaced in every put, only later");
+    }
+}

@@ -114,8 +114,9 @@ async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duratio
         }
         68..74 => {
             told("disk slow");
-            world.nodes.lock()[n].platter.lock().slowness = 50;
-            Some((Undo::SpeedUp(n), dice.millis(1000, 40_000)))
+            // Tenths of a second for a write, or seconds. Long enough for the gateway to notice, now and then.
+            world.nodes.lock()[n].platter.lock().slowness = if dice.per_mille(500) { 50 } else { 250 };
+            Some((Undo::SpeedUp(n), dice.millis(1000, 60_000)))
         }
         74..86 => {
             told("wires cut");

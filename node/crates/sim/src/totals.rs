@@ -33,6 +33,8 @@ pub struct Counts {
     pub rotted: u64,
     /// Rotten shards that a read found.
     pub rot_found: u64,
+    /// Looks at the status in which a member was avoided.
+    pub avoided: u64,
     /// Layouts committed after the first.
     pub epochs: u64,
     /// Nodes that were to be drained, and those that were to leave for good.
@@ -75,6 +77,7 @@ impl Counts {
         self.given_up += other.given_up;
         self.rotted += other.rotted;
         self.rot_found += other.rot_found;
+        self.avoided += other.avoided;
         self.epochs += other.epochs;
         self.drains += other.drains;
         self.undrains += other.undrains;

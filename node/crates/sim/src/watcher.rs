@@ -120,6 +120,11 @@ pub(crate) async fn watch(world: Arc<World>) {
         pause(PERIOD).await;
         truths.look(&world, Instant::now());
         let Some(pool) = asked(&world, &mut truths).await else { continue };
+        let avoided = pool.members.iter().filter(|member| member.avoided.is_some()).count();
+        world.surrounding.totals.count(|counts| counts.avoided += u64::from(avoided > 0));
+        if avoided > world.profile.m() {
+            return world.fail(format!("{avoided} members are avoided: {:?}", pool.members));
+        }
         if let Some(what) = let_go_too_early(&world, &pool) {
             return world.fail(what);
         }

@@ -73,6 +73,7 @@ fn nothing_is_lost_and_nothing_is_reported_better_than_it_is() {
         ("nodes drained, in twenty", counts.drains * 20, 1),
         ("drains called off, in a hundred", counts.undrains * 100, 1),
         ("messages lost", counts.lost, 10),
+        ("looks at avoided members", counts.avoided, 1),
     ] {
         assert!(count >= at_least * number, "{what}: {count} in {number} runs");
     }

@@ -1,5 +1,6 @@
 //! Volumes run full: puts are refused with the reason and the remedy, what was acknowledged is read and deleted as ever, the
-//! conditions name the nodes, and when something was deleted puts go on by themselves.
+//! conditions name the nodes, and when the administrator makes room puts go on by themselves. (Deleted space comes back after
+//! an hour, when no transfer reads it any more; tests of the gateway and the store show that.)
 
 use std::time::Duration;
 
@@ -8,17 +9,18 @@ use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::gateway::Gateway;
 use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::{samples, wait};
-use kube::api::DynamicObject;
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::json;
 
 const SPACE: &str = "datamesh-e2e-full";
 /// Of 1 GiB: what is left for shards is full after some puts.
 const RESERVE: &str = "924Mi";
+const LESS_RESERVE: &str = "800Mi";
 const OBJECT_BYTES: usize = 4 << 20;
 /// More than there is room for.
 const PUTS_MAX: u64 = 60;
 const SAID_TIMEOUT: Duration = Duration::from_secs(60);
-/// Deleted shards go at once, their space when their log file is compacted.
+/// The nodes restart one after the other.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
@@ -38,15 +40,15 @@ async fn fill(cluster: &Cluster) -> anyhow::Result<()> {
     for number in 0..written {
         ensure!(gateway.get(&key(number)).await? == body(seed, number), "object {number} differs");
     }
-    // Every second one: their neighbours in the log files live on.
-    for number in (0..written).step_by(2) {
-        gateway.delete(&key(number)).await?;
-    }
+    gateway.delete(&key(0)).await?;
+    ensure!(!gateway.exists(&key(0)).await?, "a deleted object is still there");
+    let merge = Patch::Merge(json!({"spec": {"reserve": LESS_RESERVE}}));
+    cluster.pools(SPACE).patch(EXTRA, &PatchParams::default(), &merge).await?;
     wait::until("there is room again", ROOM_TIMEOUT, async || {
         gateway.put("again", body(seed, PUTS_MAX)).await
     })
     .await?;
-    for number in (1..written).step_by(2) {
+    for number in 1..written {
         ensure!(gateway.get(&key(number)).await? == body(seed, number), "object {number} differs");
     }
     ensure!(gateway.get("again").await? == body(seed, PUTS_MAX), "the last object differs");

@@ -11,7 +11,7 @@ use datamesh_placement::{Layout, SignedLayout};
 use datamesh_seal::{Certificate, CertificateError, MemberRole, SignedCertificate};
 use datamesh_shard::{Epoch, Incarnation, NodeName, PeerKey, PoolName};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use layouts::{Known, Layouts};
 pub use layouts::{LayoutRefused, Learned};
@@ -100,6 +100,7 @@ pub struct Trust {
     incarnations: RwLock<HashMap<PeerKey, Incarnation>>,
     keep: KeepLayout,
     changed: watch::Sender<u64>,
+    learned: Arc<Notify>,
     wanted: watch::Sender<Option<(PoolName, Epoch)>>,
 }
 
@@ -129,6 +130,7 @@ impl Trust {
             incarnations: RwLock::default(),
             keep,
             changed: watch::Sender::new(0),
+            learned: Arc::default(),
             wanted: watch::Sender::new(None),
         }
     }
@@ -261,6 +263,7 @@ impl Trust {
         if let Learned::Newer = learned {
             tracing::info!(%pool, %epoch, "learned a layout");
             self.mark_changed();
+            self.learned.notify_waiters();
         }
         Ok(learned)
     }
@@ -313,6 +316,12 @@ impl Trust {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// Notified of each newer layout.
+    #[must_use]
+    pub fn layout_learned(&self) -> Arc<Notify> {
+        Arc::clone(&self.learned)
     }
 
     /// Notes that somewhere a layout of `epoch` exists, so that whoever can fetch it does.

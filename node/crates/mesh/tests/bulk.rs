@@ -12,6 +12,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{JoinRequest, Refusal, Request, Response};
 use datamesh_mesh::{CONNECTIONS_PER_PEER, DialError, Identity, NotTrusted, PeerError, Peers, Trust};
 use datamesh_shard::{Incarnation, NodeName};
+use futures::FutureExt as _;
 use world::{
     MemoryShards, PATIENCE, Running, World, gateway, loopback, noise, pool, put, segment, serve, serve_as,
     zone,
@@ -141,6 +142,24 @@ async fn a_member_of_a_layout_needs_no_certificate() {
     let answer = scene.ask(Request::Get { key: segment(b"x").1[0] }, None).await;
     assert_eq!(refusal(answer), Some(Refusal::NotFound));
     scene.server.stop().await;
+}
+
+/// Homing rests up to ten minutes; a drain must not wait for that.
+#[tokio::test]
+async fn a_newer_layout_wakes_whoever_rests() {
+    let (world, members) = (World::new(), [Identity::generate().0.peer(), Identity::generate().0.peer()]);
+    let trust = world.trust();
+    let learned = trust.layout_learned();
+    let (first, second) = (world.layout(1, &members), world.layout(2, &members));
+    let is_woken_by = |layout| {
+        let mut notified = Box::pin(learned.notified());
+        notified.as_mut().enable();
+        trust.learn_layout(layout).unwrap();
+        notified.now_or_never().is_some()
+    };
+    assert!(is_woken_by(&first));
+    assert!(!is_woken_by(&first), "known already");
+    assert!(is_woken_by(&second));
 }
 
 #[tokio::test]

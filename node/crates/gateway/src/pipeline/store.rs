@@ -73,7 +73,7 @@ pub(crate) enum StoreError {
     NoPlace(#[from] NoPlace),
     #[error(transparent)]
     Put(#[from] PutFailure),
-    #[error("{}delete what is not needed, add nodes, or raise the pool's volumeSize", full_names(.full))]
+    #[error("{}add nodes, raise the pool's volumeSize, or delete what is not needed (that space comes back after the time that reads may take)", full_names(.full))]
     Full {
         /// Known to be full.
         full: Vec<NodeName>,

@@ -14,6 +14,7 @@ use datamesh_shard::{Generation, Held, ShardIndex, ShardKey};
 use datamesh_store::Shard;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::fellows::{Fellows, Offered};
@@ -260,6 +261,11 @@ impl Worker for Homing {
 
     fn work(&mut self) -> BoxFuture<'_, Next> {
         self.pass().boxed()
+    }
+
+    /// A rest may be long, and by a newer layout this node may have to give everything away.
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(self.fellows.trust.layout_learned())
     }
 }
 

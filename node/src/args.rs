@@ -66,6 +66,9 @@ pub(crate) struct Dev {
     /// Bytes each node may use
     #[arg(long, default_value_t = 20 << 30)]
     pub(crate) capacity_bytes: u64,
+    /// Bytes of memory in which the gateway keeps hot segments; 0 keeps none
+    #[arg(long, default_value_t = 128 << 20)]
+    pub(crate) cache_bytes: u64,
     /// Address of the gateway's HTTPS API
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,

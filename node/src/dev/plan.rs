@@ -87,6 +87,7 @@ impl Plan {
             listen: listen(dev, 0)?,
             advertise_host: Some("127.0.0.1".into()),
             buffer_bytes: BUFFER_BYTES,
+            cache_bytes: dev.cache_bytes,
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec =

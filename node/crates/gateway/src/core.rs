@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use crate::api::{self, Admin, App};
 use crate::auth::Tokens;
+use crate::cache::SegmentCache;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnLayout};
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
@@ -44,6 +45,8 @@ pub struct CoreConfig {
     pub surroundings: Arc<dyn Surroundings>,
     /// Bytes of buffers that all transfers share.
     pub buffer_bytes: u64,
+    /// Bytes of hot segments kept besides them; 0: none.
+    pub cache_bytes: u64,
     /// Told of each pool's newest layout, at the start and when one is committed.
     pub on_layout: OnLayout,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
@@ -71,9 +74,10 @@ impl Core {
         let (buffer_bytes, on_layout) = (config.buffer_bytes, config.on_layout);
         let budget = Budget::new(buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
+        let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
         let pools = Arc::new(Pools::new(Arc::clone(&net)));
         let context = Context::new(
-            budget,
+            (budget, Arc::clone(&cache)),
             metrics.clone(),
             catalog.clone(),
             Arc::clone(&pools),
@@ -93,7 +97,7 @@ impl Core {
         });
         layouts.load().await?;
         let outside = (Arc::clone(&net), Arc::clone(&surroundings));
-        let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside);
+        let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
         let source = BucketsSource {
             catalog: catalog.clone(),
             pools: Arc::clone(&pools),

@@ -60,6 +60,12 @@ impl EmbeddedGateway {
         Arc::clone(&self.registry)
     }
 
+    /// Reads of segments that were answered from memory so far.
+    #[must_use]
+    pub fn cache_hits(&self) -> u64 {
+        self.context.metrics.cache.hits.get()
+    }
+
     /// Keeps the administrator's wish, and goes as far towards it as the joined members allow: what
     /// `PUT /api/v1/admin/pools/{pool}` does.
     ///

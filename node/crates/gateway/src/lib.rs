@@ -3,6 +3,7 @@
 //! * `api`: routes, requests and answers; [`problem`] is every error a client can see.
 //! * `objects`: what a put, get, list or delete does with catalog and pipeline.
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
+//! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
@@ -13,6 +14,7 @@
 mod api;
 mod auth;
 mod book;
+mod cache;
 mod core;
 pub mod embed;
 mod https;
@@ -38,4 +40,4 @@ mod tests;
 pub use auth::{Access, TokenError, Tokens};
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
-pub use server::{Addresses, BUFFER_BYTES_MIN, Gateway, GatewayError, Health};
+pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health};

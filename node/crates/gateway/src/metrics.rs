@@ -1,5 +1,6 @@
 //! What the gateway counts, for `/metrics`.
 
+mod cache;
 mod stages;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::pipeline::Budget;
 
+pub use cache::CacheMetrics;
 pub use stages::{Stage, Stages};
 
 /// Upper bounds of the duration histogram, in seconds.
@@ -87,6 +89,8 @@ pub struct Metrics {
     avoided: Family<AvoidedLabels, Gauge>,
     latencies: Family<LatencyLabels, Gauge<f64, AtomicU64>>,
     hedged: Counter,
+    /// The cache of hot segments.
+    pub cache: CacheMetrics,
     /// CPU seconds by stage.
     pub stages: Stages,
 }
@@ -116,6 +120,7 @@ impl Metrics {
             avoided: Family::default(),
             latencies: Family::default(),
             hedged: Counter::default(),
+            cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
         let mut registry = Registry::with_prefix("datamesh_gateway");
@@ -131,6 +136,7 @@ impl Metrics {
         let latency = "Mean time a member lately took for a shard, failures reckoned as 2 s";
         registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
+        m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));
         (metrics, Arc::new(registry))

@@ -32,6 +32,8 @@ use files::Prepared;
 const CATALOG_DIR: &str = "catalog";
 /// Budgets below this hold no two segments of a usual profile.
 pub const BUFFER_BYTES_MIN: u64 = 32 << 20;
+/// Caches below this hold too few segments to be one; 0 is none.
+pub const CACHE_BYTES_MIN: u64 = 16 << 20;
 /// Where the pod's own address stands on Kubernetes.
 const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
 
@@ -86,6 +88,9 @@ impl Gateway {
         if gateway.buffer_bytes < BUFFER_BYTES_MIN {
             return Err(GatewayError::BufferBytes(gateway.buffer_bytes));
         }
+        if (1..CACHE_BYTES_MIN).contains(&gateway.cache_bytes) {
+            return Err(GatewayError::CacheBytes(gateway.cache_bytes));
+        }
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
         let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
@@ -120,6 +125,7 @@ impl Gateway {
             net: Arc::new(peers.clone()),
             surroundings: Arc::new(OperatingSystem),
             buffer_bytes: gateway.buffer_bytes,
+            cache_bytes: gateway.cache_bytes,
             on_layout: believe(Arc::clone(&trust)),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,

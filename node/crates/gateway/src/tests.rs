@@ -6,6 +6,7 @@ mod auth;
 mod avoidance;
 mod blindness;
 mod budget;
+mod caching;
 mod deterministic;
 mod failures;
 mod fake;

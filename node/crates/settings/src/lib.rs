@@ -26,6 +26,9 @@ pub const HTTPS_PORT: u16 = 8443;
 /// Port of `/livez`, `/readyz` and `/metrics`, plain HTTP.
 pub const HEALTH_PORT: u16 = 9100;
 
+/// Bytes of hot segments a gateway keeps in memory when nobody says otherwise.
+pub const CACHE_BYTES_DEFAULT: u64 = 32 << 20;
+
 /// One process's whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -154,6 +157,19 @@ pub struct GatewaySettings {
     pub advertise_host: Option<String>,
     /// Bytes of segment buffers all transfers share.
     pub buffer_bytes: u64,
+    /// Bytes of memory for hot segments, besides the buffers; 0: none are kept. Left out where it is the default, which builds
+    /// that know no cache can read.
+    #[serde(default = "cache_bytes_default", skip_serializing_if = "is_cache_bytes_default")]
+    pub cache_bytes: u64,
+}
+
+const fn cache_bytes_default() -> u64 {
+    CACHE_BYTES_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_cache_bytes_default(bytes: &u64) -> bool {
+    *bytes == CACHE_BYTES_DEFAULT
 }
 
 /// Certificate chain and private key, PEM.

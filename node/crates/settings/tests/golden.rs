@@ -87,6 +87,7 @@ fn gateway() -> Settings {
         },
         advertise_host: None,
         buffer_bytes: 96 << 20,
+        cache_bytes: datamesh_settings::CACHE_BYTES_DEFAULT,
     };
     Settings {
         version: 1,

@@ -59,7 +59,7 @@ async fn perform(world: &World, undo: Undo) {
     }
 }
 
-async fn start_gateway(world: &World) {
+pub(crate) async fn start_gateway(world: &World) {
     let mut gateway = world.gateway.lock().await;
     if gateway.running().is_none()
         && let Err(error) = gateway.start(&world.surrounding).await

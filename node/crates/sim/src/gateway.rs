@@ -35,6 +35,8 @@ pub(crate) const PUT_LEASE: Duration = Duration::from_secs(120);
 const TOKEN: &str = "the-token-of-the-simulation";
 /// Buffers for all transfers of one gateway: nobody waits for memory here.
 const BUFFER_BYTES: u64 = 256 << 20;
+/// Room for a few of the objects, so that some are hit and some make room.
+const CACHE_BYTES: u64 = 96 << 10;
 
 struct Fate {
     life: Life,
@@ -86,6 +88,8 @@ pub(crate) struct Gateway {
     /// Its catalog's commits.
     pub(crate) aim: Aim,
     running: watch::Sender<Option<Arc<Running>>>,
+    /// Reads answered from memory in lives before.
+    hits_before: u64,
 }
 
 /// One life of it.
@@ -115,6 +119,7 @@ impl Gateway {
             incarnation: Incarnation(0),
             aim: Aim::default(),
             running: watch::Sender::new(None),
+            hits_before: 0,
         }
     }
 
@@ -147,6 +152,7 @@ impl Gateway {
             net,
             surroundings: Arc::new(World { dice, clock }),
             buffer_bytes: BUFFER_BYTES,
+            cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
             put_lease: PUT_LEASE,
             partitions_log2: Some(PARTITIONS_LOG2),
@@ -163,9 +169,15 @@ impl Gateway {
         Ok(())
     }
 
+    /// Reads answered from memory, in all lives.
+    pub(crate) fn cache_hits(&self) -> u64 {
+        self.hits_before + self.running().map_or(0, |running| running.embedded.cache_hits())
+    }
+
     /// The process ends at once, wherever it is; whether that was in the middle of a commit.
     pub(crate) fn crash(&mut self) -> bool {
         if let Some(running) = self.running.send_replace(None) {
+            self.hits_before += running.embedded.cache_hits();
             running.life.end();
             running.embedded.cut_off();
         }

@@ -155,7 +155,10 @@ async fn live(options: Options, verbose: bool) -> Report {
         () = failed => {}
         () = Box::pin(story(&world, options)) => {}
     }
-    let counts = Counts { seconds: world.begun.elapsed().as_secs(), ..world.surrounding.totals.read() };
+    // Whoever failed may hold the gateway for ever.
+    let cache_hits = world.gateway.try_lock().map_or(0, |gateway| gateway.cache_hits());
+    let seconds = world.begun.elapsed().as_secs();
+    let counts = Counts { seconds, cache_hits, ..world.surrounding.totals.read() };
     let (trace, failure) = (*world.trace.lock(), world.failure.lock().clone());
     Report { counts, trace, failure }
 }

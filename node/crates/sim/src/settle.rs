@@ -22,6 +22,9 @@ pub(crate) async fn settle(world: &Arc<World>) {
     if let Err(what) = come_right(world).await {
         return world.fail(what);
     }
+    // What the gateway has in memory proves nothing of the disks.
+    world.gateway.lock().await.crash();
+    faults::start_gateway(world).await;
     let keys = world.history.lock().keys();
     for key in keys {
         match client::get(world, &key).await {

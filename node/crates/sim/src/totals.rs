@@ -13,6 +13,8 @@ pub struct Counts {
     pub short_puts: u64,
     /// Gets that brought the bytes.
     pub gets: u64,
+    /// Segments that gets had from the gateway's memory.
+    pub cache_hits: u64,
     /// Deletes that were done.
     pub deletes: u64,
     /// Operations that failed or were refused, as they may while something is broken.
@@ -67,6 +69,7 @@ impl Counts {
         self.puts += other.puts;
         self.short_puts += other.short_puts;
         self.gets += other.gets;
+        self.cache_hits += other.cache_hits;
         self.deletes += other.deletes;
         self.refused += other.refused;
         self.faults += other.faults;

@@ -61,6 +61,7 @@ fn nothing_is_lost_and_nothing_is_reported_better_than_it_is() {
     println!("{number} seeds: {counts:#?}");
     for (what, count, at_least) in [
         ("short puts", counts.short_puts, 5),
+        ("hits of the cache", counts.cache_hits, 2),
         ("crashes", counts.crashes, 10),
         ("writes to disks cut off", counts.torn, 1),
         ("commits cut off", counts.cut_commits, 1),

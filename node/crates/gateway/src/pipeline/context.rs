@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::budget::Budget;
 use super::cpu::Cpu;
 use super::damage::Damage;
+use crate::cache::SegmentCache;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::surroundings::Surroundings;
@@ -19,6 +20,7 @@ use crate::surroundings::Surroundings;
 /// What the pipeline works with, made once.
 pub(crate) struct Context {
     pub(crate) budget: Budget,
+    pub(crate) cache: Arc<SegmentCache>,
     pub(super) cpu: Cpu,
     pub(crate) catalog: EmbeddedCatalog,
     pub(super) net: Arc<dyn Net>,
@@ -36,7 +38,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(
-        budget: Budget,
+        (budget, cache): (Budget, Arc<SegmentCache>),
         metrics: Metrics,
         catalog: EmbeddedCatalog,
         pools: Arc<Pools>,
@@ -48,6 +50,7 @@ impl Context {
         let (tails, halt) = (TaskTracker::new(), CancellationToken::new());
         Arc::new(Self {
             budget,
+            cache,
             cpu,
             catalog,
             net,

@@ -1,4 +1,5 @@
-//! Reads an object or a range of it: segments in order, the next ones fetched ahead as far as the budget has room.
+//! Reads an object or a range of it: segments in order, the next ones fetched ahead as far as the budget has room. What is
+//! hot comes from memory.
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,9 +18,10 @@ use super::context::Context;
 use super::cpu::Stopped;
 use super::fetch::{Fetch, FetchError, Proof};
 use super::manifest::SegmentSecret;
-use super::open::{self, OpenSegmentError, Pieces};
+use super::open::{self, OpenSegmentError, Pieces, Plain, Room, Source};
 use super::pages::{PageError, Segments};
 use super::window;
+use crate::cache::{Flight, Lookup, SegmentCache};
 use crate::limits;
 use crate::owned;
 
@@ -50,9 +52,21 @@ pub(super) struct Item {
     pub(super) reference: SegmentRef,
     pub(super) secret: SegmentSecret,
     pub(super) range: Range<usize>,
+    /// Whether it shall be kept, once the cache was asked.
+    keep: Option<bool>,
 }
 
 impl Item {
+    pub(super) fn new(reference: SegmentRef, secret: SegmentSecret, range: Range<usize>) -> Self {
+        Self { reference, secret, range, keep: None }
+    }
+
+    /// Whether this is to be read whole and kept. The cache counts each item once.
+    fn is_to_be_kept(&mut self, cache: &SegmentCache) -> bool {
+        let (id, whole) = (&self.reference.id, self.secret.plain_bytes as usize);
+        *self.keep.get_or_insert_with(|| cache.touch(id, self.range.len(), whole))
+    }
+
     fn bytes(&self) -> usize {
         open::bytes_of(&self.reference, &self.secret)
     }
@@ -84,7 +98,7 @@ async fn send_all(
         // The first one waits for its buffers. Those after it take what is free: were they to wait too, transfers that
         // hold later segments could wait for each other for ever.
         while ahead.len() < AHEAD
-            && let Some(item) = next.take()
+            && let Some(mut item) = next.take()
         {
             let window = window::bytes_of(&item.secret, &item.range);
             if !ahead.is_empty() && window.is_some() {
@@ -93,7 +107,7 @@ async fn send_all(
             }
             if let Some(bytes) = window {
                 let ticket = context.budget.reserve(bytes).await;
-                if let Some(pieces) = read_window(context, &item, ticket).await? {
+                if let Some(pieces) = read_window(context, &mut item, ticket).await? {
                     send(context, to, pieces).await?;
                     next = segments.next(context).await?;
                     continue;
@@ -144,31 +158,76 @@ fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a
     Ok(Fetch { context, reference, sources })
 }
 
-async fn read_window(context: &Context, item: &Item, ticket: Ticket) -> Result<Option<Pieces>, ReadError> {
+/// By its frames alone; `None` when that failed, or the segment is to be read whole.
+async fn read_window(
+    context: &Context,
+    item: &mut Item,
+    ticket: Ticket,
+) -> Result<Option<Pieces>, ReadError> {
+    if let Some(kept) = context.cache.get(&item.reference.id) {
+        return Ok(window::read_kept(context, &item.secret, item.range.clone(), kept, ticket).await);
+    }
+    if item.is_to_be_kept(&context.cache) {
+        return Ok(None);
+    }
     let fetch = fetch(context, &item.reference)?;
     Ok(window::read(&fetch, &item.secret, item.range.clone(), ticket).await)
 }
 
-async fn read_whole(context: Arc<Context>, item: Item, ticket: Ticket) -> Result<Pieces, ReadError> {
-    let Item { reference, secret, range } = item;
-    let (reference, secret) = (Arc::new(reference), Arc::new(secret));
-    let mut room = open::Room::new(&reference, ticket);
+/// From the cache, or from the nodes: then others that want the same segment wait for this one.
+async fn read_whole(context: Arc<Context>, mut item: Item, ticket: Ticket) -> Result<Pieces, ReadError> {
+    let room = open::Room::new(&item.reference, ticket);
+    let id = item.reference.id;
+    match context.cache.lookup(id).await {
+        Lookup::Hit(sealed) => match open(&context, &item, Source::Cache(sealed), room).await? {
+            Ok(plain) => Ok(cut(plain.pieces, item.range)),
+            Err((error, room)) => {
+                tracing::error!(segment = ?id, %error, "the memory of the cache is damaged");
+                context.cache.remove(&id);
+                read_nodes(&context, &mut item, room, None).await
+            }
+        },
+        Lookup::Miss(flight) => read_nodes(&context, &mut item, room, flight).await,
+    }
+}
+
+async fn read_nodes(
+    context: &Context,
+    item: &mut Item,
+    mut room: Room,
+    flight: Option<Flight>,
+) -> Result<Pieces, ReadError> {
+    let touched = item.is_to_be_kept(&context.cache);
     // The frames' tags prove what was read, at a cost that is paid anyway. Only when they do not are the shards held
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
-        let shards = fetch(&context, &reference)?.gather(proof).await?;
-        let (of, with) = (Arc::clone(&reference), Arc::clone(&secret));
-        let opened = context.cpu.run(move |stages| open::open(&of, &with, shards, room, stages)).await?;
-        match opened {
-            Ok(pieces) => return Ok(cut(pieces, range)),
+        let shards = fetch(context, &item.reference)?.gather(proof).await?;
+        let keep = touched || flight.as_ref().is_some_and(Flight::is_followed);
+        match open(context, item, Source::Shards { shards, keep }, room).await? {
+            Ok(Plain { pieces, sealed }) => {
+                if let Some(sealed) = sealed {
+                    context.cache.insert(item.reference.id, sealed);
+                }
+                return Ok(cut(pieces, item.range.clone()));
+            }
             Err((error, _)) if proof == Proof::Leaves => return Err(error.into()),
             Err((error, back)) => {
-                tracing::warn!(segment = ?reference.id, %error, "a segment does not open; its shards are checked");
+                tracing::warn!(segment = ?item.reference.id, %error, "a segment does not open; its shards are checked");
                 room = back;
             }
         }
     }
     Err(Stopped.into())
+}
+
+async fn open(
+    context: &Context,
+    item: &Item,
+    source: Source,
+    room: Room,
+) -> Result<Result<Plain, (OpenSegmentError, Room)>, Stopped> {
+    let (reference, secret) = (item.reference.clone(), item.secret.clone());
+    context.cpu.run(move |stages| open::open(&reference, &secret, source, room, stages)).await
 }
 
 /// The part of the pieces that lies in `range`.

@@ -25,6 +25,8 @@ pub(crate) enum OpenSegmentError {
     Code(#[from] CodeError),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error("the cache has {0} bytes of it")]
+    Kept(usize),
     #[error("the segment's seal header is not the one its manifest names")]
     SealHeader,
     #[error("the segment has {got} plaintext bytes, its manifest says {expected}")]
@@ -68,20 +70,40 @@ impl Room {
     }
 }
 
+/// Where a segment's sealed bytes come from.
+pub(super) enum Source {
+    /// The nodes.
+    Shards {
+        /// As many as suffice.
+        shards: Gathered,
+        /// Whether to make the copy that the cache keeps.
+        keep: bool,
+    },
+    /// The cache.
+    Cache(Bytes),
+}
+
+/// A segment that was opened.
+pub(super) struct Plain {
+    pub(super) pieces: Pieces,
+    /// A copy of its sealed bytes, all of which the tags have proven.
+    pub(super) sealed: Option<Bytes>,
+}
+
 /// Rebuilds what is missing and opens the segment. The room comes back when that fails, for another try.
 pub(super) fn open(
     reference: &SegmentRef,
     secret: &SegmentSecret,
-    shards: Gathered,
+    source: Source,
     mut room: Room,
     stages: &Stages,
-) -> Result<Pieces, (OpenSegmentError, Room)> {
-    if let Err(error) = stages.measure(Stage::Decode, || assemble(reference, &shards, &mut room.sealed)) {
-        return Err((error.into(), room));
-    }
-    drop(shards);
+) -> Result<Plain, (OpenSegmentError, Room)> {
+    let sealed = match stages.measure(Stage::Decode, || assemble(reference, source, &mut room.sealed)) {
+        Ok(sealed) => sealed,
+        Err(error) => return Err((error, room)),
+    };
     match stages.measure(Stage::Open, || unseal(reference, secret, &mut room.sealed)) {
-        Ok(opened) => Ok(pieces(opened, room)),
+        Ok(opened) => Ok(Plain { pieces: pieces(opened, room), sealed }),
         Err(error) => Err((error, room)),
     }
 }
@@ -118,8 +140,30 @@ fn pieces(opened: Opened, room: Room) -> Pieces {
     }
 }
 
+/// Puts the sealed bytes into `out`; a copy comes back where one is to be kept.
+fn assemble(
+    reference: &SegmentRef,
+    source: Source,
+    out: &mut [u8],
+) -> Result<Option<Bytes>, OpenSegmentError> {
+    let bytes = reference.sealed_bytes as usize;
+    match source {
+        Source::Cache(sealed) => {
+            let place = out.get_mut(..sealed.len()).filter(|place| place.len() == bytes);
+            place.ok_or(OpenSegmentError::Kept(sealed.len()))?.copy_from_slice(&sealed);
+            Ok(None)
+        }
+        Source::Shards { shards, keep } => {
+            join(reference, &shards, out)?;
+            // What they took is counted for the copy from now on, until the cache counts it.
+            drop(shards);
+            Ok(keep.then(|| Bytes::copy_from_slice(&out[..bytes])))
+        }
+    }
+}
+
 /// Puts the data shards side by side, rebuilding those that are not there.
-fn assemble(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
+fn join(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
     let profile = reference.profile;
     let shard_bytes = SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize);
     let (mut wanted, mut places) = (Vec::new(), Vec::new());

@@ -94,7 +94,7 @@ impl Segments {
                 |bound: u64| usize::try_from(bound.saturating_sub(start).min(bytes)).unwrap_or_default();
             let range = within(self.range.start)..within(self.range.end);
             if !range.is_empty() {
-                self.ready.push_back(Item { reference, secret, range });
+                self.ready.push_back(Item::new(reference, secret, range));
             }
         }
         Ok(())

@@ -11,6 +11,8 @@ use datamesh_shard::{SegmentHeader, ShardIndex, ShardKey};
 use futures::future::try_join_all;
 
 use super::budget::{Buffer, Ticket};
+use super::context::Context;
+use super::cpu::Stopped;
 use super::fetch::Fetch;
 use super::manifest::SegmentSecret;
 use super::open::Pieces;
@@ -57,15 +59,39 @@ pub(super) async fn read(
         at += part.len();
     }
     drop(ticket);
-    let key = secret.key.clone();
-    let cut = range.clone();
-    let opened =
-        fetch.context.cpu.run(move |stages| stages.measure(Stage::Open, || open(&key, &window, sealed, cut)));
-    let pieces = opened.await.ok()?;
-    if pieces.is_none() {
+    let opened = opened(fetch.context, &secret.key, window, sealed, range).await;
+    if let Ok(None) = opened {
         fetch.context.metrics.shard_error(fetch.reference.pool.as_str(), "get-range", "corrupt");
     }
-    pieces
+    opened.ok()?
+}
+
+/// As [`read`], out of the segment's sealed bytes.
+pub(super) async fn read_kept(
+    context: &Context,
+    secret: &SegmentSecret,
+    range: Range<usize>,
+    kept: Bytes,
+    mut ticket: Ticket,
+) -> Option<Pieces> {
+    let window = window(secret, &range)?;
+    let part = kept.get(window.sealed.clone())?;
+    let mut sealed = ticket.buffer(part.len());
+    sealed.copy_from_slice(part);
+    // An entry may be evicted meanwhile, and this read's ticket covers no more than its part.
+    drop((kept, ticket));
+    opened(context, &secret.key, window, sealed, range).await.ok()?
+}
+
+async fn opened(
+    context: &Context,
+    key: &SegmentKey,
+    window: Window,
+    sealed: Buffer,
+    range: Range<usize>,
+) -> Result<Option<Pieces>, Stopped> {
+    let key = key.clone();
+    context.cpu.run(move |stages| stages.measure(Stage::Open, || open(&key, &window, sealed, range))).await
 }
 
 fn window(secret: &SegmentSecret, range: &Range<usize>) -> Option<Window> {

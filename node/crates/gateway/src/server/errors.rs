@@ -7,7 +7,7 @@ use datamesh_mesh::{IdentityError, NotTrusted, ServerError, SwarmBindError};
 use datamesh_seal::ClusterSecretError;
 use datamesh_settings::SettingsError;
 
-use super::BUFFER_BYTES_MIN;
+use super::{BUFFER_BYTES_MIN, CACHE_BYTES_MIN};
 use crate::auth::TokenError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
@@ -35,6 +35,9 @@ pub enum GatewayError {
     /// Too little memory to work with.
     #[error("bufferBytes is {0}, at least {BUFFER_BYTES_MIN} are needed")]
     BufferBytes(u64),
+    /// A cache that would hold next to nothing.
+    #[error("cacheBytes is {0}: write 0 for no cache, or at least {CACHE_BYTES_MIN}")]
+    CacheBytes(u64),
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),

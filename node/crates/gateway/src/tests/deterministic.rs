@@ -134,6 +134,7 @@ pub(super) async fn gateway_of(
         net: Arc::<World>::clone(world),
         surroundings: Arc::<World>::clone(world),
         buffer_bytes: 64 << 20,
+        cache_bytes: 1 << 20,
         on_layout: Box::new(|_| {}),
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,

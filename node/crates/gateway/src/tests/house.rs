@@ -86,12 +86,21 @@ pub(super) fn spec(members: u8) -> PoolSpec {
 impl House {
     /// A cluster of so many nodes, with a pool of them all and plenty of buffers.
     pub(super) async fn new(nodes: u8) -> Self {
-        let house = Self::without_pool(nodes, 512 << 20).await;
+        Self::caching(nodes, 0).await
+    }
+
+    /// The same, with a cache of so many bytes.
+    pub(super) async fn caching(nodes: u8, cache_bytes: u64) -> Self {
+        let house = Self::of(nodes, 512 << 20, cache_bytes).await;
         house.open_pool(nodes).await;
         house
     }
 
     pub(super) async fn without_pool(nodes: u8, buffer_bytes: u64) -> Self {
+        Self::of(nodes, buffer_bytes, 0).await
+    }
+
+    async fn of(nodes: u8, buffer_bytes: u64, cache_bytes: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
@@ -108,6 +117,7 @@ impl House {
             net: Arc::<FakeNodes>::clone(&nodes),
             surroundings: Arc::new(OperatingSystem),
             buffer_bytes,
+            cache_bytes,
             on_layout: Box::new(|_| {}),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,

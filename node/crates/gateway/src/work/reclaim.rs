@@ -16,6 +16,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Next, Worker};
+use crate::cache::SegmentCache;
 use crate::pools::Pools;
 use crate::surroundings::Surroundings;
 
@@ -72,6 +73,7 @@ pub(crate) struct Reclaim {
     pools: Arc<Pools>,
     net: Arc<dyn Net>,
     surroundings: Arc<dyn Surroundings>,
+    cache: Arc<SegmentCache>,
     abandoned: mpsc::Receiver<UploadId>,
     wake: Arc<Notify>,
     /// The last segment looked at, while one in front of it waits for a member that is down.
@@ -84,11 +86,12 @@ impl Reclaim {
         catalog: EmbeddedCatalog,
         pools: Arc<Pools>,
         (net, surroundings): (Arc<dyn Net>, Arc<dyn Surroundings>),
+        cache: Arc<SegmentCache>,
     ) -> (Self, Abandoned) {
         let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
         let wake = Arc::new(Notify::new());
         let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
-        (Self { catalog, pools, net, surroundings, abandoned, wake, passed: None }, feed)
+        (Self { catalog, pools, net, surroundings, cache, abandoned, wake, passed: None }, feed)
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
@@ -130,6 +133,8 @@ impl Reclaim {
     /// every member has confirmed is the segment forgotten; one that is down keeps it listed. Nodes that left had nothing
     /// any more.
     async fn delete_one(&self, condemned: &Condemned) -> bool {
+        // No row names it any more: what is kept of it only takes room.
+        self.cache.remove(&condemned.segment);
         let Some(pool) = self.pools.get(&condemned.pool) else { return false };
         let Some(layout) = pool.layout() else { return false };
         let members: BTreeSet<PeerKey> = layout.members.iter().map(|member| member.peer).collect();

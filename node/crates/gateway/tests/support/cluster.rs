@@ -118,6 +118,8 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         listen: listen(),
         advertise_host: None,
         buffer_bytes: 64 << 20,
+        // What is read shall come from the nodes.
+        cache_bytes: 0,
     };
     let settings = Settings {
         version: SETTINGS_VERSION,

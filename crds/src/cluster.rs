@@ -157,10 +157,17 @@ pub struct GatewaySpec {
     /// How clients reach the gateway.
     #[serde(default)]
     pub exposure: Exposure,
-    /// Bytes of buffers that all transfers share. Transfers beyond it wait, none fails; must leave 96Mi of the memory limit.
+    /// Bytes of buffers that all transfers share. Transfers beyond it wait, none fails; with cacheBytes it must leave 96Mi of
+    /// the memory limit.
     #[serde(default = "default_buffer_bytes")]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('32Mi')) >= 0").message("gateway.bufferBytes: at least 32Mi, one upload needs a few segments of 4Mi and their parity"))]
     pub buffer_bytes: Size,
+    /// Bytes of memory in which hot segments are kept, sealed as they lie on the nodes, so that reading them again asks no node.
+    /// 0 keeps none. With bufferBytes it must leave 96Mi of the memory limit. `datamesh_gateway_cache_hits_total` and
+    /// `_misses_total` tell whether more would pay.
+    #[serde(default = "default_cache_bytes")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('0')) == 0 || quantity(self).compareTo(quantity('16Mi')) >= 0").message("gateway.cacheBytes: 0 for no cache, or at least 16Mi, less holds too few segments of 4Mi"))]
+    pub cache_bytes: Size,
 }
 
 fn one() -> i32 {
@@ -169,6 +176,10 @@ fn one() -> i32 {
 
 fn default_buffer_bytes() -> Size {
     Size::new("96Mi")
+}
+
+fn default_cache_bytes() -> Size {
+    Size::new("32Mi")
 }
 
 /// How clients reach the gateway.

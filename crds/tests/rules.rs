@@ -252,6 +252,17 @@ fn buffers_hold_a_few_segments() {
 }
 
 #[test]
+fn a_cache_holds_a_few_segments_or_none() {
+    let with = |bytes: &str| cluster(&[("/spec/gateway/cacheBytes", bytes.into())]).validate_cel();
+    for bytes in ["1", "8Mi", "16777215"] {
+        refused(with(bytes), "gateway.cacheBytes: 0 for no cache, or at least 16Mi");
+    }
+    for bytes in ["0", "0Mi", "16Mi", "2Gi"] {
+        with(bytes).unwrap();
+    }
+}
+
+#[test]
 fn what_the_cluster_stands_on_is_immutable() {
     let before = cluster(&[]);
     refused(

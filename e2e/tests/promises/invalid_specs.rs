@@ -58,6 +58,7 @@ async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
         (json!({"gateway": {"replicas": 2}}), "gateway.replicas: only 1"),
         (json!({"gateway": {"volumeSize": "1Gi"}}), "gateway.volumeSize: a volume cannot shrink"),
         (json!({"gateway": {"bufferBytes": "1Mi"}}), "gateway.bufferBytes: at least 32Mi"),
+        (json!({"gateway": {"cacheBytes": "1Mi"}}), "gateway.cacheBytes: 0 for no cache"),
         (
             json!({"gateway": {"exposure": {"nodePort": 30000}}}),
             "gateway.exposure.nodePort: only with type NodePort",

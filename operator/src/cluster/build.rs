@@ -101,6 +101,24 @@ mod tests {
         golden("gateway-settings.yaml", &objects.settings);
     }
 
+    /// The default is not written: builds that know no cache go on, and a new operator restarts nothing.
+    #[test]
+    fn the_gateway_is_told_of_its_cache_where_the_spec_says_so() {
+        let said = |bytes: &str| {
+            let mut cluster = cluster();
+            cluster.spec.gateway.cache_bytes = datamesh_crds::Size::new(bytes);
+            let found = Found::default();
+            let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+            let key = ClusterSecret::from_hex(KEY).unwrap();
+            let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+            let text = objects.settings.data.unwrap().remove(names::SETTINGS_FIELD).unwrap();
+            text.lines().find_map(|line| Some(line.trim().strip_prefix("cacheBytes: ")?.to_owned()))
+        };
+        assert_eq!(said("32Mi"), None);
+        assert_eq!(said("64Mi").as_deref(), Some("67108864"));
+        assert_eq!(said("0").as_deref(), Some("0"));
+    }
+
     #[test]
     fn what_surrounds_the_gateway_is_as_it_always_was() {
         let objects = built(&Found::default());

@@ -1,6 +1,6 @@
 //! Step 2: a spec and what it refers to, checked once; the later steps never read the spec again. Pure.
 
-use datamesh_crds::{DataMeshCluster, Exposure, Resources, Size, SizeError};
+use datamesh_crds::{DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError};
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
 use rustls::pki_types::UnixTime;
@@ -10,8 +10,8 @@ use super::given_tls::{self, TlsProblem};
 use crate::meta::Family;
 use crate::names;
 
-/// Memory a gateway needs besides the buffers of transfers: the catalog's caches, code, stacks.
-const MEMORY_BESIDES_BUFFERS: u64 = 96 << 20;
+/// Memory a gateway needs besides the buffers of transfers and hot segments: the catalog's caches, code, stacks.
+const MEMORY_BESIDES: u64 = 96 << 20;
 
 /// A cluster that can be built.
 pub(crate) struct ValidCluster {
@@ -29,6 +29,7 @@ pub(crate) struct ValidCluster {
     pub(crate) volume_size: Size,
     pub(crate) storage_class_name: Option<String>,
     pub(crate) buffer_bytes: u64,
+    pub(crate) cache_bytes: u64,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
 }
@@ -55,13 +56,15 @@ pub(crate) enum InvalidCluster {
     /// A size.
     #[error("{0}")]
     Size(#[from] SizeError),
-    /// Buffers that would not fit.
+    /// Buffers and cache that would not fit.
     #[error(
-        "gateway.bufferBytes {buffers} leaves less than 96Mi of the memory limit {limit}Mi: lower it or raise gateway.resources.limits.memory"
+        "gateway.bufferBytes {buffers} with gateway.cacheBytes {cache} leaves less than 96Mi of the memory limit {limit}Mi: lower one of them or raise gateway.resources.limits.memory"
     )]
-    Buffers {
+    Memory {
         /// As written.
         buffers: Size,
+        /// As written.
+        cache: Size,
         /// In MiB.
         limit: u64,
     },
@@ -89,7 +92,8 @@ pub(crate) fn validate(
     let (spec, family) = (&cluster.spec, Family::of(cluster));
     let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
     spec.gateway.volume_size.bytes()?;
-    check_memory(&spec.gateway.resources, &spec.gateway.buffer_bytes, buffer_bytes)?;
+    let cache_bytes = spec.gateway.cache_bytes.bytes()?;
+    check_memory(&spec.gateway, buffer_bytes.saturating_add(cache_bytes))?;
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
@@ -106,6 +110,7 @@ pub(crate) fn validate(
         volume_size: spec.gateway.volume_size.clone(),
         storage_class_name: spec.gateway.storage_class_name.clone(),
         buffer_bytes,
+        cache_bytes,
         given_tls: spec.tls.secret_name.clone(),
     })
 }
@@ -115,11 +120,13 @@ pub(crate) fn settings_name(family: &Family) -> Result<NodeName, NameError> {
     NodeName::new(&format!("{}.{}", family.namespace, family.cluster))
 }
 
-fn check_memory(resources: &Resources, buffers: &Size, buffer_bytes: u64) -> Result<(), InvalidCluster> {
-    match resources.memory_limit_bytes() {
-        Some(limit) if buffer_bytes.saturating_add(MEMORY_BESIDES_BUFFERS) > limit => {
-            Err(InvalidCluster::Buffers { buffers: buffers.clone(), limit: limit >> 20 })
-        }
+fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluster> {
+    match gateway.resources.memory_limit_bytes() {
+        Some(limit) if budgets.saturating_add(MEMORY_BESIDES) > limit => Err(InvalidCluster::Memory {
+            buffers: gateway.buffer_bytes.clone(),
+            cache: gateway.cache_bytes.clone(),
+            limit: limit >> 20,
+        }),
         _ => Ok(()),
     }
 }
@@ -164,6 +171,19 @@ pub(crate) mod tests {
         let mut cluster = cluster();
         cluster.spec.gateway.buffer_bytes = Size::new("200Mi");
         refused(&cluster, &Found::default(), "memory limit 256Mi");
+    }
+
+    #[test]
+    fn a_cache_takes_of_the_same_memory() {
+        let mut cluster = cluster();
+        let mut cached = |bytes: &str| {
+            cluster.spec.gateway.cache_bytes = Size::new(bytes);
+            validate(&cluster, &Found::default(), UnixTime::now()).map(|valid| valid.cache_bytes)
+        };
+        assert_eq!(cached("64Mi").unwrap(), 64 << 20);
+        assert_eq!(cached("0").unwrap(), 0);
+        let message = cached("65Mi").err().unwrap().to_string();
+        assert!(message.contains("96Mi with gateway.cacheBytes 65Mi leaves less than 96Mi"), "{message}");
     }
 
     #[test]

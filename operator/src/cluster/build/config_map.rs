@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{
-    BULK_PORT, BulkEncryption, CACHE_BYTES_DEFAULT, ClusterSettings, Endpoint, GatewaySettings, HEALTH_PORT,
-    HTTPS_PORT, Listen, MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
+    BULK_PORT, BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, HEALTH_PORT, HTTPS_PORT, Listen,
+    MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
 };
 use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -64,7 +64,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             // The pod's own address, which only the pod knows: ADVERTISE_HOST.
             advertise_host: None,
             buffer_bytes: cluster.buffer_bytes,
-            cache_bytes: CACHE_BYTES_DEFAULT,
+            cache_bytes: cluster.cache_bytes,
         })),
     }
 }

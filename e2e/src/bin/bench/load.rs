@@ -46,7 +46,7 @@ impl Load {
     pub(crate) async fn run(&self, round: &Round) -> anyhow::Result<Timing> {
         let next = Arc::new(AtomicUsize::new(0));
         let keys = Arc::new(AtomicUsize::new(0));
-        let (kind, count, bytes) = (round.kind, round.count, round.bytes);
+        let (kind, count, bytes, goes_round) = (round.kind, round.count, round.bytes, round.keys.max(1));
         let started = Instant::now();
         let mut clients = JoinSet::new();
         for _ in 0..round.clients {
@@ -58,7 +58,7 @@ impl Load {
                     if at >= count {
                         return anyhow::Ok(latencies);
                     }
-                    let (elapsed, seen) = load.request(kind, at, bytes).await?;
+                    let (elapsed, seen) = load.request(kind, at % goes_round, bytes).await?;
                     keys.fetch_add(seen, Ordering::Relaxed);
                     latencies.push(elapsed);
                 }
@@ -100,7 +100,7 @@ impl Load {
 
     async fn get(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let response = self.file(reqwest::Method::GET, bytes, at % 128).send().await?.error_for_status()?;
+        let response = self.file(reqwest::Method::GET, bytes, at).send().await?.error_for_status()?;
         let mut body = response.bytes_stream();
         let mut received = 0;
         while let Some(chunk) = body.next().await {
@@ -112,7 +112,7 @@ impl Load {
 
     async fn head(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        self.file(reqwest::Method::HEAD, bytes, at % 128).send().await?.error_for_status()?;
+        self.file(reqwest::Method::HEAD, bytes, at).send().await?.error_for_status()?;
         Ok(started.elapsed())
     }
 

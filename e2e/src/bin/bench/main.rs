@@ -20,6 +20,8 @@ struct Round {
     clients: usize,
     count: usize,
     bytes: usize,
+    /// Objects that reads go round; as many as requests: each is read once, and nothing comes from the gateway's memory.
+    keys: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,17 +36,22 @@ const MIB: usize = 1 << 20;
 
 /// Sizes and client counts people compare stores by.
 const ROUNDS: &[Round] = &[
-    Round { name: "warm-up PUT 10 MiB", kind: Kind::Put, clients: 8, count: 32, bytes: 10 * MIB },
-    Round { name: "PUT 10 MiB", kind: Kind::Put, clients: 8, count: 128, bytes: 10 * MIB },
-    Round { name: "GET 10 MiB", kind: Kind::Get, clients: 8, count: 256, bytes: 10 * MIB },
-    Round { name: "PUT 1 MiB", kind: Kind::Put, clients: 8, count: 512, bytes: MIB },
-    Round { name: "GET 1 MiB", kind: Kind::Get, clients: 8, count: 1024, bytes: MIB },
-    Round { name: "PUT 4 KiB", kind: Kind::Put, clients: 16, count: 10_000, bytes: 4096 },
-    Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096 },
-    Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096 },
-    Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096 },
-    Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB },
-    Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB },
+    Round { name: "warm-up PUT 10 MiB", kind: Kind::Put, clients: 8, count: 32, bytes: 10 * MIB, keys: 32 },
+    Round { name: "PUT 10 MiB", kind: Kind::Put, clients: 8, count: 128, bytes: 10 * MIB, keys: 128 },
+    Round { name: "GET 10 MiB", kind: Kind::Get, clients: 8, count: 128, bytes: 10 * MIB, keys: 128 },
+    Round { name: "hot GET 10 MiB", kind: Kind::Get, clients: 8, count: 256, bytes: 10 * MIB, keys: 8 },
+    Round { name: "PUT 1 MiB", kind: Kind::Put, clients: 8, count: 512, bytes: MIB, keys: 512 },
+    Round { name: "GET 1 MiB", kind: Kind::Get, clients: 8, count: 512, bytes: MIB, keys: 512 },
+    Round { name: "hot GET 1 MiB", kind: Kind::Get, clients: 8, count: 1024, bytes: MIB, keys: 32 },
+    Round { name: "PUT 64 KiB", kind: Kind::Put, clients: 16, count: 1000, bytes: 64 << 10, keys: 1000 },
+    Round { name: "GET 64 KiB", kind: Kind::Get, clients: 16, count: 1000, bytes: 64 << 10, keys: 1000 },
+    Round { name: "hot GET 64 KiB", kind: Kind::Get, clients: 16, count: 10_000, bytes: 64 << 10, keys: 100 },
+    Round { name: "PUT 4 KiB", kind: Kind::Put, clients: 16, count: 10_000, bytes: 4096, keys: 10_000 },
+    Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
+    Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
+    Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
+    Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
+    Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
 
 #[tokio::main]

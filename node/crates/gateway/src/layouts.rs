@@ -187,7 +187,9 @@ impl LayoutManager {
             self.catalog.bindings(name).await?.into_iter().collect();
         let pool = self.without_strangers(name, pool, &mut joined).await?;
         let drained = self.pools.drained(&pool);
-        let wish = Wish { spec: &pool.spec, drains: &pool.drains, joined: &joined, drained: &drained };
+        let lost = self.lost(&pool, &joined);
+        let wish =
+            Wish { spec: &pool.spec, drains: &pool.drains, joined: &joined, drained: &drained, lost: &lost };
         let step = plan::step(&self.cluster, name, &wish, pool.layout());
         let Step::Commit(mut layout) = step else { return Ok(()) };
         if let Some(wanted) = self.partitions_log2.filter(|_| pool.layout().is_none()) {
@@ -220,6 +222,17 @@ impl LayoutManager {
             self.push(&next).await;
         }
         Ok(())
+    }
+
+    /// Members whose name was freed from their key by [`LayoutManager::replace`], unless they answer all the same: whoever
+    /// does has what others may need.
+    fn lost(&self, pool: &Pool, joined: &BTreeMap<NodeName, PeerKey>) -> BTreeSet<NodeName> {
+        let members = pool.layout().map_or(&[][..], |layout| &layout.members).iter();
+        members
+            .filter(|member| joined.get(&member.node) != Some(&member.peer))
+            .filter(|member| self.pools.state(&member.peer) == MemberState::Down)
+            .map(|member| member.node.clone())
+            .collect()
     }
 
     /// Forgets nodes that are neither wanted nor in the layout any more: another may come by such a name.

@@ -54,8 +54,16 @@ async fn perform(world: &World, undo: Undo) {
         Undo::EmptyDisk(n) => world.nodes.lock()[n].platter.lock().full = false,
         Undo::SpeedUp(n) => world.nodes.lock()[n].platter.lock().slowness = 1,
         Undo::Heal => world.surrounding.fabric.heal(),
-        // Too early, or there is no gateway: it is said again in the end.
-        Undo::GiveUp(n) => drop(change::give_up(world, n).await),
+        Undo::GiveUp(n) => give_up(world, n).await,
+    }
+}
+
+/// Where it is too early, or no gateway runs, it is said again in the end. (Waiting for a gateway here, nobody would start it.)
+async fn give_up(world: &World, n: usize) {
+    if world.gateway.lock().await.running().is_some()
+        && let Err(error) = change::give_up(world, n).await
+    {
+        world.note(&format!("node {n} is not given up yet: {error}"));
     }
 }
 

@@ -1,5 +1,8 @@
 //! Who takes the shards of a segment: its holders, but for those that are away, full, or avoided.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use datamesh_exchange::PutPlan;
 use datamesh_placement::{NoPlace, PartitionId, Table, assign};
 
@@ -58,25 +61,33 @@ fn around(
         left_out.push(member);
         let without = assign(table, partition, |node| is_available(node) && !left_out.contains(&node));
         match without {
-            Ok(without) if is_late(member) || is_as_safe(table, &without, &best) => best = without,
+            Ok(without) if is_as_safe(table, &without, &best, is_late(member)) => best = without,
             _ => drop(left_out.pop()),
         }
     }
     best
 }
 
-/// Whether the loss of a node costs no more than by the usual assignment, and that of a zone no more than that or m.
-fn is_as_safe(table: &Table, assignment: &[u16], usual: &[u16]) -> bool {
+/// Whether no loss of up to m nodes costs more than by the usual assignment, and that of a zone no more than that or m. Where
+/// nodes do not matter only the zones are looked at.
+fn is_as_safe(table: &Table, assignment: &[u16], usual: &[u16], any_nodes: bool) -> bool {
+    let m = table.layout().profile.m();
     let zone = |node: u16| table.zones().get(usize::from(node)).copied().unwrap_or_default();
-    let zones = |of: &[u16]| most(of, zone);
-    let nodes = |of: &[u16]| most(of, |node| node);
-    nodes(assignment) <= nodes(usual) && zones(assignment) <= zones(usual).max(table.layout().profile.m())
+    let zones = |of: &[u16]| worst_loss(of, zone, 1);
+    let nodes = |of: &[u16], lost: usize| worst_loss(of, |node| node, lost);
+    let no_worse = |lost| nodes(assignment, lost) <= nodes(usual, lost);
+    (any_nodes || (1..=m).all(no_worse)) && zones(assignment) <= zones(usual).max(m)
 }
 
-/// How many shards the node or zone has that has most.
-fn most(assignment: &[u16], place: impl Fn(u16) -> u16) -> usize {
-    let shards = |at: u16| assignment.iter().filter(|node| place(**node) == at).count();
-    assignment.iter().map(|node| shards(place(*node))).max().unwrap_or_default()
+/// Shards that are lost with so many nodes or zones, if it is those that have most.
+fn worst_loss(assignment: &[u16], place: impl Fn(u16) -> u16, lost: usize) -> usize {
+    let mut loads: BTreeMap<u16, usize> = BTreeMap::new();
+    for node in assignment {
+        *loads.entry(place(*node)).or_default() += 1;
+    }
+    let mut loads: Vec<usize> = loads.into_values().collect();
+    loads.sort_unstable_by_key(|load| Reverse(*load));
+    loads.iter().take(lost).sum()
 }
 
 #[cfg(test)]
@@ -115,8 +126,8 @@ mod tests {
             for (takes, member) in takes.iter_mut().zip(avoided) {
                 *takes += usize::from(placed.contains(member));
             }
-            node = node.max(most(&placed, |node| node));
-            zone = zone.max(most(&placed, |node| table.zones()[usize::from(node)]));
+            node = node.max(worst_loss(&placed, |node| node, 1));
+            zone = zone.max(worst_loss(&placed, |node| table.zones()[usize::from(node)], 1));
         }
         (takes, node, zone)
     }
@@ -136,5 +147,16 @@ mod tests {
         assert_eq!(placed(&table(6, 3), &[0], &[]), (vec![256], 1, 2));
         let (takes, node, _) = placed(&table(6, 3), &[0], &[0]);
         assert_eq!((takes, node), (vec![0], 2), "it would be replaced in every put, only later");
+    }
+
+    #[test]
+    fn where_a_node_has_two_shards_already_no_other_takes_two_for_one_that_is_only_slow() {
+        let table = table(6, 3);
+        for partition in (0..table.partitions()).map(PartitionId) {
+            let is_up = |node: u16| node != 5;
+            let usual = assign(&table, partition, is_up).unwrap();
+            let placed = around(&table, partition, usual.clone(), &[0, 1], (&is_up, &|_| false));
+            assert_eq!(worst_loss(&placed, |node| node, 2), worst_loss(&usual, |node| node, 2), "{placed:?}");
+        }
     }
 }

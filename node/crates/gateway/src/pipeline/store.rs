@@ -204,7 +204,8 @@ pub(super) async fn store(
 /// Nobody who is told that too few nodes answer would think of their disks.
 fn for_want_of_room(context: &Context, pool: &PoolName, error: StoreError) -> StoreError {
     let answered_full = match &error {
-        StoreError::Put(PutFailure::TooFewDurable { last, .. }) => *last == SendFailure::Full,
+        // Other failures pass, whoever else is full.
+        StoreError::Put(PutFailure::TooFewDurable { last: SendFailure::Full, .. }) => true,
         StoreError::NoPlace(_) => false,
         _ => return error,
     };

@@ -31,6 +31,9 @@ pub(crate) struct Wish<'a> {
     pub(crate) joined: &'a BTreeMap<NodeName, PeerKey>,
     /// Those of the current layout's draining members that have nothing any more, and take nothing.
     pub(crate) drained: &'a BTreeSet<NodeName>,
+    /// Those of the current layout's members whose volume an administrator gave up for lost, and which are away: their name
+    /// has another key by now, or none.
+    pub(crate) lost: &'a BTreeSet<NodeName>,
 }
 
 /// The next step of a pool whose newest committed layout is `current`.
@@ -79,8 +82,7 @@ fn concerned<'a>(
 
 /// The members of the next layout, sorted; new ones only where all have joined.
 fn members(wish: &Wish<'_>, current: Option<&Layout>, all_joined: bool) -> Vec<Member> {
-    // Without a key: an administrator said that its volume is lost, so it has nothing to give.
-    let has_nothing = |node: &NodeName| wish.drained.contains(node) || !wish.joined.contains_key(node);
+    let has_nothing = |node: &NodeName| wish.drained.contains(node) || wish.lost.contains(node);
     let is_gone = |member: &Member| member.draining && has_nothing(&member.node);
     let wanted = concerned(wish, current).filter_map(|(desired, known)| {
         let draining = wish.drains.contains(&desired.node);

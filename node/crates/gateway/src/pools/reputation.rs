@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use honesty::Honesty;
 use latency::Latency;
-pub(crate) use latency::{LATE_MEAN, Window};
+pub(crate) use latency::Window;
 
 /// Requests nobody waits for, by which a slow peer is measured: so many at once, begun so far apart. Shards that belong to it
 /// go there as fast as its disk takes them; what is read is thrown away.
@@ -140,6 +140,11 @@ impl Reputations {
     /// Which of the worst it is, from 0, if it is avoided.
     pub(crate) fn rank_of(&self, peer: &PeerKey) -> Option<usize> {
         self.0.get(peer)?.rank
+    }
+
+    /// Whether not one write of a peer was quick enough lately for a put to wait for.
+    pub(crate) fn is_late(&self, peer: &PeerKey, now: Instant) -> bool {
+        self.0.get(peer).is_some_and(|peer| peer.puts.is_late(now))
     }
 
     /// How long requests of a peer took in the last window, if there was one lately.

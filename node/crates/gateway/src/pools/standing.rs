@@ -9,7 +9,7 @@ use datamesh_placement::{Member, Table};
 use datamesh_shard::{PeerKey, ShardKey};
 use tokio::time::Instant;
 
-use super::reputation::{Asked, Avoided, Ended, LATE_MEAN, Subject, Why};
+use super::reputation::{Asked, Avoided, Ended, Subject, Why};
 use super::{Pool, Pools};
 
 /// A request under way, whose end counts for the peer's reputation; also when nobody waits for it any more.
@@ -75,9 +75,9 @@ impl Pools {
         ranked.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// Whether a member's writes take so long that it would be late in every put.
+    /// Whether all of a member's writes take so long that it is late in every put.
     pub(crate) fn is_late(&self, peer: &PeerKey) -> bool {
-        self.mean(peer, Asked::Put).is_some_and(|mean| mean >= LATE_MEAN)
+        self.reputations.lock().is_late(peer, Instant::now())
     }
 
     /// How long requests of a member took lately.

@@ -38,7 +38,10 @@ fn drained(
 ) -> Step {
     let names = |numbers: &[usize]| numbers.iter().map(|n| name(*n)).collect::<BTreeSet<_>>();
     let (drains, drained) = (&names(drains), &names(drained));
-    let wish = Wish { spec, drains, joined, drained };
+    let members = current.map_or(&[][..], |layout| &layout.members).iter();
+    let lost = members.filter(|member| joined.get(&member.node) != Some(&member.peer));
+    let lost = &lost.map(|member| member.node.clone()).collect();
+    let wish = Wish { spec, drains, joined, drained, lost };
     step(&NodeName::new("c").unwrap(), &PoolName::new("p").unwrap(), &wish, current)
 }
 

@@ -21,8 +21,8 @@ const SLOW: Duration = Duration::from_millis(200);
 const WELL: u32 = 2;
 /// What a failure is reckoned at: as long as it takes until another node is asked in its place.
 const FAILED_AS: Duration = Duration::from_secs(2);
-/// A peer whose writes take this long would be late in every put.
-pub(crate) const LATE_MEAN: Duration = FAILED_AS;
+/// A peer of which not one write took less is late in every put.
+const LATE: Duration = FAILED_AS;
 /// Others are compared with while what is known of them is no older.
 const FRESH: Duration = Duration::from_secs(60);
 /// What is older is forgotten, and with it that a peer was slow: nobody asked it anything since.
@@ -35,6 +35,8 @@ const OTHERS_MIN: usize = 2;
 pub(crate) struct Window {
     /// Mean of a request, failures reckoned as late.
     pub(crate) mean: Duration,
+    /// The quickest one, in the same way.
+    quickest: Duration,
     /// Half of the other members' means were no longer.
     pub(crate) others: Duration,
     pub(crate) requests: u32,
@@ -62,6 +64,7 @@ impl Window {
 pub(super) struct Latency {
     // The open window.
     total: Duration,
+    quickest: Duration,
     requests: u32,
     failed: u32,
     /// The last one that was closed.
@@ -85,6 +88,7 @@ impl Latency {
             Ended::GivenUp if took >= SLOW => took,
             Ended::GivenUp | Ended::Uncounted => return,
         };
+        self.quickest = if self.requests == 0 { took } else { self.quickest.min(took) };
         self.total += took;
         self.requests = self.requests.saturating_add(1);
         self.failed += u32::from(ended == Ended::Failed);
@@ -100,7 +104,8 @@ impl Latency {
             let mean = self.total / self.requests;
             let (requests, failed) = (self.requests, self.failed);
             let others = self.last.map_or(mean, |last| last.others);
-            self.last = Some(Window { mean, others, requests, failed, at: now });
+            let quickest = self.quickest;
+            self.last = Some(Window { mean, quickest, others, requests, failed, at: now });
             (self.total, self.requests, self.failed) = (Duration::ZERO, 0, 0);
         }
     }
@@ -108,6 +113,11 @@ impl Latency {
     /// What the last window says, if it is fresh.
     pub(super) fn fresh(&self, now: Instant) -> Option<Duration> {
         self.last.filter(|last| now.duration_since(last.at) <= FRESH).map(|last| last.mean)
+    }
+
+    /// Whether whoever waits for it would always have to wait long, by the last window.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.last.is_some_and(|last| now.duration_since(last.at) <= FRESH && last.quickest >= LATE)
     }
 
     /// Judges the window that was closed just now, against what the others take.

@@ -15,7 +15,7 @@ use kube::api::DeleteParams;
 
 const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
 const FOUND_TIMEOUT: Duration = Duration::from_secs(30);
-const REBUILT_TIMEOUT: Duration = Duration::from_secs(120);
+const REBUILT_TIMEOUT: Duration = Duration::from_secs(150);
 const RESTART_TIMEOUT: Duration = Duration::from_secs(90);
 /// Zeroes 4 KiB of every 512 KiB of all log files: no shard of some size stays as it was.
 const GARBLE: &str = "set -e; for f in /data/logs/*.log; do size=$(stat -c %s $f); at=65536; \

@@ -131,7 +131,7 @@ impl Reclaim {
 
     /// A shard may be anywhere in its pool: at a holder of any epoch, or at a node that stood in for one. Only when
     /// every member has confirmed is the segment forgotten; one that is down keeps it listed. Nodes that left had nothing
-    /// any more.
+    /// any more, or were given up for lost.
     async fn delete_one(&self, condemned: &Condemned) -> bool {
         // No row names it any more: what is kept of it only takes room.
         self.cache.remove(&condemned.segment);

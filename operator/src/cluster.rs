@@ -9,7 +9,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
 use rustls::pki_types::UnixTime;
 
-use crate::context::{Context, terse, went_meanwhile};
+use crate::context::{Context, ended, terse};
 use crate::names;
 use crate::outcome::Outcome;
 
@@ -61,10 +61,7 @@ pub(crate) async fn reconcile(cluster: Arc<DataMeshCluster>, context: Arc<Contex
             Event::Cleanup(cluster) => Box::pin(cleanup::clean_up(&cluster, context)).await,
         }
     };
-    finalizer(&api, names::FINALIZER, cluster, pass).await.or_else(|error| match error {
-        error if went_meanwhile(&error) => Ok(Action::await_change()),
-        error => Err(Error::Finalizer(Box::new(error))),
-    })
+    ended(finalizer(&api, names::FINALIZER, cluster, pass).await).map_err(Error::Finalizer)
 }
 
 async fn bring_about(cluster: &DataMeshCluster, context: &Context) -> Result<Action, Error> {

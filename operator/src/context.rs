@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::runtime::controller::Action;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::runtime::finalizer::Error as FinalizerError;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -107,7 +108,14 @@ impl Context {
     }
 }
 
-/// Whether a deleted object went while its last pass ran: another pass had removed the finalizer.
-pub(crate) fn went_meanwhile<E: std::error::Error + 'static>(error: &FinalizerError<E>) -> bool {
-    matches!(error, FinalizerError::RemoveFinalizer(kube::Error::Api(status)) if status.is_not_found())
+/// The end of a pass under a finalizer. A deleted object may go while its last pass runs: another had removed the finalizer.
+pub(crate) fn ended<E: std::error::Error + 'static>(
+    pass: Result<Action, FinalizerError<E>>,
+) -> Result<Action, Box<FinalizerError<E>>> {
+    match pass {
+        Err(FinalizerError::RemoveFinalizer(kube::Error::Api(status))) if status.is_not_found() => {
+            Ok(Action::await_change())
+        }
+        pass => pass.map_err(Box::new),
+    }
 }

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::controller::Action;
 use kube::runtime::finalizer::{Error as FinalizerError, Event, finalizer};
 
-use crate::context::{Context, terse, went_meanwhile};
+use crate::context::{Context, ended, terse};
 use crate::names;
 use crate::outcome::Outcome;
 
@@ -61,10 +61,7 @@ pub(crate) async fn reconcile(pool: Arc<StoragePool>, context: Arc<Context>) -> 
             Event::Cleanup(pool) => Box::pin(cleanup::clean_up(&pool, context)).await,
         }
     };
-    finalizer(&api, names::FINALIZER, pool, pass).await.or_else(|error| match error {
-        error if went_meanwhile(&error) => Ok(Action::await_change()),
-        error => Err(Error::Finalizer(Box::new(error))),
-    })
+    ended(finalizer(&api, names::FINALIZER, pool, pass).await).map_err(Error::Finalizer)
 }
 
 async fn bring_about(pool: &StoragePool, context: &Context) -> Result<Action, Error> {

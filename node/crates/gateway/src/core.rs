@@ -51,7 +51,7 @@ pub struct CoreConfig {
     pub on_layout: OnLayout,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
-    /// Binary logarithm of the partitions of a pool's first layout. Absent: by the number of its members.
+    /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
     pub partitions_log2: Option<u8>,
 }
 

@@ -74,7 +74,8 @@ impl JoinDesk {
         self.book.note(*peer, endpoint, incarnation).await;
         self.wake.notify_one();
         tracing::info!(%node, %pool, %peer, %incarnation, "node joined");
-        Ok(Joined { certificate, layouts: self.pools.signed(), gateways: self.gateways.clone() })
+        let layouts = self.pools.signed_for(&pool);
+        Ok(Joined { certificate, layouts, gateways: self.gateways.clone() })
     }
 
     /// The zone the operator pinned a node to: where shards may be together is for the operator to say, not for a node. A

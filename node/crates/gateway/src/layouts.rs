@@ -12,7 +12,7 @@ use datamesh_catalog::catalog::{CatalogError, CommitLayoutError};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_mesh::offload;
-use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
+use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout, Table};
 
 use datamesh_seal::ClusterSigningKey;
 use datamesh_settings::admin::{MemberState, PoolSpec};
@@ -43,7 +43,7 @@ pub(crate) struct LayoutManager {
     pub(crate) net: Arc<dyn Net>,
     pub(crate) key: ClusterSigningKey,
     pub(crate) on_layout: OnLayout,
-    /// Of a first layout, where it is not to follow from the number of members.
+    /// Of every pool, where it is not to follow from the number of its members.
     pub(crate) partitions_log2: Option<u8>,
     /// Wakes the worker that advances pools.
     pub(crate) wake: Arc<Notify>,
@@ -188,19 +188,25 @@ impl LayoutManager {
         let pool = self.without_strangers(name, pool, &mut joined).await?;
         let drained = self.pools.drained(&pool);
         let lost = self.lost(&pool, &joined);
-        let wish =
-            Wish { spec: &pool.spec, drains: &pool.drains, joined: &joined, drained: &drained, lost: &lost };
+        let wish = Wish {
+            spec: &pool.spec,
+            drains: &pool.drains,
+            joined: &joined,
+            drained: &drained,
+            lost: &lost,
+            partitions_log2: self.partitions_log2,
+        };
         let step = plan::step(&self.cluster, name, &wish, pool.layout());
-        let Step::Commit(mut layout) = step else { return Ok(()) };
-        if let Some(wanted) = self.partitions_log2.filter(|_| pool.layout().is_none()) {
-            layout.partitions_log2 = wanted;
-        }
+        let Step::Commit(layout) = step else { return Ok(()) };
+        let layout = follow(pool.newest().cloned(), layout).await?;
         let bytes = layout.encode();
         let signature = self.key.sign(LAYOUT_CONTEXT, &bytes);
         let signed = SignedLayout { bytes, signature };
+        let partitions = layout.partitions();
         let (epoch, previous) = (layout.epoch, pool.layout().map(|current| current.epoch));
         let (next, stored) = (Pool::clone(&pool), encode_stored(&signed)?);
-        // Before the commit: what no table can be computed from must not be committed.
+        // Before the commit: what nobody can read, or compute a table from, must not be committed.
+        Layout::decode(&signed.bytes)?;
         let next = with_layout(next, layout, signed.clone()).await?;
         if let Err(error) = self.catalog.commit_layout(name, epoch, previous, stored).await {
             // It may have been committed by a request that was cut off before it could take note.
@@ -211,7 +217,7 @@ impl LayoutManager {
             }
             return Err(error.into());
         }
-        tracing::info!(pool = %name, %epoch, members = pool.spec.members.len(), "layout committed");
+        tracing::info!(pool = %name, %epoch, members = pool.spec.members.len(), partitions, "layout committed");
         (self.on_layout)(&signed);
         if previous.is_none() {
             // Members take no shards before they know a first layout; later ones they learn by the puts themselves.
@@ -283,6 +289,13 @@ impl LayoutManager {
             Err(error) => tracing::debug!(%peer, %error, "a member was not told its layout"),
         }
     }
+}
+
+/// A layout with its holders: as few shards move as can be.
+async fn follow(before: Option<Arc<Table>>, layout: Layout) -> Result<Layout, AdvanceError> {
+    let Some(before) = before else { return Ok(layout) };
+    let followed = offload(move || before.followed_by(layout)).await;
+    Ok(followed.ok_or(AdvanceError::Interrupted)??)
 }
 
 async fn with_layout(mut pool: Pool, layout: Layout, signed: SignedLayout) -> Result<Pool, AdvanceError> {

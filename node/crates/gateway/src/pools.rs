@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use datamesh_exchange::message::Stewardship;
 use datamesh_exchange::net::Net;
-use datamesh_placement::{Layout, LayoutError, Member, SignedLayout, Table};
+use datamesh_placement::{LAYOUT_BYTES_MAX, Layout, LayoutError, Member, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::{Mutex, RwLock};
@@ -26,6 +26,9 @@ pub(crate) use standing::ended;
 
 /// A report older than this says nothing any more.
 pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// Bytes of layouts in the answer to a member that joins: one of the largest, or many small ones.
+const JOINED_LAYOUTS_BYTES: usize = LAYOUT_BYTES_MAX;
 
 /// A pool's newest wish and all its committed layouts.
 #[derive(Clone)]
@@ -121,6 +124,20 @@ impl Pools {
     /// The newest layouts of all pools.
     pub(crate) fn signed(&self) -> Vec<SignedLayout> {
         self.by_name.read().values().filter_map(|pool| pool.signed.clone()).collect()
+    }
+
+    /// The newest layouts for a member of a pool: its own pool's, and those of others as far as a message has room for them.
+    pub(crate) fn signed_for(&self, name: &PoolName) -> Vec<SignedLayout> {
+        let own = self.get(name).and_then(|pool| pool.signed.clone());
+        let mut room =
+            JOINED_LAYOUTS_BYTES.saturating_sub(own.as_ref().map_or(0, |signed| signed.bytes.len()));
+        let others = self.all().into_iter().filter(|(other, _)| other != name);
+        let others = others.filter_map(|(_, pool)| pool.signed.clone()).filter(|signed| {
+            let fits = signed.bytes.len() <= room;
+            room -= if fits { signed.bytes.len() } else { 0 };
+            fits
+        });
+        own.into_iter().chain(others).collect()
     }
 
     pub(crate) fn report(&self, peer: &PeerKey) -> Option<Seen> {

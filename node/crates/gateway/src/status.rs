@@ -237,6 +237,7 @@ mod tests {
             epoch: Epoch(1),
             partitions_log2: 10,
             members,
+            holders: Vec::new(),
         };
         let mut pool = Pool::new(spec);
         pool.tables.insert(Epoch(1), Arc::new(Table::compute(layout).unwrap()));

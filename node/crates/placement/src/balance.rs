@@ -3,6 +3,9 @@
 //! Rendezvous hashing gives each node its share only on average. Here nodes that won too much give slots to nodes that
 //! won too little, those first whose prices differ least, so that the same few slots are exchanged again when the layout
 //! changes a little. When no slot can go directly, a chain of nodes passes one on. Zone bounds hold throughout.
+//!
+//! A table that follows another is balanced *sparingly*: whoever holds too much gives to whoever holds too little, and what is
+//! within a few slots of its share stays, since every exchange moves data.
 
 use std::collections::VecDeque;
 
@@ -33,7 +36,11 @@ struct Exchange {
     back: Option<usize>,
 }
 
+/// The part of its share by which a member may miss it where balancing is sparing.
+const SLACK: u32 = 64;
+
 pub(crate) struct Balance<'a> {
+    sparing: bool,
     k: usize,
     total: usize,
     zones: &'a Zones,
@@ -41,14 +48,23 @@ pub(crate) struct Balance<'a> {
     prices: &'a Prices,
     members: u16,
     holders: Vec<u16>,
+    /// By member: its share of all slots, and of data slots.
+    shares: (&'a [u32], &'a [u32]),
     /// By member: slots above (or below) its share, of data and of parity.
     data_excess: Vec<i32>,
     parity_excess: Vec<i32>,
 }
 
 impl<'a> Balance<'a> {
-    pub(crate) fn new(layout: &Layout, zones: &'a Zones, bounds: &'a ZoneBounds, prices: &'a Prices) -> Self {
+    /// `shares`: each member's slots, and its data slots.
+    pub(crate) fn new(
+        layout: &Layout,
+        (zones, bounds): (&'a Zones, &'a ZoneBounds),
+        prices: &'a Prices,
+        shares: (&'a [u32], &'a [u32]),
+    ) -> Self {
         Self {
+            sparing: false,
             k: layout.profile.k(),
             total: layout.profile.total(),
             zones,
@@ -56,14 +72,21 @@ impl<'a> Balance<'a> {
             prices,
             members: u16::try_from(layout.members.len()).unwrap_or(u16::MAX),
             holders: Vec::new(),
+            shares,
             data_excess: Vec::new(),
             parity_excess: Vec::new(),
         }
     }
 
-    /// `slots` and `data`: each member's share.
-    pub(crate) fn run(mut self, holders: Vec<u16>, slots: &[u32], data: &[u32]) -> Vec<u16> {
+    /// Moves no more than it has to.
+    pub(crate) fn sparing(mut self) -> Self {
+        self.sparing = true;
+        self
+    }
+
+    pub(crate) fn run(mut self, holders: Vec<u16>) -> Vec<u16> {
         let owed = |slots: u32| -i32::try_from(slots).unwrap_or(i32::MAX);
+        let (slots, data) = self.shares;
         self.data_excess = data.iter().map(|&data| owed(data)).collect();
         self.parity_excess = slots.iter().zip(data).map(|(&slots, &data)| owed(slots - data)).collect();
         self.holders = holders;
@@ -92,6 +115,32 @@ impl<'a> Balance<'a> {
             Class::Parity => parity,
             Class::Any => data + parity,
         }
+    }
+
+    /// Slots by which a member may be off its share.
+    fn slack(&self, class: Class, member: u16) -> i32 {
+        let (slots, data) = (self.shares.0[usize::from(member)], self.shares.1[usize::from(member)]);
+        let share = match class {
+            Class::Data => data,
+            Class::Parity => slots - data,
+            Class::Any => slots,
+        };
+        if self.sparing { i32::try_from(share / SLACK).unwrap_or(i32::MAX).max(1) } else { 0 }
+    }
+
+    fn is_off(&self, class: Class) -> bool {
+        (0..self.members).any(|member| self.excess(class, member).abs() > self.slack(class, member))
+    }
+
+    /// Whether a slot of a class shall go from one member to another. Sparing, only if that brings both closer to their shares of all.
+    fn shall_give(&self, class: Class, from: u16, to: u16) -> bool {
+        let helps = |class| self.excess(class, from) > 0 && self.excess(class, to) < 0;
+        helps(class) && (!self.sparing || helps(Class::Any))
+    }
+
+    /// Whether a data slot shall go from one member to another for a parity slot.
+    fn shall_swap(&self, from: u16, to: u16) -> bool {
+        self.excess(Class::Data, from) > self.slack(Class::Data, from) && self.excess(Class::Data, to) < 0
     }
 
     fn slots_of(&self, class: Class) -> std::ops::Range<usize> {
@@ -168,14 +217,14 @@ impl<'a> Balance<'a> {
             let mut offers = Vec::new();
             for partition in 0..self.partitions() {
                 for slot in self.slots_of(class) {
-                    if self.excess(class, self.row(partition)[slot]) > 0 {
-                        let best =
-                            wanting.iter().filter_map(|&to| self.replacement(partition, slot, to)).min();
-                        offers.extend(best);
+                    let from = self.row(partition)[slot];
+                    if self.excess(class, from) > 0 {
+                        let takers = wanting.iter().filter(|to| self.shall_give(class, from, **to));
+                        offers.extend(takers.filter_map(|&to| self.replacement(partition, slot, to)).min());
                     }
                 }
             }
-            if !self.make_all(class, offers) {
+            if !self.make_all(offers, |this, from, to| this.shall_give(class, from, to)) {
                 return;
             }
         }
@@ -185,22 +234,20 @@ impl<'a> Balance<'a> {
         loop {
             let mut offers = Vec::new();
             for partition in 0..self.partitions() {
+                let row = self.row(partition);
                 for slot in 0..self.k {
-                    if self.excess(Class::Data, self.row(partition)[slot]) > 0 {
-                        let wants = |back: &usize| self.excess(Class::Data, self.row(partition)[*back]) < 0;
-                        let backs = (self.k..self.total).filter(wants);
-                        offers.extend(backs.map(|back| self.swap(partition, slot, back)).min());
-                    }
+                    let backs = (self.k..self.total).filter(|back| self.shall_swap(row[slot], row[*back]));
+                    offers.extend(backs.map(|back| self.swap(partition, slot, back)).min());
                 }
             }
-            if !self.make_all(Class::Data, offers) {
+            if !self.make_all(offers, Self::shall_swap) {
                 return;
             }
         }
     }
 
     /// Makes those exchanges that are still wanted and possible when their turn comes; says whether there were any.
-    fn make_all(&mut self, class: Class, mut offers: Vec<Exchange>) -> bool {
+    fn make_all(&mut self, mut offers: Vec<Exchange>, shall: impl Fn(&Self, u16, u16) -> bool) -> bool {
         offers.sort_unstable();
         let mut any = false;
         for offer in offers {
@@ -210,7 +257,7 @@ impl<'a> Balance<'a> {
                 Some(back) => row[back] == offer.to,
                 None => self.may_take(offer.partition, from, offer.to),
             };
-            if possible && self.excess(class, from) > 0 && self.excess(class, offer.to) < 0 {
+            if possible && shall(self, from, offer.to) {
                 self.make(offer);
                 any = true;
             }
@@ -225,6 +272,9 @@ impl<'a> Balance<'a> {
         let excess =
             |this: &Self| (0..this.members).map(|member| this.excess(class, member).max(0)).sum::<i32>();
         for _ in 0..2 * excess(self) {
+            if !self.is_off(class) {
+                return;
+            }
             let Some(chain) = self.chain(class) else { return };
             for exchange in chain {
                 let row = self.row(exchange.partition);

@@ -1,4 +1,5 @@
-//! A pool's layout: its members at one epoch. Everything else is computed from it.
+//! A pool's layout: its members at one epoch, and what each holds where that follows from the epoch before. Everything else is
+//! computed from it.
 
 mod wire;
 
@@ -8,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 /// Context string of the cluster key's signature over an encoded layout.
 pub const LAYOUT_CONTEXT: &str = "datamesh.io 2026 layout";
-/// Bytes of an encoded layout at most: a thousand members with the longest names, and room.
-pub const LAYOUT_BYTES_MAX: usize = 256 << 10;
-/// With fewer a node that joins moves several times the data it takes; more make the table slow to compute.
-const SLOTS_PER_MEMBER: usize = 500;
+/// Bytes of an encoded layout at most: a thousand members with the longest names, 400 shards of partitions each, and room.
+pub const LAYOUT_BYTES_MAX: usize = 960 << 10;
+/// With fewer no member has its share to the percent; more make the layout large and the table slow to compute.
+const SLOTS_PER_MEMBER: usize = 200;
+/// A pool that grew has its partitions split when its members have fewer each.
+const SLOTS_PER_MEMBER_LEAST: usize = SLOTS_PER_MEMBER / 2;
 /// A pool of a few nodes may grow: 1,024 partitions at least.
 const PARTITIONS_LOG2_MIN: u8 = 10;
 
@@ -45,6 +48,9 @@ pub struct Layout {
     pub partitions_log2: u8,
     /// Sorted by node, each node and each key once.
     pub members: Vec<Member>,
+    /// k+m member indexes for each partition, by shard index; none in a pool's first layout, whose table is computed from its
+    /// members alone. See [`crate::Table::followed_by`].
+    pub holders: Vec<u16>,
 }
 
 /// An encoded layout and the cluster key's signature over it (context [`LAYOUT_CONTEXT`]).
@@ -100,16 +106,36 @@ pub enum LayoutError {
     /// A node without capacity.
     #[error("member {0} has no capacity")]
     NoCapacity(NodeName),
+    /// Another number of holders than k+m for each partition.
+    #[error("{0} holders: not as many as shards of partitions")]
+    HolderCount(usize),
+    /// A partition with a holder that drains, is no member, or is there twice.
+    #[error("partition {0} has holders it cannot have")]
+    Holders(usize),
+    /// Fewer partitions than in the layout before.
+    #[error("partitions are split, never joined again")]
+    Joined,
 }
 
 impl Layout {
     /// How many partitions a pool's first layout should have, as a binary logarithm: 1,024, or more so that each of
-    /// `members` nodes gets some 500 shards of partitions. Later layouts of the pool keep the number,
-    /// however the pool grows: another number of partitions is another table, and most data would move.
+    /// `members` nodes gets some 200 shards of partitions.
     #[must_use]
     pub fn partitions_log2_for(profile: ErasureProfile, members: usize) -> u8 {
-        let enough = |log2: &u8| (profile.total() << log2) >= SLOTS_PER_MEMBER * members;
-        (PARTITIONS_LOG2_MIN..PARTITIONS_LOG2_MAX).find(enough).unwrap_or(PARTITIONS_LOG2_MAX)
+        partitions_log2(PARTITIONS_LOG2_MIN, profile, SLOTS_PER_MEMBER * members)
+    }
+
+    /// How many partitions the next layout should have when `members` stay: as many as this one has, or so many halves of
+    /// them that each gets some 100 shards of partitions.
+    #[must_use]
+    pub fn split_log2_for(&self, members: usize) -> u8 {
+        partitions_log2(self.partitions_log2, self.profile, SLOTS_PER_MEMBER_LEAST * members)
+    }
+
+    /// How many partitions it has.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        1 << self.partitions_log2
     }
 
     /// Version byte, then postcard: the lowest version that can say it, so that older nodes read what concerns them.
@@ -164,9 +190,33 @@ impl Layout {
         keys.sort_unstable();
         match keys.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             Some(pair) => Err(LayoutError::SharedKey(pair[1].1.clone())),
-            None => Ok(()),
+            None => self.check_holders(),
         }
     }
+
+    fn check_holders(&self) -> Result<(), LayoutError> {
+        let total = self.profile.total();
+        if self.holders.is_empty() {
+            return Ok(());
+        }
+        if self.holders.len() != total << self.partitions_log2 {
+            return Err(LayoutError::HolderCount(self.holders.len()));
+        }
+        let may_hold = |at: &u16| self.members.get(usize::from(*at)).is_some_and(|member| !member.draining);
+        for (partition, row) in self.holders.chunks_exact(total).enumerate() {
+            let is_twice = |(at, holder): (usize, &u16)| row[..at].contains(holder);
+            if !row.iter().all(may_hold) || row.iter().enumerate().any(is_twice) {
+                return Err(LayoutError::Holders(partition));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The least, from `least` on, with which there are that many slots.
+fn partitions_log2(least: u8, profile: ErasureProfile, slots: usize) -> u8 {
+    let is_enough = |log2: &u8| (profile.total() << log2) >= slots;
+    (least..PARTITIONS_LOG2_MAX).find(is_enough).unwrap_or(PARTITIONS_LOG2_MAX.max(least))
 }
 
 /// Serde knows arrays up to 32 elements only.

@@ -1,21 +1,24 @@
 //! Which nodes hold which partition: a pool's layout, signed and versioned, and the table every member computes from it
 //! alike. Pure: no I/O, no clock, no floating point.
 //!
-//! How a table comes about, in the order of the modules:
+//! How the table of a pool's first layout comes about, in the order of the modules:
 //! 1. [`layout`](Layout): the members, sorted by name.
 //! 2. `shares`: how many of all partitions' shards each zone and node is to hold, by capacity.
 //! 3. `draw`: a price for every (partition, shard index, node), by weighted rendezvous hashing in integers.
 //! 4. `choose`: each partition takes the cheapest nodes for its shard indexes, its zones as even as the shares are.
 //! 5. `balance`: the cheapest exchanges that bring every node to exactly its share, of data shards too.
 //!
-//! The steps are part of the wire format: every member must come to the same table. Known answers stand under
-//! `tests/golden`.
+//! Those steps are part of the wire format: every member must come to the same table. Known answers stand under
+//! `tests/golden`. A later layout says itself who holds what: `rearrange` changes as little of the table before as the new
+//! shares ask for, and `balance`, sparing, brings every node close to its own.
 
 mod assign;
 mod balance;
 mod choose;
 mod draw;
+mod ground;
 mod layout;
+mod rearrange;
 mod shares;
 mod table;
 

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use datamesh_shard::SegmentId;
 use datamesh_shard::limits::PARTITIONS_LOG2_MAX;
 
-use crate::balance::Balance;
-use crate::choose::{Chooser, ZoneBounds};
 use crate::draw::Prices;
+use crate::ground::Ground;
 use crate::layout::{Layout, LayoutError};
-use crate::shares::{Shares, Zones, data_slots};
+use crate::rearrange::rearrange;
+use crate::shares::Zones;
 
 /// One slice of the segment ids of a pool: all its segments have the same holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +68,7 @@ impl ZoneLoss {
 /// Which members hold each partition. Every member computes the same one from the same layout.
 #[derive(Debug)]
 pub struct Table {
+    /// Without its holders, which are below.
     layout: Layout,
     /// Of all members.
     zones: Zones,
@@ -85,17 +86,38 @@ impl Table {
     /// # Errors
     /// Names what is wrong with the layout.
     pub fn compute(mut layout: Layout) -> Result<Self, LayoutError> {
-        layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        if layout.holders.is_empty() {
+            layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        }
         layout.check()?;
+        let holders = std::mem::take(&mut layout.holders);
         let staying: Vec<u16> =
             (0..).zip(&layout.members).filter(|(_, member)| !member.draining).map(|(at, _)| at).collect();
-        let (prices, positions) =
-            place(&Layout { members: layout.staying().cloned().collect(), ..layout.clone() });
-        let holders = positions.iter().filter_map(|at| staying.get(usize::from(*at)).copied()).collect();
-        Ok(Self { zones: Zones::new(&layout), layout, staying, prices, holders })
+        let ground = Ground::new(&layout);
+        let holders = match holders.is_empty() {
+            true => ground.place().iter().filter_map(|at| staying.get(usize::from(*at)).copied()).collect(),
+            false => holders,
+        };
+        Ok(Self { zones: Zones::new(&layout), layout, staying, prices: ground.prices, holders })
     }
 
-    /// The layout, its members sorted: what member indexes point into.
+    /// The layout that is to follow this table's, given its members and the number of its partitions: with holders for each, so
+    /// chosen that few shards move. A partition that is split leaves its holders to both halves.
+    ///
+    /// # Errors
+    /// Names what is wrong with the layout, also that it would have fewer partitions than this one.
+    pub fn followed_by(&self, mut layout: Layout) -> Result<Layout, LayoutError> {
+        layout.holders = Vec::new();
+        layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
+        layout.check()?;
+        if layout.partitions_log2 < self.layout.partitions_log2 {
+            return Err(LayoutError::Joined);
+        }
+        layout.holders = rearrange(self, &layout);
+        Ok(layout)
+    }
+
+    /// The layout, its members sorted: what member indexes point into. Its holders are asked of the table.
     #[must_use]
     pub fn layout(&self) -> &Layout {
         &self.layout
@@ -170,19 +192,4 @@ impl Table {
             .collect();
         ZoneLoss { zones: zones.len(), shards, parity: profile.m() }
     }
-}
-
-/// Places the partitions of a layout in which nobody drains.
-fn place(layout: &Layout) -> (Prices, Vec<u16>) {
-    let zones = Zones::new(layout);
-    let shares = Shares::new(layout, &zones);
-    let partitions = 1_usize << layout.partitions_log2;
-    let bounds = ZoneBounds::new(&shares, partitions);
-    let prices = Prices::new(layout, &shares.nodes);
-    let shards = layout.profile.data() + layout.profile.parity();
-    let mut chooser = Chooser::new(&prices, &zones, &bounds, shards);
-    let holders = (0..partitions).flat_map(|partition| chooser.choose(partition)).collect();
-    let data = data_slots(layout, &shares.nodes);
-    let holders = Balance::new(layout, &zones, &bounds, &prices).run(holders, &shares.nodes, &data);
-    (prices, holders)
 }

@@ -1,4 +1,4 @@
-//! Changes of the pool: nodes join it, drain, take shards again, and leave it for good.
+//! Changes of the pool: nodes join it, drain, take shards again, and leave it for good; its partitions are split.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +14,9 @@ use crate::run::{World, pause};
 
 /// How often it is said that a node is lost, two seconds apart, until somebody is surprised that it is not taken.
 const GIVE_UP_TRIES: u32 = 60;
+
+/// Binary logarithm of the partitions a pool is split into at most.
+const PARTITIONS_LOG2_MAX: u8 = 6;
 
 /// What the administrator wants of the pool.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +102,7 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
     let staying: Vec<usize> = wanted.members.difference(&wanted.drains).copied().collect();
     let draining: Vec<usize> = wanted.drains.iter().copied().collect();
     let members: Vec<usize> = wanted.members.iter().copied().collect();
-    let made = match dice.below(4) {
+    let made = match dice.below(5) {
         0 if wanted.has_one_to_spare(world) => match dice.pick(&staying).copied() {
             Some(n) => {
                 told(&format!("node {n} is to be drained"));
@@ -130,9 +133,23 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
             world.wanted.lock().drains.remove(&n);
             world.want(fewer).await
         }
+        3 => split(world, told).await,
         _ => return Box::pin(grow(world, told)).await,
     };
     done(world, made);
+}
+
+/// Partitions are split: the gateway begins a new life in which it wants twice as many.
+async fn split(world: &World, told: &impl Fn(&str)) -> Result<(), String> {
+    let mut gateway = world.gateway.lock().await;
+    if gateway.partitions_log2 == PARTITIONS_LOG2_MAX {
+        return Ok(());
+    }
+    told("partitions are to be split");
+    gateway.partitions_log2 += 1;
+    world.surrounding.totals.count(|counts| counts.splits += 1);
+    gateway.crash();
+    gateway.start(&world.surrounding).await
 }
 
 /// One more member.

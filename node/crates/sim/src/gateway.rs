@@ -88,6 +88,8 @@ pub(crate) struct Gateway {
     /// Its catalog's commits.
     pub(crate) aim: Aim,
     running: watch::Sender<Option<Arc<Running>>>,
+    /// Binary logarithm of the partitions it shall see to.
+    pub(crate) partitions_log2: u8,
     /// Reads answered from memory in lives before.
     hits_before: u64,
 }
@@ -118,6 +120,7 @@ impl Gateway {
             peer,
             incarnation: Incarnation(0),
             aim: Aim::default(),
+            partitions_log2: PARTITIONS_LOG2,
             running: watch::Sender::new(None),
             hits_before: 0,
         }
@@ -155,7 +158,7 @@ impl Gateway {
             cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
             put_lease: PUT_LEASE,
-            partitions_log2: Some(PARTITIONS_LOG2),
+            partitions_log2: Some(self.partitions_log2),
         })
         .await
         .map_err(|error| error.to_string())?;

@@ -41,6 +41,8 @@ pub struct Counts {
     pub epochs: u64,
     /// Nodes that were to be drained, and those that were to leave for good.
     pub drains: u64,
+    /// Times that all partitions were to be split.
+    pub splits: u64,
     /// Drains called off.
     pub undrains: u64,
     /// Shards rebuilt.
@@ -83,6 +85,7 @@ impl Counts {
         self.avoided += other.avoided;
         self.epochs += other.epochs;
         self.drains += other.drains;
+        self.splits += other.splits;
         self.undrains += other.undrains;
         self.rebuilt += other.rebuilt;
         self.sent_home += other.sent_home;

@@ -113,6 +113,7 @@ mod tests {
             epoch: Epoch(1),
             partitions_log2: 8,
             members: (0..members).map(member).collect(),
+            holders: Vec::new(),
         })
         .unwrap()
     }

@@ -17,7 +17,7 @@ pub(crate) enum Step {
     Wait(Vec<NodeName>),
     /// What is committed is what is wanted.
     Keep,
-    /// This is to be committed.
+    /// This is to be committed, with the holders that follow from the layout before.
     Commit(Layout),
 }
 
@@ -34,6 +34,8 @@ pub(crate) struct Wish<'a> {
     /// Those of the current layout's members whose volume an administrator gave up for lost, and which are away: their name
     /// has another key by now, or none.
     pub(crate) lost: &'a BTreeSet<NodeName>,
+    /// Binary logarithm of the number of partitions, where it does not follow from the number of members.
+    pub(crate) partitions_log2: Option<u8>,
 }
 
 /// The next step of a pool whose newest committed layout is `current`.
@@ -47,11 +49,14 @@ pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current
         .filter(|node| !wish.joined.contains_key(node))
         .collect();
     let members = members(wish, current, missing.is_empty());
-    // Another number is another table: nearly all data would move.
-    let partitions_log2 = current.map_or_else(
-        || Layout::partitions_log2_for(wish.spec.erasure, members.len()),
-        |current| current.partitions_log2,
-    );
+    // With what it has a pool goes on where its number is fixed, even by less.
+    let partitions_log2 = match (wish.partitions_log2, current) {
+        (Some(fixed), current) => fixed.max(current.map_or(0, |current| current.partitions_log2)),
+        (None, None) => Layout::partitions_log2_for(wish.spec.erasure, members.len()),
+        (None, Some(current)) => {
+            current.split_log2_for(members.iter().filter(|member| !member.draining).count())
+        }
+    };
     let next = Layout {
         cluster: cluster.clone(),
         pool: pool.clone(),
@@ -59,6 +64,7 @@ pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current
         epoch: current.map_or(Epoch(1), |current| current.epoch),
         partitions_log2,
         members,
+        holders: Vec::new(),
     };
     let is_enough = next.staying().count() >= next.profile.total();
     match current {

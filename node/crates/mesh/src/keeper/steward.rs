@@ -98,11 +98,11 @@ impl Steward {
     fn observe(&mut self, table: &Table, now: Instant) {
         let lives = self.lives(table);
         self.ledger.begin(table.layout().epoch);
-        for partition in self.agenda.observe(table, self.fellows.me(table), lives, now) {
-            self.ledger.leave(partition);
-            if !self.agenda.has(partition) {
-                self.suspects.forget(table, partition);
-            }
+        let dropped = self.agenda.observe(table, self.fellows.me(table), lives, now);
+        dropped.iter().for_each(|partition| self.ledger.leave(*partition));
+        if !dropped.is_empty() {
+            // By segments, not by the partitions dropped: those may have been split since.
+            self.suspects.keep(|segment| self.agenda.has(table.partition_of(segment)));
         }
     }
 

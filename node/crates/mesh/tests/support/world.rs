@@ -78,6 +78,7 @@ impl World {
             epoch: Epoch(epoch),
             partitions_log2: 4,
             members: peers.iter().enumerate().map(member).collect(),
+            holders: Vec::new(),
         };
         let bytes = layout.encode();
         let signature = self.key.sign(LAYOUT_CONTEXT, &bytes);

@@ -1,4 +1,4 @@
-//! A layout's bytes. Version 1 knows no draining members, and is written where there are none.
+//! A layout's bytes, in the lowest version that can say it. Version 1 knows no draining members, version 2 no holders.
 
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use serde::de::DeserializeOwned;
@@ -10,6 +10,8 @@ use super::{Layout, LayoutError, Member};
 const NOBODY_DRAINS: u8 = 1;
 /// First byte of one in which somebody does.
 const SOMEBODY_DRAINS: u8 = 2;
+/// First byte of one that says who holds what.
+const WITH_HOLDERS: u8 = 3;
 
 #[derive(Serialize, Deserialize)]
 struct Encoded<M> {
@@ -19,6 +21,12 @@ struct Encoded<M> {
     epoch: Epoch,
     partitions_log2: u8,
     members: Vec<M>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EncodedV3 {
+    layout: Encoded<MemberV2>,
+    holders: Vec<u16>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,41 +73,54 @@ impl From<MemberV2> for Member {
 }
 
 pub(super) fn encode(layout: &Layout) -> Vec<u8> {
-    if layout.members.iter().any(|member| member.draining) {
-        encode_as::<MemberV2>(layout, SOMEBODY_DRAINS)
+    if !layout.holders.is_empty() {
+        let holders = layout.holders.clone();
+        written(&EncodedV3 { layout: encoded(layout), holders }, WITH_HOLDERS)
+    } else if layout.members.iter().any(|member| member.draining) {
+        written(&encoded::<MemberV2>(layout), SOMEBODY_DRAINS)
     } else {
-        encode_as::<MemberV1>(layout, NOBODY_DRAINS)
+        written(&encoded::<MemberV1>(layout), NOBODY_DRAINS)
     }
 }
 
-fn encode_as<M: for<'a> From<&'a Member> + Serialize>(layout: &Layout, version: u8) -> Vec<u8> {
-    let encoded = Encoded::<M> {
+fn encoded<M: for<'a> From<&'a Member>>(layout: &Layout) -> Encoded<M> {
+    Encoded {
         cluster: layout.cluster.clone(),
         pool: layout.pool.clone(),
         profile: layout.profile,
         epoch: layout.epoch,
         partitions_log2: layout.partitions_log2,
         members: layout.members.iter().map(M::from).collect(),
-    };
-    // Serialising into memory has no way to fail: no maps of unknown length, no custom refusal.
-    postcard::to_extend(&encoded, vec![version]).unwrap_or_default()
+    }
+}
+
+/// Serialising into memory has no way to fail: no maps of unknown length, no custom refusal.
+fn written(encoded: &impl Serialize, version: u8) -> Vec<u8> {
+    postcard::to_extend(encoded, vec![version]).unwrap_or_default()
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Layout, LayoutError> {
     match bytes.split_first() {
-        Some((&NOBODY_DRAINS, body)) => decode_as::<MemberV1>(body),
-        Some((&SOMEBODY_DRAINS, body)) => decode_as::<MemberV2>(body),
+        Some((&NOBODY_DRAINS, body)) => Ok(layout::<MemberV1>(read(body)?, Vec::new())),
+        Some((&SOMEBODY_DRAINS, body)) => Ok(layout::<MemberV2>(read(body)?, Vec::new())),
+        Some((&WITH_HOLDERS, body)) => {
+            let EncodedV3 { layout: encoded, holders } = read(body)?;
+            Ok(layout(encoded, holders))
+        }
         Some((&version, _)) => Err(LayoutError::Version(version)),
         None => Err(LayoutError::Bytes(0)),
     }
 }
 
-fn decode_as<M: DeserializeOwned + Into<Member>>(body: &[u8]) -> Result<Layout, LayoutError> {
-    let (encoded, rest) = postcard::take_from_bytes::<Encoded<M>>(body).map_err(LayoutError::Malformed)?;
-    if !rest.is_empty() {
-        return Err(LayoutError::Trailing(rest.len()));
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, LayoutError> {
+    match postcard::take_from_bytes(body).map_err(LayoutError::Malformed)? {
+        (encoded, []) => Ok(encoded),
+        (_, rest) => Err(LayoutError::Trailing(rest.len())),
     }
+}
+
+fn layout<M: Into<Member>>(encoded: Encoded<M>, holders: Vec<u16>) -> Layout {
     let Encoded { cluster, pool, profile, epoch, partitions_log2, members } = encoded;
     let members = members.into_iter().map(M::into).collect();
-    Ok(Layout { cluster, pool, profile, epoch, partitions_log2, members })
+    Layout { cluster, pool, profile, epoch, partitions_log2, members, holders }
 }

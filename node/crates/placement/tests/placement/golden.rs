@@ -7,6 +7,7 @@ use crate::pools::Pool;
 
 const LAYOUT: &str = include_str!("../golden/layout-v1.hex");
 const DRAINING: &str = include_str!("../golden/layout-v2.hex");
+const HOLDERS: &str = include_str!("../golden/layout-v3.hex");
 const TABLES: &str = include_str!("../golden/tables-v1.txt");
 
 fn pools() -> Vec<Pool> {
@@ -67,9 +68,27 @@ fn what_is_no_layout_is_refused_and_named() {
     assert!(matches!(decode(&|layout| layout.members.truncate(5)), LayoutError::Members { members: 5, .. }));
     assert_eq!(decode(&|layout| layout.partitions_log2 = 17), LayoutError::Partitions(17));
 
+    let held = |partition: usize, holders: [u16; 6]| {
+        decode(&|layout| {
+            layout.members[5].draining = true;
+            layout.members.push(Member {
+                node: "node-006".parse().unwrap(),
+                peer: PeerKey([9; 32]),
+                draining: false,
+                ..layout.members[5].clone()
+            });
+            layout.holders = [0, 1, 2, 3, 4, 6].repeat(16);
+            layout.holders[partition * 6..][..6].copy_from_slice(&holders);
+        })
+    };
+    assert_eq!(decode(&|layout| layout.holders = vec![0; 95]), LayoutError::HolderCount(95));
+    assert_eq!(held(3, [0, 1, 2, 3, 4, 7]), LayoutError::Holders(3), "no such member");
+    assert_eq!(held(4, [0, 1, 2, 3, 4, 5]), LayoutError::Holders(4), "one that drains");
+    assert_eq!(held(5, [0, 1, 2, 3, 4, 0]), LayoutError::Holders(5), "one that is there twice");
+
     let bytes = good.encode();
     assert_eq!(Layout::decode(&[]), Err(LayoutError::Bytes(0)));
-    assert_eq!(Layout::decode(&[3, 0]), Err(LayoutError::Version(3)));
+    assert_eq!(Layout::decode(&[4, 0]), Err(LayoutError::Version(4)));
     assert_eq!(Layout::decode(&[bytes.clone(), vec![0; 3]].concat()), Err(LayoutError::Trailing(3)));
     assert!(matches!(Layout::decode(&bytes[..bytes.len() - 1]), Err(LayoutError::Malformed(_))));
     assert_eq!(Layout::decode(&vec![1; 1 << 20]), Err(LayoutError::Bytes(1 << 20)));
@@ -102,4 +121,20 @@ fn a_layout_with_a_draining_member_reads_as_the_golden_file_says() {
     let hex: String = layout.encode().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, DRAINING.trim());
     assert_eq!(Layout::decode(&layout.encode()).unwrap(), layout);
+}
+
+/// Version 3 is written only where another layout came before.
+#[test]
+fn a_layout_with_holders_reads_as_the_golden_file_says() {
+    let first = pools()[1].table();
+    let next = pools().swap_remove(1).joined("newer", "zone-1").layout();
+    let mut next = first.followed_by(next).unwrap();
+    assert_eq!(next.holders.len(), 3 << 4);
+    let hex = |layout: &Layout| layout.encode().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(&next), HOLDERS.trim());
+    assert_eq!(Layout::decode(&next.encode()).unwrap(), next);
+    let table = Table::compute(next.clone()).unwrap();
+    assert_eq!(table.holders(PartitionId(3)), &next.holders[9..12]);
+    next.members.reverse();
+    assert!(matches!(Table::compute(next), Err(LayoutError::Order(_))), "indexes are of sorted members");
 }

@@ -9,7 +9,9 @@
 )]
 
 mod assign;
+mod follow;
 mod golden;
 mod pools;
 mod random;
+mod solver;
 mod table;

@@ -61,6 +61,7 @@ impl Pool {
             epoch: Epoch(1),
             partitions_log2: self.log2,
             members,
+            holders: Vec::new(),
         }
     }
 
@@ -73,16 +74,17 @@ pub(crate) fn node_count(pool: &Pool) -> usize {
     pool.layout().members.len()
 }
 
-/// Shards that another node holds after than before: what a layout change has to move. A shard that stays in its node
-/// but gets another index counts, since its bytes are others.
+/// Shards that another node holds after than before, in parts of the partitions there are after: what a layout change has to
+/// move. A shard that stays in its node but gets another index counts, since its bytes are others.
 pub(crate) fn moved(before: &Table, after: &Table) -> u64 {
     let node = |table: &Table, member: u16| table.layout().members[usize::from(member)].node.clone();
     let row = |table: &Table, partition| -> Vec<NodeName> {
-        table.holders(partition).iter().map(|&member| node(table, member)).collect()
+        table.holders(PartitionId(partition)).iter().map(|&member| node(table, member)).collect()
     };
-    let changed = |partition| {
-        let (before, after) = (row(before, partition), row(after, partition));
+    let splits = after.layout().partitions_log2 - before.layout().partitions_log2;
+    let changed = |partition: u32| {
+        let (before, after) = (row(before, partition >> splits), row(after, partition));
         before.iter().zip(&after).filter(|(before, after)| before != after).count() as u64
     };
-    (0..before.partitions()).map(PartitionId).map(changed).sum()
+    (0..after.partitions()).map(changed).sum()
 }

@@ -41,7 +41,7 @@ fn drained(
     let members = current.map_or(&[][..], |layout| &layout.members).iter();
     let lost = members.filter(|member| joined.get(&member.node) != Some(&member.peer));
     let lost = &lost.map(|member| member.node.clone()).collect();
-    let wish = Wish { spec, drains, joined, drained, lost };
+    let wish = Wish { spec, drains, joined, drained, lost, partitions_log2: None };
     step(&NodeName::new("c").unwrap(), &PoolName::new("p").unwrap(), &wish, current)
 }
 
@@ -63,6 +63,18 @@ fn who_is_not_wanted_drains_and_goes_once_it_has_nothing() {
     // Wanted again before it went.
     let back = committed(next(&spec(8), &joined(8), Some(&second)));
     assert_eq!((back.members.len(), draining(&back).len()), (8, 0));
+}
+
+#[test]
+fn a_pool_that_grew_has_its_partitions_split() {
+    let first = committed(next(&spec(8), &joined(8), None));
+    let second = committed(next(&spec(60), &joined(60), Some(&first)));
+    let third = committed(next(&spec(120), &joined(120), Some(&second)));
+    let numbers = [&first, &second, &third].map(|layout| layout.partitions_log2);
+    assert_eq!(numbers, [10, 10, 11]);
+    // Those that drain need no slots, and a smaller pool keeps what it has.
+    let fewer = committed(next(&spec(8), &joined(120), Some(&third)));
+    assert_eq!((fewer.staying().count(), fewer.partitions_log2), (8, 11));
 }
 
 #[test]

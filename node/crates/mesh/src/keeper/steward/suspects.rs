@@ -37,9 +37,9 @@ impl Suspects {
         self.0.extend(new.into_iter().map(|segment| (segment, suspect)));
     }
 
-    /// Forgets a partition that others look after.
-    pub(super) fn forget(&mut self, table: &Table, partition: PartitionId) {
-        self.0.retain(|segment, _| table.partition_of(*segment) != partition);
+    /// Forgets segments that others look after.
+    pub(super) fn keep(&mut self, is_looked_after: impl Fn(SegmentId) -> bool) {
+        self.0.retain(|segment, _| is_looked_after(*segment));
     }
 
     /// Whether a segment may be short because it is just being written: nothing is rebuilt yet.

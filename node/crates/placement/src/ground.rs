@@ -1,0 +1,45 @@
+//! What the placement of a layout stands on: the shares, prices and bounds of those of its members that stay.
+
+use crate::balance::Balance;
+use crate::choose::{Chooser, ZoneBounds};
+use crate::draw::Prices;
+use crate::layout::Layout;
+use crate::shares::{Shares, Zones, data_slots};
+
+/// Of a layout, as if those that drain were not there: members are positions among those that stay.
+pub(crate) struct Ground {
+    pub(crate) layout: Layout,
+    pub(crate) zones: Zones,
+    /// Slots of each.
+    pub(crate) slots: Vec<u32>,
+    /// Data slots of each.
+    pub(crate) data: Vec<u32>,
+    pub(crate) bounds: ZoneBounds,
+    pub(crate) prices: Prices,
+}
+
+impl Ground {
+    pub(crate) fn new(layout: &Layout) -> Self {
+        let members = layout.staying().cloned().collect();
+        let layout = Layout { members, holders: Vec::new(), ..layout.clone() };
+        let zones = Zones::new(&layout);
+        let shares = Shares::new(&layout, &zones);
+        let bounds = ZoneBounds::new(&shares, layout.partitions());
+        let prices = Prices::new(&layout, &shares.nodes);
+        let data = data_slots(&layout, &shares.nodes);
+        Self { layout, zones, slots: shares.nodes, data, bounds, prices }
+    }
+
+    /// The holders of each partition where there were none before.
+    pub(crate) fn place(&self) -> Vec<u16> {
+        let shards = self.layout.profile.data() + self.layout.profile.parity();
+        let mut chooser = Chooser::new(&self.prices, &self.zones, &self.bounds, shards);
+        let holders = (0..self.layout.partitions()).flat_map(|partition| chooser.choose(partition)).collect();
+        self.balance().run(holders)
+    }
+
+    pub(crate) fn balance(&self) -> Balance<'_> {
+        let shares = (self.slots.as_slice(), self.data.as_slice());
+        Balance::new(&self.layout, (&self.zones, &self.bounds), &self.prices, shares)
+    }
+}

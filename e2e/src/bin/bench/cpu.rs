@@ -6,6 +6,7 @@ use anyhow::Context as _;
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
     pub(crate) name: String,
+    pub(crate) pid: u32,
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_mib: f64,
 }
@@ -44,5 +45,5 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
     let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
     let settings = command.split(|&byte| byte == 0).find(|part| part.ends_with(b".yaml"));
     let name = settings.and_then(|path| path.rsplit(|&byte| byte == b'/').next()).unwrap_or(b"dev");
-    Ok(Usage { name: String::from_utf8_lossy(name).into_owned(), cpu_seconds, peak_mib: peak_kib / 1024.0 })
+    Ok(Usage { name: String::from_utf8_lossy(name).into_owned(), pid, cpu_seconds, peak_mib: peak_kib / 1024.0 })
 }

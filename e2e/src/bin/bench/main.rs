@@ -1,10 +1,12 @@
 //! `make bench`: load over REST against `datamesh-node dev --processes` on loopback. Random data that never repeats;
-//! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count.
+//! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count. `--rows WORD` measures
+//! only rows whose name has the word in it, after those they need.
 
 mod cpu;
 mod load;
 mod report;
 mod server;
+mod trouble;
 
 use std::path::PathBuf;
 
@@ -50,6 +52,8 @@ const ROUNDS: &[Round] = &[
     Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
+    Round { name: "PUT of 1,000 clients", kind: Kind::Put, clients: 1000, count: 2000, bytes: MIB, keys: 1000 },
+    Round { name: "GET of 1,000 clients", kind: Kind::Get, clients: 1000, count: 2000, bytes: MIB, keys: 1000 },
     Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
     Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
@@ -62,16 +66,23 @@ async fn main() -> anyhow::Result<()> {
         .next()
         .map(PathBuf::from)
         .context("usage: bench PATH-TO-datamesh-node [OPTION-OF-dev...]")?;
-    let options: Vec<_> = arguments.collect();
+    let mut options: Vec<_> = arguments.collect();
+    let wanted = match options.iter().position(|option| option == "--rows") {
+        Some(at) => options.drain(at..).nth(1).context("--rows WORD comes last")?.to_string_lossy().into_owned(),
+        None => String::new(),
+    };
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
     let server = Server::start(&node, folder.path(), &options).await?;
     let load = Load::new(&server)?;
     let mut rows = Vec::new();
-    for round in ROUNDS {
+    for round in ROUNDS.iter().filter(|round| round.name.contains(&wanted)) {
         let before = server.measure().await?;
         let timing = load.run(round).await.with_context(|| round.name)?;
         let after = server.measure().await?;
         rows.push(report::row(round, &timing, &before, &after));
+    }
+    if wanted.is_empty() || wanted == "trouble" {
+        trouble::rows(&server, &load, &mut rows).await?;
     }
     report::print(&rows, &server.measure().await?);
     server.stop().await

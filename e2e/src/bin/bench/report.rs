@@ -57,6 +57,11 @@ fn percentile(sorted: &[Duration], share: f64) -> f64 {
     sorted.get(at).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
 }
 
+/// Said at once.
+pub(crate) fn note(text: &str) {
+    say!("{text}");
+}
+
 pub(crate) fn print(rows: &[Row], last: &Measured) {
     say!(
         "\nREST over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
@@ -65,10 +70,10 @@ pub(crate) fn print(rows: &[Row], last: &Measured) {
         "(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;"
     );
     say!("random data, never repeated; CPU is user and system time summed over all server processes.\n");
-    say!("{:<20} {:>14} {:>18} {:>9} {:>9}  gateway stages", "", "rate", "servers' CPU", "p50 ms", "p99 ms");
+    say!("{:<22} {:>12} {:>18} {:>9} {:>9}  gateway stages", "", "rate", "servers' CPU", "p50 ms", "p99 ms");
     for row in rows {
         say!(
-            "{:<20} {:>14} {:>18} {:>9.2} {:>9.2}  {}",
+            "{:<22} {:>12} {:>18} {:>9.2} {:>9.2}  {}",
             row.name,
             row.rate,
             row.cpu,

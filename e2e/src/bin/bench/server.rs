@@ -21,9 +21,11 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     child: Child,
-    pid: u32,
-    folder: PathBuf,
+    pub(crate) pid: u32,
+    pub(crate) folder: PathBuf,
     http: reqwest::Client,
+    /// Of the gateway's API.
+    pub(crate) api: reqwest::Client,
 }
 
 /// What all server processes have used so far.
@@ -64,14 +66,17 @@ impl Server {
             anyhow::bail!("datamesh-node ended before it was ready")
         };
         tokio::time::timeout(READY_WITHIN, ready).await.context("not ready in time")??;
-        Ok(Self { child, pid, folder: folder.into(), http: reqwest::Client::new() })
+        let certificate = std::fs::read(folder.join("data/secrets/ca.crt"))?;
+        let certificate = reqwest::Certificate::from_pem(&certificate)?;
+        let api = reqwest::Client::builder().tls_certs_only([certificate]).build()?;
+        Ok(Self { child, pid, folder: folder.into(), http: reqwest::Client::new(), api })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{HTTPS_PORT}/api/v1")
     }
 
-    fn secret(&self, name: &str) -> anyhow::Result<String> {
+    pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
         let path = self.folder.join("data/secrets").join(name);
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())
     }

@@ -149,14 +149,6 @@ fn the_first_epoch_waits_for_all_and_growth_makes_the_next() {
 }
 
 #[test]
-fn a_pool_keeps_its_partitions_as_it_grows() {
-    let first = committed(next(&spec(6), &joined(6), None));
-    let grown = committed(next(&spec(200), &joined(200), Some(&first)));
-    assert_eq!((first.partitions_log2, grown.partitions_log2), (10, 10));
-    assert_eq!(committed(next(&spec(200), &joined(200), None)).partitions_log2, 15);
-}
-
-#[test]
 fn wrong_wishes_name_their_field() {
     let of = |change: fn(&mut PoolSpec)| {
         let mut wish = spec(6);

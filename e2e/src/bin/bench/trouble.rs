@@ -1,0 +1,147 @@
+//! Rows in which nodes are gone or being rebuilt, next to the same rows while all is well.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use datamesh_settings::admin::{ClusterStatus, MemberState, PoolStatus};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::load::{Load, Timing};
+use crate::report::{self, Row};
+use crate::server::Server;
+use crate::{Kind, MIB, Round};
+
+/// Between two looks at the status: the counts it shows change every few seconds.
+const LOOK: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The pool of `datamesh-node dev`, and m of its default profile.
+const POOL: &str = "main";
+const PARITY: usize = 2;
+
+const STORED: Round =
+    Round { name: "PUT 10 MiB again", kind: Kind::Put, clients: 8, count: 96, bytes: 10 * MIB, keys: 96 };
+/// Read by turns with the next one; each reads every object once, and they are too many for the gateway's memory.
+const HEALTHY: Round =
+    Round { name: "GET all nodes up", kind: Kind::Get, clients: 8, count: 96, bytes: 10 * MIB, keys: 96 };
+const DEGRADED: Round = Round { name: "GET m nodes gone", ..HEALTHY };
+const QUIET: Round =
+    Round { name: "GET 1 MiB quiet", kind: Kind::Get, clients: 4, count: 400, bytes: MIB, keys: 400 };
+const REPAIRED: Round = Round { name: "GET 1 MiB repair", ..QUIET };
+
+/// Adds those rows.
+pub(crate) async fn rows(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    rows.push(row(server, load, &STORED).await?);
+    rows.push(row(server, load, &HEALTHY).await?);
+    let gone: Vec<usize> = (0..PARITY).collect();
+    gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::STOP))?;
+    let is_seen = |pool: &PoolStatus| in_state(pool, MemberState::Down) == PARITY;
+    server.wait("stopped nodes are missed", is_seen).await?;
+    rows.push(row(server, load, &DEGRADED).await?);
+    gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::CONT))?;
+    server.wait("all is whole", is_whole).await?;
+
+    rows.push(rebuilt(server, "rebuild of a node").await?);
+    rows.push(row(server, load, &QUIET).await?);
+    let lost = server.lose(&node(1)).await?;
+    rows.push(row(server, load, &REPAIRED).await?);
+    let unfinished = server.status().await.is_ok_and(|status| !status.pools.first().is_some_and(is_whole));
+    report::note(&format!(
+        "the rebuild beside {} {} when it ended",
+        REPAIRED.name,
+        if unfinished { "still ran" } else { "was over" }
+    ));
+    server.wait("all is whole", is_whole).await?;
+    drop(lost);
+    Ok(())
+}
+
+fn node(n: usize) -> String {
+    format!("node-{n}")
+}
+
+async fn row(server: &Server, load: &Load, round: &Round) -> anyhow::Result<Row> {
+    let before = server.measure().await?;
+    let timing = load.run(round).await.with_context(|| round.name)?;
+    Ok(report::row(round, &timing, &before, &server.measure().await?))
+}
+
+/// A node's volume is lost, and rebuilt while nothing else goes on.
+async fn rebuilt(server: &Server, name: &'static str) -> anyhow::Result<Row> {
+    let lost = server.lose(&node(0)).await?;
+    let (before, begun) = (server.measure().await?, Instant::now());
+    let status = server.wait("all is whole", is_whole).await?;
+    let wall = begun.elapsed();
+    let after = server.measure().await?;
+    let member = status.members.iter().find(|member| member.node.as_str() == node(0));
+    let bytes = member.and_then(|member| member.report.as_ref()).context("no report")?.shard_bytes;
+    drop(lost);
+    let round = Round { name, kind: Kind::Put, clients: 1, count: 1, bytes: usize::try_from(bytes)?, keys: 1 };
+    Ok(report::row(&round, &Timing { wall, latencies: vec![wall], keys: 0 }, &before, &after))
+}
+
+fn in_state(pool: &PoolStatus, state: MemberState) -> usize {
+    pool.members.iter().filter(|member| member.state == state).count()
+}
+
+/// Every node is up, and every shard where it belongs, as the stewards counted it since.
+fn is_whole(pool: &PoolStatus) -> bool {
+    in_state(pool, MemberState::Up) == pool.members.len()
+        && pool.safety.as_ref().is_some_and(|safety| safety.is_settled() && safety.under_way == 0)
+}
+
+impl Server {
+    fn signal(&self, node: &str, signal: Signal) -> anyhow::Result<()> {
+        let settings = format!("{node}.yaml");
+        let all = crate::cpu::tree(self.pid)?;
+        let process = all.iter().find(|process| process.name == settings).context("no such process")?;
+        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).context("pid")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    async fn status(&self) -> anyhow::Result<ClusterStatus> {
+        let answer = self.api.get(format!("{}/status", self.url())).bearer_auth(self.token()?).send().await?;
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
+    /// Waits until the pool is so.
+    async fn wait(&self, what: &str, is_so: impl Fn(&PoolStatus) -> bool) -> anyhow::Result<PoolStatus> {
+        let watched = async {
+            loop {
+                let status = self.status().await?;
+                match status.pools.into_iter().next() {
+                    Some(pool) if is_so(&pool) => return anyhow::Ok(pool),
+                    _ => tokio::time::sleep(LOOK).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, watched).await.with_context(|| format!("not within {PATIENCE:?}: {what}"))?
+    }
+
+    /// Takes a node's volume away and has the empty one it starts anew with take its place. Gives back what was lost, which is
+    /// deleted when it is dropped.
+    async fn lose(&self, node: &str) -> anyhow::Result<tempfile::TempDir> {
+        let grave = tempfile::Builder::new().prefix("lost-").tempdir_in(&self.folder)?;
+        let volume: PathBuf = self.folder.join("data").join(node);
+        self.signal(node, Signal::KILL)?;
+        std::fs::rename(&volume, grave.path().join(node))?;
+        std::fs::create_dir(&volume)?;
+        let is_down = |pool: &PoolStatus| in_state(pool, MemberState::Down) == 1;
+        self.wait("the node is missed", is_down).await?;
+        let url = format!("{}/admin/pools/{POOL}/nodes/{node}/replace", self.url());
+        let replaced = async {
+            loop {
+                let asked = self.api.post(&url).bearer_auth(self.secret("admin-token")?).send().await?;
+                // A gateway that heard of it lately does not give it up yet.
+                match asked.status() {
+                    reqwest::StatusCode::CONFLICT => tokio::time::sleep(LOOK).await,
+                    _ => return anyhow::Ok(drop(asked.error_for_status()?)),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, replaced).await.context("the node is not given up")??;
+        let is_back = |pool: &PoolStatus| in_state(pool, MemberState::Up) == pool.members.len();
+        self.wait("the node is back", is_back).await?;
+        Ok(grave)
+    }
+}

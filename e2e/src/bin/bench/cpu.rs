@@ -45,5 +45,10 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
     let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
     let settings = command.split(|&byte| byte == 0).find(|part| part.ends_with(b".yaml"));
     let name = settings.and_then(|path| path.rsplit(|&byte| byte == b'/').next()).unwrap_or(b"dev");
-    Ok(Usage { name: String::from_utf8_lossy(name).into_owned(), pid, cpu_seconds, peak_mib: peak_kib / 1024.0 })
+    Ok(Usage {
+        name: String::from_utf8_lossy(name).into_owned(),
+        pid,
+        cpu_seconds,
+        peak_mib: peak_kib / 1024.0,
+    })
 }

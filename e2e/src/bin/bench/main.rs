@@ -52,8 +52,22 @@ const ROUNDS: &[Round] = &[
     Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
-    Round { name: "PUT of 1,000 clients", kind: Kind::Put, clients: 1000, count: 2000, bytes: MIB, keys: 1000 },
-    Round { name: "GET of 1,000 clients", kind: Kind::Get, clients: 1000, count: 2000, bytes: MIB, keys: 1000 },
+    Round {
+        name: "PUT of 1,000 clients",
+        kind: Kind::Put,
+        clients: 1000,
+        count: 2000,
+        bytes: MIB,
+        keys: 1000,
+    },
+    Round {
+        name: "GET of 1,000 clients",
+        kind: Kind::Get,
+        clients: 1000,
+        count: 2000,
+        bytes: MIB,
+        keys: 1000,
+    },
     Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
     Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
@@ -68,7 +82,9 @@ async fn main() -> anyhow::Result<()> {
         .context("usage: bench PATH-TO-datamesh-node [OPTION-OF-dev...]")?;
     let mut options: Vec<_> = arguments.collect();
     let wanted = match options.iter().position(|option| option == "--rows") {
-        Some(at) => options.drain(at..).nth(1).context("--rows WORD comes last")?.to_string_lossy().into_owned(),
+        Some(at) => {
+            options.drain(at..).nth(1).context("--rows WORD comes last")?.to_string_lossy().into_owned()
+        }
         None => String::new(),
     };
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;

@@ -76,7 +76,8 @@ async fn rebuilt(server: &Server, name: &'static str) -> anyhow::Result<Row> {
     let member = status.members.iter().find(|member| member.node.as_str() == node(0));
     let bytes = member.and_then(|member| member.report.as_ref()).context("no report")?.shard_bytes;
     drop(lost);
-    let round = Round { name, kind: Kind::Put, clients: 1, count: 1, bytes: usize::try_from(bytes)?, keys: 1 };
+    let round =
+        Round { name, kind: Kind::Put, clients: 1, count: 1, bytes: usize::try_from(bytes)?, keys: 1 };
     Ok(report::row(&round, &Timing { wall, latencies: vec![wall], keys: 0 }, &before, &after))
 }
 
@@ -115,7 +116,9 @@ impl Server {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, watched).await.with_context(|| format!("not within {PATIENCE:?}: {what}"))?
+        tokio::time::timeout(PATIENCE, watched)
+            .await
+            .with_context(|| format!("not within {PATIENCE:?}: {what}"))?
     }
 
     /// Takes a node's volume away and has the empty one it starts anew with take its place. Gives back what was lost, which is
@@ -135,7 +138,10 @@ impl Server {
                 // A gateway that heard of it lately does not give it up yet.
                 match asked.status() {
                     reqwest::StatusCode::CONFLICT => tokio::time::sleep(LOOK).await,
-                    _ => return anyhow::Ok(drop(asked.error_for_status()?)),
+                    _ => {
+                        asked.error_for_status()?;
+                        return anyhow::Ok(());
+                    }
                 }
             }
         };

@@ -50,7 +50,12 @@ async fn measure(dir: &Path, shards: u64) -> Result<(), Box<dyn Error>> {
         put?;
     }
     drop(putting);
-    println!("{shards} shards put in {:.0} s: {} MiB, at most {}", begun.elapsed().as_secs_f64(), memory("VmRSS")?, memory("VmHWM")?);
+    println!(
+        "{shards} shards put in {:.0} s: {} MiB, at most {}",
+        begun.elapsed().as_secs_f64(),
+        memory("VmRSS")?,
+        memory("VmHWM")?
+    );
     store.close().await?;
 
     let begun = Instant::now();

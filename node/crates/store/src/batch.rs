@@ -10,6 +10,7 @@ use crate::compact::choice::Space;
 use crate::compact::{Moving, Request};
 use crate::error::{CloseError, DeleteError, IndexError, PutError};
 use crate::format::{Position, RECORD_HEAD_BYTES, RecordHead, RecordKind, ShardRow};
+use crate::page_cache::LARGE_BYTES;
 use crate::table::Changes;
 
 /// A shard on its way to the log, already proven.
@@ -277,6 +278,12 @@ impl<'a> Batch<'a> {
         let parts =
             self.records.iter().flat_map(|record| [&record.head[..], &record.header, &record.payload]);
         parts.filter(|part| !part.is_empty()).map(IoSlice::new).collect()
+    }
+
+    /// Whether its records are large ones, as a rule.
+    pub(crate) fn is_large(&self) -> bool {
+        let bytes: usize = self.records.iter().map(|record| record.payload.len()).sum();
+        bytes >= self.records.len() * LARGE_BYTES
     }
 
     /// The end of the log once the batch is written.

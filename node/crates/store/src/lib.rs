@@ -19,6 +19,7 @@ mod index;
 mod lock;
 mod log;
 mod options;
+mod page_cache;
 mod read;
 mod records;
 mod recover;

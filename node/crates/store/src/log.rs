@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use datamesh_shard::Incarnation;
 use parking_lot::Mutex;
-use rustix::buffer::spare_capacity;
 use rustix::fs::{fstat, ftruncate};
-use rustix::io::{Errno, pread, pwritev};
+use rustix::io::Errno;
 
 use crate::disk::Disk;
 use crate::format::{FILE_HEAD_BYTES, FileHead, LogNumber, Position};
+use crate::page_cache::{self, LARGE_BYTES};
 
 /// Log files kept open for reading.
 const FILES_OPEN_MAX: usize = 128;
@@ -55,7 +55,7 @@ impl ActiveLog {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         let mut log = Self { file, number, end: 0, disk };
         let head = FileHead { log: number, incarnation }.encode();
-        log.append(&mut [IoSlice::new(&head)])?;
+        log.append(&mut [IoSlice::new(&head)], false)?;
         log.sync()?;
         Ok(log)
     }
@@ -76,14 +76,14 @@ impl ActiveLog {
         self.end <= FILE_HEAD_BYTES as u64
     }
 
-    /// Writes all parts behind the last record.
-    pub(crate) fn append(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+    /// Writes all parts behind the last record; whether records are large says what becomes of them in the page cache.
+    pub(crate) fn append(&mut self, mut parts: &mut [IoSlice<'_>], is_large: bool) -> io::Result<()> {
         // System calls take a limited number of parts at once.
         const PARTS_MAX: usize = 1024;
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
             let some = parts.len().min(PARTS_MAX);
-            match pwritev(&self.file, &parts[..some], self.end) {
+            match page_cache::write(&self.file, &parts[..some], self.end, is_large) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.end += written as u64;
@@ -180,18 +180,19 @@ impl AlignedBytes {
 
 /// Reads `len` bytes at `offset`, fewer if the file ends before.
 pub(crate) fn read_at(file: impl AsFd, offset: u64, len: usize) -> io::Result<AlignedBytes> {
-    let mut buffer: Vec<u8> = Vec::with_capacity(len + ALIGN);
+    let mut buffer = vec![0; len + ALIGN];
     let wanted = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
     let start = (wanted + ALIGN - buffer.as_ptr().addr() % ALIGN) % ALIGN;
-    buffer.resize(start, 0);
-    while buffer.len() < start + len {
-        let at = offset + (buffer.len() - start) as u64;
-        match pread(&file, spare_capacity(&mut buffer), at) {
+    let (mut end, until) = (start, start + len);
+    while end < until {
+        let at = offset + (end - start) as u64;
+        match page_cache::read(&file, &mut buffer[end..until], at, len >= LARGE_BYTES) {
             Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(read) => end += read,
+            Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
     }
-    buffer.truncate(start + len);
+    buffer.truncate(end);
     Ok(AlignedBytes { buffer, start })
 }

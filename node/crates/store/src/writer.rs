@@ -246,7 +246,7 @@ fn append(shared: &Shared, active: &mut ActiveLog, batch: &Batch<'_>) -> Result<
         }
         BatchFailure::Failed(shared.fail(&format!("log {} cannot be {what}: {error}", before.log)))
     };
-    if let Err(error) = active.append(&mut batch.parts()) {
+    if let Err(error) = active.append(&mut batch.parts(), batch.is_large()) {
         return Err(failed(active, "written", &error));
     }
     shared.counting.syncs.fetch_add(1, Ordering::Relaxed);

@@ -9,14 +9,14 @@ use datamesh_settings::mesh::MeshStatus;
 use datamesh_shard::{BucketName, NodeName, PoolName};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE};
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::failure::{Failure, Problem};
 use crate::retry::Patience;
 
-pub(crate) use answers::{ExportedKey, Listing, ObjectInfo, Stored, Upload, WHOLE};
+pub(crate) use answers::{Erasure, ExportedKey, Listing, ObjectInfo, Stored, Upload, WHOLE};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -97,8 +97,14 @@ impl Client {
         accepted(request.send().await?).await
     }
 
-    pub(crate) async fn delete(&self, key: &str) -> Result<(), Failure> {
-        accepted(self.user(Method::DELETE, &file_path(&self.bucket, key)?)?.send().await?).await.map(drop)
+    /// Deletes a key; `None` when nothing was there, or the gateway is one that does not say more.
+    pub(crate) async fn delete(&self, key: &str) -> Result<Option<Erasure>, Failure> {
+        let request = self.user(Method::DELETE, &file_path(&self.bucket, key)?)?;
+        let response = accepted(request.send().await?).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        json(response).await.map(Some)
     }
 
     /// One page of a listing.

@@ -50,8 +50,19 @@ fn files_go_in_are_listed_come_back_and_go() {
     assert_eq!(keys(&user.json(&["ls", "dir/"])), ["dir/empty", "dir/large", "dir/small"]);
     assert_eq!(keys(&user.json(&["ls", "--recursive", "di"])), ["dir/empty", "dir/large", "dir/small"]);
     assert!(String::from_utf8(user.run(&["ls", "dir/s"])).unwrap().contains("dir/small"));
-    assert_eq!(user.json(&["rm", "dir/empty"]), json!({ "deleted": ["dir/empty"] }));
-    assert_eq!(user.json(&["rm", "--recursive", "dir/"]), json!({ "deleted": ["dir/large", "dir/small"] }));
+    // What lay in the catalog alone is gone with its row; what nodes hold is kept for an hour first.
+    let gone = user.json(&["rm", "dir/empty"]);
+    assert_eq!(gone["deleted"], json!(["dir/empty"]));
+    assert_eq!(gone["erasures"][0]["erasedBy"], gone["erasures"][0]["keptUntil"]);
+    let gone = user.json(&["rm", "--recursive", "dir/"]);
+    assert_eq!(gone["deleted"], json!(["dir/large", "dir/small"]));
+    assert_eq!(
+        (&gone["erasures"][0]["key"], &gone["erasures"][0]["waitsFor"]),
+        (&json!("dir/large"), &json!([]))
+    );
+    let time = |name: &str| gone["erasures"][0][name].as_str().unwrap().to_owned();
+    assert!(time("keptUntil") < time("erasedBy"), "{gone}");
+    assert_eq!(user.json(&["rm", "dir/large"]), json!({ "deleted": ["dir/large"], "erasures": [] }));
     assert_eq!(keys(&user.json(&["ls", "--recursive", "dir"])), Vec::<&str>::new());
 }
 

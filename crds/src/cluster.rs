@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::size::{Resources, Size};
+use crate::span::Span;
 
 /// One encrypted object store: its gateway, its key and certificates. Its StoragePools name it in `clusterRef`.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -168,6 +169,12 @@ pub struct GatewaySpec {
     #[serde(default = "default_cache_bytes")]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('0')) == 0 || quantity(self).compareTo(quantity('16Mi')) >= 0").message("gateway.cacheBytes: 0 for no cache, or at least 16Mi, less holds too few segments of 4Mi"))]
     pub cache_bytes: Size,
+    /// How long the pieces of deleted and replaced files are kept for reads under way, like `1h` or `36h`. A read that lasts longer
+    /// goes on while its file is there, and is ended once it is not. A change restarts the gateway and counts for what is
+    /// deleted from then on.
+    #[serde(default = "default_deleted_retention")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('8760h')").message("gateway.deletedRetention: at least 10m, in which a read under way surely has the piece it is at, and at most 8760h, like 1h"))]
+    pub deleted_retention: Span,
 }
 
 fn one() -> i32 {
@@ -180,6 +187,10 @@ fn default_buffer_bytes() -> Size {
 
 fn default_cache_bytes() -> Size {
     Size::new("32Mi")
+}
+
+fn default_deleted_retention() -> Span {
+    Span::new("1h")
 }
 
 /// How clients reach the gateway.

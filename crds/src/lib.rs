@@ -1,7 +1,8 @@
 //! The custom resources of DataMesh in `datamesh.io/v1alpha1`: types, rules and pure parsing. No client, no runtime.
 //!
 //! Numbers are plain `i32` with their range in a CEL rule, not in the schema, since a rule's message can say what to
-//! change; sizes are text with a pattern, so that the API server accepts only what [`Size`] can read.
+//! change; sizes and lengths of time are text with a pattern, so that the API server accepts only what
+//! [`Size`] and [`Span`] can read.
 
 pub mod condition;
 pub mod label;
@@ -9,6 +10,7 @@ pub mod label;
 mod cluster;
 mod pool;
 mod size;
+mod span;
 
 pub use cluster::{
     BulkEncryption, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure,
@@ -18,6 +20,7 @@ pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, StoragePool, StoragePoolSpec, StoragePoolStatus,
 };
 pub use size::{Amount, Resources, Size, SizeError};
+pub use span::{Span, SpanError};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

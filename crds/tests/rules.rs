@@ -263,6 +263,18 @@ fn a_cache_holds_a_few_segments_or_none() {
 }
 
 #[test]
+fn what_is_deleted_is_kept_for_reads_under_way() {
+    let with = |span: &str| cluster(&[("/spec/gateway/deletedRetention", span.into())]).validate_cel();
+    for span in ["0s", "599s", "9m59s", "8760h1s", "999999h"] {
+        refused(with(span), "gateway.deletedRetention: at least 10m");
+    }
+    for span in ["10m", "600s", "1h30m", "336h", "8760h"] {
+        with(span).unwrap();
+    }
+    assert_eq!(cluster(&[]).spec.gateway.deleted_retention.as_str(), "1h");
+}
+
+#[test]
 fn what_the_cluster_stands_on_is_immutable() {
     let before = cluster(&[]);
     refused(

@@ -69,6 +69,9 @@ pub(crate) struct Dev {
     /// Bytes of memory in which the gateway keeps hot segments; 0 keeps none
     #[arg(long, default_value_t = 128 << 20)]
     pub(crate) cache_bytes: u64,
+    /// Seconds for which what was deleted is kept for reads under way
+    #[arg(long, default_value_t = datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT)]
+    pub(crate) deleted_retention_seconds: u64,
     /// Address of the gateway's HTTPS API
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,

@@ -60,3 +60,54 @@ pub(crate) struct Stored {
 
 /// The durability of what survives the loss of any m nodes.
 pub(crate) const WHOLE: &str = "whole";
+
+/// What becomes of a deleted object's shards. Times are RFC 3339.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Erasure {
+    pub(crate) key: String,
+    /// Reads under way find the shards until then.
+    pub(crate) kept_until: String,
+    /// By then no node gives any of them; absent while no time can be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) erased_by: Option<String>,
+    /// Nodes that are away: none deletes before all can.
+    #[serde(default)]
+    pub(crate) waits_for: Vec<String>,
+}
+
+impl Erasure {
+    /// For people.
+    pub(crate) fn said(&self) -> String {
+        match &self.erased_by {
+            Some(time) => format!("its shards leave the nodes by {time}"),
+            None if self.waits_for.is_empty() => "when its shards leave the nodes is not known".into(),
+            None => format!(
+                "its shards stay on the nodes until {} {} again",
+                self.waits_for.join(", "),
+                if self.waits_for.len() == 1 { "answers" } else { "answer" }
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_erasure_says_no_time_while_nodes_are_away() {
+        let said = |erased_by: Option<&str>, waits_for: &[&str]| {
+            let waits_for = waits_for.iter().map(|node| (*node).to_owned()).collect();
+            let (key, kept_until) = ("k".to_owned(), "2026-11-29T04:00:00Z".to_owned());
+            Erasure { key, kept_until, erased_by: erased_by.map(Into::into), waits_for }.said()
+        };
+        assert_eq!(
+            said(Some("2026-11-29T04:30:00Z"), &[]),
+            "its shards leave the nodes by 2026-11-29T04:30:00Z"
+        );
+        assert_eq!(said(None, &["n1"]), "its shards stay on the nodes until n1 answers again");
+        assert_eq!(said(None, &["n1", "n2"]), "its shards stay on the nodes until n1, n2 answer again");
+        assert_eq!(said(None, &[]), "when its shards leave the nodes is not known");
+    }
+}

@@ -88,6 +88,7 @@ impl Plan {
             advertise_host: Some("127.0.0.1".into()),
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: dev.cache_bytes,
+            deleted_retention_seconds: dev.deleted_retention_seconds,
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec =

@@ -101,22 +101,38 @@ mod tests {
         golden("gateway-settings.yaml", &objects.settings);
     }
 
+    /// What the gateway's settings say of a field, once the spec was changed.
+    fn said(field: &str, change: impl FnOnce(&mut datamesh_crds::GatewaySpec)) -> Option<String> {
+        let mut cluster = cluster();
+        change(&mut cluster.spec.gateway);
+        let found = Found::default();
+        let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+        let key = ClusterSecret::from_hex(KEY).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        let text = objects.settings.data.unwrap().remove(names::SETTINGS_FIELD).unwrap();
+        text.lines().find_map(|line| Some(line.trim().strip_prefix(field)?.strip_prefix(": ")?.to_owned()))
+    }
+
     /// The default is not written: builds that know no cache go on, and a new operator restarts nothing.
     #[test]
     fn the_gateway_is_told_of_its_cache_where_the_spec_says_so() {
-        let said = |bytes: &str| {
-            let mut cluster = cluster();
-            cluster.spec.gateway.cache_bytes = datamesh_crds::Size::new(bytes);
-            let found = Found::default();
-            let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
-            let key = ClusterSecret::from_hex(KEY).unwrap();
-            let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
-            let text = objects.settings.data.unwrap().remove(names::SETTINGS_FIELD).unwrap();
-            text.lines().find_map(|line| Some(line.trim().strip_prefix("cacheBytes: ")?.to_owned()))
+        let told =
+            |bytes| said("cacheBytes", |gateway| gateway.cache_bytes = datamesh_crds::Size::new(bytes));
+        assert_eq!(told("32Mi"), None);
+        assert_eq!(told("64Mi").as_deref(), Some("67108864"));
+        assert_eq!(told("0").as_deref(), Some("0"));
+    }
+
+    /// The same of how long deleted files are kept.
+    #[test]
+    fn the_gateway_is_told_of_its_retention_where_the_spec_says_so() {
+        let told = |span| {
+            said("deletedRetentionSeconds", |gateway| {
+                gateway.deleted_retention = datamesh_crds::Span::new(span);
+            })
         };
-        assert_eq!(said("32Mi"), None);
-        assert_eq!(said("64Mi").as_deref(), Some("67108864"));
-        assert_eq!(said("0").as_deref(), Some("0"));
+        assert_eq!((told("1h"), told("60m")), (None, None));
+        assert_eq!(told("36h").as_deref(), Some("129600"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Step 2: a spec and what it refers to, checked once; the later steps never read the spec again. Pure.
 
-use datamesh_crds::{DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError};
+use std::time::Duration;
+
+use datamesh_crds::{DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError, SpanError};
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
 use rustls::pki_types::UnixTime;
@@ -30,6 +32,7 @@ pub(crate) struct ValidCluster {
     pub(crate) storage_class_name: Option<String>,
     pub(crate) buffer_bytes: u64,
     pub(crate) cache_bytes: u64,
+    pub(crate) deleted_retention: Duration,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
 }
@@ -56,6 +59,9 @@ pub(crate) enum InvalidCluster {
     /// A size.
     #[error("{0}")]
     Size(#[from] SizeError),
+    /// A length of time.
+    #[error("gateway.deletedRetention: {0}")]
+    DeletedRetention(#[from] SpanError),
     /// Buffers and cache that would not fit.
     #[error(
         "gateway.bufferBytes {buffers} with gateway.cacheBytes {cache} leaves less than 96Mi of the memory limit {limit}Mi: lower one of them or raise gateway.resources.limits.memory"
@@ -111,6 +117,7 @@ pub(crate) fn validate(
         storage_class_name: spec.gateway.storage_class_name.clone(),
         buffer_bytes,
         cache_bytes,
+        deleted_retention: spec.gateway.deleted_retention.duration()?,
         given_tls: spec.tls.secret_name.clone(),
     })
 }

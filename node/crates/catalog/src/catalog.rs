@@ -38,7 +38,8 @@ use crate::keyspace::Keyspace;
 /// What may be chosen about a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatalogOptions {
-    /// How long segments of replaced, deleted and aborted objects are kept: longer than the longest read takes.
+    /// How long segments of replaced, deleted and aborted objects are kept for reads under way. A read that lasts longer may
+    /// go on only while its object is there.
     pub retention_ms: u64,
 }
 
@@ -48,7 +49,7 @@ impl Default for CatalogOptions {
     }
 }
 
-/// One hour: a 5 TiB read that is slower than 1.5 GB/s needs more, set by the administrator.
+/// One hour.
 const RETENTION_MS_DEFAULT: u64 = 60 * 60 * 1000;
 
 /// The catalog over some engine. Cheap to clone.
@@ -78,6 +79,12 @@ impl<K: Keyspace> Catalog<K> {
     #[must_use]
     pub fn keyspace(&self) -> &K {
         &self.keyspace
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn options(&self) -> CatalogOptions {
+        self.shared.options
     }
 
     fn due_unix_ms(&self, now_unix_ms: u64) -> u64 {

@@ -1,6 +1,7 @@
 //! Buckets and objects: what the HTTP handlers ask for, done by catalog and pipeline together.
 
 mod buckets;
+mod erasure;
 mod meta;
 mod refusals;
 mod write;
@@ -14,6 +15,7 @@ use datamesh_shard::BucketName;
 use futures::StreamExt;
 use futures::stream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::owned;
 use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
@@ -23,6 +25,7 @@ use crate::work::reclaim::Abandoned;
 pub(crate) use crate::pipeline::Durability;
 use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
+pub(crate) use erasure::Erasure;
 pub(crate) use meta::Meta;
 
 /// A committed put.
@@ -38,6 +41,8 @@ pub(crate) struct Found {
     pub(crate) object: Object,
     pub(crate) meta: Vec<(String, String)>,
     bucket: Arc<BucketContext>,
+    /// Before its row was read.
+    asked: Instant,
 }
 
 /// All objects of all buckets.
@@ -60,10 +65,11 @@ impl Objects {
     pub(crate) async fn find(&self, bucket: &BucketName, key: ObjectKey) -> Result<Found, Problem> {
         let nothing = || Problem::new(Kind::NoSuchObject, "there is no object of this key in the bucket");
         let bucket = self.buckets.find(bucket).await?.ok_or_else(nothing)?;
+        let asked = Instant::now();
         let object = self.context.catalog.object(bucket.id, &key).await.map_err(refusals::catalog)?;
         let object = object.ok_or_else(nothing)?;
         let meta = meta::open(&bucket.secrets, &target_of(&object), &object.meta)?;
-        Ok(Found { object, meta, bucket })
+        Ok(Found { object, meta, bucket, asked })
     }
 
     /// The object's bytes in `range`, as a body. What goes wrong before its first byte is a problem; later the body
@@ -81,7 +87,7 @@ impl Objects {
             }
             ObjectBody::Pages { parts } => {
                 let secrets = Arc::clone(&found.bucket.secrets);
-                self.stream(Segments::new(secrets, target, parts, range)).await
+                self.stream(Segments::new(secrets, (target, found.asked), parts, range)).await
             }
         }
     }
@@ -109,17 +115,18 @@ impl Objects {
         }
     }
 
-    /// Deletes an object; nothing there is fine.
+    /// Deletes an object and says what becomes of its shards; `None` when there was none, which is fine.
     pub(crate) async fn delete(
         &self,
         bucket: &BucketName,
         key: ObjectKey,
         condition: Condition,
-    ) -> Result<(), Problem> {
-        let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(()) };
-        let deleted =
-            self.context.catalog.delete_object(bucket.id, &key, &condition, self.now_unix_ms()).await;
-        deleted.map(drop).map_err(refusals::delete)
+    ) -> Result<Option<Erasure>, Problem> {
+        let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
+        let now_unix_ms = self.now_unix_ms();
+        let deleted = self.context.catalog.delete_object(bucket.id, &key, &condition, now_unix_ms).await;
+        let Some(object) = deleted.map_err(refusals::delete)? else { return Ok(None) };
+        Ok(Some(erasure::of(&self.context, (&object, &bucket.pool), now_unix_ms).await))
     }
 }
 

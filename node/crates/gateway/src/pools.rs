@@ -226,9 +226,14 @@ impl Pools {
             || self.safety(&pool).is_some_and(|safety| safety.is_complete() && !safety.is_settled())
     }
 
+    /// Whether a member is believed to answer.
+    pub(crate) fn is_live(&self, peer: &PeerKey) -> bool {
+        self.net.is_live(peer)
+    }
+
     /// What a joined member is to this gateway.
     pub(crate) fn state(&self, peer: &PeerKey) -> MemberState {
-        if !self.net.is_live(peer) {
+        if !self.is_live(peer) {
             return MemberState::Down;
         }
         let full = self

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_mesh::{BulkServer, MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
 use datamesh_placement::SignedLayout;
-use datamesh_settings::{Endpoint, GatewaySettings, Role, Settings};
+use datamesh_settings::{
+    DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role, Settings,
+};
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -91,6 +93,7 @@ impl Gateway {
         if (1..CACHE_BYTES_MIN).contains(&gateway.cache_bytes) {
             return Err(GatewayError::CacheBytes(gateway.cache_bytes));
         }
+        let options = kept_for(gateway.deleted_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
         let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
@@ -99,7 +102,7 @@ impl Gateway {
         }
         let dir = gateway.data_dir.join(CATALOG_DIR);
         let fingerprint = prepared.secret.fingerprint();
-        let catalog = EmbeddedCatalog::open(&dir, &fingerprint, CatalogOptions::default()).await?;
+        let catalog = EmbeddedCatalog::open(&dir, &fingerprint, options).await?;
         Box::pin(Self::assemble(settings, gateway, prepared, catalog)).await
     }
 
@@ -264,6 +267,15 @@ fn believe(trust: Arc<Trust>) -> OnLayout {
     })
 }
 
+/// How long the catalog keeps what was deleted.
+fn kept_for(seconds: u64) -> Result<CatalogOptions, GatewayError> {
+    let may_be = DELETED_RETENTION_SECONDS_MIN..=DELETED_RETENTION_SECONDS_MAX;
+    if !may_be.contains(&seconds) {
+        return Err(GatewayError::DeletedRetention(seconds));
+    }
+    Ok(CatalogOptions { retention_ms: seconds * 1000 })
+}
+
 fn host_of(settings: &GatewaySettings) -> String {
     settings
         .advertise_host
@@ -271,4 +283,22 @@ fn host_of(settings: &GatewaySettings) -> String {
         .or_else(|| std::env::var(ADVERTISE_HOST).ok())
         .filter(|host| !host.is_empty())
         .unwrap_or_else(|| settings.listen.bulk.ip().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_deleted_is_kept_for_ten_minutes_to_a_year() {
+        assert_eq!(kept_for(600).unwrap().retention_ms, 600_000);
+        assert_eq!(kept_for(365 * 24 * 3600).unwrap().retention_ms, 31_536_000_000);
+        for seconds in [0, 599, 365 * 24 * 3600 + 1, u64::MAX] {
+            let error = kept_for(seconds).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("deletedRetentionSeconds is {seconds}: write 600 to")),
+                "{error}"
+            );
+        }
+    }
 }

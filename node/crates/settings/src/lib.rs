@@ -29,6 +29,14 @@ pub const HEALTH_PORT: u16 = 9100;
 /// Bytes of hot segments a gateway keeps in memory when nobody says otherwise.
 pub const CACHE_BYTES_DEFAULT: u64 = 32 << 20;
 
+/// Seconds for which what was deleted is kept for reads under way when nobody says otherwise.
+pub const DELETED_RETENTION_SECONDS_DEFAULT: u64 = 3600;
+/// Those seconds at least. Before each segment it fetches, a read that is older than the retention looks whether its object is there;
+/// what it then fetches must not go meanwhile, and five attempts of 30 s with the pauses between them are 156 s.
+pub const DELETED_RETENTION_SECONDS_MIN: u64 = 600;
+/// Those seconds at most: a year.
+pub const DELETED_RETENTION_SECONDS_MAX: u64 = 365 * 24 * 3600;
+
 /// One process's whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -161,6 +169,13 @@ pub struct GatewaySettings {
     /// that know no cache can read.
     #[serde(default = "cache_bytes_default", skip_serializing_if = "is_cache_bytes_default")]
     pub cache_bytes: u64,
+    /// Seconds for which the segments of deleted and replaced objects are kept for reads under way. Left out where it is the
+    /// default, which builds that know no such setting can read.
+    #[serde(
+        default = "deleted_retention_seconds_default",
+        skip_serializing_if = "is_deleted_retention_seconds_default"
+    )]
+    pub deleted_retention_seconds: u64,
 }
 
 const fn cache_bytes_default() -> u64 {
@@ -170,6 +185,15 @@ const fn cache_bytes_default() -> u64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 const fn is_cache_bytes_default(bytes: &u64) -> bool {
     *bytes == CACHE_BYTES_DEFAULT
+}
+
+const fn deleted_retention_seconds_default() -> u64 {
+    DELETED_RETENTION_SECONDS_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_deleted_retention_seconds_default(seconds: &u64) -> bool {
+    *seconds == DELETED_RETENTION_SECONDS_DEFAULT
 }
 
 /// Certificate chain and private key, PEM.

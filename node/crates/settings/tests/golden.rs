@@ -88,6 +88,7 @@ fn gateway() -> Settings {
         advertise_host: None,
         buffer_bytes: 96 << 20,
         cache_bytes: datamesh_settings::CACHE_BYTES_DEFAULT,
+        deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
     };
     Settings {
         version: 1,

@@ -65,6 +65,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             advertise_host: None,
             buffer_bytes: cluster.buffer_bytes,
             cache_bytes: cluster.cache_bytes,
+            deleted_retention_seconds: cluster.deleted_retention.as_secs(),
         })),
     }
 }

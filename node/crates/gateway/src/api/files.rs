@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::Object;
+use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Serialize;
@@ -165,13 +166,39 @@ pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
     Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), user)
 }
 
-/// `DELETE`: also well when there was nothing.
+/// What a delete answers, and may claim. The object is gone for every request that begins after the answer, and with its row the key
+/// that opens its shards is out of reach of the API. Not covered, whatever the times say: disk blocks until a store compacts them,
+/// the catalog's files until the same, backups, snapshots of volumes, and nodes that were given up for lost.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deleted {
+    key: String,
+    /// Reads that were under way find the shards until then.
+    kept_until: String,
+    /// By then no node gives shards of it any more, if all of them and the gateway go on answering. Absent while `waitsFor` names
+    /// a node, since none deletes before all can, and when the gateway cannot tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased_by: Option<String>,
+    /// Nodes of the pool that do not answer; empty when all do.
+    waits_for: Vec<NodeName>,
+}
+
+/// `DELETE`: 200 and what becomes of the shards; 204, and also well, when there was nothing.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     path: ObjectPath,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<Response, Problem> {
     let condition = conditional::of_write(&headers)?;
-    app.objects.delete(&path.bucket, path.key, condition).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let key = path.key.to_string();
+    let Some(erasure) = app.objects.delete(&path.bucket, path.key, condition).await? else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    let deleted = Deleted {
+        key,
+        kept_until: rfc3339(erasure.kept_until_unix_ms),
+        erased_by: erasure.erased_by_unix_ms.map(rfc3339),
+        waits_for: erasure.waits_for,
+    };
+    Ok(Json(deleted).into_response())
 }

@@ -75,6 +75,9 @@ pub(super) fn read(error: ReadError) -> Problem {
         ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
         ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),
         ReadError::Page(PageError::Record(error)) => record(error),
+        ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived)) => {
+            Problem::new(Kind::NoSuchObject, error.to_string())
+        }
         error @ ReadError::Open(_) => {
             tracing::error!(%error, "verified shards do not open");
             Problem::new(Kind::Damaged, "the object's bytes do not open with the keys its record names")

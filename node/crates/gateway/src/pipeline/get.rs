@@ -19,7 +19,7 @@ use super::cpu::Stopped;
 use super::fetch::{Fetch, FetchError, Proof};
 use super::manifest::SegmentSecret;
 use super::open::{self, OpenSegmentError, Pieces, Plain, Room, Source};
-use super::pages::{PageError, Segments};
+use super::pages::{PageError, Reader, Segments};
 use super::window;
 use crate::cache::{Flight, Lookup, SegmentCache};
 use crate::limits;
@@ -52,13 +52,19 @@ pub(super) struct Item {
     pub(super) reference: SegmentRef,
     pub(super) secret: SegmentSecret,
     pub(super) range: Range<usize>,
+    reader: Arc<Reader>,
     /// Whether it shall be kept, once the cache was asked.
     keep: Option<bool>,
 }
 
 impl Item {
-    pub(super) fn new(reference: SegmentRef, secret: SegmentSecret, range: Range<usize>) -> Self {
-        Self { reference, secret, range, keep: None }
+    pub(super) fn new(
+        reader: &Arc<Reader>,
+        reference: SegmentRef,
+        secret: SegmentSecret,
+        range: Range<usize>,
+    ) -> Self {
+        Self { reader: Arc::clone(reader), reference, secret, range, keep: None }
     }
 
     /// Whether this is to be read whole and kept. The cache counts each item once.
@@ -170,6 +176,7 @@ async fn read_window(
     if item.is_to_be_kept(&context.cache) {
         return Ok(None);
     }
+    item.reader.may_fetch(context).await?;
     let fetch = fetch(context, &item.reference)?;
     Ok(window::read(&fetch, &item.secret, item.range.clone(), ticket).await)
 }
@@ -201,6 +208,7 @@ async fn read_nodes(
     // The frames' tags prove what was read, at a cost that is paid anyway. Only when they do not are the shards held
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
+        item.reader.may_fetch(context).await?;
         let shards = fetch(context, &item.reference)?.gather(proof).await?;
         let keep = touched || flight.as_ref().is_some_and(Flight::is_followed);
         match open(context, item, Source::Shards { shards, keep }, room).await? {

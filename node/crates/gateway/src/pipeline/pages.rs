@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::{Page, PageAt, PartSummary, Target};
+use tokio::time::Instant;
 
 use super::context::Context;
 use super::get::Item;
@@ -17,8 +19,12 @@ use super::records::{OpenRecordError, Record, Secrets};
 pub(crate) enum PageError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error("page {} of part {} is gone: the object was replaced longer ago than reads may take", .0.page, .0.part)]
+    #[error("page {} of part {} is gone: the object was deleted or replaced longer ago than reads may take", .0.page, .0.part)]
     Gone(PageAt),
+    #[error(
+        "the object was deleted or replaced during this read, which has lasted longer than what was deleted is kept"
+    )]
+    Outlived,
     #[error(transparent)]
     Record(#[from] OpenRecordError),
     #[error(transparent)]
@@ -27,10 +33,32 @@ pub(crate) enum PageError {
     Count { at: PageAt, expected: usize, got: usize },
 }
 
+/// Who reads which object since when: decides how long the read may go on.
+pub(super) struct Reader {
+    target: Target,
+    /// Before the object's row was read.
+    begun: Instant,
+}
+
+impl Reader {
+    /// Whether a segment is still there, asked right before it is fetched. A read younger than the retention cannot have outlived
+    /// what was deleted since it began. An older one goes on while its object is there: should that be deleted a moment later, the
+    /// segment stays for the retention, and no fetch takes that long.
+    pub(super) async fn may_fetch(&self, context: &Context) -> Result<(), PageError> {
+        let retention = Duration::from_millis(context.catalog.options().retention_ms);
+        if self.begun.elapsed() < retention {
+            return Ok(());
+        }
+        let object = context.catalog.object(self.target.bucket, &self.target.key).await?;
+        let is_there = object.is_some_and(|object| object.upload == self.target.upload);
+        if is_there { Ok(()) } else { Err(PageError::Outlived) }
+    }
+}
+
 /// Walks an object's segments that lie in a range.
 pub(crate) struct Segments {
     secrets: Arc<Secrets>,
-    target: Target,
+    reader: Arc<Reader>,
     /// Pages still to be read, in order.
     pages: VecDeque<PageAt>,
     /// Segments of pages that were read.
@@ -41,10 +69,11 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// The segments of these parts that lie in `range`, bytes of the object. Parts in front of it are passed over.
+    /// The segments of these parts that lie in `range`, bytes of the object whose row was read after `begun`. Parts in front of
+    /// the range are passed over.
     pub(crate) fn new(
         secrets: Arc<Secrets>,
-        target: Target,
+        (target, begun): (Target, Instant),
         parts: &[PartSummary],
         range: Range<u64>,
     ) -> Self {
@@ -58,7 +87,8 @@ impl Segments {
             }
             at = end;
         }
-        Self { secrets, target, pages, ready: VecDeque::new(), at: start.unwrap_or_default(), range }
+        let reader = Arc::new(Reader { target, begun });
+        Self { secrets, reader, pages, ready: VecDeque::new(), at: start.unwrap_or_default(), range }
     }
 
     /// The next segment; `None` at the end of the range.
@@ -71,7 +101,8 @@ impl Segments {
                 return Ok(None);
             }
             let Some(at) = self.pages.pop_front() else { return Ok(None) };
-            let page = context.catalog.page(self.target.upload, at).await?.ok_or(PageError::Gone(at))?;
+            let page =
+                context.catalog.page(self.reader.target.upload, at).await?.ok_or(PageError::Gone(at))?;
             self.take(at, page)?;
         }
     }
@@ -82,7 +113,7 @@ impl Segments {
             self.at = end;
             return Ok(());
         }
-        let opened = self.secrets.open(&self.target, Record::Page(at), &page.sealed)?;
+        let opened = self.secrets.open(&self.reader.target, Record::Page(at), &page.sealed)?;
         let secrets = manifest::decode(&opened)?;
         if secrets.len() != page.segments.len() {
             return Err(PageError::Count { at, expected: page.segments.len(), got: secrets.len() });
@@ -94,7 +125,7 @@ impl Segments {
                 |bound: u64| usize::try_from(bound.saturating_sub(start).min(bytes)).unwrap_or_default();
             let range = within(self.range.start)..within(self.range.end);
             if !range.is_empty() {
-                self.ready.push_back(Item::new(reference, secret, range));
+                self.ready.push_back(Item::new(&self.reader, reference, secret, range));
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use datamesh_catalog::catalog::{CatalogError, OpenError};
 use datamesh_mesh::{IdentityError, NotTrusted, ServerError, SwarmBindError};
 use datamesh_seal::ClusterSecretError;
-use datamesh_settings::SettingsError;
+use datamesh_settings::{DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, SettingsError};
 
 use super::{BUFFER_BYTES_MIN, CACHE_BYTES_MIN};
 use crate::auth::TokenError;
@@ -38,6 +38,11 @@ pub enum GatewayError {
     /// A cache that would hold next to nothing.
     #[error("cacheBytes is {0}: write 0 for no cache, or at least {CACHE_BYTES_MIN}")]
     CacheBytes(u64),
+    /// A retention in which a read under way could lose what it reads, or one that never ends.
+    #[error(
+        "deletedRetentionSeconds is {0}: write {DELETED_RETENTION_SECONDS_MIN} to {DELETED_RETENTION_SECONDS_MAX}; reads under way need what was deleted for that long"
+    )]
+    DeletedRetention(u64),
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -32,7 +32,7 @@ struct Stage {
 impl Stage {
     async fn new(members: u8) -> Self {
         let world = Arc::new(World::new(members.into(), members));
-        let gateway = gateway_of(&world, &MemoryKeyspace::new(), members).await;
+        let gateway = gateway_of(&world, &MemoryKeyspace::new(), (members, 0)).await;
         let never = CancellationToken::new();
         let working = gateway.take_workers().into_iter();
         let working = working.map(|worker| owned::spawn(crate::work::run(worker, never.clone()))).collect();

@@ -108,18 +108,18 @@ impl Net for World {
 }
 
 async fn gateway(world: &Arc<World>, keyspace: &MemoryKeyspace) -> EmbeddedGateway {
-    gateway_of(world, keyspace, MEMBERS).await
+    gateway_of(world, keyspace, (MEMBERS, 0)).await
 }
 
-/// A gateway with a pool of so many members.
+/// A gateway with a pool of so many members, which keeps what was deleted for so many milliseconds.
 pub(super) async fn gateway_of(
     world: &Arc<World>,
     keyspace: &MemoryKeyspace,
-    members: u8,
+    (members, retention_ms): (u8, u64),
 ) -> EmbeddedGateway {
     let secret = Arc::new(ClusterSecret::from_hex(&"5a".repeat(32)).unwrap());
     let keyspace = keyspace.clone().with_gate(Arc::<World>::clone(world));
-    let options = CatalogOptions { retention_ms: 0 };
+    let options = CatalogOptions { retention_ms };
     let catalog = EmbeddedCatalog::in_memory(keyspace, &secret.fingerprint(), options).await.unwrap();
     for n in 0..members {
         let node = NodeName::new(&format!("n{n}")).unwrap();

@@ -152,8 +152,7 @@ async fn a_put_without_room_says_whose_disk_is_full() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_finishes_the_version_it_began() {
-    let house = House::without_pool(6, 32 << 20).await;
-    house.open_pool(6).await;
+    let house = House::keeping(6, 32 << 20, 3_600_000).await;
     let (old, new) = (noise(10, 40 << 20), noise(11, 5 << 20));
     house.put("x", old.clone()).await.ok();
     let request = http::Request::builder().method(Method::GET).uri("/api/v1/files/x");

@@ -134,8 +134,13 @@ impl FakeNodes {
 
     /// How long the node's disk takes for this.
     fn takes(&self, to: &PeerKey, request: &Request) -> Duration {
-        let is_on_disk =
-            matches!(request, Request::Put { .. } | Request::Get { .. } | Request::GetRange { .. });
+        let is_on_disk = matches!(
+            request,
+            Request::Put { .. }
+                | Request::Get { .. }
+                | Request::GetRange { .. }
+                | Request::DeleteSegment { .. }
+        );
         self.nodes.lock().get(to).filter(|_| is_on_disk).map(|node| node.slow).unwrap_or_default()
     }
 

@@ -91,21 +91,28 @@ impl House {
 
     /// The same, with a cache of so many bytes.
     pub(super) async fn caching(nodes: u8, cache_bytes: u64) -> Self {
-        let house = Self::of(nodes, 512 << 20, cache_bytes).await;
+        let house = Self::of(nodes, (512 << 20, cache_bytes), 0).await;
+        house.open_pool(nodes).await;
+        house
+    }
+
+    /// A cluster with these buffers that keeps what was deleted for a while.
+    pub(super) async fn keeping(nodes: u8, buffer_bytes: u64, retention_ms: u64) -> Self {
+        let house = Self::of(nodes, (buffer_bytes, 0), retention_ms).await;
         house.open_pool(nodes).await;
         house
     }
 
     pub(super) async fn without_pool(nodes: u8, buffer_bytes: u64) -> Self {
-        Self::of(nodes, buffer_bytes, 0).await
+        Self::of(nodes, (buffer_bytes, 0), 0).await
     }
 
-    async fn of(nodes: u8, buffer_bytes: u64, cache_bytes: u64) -> Self {
+    async fn of(nodes: u8, (buffer_bytes, cache_bytes): (u64, u64), retention_ms: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
-        // Nothing is kept for late readers, so that reclaiming can be seen.
-        let options = CatalogOptions { retention_ms: 0 };
+        // Mostly nothing is kept for late readers, so that reclaiming can be seen.
+        let options = CatalogOptions { retention_ms };
         let catalog =
             EmbeddedCatalog::open(&dir.path().join("catalog"), &secret.fingerprint(), options).await.unwrap();
         let core = Core::assemble(CoreConfig {

@@ -28,8 +28,24 @@ const UPLOADS_AT_ONCE: usize = 64;
 /// Requests under way at the same time: deleting stays in the background.
 const REQUESTS_AT_ONCE: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Condemned segments that one look at the list finds at least, if there are so many: see the catalog's expansion.
+const SEGMENTS_PER_PASS: u64 = 64 * 512;
 /// Uploads whose clients went away, waiting to be aborted; what does not fit waits for the end of its lease.
 const ABANDONED_MAX: usize = 1024;
+
+/// How long deleting takes at most once it is due, behind everything that waits (`waiting` segments, its own included), in a pool of
+/// so many members that all answer, each request within its timeout. Twice the time of the work itself: what is deleted meanwhile
+/// may come in between.
+pub(crate) fn done_within(waiting: u64, members: usize) -> Duration {
+    let at_once = u64::try_from(SEGMENTS_AT_ONCE).unwrap_or(u64::MAX);
+    let rounds = u32::try_from(SEGMENTS_AT_ONCE.div_ceil(REQUESTS_AT_ONCE)).unwrap_or(u32::MAX);
+    let batch = TIMEOUT.saturating_mul(rounds).saturating_mul(u32::try_from(members).unwrap_or(u32::MAX));
+    let times = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let batches = batch.saturating_mul(times(waiting.div_ceil(at_once)));
+    // Each pass may end with a batch that is not full, and rests; one may be under way, and does not see what is new.
+    let passes = (PERIOD + batch).saturating_mul(times(waiting / SEGMENTS_PER_PASS + 2));
+    batches.saturating_add(passes).saturating_mul(2)
+}
 
 /// Takes note of puts that ended without a commit.
 pub(crate) struct Abandoned {
@@ -183,5 +199,21 @@ impl Worker for Reclaim {
 
     fn wakes(&self) -> Option<Arc<Notify>> {
         Some(Arc::clone(&self.wake))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_delete_may_claim_grows_with_what_waits_and_with_the_members() {
+        let minutes = |waiting, members| done_within(waiting, members).as_secs() / 60;
+        assert_eq!(minutes(1, 6), 24);
+        assert_eq!(minutes(64, 6), 24);
+        assert_eq!(minutes(65, 6), 32);
+        assert_eq!(minutes(64, 12), 48);
+        assert!(done_within(1 << 40, 1000) > done_within(1 << 20, 1000));
+        assert!(done_within(u64::MAX, usize::MAX) > Duration::from_secs(1 << 30));
     }
 }

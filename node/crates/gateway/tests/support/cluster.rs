@@ -120,6 +120,7 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         buffer_bytes: 64 << 20,
         // What is read shall come from the nodes.
         cache_bytes: 0,
+        deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
     };
     let settings = Settings {
         version: SETTINGS_VERSION,

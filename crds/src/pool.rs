@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::size::{Resources, Size};
+use crate::span::Span;
 
 /// A set of storage nodes with one erasure profile and cipher, spread over the zones.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,37 @@ pub struct StoragePoolSpec {
     /// cpu and memory of a storage node's container.
     #[serde(default)]
     pub resources: Resources,
+    /// How the nodes read their shards, to see whether they are still what was written. A change restarts nothing.
+    #[serde(default)]
+    pub scrub: ScrubSpec,
+}
+
+/// How the nodes read their shards, to see whether they are still what was written.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScrubSpec {
+    /// Within this each node reads all of its shards once, like `336h` for 14 days.
+    #[serde(default = "fortnight")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1h') && duration(self) <= duration('8760h')").message("scrub.period: choose 1h to 8760h, like 336h for 14 days"))]
+    pub period: Span,
+    /// While true, nodes do not read; each goes on later where it was. What rots meanwhile is found by reads alone, and DataSafe says
+    /// so.
+    #[serde(default)]
+    pub paused: bool,
+    /// Bytes a second that each node reads for it at most; goes before the period. Left out: as many as the period asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Mi')) >= 0").message("scrub.maxBytesPerSecond: at least 1Mi, with less it would never end; set paused to stop it"))]
+    pub max_bytes_per_second: Option<Size>,
+}
+
+impl Default for ScrubSpec {
+    fn default() -> Self {
+        Self { period: fortnight(), paused: false, max_bytes_per_second: None }
+    }
+}
+
+fn fortnight() -> Span {
+    Span::new("336h")
 }
 
 /// How a segment is cut: any dataShards of its dataShards + parityShards pieces bring it back.

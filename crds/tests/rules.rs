@@ -263,6 +263,25 @@ fn a_cache_holds_a_few_segments_or_none() {
 }
 
 #[test]
+fn a_scrub_ends_and_rests() {
+    let with = |field: &str, text: &str| {
+        pool(&[("/spec/scrub", serde_json::json!({})), (&format!("/spec/scrub/{field}"), text.into())])
+            .validate_cel()
+    };
+    for span in ["0s", "59m59s", "8760h1s"] {
+        refused(with("period", span), "scrub.period: choose 1h to 8760h");
+    }
+    for bytes in ["0", "1023Ki"] {
+        refused(with("maxBytesPerSecond", bytes), "scrub.maxBytesPerSecond: at least 1Mi");
+    }
+    for (field, text) in [("period", "1h"), ("period", "8760h"), ("maxBytesPerSecond", "1Mi")] {
+        with(field, text).unwrap();
+    }
+    let usual = pool(&[]).spec.scrub;
+    assert_eq!((usual.period.as_str(), usual.paused, usual.max_bytes_per_second), ("336h", false, None));
+}
+
+#[test]
 fn what_is_deleted_is_kept_for_reads_under_way() {
     let with = |span: &str| cluster(&[("/spec/gateway/deletedRetention", span.into())]).validate_cel();
     for span in ["0s", "599s", "9m59s", "8760h1s", "999999h"] {

@@ -129,6 +129,7 @@ fn spec_without(status: &ClusterStatus, gone: &str) -> PoolSpec {
         cipher: Default::default(),
         ack_shards: None,
         members: desired.collect(),
+        scrub: Default::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use datamesh_crds::condition;
 use datamesh_settings::admin::{
-    AvoidedReason, CatalogStatus, DrainState, MemberState, MemberStatus, PoolStatus,
+    AvoidedReason, CatalogStatus, DrainState, MemberState, MemberStatus, PoolScrub, PoolStatus,
 };
 
 use crate::conditions::Verdict;
@@ -129,6 +129,8 @@ fn safety(pool: &PoolStatus) -> String {
     if known.len() == 1 {
         known.push(whole::nothing_seen(pool));
     }
+    // Counts are of shards that are there; whether they are still what was written, the scrub says.
+    known.extend(pool.scrub.iter().flat_map(PoolScrub::caveats));
     known.join(" ")
 }
 

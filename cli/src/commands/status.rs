@@ -2,7 +2,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolStatus,
+    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolScrub, PoolStatus,
 };
 use indicatif::HumanDuration;
 
@@ -62,6 +62,9 @@ fn show_pool(pool: &PoolStatus) -> Result<(), Failure> {
     rows.extend(pool.members.iter().map(member_row));
     output::table(&rows)?;
     output::line(&seen(pool, SystemTime::now()))?;
+    if let Some(scrub) = &pool.scrub {
+        output::line(&scrubbed(scrub))?;
+    }
     for trouble in pool.problems.iter().chain(&flaws(pool)) {
         output::line(&format!("! {trouble}"))?;
     }
@@ -86,6 +89,21 @@ fn seen(pool: &PoolStatus, now: SystemTime) -> String {
          is forgotten)",
         pool.short_puts, pool.damaged_shards
     )
+}
+
+/// How far the nodes are with reading their shards, and whether they do.
+fn scrubbed(scrub: &PoolScrub) -> String {
+    let (heard, paused) = (scrub.heard_members, scrub.paused_members);
+    let duration = |seconds| HumanDuration(Duration::from_secs(seconds));
+    let round = match paused {
+        0 => format!("every {}", duration(scrub.wanted.period_seconds)),
+        _ => format!("PAUSED on {paused} of {heard} nodes"),
+    };
+    let read = match scrub.read_within_seconds {
+        Some(seconds) => format!("every shard was read or written within the last {}", duration(seconds)),
+        None => "not every shard was read yet".to_owned(),
+    };
+    format!("scrub {round}, {}% of the round done by the last node; {read}", scrub.done_permille / 10)
 }
 
 /// What is known not to be whole, and what that means.
@@ -213,6 +231,22 @@ mod tests {
         let mut partly = counted(&[0, 0, 9], 0);
         partly.safety.as_mut().unwrap().counted_partitions = 1;
         assert!(!is_well(&partly), "part of the counts does not clear what was seen");
+    }
+
+    #[test]
+    fn a_paused_scrub_is_shown_as_one() {
+        let wanted = datamesh_settings::admin::ScrubSpec::default();
+        let mut scrub = PoolScrub { wanted, heard_members: 6, done_permille: 425, ..PoolScrub::default() };
+        let text = scrubbed(&scrub);
+        assert_eq!(
+            text,
+            "scrub every 2 weeks, 42% of the round done by the last node; not every shard was read yet"
+        );
+        scrub.paused_members = 6;
+        scrub.read_within_seconds = Some(7200);
+        let text = scrubbed(&scrub);
+        assert!(text.starts_with("scrub PAUSED on 6 of 6 nodes, 42%"), "{text}");
+        assert!(text.ends_with("within the last 2 hours"), "{text}");
     }
 
     #[test]

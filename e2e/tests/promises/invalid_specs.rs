@@ -45,6 +45,7 @@ async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
         (json!({"erasure": {"parityShards": 9}}), "erasure.parityShards: choose 1 to 8"),
         (json!({"volumeSize": "2Gi"}), "volumeSize: a volume cannot shrink"),
         (json!({"reserve": "99Gi"}), "reserve: must be less than volumeSize"),
+        (json!({"scrub": {"period": "1m"}}), "scrub.period: choose 1h to 8760h"),
         (json!({"ackShards": 3}), "ackShards: choose from dataShards + 1"),
         (json!({"cipher": "ChaCha20-Poly1305"}), "cipher: cannot change"),
         (json!({"clusterRef": "other"}), "clusterRef: cannot change"),

@@ -91,8 +91,13 @@ impl Plan {
             deleted_retention_seconds: dev.deleted_retention_seconds,
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
-        let spec =
-            PoolSpec { erasure: dev.erasure, cipher: Default::default(), ack_shards: ack(dev), members };
+        let spec = PoolSpec {
+            erasure: dev.erasure,
+            cipher: Default::default(),
+            ack_shards: ack(dev),
+            members,
+            scrub: Default::default(),
+        };
         Ok(Self { pool, spec, gateway, storage, folder })
     }
 

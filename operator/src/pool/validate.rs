@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use datamesh_crds::{CipherName, DataMeshCluster, Resources, Size, SizeError, StoragePool, condition, label};
+use datamesh_crds::{
+    CipherName, DataMeshCluster, Resources, Size, SizeError, SpanError, StoragePool, condition, label,
+};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::BulkEncryption;
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
 use datamesh_shard::{Cipher, ErasureProfile, NameError, NodeName, PoolName, ProfileError, ZoneName};
 use kube::ResourceExt;
 
@@ -93,6 +95,9 @@ pub(crate) enum InvalidPool {
         /// Whose it is.
         owner: String,
     },
+    /// The scrub's period.
+    #[error("scrub.period: {0}")]
+    ScrubPeriod(#[from] SpanError),
     /// A zone label's value.
     #[error(
         "a Kubernetes node's zone label cannot be used: {0}; change the label or the cluster's spec.zoneLabel"
@@ -310,6 +315,15 @@ fn pool_spec(
         },
         ack_shards: ack_shards.map_err(|_| InvalidPool::Range("ackShards"))?,
         members: identities.iter().map(member).collect(),
+        scrub: scrub_spec(&spec.scrub)?,
+    })
+}
+
+fn scrub_spec(spec: &datamesh_crds::ScrubSpec) -> Result<ScrubSpec, InvalidPool> {
+    Ok(ScrubSpec {
+        period_seconds: spec.period.duration()?.as_secs(),
+        paused: spec.paused,
+        max_bytes_per_second: spec.max_bytes_per_second.as_ref().map(Size::bytes).transpose()?,
     })
 }
 

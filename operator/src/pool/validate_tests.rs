@@ -183,3 +183,21 @@ fn rules_of_the_definition_hold_here_too() {
     pool.spec.replicas = 5;
     refused(&pool, &found(), "raise replicas to at least");
 }
+
+#[test]
+fn the_scrub_is_told_to_the_gateway_and_to_no_pod() {
+    let usual = validate(&pool(), &found()).unwrap();
+    assert!(usual.spec.scrub.is_default());
+    let mut paused = pool();
+    paused.spec.scrub.paused = true;
+    paused.spec.scrub.period = datamesh_crds::Span::new("24h");
+    paused.spec.scrub.max_bytes_per_second = Some(Size::new("5Mi"));
+    let paused = validate(&paused, &found()).unwrap();
+    let told = ScrubSpec { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) };
+    assert_eq!(paused.spec.scrub, told);
+    let built = |pool: &ValidPool| {
+        let nodes = crate::pool::build::build(pool, std::iter::empty(), &found()).unwrap();
+        nodes.into_iter().map(|node| (node.settings, node.stateful_set)).collect::<Vec<_>>()
+    };
+    assert!(built(&paused) == built(&usual), "nothing restarts");
+}

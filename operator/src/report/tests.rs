@@ -26,6 +26,7 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
         damaged_shards: 0,
         counting_since_unix_ms: None,
         zone_loss_shards: None,
+        scrub: None,
         safety: None,
         problems: Vec::new(),
     }
@@ -210,4 +211,17 @@ fn a_pool_is_ready_when_it_can_be_written() {
     assert_eq!(pool_ready(&status).reason, "NotWritable");
     status.writable = true;
     assert!(pool_ready(&status).is_good());
+}
+
+#[test]
+fn data_is_called_safe_only_with_the_word_that_its_scrub_is_paused() {
+    let scrub = PoolScrub { heard_members: 6, ..PoolScrub::default() };
+    let mut scrubbed = pool(&[Up; 6]);
+    scrubbed.scrub = Some(scrub);
+    assert!(!data_safe(&catalog(3), &[&scrubbed], &[]).message.contains("scrub"));
+    scrubbed.scrub = Some(PoolScrub { paused_members: 6, overdue_members: 2, ..scrub });
+    let message = data_safe(&catalog(3), &[&scrubbed], &[]).message;
+    for part in ["The scrub is paused on 6 of 6 nodes", "2 of 6 nodes have not read all their shards"] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
 }

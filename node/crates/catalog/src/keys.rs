@@ -62,6 +62,8 @@ pub enum Table {
     BucketCounter = 23,
     /// (pool, node) → since when it shall give its shards away
     Drain = 24,
+    /// (pool) → how its nodes shall scrub, where not as usual
+    Scrub = 25,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -84,6 +86,12 @@ pub fn only(of: Table) -> Vec<u8> {
 #[must_use]
 pub fn pool(name: &PoolName) -> Vec<u8> {
     table(Table::Pool).bytes(name.as_str().as_bytes()).finish()
+}
+
+/// Key of what is wanted of a pool's scrub.
+#[must_use]
+pub fn scrub(pool: &PoolName) -> Vec<u8> {
+    table(Table::Scrub).bytes(pool.as_str().as_bytes()).finish()
 }
 
 /// Key of a layout.

@@ -12,7 +12,7 @@ pub use garbage::{
 };
 pub use members::{
     BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, IncarnationRecord, JoinRecord,
-    LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
+    LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord, ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;

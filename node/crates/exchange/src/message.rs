@@ -112,6 +112,16 @@ pub enum Request {
     },
     /// What the peer sees of the others of its pool. Answered by [`Response::Mesh`].
     Mesh,
+    /// How the peer shall read its shards from now on, which it remembers. Answered by [`Response::Done`]; asked only of peers whose
+    /// report says how their scrub is.
+    Scrub {
+        /// Seconds within which it reads all of them once.
+        period_seconds: u64,
+        /// Whether it shall not.
+        paused: bool,
+        /// Payload bytes a second at most.
+        max_bytes_per_second: Option<u64>,
+    },
 }
 
 /// What the other answers.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use datamesh_settings::admin::PoolScrub;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
@@ -87,6 +88,7 @@ pub struct Metrics {
     shard_errors: Family<ShardErrorLabels, Counter>,
     members: Family<MemberLabels, Gauge>,
     avoided: Family<AvoidedLabels, Gauge>,
+    scrubs: Family<MemberLabels, Gauge>,
     latencies: Family<LatencyLabels, Gauge<f64, AtomicU64>>,
     hedged: Counter,
     /// The cache of hot segments.
@@ -118,6 +120,7 @@ impl Metrics {
             shard_errors: Family::default(),
             members: Family::default(),
             avoided: Family::default(),
+            scrubs: Family::default(),
             latencies: Family::default(),
             hedged: Counter::default(),
             cache: CacheMetrics::default(),
@@ -133,6 +136,9 @@ impl Metrics {
         registry.register("pool_members", "Members of a pool by state", m.members.clone());
         let avoided = "Members of a pool that are avoided, by reason";
         registry.register("pool_members_avoided", avoided, m.avoided.clone());
+        let scrubs =
+            "Members of a pool whose scrub is paused, or overdue: not all read within twice its period";
+        registry.register("pool_members_not_scrubbed", scrubs, m.scrubs.clone());
         let latency = "Mean time a member lately took for a shard, failures reckoned as 2 s";
         registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
@@ -183,6 +189,14 @@ impl Metrics {
     pub fn members(&self, pool: &str, state: &'static str, count: usize) {
         let gauge = self.members.get_or_create_owned(&MemberLabels { pool: pool.into(), state });
         gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Sets how many members of a pool are not scrubbed as they should be.
+    pub fn scrub(&self, pool: &str, scrub: &PoolScrub) {
+        for (state, count) in [("paused", scrub.paused_members), ("overdue", scrub.overdue_members)] {
+            let gauge = self.scrubs.get_or_create_owned(&MemberLabels { pool: pool.into(), state });
+            gauge.set(i64::from(count));
+        }
     }
 
     /// Sets how many members of a pool are avoided for a reason.

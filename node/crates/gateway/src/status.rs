@@ -2,6 +2,7 @@
 
 mod avoided;
 mod drain;
+mod scrub;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,7 +84,9 @@ impl StatusSource {
             wanted.into_iter().map(|(node, zone)| self.member(pool, peer_of(&node), (node, zone))).collect();
         let writable = self.is_writable(pool);
         let zone_loss = zone_loss(pool);
-        let problems = problems(pool, &members, zone_loss, writable);
+        let scrub = scrub::told(pool, &members);
+        let mut problems = problems(pool, &members, zone_loss, writable);
+        problems.extend(scrub.as_ref().and_then(scrub::problem));
         let counts = self.damage.of(&name);
         PoolStatus {
             name,
@@ -96,6 +99,7 @@ impl StatusSource {
             counting_since_unix_ms: Some(self.damage.since_unix_ms()),
             zone_loss_shards: zone_loss.and_then(|loss| u32::try_from(loss.shards).ok()),
             safety: self.pools.safety(pool),
+            scrub,
             problems,
         }
     }
@@ -229,7 +233,13 @@ mod tests {
             draining: false,
         };
         let members: Vec<Member> = zones.iter().enumerate().map(member).collect();
-        let spec = PoolSpec { erasure, cipher: Cipher::default(), ack_shards: None, members: Vec::new() };
+        let spec = PoolSpec {
+            erasure,
+            cipher: Cipher::default(),
+            ack_shards: None,
+            members: Vec::new(),
+            scrub: Default::default(),
+        };
         let layout = Layout {
             cluster: "test".parse().unwrap(),
             pool: "main".parse().unwrap(),
@@ -279,6 +289,7 @@ mod tests {
             counting_since_unix_ms: None,
             zone_loss_shards: None,
             safety: None,
+            scrub: None,
             problems: Vec::new(),
         };
         let pools = [pool("early"), pool("main")];

@@ -19,4 +19,5 @@ mod ranges;
 mod reclaim;
 mod retention;
 mod round_trips;
+mod scrub;
 mod uploads;

@@ -24,6 +24,7 @@ pub use homing::Homing;
 use ledger::Ledger;
 pub use pace::Pace;
 use rules::Rules;
+use scrub::Orders;
 pub use scrub::Scrub;
 pub use service::StorageService;
 pub use shelf::Shelf;
@@ -70,6 +71,7 @@ impl Keeper {
     pub fn new(parts: KeeperParts) -> Self {
         let KeeperParts { shelf, records, net, trust, pool, own, clock, pace } = parts;
         let rules = Arc::new(Rules::new(records, clock));
+        let orders = Arc::new(Orders::recall(Arc::clone(&rules)));
         let ledger = Arc::new(Ledger::default());
         let fellows = Arc::new(Fellows {
             shelf,
@@ -82,10 +84,14 @@ impl Keeper {
             computing: tokio::sync::Mutex::default(),
         });
         Self {
-            service: StorageService { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger) },
+            service: StorageService {
+                fellows: Arc::clone(&fellows),
+                ledger: Arc::clone(&ledger),
+                orders: Arc::clone(&orders),
+            },
             steward: Steward::new(Arc::clone(&fellows), Arc::clone(&ledger), pace),
             homing: Homing { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger), pace, forgot: None },
-            scrub: Scrub { fellows, ledger, pace },
+            scrub: Scrub { fellows, ledger, orders, pace },
         }
     }
 }

@@ -1,11 +1,16 @@
 //! Shapes of the gateway's admin API, shared by the gateway that answers and the operator and CLI that ask. JSON.
 
 mod avoided;
+mod scrub;
 
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
+pub use scrub::{
+    PoolScrub, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_DEFAULT, SCRUB_PERIOD_SECONDS_MAX,
+    SCRUB_PERIOD_SECONDS_MIN, ScrubReport, ScrubSpec,
+};
 
 /// `PUT /api/v1/admin/pools/{pool}`: what the administrator wants of one pool. Idempotent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +27,9 @@ pub struct PoolSpec {
     pub ack_shards: Option<u8>,
     /// The nodes that shall hold the pool's shards.
     pub members: Vec<DesiredMember>,
+    /// How they read their shards. Left out where it is the default, which gateways that know no such wish can read.
+    #[serde(default, skip_serializing_if = "ScrubSpec::is_default")]
+    pub scrub: ScrubSpec,
 }
 
 impl PoolSpec {
@@ -111,6 +119,9 @@ pub struct PoolStatus {
     /// How its segments are, as the nodes counted them. Absent without a layout, and from gateways that do not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety: Option<PoolSafety>,
+    /// How far its nodes are with reading their shards. Absent from gateways that do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<PoolScrub>,
     /// What is wrong and what will clear it, a sentence each. Empty when all is well.
     pub problems: Vec<String>,
 }
@@ -299,6 +310,9 @@ pub struct NodeReport {
     /// Shards that were on their way into its store when it said so. The other numbers are from afterwards.
     #[serde(default)]
     pub arriving: u64,
+    /// How its scrub is. Absent from nodes that cannot be told how to scrub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<ScrubReport>,
 }
 
 impl NodeReport {

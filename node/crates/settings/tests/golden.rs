@@ -114,6 +114,7 @@ fn pool_spec() -> PoolSpec {
         cipher: Cipher::ChaCha20Poly1305,
         ack_shards: Some(6),
         members: vec![member("demo-main-0", "zone1"), member("demo-main-1", "zone2")],
+        scrub: Default::default(),
     }
 }
 
@@ -138,6 +139,7 @@ fn members() -> Vec<MemberStatus> {
         corrupt_shards: 1,
         epoch: Some(Epoch(5)),
         arriving: 2,
+        scrub: None,
     };
     vec![
         MemberStatus {
@@ -169,6 +171,7 @@ fn status() -> ClusterStatus {
         counting_since_unix_ms: Some(1_790_000_000_000),
         zone_loss_shards: Some(2),
         safety: None,
+        scrub: None,
         problems: vec!["demo-main-2 does not answer".into()],
     };
     let new = PoolStatus {
@@ -182,6 +185,7 @@ fn status() -> ClusterStatus {
         counting_since_unix_ms: None,
         zone_loss_shards: None,
         safety: None,
+        scrub: None,
         problems: Vec::new(),
     };
     ClusterStatus {
@@ -265,8 +269,13 @@ fn a_pool_with_an_unknown_field_is_refused_and_a_status_with_one_is_read() {
 fn what_may_be_absent_is_absent() {
     let pool: PoolSpec =
         serde_json::from_str(r#"{"erasure": {"data": 1, "parity": 1}, "members": []}"#).unwrap();
-    let least =
-        PoolSpec { erasure: erasure(1, 1), cipher: Cipher::Aes256Gcm, ack_shards: None, members: Vec::new() };
+    let least = PoolSpec {
+        erasure: erasure(1, 1),
+        cipher: Cipher::Aes256Gcm,
+        ack_shards: None,
+        members: Vec::new(),
+        scrub: Default::default(),
+    };
     assert_eq!(pool, least);
     let text = serde_json::to_string(&least).unwrap();
     assert_eq!(text, r#"{"erasure":{"data":1,"parity":1},"cipher":"AES-256-GCM","members":[]}"#);

@@ -47,6 +47,7 @@ impl World {
             cipher: Cipher::Aes256Gcm,
             ack_shards: None,
             members: members.iter().filter_map(|n| nodes.get(*n)).map(member).collect(),
+            scrub: Default::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, CommitError, Keyspace};
 use crate::limits::LAYOUT_BYTES_MAX;
-use crate::record::{self, LayoutHeadRecord, LayoutRecord, PoolRecord};
+use crate::record::{self, LayoutHeadRecord, LayoutRecord, PoolRecord, ScrubRecord};
 
 /// Why a layout or pool was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,10 @@ impl<K: Keyspace> Catalog<K> {
         at_most("members of a pool", spec.members.len(), POOL_MEMBERS_MAX)?;
         let mut batch = Batch::new();
         put(&mut batch, keys::pool(name), &PoolRecord::from(spec))?;
+        match spec.scrub.is_default() {
+            true => batch.delete(keys::scrub(name)),
+            false => put(&mut batch, keys::scrub(name), &ScrubRecord::from(spec.scrub))?,
+        }
         self.keyspace.commit(batch).await.map_err(CatalogError::from)?;
         Ok(())
     }
@@ -50,10 +54,17 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn pools(&self) -> Result<Vec<(PoolName, PoolSpec)>, CatalogError> {
-        let rows = whole(&self.view().await?, keys::all(Table::Pool)).await?.rows;
-        rows.iter()
-            .map(|row| Ok((pool_of(&row.key)?, record::decode::<PoolRecord>(&row.value)?.into())))
-            .collect()
+        let view = self.view().await?;
+        let mut pools = Vec::new();
+        for row in whole(&view, keys::all(Table::Pool)).await?.rows {
+            let name = pool_of(&row.key)?;
+            let mut spec: PoolSpec = record::decode::<PoolRecord>(&row.value)?.into();
+            if let Some(scrub) = find::<ScrubRecord>(&view, &keys::scrub(&name)).await?.record {
+                spec.scrub = scrub.into();
+            }
+            pools.push((name, spec));
+        }
+        Ok(pools)
     }
 
     /// Commits a signed layout as the pool's newest, if `expected_previous` still is. Committing the same again is fine.

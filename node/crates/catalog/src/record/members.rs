@@ -1,4 +1,4 @@
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,37 @@ impl From<PoolRecord> for PoolSpec {
             cipher: record.cipher,
             ack_shards: record.ack_shards,
             members: record.members.into_iter().map(member).collect(),
+            scrub: ScrubSpec::default(),
         }
+    }
+}
+
+/// What is wanted of a pool's scrub. A row of its own, which builds that know no such wish pass over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrubRecord {
+    /// Seconds within which each node reads all of its shards.
+    pub period_seconds: u64,
+    /// Whether none shall.
+    pub paused: bool,
+    /// Payload bytes a second and node at most.
+    pub max_bytes_per_second: Option<u64>,
+}
+
+impl Record for ScrubRecord {
+    const NAME: &'static str = "scrub";
+}
+
+impl From<ScrubSpec> for ScrubRecord {
+    fn from(spec: ScrubSpec) -> Self {
+        let ScrubSpec { period_seconds, paused, max_bytes_per_second } = spec;
+        Self { period_seconds, paused, max_bytes_per_second }
+    }
+}
+
+impl From<ScrubRecord> for ScrubSpec {
+    fn from(record: ScrubRecord) -> Self {
+        let ScrubRecord { period_seconds, paused, max_bytes_per_second } = record;
+        Self { period_seconds, paused, max_bytes_per_second }
     }
 }
 

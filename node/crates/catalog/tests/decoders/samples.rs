@@ -89,6 +89,10 @@ fn member_samples() -> Vec<Sample> {
         sample("join", record::JoinRecord { pool: pool(), node: node(), peer: PEER }),
         sample("binding", record::BindingRecord { peer: PEER }),
         sample("drain", record::DrainRecord { since_unix_ms: 1_800_000_000_000 }),
+        sample(
+            "scrub",
+            record::ScrubRecord { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
+        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -189,6 +193,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("cluster", key::only(Table::Cluster)),
         ("pool", key::pool(&fast)),
+        ("scrub", key::scrub(&fast)),
         ("layout", key::layout(&fast, Epoch(300))),
         ("layout-head", key::layout_head(&fast)),
         ("join", key::join(&nonce)),

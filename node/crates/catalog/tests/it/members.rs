@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use datamesh_catalog::catalog::{BindError, CommitLayoutError, IncarnationError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{BucketId, BucketKind, Catalog, NewBucket, WrappedSecret};
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName,
 };
@@ -36,6 +36,7 @@ fn spec(members: usize, ack_shards: Option<u8>) -> PoolSpec {
         cipher: Cipher::ChaCha20Poly1305,
         ack_shards,
         members: (0..members).map(member).collect(),
+        scrub: Default::default(),
     }
 }
 
@@ -47,6 +48,13 @@ async fn pools<K: Keyspace>(catalog: Catalog<K>) {
     let expected = [(pool("fast"), spec(6, Some(5))), (pool("slow"), spec(4, None))];
     assert_eq!(catalog.pools().await.unwrap(), expected);
     assert!(catalog.put_pool(&pool("vast"), &spec(1001, None)).await.is_err());
+    let paused = ScrubSpec { paused: true, max_bytes_per_second: Some(5 << 20), ..ScrubSpec::default() };
+    let changed = PoolSpec { scrub: paused, ..spec(4, None) };
+    catalog.put_pool(&pool("slow"), &changed).await.unwrap();
+    assert_eq!(catalog.pools().await.unwrap()[1].1, changed);
+    assert_eq!(catalog.pools().await.unwrap()[0], expected[0], "the other pool's is as it was");
+    catalog.put_pool(&pool("slow"), &spec(4, None)).await.unwrap();
+    assert_eq!(catalog.pools().await.unwrap(), expected);
 }
 
 async fn layouts_are_compared_and_set<K: Keyspace>(catalog: Catalog<K>) {

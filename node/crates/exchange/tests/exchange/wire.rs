@@ -62,6 +62,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Stewardship { after: None },
         Request::Stewardship { after: Some(4095) },
         Request::Mesh,
+        Request::Scrub { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
     ]
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn responses() -> Vec<Response> {
         corrupt_shards: 1,
         epoch: Some(Epoch(4)),
         arriving: 2,
+        scrub: None,
     };
     let answers = [
         Response::Hello { certificate: Some(vec![4, 5]), incarnation: Incarnation(2) },

@@ -67,6 +67,7 @@ impl Scene {
             cipher: Cipher::default(),
             ack_shards: None,
             members: (0..NODES).map(member).collect(),
+            scrub: Default::default(),
         };
         self.desk.pools.put(pool(), Pool::new(spec));
     }

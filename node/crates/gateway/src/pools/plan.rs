@@ -6,7 +6,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_placement::{Layout, Member};
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::admin::{
+    DesiredMember, PoolSpec, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_MAX, SCRUB_PERIOD_SECONDS_MIN,
+    ScrubSpec,
+};
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 
@@ -164,6 +167,14 @@ pub enum SpecError {
         /// For this.
         erasure: ErasureProfile,
     },
+    /// A scrub that would read all the time, or never end.
+    #[error(
+        "scrub: periodSeconds is {} and maxBytesPerSecond {:?}: write {SCRUB_PERIOD_SECONDS_MIN} to {SCRUB_PERIOD_SECONDS_MAX} \
+         seconds, and at least {SCRUB_BYTES_PER_SECOND_MIN} bytes a second or nothing",
+        .0.period_seconds,
+        .0.max_bytes_per_second
+    )]
+    Scrub(ScrubSpec),
     /// A member that holds data is said to stand elsewhere.
     #[error("member {node} stands in zone {old} and holds data; it cannot be moved to {new}")]
     Zone {
@@ -187,6 +198,7 @@ impl SpecError {
             | Self::Zone { .. } => "members",
             Self::AckShards { .. } => "ackShards",
             Self::Erasure { .. } => "erasure",
+            Self::Scrub(_) => "scrub",
         }
     }
 
@@ -235,6 +247,9 @@ pub(crate) fn check(
         if !(least..=erasure.total()).contains(&usize::from(ack)) {
             return Err(SpecError::AckShards { ack, least, erasure });
         }
+    }
+    if !spec.scrub.is_within_limits() {
+        return Err(SpecError::Scrub(spec.scrub));
     }
     current.map_or(Ok(()), |current| check_change(spec, current))
 }

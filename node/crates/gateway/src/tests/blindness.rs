@@ -194,6 +194,7 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Delete { .. } | Request::DeleteSegment { .. } => Some("delete"),
         Request::Report => Some("report"),
         Request::Stewardship { .. } => Some("stewardship"),
+        Request::Scrub { .. } => Some("scrub"),
         // Of members to members.
         Request::Inventory { .. } | Request::Home { .. } => None,
     };

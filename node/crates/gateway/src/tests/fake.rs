@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
-use datamesh_settings::admin::NodeReport;
+use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::{Generation, PeerKey, SegmentHeader, ShardKey};
 use futures::FutureExt;
@@ -41,6 +41,8 @@ struct Node {
     rotten: bool,
     layouts_learned: usize,
     deletes: usize,
+    scrub: ScrubReport,
+    scrub_orders: usize,
 }
 
 /// A message as it lies on a connection before TLS: lengths and head, then the payload.
@@ -170,6 +172,17 @@ impl FakeNodes {
         self.nodes.lock()[&peer(n)].layouts_learned
     }
 
+    /// What the node says of its scrub, and how often it was told how to.
+    pub(super) fn scrub(&self, n: u8) -> (ScrubReport, usize) {
+        let nodes = self.nodes.lock();
+        let node = &nodes[&peer(n)];
+        (node.scrub, node.scrub_orders)
+    }
+
+    pub(super) fn scrubbed(&self, n: u8, report: ScrubReport) {
+        self.change(n, |node| node.scrub = report);
+    }
+
     pub(super) fn deletes(&self) -> usize {
         self.nodes.lock().values().map(|node| node.deletes).sum()
     }
@@ -236,10 +249,9 @@ impl FakeNodes {
                 nothing(Response::Done)
             }
             Request::Mesh => nothing(Response::Mesh(MeshView::default())),
-            Request::Report => {
-                let shards = node.shards.len() as u64;
-                let report = NodeReport { shards, accepting: !node.full, ..NodeReport::default() };
-                nothing(Response::Report(report))
+            Request::Report => nothing(Response::Report(node.report())),
+            &Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
+                node.ordered(ScrubSpec { period_seconds, paused, max_bytes_per_second })
             }
             Request::Layout(_) => {
                 node.layouts_learned += 1;
@@ -260,6 +272,17 @@ impl FakeNodes {
 }
 
 impl Node {
+    fn report(&self) -> NodeReport {
+        let (shards, scrub) = (self.shards.len() as u64, Some(self.scrub));
+        NodeReport { shards, accepting: !self.full, scrub, ..NodeReport::default() }
+    }
+
+    fn ordered(&mut self, scrub: ScrubSpec) -> Answer {
+        self.scrub.ordered = scrub;
+        self.scrub_orders += 1;
+        Ok((Response::Done, Bytes::new()))
+    }
+
     fn given(&self, payload: &Bytes) -> Bytes {
         if !self.lies {
             return payload.clone();

@@ -80,6 +80,7 @@ pub(super) fn spec(members: u8) -> PoolSpec {
         cipher: Cipher::Aes256Gcm,
         ack_shards: None,
         members: (0..members).map(member).collect(),
+        scrub: Default::default(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datamesh_exchange::message::{COUNTS_MAX, Request, Response, Stewardship};
 use datamesh_exchange::net::Net;
-use datamesh_settings::admin::MemberState;
+use datamesh_settings::admin::{MemberState, PoolScrub, ScrubSpec};
 use datamesh_shard::PeerKey;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -74,11 +74,25 @@ impl PollReports {
             return;
         };
         let behind = report.epoch < pool.layout().map(|layout| layout.epoch);
+        let scrubs_otherwise = report.scrub.is_some_and(|scrub| scrub.ordered != pool.spec.scrub);
         let asked = tokio::time::timeout(STEWARDSHIP_TIMEOUT, self.stewardship(pool, &peer)).await;
         let stewardship = asked.ok().flatten().map(Arc::new);
         self.pools.note_report(peer, report, stewardship);
         if behind {
             self.layouts.push_to(pool, &peer).await;
+        }
+        if scrubs_otherwise {
+            self.order_scrub(pool, &peer).await;
+        }
+    }
+
+    /// Tells a member how to scrub. It keeps that; its next report says whether it took it.
+    async fn order_scrub(&self, pool: &Pool, peer: &PeerKey) {
+        let ScrubSpec { period_seconds, paused, max_bytes_per_second } = pool.spec.scrub;
+        let request = Request::Scrub { period_seconds, paused, max_bytes_per_second };
+        match self.net.request(peer, request, None, TIMEOUT).await {
+            Ok((Response::Done, _)) => {}
+            answer => tracing::warn!(%peer, ?answer, "a member was not told how to scrub; it is told again"),
         }
     }
 
@@ -147,5 +161,9 @@ impl PollReports {
         for (state, count) in counts {
             self.metrics.members(name, state, count);
         }
+        let members = pool.layout().map_or(&[][..], |layout| &layout.members).iter();
+        let live = members.filter(|member| self.pools.is_live(&member.peer));
+        let reports = live.filter_map(|member| self.pools.report(&member.peer)?.report.scrub);
+        self.metrics.scrub(name, &PoolScrub::of(pool.spec.scrub, reports));
     }
 }

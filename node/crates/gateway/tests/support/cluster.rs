@@ -208,6 +208,7 @@ impl Cluster {
             cipher: Cipher::Aes256Gcm,
             ack_shards: None,
             members: (0..NODES).map(member).collect(),
+            scrub: Default::default(),
         };
         let request = self.client.put(self.url("/admin/pools/main")).bearer_auth("admin-token-for-tests");
         let answered = request.json(&spec).send().await.unwrap();

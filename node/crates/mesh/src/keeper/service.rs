@@ -5,13 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
-use datamesh_settings::admin::NodeReport;
+use datamesh_settings::admin::{NodeReport, ScrubSpec};
 use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardError, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError};
 
 use super::fellows::Fellows;
 use super::ledger::Ledger;
 use super::rules::NotNow;
+use super::scrub::Orders;
 use crate::server::Handler;
 use crate::trust::{Caller, LayoutRefused};
 
@@ -19,6 +20,7 @@ use crate::trust::{Caller, LayoutRefused};
 pub struct StorageService {
     pub(super) fellows: Arc<Fellows>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) orders: Arc<Orders>,
 }
 
 type Answer = Result<(Response, Bytes), Refusal>;
@@ -69,6 +71,9 @@ impl StorageService {
             Request::Mesh => Ok((Response::Mesh(self.fellows.view()), Bytes::new())),
             Request::Report => Ok((Response::Report(self.report()), Bytes::new())),
             Request::Layout(signed) => self.learn(&signed),
+            Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
+                self.scrub(from, ScrubSpec { period_seconds, paused, max_bytes_per_second })
+            }
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
             Request::Hello { .. } => Err(Refusal::BadRequest("Hello is answered by the transport".into())),
         }
@@ -202,6 +207,17 @@ impl StorageService {
         }
     }
 
+    fn scrub(&self, from: &Caller, ordered: ScrubSpec) -> Answer {
+        if !from.is_gateway() {
+            return Err(Refusal::BadRequest("only gateways order".into()));
+        }
+        if !ordered.is_within_limits() {
+            return Err(Refusal::BadRequest(format!("no node scrubs like that: {ordered:?}")));
+        }
+        self.orders.order(ordered).map_err(|error| failed(&error))?;
+        Ok((Response::Done, Bytes::new()))
+    }
+
     fn learn(&self, signed: &SignedLayout) -> Answer {
         match self.fellows.trust.learn_layout(signed) {
             Ok(_) => Ok((Response::Done, Bytes::new())),
@@ -229,6 +245,7 @@ impl StorageService {
             corrupt_shards: usage.corrupt_shards,
             epoch,
             arriving,
+            scrub: Some(self.orders.report()),
         }
     }
 }

@@ -17,6 +17,7 @@ fn spec(members: usize) -> PoolSpec {
         cipher: Cipher::default(),
         ack_shards: None,
         members: (0..members).map(member).collect(),
+        scrub: Default::default(),
     }
 }
 

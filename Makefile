@@ -65,7 +65,7 @@ bench: ## put, get, small objects and list against `make dev` with separate proc
 	scripts/bench.sh
 
 .PHONY: generate
-generate: ## write generated files anew (CRDs, install manifest)
+generate: ## write generated files anew (CRDs, install manifest, the table of docs/scale.md)
 	UPDATE=1 cargo test --workspace --test generated
 
 .PHONY: dev

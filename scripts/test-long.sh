@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What does not fit into `make test`: longer fuzzing, the tables of 1,000 nodes of docs/scale.md, and a 10 GiB object through a gateway pod limited to 256 MiB.
+# What does not fit into `make test`: longer fuzzing, the tables of 1,000 nodes in docs/scale.md, and a 10 GiB object
+# through a gateway pod limited to 256 MiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source-path=SCRIPTDIR source=target.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Coverage-guided fuzzing of the decoders. SECONDS_EACH (default 5) for each target; findings lie in the cache folder
+# Coverage-guided fuzzing of the decoders. SECONDS_EACH (default 4) for each target; findings lie in the cache folder
 # and replay with the printed command. libFuzzer's coverage needs no nightly compiler; address sanitizing would.
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
@@ -36,6 +36,13 @@ golden seal/tests/golden/seal-v1.txt | grep -E '^(segment-[a-z]+-(short|zstd|der
 golden seal/tests/golden/seal-v1.txt | grep -E '^(certificate|wrapped|join)' | plant certificates
 # What is signed in a certificate: behind its length, in front of the signature and that one's length.
 golden seal/tests/golden/seal-v1.txt | sed -n 's/^certificate.* ..\(.*\).\{130\}$/\1/p' | plant certificates
+golden store/tests/golden/index-rows-v1.hex | plant store_format
+# A log's head, and its records: the heads' checksums are made right by the target.
+log=../node/crates/store/tests/golden/log-v1.bin
+head -c 32 "$log" >"$cache/seeds/store_format/log"
+tail -c +33 "$log" >"$cache/seeds/store_format/records"
+golden catalog/tests/golden/records-v1.txt | plant catalog_rows
+golden catalog/tests/golden/keys-v1.txt | plant catalog_rows
 mkdir -p "$cache/seeds/settings"
 cp ../node/crates/settings/tests/golden/* "$cache/seeds/settings"
 
@@ -45,9 +52,9 @@ for target in targets/*.rs; do
     name=$(basename "$target" .rs)
     mkdir -p "$cache/corpus/$name" "$cache/findings"
     seeds=$(find "$cache/seeds/$name" -type f -size +0 | wc -l)
-    echo "fuzzing $name for ${SECONDS_EACH:-5} s, from $seeds golden inputs"
+    echo "fuzzing $name for ${SECONDS_EACH:-4} s, from $seeds golden inputs"
     [ "$seeds" -gt 0 ]
-    "$CARGO_TARGET_DIR/$triple/debug/$name" -max_total_time="${SECONDS_EACH:-5}" -max_len=65536 -rss_limit_mb=1024 \
+    "$CARGO_TARGET_DIR/$triple/debug/$name" -max_total_time="${SECONDS_EACH:-4}" -max_len=65536 -rss_limit_mb=1024 \
         -artifact_prefix="$cache/findings/$name-" -verbosity=0 -print_final_stats=1 \
         "$cache/corpus/$name" "$cache/seeds/$name" 2>&1 |
         sed -n 's/^stat::number_of_executed_units: */    inputs: /p; /ERROR/p; /panicked/p; /Test unit written/p'

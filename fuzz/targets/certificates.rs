@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 
+use datamesh_fuzz as _;
 use datamesh_seal::{BucketSecret, ClusterSecret, ClusterSigningKey, SignedCertificate, WrappedBucketSecret};
 use datamesh_shard::{NodeName, PeerKey, PoolName};
 

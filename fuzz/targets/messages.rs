@@ -3,6 +3,7 @@
 
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameHeader};
 use datamesh_exchange::message::{Request, Response};
+use datamesh_fuzz as _;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Some(fixed) = input.first_chunk::<FRAME_HEADER_BYTES>() {

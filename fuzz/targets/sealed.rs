@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use datamesh_fuzz as _;
 use datamesh_seal::{
     BucketSecret, Prepared, SealHeader, SegmentKey, open_derived_segment, open_frame, open_record,
     open_segment, sealed_bytes_of,

@@ -1,6 +1,7 @@
 //! A segment's header, as it comes from disks and peers.
 #![no_main]
 
+use datamesh_fuzz as _;
 use datamesh_shard::{SegmentHeader, ShardIndex};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {

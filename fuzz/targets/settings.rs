@@ -1,6 +1,7 @@
 //! The settings file, and what the admin API is sent and answers.
 #![no_main]
 
+use datamesh_fuzz as _;
 use datamesh_settings::Settings;
 use datamesh_settings::admin::{ClusterStatus, PoolSpec};
 use serde::{Serialize, de::DeserializeOwned};

@@ -128,4 +128,19 @@ mod tests {
         book.write().unwrap();
         assert_eq!(std::fs::read(dir.path().join(FILE)).unwrap(), golden.trim_ascii_end());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+        #[test]
+        fn a_broken_file_gives_no_more_than_what_it_says(at: usize, byte: u8, cut: usize) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut file = include_bytes!("../tests/golden/addresses-v1.json").to_vec();
+            let len = file.len();
+            file[at % len] = byte;
+            file.truncate(1 + cut % (2 * len));
+            std::fs::write(dir.path().join(FILE), file).unwrap();
+            proptest::prop_assert!(AddressBook::open(dir.path()).all().len() <= 1);
+        }
+    }
 }

@@ -11,7 +11,10 @@
 
 mod backoff;
 pub mod buffers;
+#[cfg(test)]
+mod decoders;
 mod dial;
+mod encoding;
 #[cfg(test)]
 mod golden;
 mod identity;

@@ -13,6 +13,7 @@ use datamesh_shard::{Epoch, Incarnation, NodeName, PeerKey, PoolName};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 
+use crate::encoding::whole;
 use layouts::{Known, Layouts};
 pub use layouts::{LayoutRefused, Learned};
 
@@ -178,7 +179,7 @@ impl Trust {
     ) -> Result<Caller, NotTrusted> {
         let role = match certificate {
             Some(bytes) => {
-                let signed: SignedCertificate = postcard::from_bytes(bytes)?;
+                let signed: SignedCertificate = whole(bytes)?;
                 Some(signed.verify(&self.key, &peer, now_unix())?)
             }
             None => None,

@@ -5,6 +5,8 @@
 //! answered: heads are sealed by keys of that handshake from then on ([`seals`]), payloads travel as they are. They are
 //! shards, sealed by the gateway and proven by whoever takes them.
 
+#[cfg(test)]
+mod decoders;
 mod seals;
 
 use std::io::{self, IoSlice};

@@ -116,4 +116,31 @@ mod tests {
         assert_eq!(of(&[(header::IF_RANGE, "\"ab\"")]), Ok(Read::Send));
         assert_eq!(of(&[(header::IF_RANGE, "\"x\"")]), Ok(Read::SendWhole));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_headers_are_judged(
+            matching in proptest::option::of("[ab,*\" W/]{0,12}|\\PC{0,20}"),
+            none_matching in proptest::option::of("[ab,*\" W/]{0,12}|\\PC{0,20}"),
+            range in proptest::option::of("[ab,*\" W/]{0,12}"),
+        ) {
+            let texts = [(header::IF_MATCH, matching), (header::IF_NONE_MATCH, none_matching), (header::IF_RANGE, range)];
+            let values = texts.into_iter().filter_map(|(name, text)| {
+                Some((name, HeaderValue::from_bytes(text?.as_bytes()).ok()?))
+            });
+            let headers: HeaderMap = values.collect();
+            let _ = of_read(&headers, "ab");
+            // What a write must meet is one tag, never a list and never any.
+            if let Ok(Condition::IfMatch(tag)) = of_write(&headers) {
+                proptest::prop_assert!(!tag.is_empty() && tag != "*" && !tag.contains(','));
+            }
+        }
+
+        #[test]
+        fn a_tag_is_read_as_it_is_sent(tag in "[0-9a-f]{1,64}") {
+            let sent = HeaderMap::from_iter([(header::IF_MATCH, quoted(&tag).unwrap())]);
+            proptest::prop_assert_eq!(of_write(&sent).ok(), Some(Condition::IfMatch(tag.clone())));
+            proptest::prop_assert_eq!(of_read(&sent, &tag).ok(), Some(Read::Send));
+        }
+    }
 }

@@ -118,3 +118,37 @@ pub(super) fn rfc3339(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_question_is_read_within_its_limits_or_refused(
+            cursor in proptest::option::of("[-_A-Za-z0-9]{0,40}|\\PC{0,30}"),
+            prefix in proptest::option::of("\\PC{0,30}"),
+            delimiter in proptest::option::of("\\PC{0,2}"),
+            limit: Option<usize>,
+        ) {
+            if let Ok(query) = query(Params { prefix, cursor, limit, delimiter }) {
+                proptest::prop_assert!((1..=limits::LIST_MAX).contains(&query.limit));
+            }
+        }
+
+        #[test]
+        fn a_cursor_is_read_as_it_was_given(key in proptest::collection::vec(0_u8.., 0..=OBJECT_KEY_BYTES_MAX)) {
+            for given in [Cursor::Key(key.clone()), Cursor::Prefix(key.clone())] {
+                let text = URL_SAFE_NO_PAD.encode(given.encode());
+                proptest::prop_assert_eq!(super::cursor(&text).ok(), Some(given));
+            }
+        }
+    }
+
+    #[test]
+    fn longer_than_any_cursor_is_refused() {
+        let longest = [0; OBJECT_KEY_BYTES_MAX + 1].to_vec();
+        assert!(cursor(&URL_SAFE_NO_PAD.encode(Cursor::Key(longest).encode())).is_err());
+        assert!(cursor(&"A".repeat(1 << 20)).is_err());
+    }
+}

@@ -102,4 +102,26 @@ mod tests {
             assert_eq!(of(text, size), Err(Kind::RangeNotSatisfiable), "{text}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_gives_a_part_that_lies_within(text in "([bB]ytes *= *)?[-0-9, =]{0,24}|\\PC{0,40}", size: u64) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(header::RANGE, value);
+            }
+            for size in [size, size % 100] {
+                if let Ok(Wanted::Part(part)) = wanted(&headers, size) {
+                    proptest::prop_assert!(part.start < part.end && part.end <= size);
+                }
+            }
+        }
+
+        #[test]
+        fn a_range_that_is_there_is_what_it_says(first in 0_u64..1 << 40, len in 1_u64..1 << 40, more in 0_u64..9) {
+            let text = format!("bytes={first}-{}", first + len - 1);
+            let part = of(&text, first + len + more);
+            proptest::prop_assert_eq!(part, Ok(Wanted::Part(first..first + len)));
+        }
+    }
 }

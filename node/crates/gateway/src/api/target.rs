@@ -119,4 +119,20 @@ mod tests {
         }
         assert_eq!(of("/api/v1/buckets/UPPER/files/x"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_read_or_refused(path in "(/api/v1/)?(buckets/)?[a-z%/.0-9]{0,40}|\\PC{0,40}") {
+            if let Some((bucket, key)) = of(&path) {
+                proptest::prop_assert!(BucketName::new(&bucket).is_ok() && ObjectKey::new(&key).is_ok());
+            }
+        }
+
+        #[test]
+        fn a_key_is_read_as_it_is_encoded(key in "\\PC{1,60}") {
+            let encoded: String = key.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let expected = Some((DEFAULT_BUCKET.to_owned(), key.as_bytes().to_vec()));
+            proptest::prop_assert_eq!(of(&format!("/api/v1/files/{encoded}")), expected);
+        }
+    }
 }

@@ -84,6 +84,9 @@ pub enum LoadLayoutError {
     /// Not a signed layout.
     #[error("a stored layout cannot be read: {0}")]
     Malformed(#[from] postcard::Error),
+    /// Bytes are left after it.
+    #[error("{0} bytes left over after a stored layout")]
+    Trailing(usize),
     /// Signed by another key.
     #[error("a stored layout of pool {0} is not signed by this cluster's key")]
     Signature(PoolName),

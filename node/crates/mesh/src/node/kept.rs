@@ -9,6 +9,7 @@ use datamesh_store::Durability;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::encoding::whole;
 use crate::swarm::{RecordBytes, RecordBytesError};
 
 /// First byte of each kept value.
@@ -60,7 +61,7 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, postcard::Error
 
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Option<T> {
     let decoded = match bytes.split_first() {
-        Some((&VERSION, body)) => postcard::from_bytes(body).ok(),
+        Some((&VERSION, body)) => whole(body).ok(),
         _ => None,
     };
     if decoded.is_none() {

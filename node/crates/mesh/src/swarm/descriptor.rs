@@ -6,6 +6,7 @@ use datamesh_settings::Endpoint;
 use datamesh_shard::{Epoch, Incarnation, NodeName, PeerKey, PoolName};
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::whole;
 use crate::identity::{Identity, verify_by_peer};
 use crate::trust::{Trust, now_unix};
 
@@ -133,12 +134,12 @@ impl LayoutPointer {
 
 /// The descriptor in a record that was proven before.
 pub(super) fn read_node(value: &[u8]) -> Option<NodeDescriptor> {
-    postcard::from_bytes(&read(value).ok()?.body).ok()
+    whole(&read(value).ok()?.body).ok()
 }
 
 /// The pointer in a record that was proven before.
 pub(super) fn read_pointer(value: &[u8]) -> Option<LayoutPointer> {
-    postcard::from_bytes(&read(value).ok()?.body).ok()
+    whole(&read(value).ok()?.body).ok()
 }
 
 fn read(value: &[u8]) -> Result<Signed, RecordRefused> {
@@ -148,7 +149,7 @@ fn read(value: &[u8]) -> Result<Signed, RecordRefused> {
     if version != VERSION {
         return Err(RecordRefused::Version(version));
     }
-    postcard::from_bytes(body).map_err(|_| RecordRefused::Malformed)
+    whole(body).map_err(|_| RecordRefused::Malformed)
 }
 
 /// Reads and proves a record.
@@ -164,7 +165,7 @@ pub(crate) fn check(key: &[u8], value: &[u8], trust: &Trust) -> Result<Content, 
 }
 
 fn check_node(key: &[u8], signed: &Signed, trust: &Trust) -> Result<NodeDescriptor, RecordRefused> {
-    let node: NodeDescriptor = postcard::from_bytes(&signed.body).map_err(|_| RecordRefused::Malformed)?;
+    let node: NodeDescriptor = whole(&signed.body).map_err(|_| RecordRefused::Malformed)?;
     if key != node_key(&node.peer) || node.peer != signed.signer {
         return Err(RecordRefused::OtherKey);
     }
@@ -178,7 +179,7 @@ fn check_node(key: &[u8], signed: &Signed, trust: &Trust) -> Result<NodeDescript
 }
 
 fn check_pointer(key: &[u8], signed: &Signed, trust: &Trust) -> Result<LayoutPointer, RecordRefused> {
-    let pointer: LayoutPointer = postcard::from_bytes(&signed.body).map_err(|_| RecordRefused::Malformed)?;
+    let pointer: LayoutPointer = whole(&signed.body).map_err(|_| RecordRefused::Malformed)?;
     if key != layout_key(&pointer.pool) {
         return Err(RecordRefused::OtherKey);
     }

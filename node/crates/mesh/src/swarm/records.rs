@@ -12,6 +12,7 @@ use libp2p::kad::{ProviderRecord, Record, RecordKey};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use crate::encoding::whole;
 use crate::trust::now_unix;
 
 /// Records kept at most: a descriptor of each of the most members and gateways, a pointer of each of the most pools.
@@ -140,7 +141,7 @@ impl StoredRecord {
         let (&VERSION, body) = bytes.split_first()? else {
             return None;
         };
-        postcard::from_bytes(body).ok()
+        whole(body).ok()
     }
 
     fn of(record: &Record) -> Self {

@@ -51,7 +51,12 @@ impl Seals {
 
     #[cfg(test)]
     pub(super) fn for_tests() -> Self {
-        Self::from_keys(&[7; EXPORTED_BYTES], Side::Server).unwrap()
+        Self::for_tests_of(Side::Server)
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests_of(side: Side) -> Self {
+        Self::from_keys(&[7; EXPORTED_BYTES], side).unwrap()
     }
 
     fn from_keys(keys: &[u8; EXPORTED_BYTES], side: Side) -> Option<Self> {

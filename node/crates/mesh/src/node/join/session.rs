@@ -14,6 +14,7 @@ use zeroize::Zeroize;
 
 use super::Shared;
 use crate::dial::{DialError, Expect, Link};
+use crate::encoding::whole;
 use crate::node::Readiness;
 use crate::trust::{NotTrusted, now_unix};
 use crate::wire::WireError;
@@ -156,8 +157,7 @@ impl Session {
 
     fn take(&self, joined: Joined) -> Result<Instant, JoinError> {
         let Shared { dialer, kept, ready, named, .. } = &*self.shared;
-        let certificate: SignedCertificate =
-            postcard::from_bytes(&joined.certificate).map_err(NotTrusted::from)?;
+        let certificate: SignedCertificate = whole(&joined.certificate).map_err(NotTrusted::from)?;
         let checked = dialer.trust.set_own(&certificate, &dialer.identity.peer())?;
         kept.keep_certificate(&certificate);
         for layout in &joined.layouts {

@@ -8,17 +8,13 @@ use datamesh_seal::{Certificate, ClusterSecret, MemberRole, SignedCertificate};
 use datamesh_settings::Endpoint;
 use datamesh_shard::{Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 
+use crate::dice::Dice;
 use crate::identity::{Identity, IdentityError};
 use crate::node::kept;
 use crate::swarm::descriptor::{Content, check};
 use crate::swarm::records::StoredRecord;
 use crate::swarm::{LayoutPointer, NodeDescriptor, layout_key, node_key};
 use crate::trust::{Learned, Trust};
-
-#[path = "../../shard/tests/support/dice.rs"]
-mod dice;
-
-use dice::Dice;
 
 const INPUTS: usize = 20_000;
 /// Holds until the year 2100.

@@ -14,6 +14,9 @@ pub mod buffers;
 #[cfg(test)]
 mod decoders;
 mod dial;
+#[cfg(test)]
+#[path = "../../shard/tests/support/dice.rs"]
+mod dice;
 mod encoding;
 #[cfg(test)]
 mod golden;

@@ -1,16 +1,16 @@
 //! Bytes of any kind where frames are expected.
 
+use bytes::Bytes;
+use datamesh_exchange::frame::FRAME_HEADER_BYTES;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
 use futures::FutureExt;
 use tokio::io::{Empty, Join, Sink, empty, join, sink};
 
-use super::*;
-
-#[path = "../../../shard/tests/support/dice.rs"]
-mod dice;
-
-use dice::Dice;
+use super::seals::{Seals, Side};
+use super::{FrameLimits, Wire, WireError};
+use crate::buffers::Buffers;
+use crate::dice::Dice;
 
 const INPUTS: usize = 20_000;
 const LIMITS: FrameLimits = FrameLimits { head_bytes: 4096, payload_bytes: 8192 };

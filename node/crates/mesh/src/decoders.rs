@@ -57,6 +57,7 @@ fn layout() -> SignedLayout {
         epoch: Epoch(12),
         partitions_log2: 10,
         members: (1..=3).map(member).collect(),
+        holders: Vec::new(),
     }
     .encode();
     let signature = secret().signing_key().sign(LAYOUT_CONTEXT, &bytes);

@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 /// Context string of the cluster key's signature over an encoded layout.
 pub const LAYOUT_CONTEXT: &str = "datamesh.io 2026 layout";
-/// Bytes of an encoded layout at most: a thousand members with the longest names, 400 shards of partitions each, and room.
+/// Bytes of an encoded layout at most: a thousand members with the longest names, twice [`SLOTS_MAX`] holders, and room.
 pub const LAYOUT_BYTES_MAX: usize = 960 << 10;
-/// With fewer no member has its share to the percent; more make the layout large and the table slow to compute.
-const SLOTS_PER_MEMBER: usize = 200;
-/// A pool that grew has its partitions split when its members have fewer each.
-const SLOTS_PER_MEMBER_LEAST: usize = SLOTS_PER_MEMBER / 2;
+/// Shards of partitions each member gets: few enough segments in each partition for its steward to count, however full nodes are.
+const SLOTS_PER_MEMBER: usize = 500;
+/// More are not asked for however many members there are: a layout names the holder of each.
+const SLOTS_MAX: usize = 200_000;
+/// A pool that grew has its partitions split when it has less than this part of what a new one would.
+const SPLIT_BELOW: usize = 2;
 /// A pool of a few nodes may grow: 1,024 partitions at least.
 const PARTITIONS_LOG2_MIN: u8 = 10;
 
@@ -119,17 +121,17 @@ pub enum LayoutError {
 
 impl Layout {
     /// How many partitions a pool's first layout should have, as a binary logarithm: 1,024, or more so that each of
-    /// `members` nodes gets some 200 shards of partitions.
+    /// `members` nodes gets some 500 shards of partitions, 200 where they are a thousand.
     #[must_use]
     pub fn partitions_log2_for(profile: ErasureProfile, members: usize) -> u8 {
-        partitions_log2(PARTITIONS_LOG2_MIN, profile, SLOTS_PER_MEMBER * members)
+        partitions_log2(PARTITIONS_LOG2_MIN, profile, slots_for(members))
     }
 
     /// How many partitions the next layout should have when `members` stay: as many as this one has, or so many halves of
-    /// them that each gets some 100 shards of partitions.
+    /// them that each gets half of what it would in a new pool.
     #[must_use]
     pub fn split_log2_for(&self, members: usize) -> u8 {
-        partitions_log2(self.partitions_log2, self.profile, SLOTS_PER_MEMBER_LEAST * members)
+        partitions_log2(self.partitions_log2, self.profile, slots_for(members) / SPLIT_BELOW)
     }
 
     /// How many partitions it has.
@@ -211,6 +213,11 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+/// Shards of partitions that a pool of so many members should have.
+fn slots_for(members: usize) -> usize {
+    (SLOTS_PER_MEMBER * members).min(SLOTS_MAX)
 }
 
 /// The least, from `least` on, with which there are that many slots.

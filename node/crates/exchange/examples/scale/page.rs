@@ -89,15 +89,17 @@ fn layouts(rows: &mut Rows<'_>) {
     rows.row("slots of a node: shards of partitions", |f| {
         number(float(usize::try_from(f.placed.node_slots).unwrap_or(0)))
     });
-    let encoded = |nodes, name_bytes| float(layout(nodes, name_bytes, |_| false).encode().len()) / KIB;
-    rows.row("encoded, names of 9 bytes, KiB", |f| number(encoded(f.case.nodes, 9)));
+    let encoded = |placed: &Placed, name_bytes| {
+        float(layout(placed.nodes, name_bytes, |_| false).encode().len() + placed.holder_bytes) / KIB
+    };
+    rows.row("encoded, names of 9 bytes, KiB", |f| number(encoded(f.placed, 9)));
     let limit = float(LAYOUT_BYTES_MAX) / KIB;
     rows.row(&format!("encoded, names of {NAME_BYTES_MAX} bytes, KiB (limit {})", number(limit)), |f| {
-        within(encoded(f.case.nodes, NAME_BYTES_MAX), limit)
+        within(encoded(f.placed, NAME_BYTES_MAX), limit)
     });
     rows.row("table in memory, KiB", |f| number(f.table_bytes() / KIB));
     rows.row("sent by the gateway for each change, MB; seconds", |f| {
-        let bytes = encoded(f.case.nodes, 9) * KIB;
+        let bytes = encoded(f.placed, 9) * KIB;
         format!("{}; {}", number(bytes * f.case.node_count() / 1e6), number(f.push_seconds(bytes)))
     });
 }

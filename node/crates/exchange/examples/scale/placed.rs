@@ -16,6 +16,8 @@ use crate::inputs::{ZONES, profile};
 pub(crate) struct Placed {
     pub(crate) nodes: usize,
     pub(crate) partitions: u32,
+    /// Bytes of the holders in the layout that follows when one node is lost.
+    pub(crate) holder_bytes: usize,
     /// Slots of the node that is lost, or added.
     pub(crate) node_slots: u64,
     /// Slots that change their node when one node is lost or added (to the others, or to it).
@@ -53,6 +55,7 @@ pub(crate) fn layout(nodes: usize, name_bytes: usize, left_out: impl Fn(usize) -
         epoch: Epoch(1000),
         partitions_log2: Layout::partitions_log2_for(profile(), nodes),
         members: (0..nodes).filter(|at| !left_out(*at)).map(member).collect(),
+        holders: Vec::new(),
     }
 }
 
@@ -65,6 +68,15 @@ fn key(at: usize) -> [u8; 32] {
 fn table(nodes: usize, left_out: impl Fn(usize) -> bool) -> Table {
     assert!(nodes <= POOL_MEMBERS_MAX);
     Table::compute(layout(nodes, 9, left_out)).expect("a layout that is right")
+}
+
+/// What the gateway commits after `full` when nodes are left out; and the bytes of the holders in it.
+fn follow(full: &Table, nodes: usize, left_out: impl Fn(usize) -> bool) -> (Table, usize) {
+    let next = layout(nodes, 9, left_out);
+    let without = next.encode().len();
+    let next = full.followed_by(next).expect("a layout that is right");
+    let holder_bytes = next.encode().len() - without;
+    (Table::compute(next).expect("a layout that is right"), holder_bytes)
 }
 
 /// A table's holders by node number of the full pool.
@@ -91,14 +103,14 @@ impl<'a> Holders<'a> {
 /// one that is removed.
 pub(crate) fn place(nodes: usize) -> Placed {
     let lost = nodes / 2;
-    let (full, (less, zoned)) = std::thread::scope(|scope| {
-        let less = scope.spawn(|| table(nodes, |at| at == lost));
-        let zoned = scope.spawn(|| table(nodes, |at| at % ZONES == ZONES - 1));
-        let joined = |handle: std::thread::ScopedJoinHandle<'_, Table>| handle.join().expect("a table");
-        (table(nodes, |_| false), (joined(less), joined(zoned)))
+    let full = table(nodes, |_| false);
+    let ((less, holder_bytes), (zoned, _)) = std::thread::scope(|scope| {
+        let less = scope.spawn(|| follow(&full, nodes, |at| at == lost));
+        let zoned = scope.spawn(|| follow(&full, nodes, |at| at % ZONES == ZONES - 1));
+        (less.join().expect("a table"), zoned.join().expect("a table"))
     });
     let before = Holders::new(&full, &full);
-    let mut placed = Placed { nodes, partitions: full.partitions(), ..Placed::default() };
+    let mut placed = Placed { nodes, partitions: full.partitions(), holder_bytes, ..Placed::default() };
     let mut loads = Loads::new(nodes);
     let (after, zoned) = (Holders::new(&full, &less), Holders::new(&full, &zoned));
     for partition in 0..full.partitions() {

@@ -65,6 +65,7 @@ pub(crate) fn poll(stewarded: u64) -> f64 {
         corrupt_shards: 0,
         epoch: Some(Epoch(1000)),
         arriving: 0,
+        scrub: None,
     };
     let count = |partition| PartitionCount {
         partition,

@@ -129,7 +129,7 @@ fn a_new_layout_has_slots_enough() {
     let log2 =
         |data, parity, nodes| Layout::partitions_log2_for(ErasureProfile::new(data, parity).unwrap(), nodes);
     assert_eq!((log2(4, 2, 6), log2(2, 1, 3), log2(4, 2, 12)), (10, 10, 10));
-    assert_eq!((log2(4, 2, 100), log2(16, 8, 100), log2(1, 1, 1000)), (12, 10, 16));
+    assert_eq!((log2(4, 2, 100), log2(16, 8, 100), log2(1, 1, 1000)), (14, 12, 16));
 }
 
 #[test]

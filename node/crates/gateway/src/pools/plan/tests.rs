@@ -69,13 +69,13 @@ fn who_is_not_wanted_drains_and_goes_once_it_has_nothing() {
 #[test]
 fn a_pool_that_grew_has_its_partitions_split() {
     let first = committed(next(&spec(8), &joined(8), None));
-    let second = committed(next(&spec(60), &joined(60), Some(&first)));
+    let second = committed(next(&spec(24), &joined(24), Some(&first)));
     let third = committed(next(&spec(120), &joined(120), Some(&second)));
     let numbers = [&first, &second, &third].map(|layout| layout.partitions_log2);
-    assert_eq!(numbers, [10, 10, 11]);
+    assert_eq!(numbers, [10, 10, 13]);
     // Those that drain need no slots, and a smaller pool keeps what it has.
     let fewer = committed(next(&spec(8), &joined(120), Some(&third)));
-    assert_eq!((fewer.staying().count(), fewer.partitions_log2), (8, 11));
+    assert_eq!((fewer.staying().count(), fewer.partitions_log2), (8, 13));
 }
 
 #[test]

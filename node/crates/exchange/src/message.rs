@@ -122,6 +122,12 @@ pub enum Request {
         /// Payload bytes a second at most.
         max_bytes_per_second: Option<u64>,
     },
+    /// Shards of these segments were found missing, corrupt or away: the peer may look at their partitions before it would
+    /// come by. A hint, believed no further than that. Answered by [`Response::Done`], whatever comes of it.
+    Look {
+        /// [`LOOK_SEGMENTS_MAX`] at most; one of each partition suffices.
+        segments: Vec<SegmentId>,
+    },
 }
 
 /// What the other answers.
@@ -158,6 +164,9 @@ pub enum Response {
     /// What the peer sees of the others.
     Mesh(#[serde(with = "as_json")] MeshView),
 }
+
+/// Segments named in one [`Request::Look`] at most: 8 KiB.
+pub const LOOK_SEGMENTS_MAX: usize = 256;
 
 /// Rows of one page of an inventory at most: some 200 KiB.
 pub const INVENTORY_ROWS_MAX: usize = 4096;

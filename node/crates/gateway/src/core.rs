@@ -23,6 +23,7 @@ use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
+use crate::work::alarms::TellStewards;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::reports::PollReports;
@@ -65,6 +66,7 @@ pub(crate) struct Core {
     pub(crate) reports: PollReports,
     pub(crate) reclaim: Reclaim,
     pub(crate) advance: AdvanceLayouts,
+    pub(crate) alarms: TellStewards,
 }
 
 impl Core {
@@ -129,6 +131,7 @@ impl Core {
         Ok(Self {
             router: api::router(Arc::new(app)),
             registry,
+            alarms: TellStewards(Arc::clone(&context)),
             context,
             pools,
             advance: AdvanceLayouts(Arc::clone(&layouts)),

@@ -43,9 +43,10 @@ impl EmbeddedGateway {
     /// # Errors
     /// When a layout of the catalog cannot be used.
     pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
-        let Core { router, registry, context, pools, layouts, reports, reclaim, advance } =
+        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms } =
             Core::assemble(config).await?;
-        let workers: Vec<Box<dyn Worker>> = vec![Box::new(advance), Box::new(reports), Box::new(reclaim)];
+        let workers: Vec<Box<dyn Worker>> =
+            vec![Box::new(advance), Box::new(reports), Box::new(reclaim), Box::new(alarms)];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
 
@@ -86,7 +87,7 @@ impl EmbeddedGateway {
         self.layouts.wake.notify_one();
     }
 
-    /// The background work: layouts, reports, reclaiming. Asked a second time, none.
+    /// The background work: layouts, reports, reclaiming, telling stewards of damage. Asked a second time, none.
     #[must_use]
     pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
         std::mem::take(&mut *self.workers.lock())

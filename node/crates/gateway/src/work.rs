@@ -1,5 +1,6 @@
 //! The gateway's background work.
 
+pub(crate) mod alarms;
 pub(crate) mod files;
 pub(crate) mod layouts;
 pub(crate) mod membership;

@@ -1,10 +1,12 @@
 //! What a storage node does with its shards: answers for them, counts and rebuilds those of its partitions, sends home
-//! what belongs to others, and reads all of them now and then. It knows its disk as a [`Shelf`] and the others as a [`Net`], and takes the time from
+//! what belongs to others, reads all of them now and then, and tells of damage. It knows its disk as a [`Shelf`] and the others as a [`Net`], and takes the time from
 //! the runtime: the simulation runs all of it unchanged.
 
+mod crier;
 mod fellows;
 mod homing;
 mod ledger;
+mod looks;
 mod pace;
 mod rules;
 mod scrub;
@@ -17,11 +19,14 @@ use std::sync::Arc;
 use datamesh_exchange::net::Net;
 use datamesh_shard::{PeerKey, PoolName};
 
+use crate::alarms::Alarms;
 use crate::swarm::RecordBytes;
 use crate::trust::Trust;
+pub use crier::Crier;
 use fellows::Fellows;
 pub use homing::Homing;
 use ledger::Ledger;
+use looks::Looks;
 pub use pace::Pace;
 use rules::Rules;
 use scrub::Orders;
@@ -53,7 +58,7 @@ pub struct KeeperParts {
     pub pace: Pace,
 }
 
-/// The parts of a storage node that need neither sockets nor files: one answers, three work in the background.
+/// The parts of a storage node that need neither sockets nor files: one answers, four work in the background.
 pub struct Keeper {
     /// Answers requests.
     pub service: StorageService,
@@ -63,6 +68,8 @@ pub struct Keeper {
     pub homing: Homing,
     /// Reads every shard now and then.
     pub scrub: Scrub,
+    /// Tells of what is found corrupt here.
+    pub crier: Crier,
 }
 
 impl Keeper {
@@ -80,6 +87,8 @@ impl Keeper {
             pool,
             own,
             rules,
+            alarms: Alarms::default(),
+            looks: Looks::default(),
             newest: parking_lot::Mutex::default(),
             computing: tokio::sync::Mutex::default(),
         });
@@ -91,7 +100,8 @@ impl Keeper {
             },
             steward: Steward::new(Arc::clone(&fellows), Arc::clone(&ledger), pace),
             homing: Homing { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger), pace, forgot: None },
-            scrub: Scrub { fellows, ledger, orders, pace },
+            scrub: Scrub { fellows: Arc::clone(&fellows), ledger, orders, pace },
+            crier: Crier { fellows, pace },
         }
     }
 }

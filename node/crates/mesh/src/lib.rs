@@ -3,12 +3,14 @@
 //! * [`Identity`]: one Ed25519 key is a node's name on every transport.
 //! * [`BulkServer`] and [`Peers`]: requests and shards over TLS 1.3 with raw public keys, one at a time per connection.
 //! * [`Trust`]: what the cluster's key signed, membership certificates and layouts.
+//! * [`alarms`]: damage on its way to the steward that mends it.
 //! * [`keeper`]: what a storage node does with its shards, without sockets or files.
 //! * [`StorageNode`]: a storage node whole: serves its store, joins, stays in.
 //! * [`Swarm`]: libp2p with Kademlia for small signed records.
 //!
 //! Everything that listens is bound first and run after: `bind(…)` returns once it listens, `run(stop)` ends when told.
 
+pub mod alarms;
 mod backoff;
 pub mod buffers;
 #[cfg(test)]

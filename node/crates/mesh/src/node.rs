@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::buffers::Buffers;
 use crate::dial::Dialer;
 use crate::identity::{Identity, IdentityError};
-use crate::keeper::{Homing, Keeper, KeeperParts, Pace, Scrub, Steward, StorageService};
+use crate::keeper::{Crier, Homing, Keeper, KeeperParts, Pace, Scrub, Steward, StorageService};
 use crate::peers::Peers;
 use crate::server::{BulkServer, ServerError};
 use crate::swarm::{RecordBytes, RecordBytesError, Swarm, SwarmBindError, SwarmConfig, SwarmHandle};
@@ -75,6 +75,7 @@ pub struct StorageNode {
     steward: Steward,
     homing: Homing,
     scrub: Scrub,
+    crier: Crier,
     identity: Identity,
     endpoint: Endpoint,
     trust: Arc<Trust>,
@@ -97,7 +98,7 @@ impl StorageNode {
         let incarnation = store.incarnation();
         let encryption = settings.cluster.bulk_encryption;
         let peers = Peers::new(identity.clone(), trust.clone(), incarnation).encrypting(encryption);
-        let Keeper { service, steward, homing, scrub } = Keeper::new(KeeperParts {
+        let Keeper { service, steward, homing, scrub, crier } = Keeper::new(KeeperParts {
             shelf: Arc::new(store),
             records: Arc::clone(&records),
             net: Arc::new(peers.clone()),
@@ -133,13 +134,26 @@ impl StorageNode {
             encryption,
         };
         let (joiner, ready) = Joiner::new(settings, storage, endpoint.clone(), dialer, kept);
-        Ok(Self { server, swarm, joiner, peers, steward, homing, scrub, identity, endpoint, trust, ready })
+        Ok(Self {
+            server,
+            swarm,
+            joiner,
+            peers,
+            steward,
+            homing,
+            scrub,
+            crier,
+            identity,
+            endpoint,
+            trust,
+            ready,
+        })
     }
 
     /// The same node at another pace: tests do not wait for minutes.
     #[must_use]
     pub fn paced(mut self, pace: Pace) -> Self {
-        (self.steward.pace, self.homing.pace, self.scrub.pace) = (pace, pace, pace);
+        (self.steward.pace, self.homing.pace, self.scrub.pace, self.crier.pace) = (pace, pace, pace, pace);
         self
     }
 
@@ -186,10 +200,10 @@ impl StorageNode {
     pub async fn run(self, stop: CancellationToken) -> Result<(), NodeError> {
         let child = stop.child_token();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        let Self { server, swarm, joiner, peers, steward, homing, scrub, .. } = self;
+        let Self { server, swarm, joiner, peers, steward, homing, scrub, crier, .. } = self;
         let (for_server, for_swarm, for_joiner) = (child.clone(), child.clone(), child.clone());
         let (for_peers, for_steward, for_homing) = (child.clone(), child.clone(), child.clone());
-        let for_scrub = child.clone();
+        let (for_scrub, for_crier) = (child.clone(), child.clone());
         tasks.spawn(async move {
             server.run(for_server).await;
             "the bulk server"
@@ -217,6 +231,10 @@ impl StorageNode {
         tasks.spawn(async move {
             worker::run(scrub, for_scrub).await;
             "the scrub"
+        });
+        tasks.spawn(async move {
+            worker::run(crier, for_crier).await;
+            "the crier"
         });
         let first = tasks.join_next().await;
         let early = !stop.is_cancelled();

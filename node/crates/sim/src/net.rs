@@ -142,6 +142,7 @@ impl Fabric {
 enum Kind {
     Home,
     DeleteSegment,
+    Look,
     Other,
 }
 
@@ -150,6 +151,7 @@ impl Kind {
         match request {
             Request::Home { .. } => Self::Home,
             Request::DeleteSegment { .. } => Self::DeleteSegment,
+            Request::Look { .. } => Self::Look,
             _ => Self::Other,
         }
     }
@@ -222,6 +224,7 @@ impl Link {
             self.fabric.totals.count(|counts| match kind {
                 Kind::Home => counts.sent_home += 1,
                 Kind::DeleteSegment => counts.segments_deleted += 1,
+                Kind::Look => counts.looks += 1,
                 Kind::Other => {}
             });
         }

@@ -120,14 +120,15 @@ impl Node {
             clock: Arc::clone(&surrounding.clock),
             pace: PACE,
         });
-        let Keeper { service, steward, homing, scrub } = keeper;
+        let Keeper { service, steward, homing, scrub, crier } = keeper;
         fabric.listen(self.peer, service, Arc::clone(&trust), self.incarnation, life.clone());
         let never = CancellationToken::new();
         let others = surrounding.peers.iter().copied().filter(|peer| *peer != self.peer).collect();
         let tasks = vec![
             own(worker::run(steward, never.clone())),
             own(worker::run(homing, never.clone())),
-            own(worker::run(scrub, never)),
+            own(worker::run(scrub, never.clone())),
+            own(worker::run(crier, never)),
             own(fabric.probe(self.peer, life.clone(), others, Some(trust))),
         ];
         self.running = Some(Running { life, _tasks: tasks });

@@ -51,6 +51,8 @@ pub struct Counts {
     pub sent_home: u64,
     /// Deletes of a segment, one a node.
     pub segments_deleted: u64,
+    /// Hints of damage that stewards were given.
+    pub looks: u64,
     /// Requests over the net, and those that got lost.
     pub requests: u64,
     /// Requests or answers lost.
@@ -90,6 +92,7 @@ impl Counts {
         self.rebuilt += other.rebuilt;
         self.sent_home += other.sent_home;
         self.segments_deleted += other.segments_deleted;
+        self.looks += other.looks;
         self.requests += other.requests;
         self.lost += other.lost;
         self.seconds += other.seconds;

@@ -63,6 +63,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Stewardship { after: Some(4095) },
         Request::Mesh,
         Request::Scrub { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
+        Request::Look { segments: vec![key.segment, SegmentId([0x0b; 32])] },
     ]
 }
 

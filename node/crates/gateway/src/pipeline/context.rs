@@ -23,7 +23,7 @@ pub(crate) struct Context {
     pub(crate) cache: Arc<SegmentCache>,
     pub(super) cpu: Cpu,
     pub(crate) catalog: EmbeddedCatalog,
-    pub(super) net: Arc<dyn Net>,
+    pub(crate) net: Arc<dyn Net>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) metrics: Metrics,

@@ -1,8 +1,10 @@
-//! What went less than well since the gateway started, by pool: the status shows it.
+//! What went less than well since the gateway started, by pool: the status shows it, and the stewards are told.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use datamesh_shard::PoolName;
+use datamesh_mesh::alarms::Alarms;
+use datamesh_shard::{PoolName, SegmentId};
 use parking_lot::Mutex;
 
 /// Counts of one pool.
@@ -19,12 +21,14 @@ pub(crate) struct Counts {
 pub(crate) struct Damage {
     since_unix_ms: u64,
     by_pool: Mutex<HashMap<PoolName, Counts>>,
+    /// For the stewards.
+    pub(crate) alarms: Arc<Alarms>,
 }
 
 impl Damage {
     /// Nothing yet.
     pub(crate) fn since(since_unix_ms: u64) -> Self {
-        Self { since_unix_ms, by_pool: Mutex::default() }
+        Self { since_unix_ms, by_pool: Mutex::default(), alarms: Arc::default() }
     }
 
     /// When counting began: what was before is forgotten.
@@ -42,9 +46,10 @@ impl Damage {
         self.by_pool.lock().entry(pool.clone()).or_default().short_puts += 1;
     }
 
-    /// A read found shards missing or corrupt.
-    pub(crate) fn shards(&self, pool: &PoolName, count: u64) {
+    /// A read found shards of a segment missing or corrupt.
+    pub(crate) fn shards(&self, pool: &PoolName, segment: SegmentId, count: u64) {
         if count > 0 {
+            self.alarms.raise(pool, segment);
             self.by_pool.lock().entry(pool.clone()).or_default().damaged_shards += count;
         }
     }

@@ -263,7 +263,8 @@ impl Fetch<'_> {
             **corrupt || !shards.contains_key(index) && !may_be_elsewhere()
         };
         let damaged = lost.iter().filter(is_damaged).count();
-        self.context.damage.shards(&self.reference.pool, u64::try_from(damaged).unwrap_or(u64::MAX));
+        let damaged = u64::try_from(damaged).unwrap_or(u64::MAX);
+        self.context.damage.shards(&self.reference.pool, self.reference.id, damaged);
         if shards.keys().any(|index| index.at() >= self.reference.profile.k()) {
             self.context.metrics.rebuilt();
         }

@@ -57,6 +57,7 @@ impl Spread {
         let mut machine = PutMachine::new(self.plan.clone(), Duration::ZERO);
         let mut tell = Some(tell);
         let mut sends: FuturesUnordered<BoxFuture<'_, Sent>> = FuturesUnordered::new();
+        let mut handed_off = false;
         loop {
             for action in machine.next(begun.elapsed()) {
                 match action {
@@ -64,13 +65,17 @@ impl Spread {
                     PutAction::Acknowledge(ack) => {
                         let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
                         metrics.segment(self.pool.as_str(), written);
+                        self.warn_steward(&context, ack != Ack::Whole);
                         answer(&mut tell, Ok(ack));
                     }
                     PutAction::Fail(failure) => {
                         metrics.segment(self.pool.as_str(), Written::Failed);
                         answer(&mut tell, Err(failure));
                     }
-                    PutAction::Finished => self.report_missing(&machine),
+                    PutAction::Finished => {
+                        self.warn_steward(&context, handed_off || !machine.missing().is_empty());
+                        self.report_missing(&machine);
+                    }
                 }
             }
             let Some(wake) = machine.wake_at() else { break };
@@ -82,7 +87,10 @@ impl Spread {
                 biased;
                 () = abandon.cancelled(), if tell.is_some() => break,
                 Some((shard, to, sent)) = sends.next() => match sent {
-                    Ok(()) => machine.on_stored(shard, to),
+                    Ok(()) => {
+                        handed_off |= !self.is_home(shard, to);
+                        machine.on_stored(shard, to);
+                    }
                     Err(failure) => {
                         metrics.shard_error(self.pool.as_str(), "put", reason(&failure));
                         tracing::debug!(segment = ?self.segment, %shard, node = %self.node(to), %failure, "shard not stored");
@@ -128,6 +136,19 @@ impl Spread {
             Ok(_) | Err(_) => Err(SendFailure::Unreachable),
         };
         (shard, to, sent)
+    }
+
+    /// Whether a shard belongs to this member.
+    fn is_home(&self, shard: ShardIndex, member: u16) -> bool {
+        let holders = self.table.holders(self.table.partition_of(self.segment));
+        holders.get(shard.at()) == Some(&member)
+    }
+
+    /// Not all shards are where they belong: their steward need not find that out by itself.
+    fn warn_steward(&self, context: &Context, is_short: bool) {
+        if is_short {
+            context.damage.alarms.raise(&self.pool, self.segment);
+        }
     }
 
     fn report_missing(&self, machine: &PutMachine) {

@@ -195,6 +195,7 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Report => Some("report"),
         Request::Stewardship { .. } => Some("stewardship"),
         Request::Scrub { .. } => Some("scrub"),
+        Request::Look { .. } => Some("look"),
         // Of members to members.
         Request::Inventory { .. } | Request::Home { .. } => None,
     };
@@ -215,6 +216,7 @@ async fn live(house: &mut House, [paged, inline, uploaded, handed]: &[Thing; 4])
     }
     house.ask(Method::GET, "/api/v1/files?prefix=folder/", &[], Body::empty()).await.ok();
     house.core.reports.work().await;
+    house.core.alarms.work().await;
     // Replaced, then deleted.
     handed.put(house).await;
     for thing in [paged, inline, uploaded, handed] {
@@ -235,7 +237,7 @@ async fn nodes_see_neither_contents_nor_names_on_the_wire() {
     live(&mut house, &things).await;
 
     let heard = house.nodes.heard();
-    let wanted = BTreeSet::from(["delete", "get", "layout", "put", "range", "report", "stewardship"]);
+    let wanted = BTreeSet::from(["delete", "get", "layout", "look", "put", "range", "report", "stewardship"]);
     assert_eq!(kinds(&heard), wanted, "what a gateway asks nodes for");
     let payload_bytes: usize = heard.iter().map(|frame| frame.payload.len()).sum();
     let kept_bytes: usize = things.iter().map(|thing| thing.contents.len()).sum();

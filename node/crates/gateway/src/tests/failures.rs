@@ -178,3 +178,36 @@ async fn a_body_that_breaks_off_leaves_the_old_object() {
     assert_eq!(house.put("x", Body::from_stream(broken)).await.problem(), "body-incomplete");
     assert_eq!(house.get("x").await.ok().body, noise(12, 100_000));
 }
+
+/// Which nodes were told of damage since the last call; the gateway's own work tells them.
+async fn told(house: &mut House) -> Vec<u8> {
+    let before: Vec<usize> = (0..6).map(|n| house.nodes.looks(n).len()).collect();
+    house.core.alarms.work().await;
+    (0..6).filter(|n| house.nodes.looks(*n).len() > before[usize::from(*n)]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stewards_are_told_of_what_puts_and_reads_find() {
+    let mut house = House::new(6).await;
+    house.put("x", noise(7, 2 << 20)).await.ok();
+    house.get("x").await.ok();
+    assert_eq!(told(&mut house).await, Vec::<u8>::new(), "the control: nothing is wrong");
+    house.nodes.kill(3);
+    let put = house.put("y", noise(8, 2 << 20)).await.ok();
+    assert_eq!(put.header("datamesh-durability"), "short; durable=6; of=6");
+    let stewards = told(&mut house).await;
+    assert!(stewards.len() == 1 && !stewards.contains(&3), "of one segment one node: {stewards:?}");
+    assert_eq!(told(&mut house).await, Vec::<u8>::new(), "it is said once");
+    house.nodes.revive(3);
+    assert_eq!(told(&mut house).await, Vec::<u8>::new(), "nothing new is wrong");
+    for n in 0..12 {
+        house.put(&n.to_string(), noise(n, 64 << 10)).await.ok();
+    }
+    house.nodes.rot(0);
+    house.nodes.rot(1);
+    // Of some both have a parity shard, which nobody asks for.
+    for n in 0..12 {
+        house.get(&n.to_string()).await.ok();
+    }
+    assert_ne!(told(&mut house).await, Vec::<u8>::new());
+}

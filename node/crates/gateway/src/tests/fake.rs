@@ -10,7 +10,7 @@ use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
-use datamesh_shard::{Generation, PeerKey, SegmentHeader, ShardKey};
+use datamesh_shard::{Generation, PeerKey, SegmentHeader, SegmentId, ShardKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -40,6 +40,8 @@ struct Node {
     /// It finds every shard corrupt, and says so.
     rotten: bool,
     layouts_learned: usize,
+    /// Segments whose partitions it was asked to look at.
+    looks: Vec<SegmentId>,
     deletes: usize,
     scrub: ScrubReport,
     scrub_orders: usize,
@@ -86,6 +88,11 @@ impl FakeNodes {
 
     fn change(&self, n: u8, change: impl FnOnce(&mut Node)) {
         change(self.nodes.lock().get_mut(&peer(n)).unwrap());
+    }
+
+    /// Segments that node `n` was asked to look at.
+    pub(super) fn looks(&self, n: u8) -> Vec<SegmentId> {
+        self.nodes.lock()[&peer(n)].looks.clone()
     }
 
     pub(super) fn kill(&self, n: u8) {
@@ -260,6 +267,10 @@ impl FakeNodes {
             Request::DeleteSegment { segment, generation } => {
                 node.deletes += 1;
                 node.shards.retain(|key, kept| key.segment != *segment || kept.generation > *generation);
+                nothing(Response::Done)
+            }
+            Request::Look { segments } => {
+                node.looks.extend(segments);
                 nothing(Response::Done)
             }
             Request::Hello { .. }

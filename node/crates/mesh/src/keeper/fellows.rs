@@ -9,11 +9,13 @@ use datamesh_exchange::net::Net;
 use datamesh_placement::{PartitionId, Table};
 use datamesh_settings::mesh::{MeshView, PeerView};
 use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey, ShardSet};
-use datamesh_store::Shard;
+use datamesh_store::{GetError, Shard};
 use parking_lot::Mutex;
 
+use super::looks::Looks;
 use super::rules::{NotNow, Rules};
 use super::shelf::Shelf;
+use crate::alarms::Alarms;
 use crate::offload::offload;
 use crate::trust::Trust;
 
@@ -44,6 +46,10 @@ pub(super) struct Fellows {
     pub(super) pool: PoolName,
     pub(super) own: PeerKey,
     pub(super) rules: Arc<Rules>,
+    /// Corrupt shards that were found here.
+    pub(super) alarms: Alarms,
+    /// What others found, of partitions this node may be steward of.
+    pub(super) looks: Looks,
     pub(super) newest: Mutex<Option<Arc<Table>>>,
     /// Held while a table is computed.
     pub(super) computing: tokio::sync::Mutex<()>,
@@ -167,6 +173,31 @@ impl Fellows {
         page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
     }
 
+    /// A shard of this disk. The store holds it against its checksums; what is corrupt is told to its steward.
+    pub(super) async fn read(&self, key: ShardKey) -> Result<Option<Shard>, GetError> {
+        let read = self.shelf.get(key).await;
+        self.note(key, &read);
+        read
+    }
+
+    /// A part of one, not proven.
+    pub(super) async fn read_range(
+        &self,
+        key: ShardKey,
+        offset: u32,
+        len: u32,
+    ) -> Result<Option<Bytes>, GetError> {
+        let read = self.shelf.get_range(key, offset, len).await;
+        self.note(key, &read);
+        read
+    }
+
+    fn note<T>(&self, key: ShardKey, read: &Result<T, GetError>) {
+        if matches!(read, Err(GetError::Corrupt { .. })) {
+            self.alarms.raise(&self.pool, key.segment);
+        }
+    }
+
     /// A shard, proven: neither the disk nor the other member is believed.
     pub(super) async fn get(
         &self,
@@ -176,7 +207,7 @@ impl Fellows {
     ) -> Option<(SegmentHeader, Bytes)> {
         let peer = Self::peer(table, member)?;
         let (header, payload) = if peer == self.own {
-            let Shard { header, payload, .. } = self.shelf.get(key).await.ok()??;
+            let Shard { header, payload, .. } = self.read(key).await.ok()??;
             (header, payload)
         } else {
             match self.net.request(&peer, Request::Get { key }, None, TIMEOUT).await {

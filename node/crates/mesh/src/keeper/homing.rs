@@ -199,7 +199,7 @@ impl Homing {
     }
 
     async fn offer(&self, table: &Arc<Table>, home: u16, key: ShardKey) -> Offer {
-        let Ok(Some(Shard { header, payload, generation })) = self.fellows.shelf.get(key).await else {
+        let Ok(Some(Shard { header, payload, generation })) = self.fellows.read(key).await else {
             return Offer::Failed;
         };
         match self.fellows.put(table, home, (key, generation), (header, payload)).await {
@@ -223,7 +223,7 @@ impl Homing {
         for (index, holder) in (0..).map(ShardIndex).zip(table.holders(table.partition_of(key.segment))) {
             let shard = (ShardKey { segment: key.segment, index }, Generation::default());
             let is_there = match self.fellows.me(table) == Some(*holder) {
-                true => matches!(self.fellows.shelf.get(shard.0).await, Ok(Some(_))),
+                true => matches!(self.fellows.read(shard.0).await, Ok(Some(_))),
                 false => self.fellows.is_home(table, *holder, shard).await == Some(true),
             };
             if !is_there {

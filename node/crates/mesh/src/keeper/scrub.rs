@@ -75,7 +75,7 @@ impl Scrub {
 
     async fn look(&self, key: ShardKey, read: &mut Read) {
         // The store holds it against its checksums, names what is wrong, and condemns it.
-        let got = self.fellows.shelf.get(key).await;
+        let got = self.fellows.read(key).await;
         self.ledger.scrubbed(matches!(got, Err(GetError::Corrupt { .. })));
         read.shards += 1;
         match got {

@@ -68,6 +68,12 @@ impl StorageService {
             Request::Stewardship { after } => {
                 Ok((Response::Stewardship(self.ledger.stewardship(after)), Bytes::new()))
             }
+            Request::Look { segments } => {
+                if let Some(table) = self.fellows.table().await {
+                    self.fellows.looks.ask(&table, &segments);
+                }
+                Ok((Response::Done, Bytes::new()))
+            }
             Request::Mesh => Ok((Response::Mesh(self.fellows.view()), Bytes::new())),
             Request::Report => Ok((Response::Report(self.report()), Bytes::new())),
             Request::Layout(signed) => self.learn(&signed),
@@ -112,6 +118,7 @@ impl StorageService {
             | Request::Get { .. }
             | Request::Locate { .. }
             | Request::Inventory { .. }
+            | Request::Look { .. }
             | Request::Home { .. } => true,
             Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
             _ => false,
@@ -132,7 +139,7 @@ impl StorageService {
         if !self.is_home(key, epoch).await || self.fellows.rules.is_leaving(key) {
             return Err(Refusal::NotFound);
         }
-        match self.fellows.shelf.get(key).await {
+        match self.fellows.read(key).await {
             Ok(Some(shard)) if shard.generation >= generation => Ok((Response::Done, Bytes::new())),
             Ok(_) | Err(GetError::Corrupt { .. }) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),
@@ -161,7 +168,7 @@ impl StorageService {
     }
 
     async fn get(&self, key: ShardKey) -> Answer {
-        match self.fellows.shelf.get(key).await {
+        match self.fellows.read(key).await {
             Ok(Some(shard)) => Ok((Response::Shard { header: shard.header }, shard.payload)),
             Ok(None) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),
@@ -169,7 +176,7 @@ impl StorageService {
     }
 
     async fn get_range(&self, key: ShardKey, offset: u32, len: u32) -> Answer {
-        match self.fellows.shelf.get_range(key, offset, len).await {
+        match self.fellows.read_range(key, offset, len).await {
             Ok(Some(bytes)) => Ok((Response::Range, bytes)),
             Ok(None) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),

@@ -63,6 +63,7 @@ impl Steward {
         let Some(table) = fellows.table().await else { return Next::Wait(IDLE) };
         let begun = Instant::now();
         self.observe(&table, begun);
+        self.heed(begun);
         let (mut queue, mut waiting) = (Vec::new(), BTreeMap::new());
         for partition in self.agenda.due(begun) {
             if queue.len() >= QUEUE_MAX {
@@ -103,6 +104,13 @@ impl Steward {
         if !dropped.is_empty() {
             // By segments, not by the partitions dropped: those may have been split since.
             self.suspects.keep(|segment| self.agenda.has(table.partition_of(segment)));
+        }
+    }
+
+    /// What others found is looked at next, and no oftener than it may be.
+    fn heed(&mut self, now: Instant) {
+        for partition in self.fellows.looks.take() {
+            self.agenda.hint(partition, now);
         }
     }
 

@@ -49,6 +49,10 @@ struct Entry {
     /// Whether all members said what they have when it was last looked at.
     seen_whole: bool,
     fruitless: u32,
+    /// Somebody found damage in it since it was last looked at.
+    hinted: bool,
+    /// It is not looked at any earlier on a hint: whoever gives hints may lie.
+    heeds_from: Instant,
     /// Members whose coming or going changes what was counted.
     involved: BTreeSet<u16>,
 }
@@ -85,6 +89,8 @@ impl Agenda {
                 due: now,
                 seen_whole: false,
                 fruitless: 0,
+                hinted: false,
+                heeds_from: now,
                 involved: holders.iter().copied().collect(),
             };
             let entry = self.entries.entry(partition).or_insert_with(fresh);
@@ -98,16 +104,23 @@ impl Agenda {
         dropped
     }
 
-    /// The partitions to be looked at now, those that wait for the longest first.
+    /// Somebody found damage in a partition: it is looked at next, unless that was done a moment ago.
+    pub(super) fn hint(&mut self, partition: PartitionId, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&partition) {
+            (entry.due, entry.hinted) = (entry.due.min(entry.heeds_from.max(now)), true);
+        }
+    }
+
+    /// The partitions to be looked at now: those with a hint, then those that wait for the longest.
     pub(super) fn due(&self, now: Instant) -> Vec<PartitionId> {
         let mut due: Vec<_> = self
             .entries
             .iter()
             .filter(|(_, entry)| entry.due <= now)
-            .map(|(partition, entry)| (entry.due, *partition))
+            .map(|(partition, entry)| (!entry.hinted, entry.due, *partition))
             .collect();
         due.sort_unstable();
-        due.into_iter().map(|(_, partition)| partition).collect()
+        due.into_iter().map(|(_, _, partition)| partition).collect()
     }
 
     /// Whether this node is a partition's steward.
@@ -151,5 +164,8 @@ impl Agenda {
             }
         };
         entry.due = now + rest.min(pace.rest_max);
+        // Hints keep a node busy for a third of its time at most, and no partition more often than one that is open.
+        entry.hinted = false;
+        entry.heeds_from = now + (spent * REST_FACTOR_OPEN).max(pace.rest_open).min(pace.rest_max);
     }
 }

@@ -1,0 +1,142 @@
+//! Members of a pool in one process: keepers over disks in memory, and wires that count what is asked.
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part; all of it is for tests")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::net::{Answer, Net, NoAnswer};
+use datamesh_mesh::keeper::{Keeper, KeeperParts, StorageService};
+use datamesh_mesh::{Caller, Handler, MemoryRecords, Pace, Trust, worker};
+use datamesh_placement::{Layout, Table};
+use datamesh_seal::{Certificate, MemberRole};
+use datamesh_shard::{Incarnation, PeerKey};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::shelf::MemoryShelf;
+use crate::world::{World, cluster, pool};
+
+type Member = (Arc<StorageService>, Arc<Trust>);
+
+/// All members, and who may reach them.
+#[derive(Default)]
+pub(crate) struct Wires {
+    services: Mutex<BTreeMap<PeerKey, Member>>,
+    /// Requests between members.
+    asked: Mutex<Vec<Request>>,
+}
+
+struct Link {
+    wires: Arc<Wires>,
+    me: PeerKey,
+}
+
+impl Net for Link {
+    fn request<'a>(
+        &'a self,
+        peer: &'a PeerKey,
+        request: Request,
+        payload: Option<Bytes>,
+        _: Duration,
+    ) -> BoxFuture<'a, Answer> {
+        async move {
+            let found = self.wires.services.lock().get(peer).cloned();
+            let (service, trust) = found.ok_or_else(|| NoAnswer("nobody there".into()))?;
+            self.wires.asked.lock().push(request.clone());
+            let caller = trust.accepts(self.me, None, Incarnation(1)).unwrap();
+            // As over a network, others run in between.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Ok(service.handle(caller, request, payload.unwrap_or_default()).await)
+        }
+        .boxed()
+    }
+
+    fn is_live(&self, peer: &PeerKey) -> bool {
+        self.wires.services.lock().contains_key(peer)
+    }
+
+    fn p95(&self, _: &PeerKey) -> Option<Duration> {
+        None
+    }
+
+    fn round_trip(&self, _: &PeerKey) -> Option<Duration> {
+        None
+    }
+}
+
+/// A pool.
+pub(crate) struct Members {
+    pub(crate) wires: Arc<Wires>,
+    pub(crate) table: Table,
+    pub(crate) shelves: Vec<Arc<MemoryShelf>>,
+    _working: JoinSet<()>,
+}
+
+/// The key of member `n`.
+pub(crate) fn peer(n: u8) -> PeerKey {
+    PeerKey([n + 1; 32])
+}
+
+impl Members {
+    /// So many, whose stewards and criers work at this pace.
+    pub(crate) fn start(world: &World, count: u8, pace: Pace) -> Self {
+        let peers: Vec<_> = (0..count).map(peer).collect();
+        let layout = world.layout(1, &peers);
+        let table = Table::compute(Layout::decode(&layout.bytes).unwrap()).unwrap();
+        let (wires, mut working) = (Arc::<Wires>::default(), JoinSet::new());
+        let mut shelves = Vec::new();
+        for own in peers {
+            let (shelf, trust) = (Arc::<MemoryShelf>::default(), world.trust());
+            trust.learn_layout(&layout).unwrap();
+            let keeper = Keeper::new(KeeperParts {
+                shelf: Arc::<MemoryShelf>::clone(&shelf),
+                records: Arc::new(MemoryRecords::default()),
+                net: Arc::new(Link { wires: Arc::clone(&wires), me: own }),
+                trust: Arc::clone(&trust),
+                pool: pool(),
+                own,
+                clock: Arc::new(|| 1_800_000_000),
+                pace,
+            });
+            let Keeper { service, steward, crier, .. } = keeper;
+            wires.services.lock().insert(own, (Arc::new(service), trust));
+            working.spawn(worker::run(steward, CancellationToken::new()));
+            working.spawn(worker::run(crier, CancellationToken::new()));
+            shelves.push(shelf);
+        }
+        Self { wires, table, shelves, _working: working }
+    }
+
+    /// What a gateway is answered by member `n`.
+    pub(crate) async fn ask(&self, n: u16, request: Request, payload: Bytes) -> (Response, Bytes) {
+        let peer = PeerKey([99; 32]);
+        let node = cluster();
+        let role = Certificate { role: MemberRole::Gateway, node, peer, not_after_unix: u64::MAX };
+        let caller = Caller { role: Some(role), ..Caller::stranger(peer) };
+        self.ask_as(caller, n, request, payload).await
+    }
+
+    /// The same for anybody.
+    pub(crate) async fn ask_as(
+        &self,
+        caller: Caller,
+        n: u16,
+        request: Request,
+        payload: Bytes,
+    ) -> (Response, Bytes) {
+        let of = self.table.layout().members[usize::from(n)].peer;
+        let service = Arc::clone(&self.wires.services.lock()[&of].0);
+        service.handle(caller, request, payload).await
+    }
+
+    /// What members asked of one another since the last call.
+    pub(crate) fn asked(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.wires.asked.lock())
+    }
+}

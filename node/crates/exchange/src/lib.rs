@@ -5,6 +5,7 @@
 //! of the layout the driver works with. [`net`] is what the drivers send through.
 
 mod as_json;
+pub mod digest;
 pub mod frame;
 pub mod get;
 pub mod message;

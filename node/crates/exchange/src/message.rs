@@ -13,11 +13,13 @@ use datamesh_settings::admin::NodeReport;
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{
-    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
+    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ShardSet,
+    ZoneName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::as_json;
+use crate::digest::Digest;
 use crate::survey::Tolerances;
 
 /// First byte of every head.
@@ -128,6 +130,26 @@ pub enum Request {
         /// [`LOOK_SEGMENTS_MAX`] at most; one of each partition suffices.
         segments: Vec<SegmentId>,
     },
+    /// Digests of what the peer has of a partition, in equal ranges. Answered by [`Response::Digests`].
+    Digests {
+        /// Binary logarithm of the number of partitions.
+        partitions_log2: u8,
+        /// The partition.
+        partition: u32,
+        /// Binary logarithm of the number of ranges.
+        ranges_log2: u8,
+        /// The shards the peer should have of each segment.
+        shards: ShardSet,
+    },
+    /// What the peer has of a range of segments. Answered by [`Response::Inventory`].
+    Slice {
+        /// The first segment it may be.
+        from: SegmentId,
+        /// The first behind it, unless it goes to the end.
+        to: Option<SegmentId>,
+        /// Only segments behind this one: the last of the page before.
+        after: Option<SegmentId>,
+    },
 }
 
 /// What the other answers.
@@ -163,6 +185,8 @@ pub enum Response {
     Stewardship(Stewardship),
     /// What the peer sees of the others.
     Mesh(#[serde(with = "as_json")] MeshView),
+    /// One digest a range.
+    Digests(Vec<Digest>),
 }
 
 /// Segments named in one [`Request::Look`] at most: 8 KiB.

@@ -115,24 +115,25 @@ async fn the_control_without_a_word_nobody_comes_by() {
     }
 }
 
-/// Inventories that are read in a time in which somebody gives hints without end.
-async fn inventories(scene: &Scene, seconds: u32, hint: &Request) -> usize {
+/// Times that another member is asked what it has, while somebody gives hints without end.
+async fn looks(scene: &Scene, seconds: u32, hint: &Request) -> usize {
     scene.members.asked();
     for _ in 0..seconds * 10 {
         assert_eq!(scene.tell(hint.clone()).await, Response::Done);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let asked = scene.members.asked();
-    asked.iter().filter(|request| matches!(request, Request::Inventory { .. })).count()
+    let is_look = |request: &&Request| matches!(request, Request::Digests { .. } | Request::Inventory { .. });
+    asked.iter().filter(is_look).count()
 }
 
 #[tokio::test(start_paused = true)]
 async fn hints_without_end_do_not_keep_a_steward_busy() {
     let scene = Scene::new().await;
-    let read = inventories(&scene, 600, &scene.look()).await;
+    let read = looks(&scene, 600, &scene.look()).await;
     assert!((30..=60).contains(&read), "one in ten seconds at most: {read}");
     let all = (0..=255).map(|n| datamesh_shard::SegmentId([n; 32])).collect();
-    let read = inventories(&scene, 600, &Request::Look { segments: all }).await;
+    let read = looks(&scene, 600, &Request::Look { segments: all }).await;
     // Of sixteen partitions this node is steward of some.
     assert!(read <= 16 * 60, "{read}");
 }

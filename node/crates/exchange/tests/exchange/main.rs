@@ -9,6 +9,7 @@
 )]
 
 mod dice;
+mod digest;
 mod get;
 mod put;
 mod put_rules;

@@ -1,6 +1,7 @@
 //! Frames and messages: golden files, limits, hostile bytes.
 
 use bytes::Bytes;
+use datamesh_exchange::digest::Digest;
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
 use datamesh_exchange::message::{
     JoinRequest, Joined, PROTOCOL, PartitionCount, Refusal, Request, Response, Stewardship,
@@ -24,6 +25,11 @@ fn endpoint() -> Endpoint {
 
 fn layout() -> SignedLayout {
     SignedLayout { bytes: vec![1, 2, 3], signature: [7; 64] }
+}
+
+fn held() -> Held {
+    let shards = [ShardIndex(0), ShardIndex(23)].into_iter().collect();
+    Held { segment: SegmentId([0xab; 32]), generation: Generation(2), shards }
 }
 
 /// One of every request.
@@ -64,6 +70,9 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Mesh,
         Request::Scrub { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
         Request::Look { segments: vec![key.segment, SegmentId([0x0b; 32])] },
+        Request::Digests { partitions_log2: 10, partition: 1023, ranges_log2: 8, shards: held().shards },
+        Request::Slice { from: key.segment, to: None, after: Some(key.segment) },
+        Request::Slice { from: key.segment, to: Some(SegmentId([0xac; 32])), after: None },
     ]
 }
 
@@ -106,11 +115,6 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Located(vec![ShardIndex(0), ShardIndex(5)]),
         Response::Report(report),
     ];
-    let held = Held {
-        segment: SegmentId([0xab; 32]),
-        generation: Generation(2),
-        shards: [ShardIndex(0), ShardIndex(23)].into_iter().collect(),
-    };
     let tolerances = Tolerances { segments: vec![1, 20, 300], unreadable: 2, away: 7, under_way: 3 };
     let stewardship = Stewardship {
         epoch: Some(Epoch(4)),
@@ -129,7 +133,13 @@ pub(crate) fn responses() -> Vec<Response> {
         now_unix: 1_800_000_000,
         peers: vec![PeerView { peer: PeerKey([0xcd; 32]), sight }],
     };
-    let later = [Response::Inventory(vec![held]), Response::Stewardship(stewardship), Response::Mesh(mesh)];
+    let digest = Digest { expected: 300, ids: [0xdd; 32], others: 1 };
+    let later = [
+        Response::Inventory(vec![held()]),
+        Response::Stewardship(stewardship),
+        Response::Mesh(mesh),
+        Response::Digests(vec![digest; 2]),
+    ];
     answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
 }
 

@@ -197,7 +197,10 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Scrub { .. } => Some("scrub"),
         Request::Look { .. } => Some("look"),
         // Of members to members.
-        Request::Inventory { .. } | Request::Home { .. } => None,
+        Request::Inventory { .. }
+        | Request::Home { .. }
+        | Request::Digests { .. }
+        | Request::Slice { .. } => None,
     };
     heard.iter().filter_map(kind).collect()
 }

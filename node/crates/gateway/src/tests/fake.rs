@@ -10,7 +10,7 @@ use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
-use datamesh_shard::{Generation, PeerKey, SegmentHeader, SegmentId, ShardKey};
+use datamesh_shard::{Generation, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -244,10 +244,7 @@ impl FakeNodes {
                     Ok((Response::Range, node.given(&kept.payload.slice(from..from + len))))
                 }
             },
-            Request::Locate { segment } => {
-                let found = node.shards.keys().filter(|key| key.segment == *segment).map(|key| key.index);
-                nothing(Response::Located(found.collect()))
-            }
+            Request::Locate { segment } => nothing(Response::Located(node.located(*segment))),
             Request::Delete { key, generation } => {
                 node.deletes += 1;
                 if node.shards.get(key).is_some_and(|kept| kept.generation <= *generation) {
@@ -276,6 +273,8 @@ impl FakeNodes {
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Inventory { .. }
+            | Request::Digests { .. }
+            | Request::Slice { .. }
             | Request::Home { .. }
             | Request::Stewardship { .. } => nothing(Response::Refused(Refusal::Busy)),
         }
@@ -283,6 +282,10 @@ impl FakeNodes {
 }
 
 impl Node {
+    fn located(&self, segment: SegmentId) -> Vec<ShardIndex> {
+        self.shards.keys().filter(|key| key.segment == segment).map(|key| key.index).collect()
+    }
+
     fn report(&self) -> NodeReport {
         let (shards, scrub) = (self.shards.len() as u64, Some(self.scrub));
         NodeReport { shards, accepting: !self.full, scrub, ..NodeReport::default() }

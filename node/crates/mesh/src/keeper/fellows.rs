@@ -1,15 +1,18 @@
 //! The members of this node's pool, as one of them works with the others: who lives, what each has, shards to and fro.
 
+mod listings;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
+use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
-use datamesh_placement::{PartitionId, Table};
+use datamesh_placement::Table;
 use datamesh_settings::mesh::{MeshView, PeerView};
-use datamesh_shard::{Generation, Held, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey, ShardSet};
+use datamesh_shard::{Generation, PeerKey, PoolName, SegmentHeader, SegmentId, ShardKey, ShardSet};
 use datamesh_store::{GetError, Shard};
+pub(super) use listings::{Digested, Span};
 use parking_lot::Mutex;
 
 use super::looks::Looks;
@@ -19,14 +22,8 @@ use crate::alarms::Alarms;
 use crate::offload::offload;
 use crate::trust::Trust;
 
-/// Patience with one shard or one page of an inventory.
+/// Patience with one shard.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Patience with all pages of one.
-const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Rows of one partition's inventory at most: some 40 bytes each, eight times what a node has in one that keeps a terabyte
-/// in shards of 64 KiB. A partition that has more is not counted.
-const ROWS_MAX: usize = 1 << 17;
-
 /// What happened to a shard that was offered to another member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offered {
@@ -108,69 +105,6 @@ impl Fellows {
             return Some(self.shelf.incarnation().0);
         }
         self.net.is_live(&peer).then(|| self.trust.incarnation(&peer).0)
-    }
-
-    /// All that a member has of a partition; `None` when it does not say.
-    pub(super) async fn inventory(
-        &self,
-        table: &Table,
-        member: u16,
-        partition: PartitionId,
-    ) -> Option<Vec<Held>> {
-        tokio::time::timeout(INVENTORY_TIMEOUT, self.pages(table, member, partition)).await.ok()?
-    }
-
-    async fn pages(&self, table: &Table, member: u16, partition: PartitionId) -> Option<Vec<Held>> {
-        let peer = Self::peer(table, member)?;
-        let (mut all, mut after) = (Vec::new(), None);
-        while all.len() < ROWS_MAX {
-            let page = self.page(table, &peer, partition, after).await?;
-            if !is_page(table, partition, after, &page) {
-                tracing::warn!(%peer, %partition, "a member gave an inventory out of order");
-                return None;
-            }
-            let more = page.len() == INVENTORY_ROWS_MAX;
-            after = page.last().map(|held| held.segment);
-            all.extend(page);
-            if !more {
-                return Some(all);
-            }
-        }
-        tracing::error!(%peer, %partition, "a partition has too many segments to be counted");
-        None
-    }
-
-    async fn page(
-        &self,
-        table: &Table,
-        peer: &PeerKey,
-        partition: PartitionId,
-        after: Option<SegmentId>,
-    ) -> Option<Vec<Held>> {
-        let partitions_log2 = table.layout().partitions_log2;
-        if *peer == self.own {
-            return self.held(partitions_log2, partition.0, after).await;
-        }
-        let request = Request::Inventory { partitions_log2, partition: partition.0, after };
-        match self.net.request(peer, request, None, TIMEOUT).await {
-            Ok((Response::Inventory(page), _)) => Some(page),
-            outcome => {
-                tracing::debug!(%peer, ?outcome, "no inventory");
-                None
-            }
-        }
-    }
-
-    /// A page of what is here of a partition.
-    pub(super) async fn held(
-        &self,
-        partitions_log2: u8,
-        partition: u32,
-        after: Option<SegmentId>,
-    ) -> Option<Vec<Held>> {
-        let range = datamesh_placement::segments_of(partitions_log2, partition)?;
-        let page = self.shelf.held(range, after, INVENTORY_ROWS_MAX).await;
-        page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
     }
 
     /// A shard of this disk. The store holds it against its checksums; what is corrupt is told to its steward.
@@ -300,12 +234,4 @@ impl Fellows {
             _ => None,
         }
     }
-}
-
-/// Whether a page goes on where the one before it ended, within its partition: whoever reads pages comes to an end.
-fn is_page(table: &Table, partition: PartitionId, after: Option<SegmentId>, page: &[Held]) -> bool {
-    let rises = page.windows(2).all(|pair| pair[0].segment < pair[1].segment);
-    let goes_on = page.first().is_none_or(|first| after.is_none_or(|after| after < first.segment));
-    let within = page.iter().all(|held| table.partition_of(held.segment) == partition);
-    page.len() <= INVENTORY_ROWS_MAX && rises && goes_on && within
 }

@@ -135,10 +135,10 @@ impl Homing {
     }
 
     async fn visit(&self, table: &Arc<Table>, partition: PartitionId, tally: &mut Tally) {
-        let mut after = None;
+        let span = datamesh_placement::segments_of(table.layout().partitions_log2, partition.0);
+        let (Some(span), mut after) = (span, None) else { return };
         loop {
-            let page = self.fellows.held(table.layout().partitions_log2, partition.0, after).await;
-            let page = page.unwrap_or_default();
+            let page = self.fellows.held(span, after).await.unwrap_or_default();
             let Some(last) = page.last() else { return };
             after = Some(last.segment);
             if !self.is_newest(table) {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use datamesh_exchange::digest::Ranges;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubSpec};
 use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardError, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError};
 
-use super::fellows::Fellows;
+use super::fellows::{Fellows, Span};
 use super::ledger::Ledger;
 use super::rules::NotNow;
 use super::scrub::Orders;
@@ -59,10 +60,15 @@ impl StorageService {
                 self.delete_segment(from, segment, generation).await
             }
             Request::Inventory { partitions_log2, partition, after } => {
-                match self.fellows.held(partitions_log2, partition, after).await {
-                    Some(page) => Ok((Response::Inventory(page), Bytes::new())),
-                    None => Err(Refusal::BadRequest("no such partition, or the index fails".into())),
-                }
+                let span =
+                    datamesh_placement::segments_of(partitions_log2, partition).ok_or_else(no_partition)?;
+                self.inventory(span, after).await
+            }
+            Request::Slice { from, to, after } => self.inventory((from, to), after).await,
+            Request::Digests { partitions_log2, partition, ranges_log2, shards } => {
+                let ranges = Ranges::new(partitions_log2, partition, ranges_log2).ok_or_else(no_partition)?;
+                let digests = self.fellows.digests(ranges, shards).await.ok_or_else(not_listed)?;
+                Ok((Response::Digests(digests), Bytes::new()))
             }
             Request::Home { key, epoch, generation } => self.home(key, epoch, generation).await,
             Request::Stewardship { after } => {
@@ -119,6 +125,8 @@ impl StorageService {
             | Request::Locate { .. }
             | Request::Inventory { .. }
             | Request::Look { .. }
+            | Request::Digests { .. }
+            | Request::Slice { .. }
             | Request::Home { .. } => true,
             Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
             _ => false,
@@ -144,6 +152,11 @@ impl StorageService {
             Ok(_) | Err(GetError::Corrupt { .. }) => Err(Refusal::NotFound),
             Err(error) => Err(not_read(&error)),
         }
+    }
+
+    async fn inventory(&self, span: Span, after: Option<SegmentId>) -> Answer {
+        let page = self.fellows.held(span, after).await.ok_or_else(not_listed)?;
+        Ok((Response::Inventory(page), Bytes::new()))
     }
 
     async fn put(&self, key: ShardKey, generation: Generation, header: Bytes, payload: Bytes) -> Answer {
@@ -255,6 +268,14 @@ impl StorageService {
             scrub: Some(self.orders.report()),
         }
     }
+}
+
+fn no_partition() -> Refusal {
+    Refusal::BadRequest("no such partition, or too many ranges of it".into())
+}
+
+fn not_listed() -> Refusal {
+    Refusal::Failed("the index cannot be read".into())
 }
 
 fn failed(error: &dyn std::error::Error) -> Refusal {

@@ -6,6 +6,7 @@
 
 mod agenda;
 mod rebuild;
+mod stock;
 mod suspects;
 
 pub(super) use rebuild::Rebuilt;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_exchange::survey::{Rebuild, Survey, survey};
+use datamesh_exchange::survey::{Rebuild, Survey};
 use datamesh_placement::{PartitionId, Table};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -25,12 +26,11 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use crate::worker::{Next, Worker};
 use agenda::{Agenda, Outcome, Seen};
+use stock::{Stock, take_stock};
 use suspects::Suspects;
 
 /// Before the first layout.
 const IDLE: Duration = Duration::from_secs(2);
-/// Members asked for one partition at the same time.
-const ASKED_AT_ONCE: usize = 16;
 /// Segments rebuilt at the same time, k shards in memory each.
 const REBUILDS_AT_ONCE: usize = 2;
 /// Segments queued for one pass at most; counting goes on once these are rebuilt.
@@ -45,12 +45,6 @@ pub struct Steward {
     pub(crate) pace: Pace,
     agenda: Agenda,
     suspects: Suspects,
-}
-
-/// What all members that answer have of a partition.
-struct Stock {
-    survey: Survey,
-    seen: Seen,
 }
 
 impl Steward {
@@ -174,22 +168,5 @@ impl Worker for Steward {
 
     fn work(&mut self) -> BoxFuture<'_, Next> {
         self.pass().boxed()
-    }
-}
-
-/// Asks every live member what it has of a partition.
-async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
-    let members = u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX);
-    let live = (0..members).filter(|member| fellows.is_live(table, *member));
-    let asked = live.map(|member| async move {
-        fellows.inventory(table, member, partition).await.map(|inventory| (member, inventory))
-    });
-    let asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
-    let inventories: Vec<_> = asked.filter_map(std::future::ready).collect().await;
-    let heard = u16::try_from(inventories.len()).unwrap_or(u16::MAX);
-    let involved = inventories.iter().filter(|(_, rows)| !rows.is_empty()).map(|(member, _)| *member);
-    Stock {
-        seen: Seen { involved: involved.collect(), silent: members.saturating_sub(heard) },
-        survey: survey(table.layout().profile, table.holders(partition), &inventories),
     }
 }

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_mesh::keeper::{Keeper, KeeperParts, StorageService};
 use datamesh_mesh::{Caller, Handler, MemoryRecords, Pace, Trust, worker};
-use datamesh_placement::{Layout, Table};
+use datamesh_placement::{Layout, SignedLayout, Table};
 use datamesh_seal::{Certificate, MemberRole};
 use datamesh_shard::{Incarnation, PeerKey};
 use futures::FutureExt;
@@ -30,6 +31,10 @@ pub(crate) struct Wires {
     services: Mutex<BTreeMap<PeerKey, Member>>,
     /// Requests between members.
     asked: Mutex<Vec<Request>>,
+    /// Bytes of them and of their answers, without the shards.
+    bytes: AtomicUsize,
+    /// Members that know no digests, as those of older versions.
+    pub(crate) older: AtomicBool,
 }
 
 struct Link {
@@ -52,7 +57,15 @@ impl Net for Link {
             let caller = trust.accepts(self.me, None, Incarnation(1)).unwrap();
             // As over a network, others run in between.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            Ok(service.handle(caller, request, payload.unwrap_or_default()).await)
+            let is_new = matches!(request, Request::Digests { .. } | Request::Slice { .. });
+            let mut bytes = request.encode(0).unwrap().len();
+            let answer = match is_new && self.wires.older.load(Ordering::SeqCst) {
+                true => (Response::Refused(Refusal::BadRequest("not understood".into())), Bytes::new()),
+                false => service.handle(caller, request, payload.unwrap_or_default()).await,
+            };
+            bytes += answer.0.encode(0).unwrap().len();
+            self.wires.bytes.fetch_add(bytes, Ordering::SeqCst);
+            Ok(answer)
         }
         .boxed()
     }
@@ -87,15 +100,25 @@ impl Members {
     /// So many, whose stewards and criers work at this pace.
     pub(crate) fn start(world: &World, count: u8, pace: Pace) -> Self {
         let peers: Vec<_> = (0..count).map(peer).collect();
-        let layout = world.layout(1, &peers);
+        Self::of(world, world.layout(1, &peers), pace, |_, _| {})
+    }
+
+    /// Those of a layout, each with what is on its disk.
+    pub(crate) fn of(
+        world: &World,
+        layout: SignedLayout,
+        pace: Pace,
+        fill: impl Fn(&Table, &[Arc<MemoryShelf>]),
+    ) -> Self {
         let table = Table::compute(Layout::decode(&layout.bytes).unwrap()).unwrap();
         let (wires, mut working) = (Arc::<Wires>::default(), JoinSet::new());
-        let mut shelves = Vec::new();
-        for own in peers {
-            let (shelf, trust) = (Arc::<MemoryShelf>::default(), world.trust());
+        let shelves: Vec<_> = table.layout().members.iter().map(|_| Arc::<MemoryShelf>::default()).collect();
+        fill(&table, &shelves);
+        for (member, shelf) in table.layout().members.iter().zip(&shelves) {
+            let (own, trust) = (member.peer, world.trust());
             trust.learn_layout(&layout).unwrap();
             let keeper = Keeper::new(KeeperParts {
-                shelf: Arc::<MemoryShelf>::clone(&shelf),
+                shelf: Arc::<MemoryShelf>::clone(shelf),
                 records: Arc::new(MemoryRecords::default()),
                 net: Arc::new(Link { wires: Arc::clone(&wires), me: own }),
                 trust: Arc::clone(&trust),
@@ -108,7 +131,6 @@ impl Members {
             wires.services.lock().insert(own, (Arc::new(service), trust));
             working.spawn(worker::run(steward, CancellationToken::new()));
             working.spawn(worker::run(crier, CancellationToken::new()));
-            shelves.push(shelf);
         }
         Self { wires, table, shelves, _working: working }
     }
@@ -133,6 +155,17 @@ impl Members {
         let of = self.table.layout().members[usize::from(n)].peer;
         let service = Arc::clone(&self.wires.services.lock()[&of].0);
         service.handle(caller, request, payload).await
+    }
+
+    /// Bytes of requests and answers between members since the last call.
+    pub(crate) fn bytes(&self) -> usize {
+        self.wires.bytes.swap(0, Ordering::SeqCst)
+    }
+
+    /// Nobody reaches member `n` any more, and all know.
+    pub(crate) fn kill(&self, n: u16) {
+        let peer = self.table.layout().members[usize::from(n)].peer;
+        self.wires.services.lock().remove(&peer);
     }
 
     /// What members asked of one another since the last call.

@@ -64,6 +64,17 @@ impl World {
     }
 
     pub(crate) fn layout(&self, epoch: u64, peers: &[PeerKey]) -> SignedLayout {
+        self.layout_of(epoch, peers, (1, 1), 4)
+    }
+
+    /// Of this profile and so many partitions, by their binary logarithm.
+    pub(crate) fn layout_of(
+        &self,
+        epoch: u64,
+        peers: &[PeerKey],
+        (data, parity): (u8, u8),
+        partitions_log2: u8,
+    ) -> SignedLayout {
         let member = |(i, peer): (usize, &PeerKey)| Member {
             node: NodeName::new(&format!("node-{i}")).unwrap(),
             peer: *peer,
@@ -74,9 +85,9 @@ impl World {
         let layout = Layout {
             cluster: cluster(),
             pool: pool(),
-            profile: ErasureProfile::new(1, 1).unwrap(),
+            profile: ErasureProfile::new(data, parity).unwrap(),
             epoch: Epoch(epoch),
-            partitions_log2: 4,
+            partitions_log2,
             members: peers.iter().enumerate().map(member).collect(),
             holders: Vec::new(),
         };

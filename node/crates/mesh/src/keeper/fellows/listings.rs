@@ -1,0 +1,152 @@
+//! What each member says it has of a partition: all of it, a part, or digests.
+
+use std::time::Duration;
+
+use datamesh_exchange::digest::{Digest, Digester, Ranges};
+use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
+use datamesh_placement::{PartitionId, Table};
+use datamesh_shard::{Held, PeerKey, SegmentId, ShardSet};
+
+use super::Fellows;
+
+/// Patience with digests, or one page of an inventory.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Patience with all pages of one.
+const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Rows of one partition's inventory at most: some 40 bytes each, eight times what a node has in one that keeps a terabyte
+/// in shards of 64 KiB. A partition that has more is not counted.
+const ROWS_MAX: usize = 1 << 17;
+
+/// Segments from the first one up to the second, or to the end.
+pub(in super::super) type Span = (SegmentId, Option<SegmentId>);
+
+/// What came of asking for digests.
+pub(in super::super) enum Digested {
+    Said(Vec<Digest>),
+    /// It does not answer.
+    Silent,
+    /// It answers, and knows no digests or cannot make them.
+    Cannot,
+}
+
+impl Fellows {
+    /// All that a member has of a partition; `None` when it does not say.
+    pub(in super::super) async fn inventory(
+        &self,
+        table: &Table,
+        member: u16,
+        partition: PartitionId,
+    ) -> Option<Vec<Held>> {
+        let partitions_log2 = table.layout().partitions_log2;
+        let span = datamesh_placement::segments_of(partitions_log2, partition.0)?;
+        let request = |after| Request::Inventory { partitions_log2, partition: partition.0, after };
+        let pages = self.pages(table, member, span, &request);
+        tokio::time::timeout(INVENTORY_TIMEOUT, pages).await.ok()?
+    }
+
+    /// All that a member has of a part of one; `None` when it does not say.
+    pub(in super::super) async fn slice(
+        &self,
+        table: &Table,
+        member: u16,
+        (from, to): Span,
+    ) -> Option<Vec<Held>> {
+        let request = |after| Request::Slice { from, to, after };
+        let pages = self.pages(table, member, (from, to), &request);
+        tokio::time::timeout(INVENTORY_TIMEOUT, pages).await.ok()?
+    }
+
+    async fn pages(
+        &self,
+        table: &Table,
+        member: u16,
+        span: Span,
+        request: &(dyn Fn(Option<SegmentId>) -> Request + Sync),
+    ) -> Option<Vec<Held>> {
+        let peer = Self::peer(table, member)?;
+        let (mut all, mut after) = (Vec::new(), None);
+        while all.len() < ROWS_MAX {
+            let page = match peer == self.own {
+                true => self.held(span, after).await?,
+                false => self.page(&peer, request(after)).await?,
+            };
+            if !is_page(span, after, &page) {
+                tracing::warn!(%peer, ?span, "a member gave an inventory out of order");
+                return None;
+            }
+            let more = page.len() == INVENTORY_ROWS_MAX;
+            after = page.last().map(|held| held.segment);
+            all.extend(page);
+            if !more {
+                return Some(all);
+            }
+        }
+        tracing::error!(%peer, ?span, "a partition has too many segments to be counted");
+        None
+    }
+
+    async fn page(&self, peer: &PeerKey, request: Request) -> Option<Vec<Held>> {
+        match self.net.request(peer, request, None, TIMEOUT).await {
+            Ok((Response::Inventory(page), _)) => Some(page),
+            outcome => {
+                tracing::debug!(%peer, ?outcome, "no inventory");
+                None
+            }
+        }
+    }
+
+    /// A page of what is here of a range of segments.
+    pub(in super::super) async fn held(&self, span: Span, after: Option<SegmentId>) -> Option<Vec<Held>> {
+        let page = self.shelf.held(span, after, INVENTORY_ROWS_MAX).await;
+        page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
+    }
+
+    /// Digests of what is here, made anew each time: what is kept of them could be old.
+    pub(in super::super) async fn digests(&self, ranges: Ranges, shards: ShardSet) -> Option<Vec<Digest>> {
+        let span = ranges.span(0, ranges.count() - 1);
+        let (mut digester, mut after) = (Digester::new(ranges, shards), None);
+        loop {
+            let page = self.held(span, after).await?;
+            page.iter().for_each(|held| digester.add(held));
+            after = page.last().map(|held| held.segment);
+            if page.len() < INVENTORY_ROWS_MAX {
+                return Some(digester.finish());
+            }
+        }
+    }
+
+    /// Digests of what a member has, which should be these shards of each segment.
+    pub(in super::super) async fn digests_of(
+        &self,
+        table: &Table,
+        member: u16,
+        (partition, ranges_log2): (PartitionId, u8),
+        shards: ShardSet,
+    ) -> Digested {
+        let partitions_log2 = table.layout().partitions_log2;
+        let Some(ranges) = Ranges::new(partitions_log2, partition.0, ranges_log2) else {
+            return Digested::Cannot;
+        };
+        let Some(peer) = Self::peer(table, member) else { return Digested::Silent };
+        if peer == self.own {
+            return self.digests(ranges, shards).await.map_or(Digested::Silent, Digested::Said);
+        }
+        let request = Request::Digests { partitions_log2, partition: partition.0, ranges_log2, shards };
+        match self.net.request(&peer, request, None, TIMEOUT).await {
+            Ok((Response::Digests(digests), _)) if digests.len() == ranges.count() => Digested::Said(digests),
+            Ok((Response::Refused(Refusal::BadRequest(_)) | Response::Digests(_), _)) => Digested::Cannot,
+            outcome => {
+                tracing::debug!(%peer, ?outcome, "no digests");
+                Digested::Silent
+            }
+        }
+    }
+}
+
+/// Whether a page goes on where the one before it ended, within its range: whoever reads pages comes to an end.
+fn is_page((from, to): Span, after: Option<SegmentId>, page: &[Held]) -> bool {
+    let rises = page.windows(2).all(|pair| pair[0].segment < pair[1].segment);
+    let goes_on = page.first().is_none_or(|first| after.is_none_or(|after| after < first.segment));
+    let within = page.iter().all(|held| from <= held.segment && to.is_none_or(|to| held.segment < to));
+    page.len() <= INVENTORY_ROWS_MAX && rises && goes_on && within
+}

@@ -1,0 +1,197 @@
+//! What all members have of a partition: by digests, and by inventories of what differs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datamesh_exchange::digest::{Digest, Digester, Finding, Gathered, Ranges, compare, expected};
+use datamesh_exchange::survey::{Survey, survey};
+use datamesh_placement::{PartitionId, Table};
+use datamesh_shard::Held;
+use futures::StreamExt;
+
+use super::super::fellows::{Digested, Fellows, Span};
+use super::agenda::Seen;
+
+/// Members asked for one partition at the same time.
+const ASKED_AT_ONCE: usize = 16;
+
+/// What all members that answer have of a partition.
+pub(super) struct Stock {
+    pub(super) survey: Survey,
+    pub(super) seen: Seen,
+}
+
+/// Asks every live member what it has of a partition. Where digests do not do, because a member knows none or stops
+/// answering half-way, everybody's inventory is read.
+pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+    match by_digests(fellows, table, partition).await {
+        Some(stock) => stock,
+        None => by_inventories(fellows, table, partition).await,
+    }
+}
+
+fn live(fellows: &Fellows, table: &Table) -> Vec<u16> {
+    (0..members(table)).filter(|member| fellows.is_live(table, *member)).collect()
+}
+
+fn members(table: &Table) -> u16 {
+    u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX)
+}
+
+async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+    let asked = live(fellows, table).into_iter().map(|member| async move {
+        fellows.inventory(table, member, partition).await.map(|inventory| (member, inventory))
+    });
+    let asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    let inventories: Vec<_> = asked.filter_map(std::future::ready).collect().await;
+    let heard = u16::try_from(inventories.len()).unwrap_or(u16::MAX);
+    let involved = inventories.iter().filter(|(_, rows)| !rows.is_empty()).map(|(member, _)| *member);
+    Stock {
+        seen: Seen { involved: involved.collect(), silent: members(table).saturating_sub(heard) },
+        survey: survey(table.layout().profile, table.holders(partition), &inventories),
+    }
+}
+
+async fn by_digests(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Option<Stock> {
+    let (profile, holders) = (table.layout().profile, table.holders(partition));
+    let mut digests = ask(fellows, table, (partition, 0), live(fellows, table)).await?;
+    let most = digests.iter().map(|(_, of)| of.iter().map(Digest::segments).sum()).max().unwrap_or(0);
+    let involved = digests.iter().filter(|(_, of)| of.iter().any(|digest| digest.segments() > 0));
+    let involved = involved.map(|(member, _)| *member).collect();
+    let heard = digests.len();
+    let mut ranges = Ranges::new(table.layout().partitions_log2, partition.0, 0)?;
+    let mut findings = compare(profile, holders, ranges, &digests);
+    if findings.contains(&Finding::Differs) {
+        let log2 = Ranges::log2_for(most);
+        ranges = Ranges::new(table.layout().partitions_log2, partition.0, log2)?;
+        let heard_before = digests.into_iter().map(|(member, _)| member).collect();
+        digests = ask(fellows, table, (partition, log2), heard_before).await?;
+        findings = compare(profile, holders, ranges, &digests);
+    }
+    // Whoever fell silent in between has not said all it has: it is asked anew with the others.
+    if digests.len() != heard {
+        return None;
+    }
+    let gathered = gather(fellows, table, partition, (ranges, &findings), &digests).await?;
+    let silent = members(table).saturating_sub(u16::try_from(heard).unwrap_or(u16::MAX));
+    Some(Stock { seen: Seen { involved, silent }, survey: gathered.survey(profile, holders) })
+}
+
+/// The digests of all who answer; `None` if one cannot make any.
+async fn ask(
+    fellows: &Fellows,
+    table: &Arc<Table>,
+    what: (PartitionId, u8),
+    of: Vec<u16>,
+) -> Option<Vec<(u16, Vec<Digest>)>> {
+    let holders = table.holders(what.0);
+    let asked = of.into_iter().map(|member| async move {
+        (member, fellows.digests_of(table, member, what, expected(holders, member)).await)
+    });
+    let mut asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+    let mut said = Vec::new();
+    while let Some((member, digested)) = asked.next().await {
+        match digested {
+            Digested::Said(digests) => said.push((member, digests)),
+            Digested::Silent => {}
+            Digested::Cannot => return None,
+        }
+    }
+    said.sort_by_key(|(member, _)| *member);
+    Some(said)
+}
+
+/// Reads what digests do not say; `None` if a member does not answer any more, or has other things than it said.
+async fn gather(
+    fellows: &Fellows,
+    table: &Arc<Table>,
+    partition: PartitionId,
+    (ranges, findings): (Ranges, &[Finding]),
+    digests: &[(u16, Vec<Digest>)],
+) -> Option<Gathered> {
+    let mut gathered = Gathered::new(digests.iter().map(|(member, _)| *member));
+    for finding in findings {
+        if let Finding::Whole(segments) = finding {
+            gathered.whole(*segments);
+        }
+    }
+    let read = read(fellows, table, wanted(ranges, findings, digests)).await?;
+    let holders = table.holders(partition);
+    for (member, digests) in digests {
+        let rows = read.get(member).map_or(&[][..], Vec::as_slice);
+        let mut digester = Digester::new(ranges, expected(holders, *member));
+        for held in rows {
+            digester.add(held);
+            match ranges.of(held.segment).map(|range| findings[range]) {
+                Some(Finding::Alike(_)) => gathered.alike(holders, held),
+                _ => gathered.listed(*member, held.clone()),
+            }
+        }
+        // What came or went meanwhile is this member's alone, and must not be taken for everybody's.
+        let now = digester.finish();
+        let changed =
+            |range: usize| findings[range] == Finding::Alike(*member) && now[range] != digests[range];
+        if (0..ranges.count()).any(changed) {
+            return None;
+        }
+    }
+    Some(gathered)
+}
+
+/// Of whom what is to be read.
+fn wanted(ranges: Ranges, findings: &[Finding], digests: &[(u16, Vec<Digest>)]) -> Vec<(u16, Vec<Span>)> {
+    let of = |(member, of): &(u16, Vec<Digest>)| {
+        let wanted = |range: &usize| match findings[*range] {
+            Finding::Differs => of[*range].segments() > 0,
+            Finding::Alike(one) => one == *member,
+            Finding::Whole(_) => false,
+        };
+        let runs = runs((0..ranges.count()).filter(wanted)).into_iter();
+        (*member, runs.map(|(first, last)| ranges.span(first, last)).collect())
+    };
+    digests.iter().map(of).collect()
+}
+
+async fn read(
+    fellows: &Fellows,
+    table: &Arc<Table>,
+    wanted: Vec<(u16, Vec<Span>)>,
+) -> Option<BTreeMap<u16, Vec<Held>>> {
+    let reading = wanted.into_iter().map(|(member, spans)| async move {
+        let mut rows = Vec::new();
+        for span in spans {
+            rows.extend(fellows.slice(table, member, span).await?);
+        }
+        Some((member, rows))
+    });
+    let mut reading = futures::stream::iter(reading).buffer_unordered(ASKED_AT_ONCE);
+    let mut read = BTreeMap::new();
+    while let Some(one) = reading.next().await {
+        let (member, rows) = one?;
+        read.insert(member, rows);
+    }
+    Some(read)
+}
+
+/// Neighbours among rising numbers, from the first to the last of each run: they are read at once.
+fn runs(numbers: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_one_run() {
+        assert_eq!(runs([0, 1, 2, 5, 7, 8].into_iter()), [(0, 2), (5, 5), (7, 8)]);
+        assert_eq!(runs(std::iter::empty()), []);
+    }
+}

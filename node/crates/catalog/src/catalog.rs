@@ -5,6 +5,7 @@ mod commit;
 mod drains;
 mod faults;
 mod garbage;
+mod given_up;
 mod joins;
 mod layouts;
 mod listing;

@@ -64,6 +64,8 @@ pub enum Table {
     Drain = 24,
     /// (pool) → how its nodes shall scrub, where not as usual
     Scrub = 25,
+    /// (public key) → the volume that is not let in again
+    GivenUp = 26,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -165,6 +167,23 @@ pub fn read_pool_and_node(key: &[u8], rows: Table) -> Result<(PoolName, NodeName
 #[must_use]
 pub fn peer(peer: &PeerKey) -> Vec<u8> {
     table(Table::Peer).fixed(&peer.0).finish()
+}
+
+/// Key of a volume that was given up.
+#[must_use]
+pub fn given_up(peer: &PeerKey) -> Vec<u8> {
+    table(Table::GivenUp).fixed(&peer.0).finish()
+}
+
+/// Reads it back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_given_up(key: &[u8]) -> Result<PeerKey, KeyError> {
+    let mut key = KeyReader::new(key, Table::GivenUp)?;
+    let peer = PeerKey(key.fixed()?);
+    key.end()?;
+    Ok(peer)
 }
 
 /// Key of a peer's incarnation.

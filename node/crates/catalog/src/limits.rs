@@ -22,6 +22,8 @@ pub const META_BYTES_MAX: usize = 2 << 10;
 pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
 /// Entries of one listing at most.
 pub const LISTING_MAX: usize = 10_000;
+/// Volumes remembered as given up at most; beyond, the one given up first is forgotten.
+pub const GIVEN_UP_MAX: usize = 4096;
 /// Bytes of a signed layout at most.
 pub const LAYOUT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// Bytes of one wrapped bucket secret at most.

@@ -11,8 +11,8 @@ pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };
 pub use members::{
-    BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, IncarnationRecord, JoinRecord,
-    LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord, ScrubRecord,
+    BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, GivenUpRecord,
+    IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord, ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::api::{self, Admin, App};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
-use crate::layouts::{LayoutManager, LoadLayoutError, OnLayout};
+use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
@@ -50,6 +50,8 @@ pub struct CoreConfig {
     pub cache_bytes: u64,
     /// Told of each pool's newest layout, at the start and when one is committed.
     pub on_layout: OnLayout,
+    /// Told of each volume that was given up for lost, at the start and when one is.
+    pub on_given_up: OnGivenUp,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -93,6 +95,7 @@ impl Core {
             net: Arc::clone(&net),
             key: secret.signing_key(),
             on_layout,
+            on_given_up: config.on_given_up,
             partitions_log2: config.partitions_log2,
             wake: Arc::new(Notify::new()),
             one: tokio::sync::Mutex::new(()),

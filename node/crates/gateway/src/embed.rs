@@ -23,7 +23,7 @@ use crate::pipeline::Context;
 use crate::pools::Pools;
 
 pub use crate::core::CoreConfig as EmbedConfig;
-pub use crate::layouts::{AdvanceError, LoadLayoutError, NodeError, OnLayout, PutPoolError};
+pub use crate::layouts::{AdvanceError, LoadLayoutError, NodeError, OnGivenUp, OnLayout, PutPoolError};
 pub use crate::pools::plan::SpecError;
 pub use crate::surroundings::{OperatingSystem, Surroundings};
 

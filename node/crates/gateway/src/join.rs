@@ -111,9 +111,10 @@ pub(crate) fn learn(peers: &Peers, peer: PeerKey, endpoint: Endpoint, incarnatio
 
 fn not_bound(error: BindError) -> Refusal {
     match error {
-        BindError::UsedByOther | BindError::NodeBoundToOther { .. } | BindError::PeerBoundToOther { .. } => {
-            Refusal::TokenRejected(error.to_string())
-        }
+        BindError::UsedByOther
+        | BindError::NodeBoundToOther { .. }
+        | BindError::PeerBoundToOther { .. }
+        | BindError::GivenUp { .. } => Refusal::TokenRejected(error.to_string()),
         error => failed(&error),
     }
 }

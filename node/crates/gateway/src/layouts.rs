@@ -37,6 +37,9 @@ const PUSHES_AT_ONCE: usize = 32;
 /// Called with each committed layout: the mesh believes its members.
 pub type OnLayout = Box<dyn Fn(&SignedLayout) + Send + Sync>;
 
+/// Called with the key of each volume that was given up for lost, also of those before the start.
+pub type OnGivenUp = Box<dyn Fn(PeerKey) + Send + Sync>;
+
 /// Commits layouts, one change at a time.
 pub(crate) struct LayoutManager {
     pub(crate) cluster: NodeName,
@@ -45,6 +48,7 @@ pub(crate) struct LayoutManager {
     pub(crate) net: Arc<dyn Net>,
     pub(crate) key: ClusterSigningKey,
     pub(crate) on_layout: OnLayout,
+    pub(crate) on_given_up: OnGivenUp,
     /// Of every pool, where it is not to follow from the number of its members.
     pub(crate) partitions_log2: Option<u8>,
     /// Wakes the worker that advances pools.
@@ -71,6 +75,7 @@ pub(crate) fn decode_stored(bytes: &[u8]) -> Result<SignedLayout, LoadLayoutErro
 impl LayoutManager {
     /// Fills the pools from the catalog.
     pub(crate) async fn load(&self) -> Result<(), LoadLayoutError> {
+        self.catalog.given_up().await?.into_iter().for_each(|peer| (self.on_given_up)(peer));
         for (name, spec) in self.catalog.pools().await? {
             let mut pool = Pool::new(spec);
             pool.drains = self.catalog.drains(&name).await?.into_iter().collect();
@@ -148,8 +153,14 @@ impl LayoutManager {
     }
 
     /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place, and if it shall
-    /// drain or is not wanted any more, it is left out.
-    pub(crate) async fn replace(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
+    /// drain or is not wanted any more, it is left out. With what is on it the volume does not come back: once no layout lists
+    /// it, deletes are not kept for it.
+    pub(crate) async fn replace(
+        &self,
+        name: &PoolName,
+        node: &NodeName,
+        now_unix_ms: u64,
+    ) -> Result<(), NodeError> {
         let one = self.one.lock().await;
         let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
         let is_left = pool.layout().is_some_and(|layout| layout.member(node).is_some());
@@ -165,7 +176,8 @@ impl LayoutManager {
         if self.pools.state(&peer) != MemberState::Down || age.is_some_and(|age| age < REPORT_AGE_MAX) {
             return Err(NodeError::Answers { pool: name.clone(), node: node.clone() });
         }
-        self.catalog.unbind(name, node).await?;
+        self.catalog.give_up(name, node, now_unix_ms).await?;
+        (self.on_given_up)(peer);
         tracing::warn!(pool = %name, %node, %peer, "the node's volume is given up by the administrator");
         drop(pool);
         self.advance(name).await?;

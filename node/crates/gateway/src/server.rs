@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::core::{Core, CoreConfig};
 use crate::https::Https;
 use crate::join::{JoinDesk, learn};
-use crate::layouts::OnLayout;
+use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
 use crate::surroundings::OperatingSystem;
 use crate::work;
@@ -130,6 +130,7 @@ impl Gateway {
             buffer_bytes: gateway.buffer_bytes,
             cache_bytes: gateway.cache_bytes,
             on_layout: believe(Arc::clone(&trust)),
+            on_given_up: disbelieve(Arc::clone(&trust)),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })
@@ -275,6 +276,11 @@ fn kept_for(seconds: u64) -> Result<CatalogOptions, GatewayError> {
         return Err(GatewayError::DeletedRetention(seconds));
     }
     Ok(CatalogOptions { retention_ms: seconds * 1000 })
+}
+
+/// Nor any more a volume that was given up.
+fn disbelieve(trust: Arc<Trust>) -> OnGivenUp {
+    Box::new(move |peer| trust.give_up(peer))
 }
 
 fn host_of(settings: &GatewaySettings) -> String {

@@ -3,7 +3,7 @@
 
 mod layouts;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -99,6 +99,7 @@ pub struct Trust {
     learning: Mutex<()>,
     certified: RwLock<HashMap<PeerKey, Certified>>,
     incarnations: RwLock<HashMap<PeerKey, Incarnation>>,
+    given_up: RwLock<BTreeSet<PeerKey>>,
     keep: KeepLayout,
     changed: watch::Sender<u64>,
     learned: Arc<Notify>,
@@ -129,6 +130,7 @@ impl Trust {
             learning: Mutex::default(),
             certified: RwLock::default(),
             incarnations: RwLock::default(),
+            given_up: RwLock::default(),
             keep,
             changed: watch::Sender::new(0),
             learned: Arc::default(),
@@ -184,6 +186,8 @@ impl Trust {
             }
             None => None,
         };
+        // What it holds may have been deleted: it may ask to join, and is told so.
+        let role = role.filter(|_| !self.given_up.read().contains(&peer));
         let member_of = self.layouts.read().pool_of(&peer);
         let caller = Caller { peer, role, member_of, incarnation };
         if caller.is_known() {
@@ -201,7 +205,9 @@ impl Trust {
         let current =
             self.incarnations.read().get(&caller.peer).is_none_or(|known| *known <= caller.incarnation);
         let unexpired = match &caller.role {
-            Some(certificate) => certificate.not_after_unix > now_unix(),
+            Some(certificate) => {
+                certificate.not_after_unix > now_unix() && !self.given_up.read().contains(&caller.peer)
+            }
             None => self.layouts.read().pool_of(&caller.peer).is_some(),
         };
         current && unexpired
@@ -231,6 +237,9 @@ impl Trust {
     /// Believes the holder of a verified certificate until it expires. A gateway calls this with each certificate it
     /// hands out, so that the new node is let into the swarm before a layout lists it.
     pub fn admit(&self, certificate: &Certificate) {
+        if self.given_up.read().contains(&certificate.peer) {
+            return;
+        }
         let mut certified = self.certified.write();
         if certified.len() >= CERTIFIED_MAX {
             let now = now_unix();
@@ -245,6 +254,14 @@ impl Trust {
         if before.is_none() {
             self.mark_changed();
         }
+    }
+
+    /// A volume was given up for lost: no certificate of its key counts any more, here. As long as a layout lists it, it is
+    /// a member: it is told of deletes, and what it has may be needed.
+    pub fn give_up(&self, peer: PeerKey) {
+        self.given_up.write().insert(peer);
+        self.certified.write().remove(&peer);
+        self.mark_changed();
     }
 
     /// Takes a layout the cluster signed; keeps it if it is newer than the pool's known one.

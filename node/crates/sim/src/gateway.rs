@@ -157,6 +157,7 @@ impl Gateway {
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
+            on_given_up: Box::new(|_| {}),
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
         })

@@ -4,7 +4,7 @@ use super::faults::{ATTEMPTS_MAX, find, put, whole};
 use super::{Catalog, CatalogError};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace};
-use crate::record::{self, BindingRecord, IncarnationRecord, JoinRecord, PeerRecord};
+use crate::record::{self, BindingRecord, GivenUpRecord, IncarnationRecord, JoinRecord, PeerRecord};
 
 /// Why a join was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +26,17 @@ pub enum BindError {
         /// The pool.
         pool: PoolName,
         /// The node.
+        node: NodeName,
+    },
+    /// The key's volume was given up for lost, and may hold shards of what was deleted since.
+    #[error(
+        "the volume with this key was given up for lost as node {node} of pool {pool}, and what was deleted since may still \
+         be on it: wipe the volume, and the node joins as a new one"
+    )]
+    GivenUp {
+        /// The pool.
+        pool: PoolName,
+        /// The node it was.
         node: NodeName,
     },
     /// Any other fault.
@@ -77,6 +88,10 @@ impl<K: Keyspace> Catalog<K> {
         let used = find::<JoinRecord>(&view, &join_key).await?;
         let binding = find::<BindingRecord>(&view, &binding_key).await?;
         let name = find::<PeerRecord>(&view, &peer_key).await?;
+        let given_up_key = keys::given_up(peer);
+        if let Some(GivenUpRecord { pool, node, .. }) = find(&view, &given_up_key).await?.record {
+            return Err(BindError::GivenUp { pool, node });
+        }
         if used.record.as_ref().is_some_and(|used| used != join) {
             return Err(BindError::UsedByOther);
         }
@@ -92,6 +107,7 @@ impl<K: Keyspace> Catalog<K> {
         if used.version.is_some() && binding.version.is_some() && name.version.is_some() {
             return Ok(batch);
         }
+        batch.expect(given_up_key, None);
         batch.expect(join_key.clone(), used.version);
         batch.expect(binding_key.clone(), binding.version);
         batch.expect(peer_key.clone(), name.version);
@@ -114,32 +130,41 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(binding).collect()
     }
 
-    /// Frees a node's name from its key and its join token from its use: for a node that left, or whose volume is lost for
-    /// good. It joins anew with that token or another. Gives whether it was bound.
+    /// Frees a node's name from its key and its join token from its use: for a node that left. It joins anew with that token
+    /// or another. Gives whether it was bound.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn unbind(&self, pool: &PoolName, node: &NodeName) -> Result<bool, CatalogError> {
-        let key = keys::binding(pool, node);
         for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let found = find::<BindingRecord>(&view, &key).await?;
-            let Some(BindingRecord { peer }) = found.record else { return Ok(false) };
-            let mut batch = Batch::new();
-            for row in whole(&view, keys::all(Table::Join)).await?.rows {
-                let join = record::decode::<JoinRecord>(&row.value)?;
-                if join.pool == *pool && join.node == *node {
-                    batch.delete(row.key);
-                }
-            }
-            batch.expect(key.clone(), found.version);
-            batch.delete(key.clone());
-            batch.delete(keys::peer(&peer));
+            let Some((_, batch)) = self.plan_unbind(pool, node).await? else { return Ok(false) };
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// What frees a node's name, and the key it is freed from.
+    pub(super) async fn plan_unbind(
+        &self,
+        pool: &PoolName,
+        node: &NodeName,
+    ) -> Result<Option<(PeerKey, Batch)>, CatalogError> {
+        let (key, view) = (keys::binding(pool, node), self.view().await?);
+        let found = find::<BindingRecord>(&view, &key).await?;
+        let Some(BindingRecord { peer }) = found.record else { return Ok(None) };
+        let mut batch = Batch::new();
+        for row in whole(&view, keys::all(Table::Join)).await?.rows {
+            let join = record::decode::<JoinRecord>(&row.value)?;
+            if join.pool == *pool && join.node == *node {
+                batch.delete(row.key);
+            }
+        }
+        batch.expect(key.clone(), found.version);
+        batch.delete(key);
+        batch.delete(keys::peer(&peer));
+        Ok(Some((peer, batch)))
     }
 
     /// Takes note of a node's incarnation; the highest one counts.

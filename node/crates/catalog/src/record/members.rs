@@ -175,6 +175,21 @@ impl Record for DrainRecord {
     const NAME: &'static str = "drain";
 }
 
+/// A volume that was given up for lost, by its node's key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUpRecord {
+    /// The pool it was in.
+    pub pool: PoolName,
+    /// As this node.
+    pub node: NodeName,
+    /// When it was given up.
+    pub since_unix_ms: u64,
+}
+
+impl Record for GivenUpRecord {
+    const NAME: &'static str = "given up";
+}
+
 /// The node's name of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRecord {

@@ -93,6 +93,10 @@ fn member_samples() -> Vec<Sample> {
             "scrub",
             record::ScrubRecord { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
         ),
+        sample(
+            "given-up",
+            record::GivenUpRecord { pool: pool(), node: node(), since_unix_ms: 1_800_000_000_000 },
+        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -199,6 +203,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("join", key::join(&nonce)),
         ("binding", key::binding(&fast, &node)),
         ("drain", key::drain(&fast, &node)),
+        ("given-up", key::given_up(&PEER)),
         ("peer", key::peer(&PEER)),
         ("peer-incarnation", key::peer_incarnation(&PEER)),
         ("bucket", key::bucket(&BucketName::new("default").unwrap())),

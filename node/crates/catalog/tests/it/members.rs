@@ -13,7 +13,7 @@ use datamesh_shard::{
 use crate::support::{catalog_on, on_both_engines};
 
 on_both_engines!(catalog_on:
-    pools, layouts_are_compared_and_set, one_layout_wins, joins_bind_once, incarnations_only_rise, buckets,
+    pools, layouts_are_compared_and_set, one_layout_wins, joins_bind_once, who_was_given_up_stays_out, incarnations_only_rise, buckets,
     a_bucket_is_made_once,
 );
 
@@ -127,6 +127,24 @@ async fn joins_bind_once<K: Keyspace>(catalog: Catalog<K>) {
         Err(BindError::UsedByOther),
         "others' tokens stay used"
     );
+}
+
+async fn who_was_given_up_stays_out<K: Keyspace>(catalog: Catalog<K>) {
+    let (fast, lost, new) = (pool("fast"), PeerKey([1; 32]), PeerKey([2; 32]));
+    let bind = async |nonce, name: &str, peer| catalog.bind_join([nonce; 16], &node(name), &fast, peer).await;
+    bind(1, "a", lost).await.unwrap();
+    assert_eq!(catalog.give_up(&fast, &node("b"), 5).await.unwrap(), None);
+    assert_eq!(catalog.give_up(&fast, &node("a"), 5).await.unwrap(), Some(lost));
+    assert_eq!(catalog.give_up(&fast, &node("a"), 6).await.unwrap(), None, "asked once more");
+    let refused = Err(BindError::GivenUp { pool: fast.clone(), node: node("a") });
+    for (nonce, name) in [(1, "a"), (2, "a"), (3, "b")] {
+        assert_eq!(bind(nonce, name, lost).await, refused, "by no name and no token");
+    }
+    bind(1, "a", new).await.expect("the token and the name are free for an empty volume");
+    assert_eq!(catalog.given_up().await.unwrap(), [lost]);
+    // One that left, with nothing on it, comes back as it is.
+    assert!(catalog.unbind(&fast, &node("a")).await.unwrap());
+    bind(1, "a", new).await.unwrap();
 }
 
 async fn incarnations_only_rise<K: Keyspace>(catalog: Catalog<K>) {

@@ -90,7 +90,7 @@ pub(super) async fn replace(
     Path((pool, node)): Path<(String, String)>,
 ) -> Result<Json<ClusterStatus>, Problem> {
     let (pool, node) = names(&pool, &node)?;
-    app.admin.layouts.replace(&pool, &node).await.map_err(not_done)?;
+    app.admin.layouts.replace(&pool, &node, app.surroundings.now_unix_ms()).await.map_err(not_done)?;
     status(State(app)).await
 }
 

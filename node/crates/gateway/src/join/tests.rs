@@ -74,6 +74,11 @@ impl Scene {
 
     /// What the desk certifies of a node that says it stands in a zone, or its words of refusal.
     async fn join(&self, n: u8, said: &str) -> Result<MemberRole, String> {
+        self.join_by(peer(n), n, said).await
+    }
+
+    /// The same with another key than usual.
+    async fn join_by(&self, key: PeerKey, n: u8, said: &str) -> Result<MemberRole, String> {
         let token = self.desk.secret.mint_join_token(&node(n), &pool(), [n; 16]);
         let request = JoinRequest {
             token: token.as_str().to_owned(),
@@ -84,11 +89,11 @@ impl Scene {
             endpoint: Endpoint { host: "127.0.0.1".into(), mesh_port: 1, bulk_port: 2 },
             incarnation: Incarnation(1),
         };
-        let answer = self.desk.handle(Caller::stranger(peer(n)), Request::Join(request), Bytes::new()).await;
+        let answer = self.desk.handle(Caller::stranger(key), Request::Join(request), Bytes::new()).await;
         match answer.0 {
             Response::Joined(joined) => {
                 let signed: SignedCertificate = postcard::from_bytes(&joined.certificate).unwrap();
-                Ok(signed.verify(&self.desk.key.public(), &peer(n), 0).unwrap().role)
+                Ok(signed.verify(&self.desk.key.public(), &key, 0).unwrap().role)
             }
             Response::Refused(refusal) => Err(refusal.to_string()),
             other => panic!("{other:?}"),
@@ -127,4 +132,34 @@ async fn a_node_joins_once_the_operator_wants_it() {
     scene.want_all();
     assert!(scene.join(1, "a").await.is_ok());
     assert!(scene.join(NODES, "a").await.is_err(), "it has a token, but is not in the list");
+}
+
+#[tokio::test]
+async fn a_volume_that_was_given_up_stays_out_until_it_is_wiped() {
+    let scene = Scene::new().await;
+    scene.want_all();
+    scene.join(0, "a").await.unwrap();
+    let certificate = Certificate {
+        role: MemberRole::Storage { pool: pool(), zone: zone("a") },
+        node: node(0),
+        peer: peer(0),
+        not_after_unix: now_unix() + 3600,
+    };
+    let certificate = postcard::to_stdvec(&SignedCertificate::sign(&scene.desk.key, certificate)).unwrap();
+    let comes_back = || scene.desk.trust.accepts(peer(0), Some(&certificate), Incarnation(1)).unwrap();
+    let before = comes_back();
+    assert!(before.is_known(), "the control");
+    assert_eq!(scene.desk.catalog.give_up(&pool(), &node(0), 1).await.unwrap(), Some(peer(0)));
+    scene.desk.trust.give_up(peer(0));
+
+    let refused = scene.join(0, "a").await.unwrap_err();
+    for part in ["given up for lost as node n0 of pool main", "wipe the volume", "joins as a new one"] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+    // A certificate that would hold for an hour lets it in nowhere, neither shown now nor before.
+    assert!(!comes_back().is_known() && !scene.desk.trust.still_holds(&before));
+    assert!(!scene.desk.trust.knows(&peer(0)) && !scene.desk.trust.known_peers().contains(&peer(0)));
+    // Wiped, it has another key: by the same token it is let in.
+    scene.join_by(peer(100), 0, "a").await.unwrap();
+    assert!(scene.desk.trust.knows(&peer(100)));
 }

@@ -136,6 +136,7 @@ pub(super) async fn gateway_of(
         buffer_bytes: 64 << 20,
         cache_bytes: 1 << 20,
         on_layout: Box::new(|_| {}),
+        on_given_up: Box::new(|_| {}),
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
     })

@@ -127,6 +127,7 @@ impl House {
             buffer_bytes,
             cache_bytes,
             on_layout: Box::new(|_| {}),
+            on_given_up: Box::new(|_| {}),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })

@@ -1,7 +1,10 @@
 use axum::body::Body;
+use datamesh_catalog::catalog::BindError;
 use datamesh_settings::admin::PoolSpec;
+use datamesh_shard::NodeName;
 use http::Method;
 
+use super::fake::peer;
 use super::house::{ADMIN, Got, House, USER, noise, pool_name, spec};
 use crate::work::{Next, Worker};
 
@@ -136,4 +139,24 @@ async fn the_status_tells_what_members_report() {
     assert!(text.contains("datamesh_gateway_pool_members{pool=\"main\",state=\"up\"} 4"), "{text}");
     assert!(text.contains("datamesh_gateway_http_requests_total{route=\"/api/v1/status\""), "{text}");
     assert!(text.contains("datamesh_gateway_buffer_budget_bytes "), "{text}");
+}
+
+#[tokio::test]
+async fn the_volume_of_a_replaced_node_does_not_come_back() {
+    let house = House::new(7).await;
+    let path = "/api/v1/admin/pools/main/nodes/n6/replace";
+    let replace = async || house.ask_as(Some(ADMIN), Method::POST, path, (&[], Body::empty())).await;
+    assert_eq!(replace().await.problem(), "conflict", "it answers");
+    house.nodes.kill(6);
+    replace().await.ok();
+    let catalog = &house.core.layouts.catalog;
+    let node = NodeName::new("n6").unwrap();
+    let join = async |nonce, n| catalog.bind_join([nonce; 16], &node, &pool_name(), peer(n)).await;
+    for nonce in [6, 66] {
+        assert!(matches!(join(nonce, 6).await, Err(BindError::GivenUp { .. })), "by whatever token");
+    }
+    join(6, 60).await.unwrap();
+    house.core.layouts.advance_all().await.unwrap();
+    let pool = house.core.pools.get(&pool_name()).unwrap();
+    assert_eq!(pool.layout().unwrap().member(&node).unwrap().peer, peer(60));
 }

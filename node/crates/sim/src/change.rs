@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use datamesh_catalog::catalog::BindError;
+use datamesh_placement::{Layout, SignedLayout};
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Cipher, NodeName};
 use http::{Method, StatusCode};
@@ -196,6 +198,43 @@ pub(crate) async fn give_up(world: &World, n: usize) -> Result<(), String> {
         // Not found: it was left out already.
         (status, _) if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
         (status, why) => Err(format!("{status}: {why}")),
+    }
+}
+
+/// A volume that was given up is found again, with all that was on it: its node starts, and must not be let in.
+pub(crate) async fn come_back(world: &World, n: usize) {
+    let Some(running) = world.gateway.lock().await.running() else { return };
+    let Some((name, peer)) = world.nodes.lock().get(n).map(|node| (node.name.clone(), node.peer)) else {
+        return;
+    };
+    let lists = |signed: &SignedLayout| {
+        let layout = Layout::decode(&signed.bytes);
+        layout.is_ok_and(|layout| layout.members.iter().any(|member| member.peer == peer))
+    };
+    // As long as it is a member it is told of deletes, and what it has counts.
+    if running.embedded.layouts().iter().any(lists) {
+        return;
+    }
+    let Some(attic) = world.nodes.lock()[n].attic.take() else { return };
+    // One that had been drained before left with the proof that nothing was on it, so nobody had to give it up.
+    if !running.catalog.given_up().await.is_ok_and(|given_up| given_up.contains(&peer)) {
+        if !attic.is_empty() {
+            world.fail(format!("node {n} left, was not given up, and has shards"));
+        }
+        return;
+    }
+    world.note(&format!("node {n} comes back with what was on it"));
+    world.surrounding.totals.count(|counts| counts.came_back += 1);
+    {
+        let node = &mut world.nodes.lock()[n];
+        node.platter.lock().find(attic);
+        node.start(&world.surrounding);
+    }
+    let pool = &world.surrounding.pool;
+    let nonce = [u8::try_from(n).unwrap_or(u8::MAX); 16];
+    match running.catalog.bind_join(nonce, &name, pool, peer).await {
+        Err(BindError::GivenUp { .. }) => {}
+        other => world.fail(format!("node {n} was given up, and joins with what was on it: {other:?}")),
     }
 }
 

@@ -37,6 +37,20 @@ enum Pending {
     Delete(ShardKey, Generation),
 }
 
+/// What is on a disk that nobody has in a node.
+#[derive(Default)]
+pub(crate) struct Attic {
+    rows: BTreeMap<ShardKey, Row>,
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Attic {
+    /// Whether no shard is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
 /// What outlives its process.
 #[derive(Default)]
 pub(crate) struct Platter {
@@ -91,11 +105,15 @@ impl Platter {
         }
     }
 
-    /// Everything is gone.
-    pub(crate) fn lose(&mut self) {
-        self.rows.clear();
+    /// Everything is gone; gives what there was, for one that turns up again.
+    pub(crate) fn lose(&mut self) -> Attic {
         self.pending.clear();
-        self.records.clear();
+        Attic { rows: std::mem::take(&mut self.rows), records: std::mem::take(&mut self.records) }
+    }
+
+    /// What was thought lost is here again.
+    pub(crate) fn find(&mut self, attic: Attic) {
+        (self.rows, self.records) = (attic.rows, attic.records);
     }
 
     /// Shards that are there and not known to be corrupt: what a node says it has.

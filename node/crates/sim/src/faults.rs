@@ -60,10 +60,13 @@ async fn perform(world: &World, undo: Undo) {
 
 /// Where it is too early, or no gateway runs, it is said again in the end. (Waiting for a gateway here, nobody would start it.)
 async fn give_up(world: &World, n: usize) {
-    if world.gateway.lock().await.running().is_some()
-        && let Err(error) = change::give_up(world, n).await
-    {
-        world.note(&format!("node {n} is not given up yet: {error}"));
+    if world.gateway.lock().await.running().is_none() {
+        return;
+    }
+    match change::give_up(world, n).await {
+        Ok(()) if world.surrounding.dice.per_mille(700) => change::come_back(world, n).await,
+        Ok(()) => {}
+        Err(error) => world.note(&format!("node {n} is not given up yet: {error}")),
     }
 }
 
@@ -162,12 +165,13 @@ async fn lose_disk(
     }
     told("disk lost");
     world.surrounding.totals.count(|counts| counts.disks_lost += 1);
-    {
+    let lost = {
         let mut nodes = world.nodes.lock();
         nodes[n].crash(&world.surrounding);
-        nodes[n].platter.lock().lose();
-    }
+        nodes[n].platter.lock().lose()
+    };
     if dice.per_mille(250) && change::leave_out(world, n, told).await {
+        world.nodes.lock()[n].attic = Some(lost);
         return Some((Undo::GiveUp(n), dice.millis(5000, 60_000)));
     }
     Some((Undo::StartNode(n), dice.millis(200, 20_000)))

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::bugs::Bug;
 use crate::dice::Dice;
-use crate::disk::{Drive, Platter};
+use crate::disk::{Attic, Drive, Platter};
 use crate::life::{Aim, Life, own};
 use crate::net::{Fabric, Link, Me};
 use crate::totals::Totals;
@@ -50,8 +50,10 @@ pub(crate) struct Node {
     pub(crate) zone: ZoneName,
     pub(crate) peer: PeerKey,
     pub(crate) platter: Arc<Mutex<Platter>>,
-    /// It never comes back.
+    /// Nobody wants it any more: it is started again only to be refused.
     pub(crate) is_lost: bool,
+    /// What was on its disk when it was given up.
+    pub(crate) attic: Option<Attic>,
     /// What the volume keeps of its membership.
     layouts: Arc<Mutex<Option<SignedLayout>>>,
     incarnation: Incarnation,
@@ -74,6 +76,7 @@ impl Node {
             peer,
             platter: Arc::default(),
             is_lost: false,
+            attic: None,
             layouts: Arc::default(),
             incarnation: Incarnation(0),
             aim: Aim::default(),

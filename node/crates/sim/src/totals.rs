@@ -31,6 +31,8 @@ pub struct Counts {
     pub disks_lost: u64,
     /// Those of them whose node was lost too, and was left out.
     pub given_up: u64,
+    /// Those of them that came back with what was on their disk.
+    pub came_back: u64,
     /// Shards that rotted.
     pub rotted: u64,
     /// Rotten shards that a read found.
@@ -82,6 +84,7 @@ impl Counts {
         self.cut_commits += other.cut_commits;
         self.disks_lost += other.disks_lost;
         self.given_up += other.given_up;
+        self.came_back += other.came_back;
         self.rotted += other.rotted;
         self.rot_found += other.rot_found;
         self.avoided += other.avoided;

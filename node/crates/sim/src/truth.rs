@@ -17,14 +17,15 @@ pub(crate) fn listed(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
         nodes
             .iter()
             .enumerate()
-            .filter(|(_, node)| node.is_up())
+            .filter(|(_, node)| node.is_up() && !node.is_lost)
             .map(|(n, node)| (n, node.platter.lock().listed())),
     )
 }
 
-/// Segments of which any disk has sound shards, whether its node runs or not.
+/// Segments of which any disk has sound shards, whether its node runs or not. Those that were given up do not count.
 pub(crate) fn sound(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
-    gather(nodes.iter().enumerate().map(|(n, node)| (n, node.platter.lock().sound())))
+    let kept = nodes.iter().enumerate().filter(|(_, node)| !node.is_lost);
+    gather(kept.map(|(n, node)| (n, node.platter.lock().sound())))
 }
 
 fn gather(disks: impl Iterator<Item = (usize, Vec<ShardKey>)>) -> BTreeMap<SegmentId, Copies> {

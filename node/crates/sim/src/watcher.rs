@@ -92,7 +92,7 @@ fn let_go_too_early(world: &World, pool: &PoolStatus) -> Option<String> {
             let said = member.drain.as_ref().is_some_and(|drain| drain.state == DrainState::Drained);
             said && (wanted.drains.contains(&n) || !wanted.members.contains(&n))
         }
-        None => !wanted.members.contains(&n),
+        None => !wanted.members.contains(&n) && !node.is_lost,
     };
     let mut wrong = nodes.iter().enumerate().filter(|(n, node)| may_go(*n, node));
     wrong.find_map(|(_, node)| {

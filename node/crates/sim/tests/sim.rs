@@ -67,6 +67,7 @@ fn nothing_is_lost_and_nothing_is_reported_better_than_it_is() {
         ("commits cut off", counts.cut_commits, 1),
         ("disks lost", counts.disks_lost, 1),
         ("nodes lost for good, in twenty", counts.given_up * 20, 1),
+        ("given-up volumes that came back, in twenty", counts.came_back * 20, 1),
         ("rotten shards found", counts.rot_found, 1),
         ("shards rebuilt", counts.rebuilt, 5),
         ("shards gone home", counts.sent_home, 5),

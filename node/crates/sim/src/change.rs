@@ -254,6 +254,11 @@ async fn insist_on_giving_up(world: &World, n: usize) -> Result<(), String> {
 /// Says once more what is wanted: a gateway that died may have been told, or not.
 pub(crate) async fn insist(world: &World) -> Result<(), String> {
     let wanted = world.wanted.lock().clone();
+    // A drain whose end a dead gateway did not hear of would leave too few members once another is lost. It may not know all
+    // of these yet: what matters is said again below.
+    for n in wanted.members.difference(&wanted.drains) {
+        let _ = world.drain(*n, Method::DELETE).await;
+    }
     world.want(wanted.members.clone()).await?;
     // First what is called off: more than the pool can do without are not drained, not even for a moment.
     for n in wanted.members.difference(&wanted.drains) {

@@ -12,7 +12,8 @@ pub use garbage::{
 };
 pub use members::{
     BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, GivenUpRecord,
-    IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord, ScrubRecord,
+    IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
+    ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;

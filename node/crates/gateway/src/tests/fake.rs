@@ -247,9 +247,7 @@ impl FakeNodes {
             Request::Locate { segment } => nothing(Response::Located(node.located(*segment))),
             Request::Delete { key, generation } => {
                 node.deletes += 1;
-                if node.shards.get(key).is_some_and(|kept| kept.generation <= *generation) {
-                    node.shards.remove(key);
-                }
+                node.shards.retain(|kept_key, kept| kept_key != key || kept.generation > *generation);
                 nothing(Response::Done)
             }
             Request::Mesh => nothing(Response::Mesh(MeshView::default())),

@@ -31,9 +31,10 @@ pub(crate) const ROCKSDB_ROW_BYTES: f64 = 12.0;
 pub(crate) const SWARM_CONNECTION_BYTES: f64 = 32.0 * 1024.0;
 /// Bytes a bulk connection takes at most (`mesh::peers`, `mesh::server`).
 pub(crate) const BULK_CONNECTION_BYTES: f64 = 100.0 * 1024.0;
-/// Leaves of a digest of one member's inventory of a partition, and bytes of a leaf: what is proposed, not built here.
-pub(crate) const DIGEST_LEAVES: f64 = 256.0;
-pub(crate) const DIGEST_LEAF_BYTES: f64 = 16.0;
+/// Digests a member gives of a partition at most, one of it all and one of each range (`exchange::digest`), and bytes of one: a
+/// BLAKE3 hash and two numbers.
+pub(crate) const DIGEST_LEAVES: f64 = 257.0;
+pub(crate) const DIGEST_LEAF_BYTES: f64 = 36.0;
 /// Of the segments, those that differ between two counts while nothing is wrong: just written or deleted.
 pub(crate) const CHANGED_SHARE: f64 = 1e-4;
 

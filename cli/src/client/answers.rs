@@ -83,7 +83,8 @@ impl Erasure {
             Some(time) => format!("its shards leave the nodes by {time}"),
             None if self.waits_for.is_empty() => "when its shards leave the nodes is not known".into(),
             None => format!(
-                "its shards stay on the nodes until {} {} again",
+                "its shards stay on the nodes until {} at least, and until {} {} again",
+                self.kept_until,
                 self.waits_for.join(", "),
                 if self.waits_for.len() == 1 { "answers" } else { "answer" }
             ),

@@ -5,29 +5,39 @@ use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
 
-/// Deletes keys and says by when their shards are gone; stops at the first that cannot be deleted and says which.
+/// Deletes keys and says by when their shards are gone; stops at the first that cannot be deleted and says which. What was
+/// deleted before is said all the same: nobody can ask for those times again.
 pub(crate) async fn run(session: &Session, keys: Vec<String>, recursive: bool) -> Result<ExitCode, Failure> {
     let mut deleted = Vec::new();
-    for key in keys {
-        if recursive {
-            for object in session.client.list_all(&key).await? {
-                let erasure = session.client.delete(&object.key).await?;
-                deleted.push((object.key, erasure));
-            }
-        } else {
-            let erasure = session.client.delete(&key).await?;
-            deleted.push((key, erasure));
-        }
-    }
+    let done = delete(session, keys, recursive, &mut deleted).await;
     if session.json {
         let (keys, erasures): (Vec<String>, Vec<Option<Erasure>>) = deleted.into_iter().unzip();
         let erasures: Vec<Erasure> = erasures.into_iter().flatten().collect();
         output::json(&serde_json::json!({ "deleted": keys, "erasures": erasures }))?;
-    } else {
-        for (key, erasure) in &deleted {
-            let said = erasure.as_ref().map(|erasure| format!("; {}", erasure.said())).unwrap_or_default();
-            output::line(&format!("deleted {key}{said}"))?;
+    }
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+async fn delete(
+    session: &Session,
+    keys: Vec<String>,
+    recursive: bool,
+    deleted: &mut Vec<(String, Option<Erasure>)>,
+) -> Result<(), Failure> {
+    for key in keys {
+        let keys = match recursive {
+            true => session.client.list_all(&key).await?.into_iter().map(|object| object.key).collect(),
+            false => vec![key],
+        };
+        for key in keys {
+            let erasure = session.client.delete(&key).await?;
+            if !session.json {
+                let said =
+                    erasure.as_ref().map(|erasure| format!("; {}", erasure.said())).unwrap_or_default();
+                output::line(&format!("deleted {key}{said}"))?;
+            }
+            deleted.push((key, erasure));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -93,7 +93,7 @@ fn seen(pool: &PoolStatus, now: SystemTime) -> String {
 
 /// How far the nodes are with reading their shards, and whether they do.
 fn scrubbed(scrub: &PoolScrub) -> String {
-    let (heard, paused) = (scrub.heard_members, scrub.paused_members);
+    let (heard, paused, members) = (scrub.heard_members, scrub.paused_members, scrub.members);
     let duration = |seconds| HumanDuration(Duration::from_secs(seconds));
     let round = match paused {
         0 => format!("every {}", duration(scrub.wanted.period_seconds)),
@@ -101,6 +101,9 @@ fn scrubbed(scrub: &PoolScrub) -> String {
     };
     let read = match scrub.read_within_seconds {
         Some(seconds) => format!("every shard was read or written within the last {}", duration(seconds)),
+        None if heard < members => {
+            format!("{} of {members} nodes do not say how far theirs is", members - heard)
+        }
         None => "not every shard was read yet".to_owned(),
     };
     format!("scrub {round}, {}% of the round done by the last node; {read}", scrub.done_permille / 10)

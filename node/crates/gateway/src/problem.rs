@@ -49,6 +49,8 @@ pub enum Kind {
     PoolFull,
     /// Too few shards answer to read the object now.
     NotReadable,
+    /// The object was deleted or replaced while it was read, and kept no longer.
+    Changed,
     /// The object's record does not open with the cluster's keys.
     Damaged,
     /// The gateway is stopping.
@@ -59,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -79,6 +81,7 @@ impl Kind {
         Self::NotWritable,
         Self::PoolFull,
         Self::NotReadable,
+        Self::Changed,
         Self::Damaged,
         Self::Stopping,
         Self::Internal,
@@ -135,6 +138,11 @@ impl Kind {
             Self::NotReadable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-readable", "Too few shards answer to read this now")
             }
+            Self::Changed => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "changed",
+                "The object was deleted or replaced during the read",
+            ),
             Self::Damaged => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open")
             }

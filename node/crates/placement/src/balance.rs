@@ -4,8 +4,8 @@
 //! won too little, those first whose prices differ least, so that the same few slots are exchanged again when the layout
 //! changes a little. When no slot can go directly, a chain of nodes passes one on. Zone bounds hold throughout.
 //!
-//! A table that follows another is balanced *sparingly*: whoever holds too much gives to whoever holds too little, and what is
-//! within a few slots of its share stays, since every exchange moves data.
+//! A table that follows another is balanced *sparingly*: whoever holds too much gives to whoever holds too little, and nobody else
+//! moves anything for the sake of a member that is within a few slots of its share.
 
 use std::collections::VecDeque;
 

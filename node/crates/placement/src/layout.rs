@@ -114,6 +114,9 @@ pub enum LayoutError {
     /// A partition with a holder that drains, is no member, or is there twice.
     #[error("partition {0} has holders it cannot have")]
     Holders(usize),
+    /// Of another pool, or another k and m, than the layout before.
+    #[error("a layout follows one of the same pool and profile")]
+    Unrelated,
     /// Fewer partitions than in the layout before.
     #[error("partitions are split, never joined again")]
     Joined,

@@ -105,13 +105,16 @@ impl Table {
     /// chosen that few shards move. A partition that is split leaves its holders to both halves.
     ///
     /// # Errors
-    /// Names what is wrong with the layout, also that it would have fewer partitions than this one.
+    /// Names what is wrong with the layout, also that it would have fewer partitions than this one, or is another pool's.
     pub fn followed_by(&self, mut layout: Layout) -> Result<Layout, LayoutError> {
         layout.holders = Vec::new();
         layout.members.sort_unstable_by(|a, b| a.node.cmp(&b.node));
         layout.check()?;
         if layout.partitions_log2 < self.layout.partitions_log2 {
             return Err(LayoutError::Joined);
+        }
+        if (&layout.pool, layout.profile) != (&self.layout.pool, self.layout.profile) {
+            return Err(LayoutError::Unrelated);
         }
         layout.holders = rearrange(self, &layout);
         Ok(layout)

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
 
-use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::faults::{ATTEMPTS_MAX, at_most, find};
+use super::garbage::condemn_upload;
 use super::objects::{Present, Replacing, object_of};
 use super::pages::PagePlan;
 use super::tally::Delta;
@@ -16,7 +17,7 @@ use crate::limits::{
 use crate::model::{
     Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
 };
-use crate::record::{BodyRecord, CondemnedUploadRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
+use crate::record::{BodyRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
 
 /// Why an object was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -221,8 +222,7 @@ impl<K: Keyspace> Catalog<K> {
         let body = match &draft.body {
             DraftBody::Inline { sealed } => {
                 // Whatever the upload put before it became a small object goes.
-                let condemned = CondemnedUploadRecord { bucket, segments: 0 };
-                put(&mut batch, keys::condemned_upload(due_unix_ms, upload), &condemned)?;
+                condemn_upload(&view, (&mut batch, &mut delta), (bucket, upload), due_unix_ms).await?;
                 BodyRecord::Inline(sealed.clone())
             }
             DraftBody::Pages { parts, last_page } => {

@@ -1,13 +1,13 @@
 use datamesh_shard::SegmentId;
 
-use super::faults::{ATTEMPTS_MAX, at_most, find};
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::references::{Release, Releases};
 use super::tally::Delta;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Row, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
-use crate::model::{Condemned, UploadId};
+use crate::model::{BucketId, Condemned, UploadId};
 use crate::record::{
     self, CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, UsedSegmentRecord,
 };
@@ -22,6 +22,10 @@ const STEP_WRITES: usize = 2048;
 const STEP_ROWS: usize = 512;
 /// Pages of one upload deleted in one batch at most; they are read to be deleted, and are large.
 const STEP_PAGES: usize = 64;
+/// Segments of an upload that are counted when it is condemned: 16 GiB of full ones.
+const COUNTED_MAX: usize = 4096;
+/// In place of their number where there are more.
+const UNCOUNTED: u64 = u64::MAX;
 
 /// Why condemned segments were not forgotten.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -166,6 +170,27 @@ impl<K: Keyspace> Catalog<K> {
     }
 }
 
+/// Condemns an upload that did not become the object it was for, with the segments it put. More of them than are counted at once
+/// are many parts of a large one: they are found when it is expanded.
+pub(super) async fn condemn_upload(
+    view: &impl View,
+    (batch, delta): (&mut Batch, &mut Delta),
+    (bucket, upload): (BucketId, UploadId),
+    due_unix_ms: u64,
+) -> Result<(), CatalogError> {
+    let range = keys::of_upload(Table::UsedSegment, upload);
+    let page = view.range(&range, RangeLimits::rows(COUNTED_MAX)).await?;
+    let segments = if page.more {
+        delta.condemned_uncounted += 1;
+        UNCOUNTED
+    } else {
+        let segments = page.rows.len() as u64;
+        delta.condemned_waiting += super::tally::delta_of(segments);
+        segments
+    };
+    put(batch, keys::condemned_upload(due_unix_ms, upload), &CondemnedUploadRecord { bucket, segments })
+}
+
 /// One batch that lets go of condemned uploads.
 struct Step<'a, V> {
     view: &'a V,
@@ -187,7 +212,10 @@ impl<V: View> Step<'_, V> {
         if !left {
             self.batch.delete(row.key.clone());
             self.batch.delete(keys::upload(upload));
-            self.delta.condemned_waiting -= super::tally::delta_of(condemned.segments);
+            match condemned.segments {
+                UNCOUNTED => self.delta.condemned_uncounted -= 1,
+                segments => self.delta.condemned_waiting -= super::tally::delta_of(segments),
+            }
         }
         Ok(())
     }

@@ -9,6 +9,8 @@ const UPLOADS: u8 = 2;
 const CONDEMNED: u8 = 3;
 /// Segments of condemned uploads, which have no rows of their own yet.
 const CONDEMNED_WAITING: u8 = 4;
+/// Condemned uploads of which nobody counted the segments.
+const CONDEMNED_UNCOUNTED: u8 = 5;
 
 const BUCKET_OBJECTS: u8 = 1;
 const BUCKET_BYTES: u8 = 2;
@@ -20,8 +22,10 @@ pub struct Counters {
     pub objects: u64,
     /// Uploads that are neither committed nor aborted.
     pub uploads: u64,
-    /// Segments that wait to be deleted from the nodes. Those of an aborted upload count from its expansion on.
+    /// Segments that wait to be deleted from the nodes.
     pub condemned_segments: u64,
+    /// Condemned uploads that had so many segments that those count from the upload's expansion on.
+    pub uncounted_uploads: u64,
 }
 
 /// What a batch changes in the counters.
@@ -31,6 +35,7 @@ pub(super) struct Delta {
     pub(super) uploads: i64,
     pub(super) condemned: i64,
     pub(super) condemned_waiting: i64,
+    pub(super) condemned_uncounted: i64,
 }
 
 impl Delta {
@@ -39,6 +44,7 @@ impl Delta {
         batch.add(keys::counter(UPLOADS), self.uploads);
         batch.add(keys::counter(CONDEMNED), self.condemned);
         batch.add(keys::counter(CONDEMNED_WAITING), self.condemned_waiting);
+        batch.add(keys::counter(CONDEMNED_UNCOUNTED), self.condemned_uncounted);
     }
 }
 
@@ -71,6 +77,7 @@ impl<K: Keyspace> Catalog<K> {
             objects: count(&view, keys::counter(OBJECTS)).await?,
             uploads: count(&view, keys::counter(UPLOADS)).await?,
             condemned_segments: condemned + count(&view, keys::counter(CONDEMNED_WAITING)).await?,
+            uncounted_uploads: count(&view, keys::counter(CONDEMNED_UNCOUNTED)).await?,
         })
     }
 

@@ -1,4 +1,5 @@
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::garbage::condemn_upload;
 use super::references::Uses;
 use super::tally::Delta;
 use super::{Catalog, CatalogError, Invalid, ReferenceError};
@@ -6,10 +7,7 @@ use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, Revision, View};
 use crate::limits::{CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, SEGMENTS_PER_CALL_MAX};
 use crate::model::{NewUpload, PartSummary, Target, Upload, UploadId};
-use crate::record::{
-    self, CondemnedUploadRecord, KeyOnlyRecord, LeaseRecord, PartRecord, UploadRecord, UploadState,
-    meta_bytes,
-};
+use crate::record::{self, KeyOnlyRecord, LeaseRecord, PartRecord, UploadRecord, UploadState, meta_bytes};
 
 /// Why an upload was not begun or renewed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -191,10 +189,11 @@ impl<K: Keyspace> Catalog<K> {
             }
             let mut batch = Batch::new();
             plan_end(&view, &mut batch, &open, UploadState::Aborted).await?;
+            let mut delta = Delta { uploads: -1, ..Delta::default() };
+            let (whose, due) = ((open.record.bucket, upload), self.due_unix_ms(now_unix_ms));
+            condemn_upload(&view, (&mut batch, &mut delta), whose, due).await?;
             drop(view);
-            let condemned = CondemnedUploadRecord { bucket: open.record.bucket, segments: 0 };
-            put(&mut batch, keys::condemned_upload(self.due_unix_ms(now_unix_ms), upload), &condemned)?;
-            Delta { uploads: -1, ..Delta::default() }.add_to(&mut batch);
+            delta.add_to(&mut batch);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }

@@ -12,7 +12,7 @@ pub(crate) struct Erasure {
     /// Reads under way find them until then, in milliseconds since 1970.
     pub(crate) kept_until_unix_ms: u64,
     /// By then no node gives them any more, in milliseconds since 1970. Absent while a node is away that may have some, and when the
-    /// catalog does not say how much waits: no time can be named then.
+    /// catalog does not say how much waits, as after a very large upload was given up: no time can be named then.
     pub(crate) erased_by_unix_ms: Option<u64>,
     /// Members of the pool that do not answer. All members are told to delete a segment together, when all answer.
     pub(crate) waits_for: Vec<NodeName>,
@@ -34,7 +34,7 @@ pub(super) async fn of(context: &Context, (object, pool): (&Object, &PoolName), 
     let away = members.iter().filter(|member| !context.pools.is_live(&member.peer));
     let waits_for: Vec<NodeName> = away.map(|member| member.node.clone()).collect();
     let waiting = match context.catalog.counters().await {
-        Ok(counters) => Some(counters.condemned_segments),
+        Ok(counters) => Some(counters.condemned_segments).filter(|_| counters.uncounted_uploads == 0),
         Err(error) => {
             // The object is deleted: that is the answer.
             tracing::warn!(%error, "the catalog does not say how much waits to be deleted");

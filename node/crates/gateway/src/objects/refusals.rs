@@ -76,7 +76,7 @@ pub(super) fn read(error: ReadError) -> Problem {
         ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),
         ReadError::Page(PageError::Record(error)) => record(error),
         ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived)) => {
-            Problem::new(Kind::NoSuchObject, error.to_string())
+            Problem::new(Kind::Changed, format!("{error}: ask again for what is there now"))
         }
         error @ ReadError::Open(_) => {
             tracing::error!(%error, "verified shards do not open");

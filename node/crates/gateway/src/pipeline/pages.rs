@@ -33,6 +33,9 @@ pub(crate) enum PageError {
     Count { at: PageAt, expected: usize, got: usize },
 }
 
+/// Longer than the fetch of one segment takes at most, with all its tries; half the shortest retention there may be.
+const FETCH_MAX: Duration = Duration::from_secs(300);
+
 /// Who reads which object since when: decides how long the read may go on.
 pub(super) struct Reader {
     target: Target,
@@ -41,12 +44,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Whether a segment is still there, asked right before it is fetched. A read younger than the retention cannot have outlived
-    /// what was deleted since it began. An older one goes on while its object is there: should that be deleted a moment later, the
+    /// Whether a segment is still there, asked right before it is fetched. What was deleted since a young read began stays until
+    /// this fetch is over, too. An older one goes on while its object is there: should that be deleted a moment later, the
     /// segment stays for the retention, and no fetch takes that long.
     pub(super) async fn may_fetch(&self, context: &Context) -> Result<(), PageError> {
         let retention = Duration::from_millis(context.catalog.options().retention_ms);
-        if self.begun.elapsed() < retention {
+        if self.begun.elapsed() + FETCH_MAX.min(retention / 2) < retention {
             return Ok(());
         }
         let object = context.catalog.object(self.target.bucket, &self.target.key).await?;

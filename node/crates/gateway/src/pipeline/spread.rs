@@ -65,7 +65,6 @@ impl Spread {
                     PutAction::Acknowledge(ack) => {
                         let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
                         metrics.segment(self.pool.as_str(), written);
-                        self.warn_steward(&context, ack != Ack::Whole);
                         answer(&mut tell, Ok(ack));
                     }
                     PutAction::Fail(failure) => {

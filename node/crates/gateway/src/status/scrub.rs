@@ -9,8 +9,9 @@ pub(super) fn told(pool: &Pool, members: &[MemberStatus]) -> Option<PoolScrub> {
     let layout = pool.layout()?;
     let in_layout = members.iter().filter(|member| layout.member(&member.node).is_some());
     let live = in_layout.filter(|member| matches!(member.state, MemberState::Up | MemberState::Full));
-    let reports = live.filter_map(|member| member.report.as_ref()?.scrub);
-    Some(PoolScrub::of(pool.spec.scrub, reports))
+    let reports = live.filter_map(|member| Some(member.report.as_ref()?.scrub));
+    let members = u32::try_from(layout.members.len()).unwrap_or(u32::MAX);
+    Some(PoolScrub::of(pool.spec.scrub, members, reports))
 }
 
 /// What somebody should do about it. A pause is somebody's will, and told beside the counts; shards that nobody has read for long

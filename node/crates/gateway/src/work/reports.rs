@@ -161,9 +161,10 @@ impl PollReports {
         for (state, count) in counts {
             self.metrics.members(name, state, count);
         }
-        let members = pool.layout().map_or(&[][..], |layout| &layout.members).iter();
-        let live = members.filter(|member| self.pools.is_live(&member.peer));
-        let reports = live.filter_map(|member| self.pools.report(&member.peer)?.report.scrub);
-        self.metrics.scrub(name, &PoolScrub::of(pool.spec.scrub, reports));
+        let members = pool.layout().map_or(&[][..], |layout| &layout.members);
+        let live = members.iter().filter(|member| self.pools.is_live(&member.peer));
+        let reports = live.filter_map(|member| Some(self.pools.report(&member.peer)?.report.scrub));
+        let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        self.metrics.scrub(name, &PoolScrub::of(pool.spec.scrub, members, reports));
     }
 }

@@ -97,7 +97,13 @@ impl Scrub {
             false => Some(round.begun_unix),
         };
         if now >= over {
-            self.orders.note(Round { begun_unix: now, read_since_unix, is_partial: false, last: None });
+            self.orders.note(Round {
+                begun_unix: now,
+                read_since_unix,
+                is_partial: false,
+                last: None,
+                ..round
+            });
             return Next::Busy;
         }
         if round.read_since_unix != read_since_unix {

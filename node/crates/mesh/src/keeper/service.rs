@@ -66,7 +66,8 @@ impl StorageService {
             }
             Request::Slice { from, to, after } => self.inventory((from, to), after).await,
             Request::Digests { partitions_log2, partition, ranges_log2, shards } => {
-                let ranges = Ranges::new(partitions_log2, partition, ranges_log2).ok_or_else(no_partition)?;
+                let ranges = Ranges::new(partitions_log2, partition, ranges_log2);
+                let ranges = ranges.filter(|_| self.is_slice(partitions_log2)).ok_or_else(no_partition)?;
                 let digests = self.fellows.digests(ranges, shards).await.ok_or_else(not_listed)?;
                 Ok((Response::Digests(digests), Bytes::new()))
             }
@@ -131,6 +132,12 @@ impl StorageService {
             Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
             _ => false,
         }
+    }
+
+    /// Whether a partition among so many is no more than one of the newest layout: a digest reads all rows of it at once.
+    fn is_slice(&self, partitions_log2: u8) -> bool {
+        let layout = self.fellows.trust.layout(&self.fellows.pool);
+        layout.is_some_and(|layout| partitions_log2 >= layout.partitions_log2)
     }
 
     /// Whether a shard belongs to this node by the layout of this epoch, which is the newest it knows.

@@ -72,6 +72,7 @@ impl Steward {
                 queue.extend(due);
             }
         }
+        self.agenda.counted(Instant::now(), begun.elapsed(), &self.pace);
         self.rebuild(&table, queue, &mut waiting).await;
         // Whoever came or went meanwhile: what was counted before is not reported on.
         self.observe(&table, Instant::now());

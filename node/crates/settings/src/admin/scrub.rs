@@ -60,13 +60,16 @@ pub struct ScrubReport {
     /// Every shard was read or written within so many seconds: since the begin of the last round that ended. Absent until one has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_within_seconds: Option<u64>,
+    /// Until one has: seconds since the first round began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_seconds: Option<u64>,
 }
 
 impl ScrubReport {
     /// Whether more than twice the period has passed in which not every shard was read.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        let since = self.read_within_seconds.unwrap_or(self.round_seconds);
+        let since = self.read_within_seconds.or(self.unread_seconds).unwrap_or(self.round_seconds);
         since > self.ordered.period_seconds.saturating_mul(2).saturating_add(SLACK_SECONDS)
     }
 }
@@ -77,6 +80,10 @@ impl ScrubReport {
 pub struct PoolScrub {
     /// What the administrator wants.
     pub wanted: ScrubSpec,
+    /// Members of the pool's layout.
+    pub members: u32,
+    /// Members that do not scrub so: they were not told yet, could not take note, or are of a build that cannot be told.
+    pub untold_members: u32,
     /// Members that said how their scrub is; the numbers below are of these.
     pub heard_members: u32,
     /// Members whose scrub is paused.
@@ -91,10 +98,18 @@ pub struct PoolScrub {
 }
 
 impl PoolScrub {
-    /// Of what the members of a pool said.
-    pub fn of(wanted: ScrubSpec, reports: impl IntoIterator<Item = ScrubReport>) -> Self {
-        let mut sum = Self { wanted, done_permille: 1000, read_within_seconds: Some(0), ..Self::default() };
+    /// Of what the live ones among so many members of a pool said; `None`: nothing of a scrub.
+    pub fn of(
+        wanted: ScrubSpec,
+        members: u32,
+        reports: impl IntoIterator<Item = Option<ScrubReport>>,
+    ) -> Self {
+        let mut sum =
+            Self { wanted, members, done_permille: 1000, read_within_seconds: Some(0), ..Self::default() };
         for report in reports {
+            let ordered = report.map_or_else(ScrubSpec::default, |report| report.ordered);
+            sum.untold_members += u32::from(ordered != wanted);
+            let Some(report) = report else { continue };
             sum.heard_members += 1;
             sum.paused_members += u32::from(report.ordered.paused);
             sum.overdue_members += u32::from(report.is_overdue());
@@ -103,7 +118,10 @@ impl PoolScrub {
                 sum.read_within_seconds.zip(report.read_within_seconds).map(|(one, other)| one.max(other));
         }
         if sum.heard_members == 0 {
-            (sum.done_permille, sum.read_within_seconds) = (0, None);
+            sum.done_permille = 0;
+        }
+        if sum.heard_members < members {
+            sum.read_within_seconds = None;
         }
         sum
     }
@@ -117,6 +135,13 @@ impl PoolScrub {
             caveats.push(format!(
                 "The scrub is paused on {paused} of {heard} nodes: what rots on their disks is found by reads alone until \
                  spec.scrub.paused of the StoragePool is false again."
+            ));
+        }
+        if self.untold_members > 0 {
+            caveats.push(format!(
+                "{} of {} nodes do not scrub as spec.scrub of the StoragePool says: they are told again every few seconds, but builds \
+                 older than this setting cannot be told.",
+                self.untold_members, self.members
             ));
         }
         if *overdue > 0 {
@@ -135,31 +160,57 @@ mod tests {
 
     fn report(paused: bool, done_permille: u16, read_within_seconds: Option<u64>) -> ScrubReport {
         let ordered = ScrubSpec { paused, ..ScrubSpec::default() };
-        ScrubReport { ordered, done_permille, round_seconds: 60, read_within_seconds }
+        ScrubReport { ordered, done_permille, round_seconds: 60, read_within_seconds, unread_seconds: None }
+    }
+
+    fn of<const N: usize>(wanted: ScrubSpec, reports: [ScrubReport; N]) -> PoolScrub {
+        PoolScrub::of(wanted, u32::try_from(N).unwrap(), reports.map(Some))
     }
 
     #[test]
     fn a_pool_is_no_further_than_its_last_member_and_claims_nothing_before_all_have_read() {
         let wanted = ScrubSpec::default();
-        let sum = PoolScrub::of(wanted, [report(false, 900, Some(100)), report(false, 200, Some(7000))]);
+        let both = [report(false, 900, Some(100)), report(false, 200, Some(7000))];
+        let sum = of(wanted, both);
         assert_eq!((sum.done_permille, sum.read_within_seconds), (200, Some(7000)));
         assert!(sum.caveats().is_empty());
-        let sum = PoolScrub::of(wanted, [report(false, 900, Some(100)), report(false, 200, None)]);
-        assert_eq!(sum.read_within_seconds, None);
-        let nobody = PoolScrub::of(wanted, []);
+        assert_eq!(
+            of(wanted, [report(false, 900, Some(100)), report(false, 200, None)]).read_within_seconds,
+            None
+        );
+        let one_is_down = PoolScrub::of(wanted, 3, both.map(Some));
+        assert_eq!((one_is_down.read_within_seconds, one_is_down.caveats().len()), (None, 0));
+        let nobody = PoolScrub::of(wanted, 2, []);
         assert_eq!((nobody.done_permille, nobody.read_within_seconds), (0, None));
     }
 
     #[test]
     fn a_paused_scrub_and_one_that_is_overdue_are_told() {
-        let sum = PoolScrub::of(ScrubSpec::default(), [report(true, 900, Some(100)), report(false, 0, None)]);
-        assert!(sum.caveats()[0].contains("paused on 1 of 2 nodes") && sum.caveats().len() == 1, "{sum:?}");
+        let paused = ScrubSpec { paused: true, ..ScrubSpec::default() };
+        let sum = of(paused, [report(true, 900, Some(100)), report(true, 0, None)]);
+        assert!(sum.caveats()[0].contains("paused on 2 of 2 nodes") && sum.caveats().len() == 1, "{sum:?}");
         let late = 2 * SCRUB_PERIOD_SECONDS_DEFAULT + SLACK_SECONDS;
         assert!(!report(true, 0, Some(late)).is_overdue());
-        let sum = PoolScrub::of(ScrubSpec::default(), [report(true, 900, Some(late + 1))]);
+        let sum = of(paused, [report(true, 900, Some(late + 1))]);
         assert!(sum.caveats()[1].starts_with("1 of 1 nodes have not read"), "{sum:?}");
-        let never = ScrubReport { round_seconds: late + 1, ..report(false, 0, None) };
-        assert!(never.is_overdue(), "one that never ended a round counts from its begin");
+        let never = ScrubReport { unread_seconds: Some(late + 1), ..report(false, 0, None) };
+        assert!(never.is_overdue(), "one that never ended a round counts from its first");
+    }
+
+    #[test]
+    fn who_was_not_told_is_said() {
+        let paused = ScrubSpec { paused: true, ..ScrubSpec::default() };
+        let told = |wanted, reports: [Option<ScrubReport>; 2]| PoolScrub::of(wanted, 2, reports).caveats();
+        assert!(
+            told(paused, [Some(report(true, 0, None)), None])[1].starts_with("1 of 2 nodes do not scrub as")
+        );
+        assert!(
+            told(paused, [Some(report(false, 0, None)), None])[0].starts_with("2 of 2 nodes do not scrub as")
+        );
+        assert!(
+            told(ScrubSpec::default(), [Some(report(false, 0, None)), None]).is_empty(),
+            "it does as usual"
+        );
     }
 
     #[test]

@@ -40,32 +40,39 @@ impl Fellows {
         let partitions_log2 = table.layout().partitions_log2;
         let span = datamesh_placement::segments_of(partitions_log2, partition.0)?;
         let request = |after| Request::Inventory { partitions_log2, partition: partition.0, after };
-        let pages = self.pages(table, member, span, &request);
+        let pages = self.pages(table, member, (span, ROWS_MAX), &request);
         tokio::time::timeout(INVENTORY_TIMEOUT, pages).await.ok()?
     }
 
-    /// All that a member has of a part of one; `None` when it does not say.
-    pub(in super::super) async fn slice(
+    /// All that a member has of parts of one, in no more time and no more rows than of all of it; `None` when it does not say.
+    pub(in super::super) async fn slices(
         &self,
         table: &Table,
         member: u16,
-        (from, to): Span,
+        spans: Vec<Span>,
     ) -> Option<Vec<Held>> {
-        let request = |after| Request::Slice { from, to, after };
-        let pages = self.pages(table, member, (from, to), &request);
-        tokio::time::timeout(INVENTORY_TIMEOUT, pages).await.ok()?
+        let reading = async {
+            let mut rows = Vec::new();
+            for (from, to) in spans {
+                let request = |after| Request::Slice { from, to, after };
+                let room = ROWS_MAX.saturating_sub(rows.len());
+                rows.append(&mut self.pages(table, member, ((from, to), room), &request).await?);
+            }
+            Some(rows)
+        };
+        tokio::time::timeout(INVENTORY_TIMEOUT, reading).await.ok()?
     }
 
     async fn pages(
         &self,
         table: &Table,
         member: u16,
-        span: Span,
+        (span, rows_max): (Span, usize),
         request: &(dyn Fn(Option<SegmentId>) -> Request + Sync),
     ) -> Option<Vec<Held>> {
         let peer = Self::peer(table, member)?;
         let (mut all, mut after) = (Vec::new(), None);
-        while all.len() < ROWS_MAX {
+        while all.len() < rows_max {
             let page = match peer == self.own {
                 true => self.held(span, after).await?,
                 false => self.page(&peer, request(after)).await?,

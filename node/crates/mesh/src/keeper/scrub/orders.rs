@@ -14,9 +14,9 @@ use crate::swarm::RecordBytesError;
 
 /// Where the last round got to.
 const PROGRESS: &[u8] = b"scrub/progress";
-/// First byte of that record: then the begin of the round, that of the last round that ended (0: none has), each in seconds since
-/// 1970, little-endian, 1 if the round passed over a shard it could not read, and the last segment looked at, if any. Version 1 had
-/// neither the second time nor that.
+/// First byte of that record: then the begin of the round, that of the last round that ended whole (0: none has), that of the first
+/// round, each in seconds since 1970, little-endian, 1 if the round passed over a shard it could not read, and the last segment
+/// looked at, if any. Version 1 had the first time and the last segment alone.
 const PROGRESS_VERSION: u8 = 2;
 /// What was ordered.
 const ORDERED: &[u8] = b"scrub/ordered";
@@ -30,6 +30,8 @@ pub(super) struct Round {
     pub(super) begun_unix: u64,
     /// Begin of the last round that ended: all that is here was read, or came, since then.
     pub(super) read_since_unix: Option<u64>,
+    /// Begin of the first round: so long at most nothing proves that all was read.
+    pub(super) first_unix: u64,
     /// Whether some shard could not be read, for no fault of its own: then the round proves nothing when it ends.
     pub(super) is_partial: bool,
     /// The last segment looked at; `None` at the begin.
@@ -84,7 +86,13 @@ impl Orders {
     /// The round under way. One that began in the future began by a wrong clock.
     pub(super) fn round(&self, now_unix: u64) -> Round {
         let known = self.state.lock().round.filter(|round| round.begun_unix <= now_unix);
-        known.unwrap_or(Round { begun_unix: now_unix, read_since_unix: None, is_partial: false, last: None })
+        known.unwrap_or(Round {
+            begun_unix: now_unix,
+            read_since_unix: None,
+            first_unix: now_unix,
+            is_partial: false,
+            last: None,
+        })
     }
 
     pub(super) fn note(&self, round: Round) {
@@ -107,6 +115,7 @@ impl Orders {
             done_permille: u16::try_from(done).unwrap_or(1000),
             round_seconds: now.saturating_sub(round.begun_unix),
             read_within_seconds: round.read_since_unix.map(|since| now.saturating_sub(since)),
+            unread_seconds: round.read_since_unix.is_none().then(|| now.saturating_sub(round.first_unix)),
         }
     }
 }
@@ -115,6 +124,7 @@ fn encode(round: Round) -> Vec<u8> {
     let mut row = vec![PROGRESS_VERSION];
     row.extend(round.begun_unix.to_le_bytes());
     row.extend(round.read_since_unix.unwrap_or(0).to_le_bytes());
+    row.extend(round.first_unix.to_le_bytes());
     row.push(u8::from(round.is_partial));
     row.extend(round.last.iter().flat_map(|segment| segment.0));
     row
@@ -123,12 +133,14 @@ fn encode(round: Round) -> Vec<u8> {
 fn decode(row: &[u8]) -> Option<Round> {
     let (version, rest) = row.split_first()?;
     let (begun, rest) = rest.split_first_chunk::<8>()?;
-    let (since, is_partial, last) = match *version {
-        1 => (0, false, rest),
+    let (since, first, is_partial, last) = match *version {
+        // It may have passed over shards without a word.
+        1 => (0, *begun, true, rest),
         PROGRESS_VERSION => {
             let (since, rest) = rest.split_first_chunk::<8>()?;
+            let (first, rest) = rest.split_first_chunk::<8>()?;
             let (partial @ (0 | 1), last) = rest.split_first()? else { return None };
-            (u64::from_le_bytes(*since), *partial == 1, last)
+            (u64::from_le_bytes(*since), *first, *partial == 1, last)
         }
         _ => return None,
     };
@@ -137,7 +149,8 @@ fn decode(row: &[u8]) -> Option<Round> {
         last => Some(SegmentId(last.try_into().ok()?)),
     };
     let read_since_unix = (since != 0).then_some(since);
-    Some(Round { begun_unix: u64::from_le_bytes(*begun), read_since_unix, is_partial, last })
+    let (begun_unix, first_unix) = (u64::from_le_bytes(*begun), u64::from_le_bytes(first));
+    Some(Round { begun_unix, read_since_unix, first_unix, is_partial, last })
 }
 
 fn encode_ordered(ordered: ScrubSpec) -> Vec<u8> {
@@ -168,7 +181,9 @@ mod tests {
         for last in [None, Some(SegmentId([7; 32]))] {
             for read_since_unix in [None, Some(1_790_000_000)] {
                 let is_partial = last.is_some();
-                let round = Round { begun_unix: 1_800_000_000, read_since_unix, is_partial, last };
+                let first_unix = 1_780_000_000;
+                let round =
+                    Round { begun_unix: 1_800_000_000, read_since_unix, first_unix, is_partial, last };
                 let row = encode(round);
                 assert_eq!(decode(&row), Some(round));
                 assert_eq!(decode(&row[..row.len() - 1]), None);
@@ -182,7 +197,9 @@ mod tests {
     fn the_progress_of_a_build_that_noted_no_ended_round_is_read() {
         let row = [&[1][..], &1_800_000_000_u64.to_le_bytes(), &[7; 32]].concat();
         let last = Some(SegmentId([7; 32]));
-        let round = Round { begun_unix: 1_800_000_000, read_since_unix: None, is_partial: false, last };
+        let begun_unix = 1_800_000_000;
+        let round =
+            Round { begun_unix, read_since_unix: None, first_unix: begun_unix, is_partial: true, last };
         assert_eq!(decode(&row), Some(round));
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Agenda {
     epoch: Option<Epoch>,
     /// Each member's life, `None` while it is away.
     lives: Vec<Option<u64>>,
+    /// No hint is heeded before: the last pass counted for long.
+    heeds_from: Option<Instant>,
     entries: BTreeMap<PartitionId, Entry>,
 }
 
@@ -106,9 +108,11 @@ impl Agenda {
 
     /// Somebody found damage in a partition: it is looked at next, unless that was done a moment ago.
     pub(super) fn hint(&mut self, partition: PartitionId, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(&partition) {
-            (entry.due, entry.hinted) = (entry.due.min(entry.heeds_from.max(now)), true);
-        }
+        let Some(entry) = self.entries.get_mut(&partition) else { return };
+        let heeded = entry.heeds_from.max(self.heeds_from.unwrap_or(now));
+        entry.due = entry.due.min(heeded.max(now));
+        // One that comes too early to be heeded at once waits with the others.
+        entry.hinted |= heeded <= now;
     }
 
     /// The partitions to be looked at now: those with a hint, then those that wait for the longest.
@@ -138,6 +142,11 @@ impl Agenda {
         self.entries.values().map(|entry| entry.due).min()
     }
 
+    /// A pass has counted for so long. Hints keep a node busy for a third of its time at most.
+    pub(super) fn counted(&mut self, now: Instant, spent: Duration, pace: &Pace) {
+        self.heeds_from = Some(now + (spent * REST_FACTOR_OPEN).min(pace.rest_max));
+    }
+
     /// A partition was looked at, in a pass that has taken `spent` so far.
     pub(super) fn visited(
         &mut self,
@@ -164,8 +173,8 @@ impl Agenda {
             }
         };
         entry.due = now + rest.min(pace.rest_max);
-        // Hints keep a node busy for a third of its time at most, and no partition more often than one that is open.
+        // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
-        entry.heeds_from = now + (spent * REST_FACTOR_OPEN).max(pace.rest_open).min(pace.rest_max);
+        entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
     }
 }

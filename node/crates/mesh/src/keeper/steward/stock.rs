@@ -158,11 +158,7 @@ async fn read(
     wanted: Vec<(u16, Vec<Span>)>,
 ) -> Option<BTreeMap<u16, Vec<Held>>> {
     let reading = wanted.into_iter().map(|(member, spans)| async move {
-        let mut rows = Vec::new();
-        for span in spans {
-            rows.extend(fellows.slice(table, member, span).await?);
-        }
-        Some((member, rows))
+        fellows.slices(table, member, spans).await.map(|rows| (member, rows))
     });
     let mut reading = futures::stream::iter(reading).buffer_unordered(ASKED_AT_ONCE);
     let mut read = BTreeMap::new();

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 on_both_engines!(catalog_on:
-    beginning_again, leases, an_ended_upload_takes_nothing, pages_make_parts, a_part_begins_anew,
+    beginning_again, leases, an_ended_upload_takes_nothing, what_an_aborted_upload_left_counts, pages_make_parts, a_part_begins_anew,
     a_longer_try_is_dropped_whole, replaced_pages_let_segments_go, a_segment_named_twice_stays, unreferencing,
     condemned_segments_need_a_newer_generation, limits,
 );
@@ -53,6 +53,31 @@ async fn leases<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(catalog.reclaim_expired(500, 10).await.unwrap(), [upload_id(2)]);
     assert_eq!(catalog.renew_upload(upload_id(2), 900).await, Err(UploadError::Gone));
     assert_eq!(catalog.counters().await.unwrap().uploads, 0);
+}
+
+/// Before anything is known of its segments one by one: whoever asks what waits is told at once.
+async fn what_an_aborted_upload_left_counts<K: Keyspace>(catalog: Catalog<K>) {
+    let mut new = new_upload("a", 1, 0);
+    new.segments = vec![segment(1), segment(2)];
+    catalog.begin_upload(new).await.unwrap();
+    assert_eq!(catalog.counters().await.unwrap().condemned_segments, 0);
+    assert!(catalog.abort_upload(upload_id(1), 0).await.unwrap());
+    assert_eq!(catalog.counters().await.unwrap().condemned_segments, 2);
+    catalog.begin_upload(new_upload("large", 2, 0)).await.unwrap();
+    for from in (10..5000).step_by(512) {
+        let some: Vec<_> = (from..from + 512).map(segment).collect();
+        catalog.reference(upload_id(2), &some).await.unwrap();
+    }
+    assert!(catalog.abort_upload(upload_id(2), 0).await.unwrap());
+    let counters = catalog.counters().await.unwrap();
+    assert_eq!((counters.condemned_segments, counters.uncounted_uploads), (2, 1), "too many to be counted");
+    assert_eq!(catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap().len(), 10);
+    let counters = catalog.counters().await.unwrap();
+    assert_eq!(
+        (counters.condemned_segments, counters.uncounted_uploads),
+        (5122, 0),
+        "found one by one by now"
+    );
 }
 
 async fn an_ended_upload_takes_nothing<K: Keyspace>(catalog: Catalog<K>) {

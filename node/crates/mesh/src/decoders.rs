@@ -4,11 +4,12 @@
 
 use datamesh_exchange::message::Joined;
 use datamesh_placement::{LAYOUT_CONTEXT, Layout, Member, SignedLayout};
-use datamesh_seal::{Certificate, ClusterSecret, MemberRole, SignedCertificate};
+use datamesh_seal::{MemberRole, SignedCertificate};
 use datamesh_settings::Endpoint;
-use datamesh_shard::{Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, ZoneName};
 
 use crate::dice::Dice;
+use crate::golden::{LATE, certificate, identity, pool, secret};
 use crate::identity::{Identity, IdentityError};
 use crate::node::kept;
 use crate::swarm::descriptor::{Content, check};
@@ -17,29 +18,9 @@ use crate::swarm::{LayoutPointer, NodeDescriptor, layout_key, node_key};
 use crate::trust::{Learned, Trust};
 
 const INPUTS: usize = 20_000;
-/// Holds until the year 2100.
-const LATE: u64 = 4_102_444_800;
-
-fn secret() -> ClusterSecret {
-    ClusterSecret::from_hex(&"42".repeat(32)).unwrap()
-}
-
-fn identity() -> Identity {
-    Identity::from_bytes(&[&[1][..], &[7; 32]].concat()).unwrap()
-}
-
-fn pool() -> PoolName {
-    PoolName::new("fast").unwrap()
-}
 
 fn trust() -> Trust {
     Trust::new(NodeName::new("cluster").unwrap(), secret().signing_key().public(), Box::new(|_, _| {}))
-}
-
-fn certificate(role: MemberRole) -> SignedCertificate {
-    let node = NodeName::new("node-1").unwrap();
-    let certificate = Certificate { role, node, peer: identity().peer(), not_after_unix: LATE };
-    SignedCertificate::sign(&secret().signing_key(), certificate)
 }
 
 fn layout() -> SignedLayout {

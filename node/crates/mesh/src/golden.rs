@@ -16,7 +16,7 @@ use crate::swarm::{LayoutPointer, NodeDescriptor, RecordRefused, layout_key, nod
 use crate::trust::Trust;
 
 /// Holds until the year 2100.
-const LATE: u64 = 4_102_444_800;
+pub(crate) const LATE: u64 = 4_102_444_800;
 
 fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -27,15 +27,15 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn secret() -> ClusterSecret {
+pub(crate) fn secret() -> ClusterSecret {
     ClusterSecret::from_hex(&"42".repeat(32)).unwrap()
 }
 
-fn identity() -> Identity {
+pub(crate) fn identity() -> Identity {
     Identity::from_bytes(&[&[1][..], &[7; 32]].concat()).unwrap()
 }
 
-fn pool() -> PoolName {
+pub(crate) fn pool() -> PoolName {
     PoolName::new("fast").unwrap()
 }
 
@@ -43,7 +43,7 @@ fn trust() -> Trust {
     Trust::new(NodeName::new("golden").unwrap(), secret().signing_key().public(), Box::new(|_, _| {}))
 }
 
-fn certificate(role: MemberRole) -> SignedCertificate {
+pub(crate) fn certificate(role: MemberRole) -> SignedCertificate {
     let node = NodeName::new("node-1").unwrap();
     let certificate = Certificate { role, node, peer: identity().peer(), not_after_unix: LATE };
     SignedCertificate::sign(&secret().signing_key(), certificate)

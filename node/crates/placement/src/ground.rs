@@ -9,6 +9,8 @@ use crate::shares::{Shares, Zones, data_slots};
 /// Of a layout, as if those that drain were not there: members are positions among those that stay.
 pub(crate) struct Ground {
     pub(crate) layout: Layout,
+    /// The member index of each.
+    pub(crate) staying: Vec<u16>,
     pub(crate) zones: Zones,
     /// Slots of each.
     pub(crate) slots: Vec<u32>,
@@ -20,6 +22,8 @@ pub(crate) struct Ground {
 
 impl Ground {
     pub(crate) fn new(layout: &Layout) -> Self {
+        let staying = (0..).zip(&layout.members).filter(|(_, member)| !member.draining);
+        let staying = staying.map(|(at, _)| at).collect();
         let members = layout.staying().cloned().collect();
         let layout = Layout { members, holders: Vec::new(), ..layout.clone() };
         let zones = Zones::new(&layout);
@@ -27,7 +31,7 @@ impl Ground {
         let bounds = ZoneBounds::new(&shares, layout.partitions());
         let prices = Prices::new(&layout, &shares.nodes);
         let data = data_slots(&layout, &shares.nodes);
-        Self { layout, zones, slots: shares.nodes, data, bounds, prices }
+        Self { layout, staying, zones, slots: shares.nodes, data, bounds, prices }
     }
 
     /// The holders of each partition where there were none before.
@@ -36,6 +40,11 @@ impl Ground {
         let mut chooser = Chooser::new(&self.prices, &self.zones, &self.bounds, shards);
         let holders = (0..self.layout.partitions()).flat_map(|partition| chooser.choose(partition)).collect();
         self.balance().run(holders)
+    }
+
+    /// Member indexes for positions.
+    pub(crate) fn members(&self, positions: &[u16]) -> Vec<u16> {
+        positions.iter().filter_map(|at| self.staying.get(usize::from(*at)).copied()).collect()
     }
 
     pub(crate) fn balance(&self) -> Balance<'_> {

@@ -12,10 +12,7 @@ pub(crate) fn rearrange(old: &Table, layout: &Layout) -> Vec<u16> {
     let ground = Ground::new(layout);
     let rows = kept_rows(old, &ground.layout);
     let holders = Vacancies::new(&ground, &rows).fill(rows);
-    let holders = ground.balance().sparing().run(holders);
-    let staying: Vec<u16> =
-        (0..).zip(&layout.members).filter(|(_, member)| !member.draining).map(|(at, _)| at).collect();
-    holders.iter().filter_map(|at| staying.get(usize::from(*at)).copied()).collect()
+    ground.members(&ground.balance().sparing().run(holders))
 }
 
 /// One partition: the position of the holder of each shard, where it has one.

@@ -91,14 +91,10 @@ impl Table {
         }
         layout.check()?;
         let holders = std::mem::take(&mut layout.holders);
-        let staying: Vec<u16> =
-            (0..).zip(&layout.members).filter(|(_, member)| !member.draining).map(|(at, _)| at).collect();
         let ground = Ground::new(&layout);
-        let holders = match holders.is_empty() {
-            true => ground.place().iter().filter_map(|at| staying.get(usize::from(*at)).copied()).collect(),
-            false => holders,
-        };
-        Ok(Self { zones: Zones::new(&layout), layout, staying, prices: ground.prices, holders })
+        let holders = if holders.is_empty() { ground.members(&ground.place()) } else { holders };
+        let Ground { staying, prices, .. } = ground;
+        Ok(Self { zones: Zones::new(&layout), layout, staying, prices, holders })
     }
 
     /// The layout that is to follow this table's, given its members and the number of its partitions: with holders for each, so

@@ -1,13 +1,15 @@
-//! A storage node loses its volume for good: by `datamesh node replace` it joins again with an empty one, its shards are rebuilt
-//! there, and then any two others may be lost.
+//! A storage node loses its volume for good: by `datamesh node replace` it joins again with an empty one. While its shards are
+//! rebuilt there, another pod dies and files are written and read; then any two others may be lost.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{Cluster, NAMESPACE, POOL};
+use datamesh_e2e::gateway::Gateway;
 use datamesh_e2e::nodes::Member;
-use datamesh_e2e::traffic::{Traffic, clear, verify};
+use datamesh_e2e::traffic::{Traffic, Written, clear, verify};
 use datamesh_e2e::{samples, wait};
+use datamesh_settings::admin::{ClusterStatus, PoolSafety};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, DynamicObject};
@@ -25,7 +27,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let door = cluster.gateway().await?;
     let mut traffic = Traffic::start(&door.gateway, "lost", seed);
     traffic.go_on(6, PUTS_TIMEOUT).await?;
-    let written = traffic.finish().await?;
+    let mut written = traffic.finish().await?;
 
     let lost = cluster.storage().await?.swap_remove(0);
     let refused = cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await;
@@ -36,17 +38,35 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
         cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await
     })
     .await?;
+    let others = cluster.one_of_each_zone().await?;
+    let others: Vec<Member> = others.into_iter().filter(|m| m.zone != lost.zone).take(2).collect();
+    ensure!(others.len() == 2, "the test needs two further zones");
+    written.extend(die_meanwhile(cluster, &door.gateway, &others[0], seed).await?);
     cluster.settle().await?;
     cluster.until_whole().await?;
     ensure!(shards(&door.gateway.status().await?, &lost.node)? > 0, "nothing was rebuilt on {}", lost.node);
 
-    let others = cluster.one_of_each_zone().await?;
-    let others: Vec<Member> = others.into_iter().filter(|m| m.node != lost.node).take(2).collect();
-    ensure!(others.len() == 2, "the test needs two further zones");
     cluster.lose(&others).await?;
     verify(&door.gateway, &written).await?;
     cluster.settle().await?;
     clear(&door.gateway, &written).await
+}
+
+/// A pod dies before the lost shards are there again, and puts and gets go on.
+async fn die_meanwhile(
+    cluster: &Cluster,
+    gateway: &Gateway,
+    other: &Member,
+    seed: u64,
+) -> anyhow::Result<Vec<Written>> {
+    let mut traffic = Traffic::start_with_reads(gateway, "lost-meanwhile", seed);
+    traffic.go_on(1, PUTS_TIMEOUT).await?;
+    cluster.force_delete(&other.pod).await?;
+    let status = gateway.status().await?;
+    let whole = status.pools.iter().all(|pool| pool.safety.as_ref().is_some_and(PoolSafety::is_settled));
+    ensure!(!whole, "all was rebuilt before {} died: nothing is proven", other.node);
+    traffic.go_on(6, PUTS_TIMEOUT).await?;
+    traffic.finish().await
 }
 
 /// Deletes the claim and the pod that keeps it, and waits until an empty one is made.
@@ -73,7 +93,7 @@ async fn until_down(cluster: &Cluster, member: &Member) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shards(status: &datamesh_settings::admin::ClusterStatus, node: &str) -> anyhow::Result<u64> {
+fn shards(status: &ClusterStatus, node: &str) -> anyhow::Result<u64> {
     let mut members = status.pools.iter().flat_map(|pool| &pool.members);
     let member = members.find(|member| member.node.as_str() == node).context("it is no member")?;
     Ok(member.report.as_ref().context("it has not reported")?.shards)

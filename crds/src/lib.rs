@@ -17,8 +17,8 @@ pub use cluster::{
     ExposureType, GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
 };
 pub use pool::{
-    CipherName, DrainingNode, ErasureSpec, PoolMember, ScrubSpec, StoragePool, StoragePoolSpec,
-    StoragePoolStatus,
+    CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,
+    StoragePool, StoragePoolSpec, StoragePoolStatus,
 };
 pub use size::{Amount, Resources, Size, SizeError};
 pub use span::{Span, SpanError};

@@ -67,10 +67,13 @@ pub struct StoragePoolSpec {
     /// each that is proven to be empty is then removed, and its volume too.
     #[x_kube(validation = Rule::new("self >= 2 && self <= 1000").message("replicas: 2 to 1000 nodes"))]
     pub replicas: i32,
-    /// How many pieces a segment is cut into, and how many may be lost.
+    /// How many pieces a segment is cut into, and how many may be lost. Changed, it holds for what is written from then on; what is
+    /// there stays in the profile it has, with the losses that one survives, unless recode is enabled.
     #[serde(default)]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("erasure: cannot change, stored segments have this profile; set it back, and make a new pool for another profile").reason(Reason::FieldValueForbidden))]
     pub erasure: ErasureSpec,
+    /// Whether what was written in an earlier erasure profile is coded anew in the present one.
+    #[serde(default)]
+    pub recode: RecodeSpec,
     /// The AEAD that seals segments.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("cipher: cannot change in a pool; set it back, and make a new pool for another cipher").reason(Reason::FieldValueForbidden))]
@@ -113,6 +116,19 @@ pub struct ScrubSpec {
     /// Bytes a second that each node reads for it at most; goes before the period. Left out: as many as the period asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Mi')) >= 0").message("scrub.maxBytesPerSecond: at least 1Mi, with less it would never end; set paused to stop it"))]
+    pub max_bytes_per_second: Option<Size>,
+}
+
+/// Whether what was written in an earlier erasure profile is coded anew in the present one.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecodeSpec {
+    /// While true, the gateway codes such data anew, behind all other work. What is done stays done when it is false again.
+    #[serde(default)]
+    pub enabled: bool,
+    /// Bytes a second that are coded anew at most. Left out: as fast as other work leaves room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Mi')) >= 0").message("recode.maxBytesPerSecond: at least 1Mi, with less it would never end; set enabled to false to stop it"))]
     pub max_bytes_per_second: Option<Size>,
 }
 
@@ -203,6 +219,45 @@ pub struct StoragePoolStatus {
     #[schemars(length(max = 100))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["node".into()]))]
     pub draining: Vec<DrainingNode>,
+    /// What the pool has in each erasure profile, the one of new data first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["profile".into()]))]
+    pub profiles: Vec<PoolProfile>,
+    /// How far it is with coding anew what is in an earlier profile. Absent where there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recode: Option<RecodeProgress>,
+}
+
+/// What a pool has in one erasure profile.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolProfile {
+    /// `4+2` for four data and two parity pieces.
+    #[schemars(length(max = 8))]
+    pub profile: String,
+    /// Bytes of its segments without parity, what was deleted and is kept for readers included.
+    pub bytes: i64,
+}
+
+/// How far a pool is with coding anew what it has in earlier erasure profiles.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecodeProgress {
+    /// Off, Running, Stalled, or Ending: what is left belongs to uploads under way, or was deleted and is kept for readers.
+    #[schemars(length(max = 16))]
+    pub state: String,
+    /// Bytes that are still in an earlier profile.
+    pub bytes_left: i64,
+    /// Bytes that were coded anew since the gateway started.
+    pub bytes_done: i64,
+    /// Seconds until the rest is done, at the rate so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_seconds_left: Option<i64>,
+    /// What it waits for and what will clear that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 500))]
+    pub message: Option<String>,
 }
 
 /// One node identity.

@@ -204,8 +204,6 @@ fn what_volumes_depend_on_is_immutable() {
     let before = pool(&[]);
     let cases = [
         ("/spec/clusterRef", serde_json::json!("other"), "clusterRef: cannot change"),
-        ("/spec/erasure/dataShards", 3.into(), "erasure: cannot change"),
-        ("/spec/erasure/parityShards", 1.into(), "erasure: cannot change"),
         ("/spec/cipher", "ChaCha20-Poly1305".into(), "cipher: cannot change"),
         ("/spec/storageClassName", "fast".into(), "storageClassName: cannot change"),
     ];
@@ -302,4 +300,25 @@ fn what_the_cluster_stands_on_is_immutable() {
     );
     let other = cluster(&[("/spec/gateway/storageClassName", "fast".into())]);
     refused(other.validate_cel_update(&before), "gateway.storageClassName: cannot change");
+}
+
+#[test]
+fn the_erasure_profile_may_change_and_old_data_may_be_coded_anew() {
+    let before = pool(&[]);
+    let narrow = [
+        ("/spec/erasure/dataShards", 2.into()),
+        ("/spec/erasure/parityShards", 1.into()),
+        ("/spec/ackShards", 2.into()),
+        ("/spec/recode", serde_json::json!({"enabled": true})),
+    ];
+    pool(&narrow).validate_cel_update(&before).unwrap();
+    let wide = pool(&[("/spec/erasure/dataShards", 8.into())]);
+    refused(wide.validate_cel_update(&before), "raise replicas to at least");
+    assert!(!before.spec.recode.enabled, "data stays as it is unless it is asked for");
+    let limited = |bytes: &str| {
+        pool(&[("/spec/recode", serde_json::json!({"enabled": true, "maxBytesPerSecond": bytes}))])
+            .validate_cel()
+    };
+    refused(limited("1023Ki"), "recode.maxBytesPerSecond: at least 1Mi");
+    limited("1Mi").unwrap();
 }

@@ -130,6 +130,7 @@ fn spec_without(status: &ClusterStatus, gone: &str) -> PoolSpec {
         ack_shards: None,
         members: desired.collect(),
         scrub: Default::default(),
+        recode: Default::default(),
     }
 }
 

@@ -9,9 +9,12 @@ use datamesh_settings::admin::{
 use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
 
+mod recode;
 #[cfg(test)]
 pub(crate) mod tests;
 mod whole;
+
+pub(crate) use recode::{profiles, recode};
 
 /// Members named in a message at most; more are counted.
 const MEMBERS_NAMED_MAX: usize = 12;
@@ -53,11 +56,12 @@ fn named<'a>(members: impl Iterator<Item = &'a MemberStatus>) -> String {
 
 /// What the down members of a pool mean for data that is whole; of what is not, [`whole::flaws`] speaks.
 fn meaning(pool: &PoolStatus) -> String {
-    let (down, m) = (down(pool), pool.erasure.m());
+    let (down, profile) = (down(pool), pool.weakest());
+    let m = profile.m();
     if down > m {
         return format!(
             "{profile} survives {m}: some files cannot be read until nodes come back; nothing is deleted meanwhile",
-            profile = pool.erasure,
+            profile = profile,
         );
     }
     match m - down {
@@ -106,7 +110,7 @@ pub(crate) fn degraded(pools: &[&PoolStatus]) -> Verdict {
         return Verdict::no(condition::DEGRADED, "AllUp", text);
     }
     let any = |trouble: fn(&PoolStatus) -> bool| pools.iter().any(|pool| trouble(pool));
-    let reason = if any(|pool| down(pool) > pool.erasure.m()) {
+    let reason = if any(|pool| down(pool) > pool.weakest().m()) {
         "TooManyNodesDown"
     } else if any(|pool| down(pool) > 0) {
         "NodesDown"
@@ -136,7 +140,7 @@ fn safety(pool: &PoolStatus) -> String {
 
 /// What the tables of a pool's layout say of the loss of a zone, if that would be too much.
 fn zone_loss(pool: &PoolStatus) -> Option<String> {
-    let (name, profile, shards) = (&pool.name, pool.erasure, pool.zone_loss_shards?);
+    let (name, profile, shards) = (&pool.name, pool.weakest(), pool.zone_loss_shards?);
     Some(format!(
         "Pool {name}: the loss of a whole zone may cost {shards} of the {total} shards of a segment, and {profile} survives \
          {m}: spread the nodes over more zones.",
@@ -153,14 +157,14 @@ pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &
     let known: Vec<String> = pools.iter().map(|pool| safety(pool)).chain(lasting.iter().cloned()).collect();
     let known = known.join(" ");
     let any = |trouble: fn(&PoolStatus) -> bool| pools.iter().any(|pool| trouble(pool));
-    if any(|pool| down(pool) > pool.erasure.m()) {
+    if any(|pool| down(pool) > pool.weakest().m()) {
         return Verdict::no(condition::DATA_SAFE, "TooManyNodesDown", known);
     }
     if catalog.replicas <= 1 {
         let text = format!("{SINGLE_COPY} {known}");
         return Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", text.trim_end());
     }
-    if any(|pool| down(pool) == pool.erasure.m()) {
+    if any(|pool| down(pool) == pool.weakest().m()) {
         return Verdict::no(condition::DATA_SAFE, "NoFurtherLoss", known);
     }
     match whole::reason(pools) {

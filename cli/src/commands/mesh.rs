@@ -91,7 +91,9 @@ fn sees(seen: &[SeenNode]) -> String {
 
 /// Segments by the number of losses they survive, a line for each pool.
 fn tolerances(pools: &[PoolStatus]) -> Vec<Vec<String>> {
-    let levels = pools.iter().map(|pool| pool.erasure.m()).max().unwrap_or_default();
+    let counted = |pool: &PoolStatus| pool.safety.as_ref().map_or(0, |safety| safety.segments.len());
+    let m = |pool: &PoolStatus| pool.erasure.m().max(counted(pool).saturating_sub(1));
+    let levels = pools.iter().map(m).max().unwrap_or_default();
     let mut heading = vec!["POOL".to_owned(), "COUNTED".to_owned(), "UNREADABLE".to_owned()];
     heading.extend((0..=levels).map(|losses| format!("SURVIVE {losses}")));
     let mut rows = vec![heading];

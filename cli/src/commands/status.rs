@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
     AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolScrub, PoolStatus,
+    RecodeState, RecodeStatus,
 };
 use indicatif::HumanDuration;
 
@@ -62,6 +63,9 @@ fn show_pool(pool: &PoolStatus) -> Result<(), Failure> {
     rows.extend(pool.members.iter().map(member_row));
     output::table(&rows)?;
     output::line(&seen(pool, SystemTime::now()))?;
+    if let Some(recode) = &pool.recode {
+        output::line(&recoded(pool, recode))?;
+    }
     if let Some(scrub) = &pool.scrub {
         output::line(&scrubbed(scrub))?;
     }
@@ -109,6 +113,26 @@ fn scrubbed(scrub: &PoolScrub) -> String {
     format!("scrub {round}, {}% of the round done by the last node; {read}", scrub.done_permille / 10)
 }
 
+/// What is in which profile, and how far the pool is with coding it anew.
+fn recoded(pool: &PoolStatus, recode: &RecodeStatus) -> String {
+    let profiles: Vec<String> = pool
+        .profiles
+        .iter()
+        .map(|profile| format!("{} as {}", output::bytes(profile.bytes), profile.erasure))
+        .collect();
+    let left = output::bytes(recode.left_bytes);
+    let how = match recode.state {
+        RecodeState::Off => "recode is off: it stays so".to_owned(),
+        RecodeState::Running => format!("{left} are being coded anew"),
+        RecodeState::Stalled => format!("{left} are to be coded anew, STALLED"),
+        RecodeState::Ending => format!("{left} are left to go by themselves"),
+    };
+    let eta =
+        recode.eta_seconds.map(|seconds| format!(", {} to go", HumanDuration(Duration::from_secs(seconds))));
+    let waits: String = recode.waits_for.iter().map(|reason| format!("; {reason}")).collect();
+    format!("data {}; {how}{}{waits}", profiles.join(", "), eta.unwrap_or_default())
+}
+
 /// What is known not to be whole, and what that means.
 fn flaws(pool: &PoolStatus) -> Vec<String> {
     if let Some(counts) = pool.counts() {
@@ -116,7 +140,7 @@ fn flaws(pool: &PoolStatus) -> Vec<String> {
     }
     let mut flaws = Vec::new();
     if pool.short_puts > 0 {
-        let (total, m) = (pool.erasure.total(), pool.erasure.m());
+        let (total, m) = (pool.weakest().total(), pool.weakest().m());
         let survives = if m == 1 { "no loss".to_owned() } else { format!("1 loss, not {m}") };
         flaws.push(format!(
             "SHORT: fewer than all {total} shards of some segments were durable, or two stood on one node. Take it that \
@@ -170,7 +194,8 @@ fn member_row(member: &MemberStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use datamesh_settings::admin::NodeReport;
+    use datamesh_settings::admin::{NodeReport, ProfileStatus};
+    use datamesh_shard::ErasureProfile;
 
     use super::*;
 
@@ -218,6 +243,7 @@ mod tests {
                 partitions: 2,
                 counted_partitions: 2,
                 segments: segments.to_vec(),
+                short: [&segments[..2], &[0]].concat(),
                 away,
                 ..PoolSafety::default()
             };
@@ -227,7 +253,7 @@ mod tests {
         let short = counted(&[0, 4, 9], 0);
         assert!(
             !is_well(&short)
-                && flaws(&short)[0].starts_with("4 segments survive the loss of 1 more nodes, not of 2")
+                && flaws(&short)[0].starts_with("4 segments survive the loss of 1 more nodes, fewer than")
         );
         assert!(seen(&short, SystemTime::now()).contains("13 segments"));
         assert!(!is_well(&counted(&[0, 0, 9], 1)));
@@ -250,6 +276,33 @@ mod tests {
         let text = scrubbed(&scrub);
         assert!(text.starts_with("scrub PAUSED on 6 of 6 nodes, 42%"), "{text}");
         assert!(text.ends_with("within the last 2 hours"), "{text}");
+    }
+
+    #[test]
+    fn data_of_an_earlier_profile_is_shown_with_what_becomes_of_it() {
+        let of = |data, parity, bytes| ProfileStatus {
+            erasure: ErasureProfile::new(data, parity).unwrap(),
+            bytes,
+        };
+        let profiles = vec![of(2, 1, 0), of(4, 2, 3 << 20)];
+        let mut recode = RecodeStatus {
+            state: RecodeState::Off,
+            left_bytes: 3 << 20,
+            done_bytes: 0,
+            eta_seconds: None,
+            waits_for: vec!["Set recode.enabled.".into()],
+        };
+        let pool = PoolStatus { profiles, ..pool(0, 0) };
+        let text = recoded(&pool, &recode);
+        assert!(text.contains("as 2+1, ") && text.contains("as 4+2; recode is off"), "{text}");
+        assert!(text.ends_with("; Set recode.enabled."), "{text}");
+        recode = RecodeStatus {
+            state: RecodeState::Running,
+            eta_seconds: Some(7200),
+            waits_for: vec![],
+            ..recode
+        };
+        assert!(recoded(&pool, &recode).ends_with("are being coded anew, 2 hours to go"));
     }
 
     #[test]

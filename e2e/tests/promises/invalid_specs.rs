@@ -39,7 +39,8 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
 async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
     let pool = cluster.pools(NAMESPACE);
     let pool_changes = [
-        (json!({"erasure": {"dataShards": 3}}), "erasure: cannot change"),
+        (json!({"erasure": {"dataShards": 5}}), "replicas: every shard"),
+        (json!({"recode": {"maxBytesPerSecond": "1Ki"}}), "recode.maxBytesPerSecond: at least 1Mi"),
         (json!({"replicas": 5}), "replicas:"),
         (json!({"replicas": 1001}), "replicas: 2 to 1000"),
         (json!({"erasure": {"parityShards": 9}}), "erasure.parityShards: choose 1 to 8"),

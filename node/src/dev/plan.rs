@@ -97,6 +97,7 @@ impl Plan {
             ack_shards: ack(dev),
             members,
             scrub: Default::default(),
+            recode: Default::default(),
         };
         Ok(Self { pool, spec, gateway, storage, folder })
     }

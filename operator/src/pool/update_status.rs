@@ -117,6 +117,8 @@ fn fill(
     status.replicas = i32::try_from(found.stateful_sets.len()).ok();
     status.selector =
         Some(format!("{}={},{}={}", label::CLUSTER, pool.spec.cluster_ref, label::POOL, pool.name_any()));
+    status.profiles = known.map(report::profiles).unwrap_or_default();
+    status.recode = known.and_then(report::recode);
     status.nodes_up = known.and_then(|known| i32::try_from(report::up(known)).ok());
     // Zones outlive a spec that is invalid for a while.
     let Some(valid) = valid else { return };

@@ -7,7 +7,7 @@ use datamesh_crds::{
 };
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::BulkEncryption;
-use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, RecodeSpec, ScrubSpec};
 use datamesh_shard::{Cipher, ErasureProfile, NameError, NodeName, PoolName, ProfileError, ZoneName};
 use kube::ResourceExt;
 
@@ -316,6 +316,10 @@ fn pool_spec(
         ack_shards: ack_shards.map_err(|_| InvalidPool::Range("ackShards"))?,
         members: identities.iter().map(member).collect(),
         scrub: scrub_spec(&spec.scrub)?,
+        recode: RecodeSpec {
+            enabled: spec.recode.enabled,
+            max_bytes_per_second: spec.recode.max_bytes_per_second.as_ref().map(Size::bytes).transpose()?,
+        },
     })
 }
 

@@ -190,6 +190,8 @@ fn the_scrub_is_told_to_the_gateway_and_to_no_pod() {
     assert!(usual.spec.scrub.is_default());
     let mut paused = pool();
     paused.spec.scrub.paused = true;
+    paused.spec.recode =
+        datamesh_crds::RecodeSpec { enabled: true, max_bytes_per_second: Some(Size::new("2Mi")) };
     paused.spec.scrub.period = datamesh_crds::Span::new("24h");
     paused.spec.scrub.max_bytes_per_second = Some(Size::new("5Mi"));
     let paused = validate(&paused, &found()).unwrap();

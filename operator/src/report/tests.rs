@@ -27,6 +27,8 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
         counting_since_unix_ms: None,
         zone_loss_shards: None,
         scrub: None,
+        profiles: Vec::new(),
+        recode: None,
         safety: None,
         problems: Vec::new(),
     }

@@ -59,7 +59,7 @@ pub(super) fn flaws(pool: &PoolStatus) -> Vec<String> {
 /// A short segment survives one more loss at its acknowledgement, or none where m is 1 (the administrator's choice).
 fn short(pool: &PoolStatus) -> String {
     let (segments, since) = (counted(pool.short_puts, "segment"), since(pool));
-    let (total, m) = (pool.erasure.total(), pool.erasure.m());
+    let (total, m) = (pool.weakest().total(), pool.weakest().m());
     let survives = match m {
         1 => "no loss of a node".to_owned(),
         m => format!("the loss of 1 node, not of {m}"),
@@ -77,7 +77,7 @@ pub(super) fn nothing_seen(pool: &PoolStatus) -> String {
         // No figures: a condition that is rewritten with each count would tell nothing new each time.
         return format!(
             "All its segments survive the loss of any {} nodes, as the nodes counted.",
-            pool.erasure.m()
+            pool.weakest().m()
         );
     }
     format!("No short put and no damage was seen {}.", since(pool))

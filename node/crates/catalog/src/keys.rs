@@ -4,7 +4,7 @@
 
 mod tuple;
 
-use datamesh_shard::{BucketName, Epoch, NodeName, PeerKey, PoolName, SegmentId};
+use datamesh_shard::{BucketName, Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
 
 use crate::keyspace::KeyRange;
@@ -66,6 +66,12 @@ pub enum Table {
     Scrub = 25,
     /// (public key) → the volume that is not let in again
     GivenUp = 26,
+    /// (pool) → whether what it has in earlier profiles is coded anew, where not as usual
+    Recode = 27,
+    /// (pool, k, m, counter) → number
+    ProfileCounter = 28,
+    /// (pool, k, m) → nothing; a profile that no layout has rows for any more: nothing may refer to segments of it
+    ClosedProfile = 29,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -94,6 +100,29 @@ pub fn pool(name: &PoolName) -> Vec<u8> {
 #[must_use]
 pub fn scrub(pool: &PoolName) -> Vec<u8> {
     table(Table::Scrub).bytes(pool.as_str().as_bytes()).finish()
+}
+
+/// Key of what is wanted of a pool's earlier profiles.
+#[must_use]
+pub fn recode(pool: &PoolName) -> Vec<u8> {
+    table(Table::Recode).bytes(pool.as_str().as_bytes()).finish()
+}
+
+fn of_profile(rows: Table, pool: &PoolName, profile: ErasureProfile) -> KeyWriter {
+    let (k, m) = (u32::from(profile.data()), u32::from(profile.parity()));
+    table(rows).bytes(pool.as_str().as_bytes()).u32(k).u32(m)
+}
+
+/// Key of a counter of what a pool has in one profile.
+#[must_use]
+pub fn profile_counter(pool: &PoolName, profile: ErasureProfile, counter: u8) -> Vec<u8> {
+    of_profile(Table::ProfileCounter, pool, profile).u32(counter.into()).finish()
+}
+
+/// Key of the row that says that a profile is closed.
+#[must_use]
+pub fn closed_profile(pool: &PoolName, profile: ErasureProfile) -> Vec<u8> {
+    of_profile(Table::ClosedProfile, pool, profile).finish()
 }
 
 /// Key of a layout.

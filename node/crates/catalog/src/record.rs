@@ -13,7 +13,7 @@ pub use garbage::{
 pub use members::{
     BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, GivenUpRecord,
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
-    ScrubRecord,
+    RecodeRecord, ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;

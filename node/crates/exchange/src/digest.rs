@@ -1,4 +1,4 @@
-//! What members have of one partition, compared without saying it: where all holders have just their own shards of the same
+//! What members have of one profile of a partition, compared without saying it: where all holders have just their own shards of the same
 //! segments, a hash says so, and only what differs is listed. Pure, and exact: what comes out is what [`survey()`] makes of
 //! whole inventories.
 //!
@@ -93,9 +93,10 @@ impl Ranges {
     }
 }
 
-/// Makes the digests of one member out of its inventory, by rising segment.
+/// Makes the digests of one member out of its inventory of one profile, by rising segment.
 pub struct Digester {
     ranges: Ranges,
+    profile: ErasureProfile,
     shards: ShardSet,
     digests: Vec<Digest>,
     /// The range whose ids are being hashed.
@@ -103,15 +104,17 @@ pub struct Digester {
 }
 
 impl Digester {
-    /// For a member that should have these shards of each segment, which may be none.
+    /// Of the segments of one profile, for a member that should have these shards of each, which may be none.
     #[must_use]
-    pub fn new(ranges: Ranges, shards: ShardSet) -> Self {
-        Self { ranges, shards, digests: vec![Digest::default(); ranges.count()], open: None }
+    pub fn new(ranges: Ranges, (profile, shards): (ErasureProfile, ShardSet)) -> Self {
+        Self { ranges, profile, shards, digests: vec![Digest::default(); ranges.count()], open: None }
     }
 
-    /// The next row. One of another partition is left out.
+    /// The next row. One of another partition or profile is left out.
     pub fn add(&mut self, held: &Held) {
-        let Some(range) = self.ranges.of(held.segment) else { return };
+        let Some(range) = self.ranges.of(held.segment).filter(|_| held.profile == self.profile) else {
+            return;
+        };
         if held.shards != self.shards || held.shards.is_empty() {
             self.digests[range].others = self.digests[range].others.saturating_add(1);
             return;
@@ -225,9 +228,7 @@ impl Gathered {
     pub fn survey(self, profile: ErasureProfile, holders: &[u16]) -> Survey {
         let inventories: Vec<_> = self.inventories.into_iter().collect();
         let mut survey = survey(profile, holders, &inventories);
-        if let Some(whole) = survey.tolerances.segments.get_mut(profile.m()) {
-            *whole = whole.saturating_add(self.whole);
-        }
+        survey.whole(profile, self.whole);
         survey
     }
 }

@@ -13,8 +13,8 @@ use datamesh_settings::admin::NodeReport;
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{
-    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ShardSet,
-    ZoneName,
+    Epoch, ErasureProfile, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex,
+    ShardKey, ShardSet, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +138,9 @@ pub enum Request {
         partition: u32,
         /// Binary logarithm of the number of ranges.
         ranges_log2: u8,
-        /// The shards the peer should have of each segment.
+        /// Only of the segments of this profile.
+        profile: ErasureProfile,
+        /// The shards the peer should have of each of them.
         shards: ShardSet,
     },
     /// What the peer has of a range of segments. Answered by [`Response::Inventory`].

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 /// Segments of a partition, or of many, by how they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tolerances {
-    /// Segments that survive the loss of exactly this many further members, from 0 to m.
+    /// Segments that survive the loss of exactly this many further members, from 0 to the largest m of the profiles there are.
     pub segments: Vec<u64>,
+    /// Those of them that survive less than the m of their own profile: fewer for the last number, which is 0.
+    pub short: Vec<u64>,
     /// Segments of which fewer than k shards are to be had.
     pub unreadable: u64,
     /// Shards on members that only stand in for their holder.
@@ -26,11 +28,8 @@ pub struct Tolerances {
 impl Tolerances {
     /// Adds another partition's.
     pub fn add(&mut self, other: &Self) {
-        let longest = self.segments.len().max(other.segments.len());
-        self.segments.resize(longest, 0);
-        for (sum, segments) in self.segments.iter_mut().zip(&other.segments) {
-            *sum = sum.saturating_add(*segments);
-        }
+        add_each(&mut self.segments, &other.segments);
+        add_each(&mut self.short, &other.short);
         self.unreadable = self.unreadable.saturating_add(other.unreadable);
         self.away = self.away.saturating_add(other.away);
         self.under_way = self.under_way.saturating_add(other.under_way);
@@ -39,11 +38,7 @@ impl Tolerances {
     /// Whether these are worse than others of the same segments: more that cannot be read, then more that survive less.
     #[must_use]
     pub fn is_worse_than(&self, other: &Self) -> bool {
-        let danger = |counts: &Self| {
-            let spared = counts.segments.len().saturating_sub(1);
-            let endangered = counts.segments.get(..spared).unwrap_or_default();
-            (counts.unreadable, endangered.to_vec(), counts.away, counts.under_way)
-        };
+        let danger = |counts: &Self| (counts.unreadable, counts.short.clone(), counts.away, counts.under_way);
         danger(self) > danger(other)
     }
 
@@ -55,8 +50,26 @@ impl Tolerances {
 
     /// Segments that survive fewer than m further losses, or none.
     #[must_use]
-    pub fn short(&self, profile: ErasureProfile) -> u64 {
-        self.total().saturating_sub(self.segments.get(profile.m()).copied().unwrap_or_default())
+    pub fn all_short(&self) -> u64 {
+        self.short.iter().fold(self.unreadable, |sum, segments| sum.saturating_add(*segments))
+    }
+
+    /// One more segment of a profile with this m.
+    fn count(&mut self, tolerance: usize, m: usize, segments: u64) {
+        let mut of = vec![0; m + 1];
+        of.iter_mut().skip(tolerance).take(1).for_each(|here| *here = segments);
+        add_each(&mut self.segments, &of);
+        if tolerance == m {
+            of[m] = 0;
+        }
+        add_each(&mut self.short, &of);
+    }
+}
+
+fn add_each(sums: &mut Vec<u64>, more: &[u64]) {
+    sums.resize(sums.len().max(more.len()), 0);
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum = sum.saturating_add(*more);
     }
 }
 
@@ -65,6 +78,8 @@ impl Tolerances {
 pub struct Rebuild {
     /// The segment.
     pub segment: SegmentId,
+    /// Its k and m.
+    pub profile: ErasureProfile,
     /// What the rebuilt shards shall carry.
     pub generation: Generation,
     /// Further losses it survives now.
@@ -89,13 +104,30 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// So many more segments of a profile survive all that it allows for.
+    pub(crate) fn whole(&mut self, profile: ErasureProfile, segments: u64) {
+        self.tolerances.count(profile.m(), profile.m(), segments);
+    }
+
+    /// Adds what another profile's segments came to.
+    pub fn add(&mut self, other: Self) {
+        self.tolerances.add(&other.tolerances);
+        self.rebuilds.extend(other.rebuilds);
+        self.lost.extend(other.lost);
+        self.short.extend(other.short);
+        self.rebuilds.sort_by_key(|rebuild| (rebuild.tolerance, rebuild.segment));
+    }
+
     /// Counts apart what is short of shards only since a moment ago.
     pub fn set_apart(&mut self, is_new: impl Fn(SegmentId) -> bool) {
-        let Tolerances { segments, unreadable, under_way, .. } = &mut self.tolerances;
+        let Tolerances { segments, short, unreadable, under_way, .. } = &mut self.tolerances;
         for rebuild in self.rebuilds.iter().filter(|rebuild| is_new(rebuild.segment)) {
             if let Some(counted) = segments.get_mut(rebuild.tolerance) {
                 *counted = counted.saturating_sub(1);
                 *under_way += 1;
+            }
+            if let Some(counted) = short.get_mut(rebuild.tolerance) {
+                *counted = counted.saturating_sub(1);
             }
         }
         for _ in self.lost.iter().filter(|segment| is_new(**segment)) {
@@ -105,19 +137,19 @@ impl Survey {
     }
 }
 
-/// Compares inventories. `holders`: the member of each shard index, by the newest layout. A holder that gave no
+/// Compares what inventories have of one profile. `holders`: its member of each shard index, by the newest layout. A holder that gave no
 /// inventory is down: its shards count as lost, but nothing is rebuilt for it, since it may come back with them.
 #[must_use]
 pub fn survey(profile: ErasureProfile, holders: &[u16], inventories: &[(u16, Vec<Held>)]) -> Survey {
     let mut segments: BTreeMap<SegmentId, Vec<(u16, &Held)>> = BTreeMap::new();
     for (member, inventory) in inventories {
-        for held in inventory {
+        for held in inventory.iter().filter(|held| held.profile == profile) {
             segments.entry(held.segment).or_default().push((*member, held));
         }
     }
     let answered = |member: u16| inventories.iter().any(|(other, _)| *other == member);
     let mut survey = Survey::default();
-    survey.tolerances.segments.resize(profile.m() + 1, 0);
+    survey.whole(profile, 0);
     for (segment, held) in segments {
         let places = Places::new(profile, holders, &held);
         survey.tolerances.away += places.away(holders);
@@ -132,11 +164,12 @@ pub fn survey(profile: ErasureProfile, holders: &[u16], inventories: &[(u16, Vec
             }
             continue;
         };
-        survey.tolerances.segments[tolerance] += 1;
+        survey.tolerances.count(tolerance, profile.m(), 1);
         if !missing.is_empty() {
             let generation = held.iter().map(|(_, held)| held.generation).max().unwrap_or_default();
             survey.rebuilds.push(Rebuild {
                 segment,
+                profile,
                 generation,
                 tolerance,
                 missing,

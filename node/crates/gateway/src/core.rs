@@ -26,6 +26,7 @@ use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
+use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
 
 /// What a core is made of.
@@ -69,14 +70,15 @@ pub(crate) struct Core {
     pub(crate) reclaim: Reclaim,
     pub(crate) advance: AdvanceLayouts,
     pub(crate) alarms: TellStewards,
+    pub(crate) recode: Recode,
 }
 
 impl Core {
     /// Puts it together and reads the layouts of the catalog.
     pub(crate) async fn assemble(config: CoreConfig) -> Result<Self, LoadLayoutError> {
-        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
-        let (buffer_bytes, on_layout) = (config.buffer_bytes, config.on_layout);
-        let budget = Budget::new(buffer_bytes);
+        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
+            config;
+        let budget = Budget::new(config.buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
         let pools = Arc::new(Pools::new(Arc::clone(&net)));
@@ -130,16 +132,16 @@ impl Core {
             admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
             surroundings,
         };
-        let reports = PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics };
         Ok(Self {
             router: api::router(Arc::new(app)),
             registry,
             alarms: TellStewards(Arc::clone(&context)),
+            recode: Recode::new(Arc::clone(&context)),
             context,
-            pools,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
+            reports: PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics },
+            pools,
             layouts,
-            reports,
             reclaim,
         })
     }

@@ -43,10 +43,10 @@ impl EmbeddedGateway {
     /// # Errors
     /// When a layout of the catalog cannot be used.
     pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
-        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms } =
+        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms, recode } =
             Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> =
-            vec![Box::new(advance), Box::new(reports), Box::new(reclaim), Box::new(alarms)];
+            vec![Box::new(advance), Box::new(reports), Box::new(reclaim), Box::new(alarms), Box::new(recode)];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
 
@@ -65,6 +65,13 @@ impl EmbeddedGateway {
     #[must_use]
     pub fn cache_hits(&self) -> u64 {
         self.context.metrics.cache.hits.get()
+    }
+
+    /// Bytes coded anew so far, of all pools.
+    #[must_use]
+    pub fn recoded_bytes(&self) -> u64 {
+        let pools = self.pools.all();
+        pools.iter().map(|(name, _)| self.context.metrics.profiles.recoded_bytes(name.as_str())).sum()
     }
 
     /// Keeps the administrator's wish, and goes as far towards it as the joined members allow: what
@@ -87,7 +94,7 @@ impl EmbeddedGateway {
         self.layouts.wake.notify_one();
     }
 
-    /// The background work: layouts, reports, reclaiming, telling stewards of damage. Asked a second time, none.
+    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew. Asked a second time, none.
     #[must_use]
     pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
         std::mem::take(&mut *self.workers.lock())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::EmbeddedCatalog;
-use datamesh_catalog::catalog::{CatalogError, CommitLayoutError};
+use datamesh_catalog::catalog::{CatalogError, CommitLayoutError, ProfileChange};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_mesh::offload;
@@ -18,7 +18,7 @@ use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout, Table};
 
 use datamesh_seal::ClusterSigningKey;
 use datamesh_settings::admin::{MemberState, PoolSpec};
-use datamesh_shard::{NodeName, PeerKey, PoolName};
+use datamesh_shard::{ErasureProfile, NodeName, PeerKey, PoolName};
 use futures::StreamExt;
 use tokio::sync::Notify;
 
@@ -98,7 +98,9 @@ impl LayoutManager {
         let one = self.one.lock().await;
         let known = self.pools.get(name);
         let drains = known.as_ref().map(|pool| pool.drains.clone()).unwrap_or_default();
-        plan::check(&spec, &drains, known.as_ref().and_then(|pool| pool.layout()))?;
+        let layout = known.as_ref().and_then(|pool| pool.layout());
+        let empty = self.empty(name, layout, &spec).await.map_err(AdvanceError::from)?;
+        plan::check(&spec, &drains, (layout, &empty))?;
         if known.as_ref().is_none_or(|pool| pool.spec != spec) {
             self.catalog.put_pool(name, &spec).await?;
             let mut pool = known.map_or_else(|| Pool::new(spec.clone()), |pool| Pool::clone(&pool));
@@ -121,7 +123,7 @@ impl LayoutManager {
         let one = self.one.lock().await;
         let mut pool = Pool::clone(&*self.pool_of(name, node)?);
         pool.drains.insert(node.clone());
-        plan::check(&pool.spec, &pool.drains, pool.layout())?;
+        plan::check(&pool.spec, &pool.drains, (pool.layout(), &BTreeSet::new()))?;
         self.catalog.put_drain(name, node, now_unix_ms).await?;
         tracing::info!(pool = %name, %node, "drained by the administrator");
         self.pools.put(name.clone(), pool);
@@ -205,12 +207,14 @@ impl LayoutManager {
         let pool = self.without_strangers(name, pool, &mut joined).await?;
         let drained = self.pools.drained(&pool);
         let lost = self.lost(&pool, &joined);
+        let empty = self.empty(name, pool.layout(), &pool.spec).await?;
         let wish = Wish {
             spec: &pool.spec,
             drains: &pool.drains,
             joined: &joined,
             drained: &drained,
             lost: &lost,
+            empty: &empty,
             partitions_log2: self.partitions_log2,
         };
         let step = plan::step(&self.cluster, name, &wish, pool.layout());
@@ -224,8 +228,14 @@ impl LayoutManager {
         let (next, stored) = (Pool::clone(&pool), encode_stored(&signed)?);
         // Before the commit: what nobody can read, or compute a table from, must not be committed.
         Layout::decode(&signed.bytes)?;
+        let profiles = change_of(pool.layout(), &layout);
         let next = with_layout(next, layout, signed.clone()).await?;
-        if let Err(error) = self.catalog.commit_layout(name, epoch, previous, stored).await {
+        if let Err(error) = self.catalog.commit_layout(name, epoch, previous, stored, &profiles).await {
+            if let CommitLayoutError::InUse(profile) = error {
+                // Something was written in it a moment ago: it stays, and is asked for anew.
+                tracing::debug!(pool = %name, %profile, "a profile has segments again");
+                return Ok(());
+            }
             // It may have been committed by a request that was cut off before it could take note.
             if matches!(error, CommitLayoutError::Conflict { .. })
                 && let Err(error) = self.load().await
@@ -245,6 +255,23 @@ impl LayoutManager {
             self.push(&next).await;
         }
         Ok(())
+    }
+
+    /// Profiles of a pool's layout of which the catalog has nothing any more. Asked only where one might go.
+    async fn empty(
+        &self,
+        name: &PoolName,
+        layout: Option<&Layout>,
+        spec: &PoolSpec,
+    ) -> Result<BTreeSet<ErasureProfile>, CatalogError> {
+        let mut empty = BTreeSet::new();
+        let known = layout.into_iter().flat_map(Layout::profiles);
+        for profile in known.filter(|profile| *profile != spec.erasure) {
+            if self.catalog.profile_usage(name, profile).await?.segments == 0 {
+                empty.insert(profile);
+            }
+        }
+        Ok(empty)
     }
 
     /// Members whose name was freed from their key by [`LayoutManager::replace`], unless they answer all the same: whoever
@@ -306,6 +333,13 @@ impl LayoutManager {
             Err(error) => tracing::debug!(%peer, %error, "a member was not told its layout"),
         }
     }
+}
+
+/// Profiles that a layout has rows for, and those that it has none for any more.
+fn change_of(before: Option<&Layout>, layout: &Layout) -> ProfileChange {
+    let open: Vec<_> = layout.profiles().collect();
+    let closed = before.into_iter().flat_map(Layout::profiles).filter(|profile| !open.contains(profile));
+    ProfileChange { closed: closed.collect(), open }
 }
 
 /// A layout with its holders: as few shards move as can be.

@@ -1,6 +1,7 @@
 //! What the gateway counts, for `/metrics`.
 
 mod cache;
+mod profiles;
 mod stages;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use crate::pipeline::Budget;
 
 pub use cache::CacheMetrics;
+pub use profiles::ProfileMetrics;
 pub use stages::{Stage, Stages};
 
 /// Upper bounds of the duration histogram, in seconds.
@@ -91,6 +93,8 @@ pub struct Metrics {
     scrubs: Family<MemberLabels, Gauge>,
     latencies: Family<LatencyLabels, Gauge<f64, AtomicU64>>,
     hedged: Counter,
+    /// What pools have in which profile.
+    pub profiles: ProfileMetrics,
     /// The cache of hot segments.
     pub cache: CacheMetrics,
     /// CPU seconds by stage.
@@ -123,6 +127,7 @@ impl Metrics {
             scrubs: Family::default(),
             latencies: Family::default(),
             hedged: Counter::default(),
+            profiles: ProfileMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
@@ -142,6 +147,7 @@ impl Metrics {
         let latency = "Mean time a member lately took for a shard, failures reckoned as 2 s";
         registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
+        m.profiles.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));

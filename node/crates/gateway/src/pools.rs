@@ -2,6 +2,7 @@
 
 mod drain;
 pub(crate) mod plan;
+mod recoding;
 pub(crate) mod reputation;
 mod safety;
 mod sources;
@@ -11,15 +12,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::SegmentRef;
 use datamesh_exchange::message::Stewardship;
 use datamesh_exchange::net::Net;
 use datamesh_placement::{LAYOUT_BYTES_MAX, Layout, LayoutError, Member, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
-use datamesh_shard::{Epoch, NodeName, PeerKey, PoolName, SegmentId};
+use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 pub(crate) use drain::Progress;
+pub(crate) use recoding::Recoded;
+use recoding::Recoding;
 use reputation::Reputations;
 pub(crate) use sources::Sources;
 pub(crate) use standing::ended;
@@ -88,6 +92,8 @@ pub(crate) struct Pools {
     /// Of the members that drain.
     draining: RwLock<HashMap<PoolName, HashMap<PeerKey, Progress>>>,
     reputations: Mutex<Reputations>,
+    /// Of data in earlier profiles.
+    pub(crate) recoding: Recoding,
 }
 
 impl Pools {
@@ -99,6 +105,7 @@ impl Pools {
             settled: RwLock::default(),
             draining: RwLock::default(),
             reputations: Mutex::default(),
+            recoding: Recoding::default(),
         }
     }
 
@@ -200,11 +207,16 @@ impl Pools {
     /// Whom to ask for the shards of a segment that was written under this epoch: by the newest layout once everything
     /// lies where that says, else by the one it was written under. Others are asked where a shard is not where it should
     /// be.
-    pub(crate) fn sources(&self, name: &PoolName, epoch: Epoch, segment: SegmentId) -> Option<Sources> {
+    pub(crate) fn sources(&self, reference: &SegmentRef) -> Option<Sources> {
+        let SegmentRef { id, pool: name, profile, epoch, .. } = reference;
         let pool = self.get(name)?;
         let settled = self.settled.read().get(name).copied().unwrap_or_default();
-        let table = pool.tables.get(&epoch.max(settled))?;
-        Some(Sources::new(&pool, table, segment))
+        // Once nothing is left of a profile the newest layout has no rows for it: whoever still reads by it reads what was
+        // deleted, where it lay.
+        let knows = |table: &&Arc<Table>| table.layout().profiles().any(|known| known == *profile);
+        let settled = pool.tables.get(&settled.max(*epoch)).filter(knows);
+        let table = settled.or_else(|| pool.tables.get(epoch).filter(knows))?;
+        Some(Sources::new(&pool, table, *profile, *id))
     }
 
     /// Notes whether everything of a pool lies where its newest layout says.
@@ -224,6 +236,14 @@ impl Pools {
         let settled = self.settled.read().get(name).copied();
         newest > settled && settled.is_some()
             || self.safety(&pool).is_some_and(|safety| safety.is_complete() && !safety.is_settled())
+    }
+
+    /// The profile that segments of a pool are coded anew in, and how many bytes a second at most, if they are and some are in
+    /// another.
+    pub(crate) fn recodes(&self, name: &PoolName) -> Option<(ErasureProfile, Option<u64>)> {
+        let pool = self.get(name)?;
+        let layout = pool.layout().filter(|layout| pool.spec.recode.enabled && !layout.earlier.is_empty())?;
+        Some((layout.profile, pool.spec.recode.max_bytes_per_second))
     }
 
     /// Whether a member is believed to answer.

@@ -224,6 +224,7 @@ impl Gateway {
         spawn(&mut background, "layouts", work::run(core.advance, after.clone()));
         spawn(&mut background, "reports", work::run(core.reports, after.clone()));
         spawn(&mut background, "reclaim", work::run(core.reclaim, after.clone()));
+        spawn(&mut background, "recode", work::run(core.recode, after.clone()));
         spawn(&mut background, "alarms", work::run(core.alarms, after.clone()));
         spawn(&mut background, "files", work::run(files, after.clone()));
         spawn(&mut background, "membership", work::run(membership, after.clone()));

@@ -2,6 +2,7 @@
 
 mod avoided;
 mod drain;
+mod recode;
 mod scrub;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
     AvoidedReason, CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus,
-    PoolStatus,
+    PoolStatus, ProfileStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use tokio::time::Instant;
@@ -40,7 +41,8 @@ impl StatusSource {
         let mut pools = Vec::new();
         for (name, pool) in self.pools.all() {
             let joined = self.catalog.bindings(&name).await?.into_iter().collect();
-            pools.push(self.pool(name, &pool, &joined));
+            let profiles = recode::profiles(self, &name, &pool).await?;
+            pools.push(self.pool(name, &pool, &joined, profiles));
         }
         let counters = self.catalog.counters().await?;
         Ok(ClusterStatus {
@@ -65,7 +67,13 @@ impl StatusSource {
         Ok(self.catalog.bucket(&name).await?.map(|bucket| bucket.pool))
     }
 
-    fn pool(&self, name: PoolName, pool: &Pool, joined: &BTreeMap<NodeName, PeerKey>) -> PoolStatus {
+    fn pool(
+        &self,
+        name: PoolName,
+        pool: &Pool,
+        joined: &BTreeMap<NodeName, PeerKey>,
+        profiles: Vec<ProfileStatus>,
+    ) -> PoolStatus {
         let mut wanted: BTreeMap<NodeName, ZoneName> = pool
             .spec
             .members
@@ -87,10 +95,13 @@ impl StatusSource {
         let scrub = scrub::told(pool, &members);
         let mut problems = problems(pool, &members, zone_loss, writable);
         problems.extend(scrub.as_ref().and_then(scrub::problem));
+        let recode = recode::told(pool, &profiles, self.pools.recoding.of(&name).as_ref());
         let counts = self.damage.of(&name);
         PoolStatus {
             name,
             erasure: pool.spec.erasure,
+            profiles,
+            recode,
             epoch: pool.layout().map(|layout| layout.epoch),
             writable,
             members,
@@ -127,9 +138,9 @@ impl StatusSource {
         let Some(table) = pool.newest() else { return false };
         let up = self.pools.available(table).into_iter().filter(|up| *up).count();
         // At most m shards of a segment stand on one node, and one more loss must leave k.
-        let per_node = pool.spec.erasure.m();
-        let durable = up.saturating_mul(per_node).min(pool.spec.erasure.total());
-        durable >= usize::from(plan::ack_shards(&pool.spec)) && up > 1
+        let profile = table.layout().profile;
+        let durable = up.saturating_mul(profile.m()).min(profile.total());
+        durable >= usize::from(plan::ack_shards(&pool.spec, profile)) && up > 1
     }
 }
 
@@ -170,7 +181,10 @@ fn problems(
     }
     let down = named(MemberState::Down);
     if !down.is_empty() {
-        problems.push(losses(pool.spec.erasure, &down));
+        // Of the profile that bears the least: what is said holds for all of the data.
+        let profiles = pool.layout().into_iter().flat_map(|layout| layout.profiles());
+        let weakest = profiles.min_by_key(|profile| profile.m()).unwrap_or(pool.spec.erasure);
+        problems.push(losses(weakest, &down));
     }
     for member in members {
         if let Some(drain) = member.drain.as_ref().filter(|drain| drain.state == DrainState::Stalled) {
@@ -239,11 +253,13 @@ mod tests {
             ack_shards: None,
             members: Vec::new(),
             scrub: Default::default(),
+            recode: Default::default(),
         };
         let layout = Layout {
             cluster: "test".parse().unwrap(),
             pool: "main".parse().unwrap(),
             profile: erasure,
+            earlier: Vec::new(),
             epoch: Epoch(1),
             partitions_log2: 10,
             members,
@@ -290,6 +306,8 @@ mod tests {
             zone_loss_shards: None,
             safety: None,
             scrub: None,
+            profiles: Vec::new(),
+            recode: None,
             problems: Vec::new(),
         };
         let pools = [pool("early"), pool("main")];

@@ -17,6 +17,7 @@ mod listing;
 mod pools;
 mod ranges;
 mod reclaim;
+mod recode;
 mod retention;
 mod round_trips;
 mod scrub;

@@ -5,6 +5,7 @@ pub(crate) mod files;
 pub(crate) mod layouts;
 pub(crate) mod membership;
 pub(crate) mod reclaim;
+pub(crate) mod recode;
 pub(crate) mod reports;
 
 pub(crate) use datamesh_mesh::worker::{Next, Worker, run};

@@ -7,7 +7,7 @@ mod cluster;
 
 use cluster::{Cluster, NODES, node, noise, open_store};
 use datamesh_settings::admin::{ClusterStatus, PoolSafety};
-use datamesh_shard::{SegmentId, ShardKey};
+use datamesh_shard::{ErasureProfile, SegmentId, ShardKey};
 
 fn safety(status: &ClusterStatus) -> PoolSafety {
     status.pools[0].safety.clone().unwrap_or_default()
@@ -106,5 +106,36 @@ async fn lost_shards_are_rebuilt() {
     let members = usize::from(NODES);
     assert_eq!(cluster.nodes.len(), members);
     reads_without_any_two(&mut cluster, "x", &text).await;
+    end(cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_of_two_profiles_are_counted_and_rebuilt_each_in_its_own_and_coded_anew() {
+    let (mut cluster, narrow) = (started().await, ErasureProfile::new(2, 1).unwrap());
+    let (old, new) = (noise(3, 12 << 20), noise(4, 8 << 20));
+    assert_eq!(cluster.put("old", &old).await, "whole");
+    cluster.put_pool_as(narrow, false).await;
+    assert_eq!(cluster.put("new", &new).await, "whole");
+    let counted = |safety: PoolSafety| (safety.segments, safety.short);
+    let both = safety(&cluster.status_until(|status| safety(status).is_settled()).await);
+    assert_eq!(counted(both), (vec![0, 2, 3], vec![0, 0, 0]), "two survive one loss and are whole");
+    cluster.kill(1).await;
+    let taken = empty(&cluster, 1).await;
+    let running = cluster.start_node(1).await;
+    cluster.nodes[1] = Some(running);
+    // The control: the loss is seen.
+    cluster.status_until(|status| safety(status).short.iter().sum::<u64>() > 0).await;
+    let whole = |safety: PoolSafety| safety.is_settled() && safety.rebuilt_shards == taken;
+    let after = safety(&cluster.status_until(|status| whole(safety(status))).await);
+    assert_eq!(counted(after), (vec![0, 2, 3], vec![0, 0, 0]));
+
+    cluster.put_pool_as(narrow, true).await;
+    let left = |status: &ClusterStatus| status.pools[0].recode.as_ref().map(|recode| recode.left_bytes);
+    cluster.status_until(|status| left(status) == Some(0)).await;
+    // The old ones are kept for readers, and counted as long as they are there.
+    let after = safety(&cluster.status_until(|status| safety(status).segments == [0, 5, 3]).await);
+    assert_eq!(counted(after).1, vec![0, 0, 0]);
+    cluster.kill(0).await;
+    assert!(cluster.get("old").await == old && cluster.get("new").await == new, "any one may go");
     end(cluster).await;
 }

@@ -111,6 +111,7 @@ mod tests {
             epoch: Epoch(1),
             partitions_log2: 3,
             members: (0..4).map(member).collect(),
+            earlier: Vec::new(),
             holders: Vec::new(),
         };
         Table::compute(layout).unwrap()

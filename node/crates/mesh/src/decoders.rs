@@ -38,6 +38,7 @@ fn layout() -> SignedLayout {
         epoch: Epoch(12),
         partitions_log2: 10,
         members: (1..=3).map(member).collect(),
+        earlier: Vec::new(),
         holders: Vec::new(),
     }
     .encode();

@@ -121,6 +121,7 @@ fn membership_on_the_volume() {
         epoch: Epoch(12),
         partitions_log2: 10,
         members: vec![member(1), member(2)],
+        earlier: Vec::new(),
         holders: Vec::new(),
     };
     let bytes = layout.encode();

@@ -326,7 +326,8 @@ async fn members_bring_only_what_belongs_here_and_what_was_deleted_stays_away() 
     let partition = table.partition_of(ours.segment).0;
     let inventory = Request::Inventory { partitions_log2: 4, partition, after: None };
     let shards = [ours.index].into_iter().collect();
-    let held = Held { segment: ours.segment, generation: Generation(0), shards };
+    let profile = table.layout().profile;
+    let held = Held { segment: ours.segment, profile, generation: Generation(0), shards };
     assert_eq!(ask(&of_fellow, inventory, None).await, Response::Inventory(vec![held]));
     let beyond = Request::Inventory { partitions_log2: 4, partition: 16, after: None };
     assert!(matches!(ask(&of_fellow, beyond, None).await, Response::Refused(Refusal::BadRequest(_))));

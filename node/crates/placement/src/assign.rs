@@ -1,5 +1,7 @@
 //! Where the shards of one write go.
 
+use datamesh_shard::ErasureProfile;
+
 use crate::table::{PartitionId, Table};
 
 /// Too few live nodes: one of them would hold more than m shards of the segment, and its loss would lose it.
@@ -16,7 +18,7 @@ pub struct NoPlace {
     pub per_node: usize,
 }
 
-/// The node for each shard of a write, by shard index: its holder if that is available, else a stand-in.
+/// The node for each shard of a write in one of the table's profiles, by shard index: its holder if that is available, else a stand-in.
 ///
 /// No node gets more than m shards of a segment, and no zone where there are others; stand-ins are those with the fewest
 /// shards of the segment so far, then those whose zone has the fewest, then the first in the partition's order. Anyone
@@ -26,17 +28,17 @@ pub struct NoPlace {
 /// [`NoPlace`] if a node would have to take more than m shards.
 pub fn assign(
     table: &Table,
-    partition: PartitionId,
+    (profile, partition): (ErasureProfile, PartitionId),
     available: impl Fn(u16) -> bool,
 ) -> Result<Vec<u16>, NoPlace> {
-    let holders = table.holders(partition);
+    let holders = table.holders_of(profile, partition);
     let mut placed: Vec<Option<u16>> =
         holders.iter().map(|&node| Some(node).filter(|&node| available(node))).collect();
     if placed.iter().all(Option::is_some) {
         return Ok(holders.to_vec());
     }
-    let (profile, zones) = (table.layout().profile, table.zones());
-    let mut live = table.order(partition);
+    let zones = table.zones();
+    let mut live = table.order(profile, partition);
     live.retain(|&node| available(node));
     let zone = |node: u16| zones.get(usize::from(node));
     for at in 0..placed.len() {

@@ -1,12 +1,14 @@
 //! What the placement of a layout stands on: the shares, prices and bounds of those of its members that stay.
 
+use datamesh_shard::ErasureProfile;
+
 use crate::balance::Balance;
 use crate::choose::{Chooser, ZoneBounds};
 use crate::draw::Prices;
 use crate::layout::Layout;
 use crate::shares::{Shares, Zones, data_slots};
 
-/// Of a layout, as if those that drain were not there: members are positions among those that stay.
+/// Of a layout and one of its profiles, as if those that drain were not there: members are positions among those that stay.
 pub(crate) struct Ground {
     pub(crate) layout: Layout,
     /// The member index of each.
@@ -21,11 +23,12 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    pub(crate) fn new(layout: &Layout) -> Self {
+    /// For the rows of one profile, as if there were no other.
+    pub(crate) fn new(layout: &Layout, profile: ErasureProfile) -> Self {
         let staying = (0..).zip(&layout.members).filter(|(_, member)| !member.draining);
         let staying = staying.map(|(at, _)| at).collect();
         let members = layout.staying().cloned().collect();
-        let layout = Layout { members, holders: Vec::new(), ..layout.clone() };
+        let layout = Layout { profile, earlier: Vec::new(), members, holders: Vec::new(), ..layout.clone() };
         let zones = Zones::new(&layout);
         let shares = Shares::new(&layout, &zones);
         let bounds = ZoneBounds::new(&shares, layout.partitions());

@@ -15,6 +15,10 @@ pub const LAYOUT_BYTES_MAX: usize = 960 << 10;
 const SLOTS_PER_MEMBER: usize = 500;
 /// More are not asked for however many members there are: a layout names the holder of each.
 const SLOTS_MAX: usize = 200_000;
+/// Shards of partitions that the table of a layout with several profiles may have: see [`LAYOUT_BYTES_MAX`].
+const SLOTS_OF_ALL_MAX: usize = 2 * SLOTS_MAX;
+/// Profiles of a layout at most, the present one included: data of two earlier ones may wait to be coded anew.
+pub const PROFILES_MAX: usize = 3;
 /// A pool that grew has its partitions split when it has less than this part of what a new one would.
 const SPLIT_BELOW: usize = 2;
 /// A pool of a few nodes may grow: 1,024 partitions at least.
@@ -42,16 +46,18 @@ pub struct Layout {
     pub cluster: NodeName,
     /// The pool.
     pub pool: PoolName,
-    /// k and m.
+    /// k and m of what is written from now on.
     pub profile: ErasureProfile,
+    /// Those of what was written before and is still there, each once and none the present one. None in a first layout.
+    pub earlier: Vec<ErasureProfile>,
     /// Its version.
     pub epoch: Epoch,
     /// Binary logarithm of the number of partitions.
     pub partitions_log2: u8,
     /// Sorted by node, each node and each key once.
     pub members: Vec<Member>,
-    /// k+m member indexes for each partition, by shard index; none in a pool's first layout, whose table is computed from its
-    /// members alone. See [`crate::Table::followed_by`].
+    /// For each profile, the present one first: k+m member indexes for each partition, by shard index. None in a pool's first
+    /// layout, whose table is computed from its members alone. See [`crate::Table::followed_by`].
     pub holders: Vec<u16>,
 }
 
@@ -114,9 +120,17 @@ pub enum LayoutError {
     /// A partition with a holder that drains, is no member, or is there twice.
     #[error("partition {0} has holders it cannot have")]
     Holders(usize),
-    /// Of another pool, or another k and m, than the layout before.
-    #[error("a layout follows one of the same pool and profile")]
+    /// Of another pool than the layout before, or with data in a profile that the layout before knows nothing of.
+    #[error("a layout follows one of the same pool, and its earlier profiles are of that one")]
     Unrelated,
+    /// A profile twice, more of them than there may be, or earlier ones in a first layout.
+    #[error(
+        "{0} earlier profiles: each is there once, fewer than {PROFILES_MAX}, and a first layout has none"
+    )]
+    Profiles(usize),
+    /// Too many holders to be named.
+    #[error("{0} shards of partitions in all profiles together: at most {SLOTS_OF_ALL_MAX} are allowed")]
+    Slots(usize),
     /// Fewer partitions than in the layout before.
     #[error("partitions are split, never joined again")]
     Joined,
@@ -127,20 +141,31 @@ impl Layout {
     /// `members` nodes gets some 500 shards of partitions, 200 where they are a thousand.
     #[must_use]
     pub fn partitions_log2_for(profile: ErasureProfile, members: usize) -> u8 {
-        partitions_log2(PARTITIONS_LOG2_MIN, profile, slots_for(members))
+        partitions_log2(PARTITIONS_LOG2_MIN, profile.total(), slots_for(members))
     }
 
     /// How many partitions the next layout should have when `members` stay: as many as this one has, or so many halves of
     /// them that each gets half of what it would in a new pool.
     #[must_use]
     pub fn split_log2_for(&self, members: usize) -> u8 {
-        partitions_log2(self.partitions_log2, self.profile, slots_for(members) / SPLIT_BELOW)
+        partitions_log2(self.partitions_log2, self.shards(), slots_for(members) / SPLIT_BELOW)
     }
 
     /// How many partitions it has.
     #[must_use]
     pub fn partitions(&self) -> usize {
         1 << self.partitions_log2
+    }
+
+    /// All profiles that it has rows for, the present one first.
+    pub fn profiles(&self) -> impl Iterator<Item = ErasureProfile> + Clone + '_ {
+        std::iter::once(self.profile).chain(self.earlier.iter().copied())
+    }
+
+    /// Shards of one partition in all profiles together.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.profiles().map(ErasureProfile::total).sum()
     }
 
     /// Version byte, then postcard: the lowest version that can say it, so that older nodes read what concerns them.
@@ -181,10 +206,8 @@ impl Layout {
         if self.partitions_log2 > PARTITIONS_LOG2_MAX {
             return Err(LayoutError::Partitions(self.partitions_log2));
         }
-        let staying = self.staying().count();
-        if staying < self.profile.total() || self.members.len() > POOL_MEMBERS_MAX {
-            return Err(LayoutError::Members { members: staying, profile: self.profile });
-        }
+        self.check_members()?;
+        self.check_profiles()?;
         if let Some(pair) = self.members.windows(2).find(|pair| pair[0].node >= pair[1].node) {
             return Err(LayoutError::Order(pair[1].node.clone()));
         }
@@ -199,16 +222,51 @@ impl Layout {
         }
     }
 
+    fn check_members(&self) -> Result<(), LayoutError> {
+        let staying = self.staying().count();
+        let largest = self.profiles().max_by_key(|profile| profile.total()).unwrap_or(self.profile);
+        if staying < largest.total() || self.members.len() > POOL_MEMBERS_MAX {
+            return Err(LayoutError::Members { members: staying, profile: largest });
+        }
+        Ok(())
+    }
+
+    /// Checks that there may be a table with all its profiles, members aside.
+    ///
+    /// # Errors
+    /// Names what is too many.
+    pub fn check_profiles(&self) -> Result<(), LayoutError> {
+        let profiles: Vec<_> = self.profiles().collect();
+        let is_twice = |at: usize| profiles[..at].contains(&profiles[at]);
+        if profiles.len() > PROFILES_MAX || (0..profiles.len()).any(is_twice) {
+            return Err(LayoutError::Profiles(self.earlier.len()));
+        }
+        let slots = self.shards() << self.partitions_log2;
+        if !self.earlier.is_empty() && slots > SLOTS_OF_ALL_MAX {
+            return Err(LayoutError::Slots(slots));
+        }
+        Ok(())
+    }
+
     fn check_holders(&self) -> Result<(), LayoutError> {
-        let total = self.profile.total();
         if self.holders.is_empty() {
             return Ok(());
         }
-        if self.holders.len() != total << self.partitions_log2 {
+        if self.holders.len() != self.shards() << self.partitions_log2 {
             return Err(LayoutError::HolderCount(self.holders.len()));
         }
+        let mut rest = self.holders.as_slice();
+        for profile in self.profiles() {
+            let (rows, others) = rest.split_at(profile.total() << self.partitions_log2);
+            self.check_rows(profile.total(), rows)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self, total: usize, rows: &[u16]) -> Result<(), LayoutError> {
         let may_hold = |at: &u16| self.members.get(usize::from(*at)).is_some_and(|member| !member.draining);
-        for (partition, row) in self.holders.chunks_exact(total).enumerate() {
+        for (partition, row) in rows.chunks_exact(total).enumerate() {
             let is_twice = |(at, holder): (usize, &u16)| row[..at].contains(holder);
             if !row.iter().all(may_hold) || row.iter().enumerate().any(is_twice) {
                 return Err(LayoutError::Holders(partition));
@@ -223,9 +281,9 @@ fn slots_for(members: usize) -> usize {
     (SLOTS_PER_MEMBER * members).min(SLOTS_MAX)
 }
 
-/// The least, from `least` on, with which there are that many slots.
-fn partitions_log2(least: u8, profile: ErasureProfile, slots: usize) -> u8 {
-    let is_enough = |log2: &u8| (profile.total() << log2) >= slots;
+/// The least, from `least` on, with which there are that many slots, of so many shards a partition.
+fn partitions_log2(least: u8, shards: usize, slots: usize) -> u8 {
+    let is_enough = |log2: &u8| (shards << log2) >= slots;
     (least..PARTITIONS_LOG2_MAX).find(is_enough).unwrap_or(PARTITIONS_LOG2_MAX.max(least))
 }
 

@@ -10,7 +10,8 @@
 //!
 //! Those steps are part of the wire format: every member must come to the same table. Known answers stand under
 //! `tests/golden`. A later layout says itself who holds what: `rearrange` changes as little of the table before as the new
-//! shares ask for, and `balance`, sparing, brings every node close to its own.
+//! shares ask for, and `balance`, sparing, brings every node close to its own. A pool whose profile changed has rows for each
+//! profile that still has data, balanced by themselves.
 
 mod assign;
 mod balance;
@@ -23,5 +24,5 @@ mod shares;
 mod table;
 
 pub use assign::{NoPlace, assign};
-pub use layout::{LAYOUT_BYTES_MAX, LAYOUT_CONTEXT, Layout, LayoutError, Member, SignedLayout};
+pub use layout::{LAYOUT_BYTES_MAX, LAYOUT_CONTEXT, Layout, LayoutError, Member, PROFILES_MAX, SignedLayout};
 pub use table::{PartitionId, Table, ZoneLoss, segments_of};

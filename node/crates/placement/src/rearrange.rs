@@ -3,13 +3,19 @@
 
 use std::cmp::Reverse;
 
+use datamesh_shard::ErasureProfile;
+
 use crate::ground::Ground;
 use crate::layout::Layout;
 use crate::table::{PartitionId, Table};
 
-/// k+m member indexes for each partition of `layout`, by shard index.
-pub(crate) fn rearrange(old: &Table, layout: &Layout) -> Vec<u16> {
-    let ground = Ground::new(layout);
+/// k+m member indexes for each partition of `layout`, by shard index, in this profile. One that is new has nothing that could
+/// move: its rows are computed like those of a first layout.
+pub(crate) fn rearrange(old: &Table, layout: &Layout, profile: ErasureProfile) -> Vec<u16> {
+    let ground = Ground::new(layout, profile);
+    if !old.layout().profiles().any(|known| known == profile) {
+        return ground.members(&ground.place());
+    }
     let rows = kept_rows(old, &ground.layout);
     let holders = Vacancies::new(&ground, &rows).fill(rows);
     ground.members(&ground.balance().sparing().run(holders))
@@ -18,7 +24,7 @@ pub(crate) fn rearrange(old: &Table, layout: &Layout) -> Vec<u16> {
 /// One partition: the position of the holder of each shard, where it has one.
 type Row = Vec<Option<u16>>;
 
-/// Where everything lies now, as far as it may stay.
+/// Where everything of the profile lies now, as far as it may stay.
 fn kept_rows(old: &Table, staying: &Layout) -> Vec<Row> {
     let position = |member: &u16| {
         let node = &old.layout().members.get(usize::from(*member))?.node;
@@ -29,7 +35,7 @@ fn kept_rows(old: &Table, staying: &Layout) -> Vec<Row> {
         (0..).take(old.layout().members.len()).map(|member| position(&member)).collect();
     let splits = staying.partitions_log2 - old.layout().partitions_log2;
     let row = |partition: u32| {
-        let holders = old.holders(PartitionId(partition >> splits)).iter();
+        let holders = old.holders_of(staying.profile, PartitionId(partition >> splits)).iter();
         holders.map(|member| positions.get(usize::from(*member)).copied().flatten()).collect()
     };
     (0..1 << staying.partitions_log2).map(row).collect()

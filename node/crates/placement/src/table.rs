@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use datamesh_shard::SegmentId;
 use datamesh_shard::limits::PARTITIONS_LOG2_MAX;
+use datamesh_shard::{ErasureProfile, SegmentId};
 
 use crate::draw::Prices;
 use crate::ground::Ground;
@@ -53,7 +53,7 @@ pub struct ZoneLoss {
     pub zones: usize,
     /// Shards of one segment in one zone, in the worst partition.
     pub shards: usize,
-    /// Shards that may be lost: the profile's m.
+    /// Shards that may be lost: its profile's m.
     pub parity: usize,
 }
 
@@ -76,8 +76,24 @@ pub struct Table {
     staying: Vec<u16>,
     /// Of those that stay, by position in that list.
     prices: Prices,
+    /// One a profile, the present one first.
+    rows: Vec<Rows>,
+}
+
+/// The holders of one profile's segments.
+#[derive(Debug)]
+struct Rows {
+    profile: ErasureProfile,
     /// k+m member indexes for each partition, by shard index.
     holders: Vec<u16>,
+}
+
+impl Rows {
+    fn of(&self, partition: PartitionId) -> &[u16] {
+        let total = self.profile.total();
+        let from = partition.at().saturating_mul(total);
+        self.holders.get(from..from.saturating_add(total)).unwrap_or_default()
+    }
 }
 
 impl Table {
@@ -91,14 +107,23 @@ impl Table {
         }
         layout.check()?;
         let holders = std::mem::take(&mut layout.holders);
-        let ground = Ground::new(&layout);
-        let holders = if holders.is_empty() { ground.members(&ground.place()) } else { holders };
+        if holders.is_empty() && !layout.earlier.is_empty() {
+            return Err(LayoutError::Profiles(layout.earlier.len()));
+        }
+        let ground = Ground::new(&layout, layout.profile);
+        let mut holders = if holders.is_empty() { ground.members(&ground.place()) } else { holders };
+        let rows = |profile: ErasureProfile| {
+            let others = holders.split_off(profile.total() << layout.partitions_log2);
+            Rows { profile, holders: std::mem::replace(&mut holders, others) }
+        };
+        let rows = layout.profiles().map(rows).collect();
         let Ground { staying, prices, .. } = ground;
-        Ok(Self { zones: Zones::new(&layout), layout, staying, prices, holders })
+        Ok(Self { zones: Zones::new(&layout), layout, staying, prices, rows })
     }
 
-    /// The layout that is to follow this table's, given its members and the number of its partitions: with holders for each, so
-    /// chosen that few shards move. A partition that is split leaves its holders to both halves.
+    /// The layout that is to follow this table's, given its members, profiles and the number of its partitions: with holders for
+    /// each, so chosen that few shards move; each profile's by themselves. A partition that is split leaves its holders to both
+    /// halves.
     ///
     /// # Errors
     /// Names what is wrong with the layout, also that it would have fewer partitions than this one, or is another pool's.
@@ -109,10 +134,11 @@ impl Table {
         if layout.partitions_log2 < self.layout.partitions_log2 {
             return Err(LayoutError::Joined);
         }
-        if (&layout.pool, layout.profile) != (&self.layout.pool, self.layout.profile) {
+        let is_known = |profile: &ErasureProfile| self.layout.profiles().any(|known| known == *profile);
+        if layout.pool != self.layout.pool || !layout.earlier.iter().all(is_known) {
             return Err(LayoutError::Unrelated);
         }
-        layout.holders = rearrange(self, &layout);
+        layout.holders = layout.profiles().flat_map(|profile| rearrange(self, &layout, profile)).collect();
         Ok(layout)
     }
 
@@ -136,19 +162,26 @@ impl Table {
         PartitionId(u32::try_from(top).unwrap_or_default())
     }
 
-    /// The k+m members that hold a partition, by shard index. A partition that the table does not have has no holders.
+    /// The k+m members that hold what is written to a partition now, by shard index. A partition that the table does not have
+    /// has no holders.
     #[must_use]
     pub fn holders(&self, partition: PartitionId) -> &[u16] {
-        let total = self.layout.profile.total();
-        let from = partition.at().saturating_mul(total);
-        self.holders.get(from..from.saturating_add(total)).unwrap_or_default()
+        self.holders_of(self.layout.profile, partition)
     }
 
-    /// All members: the holders in shard order, then the others in the order in which they step in, at last those that
-    /// drain, which step in for nobody.
+    /// The k+m members that hold what a partition has of this profile, by shard index. None of a profile that the table does
+    /// not have.
     #[must_use]
-    pub fn order(&self, partition: PartitionId) -> Vec<u16> {
-        let holders = self.holders(partition);
+    pub fn holders_of(&self, profile: ErasureProfile, partition: PartitionId) -> &[u16] {
+        let rows = self.rows.iter().find(|rows| rows.profile == profile);
+        rows.map_or(&[], |rows| rows.of(partition))
+    }
+
+    /// All members: the holders of this profile in shard order, then the others in the order in which they step in, at last those
+    /// that drain, which step in for nobody.
+    #[must_use]
+    pub fn order(&self, profile: ErasureProfile, partition: PartitionId) -> Vec<u16> {
+        let holders = self.holders_of(profile, partition);
         let mut others: Vec<(i64, u16)> = (0..)
             .zip(&self.staying)
             .filter(|(_, member)| !holders.contains(member))
@@ -170,13 +203,28 @@ impl Table {
         &self.zones.of
     }
 
-    /// What the loss of a whole zone costs. Where zones permit it at most m shards of a segment; this says whether they do.
+    /// What the loss of a whole zone costs, by the profile that takes it worst. Where zones permit it at most m shards of a
+    /// segment; this says whether they do.
     #[must_use]
     pub fn zone_loss(&self) -> ZoneLoss {
-        let profile = self.layout.profile;
+        let worst = self.rows.iter().map(|rows| (self.shards_in_a_zone(rows), rows.profile.m()));
+        let worst = worst.max_by_key(|(shards, parity)| {
+            i64::try_from(*shards).unwrap_or(i64::MAX) - i64::try_from(*parity).unwrap_or(0)
+        });
+        let zones: BTreeSet<u16> = self
+            .staying
+            .iter()
+            .filter_map(|member| self.zones.of.get(usize::from(*member)).copied())
+            .collect();
+        let (shards, parity) = worst.unwrap_or_default();
+        ZoneLoss { zones: zones.len(), shards, parity }
+    }
+
+    /// Shards of one segment in one zone, in the worst partition.
+    fn shards_in_a_zone(&self, rows: &Rows) -> usize {
         let mut shards = 0;
         let mut in_zone = vec![0_usize; self.zones.count];
-        for row in self.holders.chunks_exact(profile.total()) {
+        for row in rows.holders.chunks_exact(rows.profile.total()) {
             in_zone.fill(0);
             for &member in row {
                 let zone = usize::from(self.zones.of[usize::from(member)]);
@@ -184,11 +232,6 @@ impl Table {
                 shards = shards.max(in_zone[zone]);
             }
         }
-        let zones: BTreeSet<u16> = self
-            .staying
-            .iter()
-            .filter_map(|member| self.zones.of.get(usize::from(*member)).copied())
-            .collect();
-        ZoneLoss { zones: zones.len(), shards, parity: profile.m() }
+        shards
     }
 }

@@ -1,12 +1,14 @@
 //! Shapes of the gateway's admin API, shared by the gateway that answers and the operator and CLI that ask. JSON.
 
 mod avoided;
+mod recode;
 mod scrub;
 
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
+pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};
 pub use scrub::{
     PoolScrub, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_DEFAULT, SCRUB_PERIOD_SECONDS_MAX,
     SCRUB_PERIOD_SECONDS_MIN, ScrubReport, ScrubSpec,
@@ -16,7 +18,7 @@ pub use scrub::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolSpec {
-    /// k and m of the pool's segments.
+    /// k and m of new segments.
     pub erasure: ErasureProfile,
     /// AEAD of new segments.
     #[serde(default)]
@@ -30,6 +32,9 @@ pub struct PoolSpec {
     /// How they read their shards. Left out where it is the default, which gateways that know no such wish can read.
     #[serde(default, skip_serializing_if = "ScrubSpec::is_default")]
     pub scrub: ScrubSpec,
+    /// What becomes of segments of an earlier k and m. Left out where it is the default.
+    #[serde(default, skip_serializing_if = "RecodeSpec::is_default")]
+    pub recode: RecodeSpec,
 }
 
 impl PoolSpec {
@@ -95,8 +100,15 @@ pub struct CatalogStatus {
 pub struct PoolStatus {
     /// Its name.
     pub name: PoolName,
-    /// k and m.
+    /// k and m that are wanted of new segments.
     pub erasure: ErasureProfile,
+    /// What the pool has in each k and m, the one of new segments first. Empty without a layout, and from gateways that do not
+    /// say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<ProfileStatus>,
+    /// How far it is with coding anew what is of an earlier k and m. Absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recode: Option<RecodeStatus>,
     /// The committed layout's epoch; absent until all desired members have joined for the first time.
     pub epoch: Option<Epoch>,
     /// Whether a put can be acknowledged now.
@@ -137,8 +149,11 @@ pub struct PoolSafety {
     pub counted_partitions: u32,
     /// Age of the oldest count, in seconds.
     pub oldest_seconds: u64,
-    /// Segments that survive the loss of exactly so many further nodes, from 0 to m.
+    /// Segments that survive the loss of exactly so many further nodes, from 0 to the largest m of the pool's profiles.
     pub segments: Vec<u64>,
+    /// Those of them that survive less than their own profile allows for when all their shards are there.
+    #[serde(default)]
+    pub short: Vec<u64>,
     /// Segments of which fewer than k shards are to be had.
     pub unreadable: u64,
     /// Shards on nodes that only stand in for the one they belong to.
@@ -162,6 +177,13 @@ pub struct PoolSafety {
 }
 
 impl PoolStatus {
+    /// Of the profiles the pool has data in, or wants, the one that survives the fewest losses: what is said of it holds for all.
+    #[must_use]
+    pub fn weakest(&self) -> ErasureProfile {
+        let all = self.profiles.iter().map(|profile| profile.erasure).chain([self.erasure]);
+        all.min_by_key(|profile| profile.m()).unwrap_or(self.erasure)
+    }
+
     /// The nodes' counts, if they are of all partitions: then they say more than what the gateway saw.
     #[must_use]
     pub fn counts(&self) -> Option<&PoolSafety> {
@@ -192,13 +214,10 @@ impl PoolSafety {
                 self.unreadable
             ));
         }
-        let m = self.segments.len().saturating_sub(1);
-        for (losses, segments) in
-            self.segments.iter().take(m).enumerate().filter(|(_, segments)| **segments > 0)
-        {
+        for (losses, segments) in self.short.iter().enumerate().filter(|(_, segments)| **segments > 0) {
             flaws.push(format!(
-                "{segments} segments survive the loss of {losses} more nodes, not of {m}: their shards are rebuilt, or wait \
-                 for a node that is away."
+                "{segments} segments survive the loss of {losses} more nodes, fewer than when they are whole: their shards are \
+                 rebuilt, or wait for a node that is away."
             ));
         }
         if self.away > 0 {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use datamesh_settings::admin::{
     AvoidedReason, AvoidedStatus, CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus,
-    NodeReport, PoolSpec, PoolStatus,
+    NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
 };
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, Settings, SettingsError,
@@ -115,6 +115,7 @@ fn pool_spec() -> PoolSpec {
         ack_shards: Some(6),
         members: vec![member("demo-main-0", "zone1"), member("demo-main-1", "zone2")],
         scrub: Default::default(),
+        recode: RecodeSpec { enabled: true, max_bytes_per_second: Some(5 << 20) },
     }
 }
 
@@ -172,6 +173,17 @@ fn status() -> ClusterStatus {
         zone_loss_shards: Some(2),
         safety: None,
         scrub: None,
+        profiles: vec![
+            ProfileStatus { erasure: erasure(1, 1), bytes: 5 },
+            ProfileStatus { erasure: erasure(4, 2), bytes: 7 << 20 },
+        ],
+        recode: Some(RecodeStatus {
+            state: RecodeState::Running,
+            left_bytes: 7 << 20,
+            done_bytes: 1 << 20,
+            eta_seconds: Some(70),
+            waits_for: Vec::new(),
+        }),
         problems: vec!["demo-main-2 does not answer".into()],
     };
     let new = PoolStatus {
@@ -186,6 +198,8 @@ fn status() -> ClusterStatus {
         zone_loss_shards: None,
         safety: None,
         scrub: None,
+        profiles: Vec::new(),
+        recode: None,
         problems: Vec::new(),
     };
     ClusterStatus {
@@ -275,6 +289,7 @@ fn what_may_be_absent_is_absent() {
         ack_shards: None,
         members: Vec::new(),
         scrub: Default::default(),
+        recode: Default::default(),
     };
     assert_eq!(pool, least);
     let text = serde_json::to_string(&least).unwrap();

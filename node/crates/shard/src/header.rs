@@ -109,6 +109,16 @@ pub enum ShardError {
     Leaf,
 }
 
+fn profile_of([version, code, data, parity, ..]: [u8; FIXED_BYTES]) -> Result<ErasureProfile, HeaderError> {
+    if version != VERSION {
+        return Err(HeaderError::Version(version));
+    }
+    if code != CODE_REED_SOLOMON {
+        return Err(HeaderError::Code(code));
+    }
+    Ok(ErasureProfile::new(data, parity)?)
+}
+
 impl SegmentHeader {
     /// A header over k+m leaf hashes.
     ///
@@ -187,19 +197,22 @@ impl SegmentHeader {
         let Some((fixed, leaves)) = bytes.split_first_chunk::<FIXED_BYTES>() else {
             return Err(HeaderError::Length(bytes.len()));
         };
-        let [version, code, data, parity, len @ ..] = *fixed;
-        if version != VERSION {
-            return Err(HeaderError::Version(version));
-        }
-        if code != CODE_REED_SOLOMON {
-            return Err(HeaderError::Code(code));
-        }
-        let profile = ErasureProfile::new(data, parity)?;
+        let [.., a, b, c, d] = *fixed;
+        let profile = profile_of(*fixed)?;
         if bytes.len() != Self::encoded_bytes(profile) {
             return Err(HeaderError::Length(bytes.len()));
         }
         let leaves = leaves.as_chunks::<LEAF_BYTES>().0.to_vec();
-        Self::new(profile, u32::from_le_bytes(len), leaves)
+        Self::new(profile, u32::from_le_bytes([a, b, c, d]), leaves)
+    }
+
+    /// The k and m that an encoded header says, without reading the rest of it.
+    ///
+    /// # Errors
+    /// As of decoding it.
+    pub fn profile_in(bytes: &[u8]) -> Result<ErasureProfile, HeaderError> {
+        let fixed = bytes.first_chunk::<FIXED_BYTES>().ok_or(HeaderError::Length(bytes.len()))?;
+        profile_of(*fixed)
     }
 
     /// The segment's id: what the whole mesh calls it.

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Generation, SegmentId, ShardIndex};
+use crate::{ErasureProfile, Generation, SegmentId, ShardIndex};
 
 /// Some shards of one segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ impl FromIterator<ShardIndex> for ShardSet {
 pub struct Held {
     /// The segment.
     pub segment: SegmentId,
+    /// Its k and m: what its shards say of themselves, since each carries the segment's header.
+    pub profile: ErasureProfile,
     /// The highest generation of these shards.
     pub generation: Generation,
     /// Which.

@@ -13,15 +13,18 @@ pub enum Bug {
     HomedTooEarly,
     /// A node says that it has no shards any more while it has some.
     EmptyTooEarly,
+    /// Segments that are coded anew take the place of the old ones before anybody knows that they are durable.
+    SwappedTooEarly,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AcknowledgedBeforeDurable,
         Self::DeleteForgotten,
         Self::RotUnseen,
         Self::HomedTooEarly,
         Self::EmptyTooEarly,
+        Self::SwappedTooEarly,
     ];
 }

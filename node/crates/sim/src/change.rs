@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::BindError;
 use datamesh_placement::{Layout, SignedLayout};
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
-use datamesh_shard::{Cipher, NodeName};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, RecodeSpec};
+use datamesh_shard::{Cipher, ErasureProfile, NodeName};
 use http::{Method, StatusCode};
 
 use crate::dice::Dice;
@@ -20,9 +20,18 @@ const GIVE_UP_TRIES: u32 = 60;
 /// Binary logarithm of the partitions a pool is split into at most.
 const PARTITIONS_LOG2_MAX: u8 = 6;
 
+/// Nodes that the widest of the profiles needs which a pool may have: 4+2 on six is the default.
+const WIDEST: usize = 6;
+/// What the pool may be changed to.
+const PROFILES: [(u8, u8); 5] = [(4, 2), (2, 2), (3, 2), (2, 1), (3, 3)];
+
 /// What the administrator wants of the pool.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    /// k and m of what is written from now on.
+    pub(crate) erasure: ErasureProfile,
+    /// Whether what is of another is coded anew.
+    pub(crate) recode: bool,
     /// Its nodes.
     pub(crate) members: BTreeSet<usize>,
     /// Those of them that shall give their shards away.
@@ -30,26 +39,33 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// Nothing but this profile yet.
+    pub(crate) fn of(erasure: ErasureProfile) -> Self {
+        Self { erasure, recode: false, members: BTreeSet::new(), drains: BTreeSet::new() }
+    }
+
     /// Whether the pool can do without one more.
-    fn has_one_to_spare(&self, world: &World) -> bool {
-        self.members.len() - self.drains.len() > world.profile.total()
+    fn has_one_to_spare(&self) -> bool {
+        self.members.len() - self.drains.len() > WIDEST
     }
 }
 
 impl World {
     fn spec(&self, members: &BTreeSet<usize>) -> PoolSpec {
         let nodes = self.nodes.lock();
+        let Wanted { erasure, recode, .. } = self.wanted.lock().clone();
         let member = |node: &Node| DesiredMember {
             node: node.name.clone(),
             zone: node.zone.clone(),
             capacity_bytes: 1 << 40,
         };
         PoolSpec {
-            erasure: self.profile,
+            erasure,
             cipher: Cipher::Aes256Gcm,
             ack_shards: None,
             members: members.iter().filter_map(|n| nodes.get(*n)).map(member).collect(),
             scrub: Default::default(),
+            recode: RecodeSpec { enabled: recode, max_bytes_per_second: None },
         }
     }
 
@@ -105,8 +121,8 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
     let staying: Vec<usize> = wanted.members.difference(&wanted.drains).copied().collect();
     let draining: Vec<usize> = wanted.drains.iter().copied().collect();
     let members: Vec<usize> = wanted.members.iter().copied().collect();
-    let made = match dice.below(5) {
-        0 if wanted.has_one_to_spare(world) => match dice.pick(&staying).copied() {
+    let made = match dice.below(8) {
+        0 if wanted.has_one_to_spare() => match dice.pick(&staying).copied() {
             Some(n) => {
                 told(&format!("node {n} is to be drained"));
                 world.surrounding.totals.count(|counts| counts.drains += 1);
@@ -125,7 +141,7 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
             None => return,
         },
         2 => {
-            let spare = wanted.has_one_to_spare(world);
+            let spare = wanted.has_one_to_spare();
             let leaves = |n: &&usize| spare || wanted.drains.contains(*n);
             let may_leave: Vec<usize> = members.iter().filter(leaves).copied().collect();
             let Some(n) = dice.pick(&may_leave).copied() else { return };
@@ -137,9 +153,32 @@ pub(crate) async fn change(world: &World, dice: &Dice, told: &impl Fn(&str)) {
             world.want(fewer).await
         }
         3 => split(world, told).await,
+        4 | 5 => recode(world, dice, told).await,
         _ => return Box::pin(grow(world, told)).await,
     };
     done(world, made);
+}
+
+/// The pool's profile changes, or what is of an earlier one is coded anew, or that rests.
+async fn recode(world: &World, dice: &Dice, told: &impl Fn(&str)) -> Result<(), String> {
+    let before = world.wanted.lock().clone();
+    let profiles: Vec<_> = PROFILES.iter().filter_map(|(k, m)| ErasureProfile::new(*k, *m).ok()).collect();
+    let others: Vec<_> = profiles.into_iter().filter(|profile| *profile != before.erasure).collect();
+    let erasure = match dice.pick(&others) {
+        Some(other) if dice.per_mille(600) => *other,
+        _ => before.erasure,
+    };
+    let recode = dice.per_mille(700);
+    told(&format!("the pool is to be {erasure}, coded anew: {recode}"));
+    let changes = u64::from(erasure != before.erasure);
+    world.surrounding.totals.count(|counts| counts.profiles += changes);
+    (world.wanted.lock().erasure, world.wanted.lock().recode) = (erasure, recode);
+    let made = world.want(before.members).await;
+    if made.is_err() {
+        // Refused, as with data in too many profiles at once; or nobody knows.
+        (world.wanted.lock().erasure, world.wanted.lock().recode) = (before.erasure, before.recode);
+    }
+    made
 }
 
 /// Partitions are split: the gateway begins a new life in which it wants twice as many.
@@ -174,7 +213,7 @@ pub(crate) async fn grow(world: &World, told: &impl Fn(&str)) {
 /// A node whose disk is lost is lost itself, and wanted no more; whether the pool can do without it.
 pub(crate) async fn leave_out(world: &World, n: usize, told: &impl Fn(&str)) -> bool {
     let wanted = world.wanted.lock().clone();
-    let is_spare = wanted.drains.contains(&n) || wanted.has_one_to_spare(world);
+    let is_spare = wanted.drains.contains(&n) || wanted.has_one_to_spare();
     if !wanted.members.contains(&n) || !is_spare || world.gateway.lock().await.running().is_none() {
         return false;
     }

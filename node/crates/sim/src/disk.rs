@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datamesh_mesh::keeper::Shelf;
-use datamesh_shard::{Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{
+    ErasureProfile, Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey,
+};
 use datamesh_store::format::LogNumber;
 use datamesh_store::{Damage, DeleteError, GetError, LocateError, PutError, Shard, Usage};
 use futures::FutureExt;
@@ -117,14 +119,21 @@ impl Platter {
     }
 
     /// Shards that are there and not known to be corrupt: what a node says it has.
-    pub(crate) fn listed(&self) -> Vec<ShardKey> {
-        self.rows.iter().filter(|(_, row)| !row.condemned).map(|(key, _)| *key).collect()
+    pub(crate) fn listed(&self) -> Vec<Shape> {
+        self.rows.iter().filter(|(_, row)| !row.condemned).filter_map(shape).collect()
     }
 
     /// Shards that are there and sound.
-    pub(crate) fn sound(&self) -> Vec<ShardKey> {
-        self.rows.iter().filter(|(_, row)| !row.rotten).map(|(key, _)| *key).collect()
+    pub(crate) fn sound(&self) -> Vec<Shape> {
+        self.rows.iter().filter(|(_, row)| !row.rotten).filter_map(shape).collect()
     }
+}
+
+/// A shard, and k and m of its segment.
+pub(crate) type Shape = (ShardKey, ErasureProfile);
+
+fn shape((key, row): (&ShardKey, &Row)) -> Option<Shape> {
+    Some((*key, SegmentHeader::profile_in(&row.header).ok()?))
 }
 
 /// One opening of a disk.
@@ -198,7 +207,8 @@ impl Drive {
             if row.condemned || after.is_some_and(|after| segment <= after) {
                 continue;
             }
-            let fresh = || Held { segment, generation: row.generation, shards: Default::default() };
+            let Ok(profile) = SegmentHeader::profile_in(&row.header) else { continue };
+            let fresh = || Held { segment, profile, generation: row.generation, shards: Default::default() };
             let held = held.entry(segment).or_insert_with(fresh);
             held.generation = held.generation.max(row.generation);
             held.shards.insert(key.index);

@@ -179,7 +179,7 @@ async fn lose_disk(
 
 async fn rot(world: &World, n: usize, dice: &crate::dice::Dice, told: &impl Fn(&str)) {
     let sound = world.nodes.lock()[n].platter.lock().sound();
-    let Some(key) = dice.pick(&sound).copied() else { return };
+    let Some((key, _)) = dice.pick(&sound).copied() else { return };
     if world.lose_within_promise(n, Some(key.segment)).await {
         told(&format!("shard {key} rots"));
         world.surrounding.totals.count(|counts| counts.rotted += 1);

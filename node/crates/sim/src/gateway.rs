@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
+use crate::bugs::Bug;
 use crate::dice::Dice;
 use crate::life::{Aim, Life, own};
 use crate::net::{Link, Me};
@@ -65,6 +66,7 @@ impl Gate for Fate {
 struct World {
     dice: Dice,
     clock: datamesh_mesh::keeper::Clock,
+    bug: Option<Bug>,
 }
 
 impl Random for World {
@@ -76,6 +78,10 @@ impl Random for World {
 impl Surroundings for World {
     fn now_unix_ms(&self) -> u64 {
         (self.clock)() * 1000
+    }
+
+    fn swaps_early(&self) -> bool {
+        self.bug == Some(Bug::SwappedTooEarly)
     }
 }
 
@@ -92,6 +98,8 @@ pub(crate) struct Gateway {
     pub(crate) partitions_log2: u8,
     /// Reads answered from memory in lives before.
     hits_before: u64,
+    /// Bytes coded anew in lives before.
+    recoded_before: u64,
 }
 
 /// One life of it.
@@ -123,6 +131,7 @@ impl Gateway {
             partitions_log2: PARTITIONS_LOG2,
             running: watch::Sender::new(None),
             hits_before: 0,
+            recoded_before: 0,
         }
     }
 
@@ -136,7 +145,7 @@ impl Gateway {
 
     pub(crate) async fn start(&mut self, surrounding: &Surrounding) -> Result<(), String> {
         self.incarnation = self.incarnation.next();
-        let Surrounding { fabric, dice, cluster, clock, .. } = surrounding.clone();
+        let Surrounding { fabric, dice, cluster, clock, bug, .. } = surrounding.clone();
         let life = Life::new();
         let name: NodeName = "gateway".parse().map_err(|_| "a name")?;
         let me = Me::gateway(self.peer, name.clone(), self.incarnation);
@@ -153,7 +162,7 @@ impl Gateway {
             tokens: Arc::new(Tokens::fixed(TOKEN, TOKEN).map_err(|error| error.to_string())?),
             catalog: catalog.clone(),
             net,
-            surroundings: Arc::new(World { dice, clock }),
+            surroundings: Arc::new(World { dice, clock, bug }),
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
@@ -178,10 +187,16 @@ impl Gateway {
         self.hits_before + self.running().map_or(0, |running| running.embedded.cache_hits())
     }
 
+    /// Bytes coded anew, in all lives.
+    pub(crate) fn recoded_bytes(&self) -> u64 {
+        self.recoded_before + self.running().map_or(0, |running| running.embedded.recoded_bytes())
+    }
+
     /// The process ends at once, wherever it is; whether that was in the middle of a commit.
     pub(crate) fn crash(&mut self) -> bool {
         if let Some(running) = self.running.send_replace(None) {
             self.hits_before += running.embedded.cache_hits();
+            self.recoded_before += running.embedded.recoded_bytes();
             running.life.end();
             running.embedded.cut_off();
         }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datamesh_shard::{ErasureProfile, SegmentId};
+use datamesh_shard::SegmentId;
 
 use crate::run::World;
 use crate::truth::{self, Copies};
@@ -21,17 +21,12 @@ pub(crate) struct Promises(BTreeMap<SegmentId, Promise>);
 
 impl Promises {
     /// Takes note of the segments that acknowledged objects need now, and of those that are whole.
-    fn note(
-        &mut self,
-        profile: ErasureProfile,
-        needed: &BTreeSet<SegmentId>,
-        sound: &BTreeMap<SegmentId, Copies>,
-    ) {
+    fn note(&mut self, needed: &BTreeSet<SegmentId>, sound: &BTreeMap<SegmentId, Copies>) {
         self.0.retain(|segment, _| needed.contains(segment));
         for segment in needed {
             let promise = self.0.entry(*segment).or_insert(Promise { allowed: 1, lost: 0 });
-            if sound.get(segment).is_some_and(|copies| truth::survives(profile, copies, profile.m())) {
-                *promise = Promise { allowed: profile.m(), lost: 0 };
+            if let Some(copies) = sound.get(segment).filter(|copies| copies.is_whole()) {
+                *promise = Promise { allowed: copies.profile.m(), lost: 0 };
             }
         }
     }
@@ -71,7 +66,7 @@ impl World {
         let keys = self.history.lock().keys();
         let Ok(needed) = truth::needed(&running, &keys).await else { return false };
         let sound = truth::sound(&self.nodes.lock());
-        self.promises.lock().note(self.profile, &needed, &sound);
+        self.promises.lock().note(&needed, &sound);
         true
     }
 
@@ -102,6 +97,8 @@ impl World {
     /// Segments that nobody needs yet may be acknowledged while shards of them are being lost: such a loss would be the
     /// one that the acknowledgement allows for, without anybody counting it. They are left alone.
     fn unknown_are_safe(&self, promises: &Promises, segments: &BTreeSet<SegmentId>) -> bool {
-        !self.history.lock().is_writing() || segments.iter().all(|segment| promises.0.contains_key(segment))
+        // So is what is coded anew.
+        let writes = self.history.lock().is_writing() || self.wanted.lock().recode;
+        !writes || segments.iter().all(|segment| promises.0.contains_key(segment))
     }
 }

@@ -24,7 +24,7 @@ use crate::settle;
 use crate::totals::{Counts, Totals};
 use crate::watcher;
 
-/// k and m of the simulated pool: 4+2 on six nodes is the default, and small enough to try every loss.
+/// k and m that the simulated pool begins with: 4+2 on six nodes is the default, and small enough to try every loss.
 const DATA: u8 = 4;
 const PARITY: u8 = 2;
 /// Members the pool begins with, and may grow to.
@@ -65,7 +65,6 @@ pub struct Report {
 /// The cluster and what is known of it. Shared by all that act on it; the runtime has one thread.
 pub(crate) struct World {
     pub(crate) surrounding: Surrounding,
-    pub(crate) profile: ErasureProfile,
     pub(crate) nodes: Mutex<Vec<Node>>,
     pub(crate) gateway: tokio::sync::Mutex<Gateway>,
     pub(crate) history: Mutex<History>,
@@ -158,7 +157,8 @@ async fn live(options: Options, verbose: bool) -> Report {
     // Whoever failed may hold the gateway for ever.
     let cache_hits = world.gateway.try_lock().map_or(0, |gateway| gateway.cache_hits());
     let seconds = world.begun.elapsed().as_secs();
-    let counts = Counts { seconds, cache_hits, ..world.surrounding.totals.read() };
+    let recoded_bytes = world.gateway.try_lock().map_or(0, |gateway| gateway.recoded_bytes());
+    let counts = Counts { seconds, cache_hits, recoded_bytes, ..world.surrounding.totals.read() };
     let (trace, failure) = (*world.trace.lock(), world.failure.lock().clone());
     Report { counts, trace, failure }
 }
@@ -220,12 +220,11 @@ fn make(options: Options, verbose: bool) -> Result<World, String> {
     Ok(World {
         watch: gateway.watch(),
         surrounding,
-        profile,
         nodes: Mutex::new(nodes),
         gateway: tokio::sync::Mutex::new(gateway),
         history: Mutex::default(),
         promises: Mutex::default(),
-        wanted: Mutex::default(),
+        wanted: Mutex::new(Wanted::of(profile)),
         failure: Mutex::default(),
         failed: tokio::sync::Notify::new(),
         trace: Mutex::new(options.seed),

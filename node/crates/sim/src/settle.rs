@@ -56,7 +56,9 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
             let nodes = world.nodes.lock();
             nodes.iter().filter(|node| !node.is_lost).map(|node| node.platter.lock().rows.len()).sum()
         };
-        if left == 0 {
+        // Nor is there a profile left of what is gone.
+        let profiles = watcher::pool(world).await.map_or(2, |pool| pool.profiles.len());
+        if left == 0 && profiles == 1 {
             return Ok(());
         }
         pause(Duration::from_secs(20)).await;
@@ -75,16 +77,25 @@ async fn come_right(world: &Arc<World>) -> Result<(), String> {
             let (good, what) = judge(world, &safety);
             let drains = undone_drains(world, &pool);
             let what = if drains.is_empty() { what } else { format!("{what}; drains: {drains:?}") };
-            if good && drains.is_empty() {
+            let recoded = recoded(world, &pool);
+            if good && drains.is_empty() && recoded {
                 world.surrounding.totals.count(|counts| counts.rebuilt += safety.rebuilt_shards);
                 world.note(&format!("it came right: {what}"));
                 return Ok(());
             }
-            last = Some(what);
+            last = Some(format!("{what}; profiles: {:?}, {:?}", pool.profiles, pool.recode));
         }
         pause(Duration::from_secs(2)).await;
     }
     Err(format!("after {PATIENCE:?} without faults it has not come right: {last:?}"))
+}
+
+/// Whether all is in the wanted profile, if that was asked for, and no other is left.
+fn recoded(world: &World, pool: &PoolStatus) -> bool {
+    let wanted = world.wanted.lock();
+    let profiles: Vec<_> = pool.profiles.iter().map(|profile| profile.erasure).collect();
+    let is_wanted = profiles.first() == Some(&wanted.erasure);
+    is_wanted && (!wanted.recode || profiles.len() == 1 && pool.recode.is_none())
 }
 
 /// Members that shall drain or leave, and have not.
@@ -110,21 +121,26 @@ fn judge(world: &World, safety: &PoolSafety) -> (bool, String) {
     let listed = truth::listed(&nodes);
     // Rot that nobody has read yet: the scrub finds it.
     let all_found = listed == truth::sound(&nodes);
-    let m = world.profile.m();
-    let whole = listed.values().filter(|copies| truth::tolerance(world.profile, copies) == Some(m)).count();
+    let whole = listed.values().filter(|copies| copies.is_whole()).count();
     // Left behind by puts that a crash cut off before anybody had written down what they were about.
-    let unreadable =
-        listed.values().filter(|copies| truth::tolerance(world.profile, copies).is_none()).count();
+    let unreadable = listed.values().filter(|copies| copies.tolerance().is_none()).count();
+    // Each level by itself: segments of different profiles are whole at different ones.
+    let mut levels = vec![0; safety.segments.len()];
+    for survived in listed.values().filter_map(|copies| copies.tolerance()) {
+        levels.resize(levels.len().max(survived + 1), 0);
+        levels[survived] += 1;
+    }
     let counted = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    let said_whole = safety.segments.last().copied().unwrap_or_default();
     let said_all: u64 = safety.segments.iter().sum();
+    let said_short: u64 = safety.short.iter().sum();
     let good = all_found
         && safety.is_complete()
         && safety.unheard_partitions == 0
         && safety.under_way == 0
         && safety.away == 0
-        && said_all == said_whole
-        && said_whole == counted(whole)
+        && said_short == 0
+        && said_all == counted(whole)
+        && safety.segments == levels
         && safety.unreadable == counted(unreadable)
         && whole + unreadable == listed.len();
     (

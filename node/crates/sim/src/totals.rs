@@ -45,6 +45,10 @@ pub struct Counts {
     pub drains: u64,
     /// Times that all partitions were to be split.
     pub splits: u64,
+    /// Changes of the profile asked for.
+    pub profiles: u64,
+    /// Bytes coded anew in another profile.
+    pub recoded_bytes: u64,
     /// Drains called off.
     pub undrains: u64,
     /// Shards rebuilt.
@@ -91,6 +95,8 @@ impl Counts {
         self.epochs += other.epochs;
         self.drains += other.drains;
         self.splits += other.splits;
+        self.profiles += other.profiles;
+        self.recoded_bytes += other.recoded_bytes;
         self.undrains += other.undrains;
         self.rebuilt += other.rebuilt;
         self.sent_home += other.sent_home;

@@ -3,13 +3,57 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_catalog::{Body, BucketId, ObjectKey, PageAt};
-use datamesh_shard::{ErasureProfile, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{ErasureProfile, SegmentId, ShardIndex};
 
+use crate::disk::Shape;
 use crate::gateway::Running;
 use crate::node::Node;
 
 /// Which nodes have which shards of a segment.
-pub(crate) type Copies = BTreeMap<ShardIndex, BTreeSet<usize>>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Copies {
+    pub(crate) profile: ErasureProfile,
+    at: BTreeMap<ShardIndex, BTreeSet<usize>>,
+}
+
+impl Copies {
+    /// Whether shards enough are there to read it.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.at.len() >= self.profile.k()
+    }
+
+    /// Whether it survives all that its profile allows for.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.survives(self.profile.m())
+    }
+
+    /// Further losses survived; `None` if it cannot be read.
+    pub(crate) fn tolerance(&self) -> Option<usize> {
+        (0..=self.profile.m()).rev().find(|losses| self.survives(*losses))
+    }
+
+    /// Whether it could be read after the loss of any `losses` nodes: tried out.
+    fn survives(&self, losses: usize) -> bool {
+        let nodes: BTreeSet<usize> = self.at.values().flatten().copied().collect();
+        let nodes: Vec<usize> = nodes.into_iter().collect();
+        // Losing more than there are is losing all.
+        self.without(&nodes, &mut Vec::new(), losses.min(nodes.len()))
+    }
+
+    /// The same, with some lost already: every choice of the others is tried.
+    fn without(&self, nodes: &[usize], lost: &mut Vec<usize>, left: usize) -> bool {
+        if left == 0 || nodes.is_empty() {
+            let there = self.at.values().filter(|having| having.iter().any(|node| !lost.contains(node)));
+            return there.count() >= self.profile.k();
+        }
+        nodes.iter().enumerate().all(|(at, node)| {
+            lost.push(*node);
+            let survived = self.without(&nodes[at + 1..], lost, left - 1);
+            lost.pop();
+            survived
+        })
+    }
+}
 
 /// Segments of which nodes that run have shards not known to be corrupt: the most that anybody could report.
 pub(crate) fn listed(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
@@ -28,47 +72,15 @@ pub(crate) fn sound(nodes: &[Node]) -> BTreeMap<SegmentId, Copies> {
     gather(kept.map(|(n, node)| (n, node.platter.lock().sound())))
 }
 
-fn gather(disks: impl Iterator<Item = (usize, Vec<ShardKey>)>) -> BTreeMap<SegmentId, Copies> {
+fn gather(disks: impl Iterator<Item = (usize, Vec<Shape>)>) -> BTreeMap<SegmentId, Copies> {
     let mut segments: BTreeMap<SegmentId, Copies> = BTreeMap::new();
     for (n, keys) in disks {
-        for key in keys {
-            segments.entry(key.segment).or_default().entry(key.index).or_default().insert(n);
+        for (key, profile) in keys {
+            let fresh = || Copies { profile, at: BTreeMap::new() };
+            segments.entry(key.segment).or_insert_with(fresh).at.entry(key.index).or_default().insert(n);
         }
     }
     segments
-}
-
-/// Whether a segment could be read after the loss of any `losses` nodes: tried out.
-pub(crate) fn survives(profile: ErasureProfile, copies: &Copies, losses: usize) -> bool {
-    let nodes: BTreeSet<usize> = copies.values().flatten().copied().collect();
-    let nodes: Vec<usize> = nodes.into_iter().collect();
-    // Losing more than there are is losing all.
-    without(profile, copies, &nodes, &mut Vec::new(), losses.min(nodes.len()))
-}
-
-/// The same, with some lost already: every choice of the others is tried.
-fn without(
-    profile: ErasureProfile,
-    copies: &Copies,
-    nodes: &[usize],
-    lost: &mut Vec<usize>,
-    left: usize,
-) -> bool {
-    if left == 0 || nodes.is_empty() {
-        let there = copies.values().filter(|having| having.iter().any(|node| !lost.contains(node)));
-        return there.count() >= profile.k();
-    }
-    nodes.iter().enumerate().all(|(at, node)| {
-        lost.push(*node);
-        let survived = without(profile, copies, &nodes[at + 1..], lost, left - 1);
-        lost.pop();
-        survived
-    })
-}
-
-/// Further losses survived; `None` if it cannot be read.
-pub(crate) fn tolerance(profile: ErasureProfile, copies: &Copies) -> Option<usize> {
-    (0..=profile.m()).rev().find(|losses| survives(profile, copies, *losses))
 }
 
 /// The segments of every object, as the catalog has it.

@@ -49,8 +49,8 @@ impl Truths {
         let listed = truth::listed(&world.nodes.lock());
         self.0.retain(|segment, _| listed.contains_key(segment));
         for (segment, copies) in listed {
-            let level = truth::tolerance(world.profile, &copies).map_or(0, |survived| survived + 1);
-            let fresh = || Known { first: now, last_at: vec![now; world.profile.m() + 2] };
+            let level = copies.tolerance().map_or(0, |survived| survived + 1);
+            let fresh = || Known { first: now, last_at: vec![now; copies.profile.m() + 2] };
             let known = self.0.entry(segment).or_insert_with(fresh);
             known.last_at.iter_mut().take(level + 1).for_each(|at| *at = now);
         }
@@ -122,7 +122,7 @@ pub(crate) async fn watch(world: Arc<World>) {
         let Some(pool) = asked(&world, &mut truths).await else { continue };
         let avoided = pool.members.iter().filter(|member| member.avoided.is_some()).count();
         world.surrounding.totals.count(|counts| counts.avoided += u64::from(avoided > 0));
-        if avoided > world.profile.m() {
+        if avoided > pool.profiles.iter().map(|profile| profile.erasure.m()).max().unwrap_or(0) {
             return world.fail(format!("{avoided} members are avoided: {:?}", pool.members));
         }
         if let Some(what) = let_go_too_early(&world, &pool) {
@@ -132,8 +132,7 @@ pub(crate) async fn watch(world: Arc<World>) {
         let Some(level) = reported(&safety) else { continue };
         // What only silent nodes have is nobody's to report, while it is reported that there are some.
         let listed = truth::listed(&world.nodes.lock());
-        let is_seen =
-            |segment: &SegmentId| listed.get(segment).is_some_and(|copies| copies.len() >= world.profile.k());
+        let is_seen = |segment: &SegmentId| listed.get(segment).is_some_and(truth::Copies::is_readable);
         let counts = |segment: &SegmentId| safety.unheard_partitions == 0 || is_seen(segment);
         if let Some((segment, best)) = truths.worse_than(level, Instant::now(), counts) {
             let copies = truth::listed(&world.nodes.lock()).remove(&segment);

@@ -74,6 +74,8 @@ fn nothing_is_lost_and_nothing_is_reported_better_than_it_is() {
         ("deletes of segments", counts.segments_deleted, 50),
         ("nodes drained, in twenty", counts.drains * 20, 1),
         ("times partitions were split, in twenty", counts.splits * 20, 1),
+        ("changes of the profile, in ten", counts.profiles * 10, 1),
+        ("KiB coded anew", counts.recoded_bytes >> 10, 1),
         ("drains called off, in a hundred", counts.undrains * 100, 1),
         ("stewards told of damage", counts.looks, 5),
         ("messages lost", counts.lost, 10),

@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 
 use bytes::Bytes;
-use datamesh_shard::{Generation, ShardKey};
+use datamesh_shard::{Generation, SegmentHeader, ShardKey};
 use tokio::sync::oneshot;
 
 use crate::compact::choice::Space;
@@ -199,9 +199,10 @@ impl<'a> Batch<'a> {
         if self.free_bytes < reserve_bytes.saturating_add(bytes) {
             return Err(PutError::Full { free_bytes: self.free_bytes, reserve_bytes });
         }
+        let profile = SegmentHeader::profile_in(&body.header)?;
         let generation = old.map_or(generation, |old| old.generation.max(generation));
         let (head, offset) = self.append(RecordKind::Shard, key, generation, body);
-        self.changes.place(key, old, ShardRow::of(&head, offset));
+        self.changes.place(key, old, ShardRow::of(&head, offset, profile));
         self.puts += 1;
         Ok(())
     }
@@ -244,7 +245,7 @@ impl<'a> Batch<'a> {
         }
         let body = Body { header, payload, crc: body_crc };
         let (head, offset) = self.append(RecordKind::Shard, key, row.generation, body);
-        self.changes.place(key, Some(row), ShardRow::of(&head, offset));
+        self.changes.place(key, Some(row), ShardRow::of(&head, offset, row.profile));
         self.moved.bytes += head.record_bytes();
     }
 

@@ -221,7 +221,7 @@ impl Compactor {
         loop {
             self.breathe()?;
             match scan.next()? {
-                Found::Record(head, _) => damaged = damaged.saturating_sub(head.record_bytes()),
+                Found::Record(record) => damaged = damaged.saturating_sub(record.head.record_bytes()),
                 Found::Damaged => {}
                 Found::End => return Ok(damaged),
             }

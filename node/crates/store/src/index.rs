@@ -184,7 +184,8 @@ impl Index {
                 break;
             }
             let shards = [key.index].into_iter().collect();
-            found.push(Held { segment: key.segment, generation: row.generation, shards });
+            let (segment, profile, generation) = (key.segment, row.profile, row.generation);
+            found.push(Held { segment, profile, generation, shards });
         }
         Ok(found)
     }

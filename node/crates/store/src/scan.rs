@@ -13,9 +13,12 @@
 use std::fs::File;
 use std::io;
 
+use datamesh_shard::{ErasureProfile, SegmentHeader};
 use rustix::fs::{Advice, fadvise};
 
-use crate::format::{FILE_HEAD_BYTES, FileHead, LogNumber, RECORD_HEAD_BYTES, RecordError, RecordHead};
+use crate::format::{
+    FILE_HEAD_BYTES, FileHead, LogNumber, RECORD_HEAD_BYTES, RecordError, RecordHead, RecordKind,
+};
 use crate::log::read_at;
 
 /// Bytes a search reads first. Most damage is small, and what is read beyond it is read again as records.
@@ -34,10 +37,19 @@ pub(crate) struct Scan {
     file_bytes: u64,
 }
 
+/// A whole record.
+pub(crate) struct Whole {
+    pub(crate) head: RecordHead,
+    /// Where it begins.
+    pub(crate) offset: u64,
+    /// k and m of a shard's segment.
+    pub(crate) profile: Option<ErasureProfile>,
+}
+
 /// What the scan came upon.
 pub(crate) enum Found {
-    /// A whole record, and where it begins.
-    Record(RecordHead, u64),
+    /// A whole record.
+    Record(Whole),
     /// A record whose body is not what its head says, or bytes that belong to no record; others may follow.
     Damaged,
     /// The end of the file, or no record begins from here on.
@@ -88,15 +100,17 @@ impl Scan {
             return Ok(Found::Damaged);
         };
         let body = read_at(&self.file, offset + RECORD_HEAD_BYTES as u64, head.body_bytes())?;
+        let profile = SegmentHeader::profile_in(body.as_slice()).ok();
         match head.check_body(body.as_slice()) {
-            Ok(()) => {
+            // What was written as a shard had a header that could be read.
+            Ok(()) if head.kind != RecordKind::Shard || profile.is_some() => {
                 self.at = offset + head.record_bytes();
                 self.whole = self.at;
-                Ok(Found::Record(head, offset))
+                Ok(Found::Record(Whole { head, offset, profile }))
             }
             // The head is proven: whatever was written after this record would stand behind the file's end.
             Err(RecordError::Body) => Ok(Found::End),
-            Err(_) => {
+            Ok(()) | Err(_) => {
                 self.at = offset + head.record_bytes();
                 Ok(Found::Damaged)
             }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use datamesh_shard::{Generation, ShardKey};
 
 use crate::error::IndexError;
-use crate::format::{LogNumber, LogRow, Position, RecordHead, RecordKind, ShardRow};
+use crate::format::{LogNumber, LogRow, Position, RecordKind, ShardRow};
 use crate::index::{Index, Rows};
+use crate::scan::Whole;
 
 /// Every log file's row, and their sums.
 #[derive(Debug, Default)]
@@ -79,10 +80,13 @@ impl<'a> Changes<'a> {
     }
 
     /// Reads what a record of a log says, as it was decided when it was written.
-    pub(crate) fn replay(&mut self, head: &RecordHead, offset: u64) -> Result<(), IndexError> {
+    pub(crate) fn replay(&mut self, Whole { head, offset, profile }: &Whole) -> Result<(), IndexError> {
         let current = self.current(head.key)?;
         match (head.kind, current) {
-            (RecordKind::Shard, old) => self.place(head.key, old, ShardRow::of(head, offset)),
+            (RecordKind::Shard, old) => {
+                let Some(profile) = *profile else { return Ok(()) };
+                self.place(head.key, old, ShardRow::of(head, *offset, profile));
+            }
             (RecordKind::Delete, Some(old)) if old.generation <= head.generation => {
                 self.remove(head.key, &old)
             }

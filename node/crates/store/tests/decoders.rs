@@ -7,7 +7,7 @@
     reason = "tests; the lints spare only the test functions"
 )]
 
-use datamesh_shard::{Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{ErasureProfile, Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
 use datamesh_store::format::{
     FileHead, LogNumber, LogRow, Position, RecordHead, RecordKind, ShardRow, decode_incarnation,
     decode_shard_key, encode_incarnation, encode_shard_key,
@@ -112,7 +112,8 @@ fn heads_with_right_checksums_and_wrong_values_are_refused() {
 #[test]
 fn changed_rows_are_refused_or_read_as_what_they_say() {
     let mut random = Random(seed());
-    let shard = ShardRow::of(&record(), OFFSET).encode().unwrap();
+    let profile = ErasureProfile::new(4, 2).unwrap();
+    let shard = ShardRow::of(&record(), OFFSET, profile).encode().unwrap();
     let log = LogRow { bytes: 1 << 28, live_bytes: 5, payload_bytes: 300, live_shards: 1, corrupt_shards: 0 };
     let log = log.encode().unwrap();
     let position = Position { log: LOG, offset: OFFSET }.encode().unwrap();

@@ -146,8 +146,8 @@ impl<K: Keyspace> Catalog<K> {
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let mut batch = Batch::new();
-            let mut forgotten: usize = 0;
-            for Condemned { segment, generation, due_unix_ms, .. } in segments {
+            let (mut forgotten, mut delta) = (0_usize, Delta::default());
+            for Condemned { segment, generation, due_unix_ms, pool, profile, .. } in segments {
                 let key = keys::condemned_segment(*segment);
                 let found = find::<CondemnedSegmentRecord>(&view, &key).await?;
                 let known = CondemnedSegmentRecord { due_unix_ms: *due_unix_ms, generation: *generation };
@@ -157,11 +157,12 @@ impl<K: Keyspace> Catalog<K> {
                     batch.delete(key);
                     batch.delete(keys::condemned(*due_unix_ms, *segment));
                     forgotten += 1;
+                    delta.condemned -= 1;
+                    delta.profile(pool, *profile, (-1, 0));
                 }
             }
             drop(view);
-            let condemned = -i64::try_from(forgotten).unwrap_or(i64::MAX);
-            Delta { condemned, ..Delta::default() }.add_to(&mut batch);
+            delta.add_to(&mut batch);
             if forgotten == 0 || self.try_commit(batch).await?.is_some() {
                 return Ok(forgotten);
             }

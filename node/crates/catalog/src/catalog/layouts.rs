@@ -1,13 +1,16 @@
 use datamesh_settings::admin::PoolSpec;
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
-use datamesh_shard::{Epoch, PoolName};
+use datamesh_shard::{Epoch, ErasureProfile, PoolName};
 
 use super::faults::{at_most, find, put, whole};
+use super::tally::expect_empty;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, CommitError, Keyspace};
 use crate::limits::LAYOUT_BYTES_MAX;
-use crate::record::{self, LayoutHeadRecord, LayoutRecord, PoolRecord, ScrubRecord};
+use crate::record::{
+    self, KeyOnlyRecord, LayoutHeadRecord, LayoutRecord, PoolRecord, RecodeRecord, ScrubRecord,
+};
 
 /// Why a layout or pool was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,12 +27,24 @@ pub enum CommitLayoutError {
         /// The epoch given.
         epoch: Epoch,
     },
+    /// A segment of a profile that the layout has no rows for is written down.
+    #[error("the pool still has segments of {0}")]
+    InUse(ErasureProfile),
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// Any other fault.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// Which profiles a layout has rows for, and which the one before had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProfileChange {
+    /// Segments of these may be written.
+    pub open: Vec<ErasureProfile>,
+    /// Of these there are none any more, and none may come.
+    pub closed: Vec<ErasureProfile>,
 }
 
 impl<K: Keyspace> Catalog<K> {
@@ -44,6 +59,10 @@ impl<K: Keyspace> Catalog<K> {
         match spec.scrub.is_default() {
             true => batch.delete(keys::scrub(name)),
             false => put(&mut batch, keys::scrub(name), &ScrubRecord::from(spec.scrub))?,
+        }
+        match spec.recode.is_default() {
+            true => batch.delete(keys::recode(name)),
+            false => put(&mut batch, keys::recode(name), &RecodeRecord::from(spec.recode))?,
         }
         self.keyspace.commit(batch).await.map_err(CatalogError::from)?;
         Ok(())
@@ -62,21 +81,26 @@ impl<K: Keyspace> Catalog<K> {
             if let Some(scrub) = find::<ScrubRecord>(&view, &keys::scrub(&name)).await?.record {
                 spec.scrub = scrub.into();
             }
+            if let Some(recode) = find::<RecodeRecord>(&view, &keys::recode(&name)).await?.record {
+                spec.recode = recode.into();
+            }
             pools.push((name, spec));
         }
         Ok(pools)
     }
 
-    /// Commits a signed layout as the pool's newest, if `expected_previous` still is. Committing the same again is fine.
+    /// Commits a signed layout as the pool's newest, if `expected_previous` still is. Committing the same again is fine. From then
+    /// on nothing may refer to new segments of the profiles it closes, of which there must be none.
     ///
     /// # Errors
-    /// `Conflict` names the newest.
+    /// `Conflict` names the newest, `InUse` a profile that cannot be closed (yet).
     pub async fn commit_layout(
         &self,
         pool: &PoolName,
         epoch: Epoch,
         expected_previous: Option<Epoch>,
         signed: Vec<u8>,
+        profiles: &ProfileChange,
     ) -> Result<(), CommitLayoutError> {
         at_most("bytes of a layout", signed.len(), LAYOUT_BYTES_MAX)?;
         let layout = LayoutRecord { signed };
@@ -93,16 +117,29 @@ impl<K: Keyspace> Catalog<K> {
         if current.is_some_and(|current| epoch <= current) {
             return Err(CommitLayoutError::NotNewer { epoch });
         }
-        drop(view);
         let mut batch = Batch::new();
         batch.expect(head_key.clone(), head.version);
+        for profile in &profiles.closed {
+            if !expect_empty(&view, &mut batch, (pool, *profile)).await? {
+                return Err(CommitLayoutError::InUse(*profile));
+            }
+            put(&mut batch, keys::closed_profile(pool, *profile), &KeyOnlyRecord)?;
+        }
+        for profile in &profiles.open {
+            batch.delete(keys::closed_profile(pool, *profile));
+        }
+        drop(view);
         put(&mut batch, head_key.clone(), &LayoutHeadRecord { epoch })?;
         put(&mut batch, layout_key, &layout)?;
         match self.keyspace.commit(batch).await {
             Ok(_) => Ok(()),
             Err(CommitError::Conflict { .. }) => {
                 let head = self.read::<LayoutHeadRecord>(&head_key).await?;
-                Err(CommitLayoutError::Conflict { current: head.map(|head| head.epoch) })
+                let current = head.map(|head| head.epoch);
+                match profiles.closed.first() {
+                    Some(profile) if current == expected_previous => Err(CommitLayoutError::InUse(*profile)),
+                    _ => Err(CommitLayoutError::Conflict { current }),
+                }
             }
             Err(error) => Err(CatalogError::from(error).into()),
         }

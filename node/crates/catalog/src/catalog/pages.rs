@@ -1,4 +1,4 @@
-use datamesh_shard::{Generation, SegmentId};
+use datamesh_shard::{ErasureProfile, Generation, PoolName, SegmentId};
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::references::Uses;
@@ -38,6 +38,14 @@ pub enum PutPageError {
         /// The lowest generation that is safe.
         needs: Generation,
     },
+    /// No layout has rows for a segment's profile any more.
+    #[error("pool {pool} has nothing in {profile} any more: write the segment in the pool's present profile")]
+    Closed {
+        /// The pool.
+        pool: PoolName,
+        /// The profile.
+        profile: ErasureProfile,
+    },
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -51,6 +59,7 @@ impl From<ReferenceError> for PutPageError {
         match error {
             ReferenceError::UploadGone => Self::UploadGone,
             ReferenceError::StaleGeneration { segment, needs } => Self::StaleGeneration { segment, needs },
+            ReferenceError::Closed { pool, profile } => Self::Closed { pool, profile },
             ReferenceError::Invalid(invalid) => Self::Invalid(invalid),
             ReferenceError::Catalog(error) => Self::Catalog(error),
         }

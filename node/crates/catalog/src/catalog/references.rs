@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use datamesh_shard::{Generation, SegmentId};
+use datamesh_shard::{ErasureProfile, Generation, PoolName, SegmentId};
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::tally::Delta;
@@ -25,6 +25,14 @@ pub enum ReferenceError {
         segment: SegmentId,
         /// The lowest generation that is safe.
         needs: Generation,
+    },
+    /// No layout has rows for its profile any more.
+    #[error("pool {pool} has nothing in {profile} any more: write the segment in the pool's present profile")]
+    Closed {
+        /// The pool.
+        pool: PoolName,
+        /// The profile.
+        profile: ErasureProfile,
     },
     /// A limit.
     #[error(transparent)]
@@ -141,7 +149,10 @@ impl Uses {
             match (found.record, change.segment) {
                 (None, None) => {}
                 (None, Some(segment)) => {
+                    expect_open(view, batch, &segment).await?;
                     revive(view, batch, delta, &segment).await?;
+                    let bytes = i64::from(segment.sealed_bytes);
+                    delta.profile(&segment.pool, segment.profile, (1, bytes));
                     put(batch, key, &UsedSegmentRecord::new(&segment, uses))?;
                     put(batch, keys::reference(bucket, id, upload), &KeyOnlyRecord)?;
                 }
@@ -167,6 +178,21 @@ impl Uses {
     }
 }
 
+/// Requires that the newest layout has rows for the segment's profile: what is written down under an older one would have no home.
+async fn expect_open(
+    view: &impl View,
+    batch: &mut Batch,
+    segment: &SegmentRef,
+) -> Result<(), ReferenceError> {
+    let SegmentRef { pool, profile, .. } = segment;
+    let key = keys::closed_profile(pool, *profile);
+    if view.get(&key).await.map_err(CatalogError::from)?.is_some() {
+        return Err(ReferenceError::Closed { pool: pool.clone(), profile: *profile });
+    }
+    batch.expect(key, None);
+    Ok(())
+}
+
 /// Takes a segment off the list of condemned ones, if the caller's generation allows it.
 async fn revive(
     view: &impl View,
@@ -185,6 +211,7 @@ async fn revive(
     batch.delete(key);
     batch.delete(keys::condemned(condemned.due_unix_ms, segment.id));
     delta.condemned -= 1;
+    delta.profile(&segment.pool, segment.profile, (-1, 0));
     Ok(())
 }
 
@@ -215,6 +242,8 @@ impl Releases {
         release: Release,
     ) -> Result<(), CatalogError> {
         let Release { bucket, upload, segment, .. } = release;
+        let UsedSegmentRecord { pool, profile, sealed_bytes, .. } = &release.used;
+        delta.profile(pool, *profile, (-1, -i64::from(*sealed_bytes)));
         batch.delete(keys::used_segment(upload, segment));
         batch.delete(keys::reference(bucket, segment, upload));
         let removed = self.removed.entry((bucket, segment)).or_default();
@@ -244,7 +273,9 @@ async fn condemn(
     if let Some(before) = before.record {
         batch.delete(keys::condemned(before.due_unix_ms, segment));
         delta.condemned -= 1;
+        delta.profile(&used.pool, used.profile, (-1, 0));
     }
+    delta.profile(&used.pool, used.profile, (1, 0));
     put(batch, key, &CondemnedSegmentRecord { due_unix_ms, generation: used.generation })?;
     put(batch, keys::condemned(due_unix_ms, segment), &CondemnedRecord::from(used))?;
     delta.condemned += 1;

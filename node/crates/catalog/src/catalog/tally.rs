@@ -1,3 +1,7 @@
+use std::collections::BTreeMap;
+
+use datamesh_shard::{ErasureProfile, PoolName};
+
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, View};
@@ -11,6 +15,11 @@ const CONDEMNED: u8 = 3;
 const CONDEMNED_WAITING: u8 = 4;
 /// Condemned uploads of which nobody counted the segments.
 const CONDEMNED_UNCOUNTED: u8 = 5;
+
+/// Rows of a profile's segments, used or condemned, each of which may stand for shards.
+const PROFILE_ROWS: u8 = 1;
+/// Sealed bytes of those that are used.
+const PROFILE_BYTES: u8 = 2;
 
 const BUCKET_OBJECTS: u8 = 1;
 const BUCKET_BYTES: u8 = 2;
@@ -29,22 +38,34 @@ pub struct Counters {
 }
 
 /// What a batch changes in the counters.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Delta {
     pub(super) objects: i64,
     pub(super) uploads: i64,
     pub(super) condemned: i64,
     pub(super) condemned_waiting: i64,
     pub(super) condemned_uncounted: i64,
+    /// By pool and profile: rows, bytes.
+    pub(super) profiles: BTreeMap<(PoolName, ErasureProfile), (i64, i64)>,
 }
 
 impl Delta {
+    /// So many rows of a profile's segments more, and bytes of used ones.
+    pub(super) fn profile(&mut self, pool: &PoolName, profile: ErasureProfile, (rows, bytes): (i64, i64)) {
+        let sums = self.profiles.entry((pool.clone(), profile)).or_default();
+        *sums = (sums.0 + rows, sums.1 + bytes);
+    }
+
     pub(super) fn add_to(self, batch: &mut Batch) {
         batch.add(keys::counter(OBJECTS), self.objects);
         batch.add(keys::counter(UPLOADS), self.uploads);
         batch.add(keys::counter(CONDEMNED), self.condemned);
         batch.add(keys::counter(CONDEMNED_WAITING), self.condemned_waiting);
         batch.add(keys::counter(CONDEMNED_UNCOUNTED), self.condemned_uncounted);
+        for ((pool, profile), (rows, bytes)) in self.profiles {
+            batch.add(keys::profile_counter(&pool, profile, PROFILE_ROWS), rows);
+            batch.add(keys::profile_counter(&pool, profile, PROFILE_BYTES), bytes);
+        }
     }
 }
 
@@ -57,6 +78,28 @@ pub(super) fn add_usage(batch: &mut Batch, bucket: BucketId, objects: i64, plain
 /// A size as a counter's delta. Sizes are far below the end of its range.
 pub(super) fn delta_of(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// What a pool has in one profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProfileUsage {
+    /// Segments of which there may be shards: in use, or waiting to be deleted. One that two uploads use counts twice.
+    pub segments: u64,
+    /// Sealed bytes of those in use.
+    pub bytes: u64,
+}
+
+/// Has the batch come to nothing unless no segment of a profile has a row, now and when it is committed; false if one has.
+pub(super) async fn expect_empty(
+    view: &impl View,
+    batch: &mut Batch,
+    (pool, profile): (&PoolName, ErasureProfile),
+) -> Result<bool, CatalogError> {
+    let key = keys::profile_counter(pool, profile, PROFILE_ROWS);
+    let version = view.get(&key).await?.map(|row| row.version);
+    let rows = count(view, key.clone()).await?;
+    batch.expect(key, version);
+    Ok(rows == 0)
 }
 
 async fn count(view: &impl View, key: Vec<u8>) -> Result<u64, CatalogError> {
@@ -78,6 +121,22 @@ impl<K: Keyspace> Catalog<K> {
             uploads: count(&view, keys::counter(UPLOADS)).await?,
             condemned_segments: condemned + count(&view, keys::counter(CONDEMNED_WAITING)).await?,
             uncounted_uploads: count(&view, keys::counter(CONDEMNED_UNCOUNTED)).await?,
+        })
+    }
+
+    /// What a pool has in one profile.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn profile_usage(
+        &self,
+        pool: &PoolName,
+        profile: ErasureProfile,
+    ) -> Result<ProfileUsage, CatalogError> {
+        let view = self.view().await?;
+        Ok(ProfileUsage {
+            segments: count(&view, keys::profile_counter(pool, profile, PROFILE_ROWS)).await?,
+            bytes: count(&view, keys::profile_counter(pool, profile, PROFILE_BYTES)).await?,
         })
     }
 

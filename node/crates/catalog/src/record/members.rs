@@ -1,4 +1,4 @@
-use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, RecodeSpec, ScrubSpec};
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,7 @@ impl From<PoolRecord> for PoolSpec {
             ack_shards: record.ack_shards,
             members: record.members.into_iter().map(member).collect(),
             scrub: ScrubSpec::default(),
+            recode: RecodeSpec::default(),
         }
     }
 }
@@ -108,6 +109,33 @@ impl From<ScrubRecord> for ScrubSpec {
     fn from(record: ScrubRecord) -> Self {
         let ScrubRecord { period_seconds, paused, max_bytes_per_second } = record;
         Self { period_seconds, paused, max_bytes_per_second }
+    }
+}
+
+/// What is wanted of what a pool has in earlier profiles. A row of its own, as of its scrub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecodeRecord {
+    /// Whether it is coded anew.
+    pub enabled: bool,
+    /// Sealed bytes a second at most.
+    pub max_bytes_per_second: Option<u64>,
+}
+
+impl Record for RecodeRecord {
+    const NAME: &'static str = "recode";
+}
+
+impl From<RecodeSpec> for RecodeRecord {
+    fn from(spec: RecodeSpec) -> Self {
+        let RecodeSpec { enabled, max_bytes_per_second } = spec;
+        Self { enabled, max_bytes_per_second }
+    }
+}
+
+impl From<RecodeRecord> for RecodeSpec {
+    fn from(record: RecodeRecord) -> Self {
+        let RecodeRecord { enabled, max_bytes_per_second } = record;
+        Self { enabled, max_bytes_per_second }
     }
 }
 

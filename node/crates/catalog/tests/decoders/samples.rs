@@ -93,6 +93,7 @@ fn member_samples() -> Vec<Sample> {
             "scrub",
             record::ScrubRecord { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
         ),
+        sample("recode", record::RecodeRecord { enabled: true, max_bytes_per_second: Some(5 << 20) }),
         sample(
             "given-up",
             record::GivenUpRecord { pool: pool(), node: node(), since_unix_ms: 1_800_000_000_000 },
@@ -198,6 +199,9 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("cluster", key::only(Table::Cluster)),
         ("pool", key::pool(&fast)),
         ("scrub", key::scrub(&fast)),
+        ("recode", key::recode(&fast)),
+        ("profile-counter", key::profile_counter(&fast, profile(), 2)),
+        ("closed-profile", key::closed_profile(&fast, profile())),
         ("layout", key::layout(&fast, Epoch(300))),
         ("layout-head", key::layout_head(&fast)),
         ("join", key::join(&nonce)),

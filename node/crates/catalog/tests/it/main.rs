@@ -20,6 +20,7 @@ mod objects;
 mod random_catalog;
 mod random_engine;
 mod ranges;
+mod recode;
 mod sharing;
 mod support;
 mod uploads;

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datamesh_catalog::catalog::{BindError, CommitLayoutError, IncarnationError};
+use datamesh_catalog::catalog::{BindError, CommitLayoutError, IncarnationError, ProfileChange};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{BucketId, BucketKind, Catalog, NewBucket, WrappedSecret};
-use datamesh_settings::admin::{DesiredMember, PoolSpec, ScrubSpec};
+use datamesh_settings::admin::{DesiredMember, PoolSpec, RecodeSpec, ScrubSpec};
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName,
 };
@@ -37,6 +37,7 @@ fn spec(members: usize, ack_shards: Option<u8>) -> PoolSpec {
         ack_shards,
         members: (0..members).map(member).collect(),
         scrub: Default::default(),
+        recode: Default::default(),
     }
 }
 
@@ -52,14 +53,19 @@ async fn pools<K: Keyspace>(catalog: Catalog<K>) {
     let changed = PoolSpec { scrub: paused, ..spec(4, None) };
     catalog.put_pool(&pool("slow"), &changed).await.unwrap();
     assert_eq!(catalog.pools().await.unwrap()[1].1, changed);
+    let recode = RecodeSpec { enabled: true, max_bytes_per_second: Some(5 << 20) };
+    let changed = PoolSpec { recode, ..changed };
+    catalog.put_pool(&pool("slow"), &changed).await.unwrap();
+    assert_eq!(catalog.pools().await.unwrap()[1].1, changed);
     assert_eq!(catalog.pools().await.unwrap()[0], expected[0], "the other pool's is as it was");
     catalog.put_pool(&pool("slow"), &spec(4, None)).await.unwrap();
     assert_eq!(catalog.pools().await.unwrap(), expected);
 }
 
 async fn layouts_are_compared_and_set<K: Keyspace>(catalog: Catalog<K>) {
+    let none = ProfileChange::default();
     let commit = async |epoch, previous: Option<u64>, signed: &[u8]| {
-        catalog.commit_layout(&pool("fast"), Epoch(epoch), previous.map(Epoch), signed.to_vec()).await
+        catalog.commit_layout(&pool("fast"), Epoch(epoch), previous.map(Epoch), signed.to_vec(), &none).await
     };
     let conflict = |current: Option<u64>| Err(CommitLayoutError::Conflict { current: current.map(Epoch) });
     assert_eq!(commit(2, Some(1), b"two").await, conflict(None));
@@ -85,7 +91,8 @@ async fn one_layout_wins<K: Keyspace>(catalog: Catalog<K>) {
     for n in 0..16_u8 {
         let catalog = catalog.clone();
         tasks.spawn(async move {
-            catalog.commit_layout(&pool("fast"), Epoch(1), None, vec![n]).await.map(|()| n)
+            let none = ProfileChange::default();
+            catalog.commit_layout(&pool("fast"), Epoch(1), None, vec![n], &none).await.map(|()| n)
         });
     }
     let won: Vec<u8> = tasks.join_all().await.into_iter().flatten().collect();

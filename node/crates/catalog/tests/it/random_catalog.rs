@@ -7,11 +7,11 @@ use datamesh_catalog::catalog::{PutPageError, ReferenceError};
 use datamesh_catalog::keys::{self, KeyReader, Table};
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Row, View};
 use datamesh_catalog::record::{self, PartRecord, UsedSegmentRecord};
-use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, Page, PlacedPage};
+use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, Page, PlacedPage, SegmentRef};
 use datamesh_shard::{Generation, SegmentId};
 
 use crate::support::{
-    BUCKET, Dice, RETENTION_MS, Rocks, catalog_on, draft, inline, key, new_upload, page, upload_id,
+    BUCKET, Dice, RETENTION_MS, Rocks, catalog_on, draft, inline, key, new_upload, page, segment, upload_id,
 };
 
 const STEPS: usize = 900;
@@ -278,9 +278,12 @@ async fn everything_goes(catalog: &EmbeddedCatalog, model: &mut Model) {
     let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
     let everything = datamesh_catalog::keyspace::KeyRange::prefix(b"");
     let left = catalog.keyspace().view().await.unwrap().range(&everything, all).await.unwrap().rows;
-    let kept = [Table::Cluster as u8, Table::Counter as u8, Table::BucketCounter as u8];
+    let counters = [Table::Counter as u8, Table::BucketCounter as u8, Table::ProfileCounter as u8];
+    let kept = [&[Table::Cluster as u8][..], &counters].concat();
     let strangers: Vec<_> = left.iter().filter(|row| !kept.contains(&row.key[1])).collect();
     assert_eq!(strangers, Vec::<&Row>::new());
     assert_eq!(catalog.counters().await.unwrap(), Default::default());
+    let SegmentRef { pool, profile, .. } = segment(0);
+    assert_eq!(catalog.profile_usage(&pool, profile).await.unwrap(), Default::default());
     assert_eq!(catalog.bucket_usage(BUCKET).await.unwrap(), Default::default());
 }

@@ -36,9 +36,12 @@ fn main() {
 /// How fast a steward compares six inventories of 100,000 rows.
 fn surveyed_per_second() -> f64 {
     let segment = |at: u32| SegmentId(std::array::from_fn(|byte| at.to_be_bytes()[byte % 4]));
+    let profile = inputs::profile();
     let held = |shard| {
         let shards = [ShardIndex(shard)].into_iter().collect();
-        (0..100_000).map(|at| Held { segment: segment(at), generation: Generation(1), shards }).collect()
+        (0..100_000)
+            .map(|at| Held { segment: segment(at), profile, generation: Generation(1), shards })
+            .collect()
     };
     let inventories: Vec<(u16, Vec<Held>)> = (0..6).map(|shard| (u16::from(shard), held(shard))).collect();
     let begun = Instant::now();

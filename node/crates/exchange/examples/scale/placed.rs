@@ -55,6 +55,7 @@ pub(crate) fn layout(nodes: usize, name_bytes: usize, left_out: impl Fn(usize) -
         epoch: Epoch(1000),
         partitions_log2: Layout::partitions_log2_for(profile(), nodes),
         members: (0..nodes).filter(|at| !left_out(*at)).map(member).collect(),
+        earlier: Vec::new(),
         holders: Vec::new(),
     }
 }

@@ -47,6 +47,7 @@ pub(crate) fn empty_inventory() -> f64 {
 pub(crate) fn inventory_row() -> f64 {
     let row = |_| Held {
         segment: SegmentId([0xa5; 32]),
+        profile: profile(),
         generation: GENERATION,
         shards: [ShardIndex(3)].into_iter().collect(),
     };
@@ -73,6 +74,7 @@ pub(crate) fn poll(stewarded: u64) -> f64 {
         silent: 0,
         tolerances: Tolerances {
             segments: vec![0, 0, 150_000][..=profile().m()].to_vec(),
+            short: vec![0; profile().m() + 1],
             ..Tolerances::default()
         },
     };
@@ -97,10 +99,13 @@ fn varint(number: u64) -> usize {
     usize::try_from((u64::BITS - number.leading_zeros()).max(1).div_ceil(7)).unwrap_or_default()
 }
 
+/// k and m, behind the other fields.
+const PROFILE_BYTES: usize = 2;
+
 /// Bytes of a shard's row in the index of a store, without its key: version, `ShardRow`'s fields in their order.
 pub(crate) fn shard_row(log: u64, offset: u64, header: u64, payload: u64, generation: u64) -> usize {
     let numbers = [log, offset, header, payload, generation].map(varint);
-    1 + numbers.iter().sum::<usize>() + 1
+    1 + numbers.iter().sum::<usize>() + 1 + PROFILE_BYTES
 }
 
 /// The same for a store in the middle of its logs.

@@ -58,7 +58,7 @@ fn inventories(dice: &mut Dice, holders: &[u16]) -> Inventories {
         let id = segment(dice);
         for (member, shards) in lies(dice, holders, damaged) {
             let generation = Generation(u64::from(dice.percent(10)));
-            let held = Held { segment: id, generation, shards };
+            let held = Held { segment: id, profile: profile(), generation, shards };
             rows.get_mut(&member).into_iter().for_each(|rows| rows.push(held.clone()));
         }
     }
@@ -68,7 +68,7 @@ fn inventories(dice: &mut Dice, holders: &[u16]) -> Inventories {
 
 fn digests(inventories: &Inventories, holders: &[u16], ranges: Ranges) -> Vec<(u16, Vec<Digest>)> {
     let digest = |(member, rows): &(u16, Vec<Held>)| {
-        let mut digester = Digester::new(ranges, expected(holders, *member));
+        let mut digester = Digester::new(ranges, (profile(), expected(holders, *member)));
         rows.iter().for_each(|held| digester.add(held));
         (*member, digester.finish())
     };
@@ -147,7 +147,7 @@ fn a_digest_that_leaves_something_out_is_seen_in_the_counts() {
     // As many everywhere: who lacks which is seen by the ids alone.
     let row = |segment: SegmentId, member: u16| {
         let shards = expected(&[0, 1, 2, 3, 4, 5], member);
-        Held { segment, generation: Generation(0), shards }
+        Held { segment, profile: profile(), generation: Generation(0), shards }
     };
     let mut inventories: Inventories = (0..6).map(|n| (n, vec![row(ids[0], n)])).collect();
     inventories[1].1 = vec![row(ids[1], 1)];
@@ -194,10 +194,15 @@ fn ranges_cover_their_partition_and_nothing_else() {
 
 #[test]
 fn golden_digest() {
-    let mut digester = Digester::new(ranges(0), [ShardIndex(2)].into_iter().collect());
+    let mut digester = Digester::new(ranges(0), (profile(), [ShardIndex(2)].into_iter().collect()));
     for n in 0..3 {
         let shards = [ShardIndex(if n == 1 { 3 } else { 2 })].into_iter().collect();
-        digester.add(&Held { segment: SegmentId([0xa0 + n; 32]), generation: Generation(7), shards });
+        let (segment, generation) = (SegmentId([0xa0 + n; 32]), Generation(7));
+        let row = Held { segment, profile: profile(), generation, shards };
+        digester.add(&row);
+        // Another profile's make no difference.
+        let profile = ErasureProfile::new(2, 1).unwrap();
+        digester.add(&Held { segment: SegmentId([0xb0 + n; 32]), profile, ..row });
     }
     let [Digest { expected: 2, others: 1, ids }] = digester.finish()[..] else { panic!("other counts") };
     let ids: String = ids.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -17,7 +17,7 @@ fn id(n: u8) -> SegmentId {
 
 fn held(segment: u8, shards: &[u8]) -> Held {
     let shards = shards.iter().map(|shard| ShardIndex(*shard)).collect();
-    Held { segment: id(segment), generation: Generation(1), shards }
+    Held { segment: id(segment), profile: profile(), generation: Generation(1), shards }
 }
 
 /// Each holder has its shard of segment 1, but for these.
@@ -32,9 +32,12 @@ fn without(lost: &[u16]) -> Vec<(u16, Vec<Held>)> {
 #[test]
 fn what_is_whole_is_left_alone() {
     let survey = survey(profile(), &HOLDERS, &without(&[]));
-    assert_eq!(survey.tolerances, Tolerances { segments: vec![0, 0, 1], ..Tolerances::default() });
+    assert_eq!(
+        survey.tolerances,
+        Tolerances { segments: vec![0, 0, 1], short: vec![0; 3], ..Tolerances::default() }
+    );
     assert_eq!(survey.rebuilds, []);
-    assert_eq!(survey.tolerances.short(profile()), 0);
+    assert_eq!(survey.tolerances.all_short(), 0);
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn below_k_nothing_can_be_done_and_the_worst_comes_first() {
     let survey = survey(profile(), &HOLDERS, &inventories);
     assert_eq!(
         survey.tolerances,
-        Tolerances { segments: vec![1, 1, 0], unreadable: 1, ..Tolerances::default() }
+        Tolerances { segments: vec![1, 1, 0], short: vec![1, 1, 0], unreadable: 1, ..Tolerances::default() }
     );
     assert_eq!(survey.rebuilds.iter().map(|rebuild| rebuild.segment).collect::<Vec<_>>(), [id(3), id(2)]);
 }
@@ -105,6 +108,27 @@ fn what_is_short_since_a_moment_ago_is_counted_apart() {
     assert_eq!((away.tolerances.segments, away.tolerances.under_way), (vec![0, 1, 0], 0));
 }
 
+/// Of two profiles each segment is judged by its own: what is all that one allows for is too little for the other.
+#[test]
+fn segments_of_two_profiles_are_counted_each_by_its_own() {
+    let (old, new) = (profile(), ErasureProfile::new(2, 1).unwrap());
+    let mut inventories = without(&[0]);
+    let row = |segment, profile, shard| Held { profile, ..held(segment, &[shard]) };
+    (0..3).for_each(|n| inventories[usize::from(n) + 3].1.push(row(2, new, n)));
+    (0..2).for_each(|n| inventories[usize::from(n) + 3].1.push(row(3, new, n)));
+    let mut both = survey(old, &HOLDERS, &inventories);
+    both.add(survey(new, &[3, 4, 5], &inventories));
+    let Tolerances { segments, short, unreadable, .. } = both.tolerances.clone();
+    assert_eq!((segments, short, unreadable), (vec![1, 2, 0], vec![1, 1, 0], 0));
+    assert_eq!((both.tolerances.total(), both.tolerances.all_short()), (3, 2));
+    let due: Vec<_> = both.rebuilds.iter().map(|due| (due.segment, due.profile, due.tolerance)).collect();
+    assert_eq!(due, [(id(3), new, 0), (id(1), old, 1)], "worst first, whichever profile");
+    // One of whose profile the layout has no rows is judged by its own shape; nobody is to be given anything.
+    let stray = survey(new, &[], &inventories);
+    assert_eq!((stray.tolerances.segments, stray.tolerances.away), (vec![1, 1], 5));
+    assert!(stray.rebuilds.is_empty());
+}
+
 /// Never better than the truth: whatever members are lost, as many as the survey says are survived.
 #[test]
 fn a_stated_tolerance_holds_for_every_choice_of_losses() {
@@ -115,7 +139,8 @@ fn a_stated_tolerance_holds_for_every_choice_of_losses() {
             sets[dice.below(8)].insert(ShardIndex(u8::try_from(dice.below(6)).unwrap()));
         }
         let row = |(member, shards): (usize, &ShardSet)| {
-            let held = Held { segment: id(1), generation: Generation(1), shards: *shards };
+            let held =
+                Held { segment: id(1), profile: profile(), generation: Generation(1), shards: *shards };
             (u16::try_from(member).unwrap(), if shards.is_empty() { vec![] } else { vec![held] })
         };
         let inventories: Vec<_> = sets.iter().enumerate().map(row).collect();

@@ -13,8 +13,8 @@ use datamesh_settings::admin::NodeReport;
 use datamesh_settings::mesh::{MeshView, PeerView, Sight};
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
-    Epoch, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex, ShardKey,
-    ZoneName,
+    Epoch, ErasureProfile, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex,
+    ShardKey, ZoneName,
 };
 
 const GOLDEN: &str = include_str!("../golden/messages.txt");
@@ -27,9 +27,13 @@ fn layout() -> SignedLayout {
     SignedLayout { bytes: vec![1, 2, 3], signature: [7; 64] }
 }
 
+fn profile() -> ErasureProfile {
+    ErasureProfile::new(4, 2).unwrap()
+}
+
 fn held() -> Held {
     let shards = [ShardIndex(0), ShardIndex(23)].into_iter().collect();
-    Held { segment: SegmentId([0xab; 32]), generation: Generation(2), shards }
+    Held { segment: SegmentId([0xab; 32]), profile: profile(), generation: Generation(2), shards }
 }
 
 /// One of every request.
@@ -70,7 +74,13 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Mesh,
         Request::Scrub { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
         Request::Look { segments: vec![key.segment, SegmentId([0x0b; 32])] },
-        Request::Digests { partitions_log2: 10, partition: 1023, ranges_log2: 8, shards: held().shards },
+        Request::Digests {
+            partitions_log2: 10,
+            partition: 1023,
+            ranges_log2: 8,
+            profile: profile(),
+            shards: held().shards,
+        },
         Request::Slice { from: key.segment, to: None, after: Some(key.segment) },
         Request::Slice { from: key.segment, to: Some(SegmentId([0xac; 32])), after: None },
     ]
@@ -115,7 +125,13 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Located(vec![ShardIndex(0), ShardIndex(5)]),
         Response::Report(report),
     ];
-    let tolerances = Tolerances { segments: vec![1, 20, 300], unreadable: 2, away: 7, under_way: 3 };
+    let tolerances = Tolerances {
+        segments: vec![1, 20, 300],
+        short: vec![1, 20, 0],
+        unreadable: 2,
+        away: 7,
+        under_way: 3,
+    };
     let stewardship = Stewardship {
         epoch: Some(Epoch(4)),
         counts: vec![PartitionCount { partition: 171, age_seconds: 60, silent: 1, tolerances }],

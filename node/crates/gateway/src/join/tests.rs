@@ -68,6 +68,7 @@ impl Scene {
             ack_shards: None,
             members: (0..NODES).map(member).collect(),
             scrub: Default::default(),
+            recode: Default::default(),
         };
         self.desk.pools.put(pool(), Pool::new(spec));
     }

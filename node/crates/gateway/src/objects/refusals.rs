@@ -46,7 +46,12 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
 pub(super) fn store(error: StoreError) -> Problem {
     match error {
         StoreError::Body(problem) => problem,
-        error @ (StoreError::NoLayout(_) | StoreError::NoPlace(_) | StoreError::Put(_)) => {
+        // A profile that was closed: the next try writes in the present one.
+        error @ (StoreError::NoLayout(_)
+        | StoreError::NoPlace(_)
+        | StoreError::Put(_)
+        | StoreError::Reference(ReferenceError::Closed { .. })
+        | StoreError::Upload(UploadError::Reference(ReferenceError::Closed { .. }))) => {
             tracing::warn!(%error, "a put failed");
             Problem::new(Kind::NotWritable, error.to_string())
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datamesh_catalog::SegmentRef;
+use datamesh_catalog::{PageAt, SegmentRef};
 use datamesh_shard::{Epoch, PoolName};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -53,6 +53,8 @@ pub(super) struct Item {
     pub(super) secret: SegmentSecret,
     pub(super) range: Range<usize>,
     reader: Arc<Reader>,
+    /// Its page, and its place there.
+    place: (PageAt, usize),
     /// Whether it shall be kept, once the cache was asked.
     keep: Option<bool>,
 }
@@ -60,11 +62,21 @@ pub(super) struct Item {
 impl Item {
     pub(super) fn new(
         reader: &Arc<Reader>,
-        reference: SegmentRef,
-        secret: SegmentSecret,
+        place: (PageAt, usize),
+        (reference, secret): (SegmentRef, SegmentSecret),
         range: Range<usize>,
     ) -> Self {
-        Self { reader: Arc::clone(reader), reference, secret, range, keep: None }
+        Self { reader: Arc::clone(reader), place, reference, secret, range, keep: None }
+    }
+
+    /// Asked right before it is fetched: it may be another segment with the same sealed bytes by now.
+    async fn refresh(&mut self, context: &Context) -> Result<(), PageError> {
+        if let Some(now) = self.reader.may_fetch(context, self.place).await?
+            && now.sealed_bytes == self.reference.sealed_bytes
+        {
+            self.reference = now;
+        }
+        Ok(())
     }
 
     /// Whether this is to be read whole and kept. The cache counts each item once.
@@ -158,8 +170,8 @@ async fn send(
     Ok(())
 }
 
-fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
-    let sources = context.pools.sources(&reference.pool, reference.epoch, reference.id);
+pub(super) fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
+    let sources = context.pools.sources(reference);
     let sources = sources.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
     Ok(Fetch { context, reference, sources })
 }
@@ -176,7 +188,7 @@ async fn read_window(
     if item.is_to_be_kept(&context.cache) {
         return Ok(None);
     }
-    item.reader.may_fetch(context).await?;
+    item.refresh(context).await?;
     let fetch = fetch(context, &item.reference)?;
     Ok(window::read(&fetch, &item.secret, item.range.clone(), ticket).await)
 }
@@ -208,7 +220,7 @@ async fn read_nodes(
     // The frames' tags prove what was read, at a cost that is paid anyway. Only when they do not are the shards held
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
-        item.reader.may_fetch(context).await?;
+        item.refresh(context).await?;
         let shards = fetch(context, &item.reference)?.gather(proof).await?;
         let keep = touched || flight.as_ref().is_some_and(Flight::is_followed);
         match open(context, item, Source::Shards { shards, keep }, room).await? {

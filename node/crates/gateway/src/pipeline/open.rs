@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
 use datamesh_erasure::{CodeError, Coder};
 use datamesh_seal::{Compression, OpenError, SealHeader};
-use datamesh_shard::limits::FRAME_BYTES;
+use datamesh_shard::limits::{DATA_SHARDS_MAX, FRAME_BYTES};
 use datamesh_shard::{SegmentHeader, ShardIndex};
 
 use super::budget::{Buffer, Ticket};
@@ -48,11 +48,17 @@ impl AsRef<[u8]> for Held {
 /// Bytes of buffers that reading a segment whole needs: its shards as they arrive, and once more to put them together
 /// or to decompress.
 pub(super) fn bytes_of(reference: &SegmentRef, secret: &SegmentSecret) -> usize {
-    let shards = data_bytes(reference);
+    let shards = room_bytes(reference);
     shards + shards.max(secret.plain_bytes as usize)
 }
 
-fn data_bytes(reference: &SegmentRef) -> usize {
+/// Bytes of the data shards of these sealed bytes, in whatever profile: it may be coded anew before it is read.
+fn room_bytes(reference: &SegmentRef) -> usize {
+    reference.sealed_bytes as usize + usize::from(DATA_SHARDS_MAX)
+}
+
+/// Bytes of a segment's data shards.
+pub(super) fn data_bytes(reference: &SegmentRef) -> usize {
     let profile = reference.profile;
     SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize) * profile.k()
 }
@@ -66,7 +72,7 @@ pub(super) struct Room {
 impl Room {
     /// `ticket` covers [`bytes_of`].
     pub(super) fn new(reference: &SegmentRef, mut ticket: Ticket) -> Self {
-        Self { sealed: ticket.buffer(data_bytes(reference)), ticket }
+        Self { sealed: ticket.buffer(room_bytes(reference)), ticket }
     }
 }
 
@@ -163,11 +169,12 @@ fn assemble(
 }
 
 /// Puts the data shards side by side, rebuilding those that are not there.
-fn join(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
+pub(super) fn join(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
     let profile = reference.profile;
     let shard_bytes = SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize);
     let (mut wanted, mut places) = (Vec::new(), Vec::new());
-    for (index, place) in (0..).map(ShardIndex).zip(out.chunks_exact_mut(shard_bytes)) {
+    let places_of_data = out.chunks_exact_mut(shard_bytes).take(profile.k());
+    for (index, place) in (0..).map(ShardIndex).zip(places_of_data) {
         match shards.get(&index) {
             Some(shard) => place.copy_from_slice(shard),
             None => {

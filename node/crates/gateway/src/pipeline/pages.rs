@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::catalog::CatalogError;
-use datamesh_catalog::{Page, PageAt, PartSummary, Target};
+use datamesh_catalog::{Page, PageAt, PartSummary, SegmentRef, Target};
 use tokio::time::Instant;
 
 use super::context::Context;
@@ -47,14 +47,25 @@ impl Reader {
     /// Whether a segment is still there, asked right before it is fetched. What was deleted since a young read began stays until
     /// this fetch is over, too. An older one goes on while its object is there: should that be deleted a moment later, the
     /// segment stays for the retention, and no fetch takes that long.
-    pub(super) async fn may_fetch(&self, context: &Context) -> Result<(), PageError> {
+    ///
+    /// What an older read learned of its segments when it read their page may be deleted by now without the object being so: they
+    /// may have been coded anew. It gets the segment that has their place now.
+    pub(super) async fn may_fetch(
+        &self,
+        context: &Context,
+        (at, nth): (PageAt, usize),
+    ) -> Result<Option<SegmentRef>, PageError> {
         let retention = Duration::from_millis(context.catalog.options().retention_ms);
         if self.begun.elapsed() + FETCH_MAX.min(retention / 2) < retention {
-            return Ok(());
+            return Ok(None);
         }
         let object = context.catalog.object(self.target.bucket, &self.target.key).await?;
         let is_there = object.is_some_and(|object| object.upload == self.target.upload);
-        if is_there { Ok(()) } else { Err(PageError::Outlived) }
+        if !is_there {
+            return Err(PageError::Outlived);
+        }
+        let page = context.catalog.page(self.target.upload, at).await?.ok_or(PageError::Gone(at))?;
+        Ok(page.segments.into_iter().nth(nth))
     }
 }
 
@@ -121,14 +132,14 @@ impl Segments {
         if secrets.len() != page.segments.len() {
             return Err(PageError::Count { at, expected: page.segments.len(), got: secrets.len() });
         }
-        for (reference, secret) in page.segments.into_iter().zip(secrets) {
+        for (nth, (reference, secret)) in page.segments.into_iter().zip(secrets).enumerate() {
             let (start, bytes) = (self.at, u64::from(secret.plain_bytes));
             self.at = start.saturating_add(bytes);
             let within =
                 |bound: u64| usize::try_from(bound.saturating_sub(start).min(bytes)).unwrap_or_default();
             let range = within(self.range.start)..within(self.range.end);
             if !range.is_empty() {
-                self.ready.push_back(Item::new(&self.reader, reference, secret, range));
+                self.ready.push_back(Item::new(&self.reader, (at, nth), (reference, secret), range));
             }
         }
         Ok(())

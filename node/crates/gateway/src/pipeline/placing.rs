@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use datamesh_exchange::PutPlan;
 use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+use datamesh_shard::ErasureProfile;
 
 use super::spread::DEADLINES;
 use crate::pools::{Pool, Pools, plan};
@@ -14,25 +15,28 @@ pub(super) fn put_plan(
     pools: &Pools,
     pool: &Pool,
     table: &Table,
-    partition: PartitionId,
+    (profile, partition): (ErasureProfile, PartitionId),
 ) -> Result<PutPlan, NoPlace> {
     let available = pools.available(table);
     let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
-    let profile = table.layout().profile;
+    let ack_shards = plan::asked_acks(&pool.spec, profile);
     let avoided = pools.avoided_of(table);
-    let usual = match assign(table, partition, is_available) {
+    let place = (profile, partition);
+    let usual = match assign(table, place, is_available) {
         Ok(assignment) => assignment,
         // Where k shards are enough by the administrator's word, the holders that live will do.
-        Err(_) if plan::ack_shards(&pool.spec) <= profile.data() => table.holders(partition).to_vec(),
+        Err(_) if ack_shards.is_some_and(|asked| asked <= profile.data()) => {
+            table.holders_of(profile, partition).to_vec()
+        }
         Err(no_place) => return Err(no_place),
     };
     let is_late = |member: u16| {
         let member = table.layout().members.get(usize::from(member));
         member.is_some_and(|member| pools.is_late(&member.peer))
     };
-    let assignment = around(table, partition, usual, &avoided, (&is_available, &is_late));
+    let assignment = around(table, place, usual, &avoided, (&is_available, &is_late));
     let mut spare: Vec<u16> =
-        table.order(partition).into_iter().filter(|member| is_available(*member)).collect();
+        table.order(profile, partition).into_iter().filter(|member| is_available(*member)).collect();
     // Those that are avoided step in last.
     spare.sort_by_key(|member| avoided.contains(member));
     Ok(PutPlan {
@@ -40,7 +44,7 @@ pub(super) fn put_plan(
         assignment,
         spare,
         zones: table.zones().to_vec(),
-        ack_shards: pool.spec.ack_shards,
+        ack_shards,
         deadlines: DEADLINES,
     })
 }
@@ -50,7 +54,7 @@ pub(super) fn put_plan(
 /// Whoever is late in every put is left out in any case: otherwise others would take its shards all the same, only later.
 fn around(
     table: &Table,
-    partition: PartitionId,
+    place: (ErasureProfile, PartitionId),
     usual: Vec<u16>,
     avoided: &[u16],
     (is_available, is_late): (&dyn Fn(u16) -> bool, &dyn Fn(u16) -> bool),
@@ -59,9 +63,11 @@ fn around(
     let mut best = usual;
     for &member in avoided {
         left_out.push(member);
-        let without = assign(table, partition, |node| is_available(node) && !left_out.contains(&node));
+        let without = assign(table, place, |node| is_available(node) && !left_out.contains(&node));
         match without {
-            Ok(without) if is_as_safe(table, &without, &best, is_late(member)) => best = without,
+            Ok(without) if is_as_safe((table, place.0.m()), &without, &best, is_late(member)) => {
+                best = without
+            }
             _ => drop(left_out.pop()),
         }
     }
@@ -70,8 +76,7 @@ fn around(
 
 /// Whether no loss of up to m nodes costs more than by the usual assignment, and that of a zone no more than that or m. Where
 /// nodes do not matter only the zones are looked at.
-fn is_as_safe(table: &Table, assignment: &[u16], usual: &[u16], any_nodes: bool) -> bool {
-    let m = table.layout().profile.m();
+fn is_as_safe((table, m): (&Table, usize), assignment: &[u16], usual: &[u16], any_nodes: bool) -> bool {
     let zone = |node: u16| table.zones().get(usize::from(node)).copied().unwrap_or_default();
     let zones = |of: &[u16]| worst_loss(of, zone, 1);
     let nodes = |of: &[u16], lost: usize| worst_loss(of, |node| node, lost);
@@ -93,7 +98,7 @@ fn worst_loss(assignment: &[u16], place: impl Fn(u16) -> u16, lost: usize) -> us
 #[cfg(test)]
 mod tests {
     use datamesh_placement::{Layout, Member};
-    use datamesh_shard::{Epoch, ErasureProfile, PeerKey};
+    use datamesh_shard::{Epoch, PeerKey};
 
     use super::*;
 
@@ -113,6 +118,7 @@ mod tests {
             epoch: Epoch(1),
             partitions_log2: 8,
             members: (0..members).map(member).collect(),
+            earlier: Vec::new(),
             holders: Vec::new(),
         })
         .unwrap()
@@ -123,7 +129,8 @@ mod tests {
         let (mut takes, mut node, mut zone) = (vec![0; avoided.len()], 0, 0);
         for partition in (0..table.partitions()).map(PartitionId) {
             let usual = table.holders(partition).to_vec();
-            let placed = around(table, partition, usual, avoided, (&|_| true, &|node| late.contains(&node)));
+            let place = (table.layout().profile, partition);
+            let placed = around(table, place, usual, avoided, (&|_| true, &|node| late.contains(&node)));
             for (takes, member) in takes.iter_mut().zip(avoided) {
                 *takes += usize::from(placed.contains(member));
             }
@@ -155,8 +162,9 @@ mod tests {
         let table = table(6, 3);
         for partition in (0..table.partitions()).map(PartitionId) {
             let is_up = |node: u16| node != 5;
-            let usual = assign(&table, partition, is_up).unwrap();
-            let placed = around(&table, partition, usual.clone(), &[0, 1], (&is_up, &|_| false));
+            let place = (table.layout().profile, partition);
+            let usual = assign(&table, place, is_up).unwrap();
+            let placed = around(&table, place, usual.clone(), &[0, 1], (&is_up, &|_| false));
             assert_eq!(worst_loss(&placed, |node| node, 2), worst_loss(&usual, |node| node, 2), "{placed:?}");
         }
     }

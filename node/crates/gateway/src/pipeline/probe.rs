@@ -18,8 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Sends slow holders, which others stand in for, the shards that belong to them all the same: what arrives need not be
 /// brought home later.
 pub(super) fn put(context: &Arc<Context>, spread: &Spread) {
-    let holders = spread.table.holders(spread.table.partition_of(spread.segment));
-    for (shard, holder) in (0..).map(ShardIndex).zip(holders) {
+    for (shard, holder) in (0..).map(ShardIndex).zip(spread.holders()) {
         let Some(peer) = spread.peer(*holder).filter(|_| !spread.plan.assignment.contains(holder)) else {
             continue;
         };

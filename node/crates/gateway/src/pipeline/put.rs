@@ -13,6 +13,7 @@ use super::context::Context;
 use super::cpu::Stopped;
 use super::manifest;
 use super::records::{Record, Secrets};
+use super::segment::Recipe;
 use super::store::{Durability, Job, StoreError, Stored, millis, store};
 use crate::api::Incoming;
 use crate::owned;
@@ -25,6 +26,7 @@ const PARALLEL: usize = 3;
 pub(crate) struct Chunk {
     plain: Buffer,
     bytes: usize,
+    recipe: Recipe,
     ticket: Ticket,
 }
 
@@ -55,11 +57,12 @@ pub(crate) async fn next_chunk(
     }
     let room = body.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(SEGMENT_BYTES_MAX);
     let room = room.clamp(1, SEGMENT_BYTES_MAX);
-    let mut ticket = context.budget.reserve(job.recipe.bytes_of(room)).await;
+    let recipe = job.recipe(context)?;
+    let mut ticket = context.budget.reserve(recipe.bytes_of(room)).await;
     let mut plain = ticket.buffer(room);
     let bytes = body.fill(&mut plain).await?;
     context.metrics.received(u64::try_from(bytes).unwrap_or(u64::MAX));
-    Ok(Some(Chunk { plain, bytes, ticket }))
+    Ok(Some(Chunk { plain, bytes, recipe, ticket }))
 }
 
 /// Stores `first` and the rest of the body as the pages of a part.
@@ -84,13 +87,13 @@ pub(crate) async fn write(
     let _renewing = owned::spawn(renew(Arc::clone(context), Arc::clone(job)));
     let mut under_way = VecDeque::with_capacity(PARALLEL);
     let mut next = first;
-    while let Some(Chunk { plain, bytes, ticket }) = next {
+    while let Some(Chunk { plain, bytes, recipe, ticket }) = next {
         if under_way.len() == PARALLEL
             && let Some(oldest) = under_way.pop_front()
         {
             pages.push(stored(oldest).await?).await?;
         }
-        let storing = store(Arc::clone(context), Arc::clone(job), plain, bytes, ticket);
+        let storing = store(Arc::clone(context), Arc::clone(job), recipe, (plain, bytes), ticket);
         under_way.push_back(owned::spawn(storing));
         next = next_chunk(context, job, body).await?;
     }
@@ -102,7 +105,7 @@ pub(crate) async fn write(
 }
 
 /// Renews the lease of a put, until dropped.
-async fn renew(context: Arc<Context>, job: Arc<Job>) {
+pub(super) async fn renew(context: Arc<Context>, job: Arc<Job>) {
     loop {
         tokio::time::sleep(context.put_lease / 4).await;
         let until = context.surroundings.now_unix_ms().saturating_add(millis(context.put_lease));

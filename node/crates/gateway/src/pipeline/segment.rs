@@ -18,8 +18,7 @@ pub(super) struct Shards {
     /// By shard index; all are slices of one buffer of the budget.
     pub(super) shards: Vec<Bytes>,
     pub(super) sealed_bytes: u32,
-    /// What the manifest keeps to open it again.
-    pub(super) secret: SegmentSecret,
+    pub(super) profile: ErasureProfile,
 }
 
 /// How a pool's segments are made.
@@ -51,7 +50,7 @@ impl Recipe {
     /// Bytes of all shards together at most.
     fn shard_room(self, plain_bytes: usize) -> usize {
         let sealed = datamesh_seal::sealed_bytes_of(plain_bytes).min(SEALED_BYTES_MAX);
-        SegmentHeader::shard_bytes_of(self.profile, sealed) * self.profile.total()
+        shards_bytes_of(self.profile, sealed)
     }
 
     /// Makes the shards of `plain[..plain_bytes]`, sealed under `key`, which sealed nothing before. The plaintext's buffer
@@ -63,7 +62,7 @@ impl Recipe {
         mut ticket: Ticket,
         key: SegmentKey,
         stages: &Stages,
-    ) -> Result<Shards, MakeError> {
+    ) -> Result<(Shards, SegmentSecret), MakeError> {
         let mut out = ticket.buffer(self.shard_room(plain_bytes));
         drop(ticket);
         let sealed = stages.measure(Stage::Seal, || {
@@ -72,24 +71,36 @@ impl Recipe {
             datamesh_seal::seal_segment(&key, self.cipher, text, compress, &mut out)
         })?;
         drop(plain);
-        let coder = Coder::new(self.profile);
-        let shard_bytes = stages.measure(Stage::Encode, || coder.encode_segment(&mut out, sealed))?;
-        let leaves = stages.measure(Stage::Hash, || {
-            out.chunks_exact(shard_bytes).take(self.profile.total()).map(leaf_hash).collect()
-        });
-        let sealed_bytes = u32::try_from(sealed).map_err(|_| MakeError::Length(sealed))?;
-        let header = SegmentHeader::new(self.profile, sealed_bytes, leaves)?;
         let seal_header = out.first_chunk::<SEAL_HEADER_BYTES>().copied().ok_or(MakeError::Length(sealed))?;
         let plain_bytes = u32::try_from(plain_bytes).map_err(|_| MakeError::Length(plain_bytes))?;
+        let shards = Shards::of(self.profile, out, sealed, stages)?;
+        Ok((shards, SegmentSecret { key, plain_bytes, seal_header }))
+    }
+}
+
+/// Bytes of all shards of a sealed segment together.
+pub(super) fn shards_bytes_of(profile: ErasureProfile, sealed_bytes: usize) -> usize {
+    SegmentHeader::shard_bytes_of(profile, sealed_bytes) * profile.total()
+}
+
+impl Shards {
+    /// Codes a sealed segment that stands at the front of `out`, which has room for all of its shards.
+    pub(super) fn of(
+        profile: ErasureProfile,
+        mut out: Buffer,
+        sealed: usize,
+        stages: &Stages,
+    ) -> Result<Self, MakeError> {
+        let coder = Coder::new(profile);
+        let shard_bytes = stages.measure(Stage::Encode, || coder.encode_segment(&mut out, sealed))?;
+        let leaves = stages.measure(Stage::Hash, || {
+            out.chunks_exact(shard_bytes).take(profile.total()).map(leaf_hash).collect()
+        });
+        let sealed_bytes = u32::try_from(sealed).map_err(|_| MakeError::Length(sealed))?;
+        let header = SegmentHeader::new(profile, sealed_bytes, leaves)?;
         let bytes = out.freeze();
         let shards =
-            (0..self.profile.total()).map(|i| bytes.slice(i * shard_bytes..(i + 1) * shard_bytes)).collect();
-        Ok(Shards {
-            id: header.id(),
-            header: header.encode(),
-            shards,
-            sealed_bytes,
-            secret: SegmentSecret { key, plain_bytes, seal_header },
-        })
+            (0..profile.total()).map(|i| bytes.slice(i * shard_bytes..(i + 1) * shard_bytes)).collect();
+        Ok(Self { id: header.id(), header: header.encode(), shards, sealed_bytes, profile })
     }
 }

@@ -137,10 +137,14 @@ impl Spread {
         (shard, to, sent)
     }
 
+    /// The members its shards belong to.
+    pub(super) fn holders(&self) -> &[u16] {
+        self.table.holders_of(self.plan.profile, self.table.partition_of(self.segment))
+    }
+
     /// Whether a shard belongs to this member.
     fn is_home(&self, shard: ShardIndex, member: u16) -> bool {
-        let holders = self.table.holders(self.table.partition_of(self.segment));
-        holders.get(shard.at()) == Some(&member)
+        self.holders().get(shard.at()) == Some(&member)
     }
 
     /// Not all shards are where they belong: their steward need not find that out by itself.

@@ -9,9 +9,9 @@ use datamesh_catalog::{NewUpload, SegmentRef, Target};
 use datamesh_exchange::{Ack, PutFailure, SendFailure};
 use datamesh_placement::NoPlace;
 use datamesh_seal::SegmentKey;
-use datamesh_shard::{Generation, NodeName, PoolName};
+use datamesh_shard::{Cipher, Generation, NodeName, PoolName};
 use tokio::sync::{OnceCell, oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::budget::{Buffer, Ticket};
 use super::context::Context;
@@ -102,7 +102,7 @@ impl From<Problem> for StoreError {
 pub(crate) struct Job {
     pub(crate) target: Target,
     pub(crate) pool: PoolName,
-    pub(super) recipe: Recipe,
+    cipher: Cipher,
     pub(crate) content_type: String,
     /// As the catalog keeps it.
     pub(crate) meta: Vec<(String, String)>,
@@ -125,11 +125,17 @@ impl Job {
         pool: PoolName,
         (content_type, meta): (String, Vec<(String, String)>),
     ) -> Result<Self, StoreError> {
-        let known = context.pools.get(&pool);
-        let layout = known.as_ref().and_then(|pool| Some((pool, pool.layout()?)));
-        let (known, layout) = layout.ok_or_else(|| StoreError::NoLayout(pool.clone()))?;
-        let recipe = Recipe { profile: layout.profile, cipher: known.spec.cipher };
-        Ok(Self { target, pool, recipe, content_type, meta, begun: OnceCell::new() })
+        let known = context.pools.get(&pool).filter(|pool| pool.layout().is_some());
+        let cipher = known.ok_or_else(|| StoreError::NoLayout(pool.clone()))?.spec.cipher;
+        Ok(Self { target, pool, cipher, content_type, meta, begun: OnceCell::new() })
+    }
+
+    /// How its next segment is made. The pool's profile may change while a long put is under way.
+    pub(super) fn recipe(&self, context: &Context) -> Result<Recipe, StoreError> {
+        let pool = context.pools.get(&self.pool);
+        let layout = pool.as_ref().and_then(|pool| pool.layout());
+        let profile = layout.ok_or_else(|| StoreError::NoLayout(self.pool.clone()))?.profile;
+        Ok(Recipe { profile, cipher: self.cipher })
     }
 
     /// A part of an upload that has begun.
@@ -171,22 +177,29 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 pub(super) async fn store(
     context: Arc<Context>,
     job: Arc<Job>,
-    plain: Buffer,
-    bytes: usize,
+    recipe: Recipe,
+    (plain, bytes): (Buffer, usize),
     ticket: Ticket,
 ) -> Result<Stored, StoreError> {
-    let recipe = job.recipe;
     let key = SegmentKey::random_from(&*context.surroundings);
-    let made = context.cpu.run(move |stages| recipe.make(plain, bytes, ticket, key, stages)).await??;
+    let (made, secret) =
+        context.cpu.run(move |stages| recipe.make(plain, bytes, ticket, key, stages)).await??;
+    let (reference, durability) = settle(&context, &job, &made).await?;
+    Ok(Stored { reference, secret, durability })
+}
+
+/// Places and references what was made, anew where that may help.
+pub(super) async fn settle(
+    context: &Arc<Context>,
+    job: &Arc<Job>,
+    made: &Shards,
+) -> Result<(SegmentRef, Durability), StoreError> {
     let mut generation = Generation::default();
     let mut attempt = 0;
     loop {
         attempt += 1;
-        match place(&context, &job, &made, generation).await {
-            Ok((reference, ack)) => {
-                let durability = durability(&context, &job, ack);
-                return Ok(Stored { reference, secret: made.secret, durability });
-            }
+        match place(context, job, made, generation).await {
+            Ok((reference, ack)) => return Ok((reference, durability(context, (job, made), ack))),
             Err(error) if attempt < ATTEMPTS_MAX => match error {
                 StoreError::Reference(ReferenceError::StaleGeneration { needs, .. }) => generation = needs,
                 StoreError::Put(PutFailure::StaleGeneration) => generation = generation.next(),
@@ -196,7 +209,7 @@ pub(super) async fn store(
                 }
                 error => return Err(error),
             },
-            Err(error) => return Err(for_want_of_room(&context, &job.pool, error)),
+            Err(error) => return Err(for_want_of_room(context, &job.pool, error)),
         }
     }
 }
@@ -226,15 +239,23 @@ fn full_names(full: &[NodeName]) -> String {
     }
 }
 
-fn durability(context: &Context, job: &Job, ack: Ack) -> Durability {
+fn durability(context: &Context, (job, made): (&Job, &Shards), ack: Ack) -> Durability {
     match ack {
         Ack::Whole => Durability::Whole,
         Ack::Short { durable } => {
             context.damage.short_put(&job.pool);
-            let profile = job.recipe.profile;
+            let profile = made.profile;
             Durability::Short { durable, of: profile.data() + profile.parity() }
         }
     }
+}
+
+/// A segment whose reference is durable, and whose shards are on their way.
+struct Sent {
+    reference: SegmentRef,
+    told: oneshot::Receiver<Result<Ack, PutFailure>>,
+    /// Whoever waits for the acknowledgement ends the put by going away; once acknowledged it goes on by itself.
+    waiting: DropGuard,
 }
 
 /// One attempt: the reference, then the shards, both durable when it returns.
@@ -244,20 +265,48 @@ async fn place(
     made: &Shards,
     generation: Generation,
 ) -> Result<(SegmentRef, Ack), StoreError> {
+    let Sent { reference, told, waiting } = send(context, job, made, generation).await?;
+    let ack = told.await.map_err(|_| Stopped)??;
+    drop(waiting);
+    Ok((reference, ack))
+}
+
+/// A fault for the simulation to find: as if the shards were acknowledged as soon as they are sent.
+pub(super) async fn send_only(
+    context: &Arc<Context>,
+    job: &Arc<Job>,
+    made: &Shards,
+) -> Result<SegmentRef, StoreError> {
+    let sent = send(context, job, made, Generation::default()).await?;
+    sent.waiting.disarm();
+    Ok(sent.reference)
+}
+
+async fn send(
+    context: &Arc<Context>,
+    job: &Arc<Job>,
+    made: &Shards,
+    generation: Generation,
+) -> Result<Sent, StoreError> {
     let no_layout = || StoreError::NoLayout(job.pool.clone());
     let pool = context.pools.get(&job.pool).ok_or_else(no_layout)?;
     let table = Arc::clone(pool.newest().ok_or_else(no_layout)?);
+    if !table.layout().profiles().any(|profile| profile == made.profile) {
+        // Nothing was left of it when it went, this segment included.
+        let (pool, profile) = (job.pool.clone(), made.profile);
+        return Err(ReferenceError::Closed { pool, profile }.into());
+    }
     let reference = SegmentRef {
         id: made.id,
         sealed_bytes: made.sealed_bytes,
         pool: job.pool.clone(),
-        profile: job.recipe.profile,
+        profile: made.profile,
         epoch: table.layout().epoch,
         generation,
     };
     let spread = Spread {
         pool: job.pool.clone(),
-        plan: put_plan(&context.pools, &pool, &table, table.partition_of(made.id))?,
+        plan: put_plan(&context.pools, &pool, &table, (made.profile, table.partition_of(made.id)))?,
         table,
         generation,
         segment: made.id,
@@ -268,12 +317,9 @@ async fn place(
     // data that was lost.
     job.reference(context, &reference).await?;
     let (tell, told) = oneshot::channel();
-    // Whoever waits for the acknowledgement ends the put by going away; once acknowledged it goes on by itself.
     let abandon = CancellationToken::new();
     let waiting = abandon.clone().drop_guard();
     probe::put(context, &spread);
     context.spawn_tail(spread.run(Arc::clone(context), tell, abandon));
-    let ack = told.await.map_err(|_| Stopped)??;
-    drop(waiting);
-    Ok((reference, ack))
+    Ok(Sent { reference, told, waiting })
 }

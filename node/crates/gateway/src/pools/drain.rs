@@ -22,6 +22,11 @@ impl Progress {
         Self { begun: now, left_bytes, moved_bytes: 0, moved_at: now }
     }
 
+    /// It begins only now.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        *self = Self::new(self.left_bytes, now);
+    }
+
     /// The member said how much it still has.
     pub(crate) fn note(&mut self, left_bytes: u64, now: Instant) {
         let moved = self.left_bytes.saturating_sub(left_bytes);

@@ -5,10 +5,10 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datamesh_placement::{Layout, Member};
+use datamesh_placement::{Layout, LayoutError, Member};
 use datamesh_settings::admin::{
-    DesiredMember, PoolSpec, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_MAX, SCRUB_PERIOD_SECONDS_MIN,
-    ScrubSpec,
+    DesiredMember, PoolSpec, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, SCRUB_BYTES_PER_SECOND_MIN,
+    SCRUB_PERIOD_SECONDS_MAX, SCRUB_PERIOD_SECONDS_MIN, ScrubSpec,
 };
 use datamesh_shard::limits::POOL_MEMBERS_MAX;
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
@@ -37,6 +37,8 @@ pub(crate) struct Wish<'a> {
     /// Those of the current layout's members whose volume an administrator gave up for lost, and which are away: their name
     /// has another key by now, or none.
     pub(crate) lost: &'a BTreeSet<NodeName>,
+    /// Profiles of the current layout of which nothing is left, not even something that waits to be deleted.
+    pub(crate) empty: &'a BTreeSet<ErasureProfile>,
     /// Binary logarithm of the number of partitions, where it does not follow from the number of members.
     pub(crate) partitions_log2: Option<u8>,
 }
@@ -52,24 +54,28 @@ pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current
         .filter(|node| !wish.joined.contains_key(node))
         .collect();
     let members = members(wish, current, missing.is_empty());
+    let earlier = earlier(wish.spec, current, wish.empty);
     // With what it has a pool goes on where its number is fixed, even by less.
     let partitions_log2 = match (wish.partitions_log2, current) {
         (Some(fixed), current) => fixed.max(current.map_or(0, |current| current.partitions_log2)),
         (None, None) => Layout::partitions_log2_for(wish.spec.erasure, members.len()),
         (None, Some(current)) => {
-            current.split_log2_for(members.iter().filter(|member| !member.draining).count())
+            Layout { profile: wish.spec.erasure, earlier: earlier.clone(), ..current.clone() }
+                .split_log2_for(members.iter().filter(|member| !member.draining).count())
         }
     };
     let next = Layout {
         cluster: cluster.clone(),
         pool: pool.clone(),
         profile: wish.spec.erasure,
+        earlier,
         epoch: current.map_or(Epoch(1), |current| current.epoch),
         partitions_log2,
         members,
         holders: Vec::new(),
     };
-    let is_enough = next.staying().count() >= next.profile.total();
+    let needed = next.profiles().map(ErasureProfile::total).max().unwrap_or_default();
+    let is_enough = next.staying().count() >= needed;
     match current {
         _ if !is_enough => Step::Wait(missing),
         None => Step::Commit(next),
@@ -77,6 +83,16 @@ pub(crate) fn step(cluster: &NodeName, pool: &PoolName, wish: &Wish<'_>, current
         Some(current) if *current == next => Step::Keep,
         Some(current) => Step::Commit(Layout { epoch: current.epoch.next(), ..next }),
     }
+}
+
+/// Profiles of the layout that are not wanted any more and not empty, the one before the wanted one first.
+fn earlier(
+    spec: &PoolSpec,
+    current: Option<&Layout>,
+    empty: &BTreeSet<ErasureProfile>,
+) -> Vec<ErasureProfile> {
+    let known = current.into_iter().flat_map(Layout::profiles);
+    known.filter(|profile| *profile != spec.erasure && !empty.contains(profile)).collect()
 }
 
 /// Wanted members, each with what it is in the layout. Without those that shall drain and are in none: they have nothing.
@@ -146,14 +162,31 @@ pub enum SpecError {
         /// Of these.
         erasure: ErasureProfile,
     },
-    /// Data cannot be coded anew.
-    #[error("the pool holds data as {old}; it cannot become {new}. Make another pool for new data")]
+    /// Data of too many profiles.
+    #[error(
+        "the pool still has data as {}; with {new} that would be too many at once. Set recode.enabled and wait until one of them is \
+         gone, or set erasure back",
+        .old.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and as ")
+    )]
     Erasure {
+        /// As the data is.
+        old: Vec<ErasureProfile>,
+        /// As it was asked for.
+        new: ErasureProfile,
+    },
+    /// A table too large.
+    #[error(
+        "the pool has too many members for data as {old} and as {new} at once: choose an erasure with fewer shards"
+    )]
+    TooWide {
         /// As the data is.
         old: ErasureProfile,
         /// As it was asked for.
         new: ErasureProfile,
     },
+    /// Coding anew that would never end.
+    #[error("recode: maxBytesPerSecond is {:?}: write at least {RECODE_BYTES_PER_SECOND_MIN} bytes a second, or nothing", .0.max_bytes_per_second)]
+    Recode(RecodeSpec),
     /// Too few members would be left that do not drain.
     #[error(
         "{staying} members would stay when {draining} are drained, and {erasure} needs {}: add members first, or drain fewer",
@@ -197,27 +230,36 @@ impl SpecError {
             | Self::TooFewStay { .. }
             | Self::Zone { .. } => "members",
             Self::AckShards { .. } => "ackShards",
-            Self::Erasure { .. } => "erasure",
+            Self::Erasure { .. } | Self::TooWide { .. } => "erasure",
+            Self::Recode(_) => "recode",
             Self::Scrub(_) => "scrub",
         }
     }
 
     /// Whether it is about data that is there, not about the document itself.
     pub(crate) fn is_in_use(&self) -> bool {
-        matches!(self, Self::Erasure { .. } | Self::TooFewStay { .. } | Self::Zone { .. })
+        matches!(
+            self,
+            Self::Erasure { .. } | Self::TooWide { .. } | Self::TooFewStay { .. } | Self::Zone { .. }
+        )
     }
 }
 
-/// Shards that must be durable for an acknowledgement after the tail deadline.
-pub(crate) fn ack_shards(spec: &PoolSpec) -> u8 {
-    spec.ack_shards.unwrap_or(spec.erasure.data() + 1)
+/// What the administrator says of acknowledgements, where this profile is the one it is said of.
+pub(crate) fn asked_acks(spec: &PoolSpec, profile: ErasureProfile) -> Option<u8> {
+    spec.ack_shards.filter(|_| spec.erasure == profile)
 }
 
-/// Checks a wish by itself and against the layout that holds data.
+/// Shards of a segment of this profile that must be durable for an acknowledgement after the tail deadline.
+pub(crate) fn ack_shards(spec: &PoolSpec, profile: ErasureProfile) -> u8 {
+    asked_acks(spec, profile).unwrap_or(profile.data() + 1)
+}
+
+/// Checks a wish by itself and against the layout that holds data, but in profiles of which nothing is left.
 pub(crate) fn check(
     spec: &PoolSpec,
     drains: &BTreeSet<NodeName>,
-    current: Option<&Layout>,
+    (current, empty): (Option<&Layout>, &BTreeSet<ErasureProfile>),
 ) -> Result<(), SpecError> {
     let erasure = spec.erasure;
     if !(erasure.total()..=POOL_MEMBERS_MAX).contains(&spec.members.len()) {
@@ -229,7 +271,10 @@ pub(crate) fn check(
     }
     let draining = spec.members.iter().filter(|member| drains.contains(&member.node)).count();
     let staying = spec.members.len() - draining;
-    if staying < erasure.total() {
+    let all = std::iter::once(erasure).chain(earlier(spec, current, empty));
+    if let Some(erasure) =
+        all.filter(|profile| staying < profile.total()).max_by_key(|profile| profile.total())
+    {
         return Err(SpecError::TooFewStay { staying, draining, erasure });
     }
     let mut seen = BTreeSet::new();
@@ -251,12 +296,31 @@ pub(crate) fn check(
     if !spec.scrub.is_within_limits() {
         return Err(SpecError::Scrub(spec.scrub));
     }
-    current.map_or(Ok(()), |current| check_change(spec, current))
+    if !spec.recode.is_within_limits() {
+        return Err(SpecError::Recode(spec.recode));
+    }
+    current.map_or(Ok(()), |current| check_change(spec, current, empty))
 }
 
-fn check_change(spec: &PoolSpec, current: &Layout) -> Result<(), SpecError> {
+fn check_change(
+    spec: &PoolSpec,
+    current: &Layout,
+    empty: &BTreeSet<ErasureProfile>,
+) -> Result<(), SpecError> {
     if spec.erasure != current.profile {
-        return Err(SpecError::Erasure { old: current.profile, new: spec.erasure });
+        let next = Layout {
+            profile: spec.erasure,
+            earlier: earlier(spec, Some(current), empty),
+            holders: Vec::new(),
+            ..current.clone()
+        };
+        let new = spec.erasure;
+        match next.check_profiles() {
+            Err(LayoutError::Profiles(_)) => return Err(SpecError::Erasure { old: next.earlier, new }),
+            Err(LayoutError::Slots(_)) => return Err(SpecError::TooWide { old: current.profile, new }),
+            // Members that are wanted and have not joined yet are waited for.
+            _ => {}
+        }
     }
     let desired: BTreeMap<_, _> = spec.members.iter().map(|member| (&member.node, &member.zone)).collect();
     for member in &current.members {

@@ -39,8 +39,8 @@ pub(super) fn of(epoch: Epoch, partitions: u32, stewards: &[Arc<Stewardship>]) -
         safety.unheard_partitions += u32::from(count.silent > 0);
     }
     safety.counted_partitions = u32::try_from(by_partition.len()).unwrap_or(u32::MAX);
-    let Tolerances { segments, unreadable, away, under_way } = sum;
-    PoolSafety { segments, unreadable, away, under_way, ..safety }
+    let Tolerances { segments, short, unreadable, away, under_way } = sum;
+    PoolSafety { segments, short, unreadable, away, under_way, ..safety }
 }
 
 #[cfg(test)]
@@ -48,7 +48,8 @@ mod tests {
     use super::*;
 
     fn count(partition: u32, segments: [u64; 3]) -> PartitionCount {
-        let tolerances = Tolerances { segments: segments.to_vec(), ..Tolerances::default() };
+        let short = [segments[0], segments[1], 0].to_vec();
+        let tolerances = Tolerances { segments: segments.to_vec(), short, ..Tolerances::default() };
         PartitionCount { partition, tolerances, ..PartitionCount::default() }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use datamesh_placement::Table;
-use datamesh_shard::{PeerKey, SegmentId};
+use datamesh_shard::{ErasureProfile, PeerKey, SegmentId};
 
 use super::Pool;
 
@@ -19,15 +19,15 @@ pub(crate) struct Sources {
 impl Sources {
     /// The holders by the table to read by; then all other members, in the order in which they step in: a shard may have
     /// gone home already, or not yet. Who is in no layout any more gave all it had away before.
-    pub(super) fn new(pool: &Pool, read: &Table, segment: SegmentId) -> Self {
+    pub(super) fn new(pool: &Pool, read: &Table, profile: ErasureProfile, segment: SegmentId) -> Self {
         let partition = read.partition_of(segment);
-        let mut peers = peers_of(read, &read.order(partition));
+        let mut peers = peers_of(read, &read.order(profile, partition));
         if let Some(newest) = pool.newest().filter(|newest| newest.layout().epoch != read.layout().epoch) {
             let seen: HashSet<PeerKey> = peers.iter().copied().collect();
-            let order = peers_of(newest, &newest.order(newest.partition_of(segment)));
+            let order = peers_of(newest, &newest.order(profile, newest.partition_of(segment)));
             peers.extend(order.into_iter().filter(|peer| !seen.contains(peer)));
         }
-        Self { peers, holders: read.holders(partition).len() }
+        Self { peers, holders: read.holders_of(profile, partition).len() }
     }
 
     /// The holders, by shard index.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use datamesh_exchange::message::{Refusal, Response};
 use datamesh_exchange::net::Answer;
 use datamesh_placement::{Member, Table};
-use datamesh_shard::{PeerKey, ShardKey};
+use datamesh_shard::{ErasureProfile, PeerKey, ShardKey};
 use tokio::time::Instant;
 
 use super::reputation::{Asked, Avoided, Ended, Subject, Why};
@@ -108,7 +108,9 @@ impl Pools {
         let (before, after) = {
             let mut reputations = self.reputations.lock();
             let before: Vec<_> = subjects.iter().map(|subject| reputations.avoided(&subject.peer)).collect();
-            reputations.judge(&subjects, layout.profile.m(), Instant::now());
+            // No more are avoided than the segments of every profile can do without.
+            let m = layout.profiles().map(ErasureProfile::m).min().unwrap_or_default();
+            reputations.judge(&subjects, m, Instant::now());
             let after: Vec<_> = subjects.iter().map(|subject| reputations.avoided(&subject.peer)).collect();
             (before, after)
         };

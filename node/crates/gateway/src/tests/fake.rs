@@ -115,6 +115,11 @@ impl FakeNodes {
         self.change(n, |node| node.full = true);
     }
 
+    /// Takes new shards again.
+    pub(super) fn make_room(&self, n: u8) {
+        self.change(n, |node| node.full = false);
+    }
+
     pub(super) fn hang_after(&self, n: u8, puts: usize) {
         self.change(n, |node| node.quick_puts = Some(puts));
     }
@@ -168,6 +173,12 @@ impl FakeNodes {
 
     pub(super) fn all_shards(&self) -> usize {
         self.nodes.lock().values().map(|node| node.shards.len()).sum()
+    }
+
+    /// The segment headers of all shards.
+    pub(super) fn headers(&self) -> Vec<Bytes> {
+        let nodes = self.nodes.lock();
+        nodes.values().flat_map(|node| node.shards.values()).map(|kept| kept.header.clone()).collect()
     }
 
     pub(super) fn payload_bytes(&self) -> usize {

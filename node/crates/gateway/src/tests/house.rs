@@ -81,6 +81,7 @@ pub(super) fn spec(members: u8) -> PoolSpec {
         ack_shards: None,
         members: (0..members).map(member).collect(),
         scrub: Default::default(),
+        recode: Default::default(),
     }
 }
 

@@ -12,7 +12,7 @@ const RETENTION_MS: u64 = 400;
 const BYTES: usize = 40 << 20;
 
 /// A read whose client has taken the first piece and nothing more.
-async fn begun(house: &House) -> Body {
+pub(super) async fn begun(house: &House) -> Body {
     let request = http::Request::builder().method(Method::GET).uri("/api/v1/files/x");
     let request = request.header("authorization", format!("Bearer {USER}")).body(Body::empty()).unwrap();
     let mut body = house.send(request).await.into_body();
@@ -21,7 +21,7 @@ async fn begun(house: &House) -> Body {
 }
 
 /// Bytes that the rest of the read gives, and why it ended early, if it did.
-async fn rest(mut body: Body) -> (usize, Option<String>) {
+pub(super) async fn rest(mut body: Body) -> (usize, Option<String>) {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         match frame {

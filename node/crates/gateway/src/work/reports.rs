@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use datamesh_exchange::message::{COUNTS_MAX, Request, Response, Stewardship};
 use datamesh_exchange::net::Net;
+use datamesh_exchange::survey::Tolerances;
 use datamesh_settings::admin::{MemberState, PoolScrub, ScrubSpec};
-use datamesh_shard::PeerKey;
+use datamesh_shard::{ErasureProfile, PeerKey};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 
@@ -99,7 +100,7 @@ impl PollReports {
     /// All that a member counted, page by page; nothing rather than a part.
     async fn stewardship(&self, pool: &Pool, peer: &PeerKey) -> Option<Stewardship> {
         let table = pool.newest()?;
-        let levels = table.layout().profile.m() + 1;
+        let levels = table.layout().profiles().map(ErasureProfile::m).max().unwrap_or_default() + 1;
         let mut whole: Option<Stewardship> = None;
         loop {
             let after = whole.as_ref().and_then(|whole| whole.counts.last()).map(|last| last.partition);
@@ -111,7 +112,8 @@ impl PollReports {
             let rises = page.counts.first().is_none_or(|first| after < Some(first.partition))
                 && page.counts.is_sorted_by(|a, b| a.partition < b.partition);
             let fits = page.counts.iter().all(|count| {
-                count.partition < table.partitions() && count.tolerances.segments.len() == levels
+                let Tolerances { segments, short, .. } = &count.tolerances;
+                count.partition < table.partitions() && segments.len() == levels && short.len() == levels
             });
             // Under another layout they are of no use, and may be of other partitions.
             let fits = fits || page.epoch != Some(table.layout().epoch);

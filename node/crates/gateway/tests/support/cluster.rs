@@ -13,7 +13,7 @@ use std::time::Duration;
 use datamesh_gateway::{Addresses, Gateway};
 use datamesh_mesh::{Pace, StorageNode};
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec};
+use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec, RecodeSpec};
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
     StorageSettings, TlsFiles,
@@ -202,13 +202,19 @@ impl Cluster {
     }
 
     pub(crate) async fn put_pool(&self) {
+        self.put_pool_as(ErasureProfile::new(4, 2).unwrap(), false).await;
+    }
+
+    /// The same with another profile, and whether what is there is coded anew in it.
+    pub(crate) async fn put_pool_as(&self, erasure: ErasureProfile, enabled: bool) {
         let member = |n| DesiredMember { node: node(n), zone: zone(n), capacity_bytes: CAPACITY_BYTES };
         let spec = PoolSpec {
-            erasure: ErasureProfile::new(4, 2).unwrap(),
+            erasure,
             cipher: Cipher::Aes256Gcm,
             ack_shards: None,
             members: (0..NODES).map(member).collect(),
             scrub: Default::default(),
+            recode: RecodeSpec { enabled, max_bytes_per_second: None },
         };
         let request = self.client.put(self.url("/admin/pools/main")).bearer_auth("admin-token-for-tests");
         let answered = request.json(&spec).send().await.unwrap();

@@ -154,25 +154,35 @@ impl Homing {
     }
 
     async fn send_all(&self, table: &Arc<Table>, partition: PartitionId, held: Held) -> Tally {
-        let Held { segment, shards, generation } = held;
+        let Held { segment, profile, shards, generation } = held;
         let mut tally = Tally::default();
+        let holders = table.holders_of(profile, partition);
         for index in shards.iter() {
             let key = ShardKey { segment, index };
-            if let Some(home) = home_of(&self.fellows, table, partition, index) {
-                self.send(table, home, (key, generation), &mut tally).await;
+            match holders.get(index.at()) {
+                Some(home) if self.fellows.me(table) == Some(*home) => {}
+                Some(home) => self.send(table, (*home, holders), (key, generation), &mut tally).await,
+                // Of a profile that the layout knows nothing of: by the catalog nobody needs it.
+                None => tally.left += 1,
             }
         }
         tally
     }
 
-    async fn send(&self, table: &Arc<Table>, home: u16, shard: (ShardKey, Generation), tally: &mut Tally) {
+    async fn send(
+        &self,
+        table: &Arc<Table>,
+        (home, holders): (u16, &[u16]),
+        shard: (ShardKey, Generation),
+        tally: &mut Tally,
+    ) {
         if !self.fellows.is_live(table, home) {
             tally.left += 1;
             return;
         }
         // Before anything is asked: from here on no put raises this copy's generation unnoticed.
         let leaving = self.fellows.rules.leave(shard.0).await;
-        match self.settle(table, home, shard).await {
+        match self.settle(table, (home, holders), shard).await {
             Fate::Settled(generation) => {
                 take_away(&self.fellows, (shard.0, generation), leaving).await;
                 tally.sent += 1;
@@ -182,7 +192,12 @@ impl Homing {
     }
 
     /// Whether this copy is of no more use: its home has one, or nobody wants it. It is read only if its home lacks it.
-    async fn settle(&self, table: &Arc<Table>, home: u16, (key, listed): (ShardKey, Generation)) -> Fate {
+    async fn settle(
+        &self,
+        table: &Arc<Table>,
+        (home, holders): (u16, &[u16]),
+        (key, listed): (ShardKey, Generation),
+    ) -> Fate {
         let settled = match self.fellows.is_home(table, home, (key, listed)).await {
             Some(true) => listed,
             Some(false) => match self.offer(table, home, key).await {
@@ -192,7 +207,7 @@ impl Homing {
             },
             None => return Fate::Stays,
         };
-        match self.has_room(table, home, key).await {
+        match self.has_room(table, (home, holders), key).await {
             true => Fate::Settled(settled),
             false => Fate::Stays,
         }
@@ -215,12 +230,12 @@ impl Homing {
     /// Whether no loss of nodes costs more shards once this copy is gone: its home has no other shard of the segment, or all
     /// of them are at home. Both stay true whatever others do meanwhile, so two nodes may act on it at once. Less is not
     /// enough: that each shard beside it has a copy at its own home, which may be as crowded.
-    async fn has_room(&self, table: &Arc<Table>, home: u16, key: ShardKey) -> bool {
+    async fn has_room(&self, table: &Arc<Table>, (home, holders): (u16, &[u16]), key: ShardKey) -> bool {
         let Some(there) = self.fellows.locate(table, home, key.segment).await else { return false };
         if there.iter().all(|index| index == key.index) {
             return true;
         }
-        for (index, holder) in (0..).map(ShardIndex).zip(table.holders(table.partition_of(key.segment))) {
+        for (index, holder) in (0..).map(ShardIndex).zip(holders) {
             let shard = (ShardKey { segment: key.segment, index }, Generation::default());
             let is_there = match self.fellows.me(table) == Some(*holder) {
                 true => matches!(self.fellows.read(shard.0).await, Ok(Some(_))),
@@ -267,10 +282,4 @@ impl Worker for Homing {
     fn wakes(&self) -> Option<Arc<Notify>> {
         Some(self.fellows.trust.layout_learned())
     }
-}
-
-/// The member a shard belongs to, if that is another.
-fn home_of(fellows: &Fellows, table: &Table, partition: PartitionId, index: ShardIndex) -> Option<u16> {
-    let holder = *table.holders(partition).get(index.at())?;
-    (fellows.me(table) != Some(holder)).then_some(holder)
 }

@@ -7,7 +7,7 @@ use datamesh_exchange::digest::Ranges;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubSpec};
-use datamesh_shard::{Epoch, Generation, PoolName, SegmentId, ShardError, ShardKey};
+use datamesh_shard::{Epoch, Generation, PoolName, SegmentHeader, SegmentId, ShardError, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError};
 
 use super::fellows::{Fellows, Span};
@@ -65,10 +65,10 @@ impl StorageService {
                 self.inventory(span, after).await
             }
             Request::Slice { from, to, after } => self.inventory((from, to), after).await,
-            Request::Digests { partitions_log2, partition, ranges_log2, shards } => {
+            Request::Digests { partitions_log2, partition, ranges_log2, profile, shards } => {
                 let ranges = Ranges::new(partitions_log2, partition, ranges_log2);
                 let ranges = ranges.filter(|_| self.is_slice(partitions_log2)).ok_or_else(no_partition)?;
-                let digests = self.fellows.digests(ranges, shards).await.ok_or_else(not_listed)?;
+                let digests = self.fellows.digests(ranges, (profile, shards)).await.ok_or_else(not_listed)?;
                 Ok((Response::Digests(digests), Bytes::new()))
             }
             Request::Home { key, epoch, generation } => self.home(key, epoch, generation).await,
@@ -129,7 +129,7 @@ impl StorageService {
             | Request::Digests { .. }
             | Request::Slice { .. }
             | Request::Home { .. } => true,
-            Request::Put { key, epoch, .. } => self.is_home(*key, *epoch).await,
+            Request::Put { key, epoch, header, .. } => self.is_home(*key, header, *epoch).await,
             _ => false,
         }
     }
@@ -140,25 +140,29 @@ impl StorageService {
         layout.is_some_and(|layout| partitions_log2 >= layout.partitions_log2)
     }
 
-    /// Whether a shard belongs to this node by the layout of this epoch, which is the newest it knows.
-    async fn is_home(&self, key: ShardKey, epoch: Epoch) -> bool {
+    /// Whether a shard belongs to this node by the layout of this epoch, which is the newest it knows. By what its header says of
+    /// the profile: whoever keeps the shard proves that it is the segment's.
+    async fn is_home(&self, key: ShardKey, header: &[u8], epoch: Epoch) -> bool {
+        let Ok(profile) = SegmentHeader::profile_in(header) else { return false };
         let Some(table) = self.fellows.table().await.filter(|table| table.layout().epoch == epoch) else {
             return false;
         };
-        let holder = table.holders(table.partition_of(key.segment)).get(key.index.at()).copied();
+        let partition = table.partition_of(key.segment);
+        let holder = table.holders_of(profile, partition).get(key.index.at()).copied();
         holder.is_some() && holder == self.fellows.me(&table)
     }
 
     /// Not by the index alone: whoever asks may delete its copy on this word.
     async fn home(&self, key: ShardKey, epoch: Epoch, generation: Generation) -> Answer {
-        if !self.is_home(key, epoch).await || self.fellows.rules.is_leaving(key) {
+        let shard = match self.fellows.read(key).await {
+            Ok(Some(shard)) if shard.generation >= generation => shard,
+            Ok(_) | Err(GetError::Corrupt { .. }) => return Err(Refusal::NotFound),
+            Err(error) => return Err(not_read(&error)),
+        };
+        if !self.is_home(key, &shard.header, epoch).await || self.fellows.rules.is_leaving(key) {
             return Err(Refusal::NotFound);
         }
-        match self.fellows.read(key).await {
-            Ok(Some(shard)) if shard.generation >= generation => Ok((Response::Done, Bytes::new())),
-            Ok(_) | Err(GetError::Corrupt { .. }) => Err(Refusal::NotFound),
-            Err(error) => Err(not_read(&error)),
-        }
+        Ok((Response::Done, Bytes::new()))
     }
 
     async fn inventory(&self, span: Span, after: Option<SegmentId>) -> Answer {

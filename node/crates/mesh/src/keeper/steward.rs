@@ -123,8 +123,7 @@ impl Steward {
         self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), now);
         survey.set_apart(|segment| self.suspects.is_new(segment, now, self.pace.grace));
         let Survey { tolerances, rebuilds, lost, .. } = survey;
-        let is_whole =
-            rebuilds.is_empty() && lost.is_empty() && tolerances.short(table.layout().profile) == 0;
+        let is_whole = rebuilds.is_empty() && lost.is_empty() && tolerances.all_short() == 0;
         let may_wait = |segment| self.suspects.may_be_new(segment, now, self.pace.grace);
         let due = rebuilds.into_iter().filter(|rebuild| !may_wait(rebuild.segment)).collect();
         self.ledger.counted(partition, tolerances, seen.silent);

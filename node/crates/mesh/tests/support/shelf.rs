@@ -129,7 +129,8 @@ impl Shelf for MemoryShelf {
             if segment < from || to.is_some_and(|to| segment >= to) || Some(segment) <= after {
                 continue;
             }
-            let fresh = || Held { segment, generation: row.generation, shards: Default::default() };
+            let Ok(profile) = SegmentHeader::profile_in(&row.header) else { continue };
+            let fresh = || Held { segment, profile, generation: row.generation, shards: Default::default() };
             let held = held.entry(segment).or_insert_with(fresh);
             held.generation = held.generation.max(row.generation);
             held.shards.insert(key.index);

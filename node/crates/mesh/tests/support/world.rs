@@ -89,6 +89,7 @@ impl World {
             epoch: Epoch(epoch),
             partitions_log2,
             members: peers.iter().enumerate().map(member).collect(),
+            earlier: Vec::new(),
             holders: Vec::new(),
         };
         let bytes = layout.encode();

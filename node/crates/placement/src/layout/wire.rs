@@ -1,4 +1,5 @@
-//! A layout's bytes, in the lowest version that can say it. Version 1 knows no draining members, version 2 no holders.
+//! A layout's bytes, in the lowest version that can say it. Version 1 knows no draining members, version 2 no holders, version 3
+//! no earlier profiles.
 
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use serde::de::DeserializeOwned;
@@ -12,6 +13,8 @@ const NOBODY_DRAINS: u8 = 1;
 const SOMEBODY_DRAINS: u8 = 2;
 /// First byte of one that says who holds what.
 const WITH_HOLDERS: u8 = 3;
+/// First byte of one whose pool has data in other profiles, too.
+const WITH_PROFILES: u8 = 4;
 
 #[derive(Serialize, Deserialize)]
 struct Encoded<M> {
@@ -27,6 +30,12 @@ struct Encoded<M> {
 struct EncodedV3 {
     layout: Encoded<MemberV2>,
     holders: Vec<u16>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EncodedV4 {
+    layout: EncodedV3,
+    earlier: Vec<ErasureProfile>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,9 +82,11 @@ impl From<MemberV2> for Member {
 }
 
 pub(super) fn encode(layout: &Layout) -> Vec<u8> {
-    if !layout.holders.is_empty() {
-        let holders = layout.holders.clone();
-        written(&EncodedV3 { layout: encoded(layout), holders }, WITH_HOLDERS)
+    let with_holders = || EncodedV3 { layout: encoded(layout), holders: layout.holders.clone() };
+    if !layout.earlier.is_empty() {
+        written(&EncodedV4 { layout: with_holders(), earlier: layout.earlier.clone() }, WITH_PROFILES)
+    } else if !layout.holders.is_empty() {
+        written(&with_holders(), WITH_HOLDERS)
     } else if layout.members.iter().any(|member| member.draining) {
         written(&encoded::<MemberV2>(layout), SOMEBODY_DRAINS)
     } else {
@@ -107,6 +118,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Layout, LayoutError> {
             let EncodedV3 { layout: encoded, holders } = read(body)?;
             Ok(layout(encoded, holders))
         }
+        Some((&WITH_PROFILES, body)) => {
+            let EncodedV4 { layout: EncodedV3 { layout: encoded, holders }, earlier } = read(body)?;
+            Ok(Layout { earlier, ..layout(encoded, holders) })
+        }
         Some((&version, _)) => Err(LayoutError::Version(version)),
         None => Err(LayoutError::Bytes(0)),
     }
@@ -122,5 +137,5 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, LayoutError> {
 fn layout<M: Into<Member>>(encoded: Encoded<M>, holders: Vec<u16>) -> Layout {
     let Encoded { cluster, pool, profile, epoch, partitions_log2, members } = encoded;
     let members = members.into_iter().map(M::into).collect();
-    Layout { cluster, pool, profile, epoch, partitions_log2, members, holders }
+    Layout { cluster, pool, profile, earlier: Vec::new(), epoch, partitions_log2, members, holders }
 }

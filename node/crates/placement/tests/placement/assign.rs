@@ -24,11 +24,14 @@ fn partitions(table: &Table) -> impl Iterator<Item = PartitionId> {
 fn live_holders_keep_their_shards_and_all_are_placed() {
     let table = Pool::new("six", 4, 2, 6).zones(&[2, 2, 2]).table();
     for partition in partitions(&table) {
-        assert_eq!(assign(&table, partition, |_| true).unwrap(), table.holders(partition));
+        assert_eq!(
+            assign(&table, (table.layout().profile, partition), |_| true).unwrap(),
+            table.holders(partition)
+        );
         // Any two of the six are dead: each of the others holds at most two, and all six are placed.
         for (first, second) in (0..6).flat_map(|first| (0..first).map(move |second| (first, second))) {
             let live = |node: u16| node != first && node != second;
-            let nodes = assign(&table, partition, live).unwrap();
+            let nodes = assign(&table, (table.layout().profile, partition), live).unwrap();
             assert_eq!(nodes.len(), 6);
             for (&node, &holder) in nodes.iter().zip(table.holders(partition)) {
                 assert!(live(node) && (node == holder || !live(holder)));
@@ -48,7 +51,7 @@ fn a_dead_zone_is_spread_over_the_others() {
     for partition in partitions(&table) {
         for dead in 0..4 {
             let live = |node: u16| table.zones()[usize::from(node)] != dead;
-            let nodes = assign(&table, partition, live).unwrap();
+            let nodes = assign(&table, (table.layout().profile, partition), live).unwrap();
             assert_eq!(loads(&table, &nodes), (1, 2), "one shard a node, two a zone: {nodes:?}");
         }
     }
@@ -58,14 +61,14 @@ fn a_dead_zone_is_spread_over_the_others() {
 fn with_too_few_nodes_there_is_no_place() {
     let table = Pool::new("three", 2, 1, 4).zones(&[1, 1, 1]).table();
     // m = 1: the node that would take two shards could not be lost.
-    let none = assign(&table, PartitionId(0), |node| node != 1).unwrap_err();
+    let none = assign(&table, (table.layout().profile, PartitionId(0)), |node| node != 1).unwrap_err();
     assert_eq!((none.live, none.shards, none.per_node), (2, 3, 1));
 
     let table = Pool::new("six", 4, 2, 4).zones(&[2, 2, 2]).table();
-    let nodes = assign(&table, PartitionId(3), |node| node < 3).unwrap();
+    let nodes = assign(&table, (table.layout().profile, PartitionId(3)), |node| node < 3).unwrap();
     assert_eq!(loads(&table, &nodes).0, 2);
-    assert!(assign(&table, PartitionId(3), |node| node < 2).is_err());
-    assert!(assign(&table, PartitionId(3), |_| false).is_err());
+    assert!(assign(&table, (table.layout().profile, PartitionId(3)), |node| node < 2).is_err());
+    assert!(assign(&table, (table.layout().profile, PartitionId(3)), |_| false).is_err());
 }
 
 #[test]
@@ -75,7 +78,7 @@ fn every_live_subset_is_served_as_the_rules_say() {
         for mask in 0_u32..1 << 7 {
             let live = |node: u16| mask >> node & 1 == 1;
             let count = usize::try_from(mask.count_ones()).unwrap();
-            match assign(&table, partition, live) {
+            match assign(&table, (table.layout().profile, partition), live) {
                 Ok(nodes) => {
                     assert!(nodes.iter().all(|&node| live(node)));
                     assert!(loads(&table, &nodes).0 <= 2);

@@ -9,11 +9,11 @@ use crate::solver::fewest_moves;
 use crate::table::{check_rows, held};
 
 /// The table in which every member has its share, as if there had been none before.
-fn fair(layout: &Layout) -> Table {
+pub(crate) fn fair(layout: &Layout) -> Table {
     Table::compute(Layout { holders: Vec::new(), ..layout.clone() }).unwrap()
 }
 
-fn follow(before: &Table, layout: Layout) -> Table {
+pub(crate) fn follow(before: &Table, layout: Layout) -> Table {
     let layout = before.followed_by(layout).unwrap();
     // As a member gets it.
     let after = Table::compute(Layout::decode(&layout.encode()).unwrap()).unwrap();
@@ -22,7 +22,7 @@ fn follow(before: &Table, layout: Layout) -> Table {
 }
 
 /// A hundredth of its share and a slot: by so much a member may miss it.
-fn check_shares(after: &Table, what: &str) {
+pub(crate) fn check_shares(after: &Table, what: &str) {
     let fair = fair(after.layout());
     for ((slots, data), (fair_slots, fair_data)) in held(after).into_iter().zip(held(&fair)) {
         assert!(

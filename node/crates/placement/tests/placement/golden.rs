@@ -1,13 +1,14 @@
 //! The layout's bytes and the tables computed from it, held by files: every later version must come to the same.
 
 use datamesh_placement::{Layout, LayoutError, Member, PartitionId, Table};
-use datamesh_shard::PeerKey;
+use datamesh_shard::{ErasureProfile, PeerKey};
 
 use crate::pools::Pool;
 
 const LAYOUT: &str = include_str!("../golden/layout-v1.hex");
 const DRAINING: &str = include_str!("../golden/layout-v2.hex");
 const HOLDERS: &str = include_str!("../golden/layout-v3.hex");
+const PROFILES: &str = include_str!("../golden/layout-v4.hex");
 const TABLES: &str = include_str!("../golden/tables-v1.txt");
 
 fn pools() -> Vec<Pool> {
@@ -26,7 +27,10 @@ fn written() -> String {
         text += &format!("{}\n", pool.name);
         for partition in (0..table.partitions()).map(PartitionId) {
             let holders: Vec<String> = table.holders(partition).iter().map(ToString::to_string).collect();
-            let next = table.order(partition).get(table.layout().profile.total()).map(ToString::to_string);
+            let next = table
+                .order(table.layout().profile, partition)
+                .get(table.layout().profile.total())
+                .map(ToString::to_string);
             text += &format!("  {partition}: {} then {}\n", holders.join(" "), next.unwrap_or("none".into()));
         }
     }
@@ -88,7 +92,7 @@ fn what_is_no_layout_is_refused_and_named() {
 
     let bytes = good.encode();
     assert_eq!(Layout::decode(&[]), Err(LayoutError::Bytes(0)));
-    assert_eq!(Layout::decode(&[4, 0]), Err(LayoutError::Version(4)));
+    assert_eq!(Layout::decode(&[5, 0]), Err(LayoutError::Version(5)));
     assert_eq!(Layout::decode(&[bytes.clone(), vec![0; 3]].concat()), Err(LayoutError::Trailing(3)));
     assert!(matches!(Layout::decode(&bytes[..bytes.len() - 1]), Err(LayoutError::Malformed(_))));
     assert_eq!(Layout::decode(&vec![1; 1 << 20]), Err(LayoutError::Bytes(1 << 20)));
@@ -137,4 +141,33 @@ fn a_layout_with_holders_reads_as_the_golden_file_says() {
     assert_eq!(table.holders(PartitionId(3)), &next.holders[9..12]);
     next.members.reverse();
     assert!(matches!(Table::compute(next), Err(LayoutError::Order(_))), "indexes are of sorted members");
+}
+
+/// Version 4 is written only where a pool has data in other profiles, too.
+#[test]
+fn a_layout_with_an_earlier_profile_reads_as_the_golden_file_says() {
+    let first = pools()[1].table();
+    let (old, new) = (first.layout().profile, ErasureProfile::new(1, 1).unwrap());
+    let next = Layout { profile: new, earlier: vec![old], ..pools()[1].layout() };
+    let next = first.followed_by(next).unwrap();
+    let hex: String = next.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, PROFILES.trim());
+    assert_eq!(Layout::decode(&next.encode()).unwrap(), next);
+    let table = Table::compute(next.clone()).unwrap();
+    assert_eq!(table.holders(PartitionId(3)), &next.holders[6..8]);
+    assert_eq!(table.holders_of(old, PartitionId(3)), &next.holders[32 + 9..32 + 12]);
+    let decode = |change: &dyn Fn(&mut Layout)| {
+        let mut layout = next.clone();
+        change(&mut layout);
+        Layout::decode(&layout.encode()).unwrap_err()
+    };
+    assert_eq!(decode(&|layout| layout.earlier.push(old)), LayoutError::Profiles(2), "twice");
+    assert_eq!(decode(&|layout| layout.earlier = vec![new]), LayoutError::Profiles(1), "the present one");
+    let another = ErasureProfile::new(2, 2).unwrap();
+    assert!(matches!(decode(&|layout| layout.earlier = vec![another]), LayoutError::Members { .. }));
+    assert_eq!(decode(&|layout| layout.holders.truncate(79)), LayoutError::HolderCount(79));
+    assert_eq!(decode(&|layout| layout.holders[79] = layout.holders[78]), LayoutError::Holders(15));
+    assert!(matches!(decode(&|layout| layout.partitions_log2 = 16), LayoutError::HolderCount(80)));
+    let bare = Layout { holders: Vec::new(), ..next.clone() };
+    assert!(matches!(Table::compute(bare), Err(LayoutError::Profiles(1))), "what was before is not computed");
 }

@@ -12,6 +12,7 @@ mod assign;
 mod follow;
 mod golden;
 mod pools;
+mod profiles;
 mod random;
 mod solver;
 mod table;

@@ -61,6 +61,7 @@ impl Pool {
             epoch: Epoch(1),
             partitions_log2: self.log2,
             members,
+            earlier: Vec::new(),
             holders: Vec::new(),
         }
     }

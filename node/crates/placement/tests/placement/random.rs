@@ -59,7 +59,7 @@ proptest! {
         let live = table.layout().members.len() - usize::from(usize::from(dead) < table.layout().members.len());
         for partition in (0..table.partitions()).map(PartitionId) {
             let holders = table.holders(partition);
-            match assign(&table, partition, |node| node != dead) {
+            match assign(&table, (table.layout().profile, partition), |node| node != dead) {
                 Ok(nodes) => {
                     prop_assert!(nodes.iter().zip(holders).all(|(node, holder)| (node == holder) == (*holder != dead)));
                 }

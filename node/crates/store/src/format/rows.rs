@@ -1,11 +1,13 @@
 use datamesh_shard::limits::SHARD_BYTES_MAX;
-use datamesh_shard::{Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{ErasureProfile, Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{FILE_HEAD_BYTES, HEADER_BYTES_MAX, LogNumber, RECORD_HEAD_BYTES, RecordHead, SHARD_KEY_BYTES};
 
-/// The byte in front of every row.
+/// The byte in front of every row but a shard's.
 const VERSION: u8 = 1;
+/// The byte in front of a shard's: version 1 did not say its profile.
+const SHARD_VERSION: u8 = 2;
 
 /// Why bytes are no row of the index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +15,7 @@ pub enum RowError {
     /// Nothing there, or less than belongs there.
     #[error("index row of {0} bytes")]
     Length(usize),
-    /// Written by a later version.
+    /// Written by another version.
     #[error("index row version {0} is not known to this version")]
     Version(u8),
     /// The bytes behind the version are no such row.
@@ -44,12 +46,14 @@ pub struct ShardRow {
     pub generation: Generation,
     /// A read found it corrupt; a put of the same shard writes it anew.
     pub corrupt: bool,
+    /// k and m of its segment, as the segment's header says: what is listed says them, too.
+    pub profile: ErasureProfile,
 }
 
 impl ShardRow {
     /// The row of a shard whose record stands at `offset`.
     #[must_use]
-    pub fn of(head: &RecordHead, offset: u64) -> Self {
+    pub fn of(head: &RecordHead, offset: u64, profile: ErasureProfile) -> Self {
         Self {
             log: head.log,
             offset,
@@ -57,6 +61,7 @@ impl ShardRow {
             payload_bytes: head.payload_bytes,
             generation: head.generation,
             corrupt: false,
+            profile,
         }
     }
 
@@ -77,7 +82,7 @@ impl ShardRow {
     /// # Errors
     /// None in practice; postcard's signature.
     pub fn encode(&self) -> Result<Vec<u8>, RowError> {
-        encode(self)
+        encode_as(SHARD_VERSION, self)
     }
 
     /// Reads a row; lengths and offset are within limits.
@@ -85,7 +90,7 @@ impl ShardRow {
     /// # Errors
     /// Every way in which the bytes can be wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let row: Self = decode(bytes)?;
+        let row: Self = decode_as(SHARD_VERSION, bytes)?;
         if usize::from(row.header_bytes) > HEADER_BYTES_MAX {
             return Err(RowError::Range { what: "header_bytes", value: row.header_bytes.into() });
         }
@@ -215,12 +220,20 @@ pub fn decode_shard_key(bytes: &[u8]) -> Result<ShardKey, RowError> {
 }
 
 fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, RowError> {
-    Ok(postcard::to_extend(row, vec![VERSION])?)
+    encode_as(VERSION, row)
+}
+
+fn encode_as<T: Serialize>(version: u8, row: &T) -> Result<Vec<u8>, RowError> {
+    Ok(postcard::to_extend(row, vec![version])?)
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, RowError> {
+    decode_as(VERSION, bytes)
+}
+
+fn decode_as<T: DeserializeOwned>(known: u8, bytes: &[u8]) -> Result<T, RowError> {
     let (version, rest) = bytes.split_first().ok_or(RowError::Length(0))?;
-    if *version != VERSION {
+    if *version != known {
         return Err(RowError::Version(*version));
     }
     let (row, unread) = postcard::take_from_bytes(rest)?;

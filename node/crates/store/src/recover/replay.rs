@@ -6,8 +6,8 @@ use rustix::fs::ftruncate;
 
 use super::{CHANGES_MAX, Work, write};
 use crate::error::OpenError;
-use crate::format::{FILE_HEAD_BYTES, LogNumber, Position, RecordError, RecordHead};
-use crate::scan::{Found, Scan};
+use crate::format::{FILE_HEAD_BYTES, LogNumber, Position, RecordError};
+use crate::scan::{Found, Scan, Whole};
 use crate::table::Changes;
 
 impl Work<'_> {
@@ -54,8 +54,8 @@ impl Work<'_> {
             let (records, ended) = self.read_records(scan, log)?;
             if !records.is_empty() {
                 let mut changes = Changes::new(self.index, &self.table);
-                for (head, offset) in &records {
-                    changes.replay(head, *offset)?;
+                for record in &records {
+                    changes.replay(record)?;
                 }
                 self.table.merge(write(changes, self.index, Position { log, offset: scan.whole() })?);
                 self.report.indexed_records += records.len() as u64;
@@ -66,18 +66,15 @@ impl Work<'_> {
         }
     }
 
-    fn read_records(
-        &mut self,
-        scan: &mut Scan,
-        log: LogNumber,
-    ) -> Result<(Vec<(RecordHead, u64)>, bool), OpenError> {
+    fn read_records(&mut self, scan: &mut Scan, log: LogNumber) -> Result<(Vec<Whole>, bool), OpenError> {
         let mut records = Vec::new();
         let mut damaged = 0;
         while records.len() < CHANGES_MAX {
             let whole = scan.whole();
             match self.next(scan, log)? {
-                Found::Record(head, offset) => {
-                    records.push((head, offset));
+                Found::Record(record) => {
+                    let offset = record.offset;
+                    records.push(record);
                     if damaged > 0 {
                         self.note_damage(log, whole..offset, std::mem::take(&mut damaged));
                     }

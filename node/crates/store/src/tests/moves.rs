@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 
-use datamesh_shard::Incarnation;
+use datamesh_shard::{ErasureProfile, Incarnation};
 use tokio::sync::oneshot;
 
 use super::chance::numbered;
@@ -24,6 +24,11 @@ const ROW: ShardRow = ShardRow {
     payload_bytes: 1000,
     generation: Generation(1),
     corrupt: false,
+    profile: PROFILE,
+};
+const PROFILE: ErasureProfile = match ErasureProfile::new(1, 1) {
+    Ok(profile) => profile,
+    Err(_) => panic!("1+1 is a profile"),
 };
 const ROOM: Space = space(100 << 20, 0);
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use datamesh_shard::{Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{ErasureProfile, Generation, Incarnation, SegmentId, ShardIndex, ShardKey};
 use datamesh_store::format::{
     FILE_HEAD_BYTES, FileHead, LogNumber, LogRow, Position, RECORD_HEAD_BYTES, RecordHead, RecordKind,
     ShardRow, body_crc, decode_incarnation, decode_node_key, decode_shard_key, encode_incarnation,
@@ -86,6 +86,7 @@ fn index_rows_are_what_they_were() {
         payload_bytes: 1_048_576,
         generation: Generation(9),
         corrupt: true,
+        profile: ErasureProfile::new(4, 2).unwrap(),
     };
     let log = LogRow {
         bytes: 1 << 28,
@@ -107,7 +108,7 @@ fn index_rows_are_what_they_were() {
         .iter()
         .map(|row| row.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n")
         .collect();
-    let golden = String::from_utf8(golden("index-rows-v1.hex", text.as_bytes())).unwrap();
+    let golden = String::from_utf8(golden("index-rows-v2.hex", text.as_bytes())).unwrap();
     assert_eq!(golden, text);
 
     let lines: Vec<Vec<u8>> = golden.lines().map(bytes_of).collect();

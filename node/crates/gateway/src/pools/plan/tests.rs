@@ -18,6 +18,7 @@ fn spec(members: usize) -> PoolSpec {
         ack_shards: None,
         members: (0..members).map(member).collect(),
         scrub: Default::default(),
+        recode: Default::default(),
     }
 }
 
@@ -42,7 +43,8 @@ fn drained(
     let members = current.map_or(&[][..], |layout| &layout.members).iter();
     let lost = members.filter(|member| joined.get(&member.node) != Some(&member.peer));
     let lost = &lost.map(|member| member.node.clone()).collect();
-    let wish = Wish { spec, drains, joined, drained, lost, partitions_log2: None };
+    let empty = &BTreeSet::new();
+    let wish = Wish { spec, drains, joined, drained, lost, empty, partitions_log2: None };
     step(&NodeName::new("c").unwrap(), &PoolName::new("p").unwrap(), &wish, current)
 }
 
@@ -154,9 +156,9 @@ fn wrong_wishes_name_their_field() {
     let of = |change: fn(&mut PoolSpec)| {
         let mut wish = spec(6);
         change(&mut wish);
-        check(&wish, &BTreeSet::new(), None).unwrap_err().field()
+        check(&wish, &BTreeSet::new(), (None, &BTreeSet::new())).unwrap_err().field()
     };
-    assert_eq!(check(&spec(6), &BTreeSet::new(), None), Ok(()));
+    assert_eq!(check(&spec(6), &BTreeSet::new(), (None, &BTreeSet::new())), Ok(()));
     assert_eq!(of(|s| s.members.truncate(5)), "members");
     assert_eq!(of(|s| s.members[1].node = s.members[0].node.clone()), "members");
     assert_eq!(of(|s| s.members[1].capacity_bytes = 0), "members");
@@ -170,14 +172,60 @@ fn data_that_is_there_limits_what_can_change() {
     let of = |change: fn(&mut PoolSpec)| {
         let mut wish = spec(7);
         change(&mut wish);
-        let error = check(&wish, &BTreeSet::from([name(5)]), Some(&layout)).unwrap_err();
+        let error = check(&wish, &BTreeSet::from([name(5)]), (Some(&layout), &BTreeSet::new())).unwrap_err();
         assert!(error.is_in_use());
         error.to_string()
     };
     let none = BTreeSet::new();
-    assert_eq!(check(&spec(8), &none, Some(&layout)), Ok(()));
-    assert_eq!(check(&spec(6), &none, Some(&layout)), Ok(()), "the seventh drains");
+    assert_eq!(check(&spec(8), &none, (Some(&layout), &BTreeSet::new())), Ok(()));
+    assert_eq!(check(&spec(6), &none, (Some(&layout), &BTreeSet::new())), Ok(()), "the seventh drains");
     assert!(of(|s| drop(s.members.pop())).starts_with("5 members would stay when 1 are drained"));
-    assert!(of(|s| s.erasure = ErasureProfile::new(3, 2).unwrap()).contains("cannot become 3+2"));
     assert!(of(|s| s.members[0].zone = ZoneName::new("z9").unwrap()).contains("stands in zone z0"));
+}
+
+#[test]
+fn a_profile_is_followed_by_another_and_goes_when_nothing_is_left_of_it() {
+    let of = |data, parity| ErasureProfile::new(data, parity).unwrap();
+    let as_wanted = |erasure, members| PoolSpec { erasure, ..spec(members) };
+    let step_with = |wish: &PoolSpec, empty: &[ErasureProfile], current: &Layout| {
+        let (none, empty) = (&BTreeSet::new(), &empty.iter().copied().collect());
+        let (joined, drained) = (&joined(8), &BTreeSet::new());
+        let wish =
+            Wish { spec: wish, drains: none, joined, drained, lost: none, empty, partitions_log2: None };
+        step(&NodeName::new("c").unwrap(), &PoolName::new("p").unwrap(), &wish, Some(current))
+    };
+    let first = committed(next(&spec(8), &joined(8), None));
+    let second = committed(step_with(&as_wanted(of(2, 1), 8), &[], &first));
+    assert_eq!((second.profile, second.earlier.as_slice()), (of(2, 1), &[of(4, 2)][..]));
+    assert_eq!(step_with(&as_wanted(of(2, 1), 8), &[], &second), Step::Keep);
+    assert_eq!(step_with(&as_wanted(of(2, 1), 8), &[of(2, 1)], &second), Step::Keep, "what is wanted stays");
+    let third = committed(step_with(&as_wanted(of(2, 1), 8), &[of(4, 2)], &second));
+    assert!(third.earlier.is_empty());
+    // Without data it becomes another at once, and back there is nothing to be kept.
+    assert!(committed(step_with(&as_wanted(of(3, 2), 8), &[of(4, 2)], &first)).earlier.is_empty());
+    let back = committed(step_with(&spec(8), &[], &second));
+    assert_eq!((back.profile, back.earlier), (of(4, 2), vec![of(2, 1)]));
+    // A wider one waits for its members, while the pool goes on as it is.
+    assert_eq!(step_with(&as_wanted(of(8, 3), 11), &[], &first), Step::Wait((8..11).map(name).collect()));
+    let none = BTreeSet::new();
+    assert_eq!(check(&as_wanted(of(8, 3), 11), &none, (Some(&first), &BTreeSet::new())), Ok(()));
+    let fewer = check(&as_wanted(of(2, 1), 5), &none, (Some(&first), &BTreeSet::new())).unwrap_err();
+    assert!(
+        fewer.is_in_use() && fewer.to_string().contains("4+2 needs 6"),
+        "old data needs its nodes: {fewer}"
+    );
+    let gone = BTreeSet::from([of(4, 2)]);
+    assert_eq!(check(&as_wanted(of(2, 1), 5), &none, (Some(&first), &gone)), Ok(()), "there is no old data");
+    let crowded = Layout { earlier: vec![of(2, 1), of(2, 2)], ..first.clone() };
+    let refused = check(&as_wanted(of(3, 2), 8), &none, (Some(&crowded), &BTreeSet::new())).unwrap_err();
+    assert!(refused.is_in_use() && refused.field() == "erasure");
+    assert!(refused.to_string().contains("as 4+2 and as 2+1 and as 2+2"), "{refused}");
+    assert_eq!(
+        check(&as_wanted(of(2, 1), 8), &none, (Some(&crowded), &BTreeSet::new())),
+        Ok(()),
+        "one of those it has"
+    );
+    let large = Layout { partitions_log2: 15, ..first };
+    let refused = check(&as_wanted(of(5, 3), 8), &none, (Some(&large), &BTreeSet::new())).unwrap_err();
+    assert!(refused.to_string().contains("too many members for data as 4+2 and as 5+3"), "{refused}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use datamesh_exchange::digest::{Digest, Digester, Ranges};
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{Held, PeerKey, SegmentId, ShardSet};
+use datamesh_shard::{ErasureProfile, Held, PeerKey, SegmentId, ShardSet};
 
 use super::Fellows;
 
@@ -109,9 +109,13 @@ impl Fellows {
     }
 
     /// Digests of what is here, made anew each time: what is kept of them could be old.
-    pub(in super::super) async fn digests(&self, ranges: Ranges, shards: ShardSet) -> Option<Vec<Digest>> {
+    pub(in super::super) async fn digests(
+        &self,
+        ranges: Ranges,
+        wanted: (ErasureProfile, ShardSet),
+    ) -> Option<Vec<Digest>> {
         let span = ranges.span(0, ranges.count() - 1);
-        let (mut digester, mut after) = (Digester::new(ranges, shards), None);
+        let (mut digester, mut after) = (Digester::new(ranges, wanted), None);
         loop {
             let page = self.held(span, after).await?;
             page.iter().for_each(|held| digester.add(held));
@@ -122,13 +126,13 @@ impl Fellows {
         }
     }
 
-    /// Digests of what a member has, which should be these shards of each segment.
+    /// Digests of what a member has of a profile, which should be these shards of each segment.
     pub(in super::super) async fn digests_of(
         &self,
         table: &Table,
         member: u16,
         (partition, ranges_log2): (PartitionId, u8),
-        shards: ShardSet,
+        (profile, shards): (ErasureProfile, ShardSet),
     ) -> Digested {
         let partitions_log2 = table.layout().partitions_log2;
         let Some(ranges) = Ranges::new(partitions_log2, partition.0, ranges_log2) else {
@@ -136,9 +140,10 @@ impl Fellows {
         };
         let Some(peer) = Self::peer(table, member) else { return Digested::Silent };
         if peer == self.own {
-            return self.digests(ranges, shards).await.map_or(Digested::Silent, Digested::Said);
+            return self.digests(ranges, (profile, shards)).await.map_or(Digested::Silent, Digested::Said);
         }
-        let request = Request::Digests { partitions_log2, partition: partition.0, ranges_log2, shards };
+        let partition = partition.0;
+        let request = Request::Digests { partitions_log2, partition, ranges_log2, profile, shards };
         match self.net.request(&peer, request, None, TIMEOUT).await {
             Ok((Response::Digests(digests), _)) if digests.len() == ranges.count() => Digested::Said(digests),
             Ok((Response::Refused(Refusal::BadRequest(_)) | Response::Digests(_), _)) => Digested::Cannot,

@@ -59,6 +59,11 @@ struct Entry {
     involved: BTreeSet<u16>,
 }
 
+/// Holders of a partition in every profile.
+fn holders_of_all(table: &Table, partition: PartitionId) -> impl Iterator<Item = u16> {
+    table.layout().profiles().flat_map(move |profile| table.holders_of(profile, partition)).copied()
+}
+
 impl Agenda {
     /// Takes note of the layout and of who lives now; gives the partitions of which no count holds any more.
     pub(super) fn observe(
@@ -93,7 +98,7 @@ impl Agenda {
                 fruitless: 0,
                 hinted: false,
                 heeds_from: now,
-                involved: holders.iter().copied().collect(),
+                involved: holders_of_all(table, partition).collect(),
             };
             let entry = self.entries.entry(partition).or_insert_with(fresh);
             if !entry.involved.is_disjoint(&changed) {

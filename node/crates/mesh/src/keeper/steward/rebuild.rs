@@ -73,7 +73,7 @@ async fn gather(
     table: &Arc<Table>,
     due: &Rebuild,
 ) -> Option<(SegmentHeader, BTreeMap<ShardIndex, Bytes>)> {
-    let k = table.layout().profile.k();
+    let k = due.profile.k();
     let (mut got, mut proof) = (BTreeMap::new(), None);
     let mut sources = due.sources.iter();
     let mut asked = FuturesUnordered::new();
@@ -85,7 +85,7 @@ async fn gather(
             asked.push(async move { (key.index, fellows.get(table, *member, key).await) });
         }
         if let (index, Some((header, payload))) = asked.next().await? {
-            if header.profile() != table.layout().profile {
+            if header.profile() != due.profile {
                 return None;
             }
             got.insert(index, payload);

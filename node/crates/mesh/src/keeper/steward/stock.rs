@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datamesh_exchange::digest::{Digest, Digester, Finding, Gathered, Ranges, compare, expected};
 use datamesh_exchange::survey::{Survey, survey};
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::Held;
+use datamesh_shard::{ErasureProfile, Held};
 use futures::StreamExt;
 
 use super::super::fellows::{Digested, Fellows, Span};
@@ -21,13 +21,40 @@ pub(super) struct Stock {
     pub(super) seen: Seen,
 }
 
-/// Asks every live member what it has of a partition. Where digests do not do, because a member knows none or stops
-/// answering half-way, everybody's inventory is read.
-pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
-    match by_digests(fellows, table, partition).await {
-        Some(stock) => stock,
-        None => by_inventories(fellows, table, partition).await,
+impl Stock {
+    /// With what was found of another profile.
+    fn and(mut self, other: Self) -> Self {
+        self.survey.add(other.survey);
+        self.seen.involved.extend(other.seen.involved);
+        self.seen.silent = self.seen.silent.max(other.seen.silent);
+        self
     }
+}
+
+/// One profile's part of a partition.
+#[derive(Clone, Copy)]
+struct Place {
+    profile: ErasureProfile,
+    partition: PartitionId,
+}
+
+impl Place {
+    fn holders(self, table: &Table) -> &[u16] {
+        table.holders_of(self.profile, self.partition)
+    }
+}
+
+/// Asks every live member what it has of a partition, of each profile by itself. Where digests do not do, because a member knows
+/// none or stops answering half-way, everybody's inventory is read.
+pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+    let mut all = Stock { survey: Survey::default(), seen: Seen { involved: Vec::new(), silent: 0 } };
+    for profile in table.layout().profiles() {
+        match by_digests(fellows, table, Place { profile, partition }).await {
+            Some(stock) => all = all.and(stock),
+            None => return by_inventories(fellows, table, partition).await,
+        }
+    }
+    all
 }
 
 fn live(fellows: &Fellows, table: &Table) -> Vec<u16> {
@@ -46,15 +73,19 @@ async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: Partit
     let inventories: Vec<_> = asked.filter_map(std::future::ready).collect().await;
     let heard = u16::try_from(inventories.len()).unwrap_or(u16::MAX);
     let involved = inventories.iter().filter(|(_, rows)| !rows.is_empty()).map(|(member, _)| *member);
+    let mut all = Survey::default();
+    for profile in table.layout().profiles() {
+        all.add(survey(profile, table.holders_of(profile, partition), &inventories));
+    }
     Stock {
         seen: Seen { involved: involved.collect(), silent: members(table).saturating_sub(heard) },
-        survey: survey(table.layout().profile, table.holders(partition), &inventories),
+        survey: all,
     }
 }
 
-async fn by_digests(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Option<Stock> {
-    let (profile, holders) = (table.layout().profile, table.holders(partition));
-    let mut digests = ask(fellows, table, (partition, 0), live(fellows, table)).await?;
+async fn by_digests(fellows: &Fellows, table: &Arc<Table>, place: Place) -> Option<Stock> {
+    let (Place { profile, partition }, holders) = (place, place.holders(table));
+    let mut digests = ask(fellows, table, (place, 0), live(fellows, table)).await?;
     let most = digests.iter().map(|(_, of)| of.iter().map(Digest::segments).sum()).max().unwrap_or(0);
     let involved = digests.iter().filter(|(_, of)| of.iter().any(|digest| digest.segments() > 0));
     let involved = involved.map(|(member, _)| *member).collect();
@@ -65,14 +96,14 @@ async fn by_digests(fellows: &Fellows, table: &Arc<Table>, partition: PartitionI
         let log2 = Ranges::log2_for(most);
         ranges = Ranges::new(table.layout().partitions_log2, partition.0, log2)?;
         let heard_before = digests.into_iter().map(|(member, _)| member).collect();
-        digests = ask(fellows, table, (partition, log2), heard_before).await?;
+        digests = ask(fellows, table, (place, log2), heard_before).await?;
         findings = compare(profile, holders, ranges, &digests);
     }
     // Whoever fell silent in between has not said all it has: it is asked anew with the others.
     if digests.len() != heard {
         return None;
     }
-    let gathered = gather(fellows, table, partition, (ranges, &findings), &digests).await?;
+    let gathered = gather(fellows, table, place, (ranges, &findings), &digests).await?;
     let silent = members(table).saturating_sub(u16::try_from(heard).unwrap_or(u16::MAX));
     Some(Stock { seen: Seen { involved, silent }, survey: gathered.survey(profile, holders) })
 }
@@ -81,12 +112,13 @@ async fn by_digests(fellows: &Fellows, table: &Arc<Table>, partition: PartitionI
 async fn ask(
     fellows: &Fellows,
     table: &Arc<Table>,
-    what: (PartitionId, u8),
+    (place, log2): (Place, u8),
     of: Vec<u16>,
 ) -> Option<Vec<(u16, Vec<Digest>)>> {
-    let holders = table.holders(what.0);
+    let (Place { profile, partition }, holders) = (place, place.holders(table));
     let asked = of.into_iter().map(|member| async move {
-        (member, fellows.digests_of(table, member, what, expected(holders, member)).await)
+        let wanted = (profile, expected(holders, member));
+        (member, fellows.digests_of(table, member, (partition, log2), wanted).await)
     });
     let mut asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
     let mut said = Vec::new();
@@ -105,7 +137,7 @@ async fn ask(
 async fn gather(
     fellows: &Fellows,
     table: &Arc<Table>,
-    partition: PartitionId,
+    place: Place,
     (ranges, findings): (Ranges, &[Finding]),
     digests: &[(u16, Vec<Digest>)],
 ) -> Option<Gathered> {
@@ -116,11 +148,11 @@ async fn gather(
         }
     }
     let read = read(fellows, table, wanted(ranges, findings, digests)).await?;
-    let holders = table.holders(partition);
+    let (Place { profile, .. }, holders) = (place, place.holders(table));
     for (member, digests) in digests {
         let rows = read.get(member).map_or(&[][..], Vec::as_slice);
-        let mut digester = Digester::new(ranges, expected(holders, *member));
-        for held in rows {
+        let mut digester = Digester::new(ranges, (profile, expected(holders, *member)));
+        for held in rows.iter().filter(|held| held.profile == profile) {
             digester.add(held);
             match ranges.of(held.segment).map(|range| findings[range]) {
                 Some(Finding::Alike(_)) => gathered.alike(holders, held),

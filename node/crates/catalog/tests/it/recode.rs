@@ -1,0 +1,147 @@
+//! Segments that give way to others, and profiles that open and close.
+
+use datamesh_catalog::catalog::{CommitLayoutError, ProfileChange, ReferenceError, Swap, SwapError};
+use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef};
+use datamesh_shard::{Epoch, ErasureProfile, PoolName};
+
+use crate::support::{
+    BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_both_engines, one_page, segment, segment_id,
+    upload_id,
+};
+
+on_both_engines!(catalog_on:
+    segments_change_places_and_the_old_ones_go, what_is_gone_is_not_swapped, what_a_crash_leaves_is_reclaimed,
+    a_profile_closes_only_when_nothing_is_left_of_it,
+);
+
+const AT: PageAt = PageAt { part: 0, page: 0 };
+
+fn old() -> ErasureProfile {
+    segment(1).profile
+}
+
+fn new() -> ErasureProfile {
+    ErasureProfile::new(2, 1).unwrap()
+}
+
+fn anew(number: u64) -> SegmentRef {
+    SegmentRef { profile: new(), ..segment(number) }
+}
+
+fn fast() -> PoolName {
+    segment(1).pool
+}
+
+async fn object<K: Keyspace>(catalog: &Catalog<K>, segments: &[u64]) {
+    catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
+    catalog.commit_object(upload_id(1), &one_page(segments, "e", 0), &Condition::None).await.unwrap();
+}
+
+/// An upload that has put these in the new profile.
+async fn writer<K: Keyspace>(catalog: &Catalog<K>, upload: u64, segments: &[u64]) {
+    catalog.begin_upload(new_upload("a", upload, 0)).await.unwrap();
+    let segments: Vec<_> = segments.iter().map(|number| anew(*number)).collect();
+    catalog.reference(upload_id(upload), &segments).await.unwrap();
+}
+
+fn swap(writer: u64, pairs: &[(u64, u64)]) -> Swap {
+    let segments = pairs.iter().map(|(old, new)| (segment_id(*old), anew(*new))).collect();
+    Swap { object: upload_id(1), at: AT, writer: upload_id(writer), segments }
+}
+
+/// Rows of a profile's segments, and bytes of used ones in units of one.
+async fn usage<K: Keyspace>(catalog: &Catalog<K>, profile: ErasureProfile) -> (u64, u64) {
+    let usage = catalog.profile_usage(&fast(), profile).await.unwrap();
+    (usage.segments, usage.bytes / u64::from(segment(1).sealed_bytes))
+}
+
+async fn segments_change_places_and_the_old_ones_go<K: Keyspace>(catalog: Catalog<K>) {
+    // One of them twice.
+    object(&catalog, &[1, 2, 1]).await;
+    assert_eq!(usage(&catalog, old()).await, (2, 2));
+    writer(&catalog, 2, &[11, 99]).await;
+    assert_eq!(usage(&catalog, new()).await, (2, 2));
+    catalog.swap_segments(&swap(2, &[(1, 11)]), 50).await.unwrap();
+    let page = catalog.page(upload_id(1), AT).await.unwrap().unwrap();
+    let ids: Vec<_> = page.segments.iter().map(|segment| segment.id).collect();
+    assert_eq!(ids, [segment_id(11), segment_id(2), segment_id(11)]);
+    assert_eq!(page.sealed, b"sealed 0/0 of [1, 2, 1]", "what opens them is as it was");
+    assert_eq!(catalog.upload(upload_id(2)).await.unwrap(), None, "the writer has nothing else to do");
+    assert_eq!((usage(&catalog, old()).await, usage(&catalog, new()).await), ((2, 1), (2, 2)));
+    assert_eq!(catalog.condemned_due(RETENTION_MS + 49, None, 10).await.unwrap(), [], "kept for readers");
+    let due = catalog.condemned_due(RETENTION_MS + 50, None, 10).await.unwrap();
+    let mut ids: Vec<_> = due.iter().map(|condemned| condemned.segment).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [segment_id(1), segment_id(99)], "what the writer put besides goes, too");
+    assert_eq!(catalog.forget_condemned(&due).await, Ok(2));
+    writer(&catalog, 3, &[12]).await;
+    catalog.swap_segments(&swap(3, &[(2, 12)]), 60).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 100).await.unwrap();
+    let due = catalog.condemned_due(RETENTION_MS + 100, None, 10).await.unwrap();
+    assert_eq!(due.len(), 3, "the last old one, and both new ones");
+    catalog.forget_condemned(&due).await.unwrap();
+    assert_eq!((usage(&catalog, old()).await, usage(&catalog, new()).await), ((0, 0), (0, 0)));
+    let counters = catalog.counters().await.unwrap();
+    assert_eq!((counters.uploads, counters.condemned_segments, counters.uncounted_uploads), (0, 0, 0));
+}
+
+async fn what_is_gone_is_not_swapped<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    writer(&catalog, 2, &[11]).await;
+    let before = catalog.page(upload_id(1), AT).await.unwrap();
+    let swapped = async |swap: Swap| catalog.swap_segments(&swap, 50).await;
+    assert_eq!(swapped(swap(2, &[(5, 11)])).await, Err(SwapError::PageGone), "no such segment");
+    assert_eq!(swapped(swap(2, &[(1, 12)])).await, Err(SwapError::WriterGone), "not of this writer");
+    assert_eq!(swapped(swap(3, &[(1, 11)])).await, Err(SwapError::WriterGone));
+    let elsewhere = Swap { at: PageAt { page: 1, ..AT }, ..swap(2, &[(1, 11)]) };
+    assert_eq!(swapped(elsewhere).await, Err(SwapError::PageGone));
+    let open = Swap { object: upload_id(2), ..swap(2, &[(1, 11)]) };
+    assert_eq!(swapped(open).await, Err(SwapError::PageGone), "not an object yet");
+    assert_eq!(catalog.page(upload_id(1), AT).await.unwrap(), before);
+    // A deleted object keeps its page for readers: swapping there is of no use, and no harm.
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    assert_eq!(catalog.object_of(upload_id(1)).await.unwrap(), None);
+    assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1);
+    assert_eq!(swapped(swap(2, &[(1, 11)])).await, Err(SwapError::PageGone), "taken apart");
+    assert!(catalog.upload(upload_id(2)).await.unwrap().is_some(), "nothing has changed");
+}
+
+async fn what_a_crash_leaves_is_reclaimed<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    writer(&catalog, 2, &[11]).await;
+    assert_eq!(catalog.reclaim_expired(100, 10).await.unwrap(), [upload_id(2)]);
+    let late = catalog.swap_segments(&swap(2, &[(1, 11)]), 101).await;
+    assert_eq!(late, Err(SwapError::WriterGone), "its segments may be deleted by now");
+    let due = catalog.condemned_due(RETENTION_MS + 100, None, 10).await.unwrap();
+    assert_eq!(due.iter().map(|condemned| condemned.segment).collect::<Vec<_>>(), [segment_id(11)]);
+    catalog.forget_condemned(&due).await.unwrap();
+    assert_eq!((usage(&catalog, old()).await, usage(&catalog, new()).await), ((1, 1), (0, 0)));
+    let pages = catalog.pages_after(None, 10).await.unwrap();
+    assert_eq!(pages.iter().map(|(upload, at, _)| (*upload, *at)).collect::<Vec<_>>(), [(upload_id(1), AT)]);
+    assert_eq!(catalog.pages_after(Some((upload_id(1), AT)), 10).await.unwrap(), []);
+}
+
+async fn a_profile_closes_only_when_nothing_is_left_of_it<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    let commit = async |epoch: u64, open: &[ErasureProfile], closed: &[ErasureProfile]| {
+        let profiles = ProfileChange { open: open.to_vec(), closed: closed.to_vec() };
+        let previous = (epoch > 1).then(|| Epoch(epoch - 1));
+        catalog.commit_layout(&fast(), Epoch(epoch), previous, vec![1], &profiles).await
+    };
+    commit(1, &[old()], &[]).await.unwrap();
+    commit(2, &[new(), old()], &[]).await.unwrap();
+    assert_eq!(commit(3, &[new()], &[old()]).await, Err(CommitLayoutError::InUse(old())));
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    let due = catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap();
+    assert_eq!(commit(3, &[new()], &[old()]).await, Err(CommitLayoutError::InUse(old())), "condemned");
+    catalog.forget_condemned(&due).await.unwrap();
+    commit(3, &[new()], &[old()]).await.unwrap();
+    // Whoever has made a segment by the layout before comes too late.
+    catalog.begin_upload(new_upload("b", 2, 0)).await.unwrap();
+    let late = catalog.reference(upload_id(2), &[segment(2)]).await;
+    assert_eq!(late, Err(ReferenceError::Closed { pool: fast(), profile: old() }));
+    catalog.reference(upload_id(2), &[anew(3)]).await.unwrap();
+    commit(4, &[old(), new()], &[]).await.unwrap();
+    catalog.reference(upload_id(2), &[segment(2)]).await.unwrap();
+}

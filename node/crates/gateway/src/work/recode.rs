@@ -1,0 +1,152 @@
+//! Codes what pools have in earlier profiles anew, page after page, behind all other work. What is done stands in the pages
+//! themselves: after a restart it begins at the first page again, and passes over what is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::catalog::CatalogError;
+use datamesh_catalog::{Page, PageAt, SegmentRef, UploadId};
+use datamesh_placement::Layout;
+use datamesh_shard::PoolName;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::{Next, Worker};
+use crate::pipeline::{Context, Group, RecodeError, recode};
+
+/// Between two looks for something to do.
+const PERIOD: Duration = Duration::from_secs(10);
+/// Pages read at once: some 40 KiB each.
+const PAGES_AT_ONCE: usize = 16;
+/// Segments coded anew before their page is written, which costs a page's bytes and a sync.
+const SEGMENTS_AT_ONCE: usize = 8;
+/// Before more is tried after some could not be.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The worker.
+pub(crate) struct Recode {
+    context: Arc<Context>,
+    /// The last page looked at.
+    after: Option<(UploadId, PageAt)>,
+}
+
+impl Recode {
+    /// From the first page on.
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, after: None }
+    }
+
+    async fn step(&mut self) -> Result<Next, CatalogError> {
+        self.count().await?;
+        if !self.context.pools.all().iter().any(|(name, _)| self.context.pools.recodes(name).is_some()) {
+            self.after = None;
+            return Ok(Next::Wait(PERIOD));
+        }
+        if self.after.is_none() {
+            self.context.pools.recoding.begin_pass();
+        }
+        let pages = self.context.catalog.pages_after(self.after, PAGES_AT_ONCE).await?;
+        let Some((upload, at, _)) = pages.last() else {
+            self.after = None;
+            self.context.pools.recoding.end_pass();
+            return Ok(Next::Wait(PERIOD));
+        };
+        let last = (*upload, *at);
+        for (upload, at, page) in pages {
+            self.page(upload, at, page).await?;
+        }
+        self.after = Some(last);
+        Ok(Next::Busy)
+    }
+
+    async fn page(&self, upload: UploadId, at: PageAt, page: Page) -> Result<(), CatalogError> {
+        let due: Vec<SegmentRef> = page.segments.into_iter().filter(|segment| self.is_due(segment)).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        // What is being uploaded, or was deleted, goes or comes by itself.
+        let Some(object) = self.context.catalog.object_of(upload).await? else { return Ok(()) };
+        for segments in due.chunks(SEGMENTS_AT_ONCE) {
+            // It may have been called off, or the profile may be another by now.
+            if segments.iter().all(|segment| self.is_due(segment)) {
+                self.group(Group { object: object.clone(), at, segments: segments.to_vec() }).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, segment: &SegmentRef) -> bool {
+        self.context.pools.recodes(&segment.pool).is_some_and(|(profile, _)| profile != segment.profile)
+    }
+
+    /// As long a rest as it took leaves half of the time to others; a limit asks for more.
+    async fn group(&self, group: Group) {
+        let Some(pool) = group.segments.first().map(|segment| segment.pool.clone()) else { return };
+        let bytes: u64 = group.segments.iter().map(|segment| u64::from(segment.sealed_bytes)).sum();
+        self.context.pools.recoding.found(&pool);
+        let begun = Instant::now();
+        let done = recode(&self.context, &group).await;
+        let rest = match &done {
+            Ok(()) => {
+                self.context.pools.recoding.done(&pool, bytes);
+                self.context.metrics.profiles.recoded(pool.as_str(), bytes);
+                begun.elapsed().max(self.least(&pool, bytes).saturating_sub(begun.elapsed()))
+            }
+            Err(error) => {
+                self.failed(&pool, &group, error);
+                PAUSE.max(begun.elapsed())
+            }
+        };
+        tokio::time::sleep(rest).await;
+    }
+
+    /// How long so many bytes shall take at least.
+    fn least(&self, pool: &PoolName, bytes: u64) -> Duration {
+        let limit = self.context.pools.recodes(pool).and_then(|(_, limit)| limit);
+        let millis = limit.and_then(|limit| bytes.saturating_mul(1000).checked_div(limit));
+        Duration::from_millis(millis.unwrap_or_default())
+    }
+
+    fn failed(&self, pool: &PoolName, group: &Group, error: &RecodeError) {
+        if error.passes() {
+            return tracing::debug!(%pool, %error, "segments are not coded anew now");
+        }
+        let segment = group.segments.first().map(|segment| segment.id);
+        tracing::warn!(%pool, ?segment, %error, "segments are not coded anew");
+        self.context.pools.recoding.failed(pool, error.to_string());
+    }
+
+    /// What each pool has in each profile, for metrics and the progress.
+    async fn count(&self) -> Result<(), CatalogError> {
+        let mut all = Vec::new();
+        for (name, pool) in self.context.pools.all() {
+            let mut usage = Vec::new();
+            for profile in pool.layout().into_iter().flat_map(Layout::profiles) {
+                usage.push((profile, self.context.catalog.profile_usage(&name, profile).await?.bytes));
+            }
+            self.context.pools.recoding.left(&name, usage.iter().skip(1).map(|(_, bytes)| bytes).sum());
+            all.push((name, usage));
+        }
+        let metrics = &self.context.metrics.profiles;
+        metrics.forget();
+        all.iter().for_each(|(name, usage)| metrics.set(name.as_str(), usage));
+        Ok(())
+    }
+}
+
+impl Worker for Recode {
+    fn name(&self) -> &'static str {
+        "recode"
+    }
+
+    fn work(&mut self) -> BoxFuture<'_, Next> {
+        async {
+            self.step().await.unwrap_or_else(|error| {
+                tracing::error!(%error, "coding anew does not go on");
+                Next::Wait(PERIOD)
+            })
+        }
+        .boxed()
+    }
+}

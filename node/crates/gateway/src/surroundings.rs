@@ -9,13 +9,6 @@ use datamesh_seal::{Random, SystemRandom};
 pub trait Surroundings: Random + 'static {
     /// Milliseconds since 1970.
     fn now_unix_ms(&self) -> u64;
-
-    /// A fault that the simulation plants, to see that it finds it: segments that are coded anew take the place of the old ones
-    /// before they are acknowledged.
-    #[doc(hidden)]
-    fn swaps_early(&self) -> bool {
-        false
-    }
 }
 
 /// The operating system's generator and its clock: the surroundings of every gateway that keeps real data.

@@ -27,6 +27,7 @@ pub mod keeper;
 mod node;
 mod offload;
 mod peers;
+pub mod planted;
 mod resolve;
 mod server;
 mod swarm;

@@ -29,8 +29,16 @@ pub(crate) struct Row {
     pub(crate) generation: Generation,
     /// Its bytes are not what was written.
     pub(crate) rotten: bool,
+    /// Its bytes are not what its name says, and the disk does not know: it was given them so.
+    false_from_birth: bool,
     /// A read found that out.
     condemned: bool,
+}
+
+impl Row {
+    fn is_sound(&self) -> bool {
+        !(self.rotten || self.false_from_birth)
+    }
 }
 
 /// A write whose sync has not passed.
@@ -118,6 +126,12 @@ impl Platter {
         (self.rows, self.records) = (attic.rows, attic.records);
     }
 
+    /// A sound shard as it was written: header and payload.
+    pub(crate) fn copy(&self, key: ShardKey) -> Option<(Bytes, Bytes)> {
+        let row = self.rows.get(&key).filter(|row| row.is_sound())?;
+        Some((row.header.clone(), row.payload.clone()))
+    }
+
     /// Shards that are there and not known to be corrupt: what a node says it has.
     pub(crate) fn listed(&self) -> Vec<Shape> {
         self.rows.iter().filter(|(_, row)| !row.condemned).filter_map(shape).collect()
@@ -125,7 +139,7 @@ impl Platter {
 
     /// Shards that are there and sound.
     pub(crate) fn sound(&self) -> Vec<Shape> {
-        self.rows.iter().filter(|(_, row)| !row.rotten).filter_map(shape).collect()
+        self.rows.iter().filter(|(_, row)| row.is_sound()).filter_map(shape).collect()
     }
 }
 
@@ -246,14 +260,18 @@ impl Shelf for Drive {
         payload: Bytes,
     ) -> BoxFuture<'_, Result<(), PutError>> {
         async move {
-            SegmentHeader::decode(&header)?.verify(key, &payload)?;
+            let proof = SegmentHeader::decode(&header)?.verify(key, &payload);
+            let false_from_birth = proof.is_err();
+            if self.bug != Some(Bug::RepairUnproven) {
+                proof?;
+            }
             if self.platter.lock().full {
                 self.wait(1, 3).await;
                 return Err(PutError::Full { free_bytes: 0, reserve_bytes: 1 });
             }
             // A copy: what came over the net is a buffer of the gateway's budget.
             let (header, payload) = (Bytes::copy_from_slice(&header), Bytes::copy_from_slice(&payload));
-            let row = Row { header, payload, generation, rotten: false, condemned: false };
+            let row = Row { header, payload, generation, rotten: false, false_from_birth, condemned: false };
             self.write(Pending::Put(key, row)).await;
             Ok(())
         }
@@ -294,6 +312,8 @@ impl Shelf for Drive {
     }
 
     fn delete(&self, key: ShardKey, generation: Generation) -> BoxFuture<'_, Result<bool, DeleteError>> {
+        let any = self.bug == Some(Bug::DeleteOfAnyGeneration);
+        let generation = if any { Generation(u64::MAX) } else { generation };
         async move { Ok(self.write(Pending::Delete(key, generation)).await) }.boxed()
     }
 

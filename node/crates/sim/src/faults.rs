@@ -134,14 +134,25 @@ async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duratio
             cut(world, n, joined, dice);
             Some((Undo::Heal, dice.millis(500, 30_000)))
         }
-        86..93 => {
+        86..91 => {
             told("wires lossy");
             world.surrounding.fabric.lose(dice.below(250));
             Some((Undo::Heal, dice.millis(500, 20_000)))
         }
+        91..94 => {
+            told("shards are changed in a node's memory");
+            world.surrounding.fabric.lie(world.surrounding.peers[n]);
+            Some((Undo::Heal, dice.millis(5000, 60_000)))
+        }
         _ => {
+            // What was sent before the change may come long after it.
+            let echoes = dice.per_mille(500);
+            if echoes {
+                world.surrounding.fabric.echo();
+                pause(dice.millis(1000, 10_000)).await;
+            }
             change::change(world, dice, &told).await;
-            None
+            echoes.then(|| (Undo::Heal, dice.millis(0, 3000)))
         }
     }
 }

@@ -22,7 +22,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::ServiceExt;
 
-use crate::bugs::Bug;
 use crate::dice::Dice;
 use crate::life::{Aim, Life, own};
 use crate::net::{Link, Me};
@@ -66,7 +65,6 @@ impl Gate for Fate {
 struct World {
     dice: Dice,
     clock: datamesh_mesh::keeper::Clock,
-    bug: Option<Bug>,
 }
 
 impl Random for World {
@@ -78,10 +76,6 @@ impl Random for World {
 impl Surroundings for World {
     fn now_unix_ms(&self) -> u64 {
         (self.clock)() * 1000
-    }
-
-    fn swaps_early(&self) -> bool {
-        self.bug == Some(Bug::SwappedTooEarly)
     }
 }
 
@@ -106,6 +100,8 @@ pub(crate) struct Gateway {
 pub(crate) struct Running {
     pub(crate) embedded: EmbeddedGateway,
     pub(crate) catalog: EmbeddedCatalog,
+    /// Its way to the nodes.
+    pub(crate) net: Arc<Link>,
     router: Router,
     life: Life,
     /// The workers; dropped with it.
@@ -145,7 +141,7 @@ impl Gateway {
 
     pub(crate) async fn start(&mut self, surrounding: &Surrounding) -> Result<(), String> {
         self.incarnation = self.incarnation.next();
-        let Surrounding { fabric, dice, cluster, clock, bug, .. } = surrounding.clone();
+        let Surrounding { fabric, dice, cluster, clock, .. } = surrounding.clone();
         let life = Life::new();
         let name: NodeName = "gateway".parse().map_err(|_| "a name")?;
         let me = Me::gateway(self.peer, name.clone(), self.incarnation);
@@ -161,8 +157,8 @@ impl Gateway {
             secret: Arc::clone(&self.secret),
             tokens: Arc::new(Tokens::fixed(TOKEN, TOKEN).map_err(|error| error.to_string())?),
             catalog: catalog.clone(),
-            net,
-            surroundings: Arc::new(World { dice, clock, bug }),
+            net: net.clone(),
+            surroundings: Arc::new(World { dice, clock }),
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
@@ -178,7 +174,14 @@ impl Gateway {
         let probe = fabric.probe(self.peer, life.clone(), surrounding.peers.clone(), None);
         tasks.push(own(probe));
         let router = embedded.router();
-        self.running.send_replace(Some(Arc::new(Running { embedded, catalog, router, life, _tasks: tasks })));
+        self.running.send_replace(Some(Arc::new(Running {
+            embedded,
+            catalog,
+            net,
+            router,
+            life,
+            _tasks: tasks,
+        })));
         Ok(())
     }
 

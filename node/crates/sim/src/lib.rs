@@ -3,10 +3,11 @@
 //! cluster promises to bear; whatever it says and gives back is held against what is.
 //!
 //! * [`run()`] runs one seed, [`run_aloud`] tells what happens.
-//! * `net`, `disk`, `node`, `gateway`: the world; `faults`: what happens to it; `client`: what is asked of it.
+//! * `net`, `disk`, `node`, `gateway`: the world; `faults`: what happens to it; `client`, `again`: what is asked of it.
 //! * `history`, `promise`, `truth`, `watcher`, `settle`: what must hold.
 //! * [`Bug`]: planted faults, to see that they are found.
 
+mod again;
 mod bugs;
 mod change;
 mod client;

@@ -9,7 +9,7 @@ use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_mesh::{Caller, Handler, Trust};
 use datamesh_seal::{Certificate, MemberRole};
-use datamesh_shard::{Incarnation, NodeName, PeerKey};
+use datamesh_shard::{Generation, Incarnation, NodeName, PeerKey, SegmentId};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -21,6 +21,8 @@ use crate::totals::Totals;
 
 /// How often everybody looks whether those it lost are back, and whether those it has are still there.
 const PROBE_PERIOD: Duration = Duration::from_secs(2);
+/// The latest that a message comes for a second time: less than what is deleted stays, as with real retentions (10 minutes).
+const LATE_MS_MAX: u64 = 18_000;
 /// Before one that cannot be reached is known to be so.
 const REFUSED_AFTER: Duration = Duration::from_millis(3);
 
@@ -36,6 +38,12 @@ struct Wires {
     cut: BTreeSet<(PeerKey, PeerKey)>,
     /// Times out of a thousand that a message is lost, and that one comes twice.
     lossy_per_mille: usize,
+    /// Most messages come a second time, many of them when nobody thinks of them any more.
+    echoes: bool,
+    /// Who gives shards that are not what they were on its disk.
+    liar: Option<PeerKey>,
+    /// Segments that the gateway is about to have deleted, and up to which generation.
+    deleting: Option<(SegmentId, Generation)>,
     /// Who believes of whom that it does not answer.
     down: BTreeSet<(PeerKey, PeerKey)>,
 }
@@ -52,6 +60,8 @@ struct Listening {
 #[derive(Clone)]
 pub(crate) struct Fabric {
     wires: Arc<Mutex<Wires>>,
+    /// A delete begins.
+    deletes: Arc<tokio::sync::Notify>,
     dice: Dice,
     totals: Totals,
     bug: Option<Bug>,
@@ -59,7 +69,7 @@ pub(crate) struct Fabric {
 
 impl Fabric {
     pub(crate) fn new(dice: Dice, totals: Totals, bug: Option<Bug>) -> Self {
-        Self { wires: Arc::default(), dice, totals, bug }
+        Self { wires: Arc::default(), deletes: Arc::default(), dice, totals, bug }
     }
 
     /// A process listens from now on, in place of an earlier one of the same key.
@@ -87,10 +97,28 @@ impl Fabric {
         self.wires.lock().lossy_per_mille = per_mille;
     }
 
+    /// What is sent from now on lies in some queue, and comes once more after a while.
+    pub(crate) fn echo(&self) {
+        self.wires.lock().echoes = true;
+    }
+
+    /// What this node gives is changed on its way out, half of the time: bad memory.
+    pub(crate) fn lie(&self, peer: PeerKey) {
+        self.wires.lock().liar = Some(peer);
+    }
+
+    /// Waits until the gateway begins to have a segment deleted.
+    pub(crate) async fn next_delete(&self) -> Option<(SegmentId, Generation)> {
+        self.deletes.notified().await;
+        self.wires.lock().deleting
+    }
+
     /// All wires are whole again.
     pub(crate) fn heal(&self) {
         let mut wires = self.wires.lock();
         wires.cut.clear();
+        wires.echoes = false;
+        wires.liar = None;
         wires.lossy_per_mille = 0;
     }
 
@@ -133,7 +161,34 @@ impl Fabric {
     }
 
     fn comes_twice(&self) -> bool {
-        self.wires.lock().lossy_per_mille > 0 && self.dice.per_mille(100)
+        let (lossy, echoes) = {
+            let wires = self.wires.lock();
+            (wires.lossy_per_mille > 0, wires.echoes)
+        };
+        echoes && self.dice.per_mille(600) || lossy && self.dice.per_mille(100)
+    }
+
+    /// How much later it comes for the second time.
+    fn late(&self) -> Duration {
+        let bound = if self.wires.lock().echoes { LATE_MS_MAX } else { 3000 };
+        self.dice.millis(1, bound)
+    }
+
+    /// What comes of an answer on its way out of this node's memory.
+    fn answer_of(&self, peer: PeerKey, (answer, payload): (Response, Bytes)) -> (Response, Bytes) {
+        let is_shard = matches!(answer, Response::Shard { .. } | Response::Range);
+        if is_shard && self.wires.lock().liar == Some(peer) && self.dice.per_mille(500) {
+            self.totals.count(|counts| counts.lies += 1);
+            return (answer, payload.iter().map(|byte| byte ^ 0xaa).collect());
+        }
+        (answer, payload)
+    }
+
+    fn note_delete(&self, request: &Request) {
+        if let Request::DeleteSegment { segment, generation } = request {
+            self.wires.lock().deleting = Some((*segment, *generation));
+            self.deletes.notify_waiters();
+        }
     }
 }
 
@@ -193,6 +248,7 @@ impl Link {
     async fn ask(&self, peer: &PeerKey, request: Request, payload: Bytes) -> Answer {
         self.life.check().await;
         self.fabric.totals.count(|counts| counts.requests += 1);
+        self.fabric.note_delete(&request);
         let Some(to) = self.fabric.reach(self.me.peer, *peer) else {
             self.life.sleep(REFUSED_AFTER).await;
             return Err(NoAnswer("not reached".into()));
@@ -204,8 +260,7 @@ impl Link {
             return Ok((Response::Done, Bytes::new()));
         }
         if self.fabric.comes_twice() {
-            let (again, delay) =
-                (self.start(&to, request.clone(), payload.clone()), self.fabric.dice.millis(1, 3000));
+            let (again, delay) = (self.start(&to, request.clone(), payload.clone()), self.fabric.late());
             let life = to.life.clone();
             start(async move {
                 life.sleep(delay).await;
@@ -220,6 +275,7 @@ impl Link {
             let _ = tell.send(answering.await);
         });
         let Ok(answer) = told.await else { return Err(NoAnswer("broken off".into())) };
+        let answer = self.fabric.answer_of(*peer, answer);
         if answer.0 == Response::Done {
             self.fabric.totals.count(|counts| match kind {
                 Kind::Home => counts.sent_home += 1,

@@ -64,7 +64,8 @@ impl World {
     pub(crate) async fn note_promises(&self) -> bool {
         let Some(running) = self.gateway.lock().await.running() else { return false };
         let keys = self.history.lock().keys();
-        let Ok(needed) = truth::needed(&running, &keys).await else { return false };
+        let Ok(mut needed) = truth::needed(&running, &keys).await else { return false };
+        needed.extend(self.again.lock().held());
         let sound = truth::sound(&self.nodes.lock());
         self.promises.lock().note(&needed, &sound);
         true
@@ -98,7 +99,8 @@ impl World {
     /// one that the acknowledgement allows for, without anybody counting it. They are left alone.
     fn unknown_are_safe(&self, promises: &Promises, segments: &BTreeSet<SegmentId>) -> bool {
         // So is what is coded anew.
-        let writes = self.history.lock().is_writing() || self.wanted.lock().recode;
+        let writes =
+            self.history.lock().is_writing() || self.again.lock().is_writing() || self.wanted.lock().recode;
         !writes || segments.iter().all(|segment| promises.0.contains_key(segment))
     }
 }

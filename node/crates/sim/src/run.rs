@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_mesh::keeper::Clock;
+use datamesh_mesh::planted::plant;
 use datamesh_seal::{ClusterSecret, Random};
 use datamesh_shard::{ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::again::{self, Again};
 use crate::bugs::Bug;
 use crate::change::Wanted;
 use crate::client;
@@ -70,6 +72,7 @@ pub(crate) struct World {
     pub(crate) history: Mutex<History>,
     pub(crate) promises: Mutex<Promises>,
     pub(crate) wanted: Mutex<Wanted>,
+    pub(crate) again: Mutex<Again>,
     /// For requests: follows the gateway through its lives.
     watch: tokio::sync::watch::Receiver<Option<Arc<Running>>>,
     failure: Mutex<Option<String>>,
@@ -142,6 +145,7 @@ fn run_with(options: Options, verbose: bool) -> Report {
 }
 
 async fn live(options: Options, verbose: bool) -> Report {
+    plant(options.bug.and_then(Bug::planted));
     let world = match make(options, verbose) {
         Ok(world) => Arc::new(world),
         Err(failure) => return Report { counts: Counts::default(), trace: 0, failure: Some(failure) },
@@ -169,10 +173,12 @@ async fn story(world: &Arc<World>, options: Options) {
     }
     let watching = own(watcher::watch(Arc::clone(world)));
     let faults = own(faults::inject(Arc::clone(world)));
+    let again = own(again::run(Arc::clone(world)));
     let each = options.operations.div_ceil(CLIENTS);
     let clients = (0..CLIENTS).map(|n| client::run(Arc::clone(world), n, each));
     futures::future::join_all(clients).await;
     drop(faults);
+    drop(again);
     drop(watching);
     settle::settle(world).await;
 }
@@ -225,6 +231,7 @@ fn make(options: Options, verbose: bool) -> Result<World, String> {
         history: Mutex::default(),
         promises: Mutex::default(),
         wanted: Mutex::new(Wanted::of(profile)),
+        again: Mutex::default(),
         failure: Mutex::default(),
         failed: tokio::sync::Notify::new(),
         trace: Mutex::new(options.seed),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use datamesh_settings::admin::{DrainState, MemberStatus, PoolSafety, PoolStatus};
 use tokio::time::Instant;
 
+use crate::again;
 use crate::client;
 use crate::faults;
 use crate::gateway::PUT_LEASE;
@@ -19,7 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(900);
 pub(crate) async fn settle(world: &Arc<World>) {
     world.note("everything is mended");
     faults::mend(world).await;
+    if let Err(what) = again::tidy(world).await {
+        return world.fail(what);
+    }
     if let Err(what) = come_right(world).await {
+        return world.fail(what);
+    }
+    if let Err(what) = again::is_kept(world) {
         return world.fail(what);
     }
     // What the gateway has in memory proves nothing of the disks.
@@ -49,6 +56,7 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
             return Err(format!("key {key} cannot be deleted although nothing is broken"));
         }
     }
+    again::let_go(world).await?;
     let until = Instant::now() + PUT_LEASE + PATIENCE;
     while Instant::now() < until {
         // What is on a disk that was given up nobody can delete, and nobody has brought anywhere else.
@@ -130,6 +138,7 @@ fn judge(world: &World, safety: &PoolSafety) -> (bool, String) {
         levels.resize(levels.len().max(survived + 1), 0);
         levels[survived] += 1;
     }
+    let not_whole: Vec<_> = listed.iter().filter(|(_, copies)| !copies.is_whole()).collect();
     let counted = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let said_all: u64 = safety.segments.iter().sum();
     let said_short: u64 = safety.short.iter().sum();
@@ -146,7 +155,7 @@ fn judge(world: &World, safety: &PoolSafety) -> (bool, String) {
     (
         good,
         format!(
-            "{whole} whole and {unreadable} unreadable of {} segments; reported: {safety:?}",
+            "{whole} whole and {unreadable} unreadable of {} segments; the others lie so: {not_whole:?}; reported: {safety:?}",
             listed.len()
         ),
     )

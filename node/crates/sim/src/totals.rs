@@ -37,6 +37,10 @@ pub struct Counts {
     pub rotted: u64,
     /// Rotten shards that a read found.
     pub rot_found: u64,
+    /// Shards that were changed on their way out of a node.
+    pub lies: u64,
+    /// Segments that were put again while they were being deleted.
+    pub put_again: u64,
     /// Looks at the status in which a member was avoided.
     pub avoided: u64,
     /// Layouts committed after the first.
@@ -91,6 +95,8 @@ impl Counts {
         self.came_back += other.came_back;
         self.rotted += other.rotted;
         self.rot_found += other.rot_found;
+        self.lies += other.lies;
+        self.put_again += other.put_again;
         self.avoided += other.avoided;
         self.epochs += other.epochs;
         self.drains += other.drains;

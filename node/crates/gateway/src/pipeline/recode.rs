@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datamesh_catalog::catalog::{Swap, SwapError};
 use datamesh_catalog::{Object, PageAt, SegmentRef, Target, UploadId};
 use datamesh_erasure::CodeError;
+use datamesh_mesh::planted::{Planted, is_planted};
 
 use super::budget::{Buffer, Ticket};
 use super::context::Context;
@@ -86,7 +87,7 @@ async fn write(context: &Arc<Context>, job: &Arc<Job>, group: &Group) -> Result<
     for old in &group.segments {
         let made = made_anew(context, job, old).await?;
         // Durable where it belongs, as far as a put promises, before anybody relies on it.
-        let new = match context.surroundings.swaps_early() {
+        let new = match is_planted(Planted::SwappedTooEarly) {
             false => settle(context, job, &made).await?.0,
             true => send_only(context, job, &made).await?,
         };

@@ -20,6 +20,7 @@ use super::rules::{NotNow, Rules};
 use super::shelf::Shelf;
 use crate::alarms::Alarms;
 use crate::offload::offload;
+use crate::planted::{Planted, is_planted};
 use crate::trust::Trust;
 
 /// Patience with one shard.
@@ -151,8 +152,8 @@ impl Fellows {
         };
         let proven = offload(move || {
             let header = SegmentHeader::decode(&header).ok()?;
-            header.verify(key, &payload).ok()?;
-            Some((header, payload))
+            let is_proven = header.verify(key, &payload).is_ok() || is_planted(Planted::RepairUnproven);
+            is_proven.then_some((header, payload))
         });
         let proven = proven.await?;
         if proven.is_none() {

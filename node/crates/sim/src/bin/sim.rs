@@ -1,4 +1,4 @@
-//! Runs seeds: `sim 0..2000`. A single one tells its story: `sim 17`.
+//! Runs seeds: `sim 0..2000`. A single one tells its story: `sim 17`. With a planted bug: `sim 17 RotUnseen`.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::ops::Range;
@@ -6,27 +6,29 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use datamesh_sim::{Counts, Options, run, run_aloud};
+use datamesh_sim::{Bug, Counts, Options, run, run_aloud};
 
 /// Operations of a run.
 const OPERATIONS: usize = 220;
 
-fn options(seed: u64) -> Options {
-    Options { seed, operations: OPERATIONS, bug: None }
+fn options(seed: u64, bug: Option<Bug>) -> Options {
+    Options { seed, operations: OPERATIONS, bug }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some(seeds) = arguments.first().and_then(|argument| seeds(argument)) else {
-        println!("usage: sim <seed> | sim <from>..<to>");
+        println!("usage: sim <seed> | sim <from>..<to>, and perhaps one of {:?}", Bug::ALL);
         return ExitCode::FAILURE;
     };
+    let named = |name: &String| Bug::ALL.into_iter().find(|bug| format!("{bug:?}") == *name);
+    let bug = arguments.get(1).and_then(named);
     if seeds.end == seeds.start + 1 {
-        let report = run_aloud(options(seeds.start));
+        let report = run_aloud(options(seeds.start, bug));
         println!("{report:#?}");
         return if report.failure.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    if all(seeds) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if all(seeds, bug) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn seeds(argument: &str) -> Option<Range<u64>> {
@@ -37,7 +39,7 @@ fn seeds(argument: &str) -> Option<Range<u64>> {
 }
 
 /// All seeds, on all cores; true if none failed.
-fn all(seeds: Range<u64>) -> bool {
+fn all(seeds: Range<u64>, bug: Option<Bug>) -> bool {
     let (begun, next) = (Instant::now(), AtomicU64::new(seeds.start));
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let (counts, failed) = std::thread::scope(|scope| {
@@ -48,7 +50,7 @@ fn all(seeds: Range<u64>) -> bool {
                 if seed >= seeds.end {
                     return (counts, failed);
                 }
-                let report = run(options(seed));
+                let report = run(options(seed, bug));
                 counts.add(&report.counts);
                 if let Some(failure) = report.failure {
                     failed += 1;

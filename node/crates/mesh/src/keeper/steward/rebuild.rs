@@ -13,6 +13,7 @@ use futures::stream::FuturesUnordered;
 
 use super::super::fellows::{Fellows, Offered};
 use crate::offload::offload;
+use crate::planted::{Planted, is_planted};
 
 /// What rebuilding one segment came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,8 @@ async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(B
             .iter()
             .zip(&out)
             .all(|(index, shard)| header.verify(ShardKey { segment, index: *index }, shard).is_ok());
-        proven.then(|| (header.encode(), out.into_iter().map(Bytes::from).collect()))
+        (proven || is_planted(Planted::RepairUnproven))
+            .then(|| (header.encode(), out.into_iter().map(Bytes::from).collect()))
     });
     made.await?
 }

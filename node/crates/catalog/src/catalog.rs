@@ -14,6 +14,7 @@ mod open;
 mod pages;
 mod recode;
 mod references;
+mod shreds;
 mod tally;
 mod uploads;
 
@@ -30,6 +31,7 @@ pub use open::OpenError;
 pub use pages::PutPageError;
 pub use recode::{Swap, SwapError};
 pub use references::ReferenceError;
+pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
 

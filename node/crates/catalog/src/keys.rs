@@ -72,6 +72,10 @@ pub enum Table {
     ProfileCounter = 28,
     /// (pool, k, m) → nothing; a profile that no layout has rows for any more: nothing may refer to segments of it
     ClosedProfile = 29,
+    /// (upload) → an object that was deleted and is being shredded, or was
+    Shred = 30,
+    /// (upload, segment) → nothing; what is to be shredded of it
+    ShredSegment = 31,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -323,6 +327,40 @@ pub fn condemned(due_unix_ms: u64, segment: SegmentId) -> Vec<u8> {
 #[must_use]
 pub fn condemned_segment(segment: SegmentId) -> Vec<u8> {
     table(Table::CondemnedSegment).fixed(&segment.0).finish()
+}
+
+/// Key of a shredding.
+#[must_use]
+pub fn shred(upload: UploadId) -> Vec<u8> {
+    table(Table::Shred).fixed(&upload.0).finish()
+}
+
+/// Reads it back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_shred(key: &[u8]) -> Result<UploadId, KeyError> {
+    let mut key = KeyReader::new(key, Table::Shred)?;
+    let upload = UploadId(key.fixed()?);
+    key.end()?;
+    Ok(upload)
+}
+
+/// Key of a segment that is to be shredded.
+#[must_use]
+pub fn shred_segment(upload: UploadId, segment: SegmentId) -> Vec<u8> {
+    table(Table::ShredSegment).fixed(&upload.0).fixed(&segment.0).finish()
+}
+
+/// Reads the segment back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_shred_segment(key: &[u8]) -> Result<SegmentId, KeyError> {
+    let mut key = KeyReader::new(key, Table::ShredSegment)?;
+    let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
+    key.end()?;
+    Ok(segment)
 }
 
 /// Key of a counter.

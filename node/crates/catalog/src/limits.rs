@@ -24,6 +24,10 @@ pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
 pub const LISTING_MAX: usize = 10_000;
 /// Volumes remembered as given up at most; beyond, the one given up first is forgotten.
 pub const GIVEN_UP_MAX: usize = 4096;
+/// Shreddings remembered at most, those that are over included; beyond, none begins.
+pub const SHREDS_MAX: usize = 4096;
+/// Nodes named in the outcome of a shredding at most.
+pub const SHRED_STAYS_MAX: usize = 1024;
 /// Bytes of a signed layout at most.
 pub const LAYOUT_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// Bytes of one wrapped bucket secret at most.

@@ -5,6 +5,7 @@ pub mod bytes;
 mod garbage;
 mod members;
 mod objects;
+mod shreds;
 mod uploads;
 
 pub use garbage::{
@@ -18,6 +19,7 @@ pub use members::{
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+pub use shreds::{ShredRecord, ShredState};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, PartRecord, UploadRecord, UploadState};
 

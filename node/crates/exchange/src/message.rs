@@ -152,6 +152,13 @@ pub enum Request {
         /// Only segments behind this one: the last of the page before.
         after: Option<SegmentId>,
     },
+    /// The bytes of these segments, which were deleted, shall leave the peer's log files now. Takes a while: it goes on while nobody
+    /// asks, and the same question again says how far it is. Answered by [`Response::Shredding`], or refused as busy while other
+    /// segments are being shredded.
+    Shred {
+        /// [`SHRED_SEGMENTS_MAX`] at most.
+        segments: Vec<SegmentId>,
+    },
 }
 
 /// What the other answers.
@@ -189,7 +196,17 @@ pub enum Response {
     Mesh(#[serde(with = "as_json")] MeshView),
     /// One digest a range.
     Digests(Vec<Digest>),
+    /// How far a shredding is.
+    Shredding {
+        /// Whether it is over.
+        done: bool,
+        /// Once it is: log files that still hold some of the bytes, for lack of room or because they are damaged.
+        left: u32,
+    },
 }
+
+/// Segments named in one [`Request::Shred`] at most: 8 KiB.
+pub const SHRED_SEGMENTS_MAX: usize = 256;
 
 /// Segments named in one [`Request::Look`] at most: 8 KiB.
 pub const LOOK_SEGMENTS_MAX: usize = 256;

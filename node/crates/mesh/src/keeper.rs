@@ -12,6 +12,7 @@ mod rules;
 mod scrub;
 mod service;
 mod shelf;
+mod shreds;
 mod steward;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use scrub::Orders;
 pub use scrub::Scrub;
 pub use service::StorageService;
 pub use shelf::Shelf;
+use shreds::Shreds;
 pub use steward::Steward;
 
 /// Seconds since 1970.
@@ -97,6 +99,7 @@ impl Keeper {
                 fellows: Arc::clone(&fellows),
                 ledger: Arc::clone(&ledger),
                 orders: Arc::clone(&orders),
+                shreds: Shreds::default(),
             },
             steward: Steward::new(Arc::clone(&fellows), Arc::clone(&ledger), pace),
             homing: Homing { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger), pace, forgot: None },

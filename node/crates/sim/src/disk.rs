@@ -1,7 +1,7 @@
 //! A simulated disk: what is written is pending until its sync has passed, and a crash decides what becomes of it. Shards
 //! rot, the disk fills, slows down, or is lost whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -11,7 +11,9 @@ use datamesh_shard::{
     ErasureProfile, Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey,
 };
 use datamesh_store::format::LogNumber;
-use datamesh_store::{Damage, DeleteError, GetError, LocateError, PutError, Shard, Usage};
+use datamesh_store::{
+    Damage, DeleteError, GetError, LocateError, PutError, Shard, ShredError, Shredded, Usage,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -352,6 +354,14 @@ impl Shelf for Drive {
             let platter = self.platter.lock();
             let condemned = platter.rows.iter().filter(|(_, row)| row.condemned).take(limit);
             Ok(condemned.map(|(key, row)| (*key, row.generation)).collect())
+        }
+        .boxed()
+    }
+
+    fn shred(&self, _: Arc<BTreeSet<SegmentId>>) -> BoxFuture<'_, Result<Shredded, ShredError>> {
+        async move {
+            self.wait(5, 50).await;
+            Ok(Shredded::default())
         }
         .boxed()
     }

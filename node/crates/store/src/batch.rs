@@ -11,6 +11,7 @@ use crate::compact::{Moving, Request};
 use crate::error::{CloseError, DeleteError, IndexError, PutError};
 use crate::format::{Position, RECORD_HEAD_BYTES, RecordHead, RecordKind, ShardRow};
 use crate::page_cache::LARGE_BYTES;
+use crate::shred::Condemn;
 use crate::table::Changes;
 
 /// A shard on its way to the log, already proven.
@@ -40,6 +41,8 @@ pub(crate) enum Job {
     Move(Moving),
     /// Something else the compactor wants.
     Compact(Request),
+    /// Files shall be emptied whatever it pays.
+    Shred(Condemn),
     Close {
         answer: oneshot::Sender<Result<(), CloseError>>,
     },
@@ -52,7 +55,7 @@ impl Job {
             Self::Put(put) => RECORD_HEAD_BYTES + put.header.len() + put.payload.len(),
             Self::Delete { .. } => RECORD_HEAD_BYTES,
             Self::Move(moving) => RECORD_HEAD_BYTES + moving.header.len() + moving.payload.len(),
-            Self::Condemn { .. } | Self::Compact(_) | Self::Close { .. } => 0,
+            Self::Condemn { .. } | Self::Compact(_) | Self::Shred(_) | Self::Close { .. } => 0,
         }
     }
 }
@@ -163,6 +166,7 @@ impl<'a> Batch<'a> {
             Job::Move(moving) => self.relocate(moving),
             // Taken out by the writer before.
             Job::Compact(request) => drop(request),
+            Job::Shred(condemn) => drop(condemn),
             Job::Close { answer } => drop(answer),
         }
     }

@@ -184,6 +184,25 @@ pub enum LocateError {
     Cancelled,
 }
 
+/// Why deleted bytes were not looked for, or not taken out.
+#[derive(Debug, thiserror::Error)]
+pub enum ShredError {
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A log file cannot be read: what it holds is not known.
+    #[error("{log} cannot be read: {reason}")]
+    Read {
+        /// The file.
+        log: LogNumber,
+        /// Why.
+        reason: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
 /// Why a small record was not kept or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {

@@ -25,6 +25,7 @@ mod records;
 mod recover;
 mod scan;
 mod shared;
+mod shred;
 mod store;
 mod table;
 #[cfg(test)]
@@ -33,7 +34,7 @@ mod writer;
 
 pub use error::{
     CloseError, Damage, DeleteError, GetError, IndexError, LocateError, NodeKeyError, OpenError, PutError,
-    RecordsError,
+    RecordsError, ShredError,
 };
 pub use index::{Durability, RecordPair};
 pub use options::{LOCK_WAIT, LOG_BYTES_MAX, StoreOptions};
@@ -41,4 +42,5 @@ pub use read::Shard;
 pub use records::{RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Records};
 pub use recover::Recovery;
 pub use shared::{Counters, Usage};
+pub use shred::Shredded;
 pub use store::Store;

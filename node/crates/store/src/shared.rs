@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use crate::compact::Signal;
 use crate::compact::choice::Space;
 use crate::error::IndexError;
-use crate::format::{HEADER_BYTES_MAX, LogRow, RECORD_HEAD_BYTES};
+use crate::format::{HEADER_BYTES_MAX, LogNumber, LogRow, RECORD_HEAD_BYTES};
 use crate::index::Index;
 use crate::lock::Lock;
 use crate::log::LogReader;
@@ -89,6 +90,8 @@ pub(crate) struct Shared {
     pub(crate) recovery: Recovery,
     pub(crate) counting: Counting,
     pub(crate) compaction: Signal,
+    /// Files to be emptied whatever it pays.
+    pub(crate) shredding: Mutex<BTreeSet<LogNumber>>,
     /// Held while the node's key is made, so that it is made once.
     pub(crate) making_node_key: Mutex<()>,
     used: Mutex<Used>,
@@ -109,6 +112,7 @@ impl Shared {
             recovery,
             counting: Counting::default(),
             compaction: Signal::new(),
+            shredding: Mutex::default(),
             making_node_key: Mutex::new(()),
             used: Mutex::default(),
             failed: OnceLock::new(),

@@ -288,7 +288,11 @@ impl Store {
         answered.await.unwrap_or(Err(CloseError::Closed))
     }
 
-    async fn send(&self, job: Job) -> Result<(), Closed> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) async fn send(&self, job: Job) -> Result<(), Closed> {
         let jobs = self.inner.jobs.as_ref().ok_or(Closed)?;
         jobs.send(job).await.map_err(|_| Closed)
     }
@@ -314,7 +318,7 @@ fn open_folders(
 }
 
 /// The writer is gone.
-struct Closed;
+pub(crate) struct Closed;
 
 /// Proves a shard before it is queued, beside the writer rather than in it; the checksum of its record's body.
 async fn prove(key: ShardKey, header: &Bytes, payload: &Bytes) -> Result<u32, PutError> {

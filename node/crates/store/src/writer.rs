@@ -14,6 +14,7 @@ use crate::error::{CloseError, IndexError};
 use crate::format::LogNumber;
 use crate::log::ActiveLog;
 use crate::shared::Shared;
+use crate::shred::Condemn;
 use crate::table::{Changes, LogTable};
 
 /// Jobs that wait while a batch is written; whoever comes then waits for room. Four batches: a queue longer than the
@@ -43,6 +44,7 @@ struct Gathered {
     jobs: Vec<Job>,
     /// The compactor waits for each answer, so there is one at most.
     request: Option<Request>,
+    shreds: Vec<Condemn>,
     closing: Option<oneshot::Sender<Result<(), CloseError>>>,
 }
 
@@ -58,6 +60,7 @@ impl Writer {
                 // Everyone was answered; nobody is left to tell.
                 let _ = self.commit(gathered.jobs);
             }
+            gathered.shreds.into_iter().for_each(|condemn| self.shred(condemn));
             // By itself: a lack of room for moves is none for clients.
             if let Some(request) = gathered.request {
                 self.compact(request);
@@ -85,6 +88,7 @@ impl Writer {
             match job {
                 Job::Close { answer } => gathered.closing = Some(answer),
                 Job::Compact(request) => gathered.request = Some(request),
+                Job::Shred(condemn) => gathered.shreds.push(condemn),
                 job => gathered.jobs.push(job),
             }
             let has_room = gathered.jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX;
@@ -163,7 +167,7 @@ impl Writer {
     }
 
     /// Removes those of the touched files in which nothing lives any more.
-    fn reclaim(&mut self, touched: &BTreeSet<LogNumber>) {
+    pub(crate) fn reclaim(&mut self, touched: &BTreeSet<LogNumber>) {
         let active = self.active.position();
         let is_dead = |log: &LogNumber| {
             self.table.get(*log).is_some_and(|row| row.live_shards == 0 && row.live_bytes == 0)

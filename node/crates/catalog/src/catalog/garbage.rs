@@ -9,7 +9,7 @@ use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Row, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, Condemned, UploadId};
 use crate::record::{
-    self, CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, UsedSegmentRecord,
+    self, CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };
 
 /// Batches of one call at most: bounds how long a call takes; what is left comes with the next.
@@ -228,12 +228,16 @@ impl<V: View> Step<'_, V> {
     ) -> Result<bool, CatalogError> {
         let range = keys::of_upload(Table::UsedSegment, upload);
         let page = self.view.range(&range, RangeLimits::rows(STEP_ROWS)).await?;
+        let shreds = self.view.get(&keys::shred(upload)).await?.is_some();
         for row in page.rows {
             let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
             let used: UsedSegmentRecord = record::decode(&row.value)?;
             self.batch.expect(row.key.clone(), Some(row.version));
+            if shreds {
+                put(&mut self.batch, keys::shred_segment(upload, segment), &KeyOnlyRecord)?;
+            }
             let release = Release { bucket: condemned.bucket, upload, segment, used, due_unix_ms };
             self.releases.plan(self.view, &mut self.batch, &mut self.delta, release).await?;
         }

@@ -166,19 +166,30 @@ impl<K: Keyspace> Catalog<K> {
         condition: &Condition,
         now_unix_ms: u64,
     ) -> Result<Option<Object>, DeleteObjectError> {
+        let due_unix_ms = self.due_unix_ms(now_unix_ms);
+        self.delete_as((bucket, key), condition, due_unix_ms, |_, _| Ok(())).await
+    }
+
+    /// Deletes an object; its segments are let go when they are due. `also` adds what goes with it.
+    pub(super) async fn delete_as(
+        &self,
+        (bucket, key): (BucketId, &ObjectKey),
+        condition: &Condition,
+        due_unix_ms: u64,
+        also: impl Fn(&mut Batch, &Object) -> Result<(), CatalogError>,
+    ) -> Result<Option<Object>, DeleteObjectError> {
         for _ in 0..ATTEMPTS_MAX {
             let row =
                 self.keyspace.get(&keys::object(bucket, key.as_bytes())).await.map_err(CatalogError::from)?;
             let present = Present::of(bucket, key, row)?;
             let object = present.object();
-            let replacing = Replacing { present, due_unix_ms: self.due_unix_ms(now_unix_ms) };
+            let replacing = Replacing { present, due_unix_ms };
             replacing.check(condition)?;
-            if object.is_none() {
-                return Ok(None);
-            }
+            let Some(gone) = &object else { return Ok(None) };
             let mut batch = Batch::new();
             let mut delta = Delta::default();
             replacing.plan(&mut batch, &mut delta, None)?;
+            also(&mut batch, gone)?;
             delta.add_to(&mut batch);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(object);

@@ -1,4 +1,4 @@
-use super::{MemoryKeyspace, MemoryView, RocksKeyspace, RocksView};
+use super::{EngineError, MemoryKeyspace, MemoryView, RocksKeyspace, RocksView};
 use crate::keyspace::{
     Batch, Changes, ChangesError, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError,
     Revision, Versioned, View,
@@ -35,6 +35,17 @@ impl From<MemoryKeyspace> for AnyKeyspace {
 }
 
 impl AnyKeyspace {
+    /// Takes what was deleted or replaced in these ranges out of the engine's files, if it has any. Blocks.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub fn purge(&self, ranges: &[KeyRange]) -> Result<(), EngineError> {
+        match self {
+            Self::Rocks(keyspace) => keyspace.purge(ranges),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
     /// Waits until a write has failed: from then on no commit succeeds until the keyspace is opened again. In memory none
     /// ever fails.
     pub async fn write_failed(&self) {

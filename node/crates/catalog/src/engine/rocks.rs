@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use rocksdb::DB;
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, FlushOptions, WaitForCompactOptions};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::engine::changes::ChangeLog;
@@ -138,6 +138,28 @@ impl RocksKeyspace {
         let mut failed = self.shared.tally.failed.subscribe();
         // The sender lives as long as this keyspace.
         let _ = failed.wait_for(|failed| *failed).await;
+    }
+
+    /// Takes what was deleted or replaced in these ranges out of the database's files, its log included. Blocks, for as long as it
+    /// takes to write anew what shares table files with them. A view that is open meanwhile keeps what it sees.
+    ///
+    /// # Errors
+    /// RocksDB's own faults; it can be tried again.
+    pub fn purge(&self, ranges: &[KeyRange]) -> Result<(), EngineError> {
+        let db = &self.shared.db;
+        // A log file goes with the memtable it stands for.
+        let mut flush = FlushOptions::default();
+        flush.set_wait(true);
+        db.flush_opt(&flush)?;
+        let mut options = CompactOptions::default();
+        options.set_exclusive_manual_compaction(false);
+        // Also where a table is at the bottom already and nothing lies above it.
+        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+        for KeyRange { start, end } in ranges {
+            db.compact_range_opt(Some(start), end.as_ref(), &options);
+        }
+        // What was replaced is removed behind the answer.
+        Ok(db.wait_for_compact(&WaitForCompactOptions::default())?)
     }
 
     async fn submit(&self, batch: Batch) -> Result<Revision, CommitError> {

@@ -98,6 +98,22 @@ fn member_samples() -> Vec<Sample> {
             "given-up",
             record::GivenUpRecord { pool: pool(), node: node(), since_unix_ms: 1_800_000_000_000 },
         ),
+        sample(
+            "shred-going",
+            record::ShredRecord {
+                begun_unix_ms: 1_800_000_000_000,
+                pool: pool(),
+                state: record::ShredState::Going { bucket: BucketId(5), key: ObjectKey::new("a/b").unwrap() },
+            },
+        ),
+        sample(
+            "shred-over",
+            record::ShredRecord {
+                begun_unix_ms: 1_800_000_000_000,
+                pool: pool(),
+                state: record::ShredState::Over { at_unix_ms: 1_800_000_060_000, partly: vec![node()] },
+            },
+        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -223,6 +239,8 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("condemned-upload", key::condemned_upload(1_790_000_000_000, UPLOAD)),
         ("condemned", key::condemned(1_790_000_000_000, id)),
         ("condemned-segment", key::condemned_segment(id)),
+        ("shred", key::shred(UPLOAD)),
+        ("shred-segment", key::shred_segment(UPLOAD, id)),
         ("counter", key::counter(1)),
         ("bucket-counter", key::bucket_counter(BucketId(5), 2)),
         ("engine-revision", row::REVISION_KEY.to_vec()),

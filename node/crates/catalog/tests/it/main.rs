@@ -22,5 +22,6 @@ mod random_engine;
 mod ranges;
 mod recode;
 mod sharing;
+mod shreds;
 mod support;
 mod uploads;

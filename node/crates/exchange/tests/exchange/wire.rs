@@ -83,6 +83,7 @@ pub(crate) fn requests() -> Vec<Request> {
         },
         Request::Slice { from: key.segment, to: None, after: Some(key.segment) },
         Request::Slice { from: key.segment, to: Some(SegmentId([0xac; 32])), after: None },
+        Request::Shred { segments: vec![key.segment, SegmentId([0x0b; 32])] },
     ]
 }
 
@@ -155,6 +156,7 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Stewardship(stewardship),
         Response::Mesh(mesh),
         Response::Digests(vec![digest; 2]),
+        Response::Shredding { done: true, left: 3 },
     ];
     answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
 }

@@ -195,6 +195,7 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Report => Some("report"),
         Request::Stewardship { .. } => Some("stewardship"),
         Request::Scrub { .. } => Some("scrub"),
+        Request::Shred { .. } => Some("shred"),
         Request::Look { .. } => Some("look"),
         // Of members to members.
         Request::Inventory { .. }

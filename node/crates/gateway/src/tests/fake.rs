@@ -42,6 +42,8 @@ struct Node {
     layouts_learned: usize,
     /// Segments whose partitions it was asked to look at.
     looks: Vec<SegmentId>,
+    /// Segments to be shredded, each time it was asked.
+    shredded: Vec<SegmentId>,
     deletes: usize,
     scrub: ScrubReport,
     scrub_orders: usize,
@@ -278,6 +280,10 @@ impl FakeNodes {
             Request::Look { segments } => {
                 node.looks.extend(segments);
                 nothing(Response::Done)
+            }
+            Request::Shred { segments } => {
+                node.shredded.extend(segments);
+                nothing(Response::Shredding { done: node.shredded.len() > segments.len(), left: 0 })
             }
             Request::Hello { .. }
             | Request::Join(_)

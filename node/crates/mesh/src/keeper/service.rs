@@ -14,6 +14,7 @@ use super::fellows::{Fellows, Span};
 use super::ledger::Ledger;
 use super::rules::NotNow;
 use super::scrub::Orders;
+use super::shreds::Shreds;
 use crate::planted::{Planted, is_planted};
 use crate::server::Handler;
 use crate::trust::{Caller, LayoutRefused};
@@ -23,6 +24,7 @@ pub struct StorageService {
     pub(super) fellows: Arc<Fellows>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) orders: Arc<Orders>,
+    pub(super) shreds: Shreds,
 }
 
 type Answer = Result<(Response, Bytes), Refusal>;
@@ -87,6 +89,12 @@ impl StorageService {
             Request::Layout(signed) => self.learn(&signed),
             Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
                 self.scrub(from, ScrubSpec { period_seconds, paused, max_bytes_per_second })
+            }
+            Request::Shred { segments } => {
+                if !from.is_gateway() {
+                    return Err(Refusal::BadRequest("only gateways shred".into()));
+                }
+                Ok((self.shreds.ask(&self.fellows.shelf, &segments)?, Bytes::new()))
             }
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
             Request::Hello { .. } => Err(Refusal::BadRequest("Hello is answered by the transport".into())),

@@ -1,8 +1,13 @@
 //! One node's shards, as the keeper sees them.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datamesh_shard::{Generation, Held, Incarnation, SegmentId, ShardIndex, ShardKey};
-use datamesh_store::{DeleteError, GetError, LocateError, PutError, Shard, Store, Usage};
+use datamesh_store::{
+    DeleteError, GetError, LocateError, PutError, Shard, ShredError, Shredded, Store, Usage,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -48,6 +53,9 @@ pub trait Shelf: Send + Sync + 'static {
 
     /// Shards known to be corrupt and their generations.
     fn corrupt(&self, limit: usize) -> BoxFuture<'_, Result<Vec<(ShardKey, Generation)>, LocateError>>;
+
+    /// Removes the bytes of deleted segments from the log files.
+    fn shred(&self, segments: Arc<BTreeSet<SegmentId>>) -> BoxFuture<'_, Result<Shredded, ShredError>>;
 
     /// How full it is, and how well.
     fn usage(&self) -> Usage;
@@ -103,6 +111,10 @@ impl Shelf for Store {
 
     fn corrupt(&self, limit: usize) -> BoxFuture<'_, Result<Vec<(ShardKey, Generation)>, LocateError>> {
         Self::corrupt(self, limit).boxed()
+    }
+
+    fn shred(&self, segments: Arc<BTreeSet<SegmentId>>) -> BoxFuture<'_, Result<Shredded, ShredError>> {
+        Self::shred(self, segments).boxed()
     }
 
     fn usage(&self) -> Usage {

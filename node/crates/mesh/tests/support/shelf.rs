@@ -7,7 +7,9 @@ use bytes::Bytes;
 use datamesh_mesh::keeper::Shelf;
 use datamesh_shard::{Generation, Held, Incarnation, SegmentHeader, SegmentId, ShardIndex, ShardKey};
 use datamesh_store::format::LogNumber;
-use datamesh_store::{Damage, DeleteError, GetError, LocateError, PutError, Shard, Usage};
+use datamesh_store::{
+    Damage, DeleteError, GetError, LocateError, PutError, Shard, ShredError, Shredded, Usage,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -143,6 +145,13 @@ impl Shelf for MemoryShelf {
         let condemned = rows.iter().filter(|(_, row)| row.condemned).take(limit);
         let condemned = condemned.map(|(key, row)| (*key, row.generation)).collect();
         std::future::ready(Ok(condemned)).boxed()
+    }
+
+    fn shred(
+        &self,
+        _: std::sync::Arc<std::collections::BTreeSet<SegmentId>>,
+    ) -> BoxFuture<'_, Result<Shredded, ShredError>> {
+        std::future::ready(Ok(Shredded::default())).boxed()
     }
 
     fn usage(&self) -> Usage {

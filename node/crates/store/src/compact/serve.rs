@@ -55,7 +55,11 @@ impl Writer {
                 false => pays(row, pressure) || is_spent(row, pressure),
             })
         };
-        if pressure != self.pressure || touched.iter().any(may_pay) {
+        let is_condemned = {
+            let shredding = self.shared.shredding.lock();
+            touched.iter().any(|log| shredding.contains(log))
+        };
+        if pressure != self.pressure || is_condemned || touched.iter().any(may_pay) {
             self.pressure = pressure;
             self.shared.compaction.want();
         }
@@ -68,6 +72,9 @@ impl Writer {
         let next = |writer: &Self| {
             choose(writer.table.iter(), writer.active.position().log, &writer.shared.space(), done)
         };
+        if let Some(log) = self.condemned() {
+            return Some(Next::Move(log));
+        }
         match next(self) {
             found @ Some(Next::Move(_) | Next::Judge { .. }) => found,
             // The file being appended to may fit where none of the closed ones does.

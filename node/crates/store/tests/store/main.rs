@@ -21,4 +21,5 @@ mod recovery;
 mod rules;
 mod sample;
 mod seed;
+mod shred;
 mod torn;

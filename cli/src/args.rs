@@ -95,6 +95,21 @@ pub(crate) enum Command {
         /// Delete all keys that begin with each prefix
         #[arg(long, short)]
         recursive: bool,
+        /// Also take what was stored out of the nodes' files, and the keys to it out of the catalog's, at once, and wait for
+        /// that; reads under way end. Says what stays. Interrupting the command does not interrupt it: `datamesh shreds`
+        #[arg(long)]
+        shred: bool,
+        /// With --shred: do not wait
+        #[arg(long, requires = "shred")]
+        no_wait: bool,
+    },
+    /// Show what is being shredded, and was in the last week
+    Shreds {
+        /// Only this one
+        id: Option<String>,
+        /// Call it off, or forget it once it is over; what was deleted stays deleted
+        #[arg(long, requires = "id")]
+        forget: bool,
     },
     /// How safe the data is: pools, nodes, and what is wrong
     Status,

@@ -16,7 +16,9 @@ use crate::config::Config;
 use crate::failure::{Failure, Problem};
 use crate::retry::Patience;
 
-pub(crate) use answers::{Erasure, ExportedKey, Listing, ObjectInfo, Stored, Upload, WHOLE};
+pub(crate) use answers::{
+    Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
+};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -105,6 +107,32 @@ impl Client {
             return Ok(None);
         }
         json(response).await.map(Some)
+    }
+
+    /// Deletes a key and has it shredded; `None` when there was none.
+    pub(crate) async fn shred(&self, key: &str) -> Result<Option<Shredding>, Failure> {
+        let path = format!("{}?shred=true", file_path(&self.bucket, key)?);
+        let response = accepted(self.user(Method::DELETE, &path)?.send().await?).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        json(response).await.map(Some)
+    }
+
+    /// How far a shredding is.
+    pub(crate) async fn shredding(&self, id: &str) -> Result<Shredding, Failure> {
+        self.read(&format!("/shreds/{}", utf8_percent_encode(id, QUERY))).await
+    }
+
+    /// All of them.
+    pub(crate) async fn shreddings(&self) -> Result<Vec<Shredding>, Failure> {
+        Ok(self.read::<Shreddings>("/shreds").await?.items)
+    }
+
+    /// Calls one off, or forgets it.
+    pub(crate) async fn forget_shredding(&self, id: &str) -> Result<(), Failure> {
+        let path = format!("/shreds/{}", utf8_percent_encode(id, QUERY));
+        accepted(self.user(Method::DELETE, &path)?.send().await?).await.map(drop)
     }
 
     /// One page of a listing.

@@ -7,6 +7,7 @@ mod mesh;
 mod node;
 mod put;
 mod rm;
+mod shreds;
 mod status;
 
 use std::process::ExitCode;
@@ -49,7 +50,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Get { key, target, recursive } => get::run(&session()?, &key, target, recursive).await,
         Command::Ls { prefix, recursive } => ls::run(&session()?, &prefix, recursive).await,
-        Command::Rm { keys, recursive } => rm::run(&session()?, keys, recursive).await,
+        Command::Rm { keys, recursive, shred: false, .. } => rm::run(&session()?, keys, recursive).await,
+        Command::Rm { keys, recursive, no_wait, .. } => {
+            shreds::delete(&session()?, keys, recursive, !no_wait).await
+        }
+        Command::Shreds { id: Some(id), forget: true } => shreds::forget(&session()?, &id).await,
+        Command::Shreds { id, .. } => shreds::show(&session()?, id).await,
         Command::Status => status::run(&session()?).await,
         Command::Node { command: NodeCommand::Status { node, pool } } => {
             node::status(&session()?, node, pool).await

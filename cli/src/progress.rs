@@ -26,3 +26,12 @@ pub(crate) fn bar(name: &str, total: Option<u64>, quiet: bool) -> ProgressBar {
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
 }
+
+/// Words that change, for what has no bytes to count; hidden as a bar is.
+pub(crate) fn words(quiet: bool) -> ProgressBar {
+    let bar = bar("", None, quiet);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}

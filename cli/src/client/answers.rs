@@ -92,9 +92,87 @@ impl Erasure {
     }
 }
 
+/// How far a deleted object's bytes are out of the files. Times are RFC 3339.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Shredding {
+    pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    pub(crate) begun: String,
+    pub(crate) state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) nodes: Option<Nodes>,
+    /// Nodes that are away.
+    #[serde(default)]
+    pub(crate) waits_for: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) finished: Option<String>,
+    /// Nodes of which some file could not be emptied.
+    #[serde(default)]
+    pub(crate) partly: Vec<String>,
+    /// What stays whatever was done.
+    #[serde(default)]
+    pub(crate) stays: Vec<String>,
+}
+
+/// Nodes that are through, and that there are.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Nodes {
+    pub(crate) done: usize,
+    pub(crate) of: usize,
+}
+
+/// All of them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shreddings {
+    pub(crate) items: Vec<Shredding>,
+}
+
+impl Shredding {
+    pub(crate) fn is_over(&self) -> bool {
+        self.state == "over"
+    }
+
+    /// For people.
+    pub(crate) fn said(&self) -> String {
+        let done = match (self.state.as_str(), self.nodes) {
+            ("over", _) if self.partly.is_empty() => {
+                "out of the files of the catalog and of all nodes".to_owned()
+            }
+            ("over", _) => format!(
+                "out of the catalog's files; some log files of {} hold more of it, until they have room or are mended",
+                self.partly.join(", ")
+            ),
+            ("emptying", Some(Nodes { done, of })) => {
+                format!("keys are out of the catalog's files; {done} of {of} nodes are empty of it")
+            }
+            _ => "the nodes delete it".to_owned(),
+        };
+        match self.waits_for.as_slice() {
+            [] => done,
+            nodes => format!("{done}; waits for {}", nodes.join(", ")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shredding_says_how_far_it_is() {
+        let said = |text: &str| serde_json::from_str::<Shredding>(text).unwrap().said();
+        let going =
+            r#"{"id":"1","begun":"t","state":"emptying","nodes":{"done":2,"of":6},"waitsFor":["n2"]}"#;
+        assert_eq!(
+            said(going),
+            "keys are out of the catalog's files; 2 of 6 nodes are empty of it; waits for n2"
+        );
+        let over = r#"{"id":"1","begun":"t","state":"over","finished":"t","partly":["n1"]}"#;
+        assert!(said(over).contains("log files of n1"));
+        assert_eq!(said(r#"{"id":"1","begun":"t","state":"deleting"}"#), "the nodes delete it");
+    }
 
     #[test]
     fn an_erasure_says_no_time_while_nodes_are_away() {

@@ -25,11 +25,7 @@ async fn delete(
     deleted: &mut Vec<(String, Option<Erasure>)>,
 ) -> Result<(), Failure> {
     for key in keys {
-        let keys = match recursive {
-            true => session.client.list_all(&key).await?.into_iter().map(|object| object.key).collect(),
-            false => vec![key],
-        };
-        for key in keys {
+        for key in keys_of(session, vec![key], recursive).await? {
             let erasure = session.client.delete(&key).await?;
             if !session.json {
                 let said =
@@ -40,4 +36,20 @@ async fn delete(
         }
     }
     Ok(())
+}
+
+/// The keys that are meant: these, or all that begin with them.
+pub(crate) async fn keys_of(
+    session: &Session,
+    keys: Vec<String>,
+    recursive: bool,
+) -> Result<Vec<String>, Failure> {
+    if !recursive {
+        return Ok(keys);
+    }
+    let mut all = Vec::new();
+    for prefix in keys {
+        all.extend(session.client.list_all(&prefix).await?.into_iter().map(|object| object.key));
+    }
+    Ok(all)
 }

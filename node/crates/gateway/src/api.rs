@@ -6,6 +6,7 @@ mod files;
 mod incoming;
 mod listing;
 mod range;
+mod shreds;
 mod target;
 mod trace;
 mod uploads;
@@ -55,6 +56,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/uploads/{id}", get(uploads::show).delete(uploads::abort))
         .route("/api/v1/uploads/{id}/parts/{part}", put(uploads::part))
         .route("/api/v1/uploads/{id}/complete", post(uploads::complete))
+        .route("/api/v1/shreds", get(shreds::list))
+        .route("/api/v1/shreds/{id}", get(shreds::show).delete(shreds::forget))
         .route("/api/v1/status", get(admin::status))
         .route("/api/v1/admin/status", get(admin::status))
         .route("/api/v1/admin/mesh", get(admin::mesh))
@@ -69,7 +72,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 async fn no_route() -> Problem {
-    Problem::new(Kind::NoSuchRoute, "the API's paths begin with /api/v1/files, /uploads, /status or /admin")
+    Problem::new(
+        Kind::NoSuchRoute,
+        "the API's paths begin with /api/v1/files, /uploads, /shreds, /status or /admin",
+    )
 }
 
 async fn no_method() -> Problem {

@@ -28,6 +28,7 @@ use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
+use crate::work::shred::Shredder;
 
 /// What a core is made of.
 pub struct CoreConfig {
@@ -71,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) advance: AdvanceLayouts,
     pub(crate) alarms: TellStewards,
     pub(crate) recode: Recode,
+    pub(crate) shredder: Shredder,
 }
 
 impl Core {
@@ -124,10 +126,11 @@ impl Core {
             net: Arc::clone(&net),
             surroundings: Arc::clone(&surroundings),
         };
+        let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = App {
             tokens,
             metrics: metrics.clone(),
-            objects: Objects::new(Arc::clone(&context), source, abandoned),
+            objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
             admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
             surroundings,
@@ -137,6 +140,7 @@ impl Core {
             registry,
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
+            shredder,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics },

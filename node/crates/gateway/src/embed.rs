@@ -43,10 +43,16 @@ impl EmbeddedGateway {
     /// # Errors
     /// When a layout of the catalog cannot be used.
     pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
-        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms, recode } =
+        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms, recode, shredder } =
             Core::assemble(config).await?;
-        let workers: Vec<Box<dyn Worker>> =
-            vec![Box::new(advance), Box::new(reports), Box::new(reclaim), Box::new(alarms), Box::new(recode)];
+        let workers: Vec<Box<dyn Worker>> = vec![
+            Box::new(advance),
+            Box::new(reports),
+            Box::new(reclaim),
+            Box::new(alarms),
+            Box::new(recode),
+            Box::new(shredder),
+        ];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
 
@@ -94,7 +100,7 @@ impl EmbeddedGateway {
         self.layouts.wake.notify_one();
     }
 
-    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew. Asked a second time, none.
+    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew, shredding. Asked a second time, none.
     #[must_use]
     pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
         std::mem::take(&mut *self.workers.lock())

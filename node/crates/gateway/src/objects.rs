@@ -4,6 +4,7 @@ mod buckets;
 mod erasure;
 mod meta;
 mod refusals;
+mod shreds;
 mod write;
 
 use std::ops::Range;
@@ -21,6 +22,7 @@ use crate::owned;
 use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
 use crate::problem::{Kind, Problem};
 use crate::work::reclaim::Abandoned;
+use crate::work::shred::Shreds;
 
 pub(crate) use crate::pipeline::Durability;
 use buckets::Buckets;
@@ -50,11 +52,17 @@ pub(crate) struct Objects {
     context: Arc<Context>,
     buckets: Buckets,
     abandoned: Abandoned,
+    shreds: Arc<Shreds>,
 }
 
 impl Objects {
-    pub(crate) fn new(context: Arc<Context>, source: BucketsSource, abandoned: Abandoned) -> Self {
-        Self { context, buckets: Buckets::new(source), abandoned }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        source: BucketsSource,
+        abandoned: Abandoned,
+        shreds: Arc<Shreds>,
+    ) -> Self {
+        Self { context, buckets: Buckets::new(source), abandoned, shreds }
     }
 
     fn now_unix_ms(&self) -> u64 {

@@ -21,4 +21,5 @@ mod recode;
 mod retention;
 mod round_trips;
 mod scrub;
+mod shreds;
 mod uploads;

@@ -7,5 +7,6 @@ pub(crate) mod membership;
 pub(crate) mod reclaim;
 pub(crate) mod recode;
 pub(crate) mod reports;
+pub(crate) mod shred;
 
 pub(crate) use datamesh_mesh::worker::{Next, Worker, run};

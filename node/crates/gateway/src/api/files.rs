@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::Object;
 use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::conditional::{self, Read};
 use super::listing::rfc3339;
 use super::range::{self, Wanted};
 use super::target::ObjectPath;
-use super::{App, Incoming};
+use super::{App, Incoming, shreds};
 use crate::objects::{Durability, Meta, Stored};
 use crate::problem::Problem;
 
@@ -183,13 +184,29 @@ struct Deleted {
     waits_for: Vec<NodeName>,
 }
 
-/// `DELETE`: 200 and what becomes of the shards; 204, and also well, when there was nothing.
+/// How a delete is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteParams {
+    /// Without the retention, and out of the files of catalog and nodes: see `shreds`.
+    #[serde(default)]
+    shred: bool,
+}
+
+/// `DELETE`: 200 and what becomes of the shards, 202 if it is shredded; 204, and also well, when there was nothing.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     path: ObjectPath,
+    params: Result<Query<DeleteParams>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let Query(DeleteParams { shred }) =
+        params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let condition = conditional::of_write(&headers)?;
+    if shred {
+        let begun = app.objects.shred(&path.bucket, path.key, condition).await?;
+        return Ok(begun.map_or_else(|| StatusCode::NO_CONTENT.into_response(), shreds::begun));
+    }
     let key = path.key.to_string();
     let Some(erasure) = app.objects.delete(&path.bucket, path.key, condition).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -80,7 +80,7 @@ pub(super) fn read(error: ReadError) -> Problem {
         ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
         ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),
         ReadError::Page(PageError::Record(error)) => record(error),
-        ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived)) => {
+        ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived | PageError::Taken)) => {
             Problem::new(Kind::Changed, format!("{error}: ask again for what is there now"))
         }
         error @ ReadError::Open(_) => {

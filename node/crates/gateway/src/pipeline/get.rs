@@ -221,7 +221,11 @@ async fn read_nodes(
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
         item.refresh(context).await?;
-        let shards = fetch(context, &item.reference)?.gather(proof).await?;
+        let shards = match fetch(context, &item.reference)?.gather(proof).await {
+            Ok(shards) => shards,
+            Err(_) if !item.reader.is_there(context).await? => return Err(PageError::Taken.into()),
+            Err(error) => return Err(error.into()),
+        };
         let keep = touched || flight.as_ref().is_some_and(Flight::is_followed);
         match open(context, item, Source::Shards { shards, keep }, room).await? {
             Ok(Plain { pieces, sealed }) => {

@@ -25,6 +25,8 @@ pub(crate) enum PageError {
         "the object was deleted or replaced during this read, which has lasted longer than what was deleted is kept"
     )]
     Outlived,
+    #[error("the object was deleted or replaced during this read, and its bytes with it")]
+    Taken,
     #[error(transparent)]
     Record(#[from] OpenRecordError),
     #[error(transparent)]
@@ -59,13 +61,17 @@ impl Reader {
         if self.begun.elapsed() + FETCH_MAX.min(retention / 2) < retention {
             return Ok(None);
         }
-        let object = context.catalog.object(self.target.bucket, &self.target.key).await?;
-        let is_there = object.is_some_and(|object| object.upload == self.target.upload);
-        if !is_there {
+        if !self.is_there(context).await? {
             return Err(PageError::Outlived);
         }
         let page = context.catalog.page(self.target.upload, at).await?.ok_or(PageError::Gone(at))?;
         Ok(page.segments.into_iter().nth(nth))
+    }
+
+    /// Whether the object still is what it was. One that is shredded is not kept for those who read it.
+    pub(super) async fn is_there(&self, context: &Context) -> Result<bool, PageError> {
+        let object = context.catalog.object(self.target.bucket, &self.target.key).await?;
+        Ok(object.is_some_and(|object| object.upload == self.target.upload))
     }
 }
 

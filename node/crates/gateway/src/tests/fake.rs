@@ -93,6 +93,11 @@ impl FakeNodes {
     }
 
     /// Segments that node `n` was asked to look at.
+    /// Segments this node was asked to shred, each time counted.
+    pub(super) fn shredded(&self, n: u8) -> usize {
+        self.nodes.lock()[&peer(n)].shredded.len()
+    }
+
     pub(super) fn looks(&self, n: u8) -> Vec<SegmentId> {
         self.nodes.lock()[&peer(n)].looks.clone()
     }

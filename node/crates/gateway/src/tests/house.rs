@@ -29,7 +29,7 @@ pub(super) struct House {
     pub(super) core: Core,
     pub(super) nodes: Arc<FakeNodes>,
     pub(super) catalog: EmbeddedCatalog,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// An answer, read whole.
@@ -134,7 +134,32 @@ impl House {
         })
         .await
         .unwrap();
-        Self { core, nodes, catalog, _dir: dir }
+        Self { core, nodes, catalog, dir }
+    }
+
+    /// Where the catalog lies.
+    pub(super) fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    async fn object(&self, key: &str) -> datamesh_catalog::Object {
+        let bucket = self.catalog.buckets().await.unwrap()[0].id;
+        self.catalog.object(bucket, &datamesh_catalog::ObjectKey::new(key).unwrap()).await.unwrap().unwrap()
+    }
+
+    /// The sealed keys of an object's first page.
+    pub(super) async fn sealed_page(&self, key: &str) -> Vec<u8> {
+        let object = self.object(key).await;
+        let at = datamesh_catalog::PageAt { part: 0, page: 0 };
+        self.catalog.page(object.upload, at).await.unwrap().unwrap().sealed
+    }
+
+    /// A small object as it is sealed.
+    pub(super) async fn sealed_inline(&self, key: &str) -> Vec<u8> {
+        match self.object(key).await.body {
+            datamesh_catalog::Body::Inline { sealed } => sealed,
+            datamesh_catalog::Body::Pages { .. } => panic!("{key} is no small object"),
+        }
     }
 
     pub(super) async fn open_pool(&self, members: u8) {

@@ -60,6 +60,11 @@ pub(crate) struct UnlessDone<'a> {
 }
 
 impl Abandoned {
+    /// Something is due now.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// A guard for the time between a put's first segment and its commit.
     pub(crate) fn unless_done(&self, upload: UploadId) -> UnlessDone<'_> {
         UnlessDone { abandoned: self, upload: Some(upload) }

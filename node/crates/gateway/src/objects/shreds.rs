@@ -1,0 +1,61 @@
+//! Deletes that leave nothing on the disks, and how far they are.
+
+use datamesh_catalog::catalog::{Shred, ShredError};
+use datamesh_catalog::{Condition, ObjectKey, UploadId};
+use datamesh_shard::BucketName;
+
+use super::{Objects, refusals};
+use crate::problem::{Kind, Problem};
+use crate::work::shred::Progress;
+
+impl Objects {
+    /// Deletes an object without the retention and has it shredded; `None` when there was none.
+    pub(crate) async fn shred(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        condition: Condition,
+    ) -> Result<Option<(Shred, Progress)>, Problem> {
+        let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
+        let whose = (bucket.id, &bucket.pool);
+        let catalog = &self.context.catalog;
+        let deleted = catalog.shred_object(whose, &key, &condition, self.now_unix_ms()).await;
+        let Some(object) = deleted.map_err(refused)? else { return Ok(None) };
+        self.abandoned.wake();
+        self.shreds.wake.notify_one();
+        self.one(object.upload).await.map(Some)
+    }
+
+    /// All shreddings, and how far each is.
+    pub(crate) async fn shreddings(&self) -> Result<Vec<(Shred, Progress)>, Problem> {
+        let all = self.context.catalog.shreds().await.map_err(refusals::catalog)?;
+        Ok(all.into_iter().map(|shred| (shred.clone(), self.shreds.progress(shred.id))).collect())
+    }
+
+    /// One of them.
+    pub(crate) async fn one(&self, id: UploadId) -> Result<(Shred, Progress), Problem> {
+        let shred = self.context.catalog.shred(id).await.map_err(refusals::catalog)?;
+        let shred = shred.ok_or_else(no_shred)?;
+        Ok((shred, self.shreds.progress(id)))
+    }
+
+    /// Calls it off, or forgets it once it is over.
+    pub(crate) async fn forget_shred(&self, id: UploadId) -> Result<(), Problem> {
+        let known = self.context.catalog.forget_shred(id).await.map_err(refusals::catalog)?;
+        if known { Ok(()) } else { Err(no_shred()) }
+    }
+}
+
+fn no_shred() -> Problem {
+    Problem::new(
+        Kind::NoSuchUpload,
+        "nothing is shredded under this id, or it was so long ago that it is forgotten",
+    )
+}
+
+fn refused(error: ShredError) -> Problem {
+    match error {
+        ShredError::Delete(error) => refusals::delete(error),
+        error @ ShredError::TooMany => Problem::new(Kind::Conflict, error.to_string()),
+    }
+}

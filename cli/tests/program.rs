@@ -67,6 +67,37 @@ fn files_go_in_are_listed_come_back_and_go() {
 }
 
 #[test]
+fn a_file_is_shredded_and_what_stays_is_said() {
+    let user = User::new();
+    let seed = new_seed();
+    for (name, bytes) in [("small", 100), ("large", 9_000_001), ("later", 500_000)] {
+        user.write(name, random(seed, bytes));
+        user.json(&["put", name, "shredded/"]);
+    }
+    let gone = user.json(&["rm", "--shred", "shredded/small", "shredded/large", "shredded/none"]);
+    assert_eq!(gone["deleted"], json!(["shredded/small", "shredded/large", "shredded/none"]));
+    let shreds = gone["shreds"].as_array().unwrap();
+    assert_eq!(shreds.len(), 2, "{gone}");
+    for shredding in shreds {
+        assert_eq!((&shredding["state"], &shredding["partly"]), (&json!("over"), &json!([])), "{gone}");
+        assert!(!shredding["stays"].as_array().unwrap().is_empty());
+    }
+    let said = String::from_utf8(user.run(&["rm", "--shred", "--no-wait", "-r", "shredded/"])).unwrap();
+    assert!(
+        said.contains("deleted shredded/later; shredding it as ") && said.contains("what stays: "),
+        "{said}"
+    );
+    let all = user.json(&["shreds"]);
+    assert_eq!(all["shreds"].as_array().unwrap().len(), 3);
+    let id = shreds[0]["id"].as_str().unwrap();
+    assert!(String::from_utf8(user.run(&["shreds", id])).unwrap().contains("out of the files"));
+    user.run(&["shreds", id, "--forget"]);
+    assert_eq!(user.json(&["shreds"])["shreds"].as_array().unwrap().len(), 2);
+    let unknown = user.command(&["shreds", id]);
+    assert_eq!(failure(unknown).0, 3);
+}
+
+#[test]
 fn a_folder_comes_back_as_it_was_and_what_is_no_file_is_told() {
     let user = User::new();
     let names = ["a", "sub/b", "sub/deep/c d", "sub/ä%2e?#"];

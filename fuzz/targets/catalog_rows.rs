@@ -58,6 +58,7 @@ fn members(input: &[u8]) {
     reads::<record::JoinRecord>(input);
     reads::<record::BindingRecord>(input);
     reads::<record::PeerRecord>(input);
+    reads::<record::ShredRecord>(input);
     reads::<record::IncarnationRecord>(input);
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);

@@ -274,6 +274,46 @@ async fn nodes_see_neither_contents_nor_names() {
     assert_eq!(files_with(&control, name.as_bytes()), [control.join("file")], "the search finds names");
 }
 
+/// 32 bytes out of the middle of each volume's largest log file.
+fn samples(cluster: &Cluster) -> Vec<Vec<u8>> {
+    let largest = |volume: &PathBuf| {
+        let logs = std::fs::read_dir(volume.join("logs")).unwrap().map(|entry| entry.unwrap().path());
+        logs.max_by_key(|path| path.metadata().unwrap().len()).unwrap()
+    };
+    let middle = |path: PathBuf| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes[bytes.len() / 2..][..32].to_vec()
+    };
+    cluster.volumes().iter().map(largest).map(middle).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shredded_leaves_the_disks_over_a_restart() {
+    let seed = new_seed();
+    let cluster = Cluster::start().await;
+    cluster.put("gone", random(seed, 9 << 20)).await.unwrap();
+    let samples = samples(&cluster);
+    cluster.put("kept", random(seed + 1, 9 << 20)).await.unwrap();
+    let on_nodes = |cluster: &Cluster| {
+        let found = samples.iter().zip(cluster.volumes());
+        found.filter(|(sample, volume)| !files_with(volume, sample).is_empty()).count()
+    };
+    assert_eq!(on_nodes(&cluster), samples.len(), "the control");
+    let answer = cluster.request(Method::DELETE, "/files/gone?shred=true").send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 202);
+    let begun: serde_json::Value = answer.json().await.unwrap();
+    let place = format!("/shreds/{}", begun["id"].as_str().unwrap());
+    // It is told, not necessarily begun.
+    let cluster = cluster.restart().await;
+    let is_over = async || match cluster.request(Method::GET, &place).send().await {
+        Ok(answer) => answer.json::<serde_json::Value>().await.is_ok_and(|shred| shred["state"] == "over"),
+        Err(_) => false,
+    };
+    cluster.until_async("the shredding to be over", is_over).await;
+    assert_eq!(on_nodes(&cluster), 0);
+    assert!(cluster.get("kept").await == random(seed + 1, 9 << 20));
+}
+
 fn folder_bytes(folder: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     let sizes = entries.map(|entry| match entry.metadata().unwrap() {

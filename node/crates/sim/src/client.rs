@@ -45,7 +45,8 @@ pub(crate) async fn run(world: Arc<World>, client: usize, operations: usize) {
                 let number = (client as u64) << 32 | operation as u64 | 1 << 48;
                 put(&world, &own, number, 8 + dice.below(BYTES_MAX)).await;
             }
-            45..60 => drop(delete(&world, &own).await),
+            45..55 => drop(delete(&world, &own, "").await),
+            55..60 => drop(delete(&world, &own, "?shred=true").await),
             _ => {
                 let all = world.history.lock().keys();
                 let key = dice.pick(&all).cloned().unwrap_or(own);
@@ -85,16 +86,18 @@ async fn put(world: &World, key: &str, number: u64, bytes: usize) {
 }
 
 /// Deletes a key; whether that was acknowledged.
-pub(crate) async fn delete(world: &World, key: &str) -> bool {
+pub(crate) async fn delete(world: &World, key: &str, how: &str) -> bool {
     world.history.lock().write_begins(key, None);
-    let ended = asked(world, Method::DELETE, &path(key), Vec::new()).await;
+    let ended = asked(world, Method::DELETE, &format!("{}{how}", path(key)), Vec::new()).await;
     let done = matches!(&ended, Ended::Answered(status, ..) if status.is_success());
     world.history.lock().write_ends(key, done);
+    let shredded = matches!(&ended, Ended::Answered(StatusCode::ACCEPTED, ..));
+    world.surrounding.totals.count(|counts| counts.shreds += u64::from(shredded));
     world.surrounding.totals.count(|counts| match done {
         true => counts.deletes += 1,
         false => counts.refused += 1,
     });
-    world.note(&format!("delete {key}: {}", said(&ended)));
+    world.note(&format!("delete {key}{how}: {}", said(&ended)));
     done
 }
 

@@ -52,7 +52,7 @@ pub(crate) async fn settle(world: &Arc<World>) {
 async fn empty(world: &Arc<World>) -> Result<(), String> {
     let keys = world.history.lock().keys();
     for key in keys {
-        if !client::delete(world, &key).await {
+        if !client::delete(world, &key, "").await {
             return Err(format!("key {key} cannot be deleted although nothing is broken"));
         }
     }

@@ -17,6 +17,8 @@ pub struct Counts {
     pub cache_hits: u64,
     /// Deletes that were done.
     pub deletes: u64,
+    /// Those of them that shred.
+    pub shreds: u64,
     /// Operations that failed or were refused, as they may while something is broken.
     pub refused: u64,
     /// Faults injected, of all kinds.
@@ -85,6 +87,7 @@ impl Counts {
         self.gets += other.gets;
         self.cache_hits += other.cache_hits;
         self.deletes += other.deletes;
+        self.shreds += other.shreds;
         self.refused += other.refused;
         self.faults += other.faults;
         self.crashes += other.crashes;

@@ -80,6 +80,7 @@ fn nothing_is_lost_and_nothing_is_reported_better_than_it_is() {
         ("stewards told of damage", counts.looks, 5),
         ("messages lost", counts.lost, 10),
         ("looks at avoided members", counts.avoided, 1),
+        ("objects shredded", counts.shreds, 1),
         ("shards changed in memory", counts.lies, 1),
         ("segments put again while they were deleted, in two", counts.put_again * 2, 1),
     ] {

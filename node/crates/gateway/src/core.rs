@@ -121,11 +121,7 @@ impl Core {
             pools: Arc::clone(&pools),
             damage: Arc::clone(&context.damage),
         };
-        let mesh = MeshSource {
-            pools: Arc::clone(&pools),
-            net: Arc::clone(&net),
-            surroundings: Arc::clone(&surroundings),
-        };
+        let mesh = mesh_source(&context);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = App {
             tokens,
@@ -148,5 +144,13 @@ impl Core {
             layouts,
             reclaim,
         })
+    }
+}
+
+fn mesh_source(context: &Context) -> MeshSource {
+    MeshSource {
+        pools: Arc::clone(&context.pools),
+        net: Arc::clone(&context.net),
+        surroundings: Arc::clone(&context.surroundings),
     }
 }

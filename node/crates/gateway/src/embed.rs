@@ -43,8 +43,19 @@ impl EmbeddedGateway {
     /// # Errors
     /// When a layout of the catalog cannot be used.
     pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
-        let Core { router, registry, context, pools, layouts, reports, reclaim, advance, alarms, recode, shredder } =
-            Core::assemble(config).await?;
+        let Core {
+            router,
+            registry,
+            context,
+            pools,
+            layouts,
+            reports,
+            reclaim,
+            advance,
+            alarms,
+            recode,
+            shredder,
+        } = Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),
             Box::new(reports),

@@ -144,17 +144,23 @@ async fn fault(world: &World, dice: &crate::dice::Dice) -> Option<(Undo, Duratio
             world.surrounding.fabric.lie(world.surrounding.peers[n]);
             Some((Undo::Heal, dice.millis(5000, 60_000)))
         }
-        _ => {
-            // What was sent before the change may come long after it.
-            let echoes = dice.per_mille(500);
-            if echoes {
-                world.surrounding.fabric.echo();
-                pause(dice.millis(1000, 10_000)).await;
-            }
-            change::change(world, dice, &told).await;
-            echoes.then(|| (Undo::Heal, dice.millis(0, 3000)))
-        }
+        _ => change_pool(world, dice, &told).await,
     }
+}
+
+/// What was sent before the change may come long after it.
+async fn change_pool(
+    world: &World,
+    dice: &crate::dice::Dice,
+    told: &impl Fn(&str),
+) -> Option<(Undo, Duration)> {
+    let echoes = dice.per_mille(500);
+    if echoes {
+        world.surrounding.fabric.echo();
+        pause(dice.millis(1000, 10_000)).await;
+    }
+    change::change(world, dice, told).await;
+    echoes.then(|| (Undo::Heal, dice.millis(0, 3000)))
 }
 
 /// Most crashes come in the middle of something.

@@ -286,10 +286,7 @@ impl FakeNodes {
                 node.looks.extend(segments);
                 nothing(Response::Done)
             }
-            Request::Shred { segments } => {
-                node.shredded.extend(segments);
-                nothing(Response::Shredding { done: node.shredded.len() > segments.len(), left: 0 })
-            }
+            Request::Shred { segments } => nothing(node.shred(segments)),
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Inventory { .. }
@@ -302,6 +299,12 @@ impl FakeNodes {
 }
 
 impl Node {
+    /// Done when it is asked for the second time.
+    fn shred(&mut self, segments: &[SegmentId]) -> Response {
+        self.shredded.extend(segments);
+        Response::Shredding { done: self.shredded.len() > segments.len(), left: 0 }
+    }
+
     fn located(&self, segment: SegmentId) -> Vec<ShardIndex> {
         self.shards.keys().filter(|key| key.segment == segment).map(|key| key.index).collect()
     }

@@ -36,7 +36,7 @@ golden seal/tests/golden/seal-v1.txt | grep -E '^(segment-[a-z]+-(short|zstd|der
 golden seal/tests/golden/seal-v1.txt | grep -E '^(certificate|wrapped|join)' | plant certificates
 # What is signed in a certificate: behind its length, in front of the signature and that one's length.
 golden seal/tests/golden/seal-v1.txt | sed -n 's/^certificate.* ..\(.*\).\{130\}$/\1/p' | plant certificates
-golden store/tests/golden/index-rows-v1.hex | plant store_format
+golden store/tests/golden/index-rows-v2.hex | plant store_format
 # A log's head, and its records: the heads' checksums are made right by the target.
 log=../node/crates/store/tests/golden/log-v1.bin
 head -c 32 "$log" >"$cache/seeds/store_format/log"

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use datamesh_exchange::message::{Request, Response, Stewardship};
 use datamesh_mesh::Pace;
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{SegmentHeader, SegmentId, ShardIndex, ShardKey};
 use members::{Members, peer};
 use shelf::MemoryShelf;
 use world::World;
@@ -43,8 +43,11 @@ fn id(n: u32) -> SegmentId {
 }
 
 fn fill(table: &Table, shelves: &[Arc<MemoryShelf>]) {
+    let profile = table.layout().profile;
+    let header = SegmentHeader::new(profile, 1, vec![[0; 32]; profile.total()]).unwrap().encode();
     for (index, holder) in (0..).map(ShardIndex).zip(table.holders(PartitionId(0))) {
-        (0..SEGMENTS).for_each(|n| shelves[usize::from(*holder)].list(ShardKey { segment: id(n), index }));
+        let shelf = &shelves[usize::from(*holder)];
+        (0..SEGMENTS).for_each(|n| shelf.list(ShardKey { segment: id(n), index }, header.clone()));
     }
 }
 

@@ -29,9 +29,9 @@ struct Row {
 pub(crate) struct MemoryShelf(Mutex<BTreeMap<ShardKey, Row>>);
 
 impl MemoryShelf {
-    /// A row that nobody will read.
-    pub(crate) fn list(&self, key: ShardKey) {
-        let (header, payload) = (Bytes::new(), Bytes::new());
+    /// A row of which nobody will read more than the profile in its header.
+    pub(crate) fn list(&self, key: ShardKey, header: Bytes) {
+        let payload = Bytes::new();
         let row = Row { header, payload, generation: Generation(0), rotten: false, condemned: false };
         self.0.lock().insert(key, row);
     }

@@ -129,7 +129,6 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<(), CatalogError> {
         partly.truncate(SHRED_STAYS_MAX);
         let state = ShredState::Over { at_unix_ms: now_unix_ms, partly };
-        self.forget_segments(id).await?;
         for _ in 0..ATTEMPTS_MAX {
             let key = keys::shred(id);
             let found = find::<ShredRecord>(&self.view().await?, &key).await?;
@@ -138,7 +137,8 @@ impl<K: Keyspace> Catalog<K> {
             batch.expect(key.clone(), found.version);
             put(&mut batch, key, &ShredRecord { state: state.clone(), ..record })?;
             if self.try_commit(batch).await?.is_some() {
-                return Ok(());
+                // Not before: what is left would look done to whoever goes on. What is cut off here goes with the row.
+                return self.forget_segments(id).await;
             }
         }
         Err(CatalogError::Contended)

@@ -176,7 +176,8 @@ impl Shredder {
             return Ok(self.context.pools.is_live(&peer));
         }
         let batch = self.context.catalog.shred_segments(id, node.after, SHRED_SEGMENTS_MAX).await?;
-        let batch = batch.unwrap_or_default();
+        // While one of them is not deleted from all nodes there is nothing to ask for.
+        let Some(batch) = batch else { return Ok(self.context.pools.is_live(&peer)) };
         let Some(last) = batch.last().copied() else {
             node.done = true;
             self.at.remove(&peer);

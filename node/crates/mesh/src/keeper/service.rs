@@ -163,6 +163,10 @@ impl StorageService {
 
     /// Not by the index alone: whoever asks may delete its copy on this word.
     async fn home(&self, key: ShardKey, epoch: Epoch, generation: Generation) -> Answer {
+        // Before it is read, too: it may be taken away between this and the answer.
+        if self.fellows.rules.is_leaving(key) {
+            return Err(Refusal::NotFound);
+        }
         let shard = match self.fellows.read(key).await {
             Ok(Some(shard)) if shard.generation >= generation => shard,
             Ok(_) | Err(GetError::Corrupt { .. }) => return Err(Refusal::NotFound),

@@ -20,7 +20,6 @@ use super::rules::{NotNow, Rules};
 use super::shelf::Shelf;
 use crate::alarms::Alarms;
 use crate::offload::offload;
-use crate::planted::{Planted, is_planted};
 use crate::trust::Trust;
 
 /// Patience with one shard.
@@ -133,7 +132,7 @@ impl Fellows {
         }
     }
 
-    /// A shard, proven: neither the disk nor the other member is believed.
+    /// A shard of the segment and of the length that its header says. The header is proven, the bytes are not yet.
     pub(super) async fn get(
         &self,
         table: &Table,
@@ -150,14 +149,29 @@ impl Fellows {
                 _ => return None,
             }
         };
-        let proven = offload(move || {
-            let header = SegmentHeader::decode(&header).ok()?;
-            let is_proven = header.verify(key, &payload).is_ok() || is_planted(Planted::RepairUnproven);
-            is_proven.then_some((header, payload))
-        });
-        let proven = proven.await?;
+        let header = SegmentHeader::decode(&header).ok();
+        let shaped =
+            header.filter(|header| header.id() == key.segment && payload.len() == header.shard_bytes());
+        if shaped.is_none() {
+            tracing::warn!(shard = %key, %peer, "a member gave a shard of another segment");
+        }
+        Some((shaped?, payload))
+    }
+
+    /// The same, held against its leaf: neither the disk nor the other member is believed.
+    pub(super) async fn get_proven(
+        &self,
+        table: &Table,
+        member: u16,
+        key: ShardKey,
+    ) -> Option<(SegmentHeader, Bytes)> {
+        let (header, payload) = self.get(table, member, key).await?;
+        let proving =
+            offload(move || header.verify_leaf(key.index, &payload).is_ok().then_some((header, payload)));
+        let proven = proving.await?;
         if proven.is_none() {
-            tracing::warn!(shard = %key, %peer, "a member gave a shard that is not what its name says");
+            let peer = Self::peer(table, member);
+            tracing::warn!(shard = %key, ?peer, "a member gave a shard that is not what its leaf says");
         }
         proven
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datamesh_erasure::Coder;
 use datamesh_exchange::survey::Rebuild;
 use datamesh_placement::Table;
-use datamesh_shard::{SegmentHeader, ShardIndex, ShardKey};
+use datamesh_shard::{SegmentHeader, SegmentId, ShardIndex, ShardKey};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
@@ -46,37 +46,60 @@ pub(super) async fn rebuild(fellows: &Fellows, table: &Arc<Table>, due: Rebuild)
     outcome
 }
 
-/// The encoded header and the missing shards, each proven against its leaf.
-async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(Bytes, Vec<Bytes>)> {
-    let (header, present) = gather(fellows, table, due).await?;
-    let (segment, wanted) = (due.segment, due.missing.iter().map(|(index, _)| *index).collect::<Vec<_>>());
-    let made = offload(move || {
-        let profile = header.profile();
-        let shard_bytes = present.values().next()?.len();
-        let mut out = vec![vec![0; shard_bytes]; wanted.len()];
-        let present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
-            .map(|index| present.get(&ShardIndex(index)).map(AsRef::as_ref))
-            .collect();
-        let mut places: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
-        Coder::new(profile).rebuild(&present, &wanted, &mut places).ok()?;
-        let proven = wanted
-            .iter()
-            .zip(&out)
-            .all(|(index, shard)| header.verify(ShardKey { segment, index: *index }, shard).is_ok());
-        (proven || is_planted(Planted::RepairUnproven))
-            .then(|| (header.encode(), out.into_iter().map(Bytes::from).collect()))
-    });
-    made.await?
+/// How shards that others are made of are proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proof {
+    /// By what comes out: each shard that is made depends on every byte of those it is made of.
+    Made,
+    /// Each by itself, which costs k times as much and says whose is wrong.
+    Each,
 }
 
-/// k proven shards: as many are asked for at once, and a failure is replaced by the next source.
+/// The encoded header and the missing shards, each proven against its leaf.
+async fn make(fellows: &Fellows, table: &Arc<Table>, due: &Rebuild) -> Option<(Bytes, Vec<Bytes>)> {
+    for proof in [Proof::Made, Proof::Each] {
+        let (header, present) = gather(fellows, table, due, proof).await?;
+        let (segment, wanted) =
+            (due.segment, due.missing.iter().map(|(index, _)| *index).collect::<Vec<_>>());
+        let encoded = header.encode();
+        let made = offload(move || code(&header, &present, segment, &wanted)).await?;
+        if let Some(shards) = made {
+            return Some((encoded, shards));
+        }
+        tracing::warn!(segment = ?due.segment, ?proof, "shards do not come out as their leaves say");
+    }
+    None
+}
+
+fn code(
+    header: &SegmentHeader,
+    present: &BTreeMap<ShardIndex, Bytes>,
+    segment: SegmentId,
+    wanted: &[ShardIndex],
+) -> Option<Vec<Bytes>> {
+    let profile = header.profile();
+    let mut out = vec![vec![0; header.shard_bytes()]; wanted.len()];
+    let present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
+        .map(|index| present.get(&ShardIndex(index)).map(AsRef::as_ref))
+        .collect();
+    let mut places: Vec<&mut [u8]> = out.iter_mut().map(Vec::as_mut_slice).collect();
+    Coder::new(profile).rebuild(&present, wanted, &mut places).ok()?;
+    let proven = wanted
+        .iter()
+        .zip(&out)
+        .all(|(index, shard)| header.verify(ShardKey { segment, index: *index }, shard).is_ok());
+    (proven || is_planted(Planted::RepairUnproven)).then(|| out.into_iter().map(Bytes::from).collect())
+}
+
+/// k shards: as many are asked for at once, and a failure is replaced by the next source.
 async fn gather(
     fellows: &Fellows,
     table: &Arc<Table>,
     due: &Rebuild,
+    proof: Proof,
 ) -> Option<(SegmentHeader, BTreeMap<ShardIndex, Bytes>)> {
     let k = due.profile.k();
-    let (mut got, mut proof) = (BTreeMap::new(), None);
+    let (mut got, mut header) = (BTreeMap::new(), None);
     let mut sources = due.sources.iter();
     let mut asked = FuturesUnordered::new();
     while got.len() < k {
@@ -84,15 +107,21 @@ async fn gather(
             && let Some((index, member)) = sources.next()
         {
             let key = ShardKey { segment: due.segment, index: *index };
-            asked.push(async move { (key.index, fellows.get(table, *member, key).await) });
+            asked.push(async move {
+                let got = match proof {
+                    Proof::Made => fellows.get(table, *member, key).await,
+                    Proof::Each => fellows.get_proven(table, *member, key).await,
+                };
+                (key.index, got)
+            });
         }
-        if let (index, Some((header, payload))) = asked.next().await? {
-            if header.profile() != due.profile {
+        if let (index, Some((found, payload))) = asked.next().await? {
+            if found.profile() != due.profile {
                 return None;
             }
             got.insert(index, payload);
-            proof.get_or_insert(header);
+            header.get_or_insert(found);
         }
     }
-    Some((proof?, got))
+    Some((header?, got))
 }

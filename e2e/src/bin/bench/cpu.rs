@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-/// Seconds of CPU (user and system) and peak memory of one process.
+/// Seconds of CPU (user and system) of one process, and its peak memory since it was asked before.
 #[derive(Clone, Debug)]
 pub(crate) struct Usage {
     pub(crate) name: String,
@@ -42,6 +42,8 @@ fn usage(pid: u32) -> anyhow::Result<Usage> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let peak_kib: f64 = peak.and_then(|text| text.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
+    // Begins the peak anew (proc(5), clear_refs).
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
     let command = std::fs::read(format!("/proc/{pid}/cmdline"))?;
     let settings = command.split(|&byte| byte == 0).find(|part| part.ends_with(b".yaml"));
     let name = settings.and_then(|path| path.rsplit(|&byte| byte == b'/').next()).unwrap_or(b"dev");

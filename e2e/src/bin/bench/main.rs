@@ -1,18 +1,22 @@
 //! `make bench`: load over REST against `datamesh-node dev --processes` on loopback. Random data that never repeats;
 //! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count. `--rows WORD` measures
-//! only rows whose name has the word in it, after those they need.
+//! only rows whose name has the word in it. `--profile ROW=FILE` has perf sample the server processes while that row runs, for
+//! scripts/profile.sh.
 
 mod cpu;
 mod load;
+mod profile;
 mod report;
 mod server;
 mod trouble;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 
 use crate::load::Load;
+use crate::profile::Sampling;
 use crate::server::Server;
 
 /// One round of one kind of request.
@@ -52,6 +56,8 @@ const ROUNDS: &[Round] = &[
     Round { name: "GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
     Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
+    Round { name: "PUT of 64 clients", kind: Kind::Put, clients: 64, count: 640, bytes: MIB, keys: 640 },
+    Round { name: "GET of 64 clients", kind: Kind::Get, clients: 64, count: 640, bytes: MIB, keys: 640 },
     Round {
         name: "PUT of 1,000 clients",
         kind: Kind::Put,
@@ -72,6 +78,13 @@ const ROUNDS: &[Round] = &[
     Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
 
+/// Takes an option and its value out of the others.
+fn taken(options: &mut Vec<OsString>, name: &str) -> anyhow::Result<Option<String>> {
+    let Some(at) = options.iter().position(|option| option == name) else { return Ok(None) };
+    let value = options.drain(at..(at + 2).min(options.len())).nth(1);
+    Ok(Some(value.with_context(|| format!("{name} needs a value"))?.to_string_lossy().into_owned()))
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -81,25 +94,28 @@ async fn main() -> anyhow::Result<()> {
         .map(PathBuf::from)
         .context("usage: bench PATH-TO-datamesh-node [OPTION-OF-dev...]")?;
     let mut options: Vec<_> = arguments.collect();
-    let wanted = match options.iter().position(|option| option == "--rows") {
-        Some(at) => {
-            options.drain(at..).nth(1).context("--rows WORD comes last")?.to_string_lossy().into_owned()
-        }
-        None => String::new(),
-    };
+    let profile = taken(&mut options, "--profile")?;
+    let split = |text: &String| text.split_once('=').map(|(row, file)| (row.to_owned(), file.to_owned()));
+    let profile = profile.map(|text| split(&text).context("--profile takes ROW=FILE")).transpose()?;
+    let wanted = taken(&mut options, "--rows")?.unwrap_or_default();
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
     let server = Server::start(&node, folder.path(), &options).await?;
     let load = Load::new(&server)?;
     let mut rows = Vec::new();
     for round in ROUNDS.iter().filter(|round| round.name.contains(&wanted)) {
         let before = server.measure().await?;
+        let profiled = profile.as_ref().filter(|(row, _)| row == round.name);
+        let sampling = profiled.map(|(_, file)| Sampling::of(&before.pids(), file)).transpose()?;
         let timing = load.run(round).await.with_context(|| round.name)?;
         let after = server.measure().await?;
+        if let Some(sampling) = sampling {
+            sampling.end().await?;
+        }
         rows.push(report::row(round, &timing, &before, &after));
     }
     if wanted.is_empty() || wanted == "trouble" {
         trouble::rows(&server, &load, &mut rows).await?;
     }
-    report::print(&rows, &server.measure().await?);
+    report::print(&rows);
     server.stop().await
 }

@@ -20,6 +20,8 @@ pub(crate) struct Row {
     cpu: String,
     p50_ms: f64,
     p99_ms: f64,
+    /// Of the gateway, and of the node that used most.
+    peaks: (f64, f64),
     stages: String,
 }
 
@@ -48,7 +50,8 @@ pub(crate) fn row(round: &Round, timing: &Timing, before: &Measured, after: &Mea
     let stages = stages.collect::<Vec<_>>().join(", ");
     let stages = if stages.is_empty() { stages } else { format!("{stages} {unit}") };
     let at = |share: f64| percentile(&timing.latencies, share);
-    Row { name: round.name, rate, cpu: cpu_text, p50_ms: at(0.5), p99_ms: at(0.99), stages }
+    let peaks = after.peaks();
+    Row { name: round.name, rate, cpu: cpu_text, p50_ms: at(0.5), p99_ms: at(0.99), peaks, stages }
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
@@ -62,7 +65,7 @@ pub(crate) fn note(text: &str) {
     say!("{text}");
 }
 
-pub(crate) fn print(rows: &[Row], last: &Measured) {
+pub(crate) fn print(rows: &[Row]) {
     say!(
         "\nREST over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
     );
@@ -70,20 +73,27 @@ pub(crate) fn print(rows: &[Row], last: &Measured) {
         "(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;"
     );
     say!("random data, never repeated; CPU is user and system time summed over all server processes.\n");
-    say!("{:<22} {:>12} {:>18} {:>9} {:>9}  gateway stages", "", "rate", "servers' CPU", "p50 ms", "p99 ms");
+    say!(
+        "{:<22} {:>12} {:>18} {:>9} {:>9} {:>8} {:>8}  gateway stages",
+        "",
+        "rate",
+        "servers' CPU",
+        "p50 ms",
+        "p99 ms",
+        "gateway",
+        "node MiB"
+    );
     for row in rows {
         say!(
-            "{:<22} {:>12} {:>18} {:>9.2} {:>9.2}  {}",
+            "{:<22} {:>12} {:>18} {:>9.2} {:>9.2} {:>8.0} {:>8.0}  {}",
             row.name,
             row.rate,
             row.cpu,
             row.p50_ms,
             row.p99_ms,
+            row.peaks.0,
+            row.peaks.1,
             row.stages
         );
-    }
-    say!("\npeak memory, MiB:");
-    for process in &last.processes {
-        say!("  {:<20} {:.0}", process.name, process.peak_mib);
     }
 }

@@ -39,6 +39,18 @@ impl Measured {
     pub(crate) fn cpu_seconds(&self) -> f64 {
         self.processes.iter().map(|process| process.cpu_seconds).sum()
     }
+
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().map(|process| process.pid).collect()
+    }
+
+    /// Peak memory of the gateway, and of the storage node that used most, in MiB.
+    pub(crate) fn peaks(&self) -> (f64, f64) {
+        let is_gateway = |process: &&Usage| process.name.starts_with("gateway");
+        let most = |all: &mut dyn Iterator<Item = &Usage>| all.map(|one| one.peak_mib).fold(0.0, f64::max);
+        let nodes = |process: &&Usage| process.name.starts_with("node");
+        (most(&mut self.processes.iter().filter(is_gateway)), most(&mut self.processes.iter().filter(nodes)))
+    }
 }
 
 impl Server {

@@ -14,6 +14,8 @@ use crate::{Kind, MIB, Round};
 
 /// Between two looks at the status: the counts it shows change every few seconds.
 const LOOK: Duration = Duration::from_millis(250);
+/// How long nothing is done.
+const IDLE: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The pool of `datamesh-node dev`, and m of its default profile.
 const POOL: &str = "main";
@@ -41,6 +43,8 @@ pub(crate) async fn rows(server: &Server, load: &Load, rows: &mut Vec<Row>) -> a
     gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::CONT))?;
     server.wait("all is whole", is_whole).await?;
 
+    let idle = idle(server).await?;
+    report::note(&format!("with nothing to do, all processes use {:.1} ms of CPU a second", idle * 1e3));
     rows.push(rebuilt(server, "rebuild of a node").await?);
     rows.push(row(server, load, &QUIET).await?);
     let lost = server.lose(&node(1)).await?;
@@ -64,6 +68,14 @@ async fn row(server: &Server, load: &Load, round: &Round) -> anyhow::Result<Row>
     let before = server.measure().await?;
     let timing = load.run(round).await.with_context(|| round.name)?;
     Ok(report::row(round, &timing, &before, &server.measure().await?))
+}
+
+/// CPU-seconds a second of all processes while nobody asks for anything.
+async fn idle(server: &Server) -> anyhow::Result<f64> {
+    let before = server.measure().await?;
+    tokio::time::sleep(IDLE).await;
+    let used = server.measure().await?.cpu_seconds() - before.cpu_seconds();
+    Ok(used / IDLE.as_secs_f64())
 }
 
 /// A node's volume is lost, and rebuilt while nothing else goes on.

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Where the CPU of all server processes goes while rows of the benchmark run: a table by stage, and a flame graph.
+#   profile.sh "GET 10 MiB" OUT.svg     a row as `make bench` calls it; rows of the same size are run as well, unprofiled
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=progress.sh
+source scripts/progress.sh
+row=${1:?the name of a row, as "GET 10 MiB"} svg=${2:-}
+target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
+tools=${DATAMESH_TOOLS:-$HOME/.cache/datamesh/tools}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+command -v perf >/dev/null || fail "perf is missing; on Debian: apt-get install linux-perf"
+[ -x "$tools/bin/inferno-collapse-perf" ] ||
+    cargo install --quiet --locked --root "$tools" --version 0.12.8 inferno
+cargo build --quiet --workspace --bins
+"$target/debug/bench" "$target/debug/datamesh-node" --rows "${row#* }" --profile "$row=$work/data"
+perf script --no-inline -i "$work/data" 2>/dev/null | "$tools/bin/inferno-collapse-perf" >"$work/folded"
+[ -z "$svg" ] || "$tools/bin/inferno-flamegraph" --title "$row" --minwidth 0.3 "$work/folded" >"$svg"
+
+# The first line that fits a stack says what it is for. What copies stands behind what it copies for.
+awk -f scripts/stages.awk "$work/folded"

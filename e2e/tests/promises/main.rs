@@ -11,6 +11,7 @@ mod operator_killed;
 mod operator_restarted;
 mod pool_full;
 mod pool_scaled;
+mod profile_changed;
 mod real_files;
 mod two_pods_killed;
 mod volume_lost;
@@ -35,6 +36,7 @@ const PROMISES: &[Promise] = &[
     Promise { name: "zones_drained", check: |cluster| Box::pin(zones_drained::check(cluster)) },
     Promise { name: "zones_parted", check: |cluster| Box::pin(zones_parted::check(cluster)) },
     Promise { name: "pool_scaled", check: |cluster| Box::pin(pool_scaled::check(cluster)) },
+    Promise { name: "profile_changed", check: |cluster| Box::pin(profile_changed::check(cluster)) },
     Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
     Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
     Promise {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_buffers::{Payload, Place};
 use datamesh_settings::mesh::Sight;
 use datamesh_shard::PeerKey;
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::message::{Request, Response};
@@ -18,6 +20,9 @@ pub struct NoAnswer(pub String);
 /// disk, and outside TLS from the way.
 pub type Answer = Result<(Response, Bytes), NoAnswer>;
 
+/// The same, with the payload where it was wanted.
+pub type Fetched = Result<(Response, Payload), NoAnswer>;
+
 /// Sends requests to storage nodes.
 pub trait Net: Send + Sync + 'static {
     /// One request, one answer, within `timeout`. After no answer the request may have been done or not.
@@ -28,6 +33,18 @@ pub trait Net: Send + Sync + 'static {
         payload: Option<Bytes>,
         timeout: Duration,
     ) -> BoxFuture<'a, Answer>;
+
+    /// A request without a payload, whose answer's payload goes into `place` if it fills that: a real net receives it there.
+    fn fetch<'a>(
+        &'a self,
+        peer: &'a PeerKey,
+        request: Request,
+        place: Option<Place>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Fetched> {
+        let asked = self.request(peer, request, None, timeout);
+        async move { asked.await.map(|(response, payload)| (response, Payload::put(payload, place))) }.boxed()
+    }
 
     /// Whether the node is believed to answer.
     fn is_live(&self, peer: &PeerKey) -> bool;

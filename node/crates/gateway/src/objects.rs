@@ -13,13 +13,13 @@ use std::sync::Arc;
 use axum::body::Body;
 use datamesh_catalog::{Body as ObjectBody, Condition, ListQuery, Listing, Object, ObjectKey, Target};
 use datamesh_shard::BucketName;
-use futures::StreamExt;
 use futures::stream;
+use futures::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::owned;
-use crate::pipeline::{self, Context, PIECES_MAX, Record, Segments};
+use crate::pipeline::{self, Context, GROUPS_MAX, ReadError, Record, Segments};
 use crate::problem::{Kind, Problem};
 use crate::work::reclaim::Abandoned;
 use crate::work::shred::Shreds;
@@ -101,18 +101,21 @@ impl Objects {
     }
 
     async fn stream(&self, segments: Segments) -> Result<Body, Problem> {
-        let (to, mut pieces) = mpsc::channel(PIECES_MAX);
+        let (to, mut groups) = mpsc::channel(GROUPS_MAX);
         // Dropped with the body: a client that goes away ends its read.
         let reader = owned::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
-        let first = match pieces.recv().await {
+        let first = match groups.recv().await {
             None => return Ok(Body::empty()),
             Some(first) => first.map_err(refusals::read)?,
         };
-        let rest = stream::unfold((pieces, reader), |(mut pieces, reader)| async move {
-            let piece = pieces.recv().await?;
-            Some((piece, (pieces, reader)))
+        let rest = stream::unfold((groups, reader), |(mut groups, reader)| async move {
+            let group = groups.recv().await?;
+            Some((group, (groups, reader)))
         });
-        Ok(Body::from_stream(stream::iter([Ok(first)]).chain(rest)))
+        let groups = stream::iter([Ok(first)]).chain(rest);
+        Ok(Body::from_stream(
+            groups.map_ok(|group| stream::iter(group).map(Ok::<_, ReadError>)).try_flatten(),
+        ))
     }
 
     /// Some of a bucket's objects.

@@ -25,7 +25,7 @@ mod window;
 pub use budget::Budget;
 pub(crate) use context::Context;
 pub(crate) use damage::Damage;
-pub(crate) use get::{PIECES_MAX, ReadError, run as read};
+pub(crate) use get::{GROUPS_MAX, ReadError, run as read};
 pub(crate) use pages::{PageError, Segments};
 pub(crate) use put::{Chunk, Written, next_chunk, write};
 pub(crate) use recode::{Group, RecodeError, recode};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use datamesh_buffers::{Payload, Place, Pool};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
@@ -15,7 +16,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::buffers::Buffers;
 use crate::identity::Identity;
 use crate::tls;
 use crate::trust::{Caller, NotTrusted, Trust};
@@ -86,7 +86,7 @@ pub(crate) struct Dialer {
     pub(crate) identity: Identity,
     pub(crate) trust: Arc<Trust>,
     pub(crate) incarnation: Incarnation,
-    pub(crate) buffers: Buffers,
+    pub(crate) buffers: Pool,
     pub(crate) encryption: BulkEncryption,
 }
 
@@ -150,7 +150,7 @@ impl Dialer {
             None => (None, u64::MAX),
         };
         let hello = Request::Hello { certificate, incarnation: self.incarnation };
-        let (certificate, incarnation) = match link.exchange(&hello, &Bytes::new()).await? {
+        let (certificate, incarnation) = match link.exchange(&hello, &Bytes::new(), &mut None).await? {
             (Response::Hello { certificate, incarnation }, _) => (certificate, incarnation),
             (Response::Refused(refusal), _) => return Err(DialError::Refused(refusal)),
             _ => return Err(WireError::Unexpected("to Hello").into()),
@@ -169,21 +169,34 @@ impl Dialer {
 }
 
 impl Link {
-    /// One request and its answer. After an error, or when dropped half-way, the connection is of no more use.
+    /// One request and its answer, whose payload goes into `place` if it fills that. After an error, or when dropped half-way, the
+    /// connection is of no more use.
     pub(crate) async fn exchange(
         &mut self,
         request: &Request,
         payload: &Bytes,
-    ) -> Result<(Response, Bytes), WireError> {
+        place: &mut Option<Place>,
+    ) -> Result<(Response, Payload), WireError> {
         let start = request.encode(payload.len())?;
         self.wire.write(&start, payload).await?;
         let first = self.wire.first_byte().await?;
         let start = self.wire.read_start(first, RESPONSE_LIMITS).await?;
         let response = Response::decode(&start.head)?;
         start.check_payload(response.payload_bytes_max())?;
-        let payload = self.wire.read_payload(start.payload_bytes).await?;
+        let payload = self.receive(start.payload_bytes, place).await?;
         self.used = Instant::now();
         Ok((response, payload))
+    }
+
+    async fn receive(&mut self, bytes: usize, place: &mut Option<Place>) -> Result<Payload, WireError> {
+        if let Some(there) = place.as_mut().filter(|place| place.len() == bytes) {
+            self.wire.read_into(there.as_mut()).await?;
+            // Not before: what fails half-way may be asked for on another connection.
+            if let Some(there) = place.take() {
+                return Ok(Payload::There(there));
+            }
+        }
+        Ok(Payload::Elsewhere(self.wire.read_payload(bytes).await?))
     }
 
     pub(crate) async fn close(mut self) {

@@ -12,7 +12,6 @@
 
 pub mod alarms;
 mod backoff;
-pub mod buffers;
 #[cfg(test)]
 mod decoders;
 mod dial;

@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffers::Buffers;
 use crate::dial::Dialer;
 use crate::identity::{Identity, IdentityError};
 use crate::keeper::{Crier, Homing, Keeper, KeeperParts, Pace, Scrub, Steward, StorageService};
@@ -21,6 +20,7 @@ use crate::peers::Peers;
 use crate::server::{BulkServer, ServerError};
 use crate::swarm::{RecordBytes, RecordBytesError, Swarm, SwarmBindError, SwarmConfig, SwarmHandle};
 use crate::trust::{Trust, now_unix};
+use crate::wire::receive_buffers;
 use crate::worker;
 use join::Joiner;
 use kept::Kept;
@@ -130,7 +130,7 @@ impl StorageNode {
             identity: identity.clone(),
             trust: trust.clone(),
             incarnation,
-            buffers: Buffers::new(),
+            buffers: receive_buffers(),
             encryption,
         };
         let (joiner, ready) = Joiner::new(settings, storage, endpoint.clone(), dialer, kept);

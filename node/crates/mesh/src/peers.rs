@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use datamesh_buffers::{Payload, Place};
 use datamesh_exchange::message::{Request, Response};
-use datamesh_exchange::net::{Answer, Net, NoAnswer};
+use datamesh_exchange::net::{Answer, Fetched, Net, NoAnswer};
 use datamesh_settings::{BulkEncryption, Endpoint};
 use datamesh_shard::{Incarnation, PeerKey};
 use futures::future::BoxFuture;
@@ -20,11 +21,10 @@ use tokio_util::sync::CancellationToken;
 pub use latency::Latency;
 use slot::Slot;
 
-use crate::buffers::Buffers;
 use crate::dial::{DialError, Dialer};
 use crate::identity::Identity;
 use crate::trust::Trust;
-use crate::wire::WireError;
+use crate::wire::{WireError, receive_buffers};
 
 /// Connections to one peer at most. A put waits for the peer's group fdatasync, so more are in flight than the peer has
 /// cores; each costs either side up to 100 KiB of TLS buffers.
@@ -112,7 +112,7 @@ impl Peers {
     /// Nobody yet. `incarnation` is what this process says of itself.
     #[must_use]
     pub fn new(identity: Identity, trust: Arc<Trust>, incarnation: Incarnation) -> Self {
-        let (buffers, encryption) = (Buffers::new(), BulkEncryption::default());
+        let (buffers, encryption) = (receive_buffers(), BulkEncryption::default());
         let dialer = Dialer { identity, trust, incarnation, buffers, encryption };
         Self { dialer, book: Arc::default() }
     }
@@ -156,9 +156,21 @@ impl Peers {
         payload: Option<Bytes>,
         timeout: Duration,
     ) -> Result<(Response, Bytes), PeerError> {
+        let (response, payload) = self.ask(peer, request, payload, None, timeout).await?;
+        Ok((response, payload.into_bytes()))
+    }
+
+    async fn ask(
+        &self,
+        peer: &PeerKey,
+        request: Request,
+        payload: Option<Bytes>,
+        place: Option<Place>,
+        timeout: Duration,
+    ) -> Result<(Response, Payload), PeerError> {
         let slot = self.slot(peer).ok_or(PeerError::Unknown(*peer))?;
         let payload = payload.unwrap_or_default();
-        let asking = Box::pin(slot.ask(&self.dialer, &request, &payload));
+        let asking = Box::pin(slot.ask(&self.dialer, &request, &payload, place));
         match tokio::time::timeout(timeout, asking).await {
             Ok(answer) => answer,
             Err(_) => {
@@ -243,6 +255,17 @@ impl Net for Peers {
         timeout: Duration,
     ) -> BoxFuture<'a, Answer> {
         let asked = Self::request(self, peer, request, payload, timeout);
+        async move { asked.await.map_err(|error| NoAnswer(error.to_string())) }.boxed()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        peer: &'a PeerKey,
+        request: Request,
+        place: Option<Place>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Fetched> {
+        let asked = self.ask(peer, request, None, place, timeout);
         async move { asked.await.map_err(|error| NoAnswer(error.to_string())) }.boxed()
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_buffers::Pool;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::Incarnation;
@@ -22,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use strangers::{STRANGERS_MAX, STRANGERS_PER_SOURCE_MAX};
 
-use crate::buffers::Buffers;
 use crate::identity::Identity;
 use crate::tls;
 use crate::trust::{Caller, Trust};
+use crate::wire::receive_buffers;
 use strangers::Strangers;
 
 /// Connections at a time at most, of all peers together: a thousand peers may each keep one, and a few gateways eight
@@ -73,7 +74,7 @@ struct Shared<H> {
     trust: Arc<Trust>,
     incarnation: Incarnation,
     tls: Arc<ServerConfig>,
-    buffers: Buffers,
+    buffers: Pool,
     connections: Arc<Semaphore>,
     strangers: Arc<Strangers>,
     inbound: Semaphore,
@@ -107,7 +108,7 @@ impl<H: Handler> BulkServer<H> {
             trust,
             incarnation,
             tls,
-            buffers: Buffers::new(),
+            buffers: receive_buffers(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             strangers: Arc::default(),
             inbound: Semaphore::new(INBOUND_BYTES_MAX / BUDGET_UNIT),

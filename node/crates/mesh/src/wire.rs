@@ -12,12 +12,12 @@ mod seals;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+use datamesh_buffers::Pool;
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_util::either::Either;
 
-use crate::buffers::Buffers;
 use crate::tls;
 pub use seals::NotSealed;
 pub(crate) use seals::Side;
@@ -25,6 +25,13 @@ use seals::{Seals, TAG_BYTES};
 
 /// Bytes read ahead outside TLS: lengths and head come with one system call, payloads go by it.
 const READ_AHEAD_BYTES: usize = 4096;
+/// Bytes kept for the next payload at most: 32 of the usual shards of 1 MiB; beyond it buffers are given back.
+const RECEIVED_BYTES_KEPT: usize = 32 << 20;
+
+/// Where payloads land for which nobody has given a place.
+pub(crate) fn receive_buffers() -> Pool {
+    Pool::new(RECEIVED_BYTES_KEPT)
+}
 
 /// What one side takes at most.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +90,7 @@ pub enum WireError {
 /// One stream that carries frames.
 pub(crate) struct Wire<S> {
     stream: S,
-    buffers: Buffers,
+    buffers: Pool,
     seals: Option<Box<Seals>>,
 }
 
@@ -141,7 +148,7 @@ impl<T: Tls> Wire<Channel<T>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(crate) fn new(stream: S, buffers: Buffers) -> Self {
+    pub(crate) fn new(stream: S, buffers: Pool) -> Self {
         Self { stream, buffers, seals: None }
     }
 
@@ -182,8 +189,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return Ok(Bytes::new());
         }
         let mut buffer = self.buffers.take(len);
-        self.stream.read_exact(buffer.as_mut()).await?;
+        self.read_into(buffer.as_mut()).await?;
         Ok(buffer.freeze())
+    }
+
+    /// Reads a payload of just that length.
+    pub(crate) async fn read_into(&mut self, place: &mut [u8]) -> Result<(), WireError> {
+        self.stream.read_exact(place).await?;
+        Ok(())
     }
 
     /// Writes lengths and head (`start`) and the payload, together and without copying the payload.
@@ -225,7 +238,7 @@ mod tests {
         let limits = FrameLimits { head_bytes: 64, payload_bytes: 1000 };
         for (head, payload, fits) in [(65_u32, 0_u32, false), (10, 1001, false), (64, 1000, true)] {
             let (near, mut far) = tokio::io::duplex(4096);
-            let buffers = Buffers::new();
+            let buffers = receive_buffers();
             let mut wire = Wire::new(near, buffers.clone());
             far.write_all(&head.to_le_bytes()).await.unwrap();
             far.write_all(&payload.to_le_bytes()).await.unwrap();
@@ -246,7 +259,7 @@ mod tests {
     async fn lengths_that_nobody_proved_are_no_message_of_the_peer() {
         for seals in [None, Some(Box::new(Seals::for_tests()))] {
             let (near, mut far) = tokio::io::duplex(4096);
-            let mut wire = Wire { seals, ..Wire::new(near, Buffers::new()) };
+            let mut wire = Wire { seals, ..Wire::new(near, receive_buffers()) };
             far.write_all(&[0; FRAME_HEADER_BYTES]).await.unwrap();
             let first = wire.first_byte().await.unwrap();
             let limits = FrameLimits { head_bytes: 300, payload_bytes: 10_000 };
@@ -259,7 +272,8 @@ mod tests {
     #[tokio::test]
     async fn start_and_payload_arrive_whole_through_a_narrow_pipe() {
         let (near, far) = tokio::io::duplex(100);
-        let (mut sender, mut receiver) = (Wire::new(near, Buffers::new()), Wire::new(far, Buffers::new()));
+        let (mut sender, mut receiver) =
+            (Wire::new(near, receive_buffers()), Wire::new(far, receive_buffers()));
         let payload: Vec<u8> = (0..=255).cycle().take(10_000).collect();
         let mut start = vec![];
         start.extend(300_u32.to_le_bytes());

@@ -18,6 +18,7 @@ pub mod format;
 mod index;
 mod lock;
 mod log;
+mod log_reader;
 mod options;
 mod page_cache;
 mod read;

@@ -1,28 +1,19 @@
-//! Log files: the one being appended to, and reading from all of them.
+//! The log file being appended to.
 //!
 //! Files are not allotted ahead: measured on ext4, batches of 1 MiB appends with one fdatasync each ran no more than a
 //! tenth faster into allotted space, and what is allotted counts against the storage overhead.
 
-use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use datamesh_shard::Incarnation;
-use parking_lot::Mutex;
-use rustix::fs::{fstat, ftruncate};
+use rustix::fs::ftruncate;
 use rustix::io::Errno;
 
 use crate::disk::Disk;
 use crate::format::{FILE_HEAD_BYTES, FileHead, LogNumber, Position};
-use crate::page_cache::{self, LARGE_BYTES};
-
-/// Log files kept open for reading.
-const FILES_OPEN_MAX: usize = 128;
-/// Where a read lands relative to a cache line decides whether the kernel copies at 3 or at 28 GB/s.
-const ALIGN: usize = 64;
+use crate::page_cache;
 
 /// The file being appended to.
 pub(crate) struct ActiveLog {
@@ -107,92 +98,4 @@ impl ActiveLog {
         self.end = end;
         Ok(())
     }
-}
-
-/// Reads from log files.
-pub(crate) struct LogReader {
-    dir: PathBuf,
-    open: Mutex<BTreeMap<LogNumber, Arc<File>>>,
-}
-
-impl LogReader {
-    pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::new(BTreeMap::new()) }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Reads `len` bytes, fewer if the file ends before.
-    pub(crate) fn read(&self, log: LogNumber, offset: u64, len: usize) -> io::Result<AlignedBytes> {
-        read_at(self.file(log)?, offset, len)
-    }
-
-    /// The file was removed: it is not read any more, and its space comes back when readers at work have finished.
-    pub(crate) fn forget(&self, log: LogNumber) {
-        self.open.lock().remove(&log);
-    }
-
-    #[cfg(test)]
-    pub(crate) fn open_files(&self) -> usize {
-        self.open.lock().len()
-    }
-
-    fn file(&self, log: LogNumber) -> io::Result<Arc<File>> {
-        if let Some(file) = self.open.lock().get(&log) {
-            return Ok(Arc::clone(file));
-        }
-        let file = Arc::new(File::open(self.dir.join(log.file_name()))?);
-        self.keep(log, &file);
-        // Removed between being opened and being kept: kept any longer, its space would not come back.
-        if fstat(&file)?.st_nlink == 0 {
-            self.forget(log);
-        }
-        Ok(file)
-    }
-
-    fn keep(&self, log: LogNumber, file: &Arc<File>) {
-        let mut open = self.open.lock();
-        if open.len() >= FILES_OPEN_MAX {
-            // Any victim does: a file is opened again in microseconds.
-            open.pop_first();
-        }
-        open.insert(log, Arc::clone(file));
-    }
-}
-
-/// Bytes read from a file, at the same place within a cache line as in the page cache.
-pub(crate) struct AlignedBytes {
-    buffer: Vec<u8>,
-    start: usize,
-}
-
-impl AlignedBytes {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
-
-    pub(crate) fn into_bytes(self) -> bytes::Bytes {
-        bytes::Bytes::from(self.buffer).slice(self.start..)
-    }
-}
-
-/// Reads `len` bytes at `offset`, fewer if the file ends before.
-pub(crate) fn read_at(file: impl AsFd, offset: u64, len: usize) -> io::Result<AlignedBytes> {
-    let mut buffer = vec![0; len + ALIGN];
-    let wanted = usize::try_from(offset % ALIGN as u64).unwrap_or(0);
-    let start = (wanted + ALIGN - buffer.as_ptr().addr() % ALIGN) % ALIGN;
-    let (mut end, until) = (start, start + len);
-    while end < until {
-        let at = offset + (end - start) as u64;
-        match page_cache::read(&file, &mut buffer[end..until], at, len >= LARGE_BYTES) {
-            Ok(0) => break,
-            Ok(read) => end += read,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    buffer.truncate(end);
-    Ok(AlignedBytes { buffer, start })
 }

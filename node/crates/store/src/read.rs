@@ -65,8 +65,8 @@ impl Shared {
     fn read_whole(&self, key: ShardKey, row: &ShardRow) -> Result<(RecordHead, Bytes, Bytes), ReadFailure> {
         let bytes = row.header_bytes as usize + row.payload_bytes as usize + RECORD_HEAD_BYTES;
         let record = self.reader.read(row.log, row.offset, bytes).map_err(ReadFailure::from_io)?;
-        let head = check(key, row, record.as_slice())?;
-        let mut body = record.into_bytes().split_off(RECORD_HEAD_BYTES);
+        let head = check(key, row, &record)?;
+        let mut body = record.slice(RECORD_HEAD_BYTES..);
         let header = body.split_to(row.header_bytes.into());
         Ok((head, header, body))
     }
@@ -81,10 +81,10 @@ impl Shared {
             let from =
                 row.offset + RECORD_HEAD_BYTES as u64 + u64::from(row.header_bytes) + u64::from(offset);
             let part = self.reader.read(row.log, from, len as usize).map_err(ReadFailure::from_io)?;
-            if part.as_slice().len() < len as usize {
+            if part.len() < len as usize {
                 return Err(Damage::Record(RecordError::Body).into());
             }
-            Ok(part.into_bytes())
+            Ok(part)
         })
     }
 

@@ -19,7 +19,7 @@ use rustix::fs::{Advice, fadvise};
 use crate::format::{
     FILE_HEAD_BYTES, FileHead, LogNumber, RECORD_HEAD_BYTES, RecordError, RecordHead, RecordKind,
 };
-use crate::log::read_at;
+use crate::log_reader::read_at;
 
 /// Bytes a search reads first. Most damage is small, and what is read beyond it is read again as records.
 const SEARCH_BYTES_MIN: usize = 16 << 10;

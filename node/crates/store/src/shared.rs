@@ -13,7 +13,7 @@ use crate::error::IndexError;
 use crate::format::{HEADER_BYTES_MAX, LogNumber, LogRow, RECORD_HEAD_BYTES};
 use crate::index::Index;
 use crate::lock::Lock;
-use crate::log::LogReader;
+use crate::log_reader::LogReader;
 use crate::options::StoreOptions;
 use crate::recover::Recovery;
 

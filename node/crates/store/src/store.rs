@@ -14,7 +14,8 @@ use crate::error::{CloseError, DeleteError, GetError, LocateError, NodeKeyError,
 use crate::format::{body_crc, decode_node_key, encode_node_key};
 use crate::index::Index;
 use crate::lock::Lock;
-use crate::log::{ActiveLog, LogReader};
+use crate::log::ActiveLog;
+use crate::log_reader::LogReader;
 use crate::options::StoreOptions;
 use crate::read::Shard;
 use crate::records::Records;

@@ -2,20 +2,17 @@
 //!
 //! Waiting is first come, first served, so a large wish is never overtaken for ever by small ones. A transfer asks
 //! once for everything a segment needs; it never holds one part of a segment while it waits for another, so transfers
-//! cannot block each other. Buffers are aligned to a page and used again.
+//! cannot block each other.
 
-use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use datamesh_buffers::{Place, Places, Pool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What is counted: pages of 64 KiB keep a budget of terabytes within the semaphore's 32-bit wishes.
 const UNIT_BYTES: usize = 64 << 10;
-/// Reads into memory that does not start at a page run at a tenth of the speed (docs/adr).
-const ALIGN_BYTES: usize = 4096;
 
 /// The shared budget. Cheap to clone.
 #[derive(Clone)]
@@ -26,15 +23,7 @@ pub struct Budget {
 struct Inner {
     permits: Arc<Semaphore>,
     units: u32,
-    idle: Mutex<Idle>,
-}
-
-/// Memory that waits for its next use, by size.
-#[derive(Default)]
-struct Idle {
-    by_bytes: BTreeMap<usize, Vec<Vec<u8>>>,
-    bytes: usize,
-    used_bytes: usize,
+    memory: Pool,
 }
 
 impl Budget {
@@ -43,7 +32,8 @@ impl Budget {
     pub fn new(bytes: u64) -> Self {
         let units = u32::try_from(bytes / UNIT_BYTES as u64).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
         let permits = Arc::new(Semaphore::new(units as usize));
-        Self { inner: Arc::new(Inner { permits, units, idle: Mutex::default() }) }
+        let memory = Pool::new(units as usize * UNIT_BYTES);
+        Self { inner: Arc::new(Inner { permits, units, memory }) }
     }
 
     /// Bytes of the whole budget.
@@ -76,54 +66,6 @@ impl Budget {
     fn units_of(&self, bytes: usize) -> u32 {
         u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX).clamp(1, self.inner.units)
     }
-
-    fn take(&self, bytes: usize) -> Vec<u8> {
-        let room = room_of(bytes);
-        let mut idle = self.inner.idle.lock();
-        idle.used_bytes += room;
-        if let Some(memory) = idle.by_bytes.get_mut(&room).and_then(Vec::pop) {
-            idle.bytes -= room;
-            return memory;
-        }
-        let most = usize::try_from(self.bytes()).unwrap_or(usize::MAX);
-        let room_left = most.saturating_sub(idle.used_bytes);
-        let dropped = idle.shrink_to(room_left);
-        drop(idle);
-        // Given back to the system outside the lock.
-        drop(dropped);
-        vec![0; room + ALIGN_BYTES]
-    }
-
-    fn give_back(&self, memory: Vec<u8>) {
-        let room = memory.len() - ALIGN_BYTES;
-        let mut idle = self.inner.idle.lock();
-        idle.used_bytes -= room;
-        idle.bytes += room;
-        idle.by_bytes.entry(room).or_default().push(memory);
-    }
-}
-
-impl Idle {
-    fn shrink_to(&mut self, bytes: usize) -> Vec<Vec<u8>> {
-        let mut dropped = Vec::new();
-        while self.bytes > bytes {
-            let Some(mut entry) = self.by_bytes.last_entry() else { break };
-            match entry.get_mut().pop() {
-                Some(memory) => {
-                    self.bytes -= entry.key();
-                    dropped.push(memory);
-                }
-                None => drop(entry.remove()),
-            }
-        }
-        dropped
-    }
-}
-
-/// Sizes are rounded, so that few distinct ones wait for their next use.
-fn room_of(bytes: usize) -> usize {
-    let step = if bytes <= 1 << 20 { UNIT_BYTES } else { 4 * UNIT_BYTES };
-    bytes.max(1).div_ceil(step) * step
 }
 
 /// The right to so many bytes of buffers. Dropping it gives back what was not turned into buffers.
@@ -135,10 +77,8 @@ pub struct Ticket {
 impl Ticket {
     /// A buffer of `bytes` out of this ticket. Its content is what its last user left: fill what you pass on.
     pub fn buffer(&mut self, bytes: usize) -> Buffer {
-        let part = self.split(bytes);
-        let memory = self.budget.take(bytes);
-        let start = memory.as_ptr().align_offset(ALIGN_BYTES).min(ALIGN_BYTES);
-        Buffer { memory, start, len: bytes, ticket: part }
+        let _ticket = self.split(bytes);
+        Buffer { memory: self.budget.inner.memory.take(bytes), _ticket }
     }
 
     /// Takes `bytes` (or what is left) out of this ticket: to hold something the mesh allocated.
@@ -153,16 +93,21 @@ impl Ticket {
 
 /// Page-aligned memory out of the budget; dropping it gives both back.
 pub struct Buffer {
-    memory: Vec<u8>,
-    start: usize,
-    len: usize,
+    // Before the permit: whoever gets that next finds the memory idle.
+    memory: datamesh_buffers::Buffer,
+    _ticket: Ticket,
+}
+
+/// A buffer cut into places that are filled one by one.
+pub struct Cut {
+    places: Places,
     ticket: Ticket,
 }
 
 impl Buffer {
     /// Shortens it to `len`; the rest stays reserved.
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.memory.truncate(len);
     }
 
     /// Read-only shared bytes; the memory returns to the budget when the last slice is dropped.
@@ -170,19 +115,39 @@ impl Buffer {
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }
+
+    /// `count` places of `bytes` bytes each, which the buffer has room for.
+    #[must_use]
+    pub fn cut(self, bytes: usize, count: usize) -> Cut {
+        Cut { places: self.memory.cut(bytes, count), ticket: self._ticket }
+    }
+}
+
+impl Cut {
+    /// The place with this number, unless somebody has it.
+    #[must_use]
+    pub fn take(&self, number: usize) -> Option<Place> {
+        self.places.take(number)
+    }
+
+    /// The buffer again; what places hold by now is in it.
+    #[must_use]
+    pub fn join(self) -> Buffer {
+        Buffer { memory: self.places.join(), _ticket: self.ticket }
+    }
 }
 
 impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory[self.start..self.start + self.len]
+        self.memory.as_ref()
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory[self.start..self.start + self.len]
+        self.memory.as_mut()
     }
 }
 
@@ -192,23 +157,15 @@ impl AsRef<[u8]> for Buffer {
     }
 }
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        // The memory first: whoever gets the permit next finds it idle.
-        self.ticket.budget.give_back(std::mem::take(&mut self.memory));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn buffers_are_aligned_and_used_again() {
+    async fn buffers_are_used_again() {
         let budget = Budget::new(8 << 20);
         let mut ticket = budget.reserve(5 << 20).await;
         let buffer = ticket.buffer(4 << 20);
-        assert_eq!(buffer.as_ptr().align_offset(ALIGN_BYTES), 0);
         assert_eq!(buffer.len(), 4 << 20);
         let first = buffer.as_ptr();
         drop(buffer);
@@ -255,17 +212,5 @@ mod tests {
         drop(held);
         drop(large.await.unwrap());
         assert!(budget.try_reserve(1 << 20).is_some());
-    }
-
-    #[tokio::test]
-    async fn idle_memory_stays_within_the_budget() {
-        let budget = Budget::new(4 << 20);
-        for megabytes in [1, 2, 3, 4, 3, 2, 1] {
-            let buffer = budget.reserve(megabytes << 20).await.buffer(megabytes << 20);
-            let idle = budget.inner.idle.lock();
-            assert!(idle.bytes + idle.used_bytes <= 4 << 20, "{} + {}", idle.bytes, idle.used_bytes);
-            drop(idle);
-            drop(buffer);
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_buffers::{Payload, Place};
 use datamesh_catalog::SegmentRef;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::{Doubt, GetAction, GetBudget, GetFailure, GetMachine};
@@ -13,6 +14,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::budget::Cut;
 use super::context::Context;
 use super::cpu::Stopped;
 use super::probe;
@@ -44,8 +46,30 @@ pub(super) enum Proof {
     Leaves,
 }
 
-/// The shards that suffice, by index.
-pub(super) type Gathered = BTreeMap<ShardIndex, Bytes>;
+/// The shards that suffice.
+pub(super) struct Gathered {
+    /// Data shards that lie where they were wanted.
+    pub(super) there: Vec<ShardIndex>,
+    /// The others.
+    pub(super) elsewhere: BTreeMap<ShardIndex, Bytes>,
+}
+
+/// Shards as they arrive.
+type Arrived = BTreeMap<ShardIndex, Payload>;
+
+impl Gathered {
+    /// Their places are given back with that.
+    fn of(arrived: Arrived) -> Self {
+        let mut gathered = Self { there: Vec::new(), elsewhere: BTreeMap::new() };
+        for (index, payload) in arrived {
+            match payload {
+                Payload::There(_) => gathered.there.push(index),
+                Payload::Elsewhere(bytes) => drop(gathered.elsewhere.insert(index, bytes)),
+            }
+        }
+        gathered
+    }
+}
 
 /// Why a segment's shards could not be brought together.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +86,7 @@ enum Event {
 }
 
 enum Got {
-    Verified(Bytes),
+    Verified(Payload),
     Missing,
     Corrupt,
     /// Not what its proof says, given as if it were.
@@ -76,6 +100,8 @@ pub(super) struct Fetch<'a> {
     pub(super) context: &'a Context,
     pub(super) reference: &'a SegmentRef,
     pub(super) sources: Sources,
+    /// Where data shards are to land, by index.
+    pub(super) places: Option<&'a Cut>,
 }
 
 impl Fetch<'_> {
@@ -104,16 +130,19 @@ impl Fetch<'_> {
         let mut machine = self.machine();
         self.probe();
         let mut asked: FuturesUnordered<BoxFuture<'_, Event>> = FuturesUnordered::new();
-        let (mut shards, mut lost) = (Gathered::new(), BTreeMap::new());
+        let (mut shards, mut lost) = (Arrived::new(), BTreeMap::new());
         loop {
             for action in machine.next(begun.elapsed()) {
                 match action {
-                    GetAction::Fetch { shard, from } => asked.push(Box::pin(self.fetch(shard, from, proof))),
+                    GetAction::Fetch { shard, from } => {
+                        let place = self.places.and_then(|places| places.take(shard.at()));
+                        asked.push(Box::pin(self.fetch(shard, from, place, proof)));
+                    }
                     GetAction::Locate { from } => asked.push(Box::pin(self.locate(from))),
                     GetAction::Decode { have } => {
                         self.count(&lost, &shards);
                         shards.retain(|index, _| have.contains(index));
-                        return Ok(shards);
+                        return Ok(Gathered::of(shards));
                     }
                     GetAction::Fail(failure) => {
                         self.count(&lost, &shards);
@@ -183,11 +212,11 @@ impl Fetch<'_> {
         }
     }
 
-    async fn fetch(&self, shard: ShardIndex, from: u16, proof: Proof) -> Event {
+    async fn fetch(&self, shard: ShardIndex, from: u16, place: Option<Place>, proof: Proof) -> Event {
         let Some(peer) = self.sources.peer(from) else { return Event::Shard(shard, from, Got::Failed) };
         let key = ShardKey { segment: self.reference.id, index: shard };
         let timing = self.context.pools.timing(peer, Asked::Get);
-        let answer = self.context.net.request(&peer, Request::Get { key }, None, FETCH_TIMEOUT).await;
+        let answer = self.context.net.fetch(&peer, Request::Get { key }, place, FETCH_TIMEOUT).await;
         timing.end(ended(&answer));
         let got = match answer {
             Ok((Response::Shard { header }, payload)) => match self.shaped(key, &header, &payload) {
@@ -205,18 +234,20 @@ impl Fetch<'_> {
     }
 
     /// The header, if it is the segment's and the payload as long as it says.
-    fn shaped(&self, key: ShardKey, header: &[u8], payload: &Bytes) -> Option<SegmentHeader> {
+    fn shaped(&self, key: ShardKey, header: &[u8], payload: &Payload) -> Option<SegmentHeader> {
         let header = SegmentHeader::decode(header).ok()?;
         let shape = header.profile() == self.reference.profile
             && header.sealed_bytes() == self.reference.sealed_bytes
-            && payload.len() == header.shard_bytes();
+            && payload.as_ref().len() == header.shard_bytes();
         (shape && header.id() == key.segment).then_some(header)
     }
 
     /// A node's word is not enough: the payload is what its leaf says, or corrupt.
-    async fn verify(&self, key: ShardKey, header: SegmentHeader, payload: Bytes) -> Got {
+    async fn verify(&self, key: ShardKey, header: SegmentHeader, payload: Payload) -> Got {
         let checked = self.context.cpu.run(move |stages| {
-            stages.measure(Stage::Hash, || header.verify_leaf(key.index, &payload).is_ok().then_some(payload))
+            stages.measure(Stage::Hash, || {
+                header.verify_leaf(key.index, payload.as_ref()).is_ok().then_some(payload)
+            })
         });
         match checked.await {
             Ok(Some(payload)) => Got::Verified(payload),
@@ -257,7 +288,7 @@ impl Fetch<'_> {
 
     /// Missing at its holder but found elsewhere is handoff, not damage, and while shards are on the move most are not looked
     /// for any further: others suffice. Corrupt is damage in any case.
-    fn count(&self, lost: &BTreeMap<ShardIndex, bool>, shards: &Gathered) {
+    fn count(&self, lost: &BTreeMap<ShardIndex, bool>, shards: &Arrived) {
         let may_be_elsewhere = || self.context.pools.is_on_the_move(&self.reference.pool);
         let is_damaged = |(index, corrupt): &(&ShardIndex, &bool)| {
             **corrupt || !shards.contains_key(index) && !may_be_elsewhere()

@@ -27,8 +27,10 @@ use crate::owned;
 
 /// Segments fetched at the same time, the one being sent among them. Fetching ahead takes free budget only.
 const AHEAD: usize = 3;
-/// Pieces (64 KiB each, mostly) between the reader and its connection: a quarter of a segment.
-pub(crate) const PIECES_MAX: usize = 16;
+/// Pieces (64 KiB each, mostly) handed to the connection at once: handing over means waking, which costs as much for one of them.
+const GROUP_PIECES: usize = 4;
+/// Such groups between the reader and its connection: a quarter of a segment.
+pub(crate) const GROUPS_MAX: usize = 4;
 
 /// Why an object could not be read (on).
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ impl Item {
 pub(crate) async fn run(
     context: Arc<Context>,
     segments: Segments,
-    to: mpsc::Sender<Result<Bytes, ReadError>>,
+    to: mpsc::Sender<Result<Pieces, ReadError>>,
 ) {
     if let Err(error) = send_all(&context, segments, &to).await {
         tracing::warn!(%error, "a read ends early");
@@ -108,7 +110,7 @@ type Whole = AbortOnDropHandle<Result<Pieces, ReadError>>;
 async fn send_all(
     context: &Arc<Context>,
     mut segments: Segments,
-    to: &mpsc::Sender<Result<Bytes, ReadError>>,
+    to: &mpsc::Sender<Result<Pieces, ReadError>>,
 ) -> Result<(), ReadError> {
     let mut ahead: VecDeque<Whole> = VecDeque::with_capacity(AHEAD);
     let mut next = segments.next(context).await?;
@@ -154,26 +156,31 @@ async fn send_all(
 
 async fn send(
     context: &Context,
-    to: &mpsc::Sender<Result<Bytes, ReadError>>,
+    to: &mpsc::Sender<Result<Pieces, ReadError>>,
     pieces: Pieces,
 ) -> Result<(), ReadError> {
     // The pieces of a segment lie in one buffer, which is free again when the last one was taken.
     let deadline = Instant::now() + limits::SEGMENT_WAIT;
-    for piece in pieces {
-        context.metrics.sent(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    let mut pieces = pieces.into_iter();
+    loop {
+        let group: Pieces = pieces.by_ref().take(GROUP_PIECES).collect();
+        if group.is_empty() {
+            return Ok(());
+        }
+        let bytes: usize = group.iter().map(Bytes::len).sum();
+        context.metrics.sent(u64::try_from(bytes).unwrap_or(u64::MAX));
         let until = deadline.min(Instant::now() + limits::WRITE_STALL);
-        match timeout_at(until, to.send(Ok(piece))).await {
+        match timeout_at(until, to.send(Ok(group))).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return Err(ReadError::Stalled),
         }
     }
-    Ok(())
 }
 
 pub(super) fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
     let sources = context.pools.sources(reference);
     let sources = sources.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
-    Ok(Fetch { context, reference, sources })
+    Ok(Fetch { context, reference, sources, places: None })
 }
 
 /// By its frames alone; `None` when that failed, or the segment is to be read whole.
@@ -203,7 +210,7 @@ async fn read_whole(context: Arc<Context>, mut item: Item, ticket: Ticket) -> Re
             Err((error, room)) => {
                 tracing::error!(segment = ?id, %error, "the memory of the cache is damaged");
                 context.cache.remove(&id);
-                read_nodes(&context, &mut item, room, None).await
+                read_nodes(&context, &mut item, *room, None).await
             }
         },
         Lookup::Miss(flight) => read_nodes(&context, &mut item, room, flight).await,
@@ -221,7 +228,9 @@ async fn read_nodes(
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
         item.refresh(context).await?;
-        let shards = match fetch(context, &item.reference)?.gather(proof).await {
+        let (gathered, back) = room.gather(fetch(context, &item.reference)?, proof).await;
+        room = back;
+        let shards = match gathered {
             Ok(shards) => shards,
             Err(_) if !item.reader.is_there(context).await? => return Err(PageError::Taken.into()),
             Err(error) => return Err(error.into()),
@@ -237,7 +246,7 @@ async fn read_nodes(
             Err((error, _)) if proof == Proof::Leaves => return Err(error.into()),
             Err((error, back)) => {
                 tracing::warn!(segment = ?item.reference.id, %error, "a segment does not open; its shards are checked");
-                room = back;
+                room = *back;
             }
         }
     }
@@ -249,7 +258,7 @@ async fn open(
     item: &Item,
     source: Source,
     room: Room,
-) -> Result<Result<Plain, (OpenSegmentError, Room)>, Stopped> {
+) -> Result<Result<Plain, (OpenSegmentError, Box<Room>)>, Stopped> {
     let (reference, secret) = (item.reference.clone(), item.secret.clone());
     context.cpu.run(move |stages| open::open(&reference, &secret, source, room, stages)).await
 }

@@ -11,7 +11,7 @@ use datamesh_shard::limits::{DATA_SHARDS_MAX, FRAME_BYTES};
 use datamesh_shard::{SegmentHeader, ShardIndex};
 
 use super::budget::{Buffer, Ticket};
-use super::fetch::Gathered;
+use super::fetch::{Fetch, FetchError, Gathered, Proof};
 use super::manifest::SegmentSecret;
 use crate::metrics::{Stage, Stages};
 
@@ -74,6 +74,17 @@ impl Room {
     pub(super) fn new(reference: &SegmentRef, mut ticket: Ticket) -> Self {
         Self { sealed: ticket.buffer(room_bytes(reference)), ticket }
     }
+
+    /// Gathers shards, those of the data into their places in it.
+    pub(super) async fn gather(self, fetch: Fetch<'_>, proof: Proof) -> (Result<Gathered, FetchError>, Self) {
+        let Self { sealed, ticket } = self;
+        let profile = fetch.reference.profile;
+        let places = sealed.cut(data_bytes(fetch.reference) / profile.k(), profile.k());
+        // Held against its leaf on another thread, a shard may be in use when its place is wanted back.
+        let lent = (proof == Proof::Frames).then_some(&places);
+        let gathered = Fetch { places: lent, ..fetch }.gather(proof).await;
+        (gathered, Self { sealed: places.join(), ticket })
+    }
 }
 
 /// Where a segment's sealed bytes come from.
@@ -103,14 +114,14 @@ pub(super) fn open(
     source: Source,
     mut room: Room,
     stages: &Stages,
-) -> Result<Plain, (OpenSegmentError, Room)> {
+) -> Result<Plain, (OpenSegmentError, Box<Room>)> {
     let sealed = match stages.measure(Stage::Decode, || assemble(reference, source, &mut room.sealed)) {
         Ok(sealed) => sealed,
-        Err(error) => return Err((error, room)),
+        Err(error) => return Err((error, Box::new(room))),
     };
     match stages.measure(Stage::Open, || unseal(reference, secret, &mut room.sealed)) {
         Ok(opened) => Ok(Plain { pieces: pieces(opened, room), sealed }),
-        Err(error) => Err((error, room)),
+        Err(error) => Err((error, Box::new(room))),
     }
 }
 
@@ -160,23 +171,27 @@ fn assemble(
             Ok(None)
         }
         Source::Shards { shards, keep } => {
-            join(reference, &shards, out)?;
             // What they took is counted for the copy from now on, until the cache counts it.
-            drop(shards);
+            join(reference, shards, out)?;
             Ok(keep.then(|| Bytes::copy_from_slice(&out[..bytes])))
         }
     }
 }
 
 /// Puts the data shards side by side, rebuilding those that are not there.
-pub(super) fn join(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) -> Result<(), CodeError> {
+pub(super) fn join(reference: &SegmentRef, shards: Gathered, out: &mut [u8]) -> Result<(), CodeError> {
     let profile = reference.profile;
     let shard_bytes = SegmentHeader::shard_bytes_of(profile, reference.sealed_bytes as usize);
+    let Gathered { there, elsewhere } = shards;
     let (mut wanted, mut places) = (Vec::new(), Vec::new());
-    let places_of_data = out.chunks_exact_mut(shard_bytes).take(profile.k());
-    for (index, place) in (0..).map(ShardIndex).zip(places_of_data) {
-        match shards.get(&index) {
+    let mut present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
+        .map(|index| elsewhere.get(&ShardIndex(index)).map(AsRef::as_ref))
+        .collect();
+    let places_of_data = out.chunks_exact_mut(shard_bytes).zip(&mut present).take(profile.k());
+    for (index, (place, present)) in (0..).map(ShardIndex).zip(places_of_data) {
+        match present {
             Some(shard) => place.copy_from_slice(shard),
+            None if there.contains(&index) => *present = Some(place),
             None => {
                 wanted.push(index);
                 places.push(place);
@@ -186,9 +201,6 @@ pub(super) fn join(reference: &SegmentRef, shards: &Gathered, out: &mut [u8]) ->
     if wanted.is_empty() {
         return Ok(());
     }
-    let present: Vec<Option<&[u8]>> = (0..profile.data() + profile.parity())
-        .map(|i| shards.get(&ShardIndex(i)).map(AsRef::as_ref))
-        .collect();
     Coder::new(profile).rebuild(&present, &wanted, &mut places)
 }
 

@@ -122,7 +122,7 @@ fn joined(
     shards: Gathered,
     (mut out, ticket): (Buffer, Ticket),
 ) -> Result<Buffer, CodeError> {
-    open::join(old, &shards, &mut out[..open::data_bytes(old)])?;
-    drop((shards, ticket));
+    open::join(old, shards, &mut out[..open::data_bytes(old)])?;
+    drop(ticket);
     Ok(out)
 }

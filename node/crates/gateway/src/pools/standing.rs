@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use datamesh_exchange::message::{Refusal, Response};
-use datamesh_exchange::net::Answer;
+use datamesh_exchange::net::NoAnswer;
 use datamesh_placement::{Member, Table};
 use datamesh_shard::{ErasureProfile, PeerKey, ShardKey};
 use tokio::time::Instant;
@@ -41,7 +41,7 @@ impl Drop for Timing<'_> {
 }
 
 /// What an answer says of the peer's disk. What it refuses for reasons of its own says nothing.
-pub(crate) fn ended(answer: &Answer) -> Ended {
+pub(crate) fn ended<T>(answer: &Result<(Response, T), NoAnswer>) -> Ended {
     match answer {
         Ok((Response::Done | Response::Shard { .. }, _)) => Ended::Done,
         Err(_) | Ok((Response::Refused(Refusal::Failed(_)), _)) => Ended::Failed,

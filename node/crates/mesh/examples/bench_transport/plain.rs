@@ -1,7 +1,7 @@
 //! The floor: the same frames over TCP alone, received into the same aligned buffers.
 
 use bytes::Bytes;
-use datamesh_mesh::buffers::Buffers;
+use datamesh_buffers::Pool;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use crate::{IN_FLIGHT, SHARD_BYTES};
 pub(crate) async fn put(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let each = shards / IN_FLIGHT;
-    let buffers = Buffers::new();
+    let buffers = Pool::new(32 << 20);
     let mut ends = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let sender = TcpStream::connect(listener.local_addr()?).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn put(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn receive(mut stream: TcpStream, shards: usize, buffers: Buffers) -> anyhow::Result<()> {
+async fn receive(mut stream: TcpStream, shards: usize, buffers: Pool) -> anyhow::Result<()> {
     stream.set_nodelay(true)?;
     for _ in 0..shards {
         let mut head = [0; 64];

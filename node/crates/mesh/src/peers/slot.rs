@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use datamesh_buffers::{Payload, Place};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_settings::Endpoint;
 use datamesh_shard::{Incarnation, PeerKey};
@@ -134,11 +135,12 @@ impl Slot {
         dialer: &Dialer,
         request: &Request,
         payload: &Bytes,
-    ) -> Result<(Response, Bytes), PeerError> {
+        mut place: Option<Place>,
+    ) -> Result<(Response, Payload), PeerError> {
         // The semaphore is never closed, so an error cannot be; refusing is right all the same.
         let _permit = self.free.acquire().await.map_err(|_| PeerError::Unknown(self.peer))?;
         while let Some((link, moves)) = self.rested() {
-            match self.ask_on(link, moves, request, payload).await {
+            match self.ask_on(link, moves, (request, payload), &mut place).await {
                 // What cannot be encoded will not be on another connection either.
                 Err(WireError::Frame(error)) => return Err(WireError::Frame(error).into()),
                 // Closed by the peer while it rested: all others made before may be as well.
@@ -148,7 +150,7 @@ impl Slot {
             }
         }
         let (link, moves) = self.connect(dialer).await?;
-        self.ask_on(link, moves, request, payload).await.map_err(|error| {
+        self.ask_on(link, moves, (request, payload), &mut place).await.map_err(|error| {
             self.state.lock().note_failure();
             error.into()
         })
@@ -177,11 +179,11 @@ impl Slot {
         &self,
         mut link: Link,
         moves: u64,
-        request: &Request,
-        payload: &Bytes,
-    ) -> Result<(Response, Bytes), WireError> {
+        (request, payload): (&Request, &Bytes),
+        place: &mut Option<Place>,
+    ) -> Result<(Response, Payload), WireError> {
         let begin = Instant::now();
-        let answer = link.exchange(request, payload).await?;
+        let answer = link.exchange(request, payload, place).await?;
         if matches!(answer.0, Response::Shard { .. } | Response::Range) {
             self.state.lock().reads.add(begin.elapsed());
         }

@@ -8,8 +8,7 @@ use futures::FutureExt;
 use tokio::io::{Empty, Join, Sink, empty, join, sink};
 
 use super::seals::{Seals, Side};
-use super::{FrameLimits, Wire, WireError};
-use crate::buffers::Buffers;
+use super::{FrameLimits, Wire, WireError, receive_buffers};
 use crate::dice::Dice;
 
 const INPUTS: usize = 20_000;
@@ -18,7 +17,7 @@ const LIMITS: FrameLimits = FrameLimits { head_bytes: 4096, payload_bytes: 8192 
 /// What a stream of these bytes is read as: heads, and how long their payloads are. Memory is never waited for.
 fn frames(bytes: &[u8], seals: Option<Box<Seals>>) -> Vec<(Vec<u8>, usize)> {
     let stream = join(bytes, sink());
-    let mut wire = Wire { seals, ..Wire::new(stream, Buffers::new()) };
+    let mut wire = Wire { seals, ..Wire::new(stream, receive_buffers()) };
     let mut found = Vec::new();
     let reading = async {
         while let Ok(first) = wire.first_byte().await {
@@ -89,7 +88,7 @@ fn sealed_heads_are_what_was_sent_up_to_the_first_change() {
 /// A stream that ends at once is closed, and no frame.
 #[test]
 fn nothing_is_no_frame() {
-    let mut wire: Wire<Join<Empty, Sink>> = Wire::new(join(empty(), sink()), Buffers::new());
+    let mut wire: Wire<Join<Empty, Sink>> = Wire::new(join(empty(), sink()), receive_buffers());
     assert!(matches!(wire.first_byte().now_or_never(), Some(Err(WireError::Closed))));
     assert_eq!(frames(&[], None), []);
 }

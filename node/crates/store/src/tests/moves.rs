@@ -13,7 +13,8 @@ use crate::compact::Moving;
 use crate::compact::choice::Space;
 use crate::format::{LogNumber, Position, ShardRow, body_crc};
 use crate::index::Index;
-use crate::log::{ActiveLog, LogReader};
+use crate::log::ActiveLog;
+use crate::log_reader::LogReader;
 use crate::table::{Changes, LogTable};
 
 const FROM: Position = Position { log: LogNumber(9), offset: 32 };

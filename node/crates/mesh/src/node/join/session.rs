@@ -123,8 +123,8 @@ impl Session {
     /// Joins, or renews; gives the time of the next renewal.
     async fn join(&self, link: &mut Link) -> Result<Instant, JoinError> {
         let request = Request::Join(self.request()?);
-        let nothing = Bytes::new();
-        let asking = Box::pin(link.exchange(&request, &nothing));
+        let (nothing, mut nowhere) = (Bytes::new(), None);
+        let asking = Box::pin(link.exchange(&request, &nothing, &mut nowhere));
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, asking).await;
         if let Request::Join(mut request) = request {
             request.token.zeroize();

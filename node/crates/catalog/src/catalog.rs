@@ -14,6 +14,7 @@ mod open;
 mod pages;
 mod recode;
 mod references;
+mod releases;
 mod shreds;
 mod tally;
 mod uploads;

@@ -293,6 +293,17 @@ pub fn reference(bucket: BucketId, segment: SegmentId, upload: UploadId) -> Vec<
     table(Table::Reference).u64(bucket.0).fixed(&segment.0).fixed(&upload.0).finish()
 }
 
+/// Reads the upload back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_reference(key: &[u8]) -> Result<UploadId, KeyError> {
+    let mut key = KeyReader::new(key, Table::Reference)?;
+    let (_, _, upload) = (key.u64()?, key.fixed::<32>()?, UploadId(key.fixed()?));
+    key.end()?;
+    Ok(upload)
+}
+
 /// All references to a segment.
 #[must_use]
 pub fn references(bucket: BucketId, segment: SegmentId) -> KeyRange {

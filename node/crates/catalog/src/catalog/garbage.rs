@@ -1,7 +1,7 @@
 use datamesh_shard::SegmentId;
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
-use super::references::{Release, Releases};
+use super::releases::{Release, Releases};
 use super::tally::Delta;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};

@@ -143,10 +143,17 @@ impl<V: View> Plan<'_, V> {
                 return Err(SwapError::PageGone);
             }
             uses.drop_one(*old, named);
-            uses.name(new, named);
+            uses.name(&self.as_put(new).await?, named);
         }
         uses.plan(self.view, batch, delta).await?;
         Ok(put(batch, key, &page)?)
+    }
+
+    /// A new segment with the generation that the writer knows of it: it may have inherited a higher one than it put.
+    async fn as_put(&self, new: &SegmentRef) -> Result<SegmentRef, SwapError> {
+        let key = keys::used_segment(self.swap.writer, new.id);
+        let used = find::<UsedSegmentRecord>(self.view, &key).await?.record.ok_or(SwapError::WriterGone)?;
+        Ok(SegmentRef { generation: new.generation.max(used.generation), ..new.clone() })
     }
 
     /// The writer lets go of the new segments, which are the object's now, and ends. What else it put is let go, as of one that

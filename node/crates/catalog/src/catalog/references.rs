@@ -3,14 +3,15 @@ use std::collections::BTreeMap;
 use datamesh_shard::{ErasureProfile, Generation, PoolName, SegmentId};
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::releases::{Release, Releases};
 use super::tally::Delta;
 use super::uploads::open_upload;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
-use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
+use crate::keyspace::{Batch, Keyspace, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, SegmentRef, UploadId};
-use crate::record::{CondemnedRecord, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
+use crate::record::{CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
 
 /// Why references were not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -212,72 +213,5 @@ async fn revive(
     batch.delete(keys::condemned(condemned.due_unix_ms, segment.id));
     delta.condemned -= 1;
     delta.profile(&segment.pool, segment.profile, (-1, 0));
-    Ok(())
-}
-
-/// A reference to remove.
-pub(super) struct Release {
-    pub(super) bucket: BucketId,
-    pub(super) upload: UploadId,
-    pub(super) segment: SegmentId,
-    pub(super) used: UsedSegmentRecord,
-    /// When the segment may go if this was its last reference.
-    pub(super) due_unix_ms: u64,
-}
-
-/// References that one batch removes. A segment whose last reference goes is condemned.
-#[derive(Default)]
-pub(super) struct Releases {
-    /// Removed by this batch already: the view still shows them.
-    removed: BTreeMap<(BucketId, SegmentId), Vec<UploadId>>,
-}
-
-impl Releases {
-    /// Adds what removes an upload's reference to a segment.
-    pub(super) async fn plan(
-        &mut self,
-        view: &impl View,
-        batch: &mut Batch,
-        delta: &mut Delta,
-        release: Release,
-    ) -> Result<(), CatalogError> {
-        let Release { bucket, upload, segment, .. } = release;
-        let UsedSegmentRecord { pool, profile, sealed_bytes, .. } = &release.used;
-        delta.profile(pool, *profile, (-1, -i64::from(*sealed_bytes)));
-        batch.delete(keys::used_segment(upload, segment));
-        batch.delete(keys::reference(bucket, segment, upload));
-        let removed = self.removed.entry((bucket, segment)).or_default();
-        removed.push(upload);
-        let range = keys::references(bucket, segment);
-        let references = view.range(&range, RangeLimits::rows(removed.len() + 1)).await?.rows;
-        let ours = |key: &[u8]| removed.iter().any(|upload| keys::reference(bucket, segment, *upload) == key);
-        // Whoever adds or removes another reference meanwhile makes this batch start anew.
-        batch.expect_unchanged(range, view.revision().await?);
-        if references.iter().all(|row| ours(&row.key)) {
-            condemn(view, batch, delta, release).await?;
-        }
-        Ok(())
-    }
-}
-
-async fn condemn(
-    view: &impl View,
-    batch: &mut Batch,
-    delta: &mut Delta,
-    release: Release,
-) -> Result<(), CatalogError> {
-    let Release { segment, used, due_unix_ms, .. } = release;
-    let key = keys::condemned_segment(segment);
-    let before = find::<CondemnedSegmentRecord>(view, &key).await?;
-    batch.expect(key.clone(), before.version);
-    if let Some(before) = before.record {
-        batch.delete(keys::condemned(before.due_unix_ms, segment));
-        delta.condemned -= 1;
-        delta.profile(&used.pool, used.profile, (-1, 0));
-    }
-    delta.profile(&used.pool, used.profile, (1, 0));
-    put(batch, key, &CondemnedSegmentRecord { due_unix_ms, generation: used.generation })?;
-    put(batch, keys::condemned(due_unix_ms, segment), &CondemnedRecord::from(used))?;
-    delta.condemned += 1;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use datamesh_catalog::catalog::{CommitLayoutError, ProfileChange, ReferenceError, Swap, SwapError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef};
-use datamesh_shard::{Epoch, ErasureProfile, PoolName};
+use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName};
 
 use crate::support::{
     BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_both_engines, one_page, segment, segment_id,
@@ -12,7 +12,8 @@ use crate::support::{
 
 on_both_engines!(catalog_on:
     segments_change_places_and_the_old_ones_go, what_is_gone_is_not_swapped, what_a_crash_leaves_is_reclaimed,
-    a_profile_closes_only_when_nothing_is_left_of_it,
+    a_profile_closes_only_when_nothing_is_left_of_it, the_highest_generation_outlives_its_reference,
+    what_is_let_go_together_goes_with_the_highest_generation,
 );
 
 const AT: PageAt = PageAt { part: 0, page: 0 };
@@ -144,4 +145,45 @@ async fn a_profile_closes_only_when_nothing_is_left_of_it<K: Keyspace>(catalog: 
     catalog.reference(upload_id(2), &[anew(3)]).await.unwrap();
     commit(4, &[old(), new()], &[]).await.unwrap();
     catalog.reference(upload_id(2), &[segment(2)]).await.unwrap();
+}
+
+/// An upload that has put the segment in the new profile, with this generation.
+async fn attempt<K: Keyspace>(catalog: &Catalog<K>, upload: u64, generation: u64) {
+    catalog.begin_upload(new_upload("a", upload, 0)).await.unwrap();
+    let segment = SegmentRef { generation: Generation(generation), ..anew(11) };
+    catalog.reference(upload_id(upload), &[segment]).await.unwrap();
+}
+
+/// What is to be deleted by then: numbers of generations.
+async fn due<K: Keyspace>(catalog: &Catalog<K>, now: u64) -> Vec<u64> {
+    let due = catalog.condemned_due(now, None, 10).await.unwrap();
+    due.iter().filter(|due| due.segment == segment_id(11)).map(|due| due.generation.0).collect()
+}
+
+async fn the_highest_generation_outlives_its_reference<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    // Of three attempts to code it anew the first put last: its shards have the highest generation.
+    for (upload, generation) in [(2, 9), (3, 5), (4, 7)] {
+        attempt(&catalog, upload, generation).await;
+    }
+    for (upload, now) in [(2, 10), (3, 20)] {
+        assert!(catalog.abort_upload(upload_id(upload), now).await.unwrap());
+        assert_eq!(due(&catalog, RETENTION_MS + now).await, [0; 0], "others refer to it");
+    }
+    catalog.swap_segments(&swap(4, &[(1, 11)]), 30).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 40).await.unwrap();
+    assert_eq!(due(&catalog, RETENTION_MS + 40).await, [9], "a delete of less would leave shards");
+    attempt(&catalog, 5, 10).await;
+    let late = catalog.condemned_due(RETENTION_MS + 40, None, 10).await.unwrap();
+    assert!(late.iter().all(|due| due.segment != segment_id(11)), "it is in use again");
+}
+
+async fn what_is_let_go_together_goes_with_the_highest_generation<K: Keyspace>(catalog: Catalog<K>) {
+    for (upload, generation) in [(2, 9), (3, 5), (4, 7)] {
+        attempt(&catalog, upload, generation).await;
+    }
+    for upload in [2, 3, 4] {
+        assert!(catalog.abort_upload(upload_id(upload), 10).await.unwrap());
+    }
+    assert_eq!(due(&catalog, RETENTION_MS + 10).await, [9]);
 }

@@ -30,7 +30,7 @@ pub struct Swap {
 /// Why segments were not swapped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SwapError {
-    /// The page does not name them any more, or its object is being taken apart.
+    /// The page does not name them any more, or its object was deleted or replaced.
     #[error("the page is not as it was any more")]
     PageGone,
     /// The writer's lease has ended, or it does not use the new segments.
@@ -118,15 +118,12 @@ struct Plan<'a, V> {
 }
 
 impl<V: View> Plan<'_, V> {
-    /// The page, and what its upload uses. Both must be there still when the batch is committed: an object that is deleted keeps
-    /// them until the retention has passed, and loses them bit by bit then.
+    /// The page, and what its upload uses. All must be there still when the batch is committed, and the object be what its key
+    /// names: one that was deleted keeps its page for readers, but what would be condemned now would outlast the delete, and be
+    /// unknown to a shredding.
     async fn page(&self, (batch, delta): (&mut Batch, &mut Delta)) -> Result<(), SwapError> {
         let Swap { object, at, segments, .. } = self.swap;
-        let upload = find::<UploadRecord>(self.view, &keys::upload(*object)).await?;
-        let Some(UploadRecord { bucket, state: UploadState::Committed, .. }) = upload.record else {
-            return Err(SwapError::PageGone);
-        };
-        batch.expect(keys::upload(*object), upload.version);
+        let bucket = self.bucket(batch).await?;
         let key = keys::page(*object, *at);
         let found = find::<Page>(self.view, &key).await?;
         let mut page = found.record.ok_or(SwapError::PageGone)?;
@@ -147,6 +144,22 @@ impl<V: View> Plan<'_, V> {
         }
         uses.plan(self.view, batch, delta).await?;
         Ok(put(batch, key, &page)?)
+    }
+
+    /// The object's bucket, if there is the object.
+    async fn bucket(&self, batch: &mut Batch) -> Result<BucketId, SwapError> {
+        let object = self.swap.object;
+        let upload = find::<UploadRecord>(self.view, &keys::upload(object)).await?;
+        let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = upload.record else {
+            return Err(SwapError::PageGone);
+        };
+        batch.expect(keys::upload(object), upload.version);
+        let present = Present::find(self.view, bucket, &key).await?;
+        batch.expect(keys::object(bucket, key.as_bytes()), present.version);
+        match present.object() {
+            Some(present) if present.upload == object => Ok(bucket),
+            _ => Err(SwapError::PageGone),
+        }
     }
 
     /// A new segment with the generation that the writer knows of it: it may have inherited a higher one than it put.

@@ -13,7 +13,7 @@ use crate::support::{
 on_both_engines!(catalog_on:
     segments_change_places_and_the_old_ones_go, what_is_gone_is_not_swapped, what_a_crash_leaves_is_reclaimed,
     a_profile_closes_only_when_nothing_is_left_of_it, the_highest_generation_outlives_its_reference,
-    what_is_let_go_together_goes_with_the_highest_generation,
+    what_is_let_go_together_goes_with_the_highest_generation, what_is_shredded_is_not_swapped,
 );
 
 const AT: PageAt = PageAt { part: 0, page: 0 };
@@ -100,9 +100,10 @@ async fn what_is_gone_is_not_swapped<K: Keyspace>(catalog: Catalog<K>) {
     let open = Swap { object: upload_id(2), ..swap(2, &[(1, 11)]) };
     assert_eq!(swapped(open).await, Err(SwapError::PageGone), "not an object yet");
     assert_eq!(catalog.page(upload_id(1), AT).await.unwrap(), before);
-    // A deleted object keeps its page for readers: swapping there is of no use, and no harm.
+    // A deleted object keeps its page for readers. Swapping there is of no use, and what it condemned would outlast the object.
     catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
     assert_eq!(catalog.object_of(upload_id(1)).await.unwrap(), None);
+    assert_eq!(swapped(swap(2, &[(1, 11)])).await, Err(SwapError::PageGone), "deleted");
     assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1);
     assert_eq!(swapped(swap(2, &[(1, 11)])).await, Err(SwapError::PageGone), "taken apart");
     assert!(catalog.upload(upload_id(2)).await.unwrap().is_some(), "nothing has changed");
@@ -186,4 +187,18 @@ async fn what_is_let_go_together_goes_with_the_highest_generation<K: Keyspace>(c
         assert!(catalog.abort_upload(upload_id(upload), 10).await.unwrap());
     }
     assert_eq!(due(&catalog, RETENTION_MS + 10).await, [9]);
+}
+
+/// A page that is read before the delete is coded anew after it: nothing of it may stay for a retention of its own.
+async fn what_is_shredded_is_not_swapped<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    writer(&catalog, 2, &[11]).await;
+    let gone = catalog.shred_object((BUCKET, &fast()), &key("a"), &Condition::None, 5).await.unwrap();
+    assert!(gone.is_some());
+    assert_eq!(catalog.swap_segments(&swap(2, &[(1, 11)]), 6).await, Err(SwapError::PageGone));
+    let due = catalog.condemned_due(6, None, 10).await.unwrap();
+    assert_eq!(due.iter().map(|due| due.segment).collect::<Vec<_>>(), [segment_id(1)]);
+    catalog.forget_condemned(&due).await.unwrap();
+    let shredded = catalog.shred_segments(upload_id(1), None, 9).await.unwrap();
+    assert_eq!(shredded, Some(vec![segment_id(1)]));
 }

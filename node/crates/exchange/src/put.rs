@@ -40,6 +40,8 @@ pub struct PutPlan {
     pub ack_shards: Option<u8>,
     /// How long to wait for what.
     pub deadlines: PutDeadlines,
+    /// Nobody steps in for the nodes of the assignment, and nothing less than all k+m shards is acknowledged.
+    pub whole: bool,
 }
 
 /// How long a put waits, each counted from where its name says.
@@ -101,6 +103,7 @@ enum Phase {
 pub struct PutMachine {
     profile: ErasureProfile,
     ack_shards: Option<u8>,
+    whole: bool,
     deadlines: PutDeadlines,
     started: Duration,
     phase: Phase,
@@ -115,7 +118,7 @@ impl PutMachine {
     #[must_use]
     pub fn new(plan: PutPlan, now: Duration) -> Self {
         let mut ledger = Ledger::new(&plan);
-        let PutPlan { profile, assignment, ack_shards, deadlines, .. } = plan;
+        let PutPlan { profile, assignment, ack_shards, deadlines, whole, .. } = plan;
         let mut out = VecDeque::new();
         for (shard, &to) in (0_u8..).zip(&assignment).take(profile.total()) {
             ledger.sent(ShardIndex(shard), to, now);
@@ -124,6 +127,7 @@ impl PutMachine {
         Self {
             profile,
             ack_shards,
+            whole,
             deadlines,
             started: now,
             phase: Phase::Open,
@@ -205,6 +209,9 @@ impl PutMachine {
     /// Whether a short acknowledgement is allowed after the tail deadline.
     fn enough(&self) -> bool {
         let durable = self.ledger.durable();
+        if self.whole {
+            return durable == self.profile.total();
+        }
         let asked = self.ack_shards.map_or(0, usize::from);
         let survives = self.ledger.durable_without_any_one_node() >= self.profile.k();
         let waived = self.ack_shards.is_some_and(|asked| asked <= self.profile.data());

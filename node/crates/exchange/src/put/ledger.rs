@@ -47,6 +47,8 @@ pub(super) struct Ledger {
     /// Nodes that may be asked, best first.
     nodes: Vec<u16>,
     zones: Vec<u16>,
+    /// The only node of each shard, where nobody may step in.
+    only: Option<Vec<u16>>,
     /// After this an unanswered send is late.
     late: Duration,
     /// The pause before a shard's next round.
@@ -55,7 +57,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(plan: &PutPlan) -> Self {
-        let PutPlan { profile, assignment, spare, zones, deadlines, .. } = plan;
+        let PutPlan { profile, assignment, spare, zones, deadlines, whole, .. } = plan;
         let mut nodes: Vec<u16> = Vec::with_capacity(assignment.len() + spare.len());
         for &node in spare.iter().chain(assignment) {
             if !nodes.contains(&node) {
@@ -67,6 +69,7 @@ impl Ledger {
             shards: vec![Shard::default(); profile.total()],
             nodes,
             zones: zones.clone(),
+            only: whole.then(|| assignment.clone()),
             late: deadlines.late,
             retry: deadlines.retry,
         }
@@ -146,6 +149,9 @@ impl Ledger {
     }
 
     fn may_take(&self, shard: ShardIndex, node: u16, now: Duration) -> bool {
+        if self.only.as_ref().is_some_and(|only| only.get(shard.at()) != Some(&node)) {
+            return false;
+        }
         let row = &self.shards[shard.at()];
         let offered = row.sends.iter().find(|send| send.node == node);
         let new_to_it = offered.is_none_or(|send| send.may_repeat() && send.round < row.round);

@@ -22,6 +22,7 @@ fn plan(data: u8, parity: u8, nodes: u16, zones: u16) -> PutPlan {
         zones: (0..nodes).map(|node| node % zones).collect(),
         ack_shards: None,
         deadlines: DEADLINES,
+        whole: false,
     }
 }
 

@@ -17,6 +17,7 @@ fn plan(data: u8, parity: u8, spare: &[u16]) -> PutPlan {
         zones: vec![],
         ack_shards: None,
         deadlines: DEADLINES,
+        whole: false,
     }
 }
 
@@ -154,4 +155,25 @@ fn when_all_nodes_are_dead_the_put_fails_without_waiting_for_its_time_to_be_up()
         }
         now = if actions.is_empty() { machine.wake_at().unwrap() } else { now };
     }
+}
+
+#[test]
+fn where_it_must_be_whole_nobody_steps_in_and_nothing_short_is_acknowledged() {
+    let whole = |spare: &[u16]| PutPlan { whole: true, ..plan(4, 2, spare) };
+    let mut machine = PutMachine::new(whole(&[6, 7]), ms(0));
+    machine.next(ms(0));
+    store(&mut machine, 0..5);
+    machine.on_failed(ShardIndex(5), 5, SendFailure::Busy, ms(1));
+    assert_eq!(machine.next(ms(1)), [], "not to a spare node, nor to one of the others");
+    assert_eq!(machine.next(ms(1) + DEADLINES.retry), [send(5, 5)], "the same is asked again");
+    assert_eq!(machine.next(DEADLINES.tail), [], "five would do for any other put");
+    machine.on_stored(ShardIndex(5), 5);
+    assert_eq!(machine.next(DEADLINES.tail), [PutAction::Acknowledge(Ack::Whole), PutAction::Finished]);
+
+    let mut machine = PutMachine::new(whole(&[6, 7]), ms(0));
+    machine.next(ms(0));
+    store(&mut machine, 0..5);
+    machine.on_failed(ShardIndex(5), 5, SendFailure::Full, ms(1));
+    let failed = PutFailure::TooFewDurable { durable: 5, total: 6, last: SendFailure::Full };
+    assert_eq!(machine.next(ms(1)), [PutAction::Fail(failed)], "there is no hope, nor is it waited for");
 }

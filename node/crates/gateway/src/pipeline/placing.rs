@@ -46,6 +46,7 @@ pub(super) fn put_plan(
         zones: table.zones().to_vec(),
         ack_shards,
         deadlines: DEADLINES,
+        whole: false,
     })
 }
 

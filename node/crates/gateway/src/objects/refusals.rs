@@ -49,6 +49,7 @@ pub(super) fn store(error: StoreError) -> Problem {
         // A profile that was closed: the next try writes in the present one.
         error @ (StoreError::NoLayout(_)
         | StoreError::NoPlace(_)
+        | StoreError::HolderAway(_)
         | StoreError::Put(_)
         | StoreError::Reference(ReferenceError::Closed { .. })
         | StoreError::Upload(UploadError::Reference(ReferenceError::Closed { .. }))) => {

@@ -1,11 +1,11 @@
 //! Who takes the shards of a segment: its holders, but for those that are away, full, or avoided.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_exchange::PutPlan;
 use datamesh_placement::{NoPlace, PartitionId, Table, assign};
-use datamesh_shard::ErasureProfile;
+use datamesh_shard::{ErasureProfile, NodeName, PeerKey};
 
 use super::spread::DEADLINES;
 use crate::pools::{Pool, Pools, plan};
@@ -47,6 +47,41 @@ pub(super) fn put_plan(
         ack_shards,
         deadlines: DEADLINES,
         whole: false,
+    })
+}
+
+/// To the holders and nobody else: for what is whole elsewhere until then. Where one was given up for lost, which does not come back, a
+/// node that has no other shard of it stands in. `Err` names a holder that takes no shards now.
+pub(super) fn whole_plan(
+    pools: &Pools,
+    table: &Table,
+    (profile, partition): (ErasureProfile, PartitionId),
+    given_up: &BTreeSet<PeerKey>,
+) -> Result<PutPlan, NodeName> {
+    let available = pools.available(table);
+    let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
+    let holders = table.holders_of(profile, partition).iter();
+    let members =
+        holders.filter_map(|holder| Some((*holder, table.layout().members.get(usize::from(*holder))?)));
+    let mut away = members.filter(|(holder, _)| !is_available(*holder)).map(|(_, member)| member).peekable();
+    let first = away.peek().map(|member| member.node.clone());
+    if let Some(away) = away.find(|member| !given_up.contains(&member.peer)) {
+        return Err(away.node.clone());
+    }
+    let assignment = assign(table, (profile, partition), is_available).unwrap_or_default();
+    if let Some(lost) = first
+        && (assignment.is_empty() || worst_loss(&assignment, |node| node, 1) > 1)
+    {
+        return Err(lost);
+    }
+    Ok(PutPlan {
+        profile,
+        assignment,
+        spare: Vec::new(),
+        zones: table.zones().to_vec(),
+        ack_shards: None,
+        deadlines: DEADLINES,
+        whole: true,
     })
 }
 

@@ -11,10 +11,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::budget::{Buffer, Ticket};
 use super::context::Context;
 use super::cpu::Stopped;
+use super::job::Job;
 use super::manifest;
 use super::records::{Record, Secrets};
 use super::segment::Recipe;
-use super::store::{Durability, Job, StoreError, Stored, millis, store};
+use super::store::{Durability, StoreError, Stored, millis, store};
 use crate::api::Incoming;
 use crate::owned;
 

@@ -1,24 +1,24 @@
 //! Stores one segment: makes its shards, places them, and has the catalog know of it before anyone relies on it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use datamesh_catalog::SegmentRef;
 use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
-use datamesh_catalog::{NewUpload, SegmentRef, Target};
 use datamesh_exchange::{Ack, PutFailure, SendFailure};
 use datamesh_mesh::planted::{Planted, is_planted};
 use datamesh_placement::NoPlace;
 use datamesh_seal::SegmentKey;
-use datamesh_shard::{Cipher, Generation, NodeName, PoolName};
-use tokio::sync::{OnceCell, oneshot};
+use datamesh_shard::{Generation, NodeName, PoolName};
+use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::budget::{Buffer, Ticket};
 use super::context::Context;
 use super::cpu::Stopped;
+use super::job::{Care, Job, later};
 use super::manifest::{ManifestError, SegmentSecret};
-use super::placing::put_plan;
+use super::placing::{put_plan, whole_plan};
 use super::probe;
 use super::records::NoSecret;
 use super::segment::{MakeError, Recipe, Shards};
@@ -72,6 +72,9 @@ pub(crate) enum StoreError {
     NoLayout(PoolName),
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
+    /// Of what must be whole.
+    #[error("{0}, which a shard of it belongs to, takes none now")]
+    HolderAway(NodeName),
     #[error(transparent)]
     Put(#[from] PutFailure),
     #[error("{}add nodes, raise the pool's volumeSize, or delete what is not needed (that space comes back after the time that reads may take)", full_names(.full))]
@@ -99,74 +102,11 @@ impl From<Problem> for StoreError {
     }
 }
 
-/// One upload's surroundings.
-pub(crate) struct Job {
-    pub(crate) target: Target,
-    pub(crate) pool: PoolName,
-    cipher: Cipher,
-    pub(crate) content_type: String,
-    /// As the catalog keeps it.
-    pub(crate) meta: Vec<(String, String)>,
-    /// Whether the catalog knows the upload.
-    begun: OnceCell<()>,
-}
-
 /// A segment that is stored and referenced.
 pub(super) struct Stored {
     pub(super) reference: SegmentRef,
     pub(super) secret: SegmentSecret,
     pub(super) durability: Durability,
-}
-
-impl Job {
-    /// A put whose upload begins with its first segment: one sync less.
-    pub(crate) fn new(
-        context: &Context,
-        target: Target,
-        pool: PoolName,
-        (content_type, meta): (String, Vec<(String, String)>),
-    ) -> Result<Self, StoreError> {
-        let known = context.pools.get(&pool).filter(|pool| pool.layout().is_some());
-        let cipher = known.ok_or_else(|| StoreError::NoLayout(pool.clone()))?.spec.cipher;
-        Ok(Self { target, pool, cipher, content_type, meta, begun: OnceCell::new() })
-    }
-
-    /// How its next segment is made. The pool's profile may change while a long put is under way.
-    pub(super) fn recipe(&self, context: &Context) -> Result<Recipe, StoreError> {
-        let pool = context.pools.get(&self.pool);
-        let layout = pool.as_ref().and_then(|pool| pool.layout());
-        let profile = layout.ok_or_else(|| StoreError::NoLayout(self.pool.clone()))?.profile;
-        Ok(Recipe { profile, cipher: self.cipher })
-    }
-
-    /// A part of an upload that has begun.
-    pub(crate) fn resumed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
-        let job = Self::new(context, target, pool, Default::default())?;
-        Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
-    }
-
-    /// Has the catalog know that this upload needs the segment.
-    async fn reference(&self, context: &Context, segment: &SegmentRef) -> Result<(), StoreError> {
-        let included = AtomicBool::new(false);
-        let begin = || async {
-            included.store(true, Ordering::Relaxed);
-            let now = context.surroundings.now_unix_ms();
-            let new = NewUpload {
-                target: self.target.clone(),
-                content_type: self.content_type.clone(),
-                meta: self.meta.clone(),
-                created_unix_ms: now,
-                lease_until_unix_ms: now.saturating_add(millis(context.put_lease)),
-                segments: vec![segment.clone()],
-            };
-            context.catalog.begin_upload(new).await.map(drop)
-        };
-        self.begun.get_or_try_init(begin).await?;
-        if !included.load(Ordering::Relaxed) {
-            context.catalog.reference(self.target.upload, std::slice::from_ref(segment)).await?;
-        }
-        Ok(())
-    }
 }
 
 /// A duration in whole milliseconds.
@@ -189,30 +129,38 @@ pub(super) async fn store(
     Ok(Stored { reference, secret, durability })
 }
 
-/// Places and references what was made, anew where that may help.
+/// Places and references what was made, anew where that may help. What must be whole, and cannot be now, is not waited for.
 pub(super) async fn settle(
     context: &Arc<Context>,
     job: &Arc<Job>,
     made: &Shards,
 ) -> Result<(SegmentRef, Durability), StoreError> {
-    let mut generation = Generation::default();
+    let mut generation = job.first_generation(context);
     let mut attempt = 0;
     loop {
         attempt += 1;
         match place(context, job, made, generation).await {
             Ok((reference, ack)) => return Ok((reference, durability(context, (job, made), ack))),
             Err(error) if attempt < ATTEMPTS_MAX => match error {
-                StoreError::Reference(ReferenceError::StaleGeneration { needs, .. }) => generation = needs,
-                StoreError::Put(PutFailure::StaleGeneration) => generation = generation.next(),
-                StoreError::Put(_) | StoreError::NoPlace(_) => {
-                    tracing::debug!(segment = ?made.id, %error, attempt, "segment is placed anew");
-                    tokio::time::sleep(ATTEMPT_PAUSE).await;
+                StoreError::Reference(ReferenceError::StaleGeneration { needs, .. })
+                | StoreError::Upload(UploadError::Reference(ReferenceError::StaleGeneration {
+                    needs, ..
+                })) => generation = needs,
+                StoreError::Put(PutFailure::StaleGeneration) => generation = later(context, generation),
+                StoreError::Put(PutFailure::StaleEpoch { .. }) => pause(made, &error, attempt).await,
+                StoreError::Put(_) | StoreError::NoPlace(_) if job.care == Care::Promised => {
+                    pause(made, &error, attempt).await;
                 }
-                error => return Err(error),
+                error => return Err(for_want_of_room(context, &job.pool, error)),
             },
             Err(error) => return Err(for_want_of_room(context, &job.pool, error)),
         }
     }
+}
+
+async fn pause(made: &Shards, error: &StoreError, attempt: u32) {
+    tracing::debug!(segment = ?made.id, %error, attempt, "segment is placed anew");
+    tokio::time::sleep(ATTEMPT_PAUSE).await;
 }
 
 /// Nobody who is told that too few nodes answer would think of their disks.
@@ -308,9 +256,15 @@ async fn send(
         epoch: table.layout().epoch,
         generation,
     };
+    let place = (made.profile, table.partition_of(made.id));
     let spread = Spread {
         pool: job.pool.clone(),
-        plan: put_plan(&context.pools, &pool, &table, (made.profile, table.partition_of(made.id)))?,
+        plan: match &job.care {
+            Care::Promised => put_plan(&context.pools, &pool, &table, place)?,
+            Care::Whole(given_up) => {
+                whole_plan(&context.pools, &table, place, given_up).map_err(StoreError::HolderAway)?
+            }
+        },
         table,
         generation,
         segment: made.id,

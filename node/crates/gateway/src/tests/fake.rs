@@ -45,6 +45,8 @@ struct Node {
     /// Segments to be shredded, each time it was asked.
     shredded: Vec<SegmentId>,
     deletes: usize,
+    /// Segments that were deleted, and the highest generation of that.
+    deleted: BTreeMap<SegmentId, Generation>,
     scrub: ScrubReport,
     scrub_orders: usize,
 }
@@ -92,12 +94,12 @@ impl FakeNodes {
         change(self.nodes.lock().get_mut(&peer(n)).unwrap());
     }
 
-    /// Segments that node `n` was asked to look at.
     /// Segments this node was asked to shred, each time counted.
     pub(super) fn shredded(&self, n: u8) -> usize {
         self.nodes.lock()[&peer(n)].shredded.len()
     }
 
+    /// Segments that node `n` was asked to look at.
     pub(super) fn looks(&self, n: u8) -> Vec<SegmentId> {
         self.nodes.lock()[&peer(n)].looks.clone()
     }
@@ -169,6 +171,13 @@ impl FakeNodes {
         self.change(n, |node| node.rotten = true);
     }
 
+    /// All nodes lose a segment's shards.
+    pub(super) fn lose(&self, segment: SegmentId) {
+        for node in self.nodes.lock().values_mut() {
+            node.shards.retain(|key, _| key.segment != segment);
+        }
+    }
+
     /// Loses all its shards.
     pub(super) fn wipe(&self, n: u8) {
         self.change(n, |node| node.shards.clear());
@@ -186,6 +195,21 @@ impl FakeNodes {
     pub(super) fn headers(&self) -> Vec<Bytes> {
         let nodes = self.nodes.lock();
         nodes.values().flat_map(|node| node.shards.values()).map(|kept| kept.header.clone()).collect()
+    }
+
+    /// The generation of each segment, the highest of its shards.
+    pub(super) fn generations(&self) -> BTreeMap<SegmentId, Generation> {
+        let (nodes, mut all) = (self.nodes.lock(), BTreeMap::new());
+        for (key, kept) in nodes.values().flat_map(|node| &node.shards) {
+            let highest: &mut Generation = all.entry(key.segment).or_default();
+            *highest = kept.generation.max(*highest);
+        }
+        all
+    }
+
+    /// Node `n` forgets what was deleted from it, as after a power cut or a day.
+    pub(super) fn forget_deletes(&self, n: u8) {
+        self.change(n, |node| node.deleted.clear());
     }
 
     pub(super) fn payload_bytes(&self) -> usize {
@@ -236,15 +260,9 @@ impl FakeNodes {
         let nothing = |response| Ok((response, Bytes::new()));
         match request {
             Request::Put { key, generation, header, .. } => {
-                if node.full {
-                    return nothing(Response::Refused(Refusal::Full));
-                }
-                let checked = SegmentHeader::decode(header).unwrap().verify(*key, payload);
-                checked.map_err(|error| NoAnswer(format!("the gateway sent a wrong shard: {error}")))?;
-                let (header, payload) = (header.clone(), Bytes::copy_from_slice(payload));
-                node.shards.insert(*key, Kept { header, payload, generation: *generation });
-                self.stored.send_modify(|stored| *stored += 1);
-                nothing(Response::Done)
+                let answer = node.put(*key, *generation, (header, payload))?;
+                self.stored.send_modify(|stored| *stored += usize::from(answer == Response::Done));
+                nothing(answer)
             }
             Request::Get { key } => match node.shards.get(key) {
                 None => nothing(Response::Refused(Refusal::NotFound)),
@@ -278,8 +296,7 @@ impl FakeNodes {
                 nothing(Response::Done)
             }
             Request::DeleteSegment { segment, generation } => {
-                node.deletes += 1;
-                node.shards.retain(|key, kept| key.segment != *segment || kept.generation > *generation);
+                node.delete(*segment, *generation);
                 nothing(Response::Done)
             }
             Request::Look { segments } => {
@@ -299,6 +316,33 @@ impl FakeNodes {
 }
 
 impl Node {
+    fn put(
+        &mut self,
+        key: ShardKey,
+        generation: Generation,
+        (header, payload): (&Bytes, &Bytes),
+    ) -> Result<Response, NoAnswer> {
+        if self.full {
+            return Ok(Response::Refused(Refusal::Full));
+        }
+        let checked = SegmentHeader::decode(header).unwrap().verify(key, payload);
+        checked.map_err(|error| NoAnswer(format!("the gateway sent a wrong shard: {error}")))?;
+        if self.deleted.get(&key.segment).is_some_and(|deleted| *deleted >= generation) {
+            return Ok(Response::Refused(Refusal::StaleGeneration));
+        }
+        let known = self.shards.get(&key).map(|kept| kept.generation).unwrap_or_default();
+        let (header, payload) = (header.clone(), Bytes::copy_from_slice(payload));
+        self.shards.insert(key, Kept { header, payload, generation: known.max(generation) });
+        Ok(Response::Done)
+    }
+
+    fn delete(&mut self, segment: SegmentId, generation: Generation) {
+        self.deletes += 1;
+        let deleted = self.deleted.entry(segment).or_default();
+        *deleted = (*deleted).max(generation);
+        self.shards.retain(|key, kept| key.segment != segment || kept.generation > generation);
+    }
+
     /// Done when it is asked for the second time.
     fn shred(&mut self, segments: &[SegmentId]) -> Response {
         self.shredded.extend(segments);

@@ -158,3 +158,83 @@ async fn a_pool_without_data_becomes_another_at_once_and_with_too_many_profiles_
     let slow = house.ask_as(Some(ADMIN), Method::PUT, "/api/v1/admin/pools/main", (&headers, body)).await;
     assert_eq!(slow.json()["field"], "recode");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_whole_gives_way_to_what_would_not_be() {
+    let (old, new) = (profile(2, 1), profile(4, 2));
+    let mut house = House::new(6).await;
+    want(&house, old, false).await.ok();
+    let text = noise(2, 1 << 20);
+    house.put("x", text.clone()).await.ok();
+    want(&house, new, true).await.ok();
+    // Known to be down: it is not even tried.
+    house.nodes.kill(5);
+    house.core.recode.work().await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (3, 0));
+    let pool = main_pool(&house).await;
+    assert_eq!(pool["recode"]["waitsFor"][0].as_str().unwrap().matches("n5, which").count(), 1, "{pool}");
+    // Not known to be: five of six shards would do for a put, or six on five nodes.
+    house.nodes.revive(5);
+    house.nodes.kill_after(5, 0);
+    house.core.recode.work().await;
+    house.core.recode.work().await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (3, 5));
+    let counters = house.catalog.counters().await.unwrap();
+    assert_eq!((counters.uploads, counters.condemned_segments), (0, 1), "what was put in vain goes");
+    house.nodes.revive(5);
+    house.core.reclaim.work().await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (3, 0));
+    passes(&mut house).await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (0, 6));
+    assert_eq!(house.get("x").await.ok().body, text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_back_has_a_generation_that_it_never_had() {
+    let (wide, narrow) = (profile(4, 2), profile(2, 1));
+    let mut house = House::new(6).await;
+    let text = noise(2, 1 << 20);
+    house.put("x", text.clone()).await.ok();
+    let mut before = house.nodes.generations();
+    let mut seen = before.len();
+    for wanted in [narrow, wide, narrow, wide] {
+        want(&house, wanted, true).await.ok();
+        passes(&mut house).await;
+        (0..6).for_each(|n| house.nodes.forget_deletes(n));
+        let now = house.nodes.generations();
+        assert_eq!((now.len(), shards(&house, wanted)), (1, wanted.total()));
+        for (segment, generation) in now {
+            seen += usize::from(!before.contains_key(&segment));
+            let earlier = before.insert(segment, generation);
+            assert!(earlier < Some(generation), "{segment}: {generation} after {earlier:?}");
+        }
+    }
+    assert_eq!(seen, 2, "the same bytes in the same profile are the same segment");
+    assert_eq!(house.get("x").await.ok().body, text);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_cannot_be_read_keeps_no_other() {
+    let (old, new) = (profile(4, 2), profile(2, 1));
+    let mut house = House::new(6).await;
+    let text = noise(2, BYTES);
+    house.put("x", text.clone()).await.ok();
+    // The last bytes are the shortest segment's.
+    let last = house.nodes.headers().into_iter().map(|header| SegmentHeader::decode(&header).unwrap());
+    let last = last.min_by_key(SegmentHeader::sealed_bytes).unwrap();
+    let first = house.nodes.headers().into_iter().map(|header| SegmentHeader::decode(&header).unwrap());
+    let lost = first.map(|header| header.id()).find(|id| *id != last.id()).unwrap();
+    house.nodes.lose(lost);
+    want(&house, new, true).await.ok();
+    passes(&mut house).await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (0, 6), "two of three");
+    let pool = main_pool(&house).await;
+    assert_eq!(pool["recode"]["state"], "Stalled", "{pool}");
+    assert!(pool["recode"]["waitsFor"][0].as_str().unwrap().contains("cannot be read"), "{pool}");
+    assert_eq!(pool["recode"]["leftBytes"], pool["profiles"][1]["bytes"]);
+    let counters = house.catalog.counters().await.unwrap();
+    assert_eq!((counters.uploads, counters.condemned_segments), (0, 0));
+    let range = format!("bytes={}-", BYTES - 70);
+    let tail = house.ask(Method::GET, "/api/v1/files/x", &[("range", &range)], Body::empty()).await;
+    assert_eq!(tail.ok().body, text[BYTES - 70..]);
+}

@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::{Next, Worker};
-use crate::pipeline::{Context, Group, RecodeError, recode};
+use crate::pipeline::{Context, Group, Outcome, RecodeError, recode};
 
 /// Between two looks for something to do.
 const PERIOD: Duration = Duration::from_secs(10);
@@ -62,16 +62,14 @@ impl Recode {
 
     async fn page(&self, upload: UploadId, at: PageAt, page: Page) -> Result<(), CatalogError> {
         let due: Vec<SegmentRef> = page.segments.into_iter().filter(|segment| self.is_due(segment)).collect();
-        if due.is_empty() {
-            return Ok(());
-        }
-        // What is being uploaded, or was deleted, goes or comes by itself.
-        let Some(object) = self.context.catalog.object_of(upload).await? else { return Ok(()) };
         for segments in due.chunks(SEGMENTS_AT_ONCE) {
             // It may have been called off, or the profile may be another by now.
-            if segments.iter().all(|segment| self.is_due(segment)) {
-                self.group(Group { object: object.clone(), at, segments: segments.to_vec() }).await;
+            if !segments.iter().all(|segment| self.is_due(segment)) {
+                continue;
             }
+            // What is being uploaded, was deleted, or is shredded, goes or comes by itself; also what was when this page began.
+            let Some(object) = self.context.catalog.object_of(upload).await? else { return Ok(()) };
+            self.group(Group { object, at, segments: segments.to_vec() }).await;
         }
         Ok(())
     }
@@ -86,18 +84,16 @@ impl Recode {
         let bytes: u64 = group.segments.iter().map(|segment| u64::from(segment.sealed_bytes)).sum();
         self.context.pools.recoding.found(&pool);
         let begun = Instant::now();
-        let done = recode(&self.context, &group).await;
-        let rest = match &done {
-            Ok(()) => {
-                self.context.pools.recoding.done(&pool, bytes);
-                self.context.metrics.profiles.recoded(pool.as_str(), bytes);
-                begun.elapsed().max(self.least(&pool, bytes).saturating_sub(begun.elapsed()))
-            }
-            Err(error) => {
-                self.failed(&pool, &group, error);
-                PAUSE.max(begun.elapsed())
-            }
-        };
+        let Outcome { bytes: done, failure } = recode(&self.context, &group).await;
+        if done > 0 {
+            self.context.pools.recoding.done(&pool, done);
+            self.context.metrics.profiles.recoded(pool.as_str(), done);
+        }
+        let mut rest = begun.elapsed().max(self.least(&pool, bytes).saturating_sub(begun.elapsed()));
+        if let Some(error) = failure {
+            self.failed(&pool, &group, &error);
+            rest = rest.max(PAUSE);
+        }
         tokio::time::sleep(rest).await;
     }
 

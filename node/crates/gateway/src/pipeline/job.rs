@@ -1,0 +1,110 @@
+//! What the segments of one upload have in common, and the catalog's knowledge of them.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use datamesh_catalog::{NewUpload, SegmentRef, Target};
+use datamesh_shard::{Cipher, Generation, PeerKey, PoolName};
+use tokio::sync::OnceCell;
+
+use super::context::Context;
+use super::segment::Recipe;
+use super::store::{StoreError, millis};
+
+/// What a segment must be before it counts as put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    /// As safe as a put promises.
+    Promised,
+    /// Whole, each shard with its holder, unless that is one of these: they were given up for lost.
+    Whole(BTreeSet<PeerKey>),
+}
+
+/// One upload's surroundings.
+pub(crate) struct Job {
+    pub(crate) target: Target,
+    pub(crate) pool: PoolName,
+    cipher: Cipher,
+    pub(crate) content_type: String,
+    /// As the catalog keeps it.
+    pub(crate) meta: Vec<(String, String)>,
+    pub(super) care: Care,
+    /// Whether the catalog knows the upload.
+    begun: OnceCell<()>,
+}
+
+impl Job {
+    /// A put whose upload begins with its first segment: one sync less.
+    pub(crate) fn new(
+        context: &Context,
+        target: Target,
+        pool: PoolName,
+        (content_type, meta): (String, Vec<(String, String)>),
+    ) -> Result<Self, StoreError> {
+        let known = context.pools.get(&pool).filter(|pool| pool.layout().is_some());
+        let cipher = known.ok_or_else(|| StoreError::NoLayout(pool.clone()))?.spec.cipher;
+        let (care, begun) = (Care::Promised, OnceCell::new());
+        Ok(Self { target, pool, cipher, content_type, meta, care, begun })
+    }
+
+    /// Of segments that take the place of others: those may be whole, so these must be.
+    pub(super) fn anew(
+        context: &Context,
+        target: Target,
+        pool: PoolName,
+        given_up: BTreeSet<PeerKey>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { care: Care::Whole(given_up), ..Self::new(context, target, pool, Default::default())? })
+    }
+
+    /// What its segments are put with first. Under a fresh key none was there before. What is coded anew may have been, and been
+    /// deleted: by the clock it gets a generation that it never had.
+    pub(super) fn first_generation(&self, context: &Context) -> Generation {
+        match self.care {
+            Care::Promised => Generation::default(),
+            Care::Whole(_) => later(context, Generation::default()),
+        }
+    }
+
+    /// How its next segment is made. The pool's profile may change while a long put is under way.
+    pub(super) fn recipe(&self, context: &Context) -> Result<Recipe, StoreError> {
+        let pool = context.pools.get(&self.pool);
+        let layout = pool.as_ref().and_then(|pool| pool.layout());
+        let profile = layout.ok_or_else(|| StoreError::NoLayout(self.pool.clone()))?.profile;
+        Ok(Recipe { profile, cipher: self.cipher })
+    }
+
+    /// A part of an upload that has begun.
+    pub(crate) fn resumed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
+        let job = Self::new(context, target, pool, Default::default())?;
+        Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
+    }
+
+    /// Has the catalog know that this upload needs the segment.
+    pub(super) async fn reference(&self, context: &Context, segment: &SegmentRef) -> Result<(), StoreError> {
+        let included = AtomicBool::new(false);
+        let begin = || async {
+            included.store(true, Ordering::Relaxed);
+            let now = context.surroundings.now_unix_ms();
+            let new = NewUpload {
+                target: self.target.clone(),
+                content_type: self.content_type.clone(),
+                meta: self.meta.clone(),
+                created_unix_ms: now,
+                lease_until_unix_ms: now.saturating_add(millis(context.put_lease)),
+                segments: vec![segment.clone()],
+            };
+            context.catalog.begin_upload(new).await.map(drop)
+        };
+        self.begun.get_or_try_init(begin).await?;
+        if !included.load(Ordering::Relaxed) {
+            context.catalog.reference(self.target.upload, std::slice::from_ref(segment)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A generation behind this one, and behind all that were given by the clock until now.
+pub(super) fn later(context: &Context, generation: Generation) -> Generation {
+    generation.next().max(Generation(context.surroundings.now_unix_ms()))
+}

@@ -115,6 +115,7 @@ impl Pools {
 
     pub(crate) fn put(&self, name: PoolName, pool: Pool) {
         self.by_name.write().insert(name, Arc::new(pool));
+        self.recoding.wake().notify_one();
     }
 
     pub(crate) fn all(&self) -> Vec<(PoolName, Arc<Pool>)> {

@@ -1,9 +1,11 @@
 //! How far pools are with coding anew what they have in earlier profiles. Pure: it is told what happened, and the time.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datamesh_shard::PoolName;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::drain::Progress;
@@ -25,17 +27,25 @@ pub(crate) struct Recoded {
 
 /// All pools.
 #[derive(Debug, Default)]
-pub(crate) struct Recoding(Mutex<HashMap<PoolName, Recoded>>);
+pub(crate) struct Recoding {
+    pools: Mutex<HashMap<PoolName, Recoded>>,
+    wake: Arc<Notify>,
+}
 
 impl Recoding {
+    /// Wakes whoever codes anew: a pool has changed.
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
+    }
+
     /// What was seen of a pool that has something in an earlier profile.
     pub(crate) fn of(&self, pool: &PoolName) -> Option<Recoded> {
-        self.0.lock().get(pool).cloned()
+        self.pools.lock().get(pool).cloned()
     }
 
     /// So many bytes of a pool are left. Nothing is remembered of one that has none.
     pub(crate) fn left(&self, pool: &PoolName, bytes: u64) {
-        let (now, mut pools) = (Instant::now(), self.0.lock());
+        let (now, mut pools) = (Instant::now(), self.pools.lock());
         if bytes == 0 {
             pools.remove(pool);
             return;
@@ -53,21 +63,21 @@ impl Recoding {
 
     /// Some are to be coded anew.
     pub(crate) fn found(&self, pool: &PoolName) {
-        if let Some(recoded) = self.0.lock().get_mut(pool) {
+        if let Some(recoded) = self.pools.lock().get_mut(pool) {
             recoded.found_now = true;
         }
     }
 
     /// So many bytes were.
     pub(crate) fn done(&self, pool: &PoolName, bytes: u64) {
-        if let Some(recoded) = self.0.lock().get_mut(pool) {
+        if let Some(recoded) = self.pools.lock().get_mut(pool) {
             recoded.done_bytes += bytes;
         }
     }
 
     /// Some could not be.
     pub(crate) fn failed(&self, pool: &PoolName, why: String) {
-        if let Some(recoded) = self.0.lock().get_mut(pool) {
+        if let Some(recoded) = self.pools.lock().get_mut(pool) {
             recoded.failed_now = Some(why.clone());
             recoded.failure = Some(why);
         }
@@ -75,7 +85,7 @@ impl Recoding {
 
     /// All pages are looked through from the first.
     pub(crate) fn begin_pass(&self) {
-        for recoded in self.0.lock().values_mut() {
+        for recoded in self.pools.lock().values_mut() {
             (recoded.failed_now, recoded.found_now) = (None, false);
             if recoded.done_bytes == 0 {
                 // The rate counts from the begin of the work, not of the wait for it.
@@ -86,7 +96,7 @@ impl Recoding {
 
     /// And the last was looked at.
     pub(crate) fn end_pass(&self) {
-        for recoded in self.0.lock().values_mut() {
+        for recoded in self.pools.lock().values_mut() {
             recoded.is_through = !recoded.found_now;
             recoded.failure = recoded.failed_now.take();
         }

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::house::{ADMIN, Got, House, noise, pool_name, spec};
-use crate::work::Worker;
+use crate::work::{Next, Worker};
 
 const BYTES: usize = (9 << 20) + 77;
 
@@ -237,4 +237,25 @@ async fn one_that_cannot_be_read_keeps_no_other() {
     let range = format!("bytes={}-", BYTES - 70);
     let tail = house.ask(Method::GET, "/api/v1/files/x", &[("range", &range)], Body::empty()).await;
     assert_eq!(tail.ok().body, text[BYTES - 70..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_rests_longer_and_longer_while_nothing_comes_of_it() {
+    let mut house = House::keeping(6, 512 << 20, 60_000).await;
+    house.put("gone", noise(3, BYTES)).await.ok();
+    house.delete("gone").await.ok();
+    want(&house, profile(2, 1), true).await.ok();
+    let mut rests = Vec::new();
+    while rests.len() < 6 {
+        let Next::Wait(rest) = house.core.recode.work().await else { panic!("no rest at all") };
+        rests.extend(Some(rest.as_secs()).filter(|seconds| *seconds > 5));
+    }
+    assert_eq!(rests, [20, 40, 80, 160, 160, 160]);
+    // Something to do ends that.
+    want(&house, profile(4, 2), true).await.ok();
+    house.put("x", noise(3, 100)).await.ok();
+    house.put("y", noise(3, 100_000)).await.ok();
+    want(&house, profile(2, 1), true).await.ok();
+    house.core.recode.work().await;
+    assert_eq!(house.core.recode.work().await, Next::Wait(std::time::Duration::from_secs(10)));
 }

@@ -10,13 +10,16 @@ use datamesh_placement::Layout;
 use datamesh_shard::PoolName;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{Next, Worker};
 use crate::pipeline::{Context, Group, Outcome, RecodeError, recode};
 
-/// Between two looks for something to do.
+/// Between two looks for something to do, while there is.
 const PERIOD: Duration = Duration::from_secs(10);
+/// The same at most, while nothing comes of it: each doubles the rest. A pool that changes ends it.
+const REST_MAX: Duration = Duration::from_secs(160);
 /// Pages read at once: some 40 KiB each.
 const PAGES_AT_ONCE: usize = 16;
 /// Segments coded anew before their page is written, which costs a page's bytes and a sync.
@@ -29,38 +32,54 @@ pub(crate) struct Recode {
     context: Arc<Context>,
     /// The last page looked at.
     after: Option<(UploadId, PageAt)>,
+    /// Whether anything was coded anew in the pass under way.
+    moved: bool,
+    /// After the last whole pass.
+    rest: Duration,
 }
 
 impl Recode {
     /// From the first page on.
     pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context, after: None }
+        Self { context, after: None, moved: false, rest: PERIOD }
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
         self.count().await?;
-        if !self.context.pools.all().iter().any(|(name, _)| self.context.pools.recodes(name).is_some()) {
-            self.after = None;
+        if !self.context.pools.all().iter().any(|(name, _)| self.has_work(name)) {
+            (self.after, self.rest) = (None, PERIOD);
             return Ok(Next::Wait(PERIOD));
         }
         if self.after.is_none() {
             self.context.pools.recoding.begin_pass();
+            self.moved = false;
         }
+        let begun = Instant::now();
         let pages = self.context.catalog.pages_after(self.after, PAGES_AT_ONCE).await?;
-        let Some((upload, at, _)) = pages.last() else {
-            self.after = None;
-            self.context.pools.recoding.end_pass();
-            return Ok(Next::Wait(PERIOD));
-        };
-        let last = (*upload, *at);
+        let Some((upload, at, _)) = pages.last() else { return Ok(Next::Wait(self.end_pass())) };
+        // Half of the time is left to others, here as behind each group.
+        let (last, rest) = ((*upload, *at), begun.elapsed());
         for (upload, at, page) in pages {
             self.page(upload, at, page).await?;
         }
         self.after = Some(last);
-        Ok(Next::Busy)
+        Ok(Next::Wait(rest))
     }
 
-    async fn page(&self, upload: UploadId, at: PageAt, page: Page) -> Result<(), CatalogError> {
+    /// Whether a pool's objects, or what was one of them, have something in an earlier profile. What is condemned goes by itself.
+    fn has_work(&self, pool: &PoolName) -> bool {
+        self.context.pools.recodes(pool).is_some() && self.context.pools.recoding.of(pool).is_some()
+    }
+
+    /// How long to rest after it.
+    fn end_pass(&mut self) -> Duration {
+        self.after = None;
+        self.context.pools.recoding.end_pass();
+        self.rest = if self.moved { PERIOD } else { (self.rest * 2).min(REST_MAX) };
+        self.rest
+    }
+
+    async fn page(&mut self, upload: UploadId, at: PageAt, page: Page) -> Result<(), CatalogError> {
         let due: Vec<SegmentRef> = page.segments.into_iter().filter(|segment| self.is_due(segment)).collect();
         for segments in due.chunks(SEGMENTS_AT_ONCE) {
             // It may have been called off, or the profile may be another by now.
@@ -79,13 +98,14 @@ impl Recode {
     }
 
     /// As long a rest as it took leaves half of the time to others; a limit asks for more.
-    async fn group(&self, group: Group) {
+    async fn group(&mut self, group: Group) {
         let Some(pool) = group.segments.first().map(|segment| segment.pool.clone()) else { return };
         let bytes: u64 = group.segments.iter().map(|segment| u64::from(segment.sealed_bytes)).sum();
         self.context.pools.recoding.found(&pool);
         let begun = Instant::now();
         let Outcome { bytes: done, failure } = recode(&self.context, &group).await;
         if done > 0 {
+            self.moved = true;
             self.context.pools.recoding.done(&pool, done);
             self.context.metrics.profiles.recoded(pool.as_str(), done);
         }
@@ -144,5 +164,9 @@ impl Worker for Recode {
             })
         }
         .boxed()
+    }
+
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(self.context.pools.recoding.wake())
     }
 }

@@ -70,8 +70,8 @@ pub fn by_steward(
             continue;
         }
         let members = &table.layout().members;
-        let holders = table.holders(partition).iter().filter_map(|holder| members.get(usize::from(*holder)));
-        if let Some(steward) = holders.map(|member| member.peer).find(|peer| is_live(peer)) {
+        let stewards = table.stewards(partition).filter_map(|steward| members.get(usize::from(steward)));
+        if let Some(steward) = stewards.map(|member| member.peer).find(|peer| is_live(peer)) {
             of.entry(steward).or_default().push(*segment);
         }
     }
@@ -97,6 +97,10 @@ mod tests {
     use super::*;
 
     fn table() -> Table {
+        Table::compute(layout(2, 1)).unwrap()
+    }
+
+    fn layout(data: u8, parity: u8) -> Layout {
         let member = |n: u8| Member {
             node: format!("n{n}").parse().unwrap(),
             peer: PeerKey([n + 1; 32]),
@@ -104,17 +108,16 @@ mod tests {
             capacity_bytes: 1 << 30,
             draining: false,
         };
-        let layout = Layout {
+        Layout {
             cluster: "test".parse().unwrap(),
             pool: "main".parse().unwrap(),
-            profile: ErasureProfile::new(2, 1).unwrap(),
+            profile: ErasureProfile::new(data, parity).unwrap(),
             epoch: Epoch(1),
             partitions_log2: 3,
             members: (0..4).map(member).collect(),
             earlier: Vec::new(),
             holders: Vec::new(),
-        };
-        Table::compute(layout).unwrap()
+        }
     }
 
     #[test]
@@ -132,6 +135,22 @@ mod tests {
             }
         }
         assert!(by_steward(&table, |_| false, &segments).is_empty());
+    }
+
+    #[test]
+    fn a_holder_by_an_earlier_profile_steps_in_where_none_by_the_present_one_lives() {
+        let before = Table::compute(layout(2, 2)).unwrap();
+        let present = Layout { earlier: vec![before.layout().profile], epoch: Epoch(2), ..layout(1, 1) };
+        let table = Table::compute(before.followed_by(present).unwrap()).unwrap();
+        let segment = SegmentId([7; 32]);
+        let peer = |holder: u16| table.layout().members[usize::from(holder)].peer;
+        let present: Vec<PeerKey> =
+            table.holders(table.partition_of(segment)).iter().map(|holder| peer(*holder)).collect();
+        let told = by_steward(&table, |peer| !present.contains(peer), &[segment].into());
+        let earlier = table.holders_of(before.layout().profile, table.partition_of(segment));
+        let first = earlier.iter().map(|holder| peer(*holder)).find(|peer| !present.contains(peer));
+        assert_eq!(told.into_keys().next(), first);
+        assert!(first.is_some(), "two of four members hold the present one, all hold the other");
     }
 
     #[tokio::test(start_paused = true)]

@@ -177,6 +177,13 @@ impl Table {
         rows.map_or(&[], |rows| rows.of(partition))
     }
 
+    /// The members that look after a partition, all its profiles' segments: the first of them that lives is its steward. The holders
+    /// of the present profile, then those of earlier ones: while any segment of it has a holder that lives, it has a steward.
+    /// Members come more than once.
+    pub fn stewards(&self, partition: PartitionId) -> impl Iterator<Item = u16> {
+        self.rows.iter().flat_map(move |rows| rows.of(partition)).copied()
+    }
+
     /// All members: the holders of this profile in shard order, then the others in the order in which they step in, at last those
     /// that drain, which step in for nobody.
     #[must_use]

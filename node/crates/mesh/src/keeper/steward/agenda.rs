@@ -59,11 +59,6 @@ struct Entry {
     involved: BTreeSet<u16>,
 }
 
-/// Holders of a partition in every profile.
-fn holders_of_all(table: &Table, partition: PartitionId) -> impl Iterator<Item = u16> {
-    table.layout().profiles().flat_map(move |profile| table.holders_of(profile, partition)).copied()
-}
-
 impl Agenda {
     /// Takes note of the layout and of who lives now; gives the partitions of which no count holds any more.
     pub(super) fn observe(
@@ -85,10 +80,9 @@ impl Agenda {
             .filter(|(member, life)| self.lives.get(usize::from(*member)) != Some(*life))
             .map(|(member, _)| member)
             .collect();
-        let is_live = |member: &&u16| lives.get(usize::from(**member)).is_some_and(Option::is_some);
+        let is_live = |member: &u16| lives.get(usize::from(*member)).is_some_and(Option::is_some);
         for partition in (0..table.partitions()).map(PartitionId) {
-            let holders = table.holders(partition);
-            if me.is_none() || holders.iter().find(is_live).copied() != me {
+            if me.is_none() || table.stewards(partition).find(is_live) != me {
                 dropped.extend(self.entries.remove(&partition).map(|_| partition));
                 continue;
             }
@@ -98,7 +92,7 @@ impl Agenda {
                 fruitless: 0,
                 hinted: false,
                 heeds_from: now,
-                involved: holders_of_all(table, partition).collect(),
+                involved: table.stewards(partition).collect(),
             };
             let entry = self.entries.entry(partition).or_insert_with(fresh);
             if !entry.involved.is_disjoint(&changed) {
@@ -181,5 +175,55 @@ impl Agenda {
         // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
         entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_placement::{Layout, Member};
+    use datamesh_shard::{ErasureProfile, PeerKey};
+
+    use super::*;
+
+    /// Of four members all hold 2+2, two of them hold 1+1 of each partition, which is the present profile.
+    fn table() -> Table {
+        let member = |n: u8| Member {
+            node: format!("n{n}").parse().unwrap(),
+            peer: PeerKey([n + 1; 32]),
+            zone: "z".parse().unwrap(),
+            capacity_bytes: 1 << 30,
+            draining: false,
+        };
+        let (wide, narrow) = (ErasureProfile::new(2, 2).unwrap(), ErasureProfile::new(1, 1).unwrap());
+        let first = Layout {
+            cluster: "test".parse().unwrap(),
+            pool: "main".parse().unwrap(),
+            profile: wide,
+            epoch: Epoch(1),
+            partitions_log2: 3,
+            members: (0..4).map(member).collect(),
+            earlier: Vec::new(),
+            holders: Vec::new(),
+        };
+        let second = Layout { profile: narrow, earlier: vec![wide], epoch: Epoch(2), ..first.clone() };
+        Table::compute(Table::compute(first).unwrap().followed_by(second).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn each_partition_has_one_steward_as_long_as_anybody_lives_who_holds_some_of_it() {
+        let (table, now) = (table(), Instant::now());
+        let narrow = |partition| table.holders(partition).to_vec();
+        for partition in (0..table.partitions()).map(PartitionId) {
+            for away in [Vec::new(), narrow(partition)[..1].to_vec(), narrow(partition)] {
+                let lives: Vec<_> = (0..4).map(|n| (!away.contains(&n)).then_some(1)).collect();
+                let live = (0..4).filter(|n| !away.contains(n));
+                let stewards = live.filter(|me| {
+                    let mut agenda = Agenda::default();
+                    agenda.observe(&table, Some(*me), lives.clone(), now);
+                    agenda.has(partition)
+                });
+                assert_eq!(stewards.count(), 1, "{partition} without {away:?}");
+            }
+        }
     }
 }

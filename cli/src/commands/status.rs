@@ -2,8 +2,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolSafety, PoolScrub, PoolStatus,
-    RecodeState, RecodeStatus,
+    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolScrub, PoolStatus, RecodeState,
+    RecodeStatus,
 };
 use indicatif::HumanDuration;
 
@@ -22,10 +22,10 @@ pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     Ok(if status.pools.iter().all(is_well) { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
 }
 
-/// What the nodes counted decides. Before they have, short puts are shown, but are not known to be wrong still: the
-/// count holds those that became whole afterwards, too.
+/// What the nodes counted decides. Before they have counted all of it, short puts are shown, but are not known to be wrong still:
+/// the count holds those that became whole afterwards, too.
 fn is_well(pool: &PoolStatus) -> bool {
-    let whole = pool.counts().map_or_else(|| !is_damaged(pool), PoolSafety::is_settled);
+    let whole = pool.flaws().is_empty() && (pool.counts().is_some() || !is_damaged(pool));
     pool.problems.is_empty() && pool.writable && whole
 }
 
@@ -135,10 +135,10 @@ fn recoded(pool: &PoolStatus, recode: &RecodeStatus) -> String {
 
 /// What is known not to be whole, and what that means.
 fn flaws(pool: &PoolStatus) -> Vec<String> {
-    if let Some(counts) = pool.counts() {
-        return counts.flaws();
+    let mut flaws = pool.flaws();
+    if pool.counts().is_some() {
+        return flaws;
     }
-    let mut flaws = Vec::new();
     if pool.short_puts > 0 {
         let (total, m) = (pool.weakest().total(), pool.weakest().m());
         let survives = if m == 1 { "no loss".to_owned() } else { format!("1 loss, not {m}") };
@@ -194,7 +194,7 @@ fn member_row(member: &MemberStatus) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use datamesh_settings::admin::{NodeReport, ProfileStatus};
+    use datamesh_settings::admin::{NodeReport, PoolSafety, ProfileStatus};
     use datamesh_shard::ErasureProfile;
 
     use super::*;
@@ -260,6 +260,14 @@ mod tests {
         let mut partly = counted(&[0, 0, 9], 0);
         partly.safety.as_mut().unwrap().counted_partitions = 1;
         assert!(!is_well(&partly), "part of the counts does not clear what was seen");
+        partly = PoolStatus { short_puts: 0, damaged_shards: 0, ..partly };
+        assert!(is_well(&partly), "the control");
+        let safety = partly.safety.as_mut().unwrap();
+        safety.short[0] = 1;
+        assert!(!is_well(&partly), "what part of them says is so");
+        assert!(flaws(&partly)[0].contains("survive the loss of 0"));
+        partly.safety = Some(PoolSafety { short: Vec::new(), short_lately: 2, ..partly.safety.unwrap() });
+        assert!(flaws(&partly)[0].starts_with("2 segments were acknowledged short") && !is_well(&partly));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is known of a pool's segments that are not whole: what its nodes counted. Before they have, what the gateway saw
+//! What is known of a pool's segments that are not whole: what its nodes counted. Before they have all, also what the gateway saw
 //! since it started, which says that something was wrong, not whether it still is.
 
 use datamesh_settings::admin::{MemberStatus, PoolStatus};
@@ -16,11 +16,10 @@ fn all_corrupt(pool: &PoolStatus) -> u64 {
 
 /// What is wrong, for machines: damage before shortness. `None` when nothing is known to be.
 pub(super) fn reason(pools: &[&PoolStatus]) -> Option<&'static str> {
-    let counted = || pools.iter().filter_map(|pool| pool.counts());
-    if counted().any(|counts| counts.unreadable > 0) {
+    if pools.iter().any(|pool| pool.safety.as_ref().is_some_and(|safety| safety.unreadable > 0)) {
         return Some("Unreadable");
     }
-    if counted().any(|counts| !counts.is_settled()) {
+    if pools.iter().any(|pool| !pool.flaws().is_empty()) {
         return Some("NotWhole");
     }
     let pools: Vec<_> = pools.iter().filter(|pool| pool.counts().is_none()).collect();
@@ -32,10 +31,10 @@ pub(super) fn reason(pools: &[&PoolStatus]) -> Option<&'static str> {
 
 /// What is not whole and what that means, each in its own words. Empty when nothing is known not to be.
 pub(super) fn flaws(pool: &PoolStatus) -> Vec<String> {
-    if let Some(counts) = pool.counts() {
-        return counts.flaws();
+    let mut flaws = pool.flaws();
+    if pool.counts().is_some() {
+        return flaws;
     }
-    let mut flaws = Vec::new();
     if pool.short_puts > 0 {
         flaws.push(short(pool));
     }

@@ -17,7 +17,7 @@ use datamesh_exchange::message::Stewardship;
 use datamesh_exchange::net::Net;
 use datamesh_placement::{LAYOUT_BYTES_MAX, Layout, LayoutError, Member, SignedLayout, Table};
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
-use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName};
+use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
@@ -203,6 +203,18 @@ impl Pools {
         let fresh = seen.filter(|seen| seen.at.elapsed() < REPORT_AGE_MAX);
         let stewards: Vec<_> = fresh.filter_map(|seen| seen.stewardship).collect();
         Some(safety::of(table.layout().epoch, table.partitions(), &stewards))
+    }
+
+    /// Whether a segment's partition was counted by its steward since so long ago, nothing in it being set apart as new.
+    pub(crate) fn is_counted(&self, pool: &Pool, segment: SegmentId, ago: Duration) -> bool {
+        let Some(table) = pool.newest() else { return false };
+        let (partition, epoch) = (table.partition_of(segment).0, Some(table.layout().epoch));
+        let mut seen = table.layout().members.iter().filter_map(|member| self.report(&member.peer));
+        seen.any(|Seen { stewardship, at, .. }| {
+            let stewardship = stewardship.filter(|said| said.epoch == epoch);
+            stewardship
+                .is_some_and(|said| safety::counted_within(&said, partition, ago - at.elapsed().min(ago)))
+        })
     }
 
     /// Whom to ask for the shards of a segment that was written under this epoch: by the newest layout once everything

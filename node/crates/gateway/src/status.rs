@@ -3,6 +3,7 @@
 mod avoided;
 mod drain;
 mod recode;
+mod safety;
 mod scrub;
 
 use std::collections::BTreeMap;
@@ -97,6 +98,7 @@ impl StatusSource {
         problems.extend(scrub.as_ref().and_then(scrub::problem));
         let recode = recode::told(pool, &profiles, self.pools.recoding.of(&name).as_ref());
         let counts = self.damage.of(&name);
+        let safety = self.safety(&name, pool);
         PoolStatus {
             name,
             erasure: pool.spec.erasure,
@@ -109,7 +111,7 @@ impl StatusSource {
             damaged_shards: counts.damaged_shards,
             counting_since_unix_ms: Some(self.damage.since_unix_ms()),
             zone_loss_shards: zone_loss.and_then(|loss| u32::try_from(loss.shards).ok()),
-            safety: self.pools.safety(pool),
+            safety,
             scrub,
             problems,
         }

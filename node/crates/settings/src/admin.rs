@@ -154,6 +154,10 @@ pub struct PoolSafety {
     /// Those of them that survive less than their own profile allows for when all their shards are there.
     #[serde(default)]
     pub short: Vec<u64>,
+    /// Segments that were acknowledged short and not counted since: they are in none of the counts, or in a better place than they
+    /// should be. Left out where there is none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub short_lately: u64,
     /// Segments of which fewer than k shards are to be had.
     pub unreadable: u64,
     /// Shards on nodes that only stand in for the one they belong to.
@@ -176,12 +180,23 @@ pub struct PoolSafety {
     pub scrubbed_corrupt: u64,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks like that")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl PoolStatus {
     /// Of the profiles the pool has data in, or wants, the one that survives the fewest losses: what is said of it holds for all.
     #[must_use]
     pub fn weakest(&self) -> ErasureProfile {
         let all = self.profiles.iter().map(|profile| profile.erasure).chain([self.erasure]);
         all.min_by_key(|profile| profile.m()).unwrap_or(self.erasure)
+    }
+
+    /// What is not as it should be among what the nodes counted, a sentence each, whether they counted all or not.
+    #[must_use]
+    pub fn flaws(&self) -> Vec<String> {
+        self.safety.as_ref().map(PoolSafety::flaws).unwrap_or_default()
     }
 
     /// The nodes' counts, if they are of all partitions: then they say more than what the gateway saw.
@@ -218,6 +233,13 @@ impl PoolSafety {
             flaws.push(format!(
                 "{segments} segments survive the loss of {losses} more nodes, fewer than when they are whole: their shards are \
                  rebuilt, or wait for a node that is away."
+            ));
+        }
+        if self.short_lately > 0 {
+            flaws.push(format!(
+                "{} segments were acknowledged short and not counted since: take it that they survive the loss of one more node at \
+                 most.",
+                self.short_lately
             ));
         }
         if self.away > 0 {

@@ -51,11 +51,10 @@ fn safety(pool: &PoolStatus) -> Vec<Finding> {
              counted within minutes once all nodes answer."
         )));
     }
-    if let Some(counts) = pool.counts() {
-        let severity = if counts.unreadable > 0 { Severity::Critical } else { Severity::Warning };
-        let flaws = counts.flaws().into_iter();
-        findings.extend(flaws.map(|flaw| Finding { severity, message: format!("Pool {name}: {flaw}") }));
-    }
+    let is_critical = pool.safety.as_ref().is_some_and(|safety| safety.unreadable > 0);
+    let severity = if is_critical { Severity::Critical } else { Severity::Warning };
+    let flaws = pool.flaws().into_iter();
+    findings.extend(flaws.map(|flaw| Finding { severity, message: format!("Pool {name}: {flaw}") }));
     findings
 }
 

@@ -1,11 +1,16 @@
 //! What went less than well since the gateway started, by pool: the status shows it, and the stewards are told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_mesh::alarms::Alarms;
 use datamesh_shard::{PoolName, SegmentId};
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Segments of a pool that are remembered as short at most: those beyond are counted by their stewards within minutes.
+const SHORT_MAX: usize = 1024;
 
 /// Counts of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub(crate) struct Counts {
 pub(crate) struct Damage {
     since_unix_ms: u64,
     by_pool: Mutex<HashMap<PoolName, Counts>>,
+    /// What was acknowledged short, and when, until it is whole or the stewards have counted it.
+    short: Mutex<HashMap<PoolName, BTreeMap<SegmentId, Instant>>>,
     /// For the stewards.
     pub(crate) alarms: Arc<Alarms>,
 }
@@ -28,7 +35,7 @@ pub(crate) struct Damage {
 impl Damage {
     /// Nothing yet.
     pub(crate) fn since(since_unix_ms: u64) -> Self {
-        Self { since_unix_ms, by_pool: Mutex::default(), alarms: Arc::default() }
+        Self { since_unix_ms, by_pool: Mutex::default(), short: Mutex::default(), alarms: Arc::default() }
     }
 
     /// When counting began: what was before is forgotten.
@@ -42,8 +49,33 @@ impl Damage {
     }
 
     /// A put was acknowledged short.
-    pub(crate) fn short_put(&self, pool: &PoolName) {
+    pub(super) fn short_put(&self, pool: &PoolName, segment: SegmentId) {
         self.by_pool.lock().entry(pool.clone()).or_default().short_puts += 1;
+        let mut pools = self.short.lock();
+        let short = pools.entry(pool.clone()).or_default();
+        if short.len() < SHORT_MAX {
+            short.insert(segment, Instant::now());
+        }
+    }
+
+    /// It became whole after all.
+    pub(super) fn is_whole(&self, pool: &PoolName, segment: SegmentId) {
+        if let Some(short) = self.short.lock().get_mut(pool) {
+            short.remove(&segment);
+        }
+    }
+
+    /// Segments that were acknowledged short and may be so still, for all that is known: but for those that were counted since,
+    /// which are forgotten here. `is_counted` is told how long ago it was.
+    pub(crate) fn still_short(
+        &self,
+        pool: &PoolName,
+        is_counted: impl Fn(SegmentId, Duration) -> bool,
+    ) -> u64 {
+        let mut pools = self.short.lock();
+        let Some(short) = pools.get_mut(pool) else { return 0 };
+        short.retain(|segment, at| !is_counted(*segment, at.elapsed()));
+        u64::try_from(short.len()).unwrap_or(u64::MAX)
     }
 
     /// A read found shards of a segment missing or corrupt.

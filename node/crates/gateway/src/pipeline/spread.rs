@@ -63,8 +63,7 @@ impl Spread {
                 match action {
                     PutAction::Send { shard, to } => sends.push(Box::pin(self.send(&context, shard, to))),
                     PutAction::Acknowledge(ack) => {
-                        let written = if ack == Ack::Whole { Written::Whole } else { Written::Short };
-                        metrics.segment(self.pool.as_str(), written);
+                        metrics.segment(self.pool.as_str(), self.written(&context, ack));
                         answer(&mut tell, Ok(ack));
                     }
                     PutAction::Fail(failure) => {
@@ -72,7 +71,7 @@ impl Spread {
                         answer(&mut tell, Err(failure));
                     }
                     PutAction::Finished => {
-                        self.warn_steward(&context, handed_off || !machine.missing().is_empty());
+                        self.judge(&context, !handed_off && machine.missing().is_empty());
                         self.report_missing(&machine);
                     }
                 }
@@ -147,10 +146,21 @@ impl Spread {
         self.holders().get(shard.at()) == Some(&member)
     }
 
-    /// Not all shards are where they belong: their steward need not find that out by itself.
-    fn warn_steward(&self, context: &Context, is_short: bool) {
-        if is_short {
-            context.damage.alarms.raise(&self.pool, self.segment);
+    fn written(&self, context: &Context, ack: Ack) -> Written {
+        match ack {
+            Ack::Whole => Written::Whole,
+            Ack::Short { .. } => {
+                context.damage.short_put(&self.pool, self.segment);
+                Written::Short
+            }
+        }
+    }
+
+    /// Where not all shards are where they belong, their steward need not find that out by itself.
+    fn judge(&self, context: &Context, is_whole: bool) {
+        match is_whole {
+            true => context.damage.is_whole(&self.pool, self.segment),
+            false => context.damage.alarms.raise(&self.pool, self.segment),
         }
     }
 

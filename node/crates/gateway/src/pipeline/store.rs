@@ -9,7 +9,7 @@ use datamesh_exchange::{Ack, PutFailure, SendFailure};
 use datamesh_mesh::planted::{Planted, is_planted};
 use datamesh_placement::NoPlace;
 use datamesh_seal::SegmentKey;
-use datamesh_shard::{Generation, NodeName, PoolName};
+use datamesh_shard::{ErasureProfile, Generation, NodeName, PoolName};
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -140,7 +140,7 @@ pub(super) async fn settle(
     loop {
         attempt += 1;
         match place(context, job, made, generation).await {
-            Ok((reference, ack)) => return Ok((reference, durability(context, (job, made), ack))),
+            Ok((reference, ack)) => return Ok((reference, durability(made.profile, ack))),
             Err(error) if attempt < ATTEMPTS_MAX => match error {
                 StoreError::Reference(ReferenceError::StaleGeneration { needs, .. })
                 | StoreError::Upload(UploadError::Reference(ReferenceError::StaleGeneration {
@@ -188,14 +188,10 @@ fn full_names(full: &[NodeName]) -> String {
     }
 }
 
-fn durability(context: &Context, (job, made): (&Job, &Shards), ack: Ack) -> Durability {
+fn durability(profile: ErasureProfile, ack: Ack) -> Durability {
     match ack {
         Ack::Whole => Durability::Whole,
-        Ack::Short { durable } => {
-            context.damage.short_put(&job.pool);
-            let profile = made.profile;
-            Durability::Short { durable, of: profile.data() + profile.parity() }
-        }
+        Ack::Short { durable } => Durability::Short { durable, of: profile.data() + profile.parity() },
     }
 }
 

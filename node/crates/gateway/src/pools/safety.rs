@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_exchange::message::{PartitionCount, Stewardship};
 use datamesh_exchange::survey::Tolerances;
@@ -10,6 +11,15 @@ use datamesh_shard::Epoch;
 
 /// Counts older than this are none: half as old again as a steward lets them get.
 const COUNT_SECONDS_MAX: u32 = 900;
+
+/// Whether a steward has counted a partition since so long ago, all of it.
+pub(super) fn counted_within(steward: &Stewardship, partition: u32, ago: Duration) -> bool {
+    let counts = &steward.counts;
+    let count = counts.binary_search_by_key(&partition, |count| count.partition).map(|at| &counts[at]);
+    // Rounded up: what was counted in the same second may have been before.
+    let age = |count: &PartitionCount| Duration::from_secs(u64::from(count.age_seconds) + 1);
+    count.is_ok_and(|count| age(count) < ago && count.tolerances.under_way == 0)
+}
 
 /// Each partition once: of two stewards that counted the same one, as happens while they take over from each other, the
 /// one with the worse news.
@@ -67,6 +77,19 @@ mod tests {
         let safety = of(Epoch(2), 4, &stewards);
         assert_eq!((safety.segments.as_slice(), safety.counted_partitions), (&[0, 1, 11][..], 2));
         assert!(!safety.is_complete(), "a count under another layout is none");
+    }
+
+    #[test]
+    fn a_partition_is_counted_once_all_of_it_was() {
+        let new = |mut count: PartitionCount| {
+            count.tolerances.under_way = 1;
+            count
+        };
+        let said = steward(1, vec![count(1, [0, 0, 1]), new(count(3, [0, 0, 1]))]);
+        let within = |partition, seconds| counted_within(&said, partition, Duration::from_secs(seconds));
+        assert!(within(1, 2) && !within(1, 1), "a moment ago is not since a moment ago");
+        assert!(!within(2, 9), "nobody counted it");
+        assert!(!within(3, 9), "something in it is set apart");
     }
 
     #[test]

@@ -103,7 +103,8 @@ async fn late_nodes_make_a_put_short_and_the_answer_says_so() {
     }
     let put = house.put("x", noise(8, 100_000)).await.ok();
     assert_eq!(put.header("datamesh-durability"), "short; durable=5; of=6");
-    assert_eq!(house.status().await["pools"][0]["shortPuts"], 1);
+    let pool = house.status().await["pools"][0].clone();
+    assert_eq!((&pool["shortPuts"], &pool["safety"]["shortLately"]), (&1.into(), &1.into()), "{pool}");
     assert!(house.get("x").await.ok().body == noise(8, 100_000));
 }
 

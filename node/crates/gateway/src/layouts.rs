@@ -155,8 +155,8 @@ impl LayoutManager {
     }
 
     /// Frees the name of a node whose volume is lost for good: whoever joins by it next takes its place, and if it shall
-    /// drain or is not wanted any more, it is left out. With what is on it the volume does not come back: deletes do not wait
-    /// for it.
+    /// drain or is not wanted any more, it is left out. With what is on it the volume does not come back: once no layout lists
+    /// it, deletes are not kept for it.
     pub(crate) async fn replace(
         &self,
         name: &PoolName,

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::Method;
 
-use super::house::{House, USER, noise, pool_name};
+use super::house::{House, USER, noise};
 use crate::work::Worker;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,20 +50,4 @@ async fn deleted_and_replaced_objects_give_their_space_back_once_all_nodes_confi
     assert_eq!(house.nodes.all_shards(), 0);
     assert_eq!(house.catalog.counters().await.unwrap().condemned_segments, 0);
     assert_eq!(house.get("y").await.ok().body, "small now");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_volume_that_was_given_up_is_not_waited_for() {
-    let mut house = House::new(6).await;
-    house.put("x", noise(2, 5 << 20)).await.ok();
-    house.delete("x").await.ok();
-    house.nodes.kill(0);
-    house.core.reclaim.work().await;
-    assert_eq!(house.catalog.counters().await.unwrap().condemned_segments, 2, "it may come back");
-    // The layout lists it until another takes its place.
-    let node = "n0".parse().unwrap();
-    house.catalog.give_up(&pool_name(), &node, 0).await.unwrap();
-    house.core.reclaim.work().await;
-    assert_eq!(house.catalog.counters().await.unwrap().condemned_segments, 0);
-    assert_eq!((house.nodes.all_shards(), house.nodes.shards(0)), (2, 2), "all but its own");
 }

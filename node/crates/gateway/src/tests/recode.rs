@@ -259,26 +259,3 @@ async fn it_rests_longer_and_longer_while_nothing_comes_of_it() {
     house.core.recode.work().await;
     assert_eq!(house.core.recode.work().await, Next::Wait(std::time::Duration::from_secs(10)));
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_lost_for_good_keeps_no_profile_from_ending() {
-    let (old, new) = (profile(4, 2), profile(2, 1));
-    let mut house = House::new(6).await;
-    let text = noise(7, 5 << 22);
-    house.put("x", text.clone()).await.ok();
-    house.nodes.kill(5);
-    house.catalog.give_up(&pool_name(), &"n5".parse().unwrap(), 0).await.unwrap();
-    // Six nodes are too few to lose one of while anything is 4+2: the layout goes on to list it.
-    want(&house, profile(3, 3), true).await.ok();
-    passes(&mut house).await;
-    assert_eq!(
-        shards(&house, profile(3, 3)),
-        0,
-        "five are too few for six shards, each on a node of its own"
-    );
-    want(&house, new, true).await.ok();
-    passes(&mut house).await;
-    assert_eq!((shards(&house, old), shards(&house, new)), (5, 15), "all but what the lost one has");
-    assert_eq!(main_pool(&house).await["profiles"].as_array().unwrap().len(), 1);
-    assert!(house.get("x").await.ok().body == text);
-}

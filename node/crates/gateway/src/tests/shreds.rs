@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Method;
 use serde_json::json;
 
-use super::house::{House, USER, noise, pool_name, read};
+use super::house::{House, USER, noise, read};
 use crate::work::Worker;
 
 /// Files of the catalog in which these bytes stand.
@@ -107,19 +107,4 @@ async fn a_read_under_way_ends_and_says_why() {
     )
     .await;
     assert_eq!(got.problem(), "no-such-object");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_volume_that_was_given_up_is_not_waited_for() {
-    let mut house = House::keeping(6, 512 << 20, 3_600_000).await;
-    house.put("x", noise(2, 5 << 20)).await.ok();
-    house.nodes.kill(2);
-    let id = shred(&house, "x").await.json()["id"].as_str().unwrap().to_owned();
-    house.catalog.give_up(&pool_name(), &"n2".parse().unwrap(), 0).await.unwrap();
-    house.core.reclaim.work().await;
-    for _ in 0..4 {
-        house.core.shredder.work().await;
-    }
-    let over = shown(&house, &id).await;
-    assert_eq!(over["state"], json!("over"), "{over}");
 }

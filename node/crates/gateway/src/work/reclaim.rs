@@ -130,8 +130,7 @@ impl Reclaim {
         let due = self.catalog.condemned_due(now, self.passed.as_ref(), limit).await?;
         // Those that wait for a member that is down are passed over until the list was seen to its end.
         self.passed = (due.len() == limit).then(|| due.last().cloned()).flatten();
-        let given_up = if due.is_empty() { BTreeSet::new() } else { self.given_up().await? };
-        let gone = self.delete(due, &given_up).await;
+        let gone = self.delete(due).await;
         if !gone.is_empty()
             && let Err(error) = self.catalog.forget_condemned(&gone).await
         {
@@ -143,30 +142,23 @@ impl Reclaim {
     }
 
     /// Those of the segments that are gone from every node that may have had a shard of them.
-    async fn delete(&self, due: Vec<Condemned>, given_up: &BTreeSet<PeerKey>) -> Vec<Condemned> {
+    async fn delete(&self, due: Vec<Condemned>) -> Vec<Condemned> {
         let deleting = futures::stream::iter(due).map(|condemned| async move {
-            let gone = self.delete_one(&condemned, given_up).await;
+            let gone = self.delete_one(&condemned).await;
             gone.then_some(condemned)
         });
         deleting.buffer_unordered(REQUESTS_AT_ONCE).filter_map(std::future::ready).collect().await
     }
 
-    /// Members whose volumes are lost for good by the administrator's word, but for those that answer all the same.
-    async fn given_up(&self) -> Result<BTreeSet<PeerKey>, CatalogError> {
-        let given_up = self.catalog.given_up().await?.into_iter();
-        Ok(given_up.filter(|peer| !self.net.is_live(peer)).collect())
-    }
-
     /// A shard may be anywhere in its pool: at a holder of any epoch, or at a node that stood in for one. Only when
     /// every member has confirmed is the segment forgotten; one that is down keeps it listed. Nodes that left had nothing
-    /// any more. Those that were given up may be listed for as long as nobody takes their place, and do not come back.
-    async fn delete_one(&self, condemned: &Condemned, given_up: &BTreeSet<PeerKey>) -> bool {
+    /// any more, or were given up for lost.
+    async fn delete_one(&self, condemned: &Condemned) -> bool {
         // No row names it any more: what is kept of it only takes room.
         self.cache.remove(&condemned.segment);
         let Some(pool) = self.pools.get(&condemned.pool) else { return false };
         let Some(layout) = pool.layout() else { return false };
-        let members = layout.members.iter().map(|member| member.peer);
-        let members: BTreeSet<PeerKey> = members.filter(|peer| !given_up.contains(peer)).collect();
+        let members: BTreeSet<PeerKey> = layout.members.iter().map(|member| member.peer).collect();
         if members.iter().any(|peer| !self.net.is_live(peer)) {
             return false;
         }

@@ -89,15 +89,12 @@ pub(crate) struct Shredder {
     jobs: BTreeMap<UploadId, Job>,
     /// A node shreds for one at a time.
     at: BTreeMap<PeerKey, UploadId>,
-    /// Members that were given up for lost and do not answer: nothing is waited for from them.
-    given_up: BTreeSet<PeerKey>,
 }
 
 impl Shredder {
     pub(crate) fn new(context: Arc<Context>) -> (Self, Arc<Shreds>) {
         let shreds = Arc::new(Shreds::default());
-        let (jobs, at, given_up) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
-        (Self { context, shreds: Arc::clone(&shreds), jobs, at, given_up }, shreds)
+        (Self { context, shreds: Arc::clone(&shreds), jobs: BTreeMap::new(), at: BTreeMap::new() }, shreds)
     }
 
     async fn pass(&mut self) -> Result<Next, CatalogError> {
@@ -108,10 +105,6 @@ impl Shredder {
         self.jobs.retain(|id, _| going.contains(id));
         self.at.retain(|_, id| going.contains(id));
         self.shreds.progress.lock().retain(|id, _| going.contains(id));
-        if !going.is_empty() {
-            let given_up = self.context.catalog.given_up().await?.into_iter();
-            self.given_up = given_up.filter(|peer| !self.context.pools.is_live(peer)).collect();
-        }
         let now = self.context.surroundings.now_unix_ms();
         for Shred { id, record } in all {
             match record.state {
@@ -136,18 +129,16 @@ impl Shredder {
     ) -> Result<(), CatalogError> {
         let known = self.context.pools.get(pool);
         let members = known.as_ref().and_then(|pool| pool.layout()).map_or(&[][..], |layout| &layout.members);
-        let members = members.iter().filter(|member| !self.given_up.contains(&member.peer));
-        let members: Vec<&Member> = members.collect();
         let first = self.context.catalog.shred_segments(id, None, 1).await?;
         let is_deleted = first.is_some();
         // What lay in the catalog alone is no business of the nodes.
-        let members = if first.is_some_and(|segments| segments.is_empty()) { Vec::new() } else { members };
+        let members = if first.is_some_and(|segments| segments.is_empty()) { &[][..] } else { members };
         let mut job = self.jobs.remove(&id).unwrap_or_default();
         let mut waits_for = Vec::new();
         if is_deleted && !job.purged {
             job.purged = self.purge(ranges.clone()).await;
         }
-        for &member in &members {
+        for member in members {
             let node = job.nodes.entry(member.peer).or_default();
             let answers = match is_deleted && !node.done {
                 true => self.empty(id, member, node).await?,
@@ -163,7 +154,7 @@ impl Shredder {
         let progress = Progress { step, nodes_done, nodes: members.len(), waits_for };
         self.shreds.progress.lock().insert(id, progress);
         if is_deleted && job.purged && nodes_done == members.len() {
-            let left = |member: &&&Member| job.nodes.get(&member.peer).is_some_and(|node| node.left);
+            let left = |member: &&Member| job.nodes.get(&member.peer).is_some_and(|node| node.left);
             let partly: Vec<NodeName> =
                 members.iter().filter(left).map(|member| member.node.clone()).collect();
             return self.end(id, partly, ranges).await;

@@ -8,7 +8,7 @@ use std::path::Path;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Know neither files nor network nor clocks.
-const PURE: &[&str] = &["shard", "erasure", "seal", "placement", "exchange", "settings"];
+const PURE: &[&str] = &["buffers", "shard", "erasure", "seal", "placement", "exchange", "settings"];
 /// Do the input and output around them.
 const IO: &[&str] = &["store", "mesh", "catalog", "gateway"];
 /// Nobody builds on these; e2e may build on anything.

@@ -47,6 +47,8 @@ fn start(role: &str, settings: &PathBuf) -> anyhow::Result<Child> {
     command.arg(role).arg("--settings").arg(settings).stdin(Stdio::null()).kill_on_drop(true);
     // Were this process killed, nobody would stop it.
     command.arg("--with-parent").arg(std::process::id().to_string());
+    // As in the image (Dockerfile).
+    command.env("MALLOC_ARENA_MAX", "2");
     // Its own process group: Ctrl-C reaches this process alone, which stops the others in order.
     command.process_group(0);
     command.spawn().with_context(|| format!("starting {role}"))

@@ -11,7 +11,8 @@ type Home = Arc<Mutex<Option<BytesMut>>>;
 
 /// A buffer cut into places of equal length.
 pub struct Places {
-    buffer: Buffer,
+    /// Without its memory; there until they are joined.
+    buffer: Option<Buffer>,
     /// Of each place.
     bytes: usize,
     homes: Vec<Home>,
@@ -34,7 +35,7 @@ impl Buffer {
     pub fn cut(mut self, bytes: usize, count: usize) -> Places {
         let mut rest = self.empty();
         let homes = (0..count).map(|_| Arc::new(Mutex::new(Some(rest.split_to(bytes))))).collect();
-        Places { buffer: self, bytes, homes, rest }
+        Places { buffer: Some(self), bytes, homes, rest }
     }
 }
 
@@ -49,14 +50,35 @@ impl Places {
 
     /// The buffer, whole again. Places that somebody still has are lost to it: fresh memory is in their stead, and all is copied.
     #[must_use]
-    pub fn join(self) -> Buffer {
-        let Self { mut buffer, bytes, homes, rest } = self;
-        let parts: Vec<Option<BytesMut>> = homes.iter().map(|home| home.lock().take()).collect();
-        buffer.fill(match parts.iter().all(Option::is_some) {
-            true => parts.into_iter().flatten().chain([rest]).fold(BytesMut::new(), unsplit),
-            false => copied(&parts, bytes, &rest),
-        });
+    pub fn join(mut self) -> Buffer {
+        let parts = self.parts();
+        let whole = match parts.iter().all(Option::is_some) {
+            true => self.together(parts),
+            false => copied(&parts, self.bytes, &self.rest),
+        };
+        // Taken here and by dropping alone.
+        let mut buffer = self.buffer.take().unwrap_or_else(|| unreachable!("joined once"));
+        buffer.fill(whole);
         buffer
+    }
+
+    fn parts(&self) -> Vec<Option<BytesMut>> {
+        self.homes.iter().map(|home| home.lock().take()).collect()
+    }
+
+    fn together(&mut self, parts: Vec<Option<BytesMut>>) -> BytesMut {
+        parts.into_iter().flatten().chain([std::mem::take(&mut self.rest)]).fold(BytesMut::new(), unsplit)
+    }
+}
+
+/// The memory goes back to its pool, unless somebody still has a part of it.
+impl Drop for Places {
+    fn drop(&mut self) {
+        let Some(mut buffer) = self.buffer.take() else { return };
+        let parts = self.parts();
+        if parts.iter().all(Option::is_some) {
+            buffer.fill(self.together(parts));
+        }
     }
 }
 
@@ -163,7 +185,7 @@ mod tests {
 
     #[test]
     fn places_are_put_together_where_they_lie() {
-        let pool = Pool::new(1 << 20);
+        let pool = Pool::within(1 << 20);
         let mut buffer = pool.take(100);
         buffer.as_mut().fill(0);
         let start = buffer.as_ref().as_ptr();
@@ -181,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_place_that_somebody_keeps_leaves_the_others_right() {
-        let pool = Pool::new(1 << 20);
+        let pool = Pool::within(1 << 20);
         let places = pool.take(90).cut(30, 3);
         let kept = filled(&places, 1);
         drop((filled(&places, 0), filled(&places, 2)));
@@ -193,8 +215,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_dropped_in_places_is_used_again() {
+        let pool = Pool::within(1 << 20);
+        let places = pool.take(1 << 20).cut(300, 3);
+        drop((places.take(1), places));
+        assert_eq!(pool.idle_bytes(), 1 << 20);
+        let places = pool.take(1 << 20).cut(300, 3);
+        let kept = places.take(1);
+        drop(places);
+        assert_eq!(pool.idle_bytes(), 0, "somebody has a part of it");
+        drop((kept, pool.take(1 << 20)));
+        assert_eq!(pool.idle_bytes(), 1 << 20, "and it does not count for ever");
+    }
+
+    #[test]
     fn what_is_dropped_half_filled_may_be_taken_again() {
-        let places = Pool::new(1 << 20).take(64).cut(64, 1);
+        let places = Pool::within(1 << 20).take(64).cut(64, 1);
         drop(places.take(0));
         assert!(places.take(0).is_some());
         assert_eq!(Payload::Elsewhere(Bytes::from_static(b"x")).as_ref(), b"x");

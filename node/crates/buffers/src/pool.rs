@@ -19,9 +19,18 @@ pub struct Pool {
     idle: Arc<Mutex<Idle>>,
 }
 
+/// How much memory waits for its next use at most.
+#[derive(Clone, Copy)]
+enum Most {
+    /// So many bytes.
+    Idle(usize),
+    /// So many together with what is in use.
+    Together(usize),
+}
+
 /// Memory that waits for its next use, by size.
 struct Idle {
-    most: usize,
+    most: Most,
     by_bytes: BTreeMap<usize, Vec<BytesMut>>,
     bytes: usize,
     used_bytes: usize,
@@ -30,14 +39,26 @@ struct Idle {
 /// Page-aligned memory; dropping it gives it back to its pool. Its content is what its last user left: fill what you pass on.
 pub struct Buffer {
     memory: BytesMut,
+    /// Bytes of the memory, while it is here and while it is taken out.
+    room: usize,
     len: usize,
     home: Weak<Mutex<Idle>>,
 }
 
 impl Pool {
-    /// An empty pool. What is idle is kept as long as it is, together with what is in use, at most `most` bytes.
+    /// An empty pool that keeps at most so many bytes for their next use.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub fn keeping(bytes: usize) -> Self {
+        Self::new(Most::Idle(bytes))
+    }
+
+    /// An empty pool: what it keeps and what is in use are together at most so many bytes, as far as what it keeps decides that.
+    #[must_use]
+    pub fn within(bytes: usize) -> Self {
+        Self::new(Most::Together(bytes))
+    }
+
+    fn new(most: Most) -> Self {
         let idle = Idle { most, by_bytes: BTreeMap::new(), bytes: 0, used_bytes: 0 };
         Self { idle: Arc::new(Mutex::new(idle)) }
     }
@@ -52,7 +73,7 @@ impl Pool {
         // Given back to the system outside the lock.
         drop(dropped);
         let memory = memory.unwrap_or_else(|| aligned(room));
-        Buffer { memory, len, home: Arc::downgrade(&self.idle) }
+        Buffer { memory, room, len, home: Arc::downgrade(&self.idle) }
     }
 
     /// Bytes waiting for their next use.
@@ -83,12 +104,20 @@ impl Idle {
             self.bytes -= room;
             return (Some(memory), Vec::new());
         }
-        (None, self.shrink_to(self.most.saturating_sub(self.used_bytes)))
+        (None, self.shrink_to(self.room_for_idle()))
     }
 
+    fn room_for_idle(&self) -> usize {
+        match self.most {
+            Most::Idle(bytes) => bytes,
+            Most::Together(bytes) => bytes.saturating_sub(self.used_bytes),
+        }
+    }
+
+    /// Memory that was lost meanwhile, or cut up and not put together, is not kept.
     fn put(&mut self, room: usize, memory: BytesMut) {
         self.used_bytes -= room;
-        if self.bytes + self.used_bytes + room <= self.most {
+        if memory.len() == room && self.bytes + room <= self.room_for_idle() {
             self.bytes += room;
             self.by_bytes.entry(room).or_default().push(memory);
         }
@@ -148,7 +177,7 @@ impl AsMut<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if let Some(home) = self.home.upgrade() {
-            home.lock().put(self.memory.len(), std::mem::take(&mut self.memory));
+            home.lock().put(self.room, std::mem::take(&mut self.memory));
         }
     }
 }
@@ -159,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_dropped_buffer_is_used_again() {
-        let pool = Pool::new(8 << 20);
+        let pool = Pool::within(8 << 20);
         let mut buffer = pool.take((1 << 20) + 9);
         buffer.as_mut().fill(7);
         let place = buffer.as_ref().as_ptr();
@@ -176,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let pool = Pool::new(4 << 20);
+        let pool = Pool::within(4 << 20);
         let all: Vec<_> = (0..8).map(|_| pool.take(1 << 20)).collect();
         drop(all);
         assert_eq!(pool.idle_bytes(), 4 << 20);
@@ -190,8 +219,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_beside_what_is_in_use_is_bounded() {
+        let pool = Pool::keeping(2 << 20);
+        let mut all: Vec<_> = (0..8).map(|_| pool.take(1 << 20)).collect();
+        all.truncate(5);
+        assert_eq!(pool.idle_bytes(), 2 << 20, "in spite of five in use");
+        drop(all);
+        assert_eq!(pool.idle_bytes(), 2 << 20);
+    }
+
+    #[test]
     fn a_pool_that_is_gone_takes_nothing_back() {
-        let pool = Pool::new(1 << 20);
+        let pool = Pool::keeping(1 << 20);
         let buffer = pool.take(0);
         drop(pool);
         assert!(buffer.freeze().is_empty());

@@ -110,7 +110,7 @@ impl Coder {
     /// Rebuilds shards. `present[i]` is shard i's payload where it survives; at least k are needed, the first k are
     /// used. Shard `wanted[n]` is written to `out[n]`; wanting a shard that is present, or one twice, is allowed.
     ///
-    /// The survivors are believed: whoever fetched them has checked each against its leaf hash.
+    /// The survivors are believed: whoever fetched them has checked each against its leaf hash, or checks what comes out.
     ///
     /// # Errors
     /// Names what does not fit; the outputs are then as they were.

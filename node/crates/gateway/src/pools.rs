@@ -205,16 +205,21 @@ impl Pools {
         Some(safety::of(table.layout().epoch, table.partitions(), &stewards))
     }
 
-    /// Whether a segment's partition was counted by its steward since so long ago, nothing in it being set apart as new.
-    pub(crate) fn is_counted(&self, pool: &Pool, segment: SegmentId, ago: Duration) -> bool {
-        let Some(table) = pool.newest() else { return false };
-        let (partition, epoch) = (table.partition_of(segment).0, Some(table.layout().epoch));
-        let mut seen = table.layout().members.iter().filter_map(|member| self.report(&member.peer));
-        seen.any(|Seen { stewardship, at, .. }| {
-            let stewardship = stewardship.filter(|said| said.epoch == epoch);
-            stewardship
-                .is_some_and(|said| safety::counted_within(&said, partition, ago - at.elapsed().min(ago)))
-        })
+    /// Tells whether a segment's partition was counted by its steward since so long ago, nothing in it being set apart as new: by
+    /// what was heard until now.
+    pub(crate) fn counted(&self, pool: &Pool) -> impl Fn(SegmentId, Duration) -> bool + use<> {
+        let table = pool.newest().cloned();
+        let members = table.iter().flat_map(|table| &table.layout().members);
+        let seen = members.filter_map(|member| self.report(&member.peer));
+        let said = seen.filter_map(|seen| Some((seen.stewardship?, seen.at)));
+        let epoch = table.as_ref().map(|table| table.layout().epoch);
+        let said: Vec<_> = said.filter(|(said, _)| said.epoch == epoch).collect();
+        move |segment, ago| {
+            let Some(table) = &table else { return false };
+            let partition = table.partition_of(segment).0;
+            said.iter()
+                .any(|(said, at)| safety::counted_within(said, partition, ago.saturating_sub(at.elapsed())))
+        }
     }
 
     /// Whom to ask for the shards of a segment that was written under this epoch: by the newest layout once everything

@@ -30,7 +30,7 @@ const RECEIVED_BYTES_KEPT: usize = 32 << 20;
 
 /// Where payloads land for which nobody has given a place.
 pub(crate) fn receive_buffers() -> Pool {
-    Pool::new(RECEIVED_BYTES_KEPT)
+    Pool::keeping(RECEIVED_BYTES_KEPT)
 }
 
 /// What one side takes at most.

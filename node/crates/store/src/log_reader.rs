@@ -22,8 +22,10 @@ use crate::page_cache::{self, LARGE_BYTES};
 const FILES_OPEN_MAX: usize = 128;
 /// Where a read lands relative to a cache line decides whether the kernel copies at 3 or at 28 GB/s.
 const ALIGN: usize = 64;
+/// How a file system says that it has no direct reads.
+const INVAL: i32 = Errno::INVAL.raw_os_error();
 /// Bytes kept for the next large read at most.
-const KEPT_BYTES: usize = 32 << 20;
+const KEPT_BYTES: usize = 16 << 20;
 
 /// Reads from log files.
 pub(crate) struct LogReader {
@@ -40,7 +42,7 @@ struct Opened {
 
 impl LogReader {
     pub(crate) fn new(dir: PathBuf) -> Self {
-        Self { dir, buffers: Pool::new(KEPT_BYTES), open: Mutex::new(BTreeMap::new()) }
+        Self { dir, buffers: Pool::keeping(KEPT_BYTES), open: Mutex::new(BTreeMap::new()) }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -62,12 +64,9 @@ impl LogReader {
         let mut pages = self.buffers.take((skipped + len).next_multiple_of(PAGE_BYTES));
         let (from, end) = (offset - skipped as u64, skipped + len);
         let direct = opened.direct.as_ref().map(|file| rustix::io::pread(file, pages.as_mut(), from));
-        let mut read = match direct {
-            Some(Ok(read)) => read,
-            // The file system may take the flag and refuse the read.
-            None | Some(Err(Errno::INTR | Errno::INVAL | Errno::OPNOTSUPP)) => 0,
-            Some(Err(errno)) => return Err(errno.into()),
-        };
+        // The file system may take the flag and refuse the read; and one that fails may have met a write beside it. Whether the
+        // bytes cannot be read, the other way says.
+        let mut read = direct.and_then(Result::ok).unwrap_or(0);
         // What a direct read leaves out does not begin where one may begin.
         if read < end {
             let (rest, at) = (&mut pages.as_mut()[read..end], from + read as u64);
@@ -93,8 +92,13 @@ impl LogReader {
         let path = self.dir.join(log.file_name());
         let file = File::open(&path)?;
         let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
-        let direct = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok();
-        let opened = Arc::new(Opened { file, direct });
+        let direct = OpenOptions::new().read(true).custom_flags(flags).open(&path);
+        // Where that cannot be, it never can; out of descriptors, it can the next time.
+        let is_settled = direct.as_ref().map_or_else(|error| error.raw_os_error() == Some(INVAL), |_| true);
+        let opened = Arc::new(Opened { file, direct: direct.ok() });
+        if !is_settled {
+            return Ok(opened);
+        }
         self.keep(log, &opened);
         // Removed between being opened and being kept: kept any longer, its space would not come back.
         if fstat(&opened.file)?.st_nlink == 0 {

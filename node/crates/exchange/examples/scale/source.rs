@@ -61,7 +61,8 @@ impl Constants {
             connections_per_peer: constant(peers, "CONNECTIONS_PER_PEER"),
             bulk_connections_max: constant("mesh/src/server.rs", "CONNECTIONS_MAX"),
             inbound_bytes: constant("mesh/src/server.rs", "INBOUND_BYTES_MAX"),
-            idle_bytes: constant("mesh/src/buffers.rs", "IDLE_BYTES_MAX"),
+            idle_bytes: constant("mesh/src/wire.rs", "RECEIVED_BYTES_KEPT")
+                + constant("store/src/log_reader.rs", "KEPT_BYTES"),
             swarm_connections_max: constant(behaviour, "ESTABLISHED_MAX"),
             ping_period: constant(behaviour, "PING_PERIOD"),
             lookup_ticks: constant(driver, "LOOKUP_TICKS"),

@@ -32,7 +32,7 @@ impl Budget {
     pub fn new(bytes: u64) -> Self {
         let units = u32::try_from(bytes / UNIT_BYTES as u64).unwrap_or(u32::MAX).clamp(1, u32::MAX >> 4);
         let permits = Arc::new(Semaphore::new(units as usize));
-        let memory = Pool::new(units as usize * UNIT_BYTES);
+        let memory = Pool::within(units as usize * UNIT_BYTES);
         Self { inner: Arc::new(Inner { permits, units, memory }) }
     }
 

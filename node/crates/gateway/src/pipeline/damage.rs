@@ -9,8 +9,10 @@ use datamesh_shard::{PoolName, SegmentId};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Segments of a pool that are remembered as short at most: those beyond are counted by their stewards within minutes.
+/// Segments of a pool that are remembered as short at most.
 const SHORT_MAX: usize = 1024;
+/// Of those beyond it is known only that there were some. Stewards count everything within this time.
+const COUNTED_WITHIN: Duration = Duration::from_secs(900);
 
 /// Counts of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +28,17 @@ pub(crate) struct Counts {
 pub(crate) struct Damage {
     since_unix_ms: u64,
     by_pool: Mutex<HashMap<PoolName, Counts>>,
-    /// What was acknowledged short, and when, until it is whole or the stewards have counted it.
-    short: Mutex<HashMap<PoolName, BTreeMap<SegmentId, Instant>>>,
+    /// What was acknowledged short, until it is whole or the stewards have counted it. One gateway's knowledge.
+    short: Mutex<HashMap<PoolName, Short>>,
     /// For the stewards.
     pub(crate) alarms: Arc<Alarms>,
+}
+
+#[derive(Debug, Default)]
+struct Short {
+    since: BTreeMap<SegmentId, Instant>,
+    /// The last one that there was no room for.
+    beyond: Option<Instant>,
 }
 
 impl Damage {
@@ -53,20 +62,22 @@ impl Damage {
         self.by_pool.lock().entry(pool.clone()).or_default().short_puts += 1;
         let mut pools = self.short.lock();
         let short = pools.entry(pool.clone()).or_default();
-        if short.len() < SHORT_MAX {
-            short.insert(segment, Instant::now());
+        if short.since.len() < SHORT_MAX {
+            short.since.insert(segment, Instant::now());
+        } else {
+            short.beyond = Some(Instant::now());
         }
     }
 
     /// It became whole after all.
     pub(super) fn is_whole(&self, pool: &PoolName, segment: SegmentId) {
         if let Some(short) = self.short.lock().get_mut(pool) {
-            short.remove(&segment);
+            short.since.remove(&segment);
         }
     }
 
-    /// Segments that were acknowledged short and may be so still, for all that is known: but for those that were counted since,
-    /// which are forgotten here. `is_counted` is told how long ago it was.
+    /// Segments that were acknowledged short and may be so still, for all that is known, at least so many: but for those that were
+    /// counted since, which are forgotten here. `is_counted` is told how long ago it was.
     pub(crate) fn still_short(
         &self,
         pool: &PoolName,
@@ -74,8 +85,9 @@ impl Damage {
     ) -> u64 {
         let mut pools = self.short.lock();
         let Some(short) = pools.get_mut(pool) else { return 0 };
-        short.retain(|segment, at| !is_counted(*segment, at.elapsed()));
-        u64::try_from(short.len()).unwrap_or(u64::MAX)
+        short.since.retain(|segment, at| !is_counted(*segment, at.elapsed()));
+        short.beyond = short.beyond.filter(|at| at.elapsed() < COUNTED_WITHIN);
+        u64::try_from(short.since.len()).unwrap_or(u64::MAX) + u64::from(short.beyond.is_some())
     }
 
     /// A read found shards of a segment missing or corrupt.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_exchange::PutPlan;
-use datamesh_placement::{NoPlace, PartitionId, Table, assign};
+use datamesh_placement::{Member, NoPlace, PartitionId, Table, assign};
 use datamesh_shard::{ErasureProfile, NodeName, PeerKey};
 
 use super::spread::DEADLINES;
@@ -59,7 +59,12 @@ pub(super) fn whole_plan(
     given_up: &BTreeSet<PeerKey>,
 ) -> Result<PutPlan, NodeName> {
     let available = pools.available(table);
-    let is_available = |member: u16| available.get(usize::from(member)).copied().unwrap_or_default();
+    // One that was given up and answers all the same leaves as soon as its place is taken, and is not drained before.
+    let is_available = |member: u16| {
+        let at = usize::from(member);
+        let stays = |member: &Member| !given_up.contains(&member.peer);
+        available.get(at).copied().unwrap_or_default() && table.layout().members.get(at).is_some_and(stays)
+    };
     let holders = table.holders_of(profile, partition).iter();
     let members =
         holders.filter_map(|holder| Some((*holder, table.layout().members.get(usize::from(*holder))?)));

@@ -15,8 +15,8 @@ const PUT_TAIL: Duration = Duration::from_secs(60);
 impl StatusSource {
     /// What the nodes counted, and what this gateway knows better: it has acknowledged it since.
     pub(super) fn safety(&self, name: &PoolName, pool: &Pool) -> Option<PoolSafety> {
-        let is_counted =
-            |segment, ago: Duration| self.pools.is_counted(pool, segment, ago.saturating_sub(PUT_TAIL));
+        let counted = self.pools.counted(pool);
+        let is_counted = |segment, ago: Duration| counted(segment, ago.saturating_sub(PUT_TAIL));
         let short_lately = self.damage.still_short(name, is_counted);
         self.pools.safety(pool).map(|safety| PoolSafety { short_lately, ..safety })
     }

@@ -11,7 +11,7 @@ use crate::{IN_FLIGHT, SHARD_BYTES};
 pub(crate) async fn put(shard: &Bytes, shards: usize) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let each = shards / IN_FLIGHT;
-    let buffers = Pool::new(32 << 20);
+    let buffers = Pool::keeping(32 << 20);
     let mut ends = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let sender = TcpStream::connect(listener.local_addr()?).await?;

@@ -153,7 +153,7 @@ impl Fellows {
         let shaped =
             header.filter(|header| header.id() == key.segment && payload.len() == header.shard_bytes());
         if shaped.is_none() {
-            tracing::warn!(shard = %key, %peer, "a member gave a shard of another segment");
+            tracing::warn!(shard = %key, %peer, "a member gave what is no shard of the segment");
         }
         Some((shaped?, payload))
     }

@@ -64,6 +64,10 @@ sim: ## the simulated cluster: SEEDS=0..100000 for a long run, SEEDS=17 tells on
 bench: ## put, get, small objects and list against `make dev` with separate processes
 	scripts/bench.sh
 
+.PHONY: profile
+profile: ## where the CPU of one row of the benchmark goes: ROW="GET 10 MiB" SVG=flame.svg
+	scripts/profile.sh "$(or $(ROW),GET 10 MiB)" "$(SVG)"
+
 .PHONY: generate
 generate: ## write generated files anew (CRDs, install manifest, the table of docs/scale.md)
 	UPDATE=1 cargo test --workspace --test generated

@@ -15,9 +15,11 @@ command -v perf >/dev/null || fail "perf is missing; on Debian: apt-get install 
 [ -x "$tools/bin/inferno-collapse-perf" ] ||
     cargo install --quiet --locked --root "$tools" --version 0.12.8 inferno
 cargo build --quiet --workspace --bins
-"$target/debug/bench" "$target/debug/datamesh-node" --rows "${row#* }" --profile "$row=$work/data"
+"$target/debug/bench" "$target/debug/datamesh-node" --rows "${row#* }" --profile "$row=$work/data" | tee "$work/table"
+# What the row cost in all, while it was sampled.
+cost=$(sed -nE "s|^$row .* ([0-9.]+) CPU-s/GB .*|\1|p" "$work/table")
 perf script --no-inline -i "$work/data" 2>/dev/null | "$tools/bin/inferno-collapse-perf" >"$work/folded"
 [ -z "$svg" ] || "$tools/bin/inferno-flamegraph" --title "$row" --minwidth 0.3 "$work/folded" >"$svg"
 
 # The first line that fits a stack says what it is for. What copies stands behind what it copies for.
-awk -f scripts/stages.awk "$work/folded"
+awk -v cost="${cost:-0}" -f scripts/stages.awk "$work/folded"

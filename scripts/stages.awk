@@ -28,5 +28,6 @@ function stage(stack) {
     all += count
 }
 END {
-    for (name in sum) printf "%5.1f %%  %s\n", 100 * sum[name] / all, name | "sort -rn"
+    for (name in sum)
+        printf "%5.1f %%  %5.2f CPU-s/GB  %s\n", 100 * sum[name] / all, cost * sum[name] / all, name | "sort -rn"
 }

@@ -5,9 +5,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// Samples a second and processor: odd, so as not to keep step with timers.
-const FREQUENCY: &str = "499";
+const FREQUENCY: &str = "1999";
 /// Bytes of stack kept of each sample: frames are found by unwinding, since libraries keep no frame pointers.
-const CALL_GRAPH: &str = "dwarf,16384";
+const CALL_GRAPH: &str = "dwarf,8192";
 
 pub(crate) struct Sampling(Child);
 

@@ -9,8 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{Generation, Held, ShardIndex, ShardKey};
+use datamesh_placement::Table;
+use datamesh_shard::{Generation, Held, SegmentId, ShardIndex, ShardKey};
 use datamesh_store::Shard;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -34,6 +34,9 @@ const REST_FACTOR_LEFT: u32 = 2;
 /// Segments whose shards go home at the same time: most of the time of one is spent waiting for others.
 const SEGMENTS_AT_ONCE: usize = 4;
 
+/// Segments looked at by one layout; then it is seen whether there is a newer one.
+const PAGE_SEGMENTS: usize = 256;
+
 /// Corrupt shards given up in one pass.
 const CORRUPT_AT_ONCE: usize = 4096;
 
@@ -51,6 +54,15 @@ pub struct Homing {
 struct Tally {
     sent: u64,
     left: u64,
+}
+
+/// What a look at everything that is here came to.
+enum Visit {
+    Done,
+    /// There is a newer layout.
+    Outdated,
+    /// The disk does not say what there is.
+    Failed,
 }
 
 /// What became of a shard that was to go home.
@@ -80,11 +92,10 @@ impl Homing {
             self.discard_corrupt().await;
         }
         let mut tally = Tally::default();
-        for partition in (0..table.partitions()).map(PartitionId) {
-            self.visit(&table, partition, &mut tally).await;
-            if !self.is_newest(&table) {
-                return Next::Busy;
-            }
+        match self.visit_all(&table, &mut tally).await {
+            Visit::Done => {}
+            Visit::Outdated => return Next::Busy,
+            Visit::Failed => return Next::Wait(self.pace.rest_open),
         }
         self.ledger.homed(tally.sent, tally.left);
         if tally.sent > 0 {
@@ -134,18 +145,24 @@ impl Homing {
         }
     }
 
-    async fn visit(&self, table: &Arc<Table>, partition: PartitionId, tally: &mut Tally) {
-        let span = datamesh_placement::segments_of(table.layout().partitions_log2, partition.0);
-        let (Some(span), mut after) = (span, None) else { return };
+    /// In one go, whatever partitions there are: most have nothing that would have to go, many have nothing here at all.
+    async fn visit_all(&self, table: &Arc<Table>, tally: &mut Tally) -> Visit {
+        let (everything, mut after) = ((SegmentId([0; 32]), None), None);
         loop {
-            let page = self.fellows.held(span, after).await.unwrap_or_default();
-            let Some(last) = page.last() else { return };
-            after = Some(last.segment);
+            let page = match self.fellows.shelf.held(everything, after, PAGE_SEGMENTS).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, "the store does not list");
+                    return Visit::Failed;
+                }
+            };
             if !self.is_newest(table) {
-                return;
+                return Visit::Outdated;
             }
+            let Some(last) = page.last() else { return Visit::Done };
+            after = Some(last.segment);
             // Shards of one segment one after the other: whether one may go depends on where the others are.
-            let homing = page.into_iter().map(|held| self.send_all(table, partition, held));
+            let homing = page.into_iter().map(|held| self.send_all(table, held));
             let mut homing = futures::stream::iter(homing).buffer_unordered(SEGMENTS_AT_ONCE);
             while let Some(one) = homing.next().await {
                 (tally.sent, tally.left) = (tally.sent + one.sent, tally.left + one.left);
@@ -153,10 +170,10 @@ impl Homing {
         }
     }
 
-    async fn send_all(&self, table: &Arc<Table>, partition: PartitionId, held: Held) -> Tally {
+    async fn send_all(&self, table: &Arc<Table>, held: Held) -> Tally {
         let Held { segment, profile, shards, generation } = held;
         let mut tally = Tally::default();
-        let holders = table.holders_of(profile, partition);
+        let holders = table.holders_of(profile, table.partition_of(segment));
         for index in shards.iter() {
             let key = ShardKey { segment, index };
             match holders.get(index.at()) {

@@ -77,8 +77,8 @@ pub struct Ticket {
 impl Ticket {
     /// A buffer of `bytes` out of this ticket. Its content is what its last user left: fill what you pass on.
     pub fn buffer(&mut self, bytes: usize) -> Buffer {
-        let _ticket = self.split(bytes);
-        Buffer { memory: self.budget.inner.memory.take(bytes), _ticket }
+        let ticket = self.split(bytes);
+        Buffer { memory: self.budget.inner.memory.take(bytes), ticket }
     }
 
     /// Takes `bytes` (or what is left) out of this ticket: to hold something the mesh allocated.
@@ -95,7 +95,7 @@ impl Ticket {
 pub struct Buffer {
     // Before the permit: whoever gets that next finds the memory idle.
     memory: datamesh_buffers::Buffer,
-    _ticket: Ticket,
+    ticket: Ticket,
 }
 
 /// A buffer cut into places that are filled one by one.
@@ -119,7 +119,7 @@ impl Buffer {
     /// `count` places of `bytes` bytes each, which the buffer has room for.
     #[must_use]
     pub fn cut(self, bytes: usize, count: usize) -> Cut {
-        Cut { places: self.memory.cut(bytes, count), ticket: self._ticket }
+        Cut { places: self.memory.cut(bytes, count), ticket: self.ticket }
     }
 }
 
@@ -133,7 +133,7 @@ impl Cut {
     /// The buffer again; what places hold by now is in it.
     #[must_use]
     pub fn join(self) -> Buffer {
-        Buffer { memory: self.places.join(), _ticket: self.ticket }
+        Buffer { memory: self.places.join(), ticket: self.ticket }
     }
 }
 

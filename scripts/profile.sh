@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Where the CPU of all server processes goes while rows of the benchmark run: a table by stage, and a flame graph.
 #   profile.sh "GET 10 MiB" OUT.svg     a row as `make bench` calls it; rows of the same size are run as well, unprofiled
+#   profile.sh "rebuild of a node"                   three minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source-path=SCRIPTDIR source=progress.sh
 source scripts/progress.sh
 row=${1:?the name of a row, as "GET 10 MiB"} svg=${2:-}
 target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
+rows=${row#* }
+[ "$row" != "rebuild of a node" ] || rows=lost
 tools=${DATAMESH_TOOLS:-$HOME/.cache/datamesh/tools}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -15,7 +18,7 @@ command -v perf >/dev/null || fail "perf is missing; on Debian: apt-get install 
 [ -x "$tools/bin/inferno-collapse-perf" ] ||
     cargo install --quiet --locked --root "$tools" --version 0.12.8 inferno
 cargo build --quiet --workspace --bins
-"$target/debug/bench" "$target/debug/datamesh-node" --rows "${row#* }" --profile "$row=$work/data" | tee "$work/table"
+"$target/debug/bench" "$target/debug/datamesh-node" --rows "$rows" --profile "$row=$work/data" | tee "$work/table"
 # What the row cost in all, while it was sampled.
 cost=$(sed -nE "s|^$row .* ([0-9.]+) CPU-s/GB .*|\1|p" "$work/table")
 perf script --no-inline -i "$work/data" 2>/dev/null | "$tools/bin/inferno-collapse-perf" >"$work/folded"

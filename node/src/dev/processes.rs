@@ -41,14 +41,17 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// glibc's settings, as in the image (Dockerfile says why).
+const ALLOCATOR: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_MMAP_THRESHOLD_", "1048576"), ("MALLOC_TRIM_THRESHOLD_", "4194304")];
+
 fn start(role: &str, settings: &PathBuf) -> anyhow::Result<Child> {
     let program = std::env::current_exe()?;
     let mut command = Command::new(program);
     command.arg(role).arg("--settings").arg(settings).stdin(Stdio::null()).kill_on_drop(true);
     // Were this process killed, nobody would stop it.
     command.arg("--with-parent").arg(std::process::id().to_string());
-    // As in the image (Dockerfile).
-    command.env("MALLOC_ARENA_MAX", "2");
+    command.envs(ALLOCATOR);
     // Its own process group: Ctrl-C reaches this process alone, which stops the others in order.
     command.process_group(0);
     command.spawn().with_context(|| format!("starting {role}"))
@@ -60,4 +63,17 @@ async fn terminate(mut child: Child) -> anyhow::Result<()> {
     }
     child.wait().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_image_has_the_same_allocator_settings() {
+        let dockerfile = include_str!("../../../Dockerfile");
+        for (name, value) in ALLOCATOR {
+            assert!(dockerfile.contains(&format!("{name}={value}")), "{name}");
+        }
+    }
 }

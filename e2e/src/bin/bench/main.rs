@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::load::Load;
-use crate::profile::Sampling;
+use crate::profile::Profile;
 use crate::server::Server;
 
 /// One round of one kind of request.
@@ -39,6 +39,9 @@ enum Kind {
 }
 
 const MIB: usize = 1 << 20;
+/// Words that stand for the rows of `trouble`.
+const GONE: &str = "gone";
+const LOST: &str = "lost";
 
 /// Sizes and client counts people compare stores by.
 const ROUNDS: &[Round] = &[
@@ -58,6 +61,8 @@ const ROUNDS: &[Round] = &[
     Round { name: "LIST 10,000 keys", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
     Round { name: "PUT of 64 clients", kind: Kind::Put, clients: 64, count: 640, bytes: MIB, keys: 640 },
     Round { name: "GET of 64 clients", kind: Kind::Get, clients: 64, count: 640, bytes: MIB, keys: 640 },
+    Round { name: "PUT 32 MiB of 64", kind: Kind::Put, clients: 64, count: 64, bytes: 32 * MIB, keys: 64 },
+    Round { name: "GET 32 MiB of 64", kind: Kind::Get, clients: 64, count: 64, bytes: 32 * MIB, keys: 64 },
     Round {
         name: "PUT of 1,000 clients",
         kind: Kind::Put,
@@ -95,8 +100,7 @@ async fn main() -> anyhow::Result<()> {
         .context("usage: bench PATH-TO-datamesh-node [OPTION-OF-dev...]")?;
     let mut options: Vec<_> = arguments.collect();
     let profile = taken(&mut options, "--profile")?;
-    let split = |text: &String| text.split_once('=').map(|(row, file)| (row.to_owned(), file.to_owned()));
-    let profile = profile.map(|text| split(&text).context("--profile takes ROW=FILE")).transpose()?;
+    let profile = Profile::of(profile.as_deref())?;
     let wanted = taken(&mut options, "--rows")?.unwrap_or_default();
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
     let server = Server::start(&node, folder.path(), &options).await?;
@@ -104,17 +108,21 @@ async fn main() -> anyhow::Result<()> {
     let mut rows = Vec::new();
     for round in ROUNDS.iter().filter(|round| round.name.contains(&wanted)) {
         let before = server.measure().await?;
-        let profiled = profile.as_ref().filter(|(row, _)| row == round.name);
-        let sampling = profiled.map(|(_, file)| Sampling::of(&before.pids(), file)).transpose()?;
+        let sampling = profile.begin(round.name, &before.pids())?;
         let timing = load.run(round).await.with_context(|| round.name)?;
         let after = server.measure().await?;
-        if let Some(sampling) = sampling {
-            sampling.end().await?;
-        }
+        sampling.end().await?;
         rows.push(report::row(round, &timing, &before, &after));
     }
-    if wanted.is_empty() || wanted == "trouble" {
-        trouble::rows(&server, &load, &mut rows).await?;
+    let is_wanted = |part: &str| wanted.is_empty() || wanted == part;
+    if is_wanted(GONE) || is_wanted(LOST) {
+        trouble::stored(&server, &load, &mut rows).await?;
+    }
+    if is_wanted(GONE) {
+        trouble::gone(&server, &load, &mut rows).await?;
+    }
+    if is_wanted(LOST) {
+        trouble::lost(&server, &load, &profile, &mut rows).await?;
     }
     report::print(&rows);
     server.stop().await

@@ -9,24 +9,41 @@ const FREQUENCY: &str = "1999";
 /// Bytes of stack kept of each sample: frames are found by unwinding, since libraries keep no frame pointers.
 const CALL_GRAPH: &str = "dwarf,8192";
 
-pub(crate) struct Sampling(Child);
+/// Which row is sampled, and the file for it; none without `--profile`.
+pub(crate) struct Profile(Option<(String, String)>);
 
-impl Sampling {
-    /// Begins; what is sampled goes to `file`, over what was there.
-    pub(crate) fn of(pids: &[u32], file: &str) -> anyhow::Result<Self> {
+impl Profile {
+    /// Of `ROW=FILE`.
+    pub(crate) fn of(text: Option<&str>) -> anyhow::Result<Self> {
+        let split = |text: &str| text.split_once('=').map(|(row, file)| (row.to_owned(), file.to_owned()));
+        let row = text.map(|text| split(text).context("--profile takes ROW=FILE")).transpose()?;
+        Ok(Self(row))
+    }
+
+    /// Begins if this is the row; what is sampled goes over what was in the file.
+    pub(crate) fn begin(&self, row: &str, pids: &[u32]) -> anyhow::Result<Sampling> {
+        let Some((_, file)) = self.0.as_ref().filter(|(wanted, _)| wanted == row) else {
+            return Ok(Sampling(None));
+        };
         let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
         let child = Command::new("perf")
             .args(["record", "--quiet", "-F", FREQUENCY, "--call-graph", CALL_GRAPH, "-p", &pids, "-o", file])
             .kill_on_drop(true)
             .spawn()
             .context("perf (Debian: linux-perf)")?;
-        Ok(Self(child))
+        Ok(Sampling(Some(child)))
     }
+}
 
-    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
-        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+/// Perf while it runs, if it was asked for.
+pub(crate) struct Sampling(Option<Child>);
+
+impl Sampling {
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        let Some(mut child) = self.0 else { return Ok(()) };
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
         kill_process(pid.context("perf ended early")?, Signal::INT)?;
-        self.0.wait().await?;
+        child.wait().await?;
         Ok(())
     }
 }

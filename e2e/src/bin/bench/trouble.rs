@@ -8,6 +8,7 @@ use datamesh_settings::admin::{ClusterStatus, MemberState, PoolStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::{Load, Timing};
+use crate::profile::Profile;
 use crate::report::{self, Row};
 use crate::server::Server;
 use crate::{Kind, MIB, Round};
@@ -22,18 +23,27 @@ const POOL: &str = "main";
 const PARITY: usize = 2;
 
 const STORED: Round =
-    Round { name: "PUT 10 MiB again", kind: Kind::Put, clients: 8, count: 96, bytes: 10 * MIB, keys: 96 };
+    Round { name: "PUT 10 MiB again", kind: Kind::Put, clients: 8, count: 256, bytes: 10 * MIB, keys: 256 };
 /// Read by turns with the next one; each reads every object once, and they are too many for the gateway's memory.
 const HEALTHY: Round =
     Round { name: "GET all nodes up", kind: Kind::Get, clients: 8, count: 96, bytes: 10 * MIB, keys: 96 };
 const DEGRADED: Round = Round { name: "GET m nodes gone", ..HEALTHY };
+const SMALLER: Round =
+    Round { name: "PUT 1 MiB again", kind: Kind::Put, clients: 8, count: 512, bytes: MIB, keys: 512 };
 const QUIET: Round =
     Round { name: "GET 1 MiB quiet", kind: Kind::Get, clients: 4, count: 400, bytes: MIB, keys: 400 };
 const REPAIRED: Round = Round { name: "GET 1 MiB repair", ..QUIET };
 
-/// Adds those rows.
-pub(crate) async fn rows(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    rows.push(row(server, load, &STORED).await?);
+/// Stores what the rows below read and rebuild.
+pub(crate) async fn stored(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    for round in [&STORED, &SMALLER] {
+        rows.push(row(server, load, round).await?);
+    }
+    Ok(())
+}
+
+/// Adds the rows in which nodes are gone.
+pub(crate) async fn gone(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
     rows.push(row(server, load, &HEALTHY).await?);
     let gone: Vec<usize> = (0..PARITY).collect();
     gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::STOP))?;
@@ -42,10 +52,19 @@ pub(crate) async fn rows(server: &Server, load: &Load, rows: &mut Vec<Row>) -> a
     rows.push(row(server, load, &DEGRADED).await?);
     gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::CONT))?;
     server.wait("all is whole", is_whole).await?;
-
     let idle = idle(server).await?;
     report::note(&format!("with nothing to do, all processes use {:.1} ms of CPU a second", idle * 1e3));
-    rows.push(rebuilt(server, "rebuild of a node").await?);
+    Ok(())
+}
+
+/// Adds the rows in which a node's volume is lost and rebuilt.
+pub(crate) async fn lost(
+    server: &Server,
+    load: &Load,
+    profile: &Profile,
+    rows: &mut Vec<Row>,
+) -> anyhow::Result<()> {
+    rows.push(rebuilt(server, profile, "rebuild of a node").await?);
     rows.push(row(server, load, &QUIET).await?);
     let lost = server.lose(&node(1)).await?;
     rows.push(row(server, load, &REPAIRED).await?);
@@ -79,10 +98,12 @@ async fn idle(server: &Server) -> anyhow::Result<f64> {
 }
 
 /// A node's volume is lost, and rebuilt while nothing else goes on.
-async fn rebuilt(server: &Server, name: &'static str) -> anyhow::Result<Row> {
+async fn rebuilt(server: &Server, profile: &Profile, name: &'static str) -> anyhow::Result<Row> {
     let lost = server.lose(&node(0)).await?;
     let (before, begun) = (server.measure().await?, Instant::now());
+    let sampling = profile.begin(name, &before.pids())?;
     let status = server.wait("all is whole", is_whole).await?;
+    sampling.end().await?;
     let wall = begun.elapsed();
     let after = server.measure().await?;
     let member = status.members.iter().find(|member| member.node.as_str() == node(0));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Connections served at once. Each costs about 100 KiB of TLS and HTTP state, and 512 KiB of an HTTP/2 upload that
+/// Connections served at once. Each costs about 64 KiB of TLS and HTTP state, and 512 KiB of an HTTP/2 upload that
 /// waits for its buffers.
 pub const CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request's line and headers at most.

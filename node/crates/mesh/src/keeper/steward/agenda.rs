@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::super::pace::Pace;
 
-/// A visit is followed by this many times the pass's duration of rest: counting takes a twentieth of a node at most.
+/// A visit is followed by this many times the pass's duration of rest: counting takes a twentieth of a node at most, unless a
+/// member does not say what it has.
 const REST_FACTOR: u32 = 20;
 /// The same while something is missing that cannot be mended now: a third.
 const REST_FACTOR_OPEN: u32 = 2;
@@ -171,7 +172,9 @@ impl Agenda {
                 (spent * REST_FACTOR_OPEN).max(doubled.min(pace.rest_whole.max(pace.rest_open)))
             }
         };
-        entry.due = now + rest.min(pace.rest_max);
+        // Of whoever did not say what it has nothing is counted: it is asked again soon, however long it kept the pass waiting.
+        let longest = if seen.silent > 0 { pace.rest_whole.min(pace.rest_max) } else { pace.rest_max };
+        entry.due = now + rest.min(longest);
         // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
         entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
@@ -225,5 +228,33 @@ mod tests {
                 assert_eq!(stewards.count(), 1, "{partition} without {away:?}");
             }
         }
+    }
+
+    /// How long the first partition rests that a node is steward of, when a visit took so long and so many did not say what they have.
+    fn rest(outcome: Outcome, silent: u16, spent: Duration) -> Duration {
+        let (table, pace, now) = (table(), Pace::default(), Instant::now());
+        let mut agenda = Agenda::default();
+        agenda.observe(&table, Some(0), vec![Some(1); 4], now);
+        let partition = agenda.due(now)[0];
+        for _ in 0..=DOUBLINGS_MAX {
+            agenda.visited(partition, outcome, Seen { involved: Vec::new(), silent }, (now, spent, &pace));
+        }
+        agenda.entries[&partition].due - now
+    }
+
+    #[test]
+    fn what_was_counted_while_a_member_was_silent_is_counted_again_soon() {
+        let (pace, timeout) = (Pace::default(), Duration::from_secs(45));
+        for outcome in [Outcome::Whole, Outcome::Same] {
+            assert_eq!(rest(outcome, 1, timeout), pace.rest_whole, "{outcome:?}");
+        }
+        assert_eq!(rest(Outcome::Better, 1, timeout), pace.rest_open);
+    }
+
+    #[test]
+    fn the_control_where_all_have_answered_a_long_count_is_followed_by_a_long_rest() {
+        let spent = Duration::from_secs(45);
+        assert_eq!(rest(Outcome::Whole, 0, spent), Pace::default().rest_max);
+        assert_eq!(rest(Outcome::Same, 0, spent), spent * REST_FACTOR_OPEN);
     }
 }

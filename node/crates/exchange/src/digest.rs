@@ -15,6 +15,8 @@ use crate::survey::{Survey, survey};
 
 /// Binary logarithm of the ranges of one partition at most: 256, whose digests take some 9 KiB.
 pub const RANGES_LOG2_MAX: u8 = 8;
+/// Digests asked for at once at most: all ranges of one partition, or one of each of as many partitions.
+pub const DIGESTS_MAX: usize = 1 << RANGES_LOG2_MAX;
 /// What the hash is for; part of the wire format.
 const CONTEXT: &str = "datamesh 2026-11 digest of an inventory";
 
@@ -90,6 +92,38 @@ impl Ranges {
         };
         let (first, next) = (first as u64, last as u64 + 1);
         (at(first), ((base + next) >> bits == 0).then(|| at(next)))
+    }
+}
+
+/// Digests that are asked of a member: of one profile of some partitions, each in as many ranges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Binary logarithm of the number of partitions there are.
+    pub partitions_log2: u8,
+    /// Binary logarithm of the number of ranges of each.
+    pub ranges_log2: u8,
+    /// Only of the segments of this profile.
+    pub profile: ErasureProfile,
+    /// The partitions, and of each the shards the member should have of its segments. [`DIGESTS_MAX`] ranges in all at most.
+    pub partitions: Vec<(u32, ShardSet)>,
+}
+
+impl Question {
+    /// Each partition's ranges. `None` if one is no partition, if there is none, or if that would be too many digests.
+    #[must_use]
+    pub fn ranges(&self) -> Option<Vec<Ranges>> {
+        let most = DIGESTS_MAX.checked_shr(self.ranges_log2.into()).unwrap_or(0);
+        let ranges = |of: &(u32, ShardSet)| Ranges::new(self.partitions_log2, of.0, self.ranges_log2);
+        (1..=most).contains(&self.partitions.len()).then(|| self.partitions.iter().map(ranges).collect())?
+    }
+
+    /// Of how many partitions, from the first on, so many digests are. `None` if they are no answer to this.
+    #[must_use]
+    pub fn answered(&self, digests: usize) -> Option<usize> {
+        let of_each = 1_usize.checked_shl(self.ranges_log2.into())?;
+        let partitions = digests / of_each;
+        let is_answer = digests.is_multiple_of(of_each) && (1..=self.partitions.len()).contains(&partitions);
+        is_answer.then_some(partitions)
     }
 }
 

@@ -13,13 +13,12 @@ use datamesh_settings::admin::NodeReport;
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::limits::SHARD_BYTES_MAX;
 use datamesh_shard::{
-    Epoch, ErasureProfile, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex,
-    ShardKey, ShardSet, ZoneName,
+    Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::as_json;
-use crate::digest::Digest;
+use crate::digest::{Digest, Question};
 use crate::survey::Tolerances;
 
 /// First byte of every head.
@@ -130,19 +129,8 @@ pub enum Request {
         /// [`LOOK_SEGMENTS_MAX`] at most; one of each partition suffices.
         segments: Vec<SegmentId>,
     },
-    /// Digests of what the peer has of a partition, in equal ranges. Answered by [`Response::Digests`].
-    Digests {
-        /// Binary logarithm of the number of partitions.
-        partitions_log2: u8,
-        /// The partition.
-        partition: u32,
-        /// Binary logarithm of the number of ranges.
-        ranges_log2: u8,
-        /// Only of the segments of this profile.
-        profile: ErasureProfile,
-        /// The shards the peer should have of each of them.
-        shards: ShardSet,
-    },
+    /// Digests of what the peer has of some partitions. Answered by [`Response::Digests`].
+    Digests(Question),
     /// What the peer has of a range of segments. Answered by [`Response::Inventory`].
     Slice {
         /// The first segment it may be.
@@ -194,7 +182,8 @@ pub enum Response {
     Stewardship(Stewardship),
     /// What the peer sees of the others.
     Mesh(#[serde(with = "as_json")] MeshView),
-    /// One digest a range.
+    /// One digest a range, partition after partition as they were asked for: of the first of them only, and of one at least, where
+    /// there is much to read.
     Digests(Vec<Digest>),
     /// How far a shredding is.
     Shredding {

@@ -123,7 +123,7 @@ async fn looks(scene: &Scene, seconds: u32, hint: &Request) -> usize {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let asked = scene.members.asked();
-    let is_look = |request: &&Request| matches!(request, Request::Digests { .. } | Request::Inventory { .. });
+    let is_look = |request: &&Request| matches!(request, Request::Digests(_) | Request::Inventory { .. });
     asked.iter().filter(is_look).count()
 }
 

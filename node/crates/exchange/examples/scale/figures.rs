@@ -127,9 +127,29 @@ impl Figures<'_> {
 
 /// Counting what is there.
 impl Figures<'_> {
-    /// Requests that a node answers while all stewards count all partitions once.
+    /// Requests that a node answers while all stewards count all partitions once by inventories.
     pub(crate) fn answered(&self) -> f64 {
         f64::from(self.placed.partitions)
+    }
+
+    /// Partitions of which one answer has digests at worst: when the member has something of each.
+    fn at_once(&self) -> f64 {
+        (self.code.digested_rows_max / self.rows()).ceil().min(self.code.partitions_at_once)
+    }
+
+    /// Of the partitions, those in which something was just written or deleted.
+    pub(crate) fn differing_partitions(&self) -> f64 {
+        1.0 - (1.0 - CHANGED_SHARE).powf(self.rows())
+    }
+
+    /// Requests for each of so many partitions by digests: with others first, then by themselves twice those that differ.
+    pub(crate) fn questions(&self, partitions: f64, differing: f64) -> f64 {
+        partitions * (1.0 / self.at_once() + 2.0 * differing)
+    }
+
+    /// Those that a node answers: while nothing differs, and with what does.
+    pub(crate) fn digests_answered(&self) -> [f64; 2] {
+        [0.0, self.differing_partitions()].map(|differing| self.questions(self.answered(), differing))
     }
 
     /// Bytes a node sends and receives, each, for one count of everything by whole inventories.
@@ -140,8 +160,12 @@ impl Figures<'_> {
     /// The same by digests: one of each holder, and the rows of the leaves that differ.
     pub(crate) fn digest_bytes(&self) -> f64 {
         let slots = self.slots() / self.case.node_count();
-        let digests = slots * DIGEST_LEAVES * DIGEST_LEAF_BYTES + self.answered() * wire::empty_inventory();
-        digests + self.differing_share() * self.case.shards() * wire::inventory_row()
+        let of_each = wire::digests_of(2) - wire::digests_of(1);
+        let [_, questions] = self.digests_answered();
+        let asked = questions * (wire::digests_of(1) - of_each) + self.answered() * of_each;
+        asked
+            + slots * (DIGEST_LEAVES - 1.0) * DIGEST_LEAF_BYTES
+            + self.differing_share() * self.case.shards() * wire::inventory_row()
     }
 
     /// Of the leaves of a partition, those in which something was just written or deleted.
@@ -150,10 +174,11 @@ impl Figures<'_> {
     }
 
     /// Seconds for which the busiest steward counts all its partitions while the others count theirs: of the rows, which
-    /// share is read where they lie, and which is sent and compared.
-    pub(crate) fn count_seconds(&self, read: f64, sent: f64) -> f64 {
+    /// share is read where they lie, and which is sent and compared; `requests` of each member for one partition.
+    pub(crate) fn count_seconds(&self, requests: f64, read: f64, sent: f64) -> f64 {
         let stewarded = count(self.placed.stewarded_most);
-        let asking = stewarded * self.case.node_count() / self.code.asked_at_once * ROUND_TRIP_SECONDS;
+        let asking =
+            requests * stewarded * self.case.node_count() / self.code.asked_at_once * ROUND_TRIP_SECONDS;
         let rows = stewarded * self.rows() * float(profile().total());
         asking + read * rows / INDEX_ROWS_PER_SECOND + sent * rows * taking_seconds()
     }

@@ -154,18 +154,24 @@ fn counting(rows: &mut Rows<'_>, code: &Constants) {
     let most = number(code.rows_max);
     rows.row(&format!("segments of a partition (limit {most})"), |f| within(f.rows(), code.rows_max));
     rows.row("TB of such shards on a node, up to which that holds", |f| number(f.counted_bytes() / TB));
-    rows.row("requests a node answers", |f| number(f.answered()));
     rows.row("index rows a node reads, million", |f| number(f.case.shards() / 1e6));
-    let seconds = |f: &Figures<'_>, read: f64, sent: f64| {
-        let seconds = f.count_seconds(read, sent);
+    let seconds = |f: &Figures<'_>, requests: f64, read: f64, sent: f64| {
+        let seconds = f.count_seconds(requests, read, sent);
         format!("{}; {}", number(seconds), percent(f.count_share(seconds)))
     };
-    rows.row("whole inventories: MB a node sends", |f| number(f.inventory_bytes() / 1e6));
-    rows.row("seconds of the busiest steward; of its time", |f| seconds(f, 1.0, 1.0));
-    rows.row("digests: MB a node sends", |f| number(f.digest_bytes() / 1e6));
-    rows.row("seconds, made from all rows each time; of its time", |f| seconds(f, 1.0, f.differing_share()));
+    rows.row("whole inventories: requests a node answers", |f| number(f.answered()));
+    rows.row("MB a node sends", |f| number(f.inventory_bytes() / 1e6));
+    rows.row("seconds of the busiest steward; of its time", |f| seconds(f, 1.0, 1.0, 1.0));
+    rows.row("digests: requests a node answers, none differing; with what was just written", |f| {
+        f.digests_answered().map(number).join("; ")
+    });
+    rows.row("MB a node sends then", |f| number(f.digest_bytes() / 1e6));
+    let requests = |f: &Figures<'_>| f.questions(1.0, f.differing_partitions());
+    rows.row("seconds, made from all rows each time; of its time", |f| {
+        seconds(f, requests(f), 1.0, f.differing_share())
+    });
     rows.row("seconds, kept up to date by each put; of its time", |f| {
-        seconds(f, f.differing_share(), f.differing_share())
+        seconds(f, requests(f), f.differing_share(), f.differing_share())
     });
 }
 

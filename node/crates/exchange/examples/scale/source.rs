@@ -13,6 +13,8 @@ pub(crate) struct Constants {
     pub(crate) bloom_bits_per_key: f64,
     pub(crate) rows_max: f64,
     pub(crate) asked_at_once: f64,
+    pub(crate) partitions_at_once: f64,
+    pub(crate) digested_rows_max: f64,
     pub(crate) rebuilds_at_once: f64,
     pub(crate) queue_max: f64,
     pub(crate) rebuild_max: f64,
@@ -37,7 +39,8 @@ pub(crate) struct Constants {
 
 impl Constants {
     pub(crate) fn read() -> Self {
-        let steward = "mesh/src/keeper/steward.rs";
+        let (steward, stock) = ("mesh/src/keeper/steward.rs", "mesh/src/keeper/steward/stock.rs");
+        let listings = "mesh/src/keeper/fellows/listings.rs";
         let (pace, peers) = ("mesh/src/keeper/pace.rs", "mesh/src/peers.rs");
         let (behaviour, driver) = ("mesh/src/swarm/behaviour.rs", "mesh/src/swarm/driver.rs");
         Self {
@@ -46,8 +49,10 @@ impl Constants {
             shards_buffer_bytes: constant("store/src/index.rs", "SHARDS_BUFFER_BYTES"),
             small_buffer_bytes: constant("store/src/index.rs", "SMALL_BUFFER_BYTES"),
             bloom_bits_per_key: constant("store/src/index.rs", "BLOOM_BITS_PER_KEY"),
-            rows_max: constant("mesh/src/keeper/fellows/listings.rs", "ROWS_MAX"),
-            asked_at_once: constant("mesh/src/keeper/steward/stock.rs", "ASKED_AT_ONCE"),
+            rows_max: constant(listings, "ROWS_MAX"),
+            asked_at_once: constant(stock, "ASKED_AT_ONCE"),
+            partitions_at_once: constant(stock, "PARTITIONS_AT_ONCE"),
+            digested_rows_max: constant(listings, "DIGESTED_ROWS_MAX"),
             rebuilds_at_once: constant(steward, "REBUILDS_AT_ONCE"),
             queue_max: constant(steward, "QUEUE_MAX"),
             rebuild_max: constant(steward, "REBUILD_MAX"),

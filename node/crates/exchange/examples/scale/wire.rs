@@ -1,5 +1,6 @@
 //! Bytes of real messages, encoded as they are sent.
 
+use datamesh_exchange::digest::{Digest, Question};
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, PartitionCount, Request, Response, Stewardship};
 use datamesh_exchange::survey::Tolerances;
 use datamesh_settings::admin::NodeReport;
@@ -41,6 +42,15 @@ pub(crate) fn greeting() -> f64 {
 pub(crate) fn empty_inventory() -> f64 {
     let asked = Request::Inventory { partitions_log2: 16, partition: 40_000, after: None };
     request(&asked) + response(&Response::Inventory(vec![]))
+}
+
+/// A question for digests of so many partitions, and its answer.
+pub(crate) fn digests_of(partitions: usize) -> f64 {
+    let shards = [ShardIndex(3)].into_iter().collect();
+    let of = vec![(40_000, shards); partitions];
+    let asked = Question { partitions_log2: 16, ranges_log2: 0, profile: profile(), partitions: of };
+    let digest = Digest { expected: 24_000, ids: [0xa5; 32], others: 0 };
+    request(&Request::Digests(asked)) + response(&Response::Digests(vec![digest; partitions]))
 }
 
 /// Bytes of one row of a full page.

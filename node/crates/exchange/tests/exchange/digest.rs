@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use datamesh_exchange::digest::{Digest, Digester, Finding, Gathered, Ranges, compare, expected};
+use datamesh_exchange::digest::{
+    DIGESTS_MAX, Digest, Digester, Finding, Gathered, Question, Ranges, compare, expected,
+};
 use datamesh_exchange::survey::{Survey, survey};
 use datamesh_shard::{ErasureProfile, Generation, Held, SegmentId, ShardIndex, ShardSet};
 
@@ -207,4 +209,29 @@ fn golden_digest() {
     let [Digest { expected: 2, others: 1, ids }] = digester.finish()[..] else { panic!("other counts") };
     let ids: String = ids.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(ids, include_str!("../golden/digest.txt").trim());
+}
+
+fn question(partitions: impl IntoIterator<Item = u32>, ranges_log2: u8) -> Question {
+    let partitions = partitions.into_iter().map(|partition| (partition, ShardSet::EMPTY)).collect();
+    Question { partitions_log2: 10, ranges_log2, profile: profile(), partitions }
+}
+
+#[test]
+fn no_question_is_answered_by_more_digests_than_there_may_be() {
+    let most = u32::try_from(DIGESTS_MAX).unwrap();
+    for (partitions, ranges_log2) in [(most, 0), (most / 2, 1), (1, 8)] {
+        let ranges = question(0..partitions, ranges_log2).ranges().unwrap();
+        assert_eq!(ranges.into_iter().map(Ranges::count).sum::<usize>(), DIGESTS_MAX);
+        assert_eq!(question(0..=partitions, ranges_log2).ranges(), None);
+    }
+    for (partitions, ranges_log2) in [(0..0, 0), (0..1, 9), (0..1, u8::MAX), (1023..1025, 0)] {
+        assert_eq!(question(partitions, ranges_log2).ranges(), None);
+    }
+}
+
+#[test]
+fn an_answer_is_of_whole_partitions_of_one_at_least_and_of_none_that_was_not_asked_for() {
+    let asked = question(0..3, 2);
+    let answered: Vec<_> = (0..=16).filter_map(|digests| Some((digests, asked.answered(digests)?))).collect();
+    assert_eq!(answered, [(4, 1), (8, 2), (12, 3)]);
 }

@@ -1,7 +1,7 @@
 //! Frames and messages: golden files, limits, hostile bytes.
 
 use bytes::Bytes;
-use datamesh_exchange::digest::Digest;
+use datamesh_exchange::digest::{Digest, Question};
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
 use datamesh_exchange::message::{
     JoinRequest, Joined, PROTOCOL, PartitionCount, Refusal, Request, Response, Stewardship,
@@ -14,7 +14,7 @@ use datamesh_settings::mesh::{MeshView, PeerView, Sight};
 use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
     Epoch, ErasureProfile, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex,
-    ShardKey, ZoneName,
+    ShardKey, ShardSet, ZoneName,
 };
 
 const GOLDEN: &str = include_str!("../golden/messages.txt");
@@ -74,13 +74,12 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Mesh,
         Request::Scrub { period_seconds: 86_400, paused: true, max_bytes_per_second: Some(5 << 20) },
         Request::Look { segments: vec![key.segment, SegmentId([0x0b; 32])] },
-        Request::Digests {
+        Request::Digests(Question {
             partitions_log2: 10,
-            partition: 1023,
-            ranges_log2: 8,
+            ranges_log2: 7,
             profile: profile(),
-            shards: held().shards,
-        },
+            partitions: vec![(1023, held().shards), (0, ShardSet::EMPTY)],
+        }),
         Request::Slice { from: key.segment, to: None, after: Some(key.segment) },
         Request::Slice { from: key.segment, to: Some(SegmentId([0xac; 32])), after: None },
         Request::Shred { segments: vec![key.segment, SegmentId([0x0b; 32])] },

@@ -201,10 +201,9 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Shred { .. } => Some("shred"),
         Request::Look { .. } => Some("look"),
         // Of members to members.
-        Request::Inventory { .. }
-        | Request::Home { .. }
-        | Request::Digests { .. }
-        | Request::Slice { .. } => None,
+        Request::Inventory { .. } | Request::Home { .. } | Request::Digests(_) | Request::Slice { .. } => {
+            None
+        }
     };
     heard.iter().filter_map(kind).collect()
 }

@@ -307,7 +307,7 @@ impl FakeNodes {
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Inventory { .. }
-            | Request::Digests { .. }
+            | Request::Digests(_)
             | Request::Slice { .. }
             | Request::Home { .. }
             | Request::Stewardship { .. } => nothing(Response::Refused(Refusal::Busy)),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datamesh_exchange::digest::Ranges;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubSpec};
@@ -68,10 +67,10 @@ impl StorageService {
                 self.inventory(span, after).await
             }
             Request::Slice { from, to, after } => self.inventory((from, to), after).await,
-            Request::Digests { partitions_log2, partition, ranges_log2, profile, shards } => {
-                let ranges = Ranges::new(partitions_log2, partition, ranges_log2);
-                let ranges = ranges.filter(|_| self.is_slice(partitions_log2)).ok_or_else(no_partition)?;
-                let digests = self.fellows.digests(ranges, (profile, shards)).await.ok_or_else(not_listed)?;
+            Request::Digests(asked) => {
+                let of = asked.ranges().filter(|_| self.is_slice(asked.partitions_log2));
+                let of = of.ok_or_else(no_partition)?;
+                let digests = self.fellows.digests(&asked, of).await.ok_or_else(not_listed)?;
                 Ok((Response::Digests(digests), Bytes::new()))
             }
             Request::Home { key, epoch, generation } => self.home(key, epoch, generation).await,
@@ -135,7 +134,7 @@ impl StorageService {
             | Request::Locate { .. }
             | Request::Inventory { .. }
             | Request::Look { .. }
-            | Request::Digests { .. }
+            | Request::Digests(_)
             | Request::Slice { .. }
             | Request::Home { .. } => true,
             Request::Put { key, epoch, header, .. } => self.is_home(*key, header, *epoch).await,
@@ -295,7 +294,7 @@ impl StorageService {
 }
 
 fn no_partition() -> Refusal {
-    Refusal::BadRequest("no such partition, or too many ranges of it".into())
+    Refusal::BadRequest("no such partition, or too many ranges".into())
 }
 
 fn not_listed() -> Refusal {

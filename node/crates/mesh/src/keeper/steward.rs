@@ -26,7 +26,7 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use crate::worker::{Next, Worker};
 use agenda::{Agenda, Outcome, Seen};
-use stock::{Stock, take_stock};
+use stock::{Glance, Stock, glance, take_stock};
 use suspects::Suspects;
 
 /// Before the first layout.
@@ -58,20 +58,7 @@ impl Steward {
         let begun = Instant::now();
         self.observe(&table, begun);
         self.heed(begun);
-        let (mut queue, mut waiting) = (Vec::new(), BTreeMap::new());
-        for partition in self.agenda.due(begun) {
-            if queue.len() >= QUEUE_MAX {
-                break;
-            }
-            let (due, outcome, seen) = self.count(&table, partition).await;
-            if due.is_empty() {
-                let pace = (Instant::now(), begun.elapsed(), &self.pace);
-                self.agenda.visited(partition, outcome, seen, pace);
-            } else {
-                waiting.insert(partition, 0);
-                queue.extend(due);
-            }
-        }
+        let (queue, mut waiting) = self.count_due(&table, begun).await;
         self.agenda.counted(Instant::now(), begun.elapsed(), &self.pace);
         self.rebuild(&table, queue, &mut waiting).await;
         // Whoever came or went meanwhile: what was counted before is not reported on.
@@ -115,9 +102,56 @@ impl Steward {
         (0..members).map(|member| self.fellows.life(table, member)).collect()
     }
 
+    /// Counts what is due; gives what is to be rebuilt of it, and the partitions that is of.
+    async fn count_due(
+        &mut self,
+        table: &Arc<Table>,
+        begun: Instant,
+    ) -> (Vec<Rebuild>, BTreeMap<PartitionId, u64>) {
+        let (mut queue, mut waiting) = (Vec::new(), BTreeMap::new());
+        let due = self.agenda.due(begun);
+        let mut left = due.as_slice();
+        while !left.is_empty() && queue.len() < QUEUE_MAX {
+            let Glance { partitions, whole } = glance(&self.fellows, table, left).await;
+            let (looked_at, later) = left.split_at(partitions);
+            let others = looked_at.iter().filter(|partition| !whole.contains_key(partition));
+            let others: Vec<_> = others.copied().collect();
+            let (now, spent, paces) = (Instant::now(), begun.elapsed(), self.pace);
+            for (partition, stock) in whole {
+                let (_, outcome, seen) = self.counted(table, partition, stock);
+                self.agenda.visited(partition, outcome, seen, (now, spent, &paces));
+            }
+            for partition in others {
+                if queue.len() >= QUEUE_MAX {
+                    break;
+                }
+                let (due, outcome, seen) = self.count(table, partition).await;
+                if due.is_empty() {
+                    let pace = (Instant::now(), begun.elapsed(), &self.pace);
+                    self.agenda.visited(partition, outcome, seen, pace);
+                } else {
+                    waiting.insert(partition, 0);
+                    queue.extend(due);
+                }
+            }
+            left = later;
+        }
+        (queue, waiting)
+    }
+
     /// Counts a partition; gives what is to be rebuilt of it now, how it is, and who has something of it.
     async fn count(&mut self, table: &Arc<Table>, partition: PartitionId) -> (Vec<Rebuild>, Outcome, Seen) {
-        let Stock { mut survey, seen } = take_stock(&self.fellows, table, partition).await;
+        let stock = take_stock(&self.fellows, table, partition).await;
+        self.counted(table, partition, stock)
+    }
+
+    /// The same of a partition of which it is known what all have.
+    fn counted(
+        &mut self,
+        table: &Table,
+        partition: PartitionId,
+        Stock { mut survey, seen }: Stock,
+    ) -> (Vec<Rebuild>, Outcome, Seen) {
         let now = Instant::now();
         let looked_before = self.agenda.was_seen_whole(partition);
         self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), now);

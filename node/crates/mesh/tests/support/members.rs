@@ -35,11 +35,30 @@ pub(crate) struct Wires {
     bytes: AtomicUsize,
     /// Members that know no digests, as those of older versions.
     pub(crate) older: AtomicBool,
+    /// Members say digests of one partition at a time, as those with much to read.
+    pub(crate) terse: AtomicBool,
 }
 
 struct Link {
     wires: Arc<Wires>,
     me: PeerKey,
+}
+
+impl Link {
+    async fn answer(
+        &self,
+        service: &StorageService,
+        caller: Caller,
+        mut request: Request,
+        payload: Bytes,
+    ) -> (Response, Bytes) {
+        if let Request::Digests(asked) = &mut request
+            && self.wires.terse.load(Ordering::SeqCst)
+        {
+            asked.partitions.truncate(1);
+        }
+        service.handle(caller, request, payload).await
+    }
 }
 
 impl Net for Link {
@@ -57,11 +76,11 @@ impl Net for Link {
             let caller = trust.accepts(self.me, None, Incarnation(1)).unwrap();
             // As over a network, others run in between.
             tokio::time::sleep(Duration::from_millis(1)).await;
-            let is_new = matches!(request, Request::Digests { .. } | Request::Slice { .. });
+            let is_new = matches!(request, Request::Digests(_) | Request::Slice { .. });
             let mut bytes = request.encode(0).unwrap().len();
             let answer = match is_new && self.wires.older.load(Ordering::SeqCst) {
                 true => (Response::Refused(Refusal::BadRequest("not understood".into())), Bytes::new()),
-                false => service.handle(caller, request, payload.unwrap_or_default()).await,
+                false => self.answer(&service, caller, request, payload.unwrap_or_default()).await,
             };
             bytes += answer.0.encode(0).unwrap().len();
             self.wires.bytes.fetch_add(bytes, Ordering::SeqCst);
@@ -155,6 +174,13 @@ impl Members {
         let of = self.table.layout().members[usize::from(n)].peer;
         let service = Arc::clone(&self.wires.services.lock()[&of].0);
         service.handle(caller, request, payload).await
+    }
+
+    /// Those that were not killed.
+    pub(crate) fn left(&self) -> Vec<u16> {
+        let services = self.wires.services.lock();
+        let all = (0..).zip(&self.table.layout().members);
+        all.filter(|(_, member)| services.contains_key(&member.peer)).map(|(n, _)| n).collect()
     }
 
     /// Bytes of requests and answers between members since the last call.

@@ -126,9 +126,13 @@ impl Shelf for MemoryShelf {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Held>, LocateError>> {
         let mut held: BTreeMap<SegmentId, Held> = BTreeMap::new();
-        for (key, row) in self.0.lock().iter().filter(|(_, row)| !row.condemned) {
+        let first = ShardKey { segment: after.map_or(from, |after| after.max(from)), index: ShardIndex(0) };
+        for (key, row) in self.0.lock().range(first..).filter(|(_, row)| !row.condemned) {
             let segment = key.segment;
-            if segment < from || to.is_some_and(|to| segment >= to) || Some(segment) <= after {
+            if to.is_some_and(|to| segment >= to) || held.len() > limit {
+                break;
+            }
+            if Some(segment) <= after {
                 continue;
             }
             let Ok(profile) = SegmentHeader::profile_in(&row.header) else { continue };

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use datamesh_exchange::digest::{Digest, Digester, Ranges};
+use datamesh_exchange::digest::{Digest, Digester, Question, Ranges};
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_placement::{PartitionId, Table};
-use datamesh_shard::{ErasureProfile, Held, PeerKey, SegmentId, ShardSet};
+use datamesh_shard::{Held, PeerKey, SegmentId};
 
 use super::Fellows;
 
@@ -16,6 +16,8 @@ const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Rows of one partition's inventory at most: some 40 bytes each, eight times what a node has in one that keeps a terabyte
 /// in shards of 64 KiB. A partition that has more is not counted.
 const ROWS_MAX: usize = 1 << 17;
+/// Rows after which an answer goes on to no further partition: half a second of reading, of a patience of 15.
+const DIGESTED_ROWS_MAX: usize = 1 << 19;
 
 /// Segments from the first one up to the second, or to the end.
 pub(in super::super) type Span = (SegmentId, Option<SegmentId>);
@@ -108,44 +110,45 @@ impl Fellows {
         page.inspect_err(|error| tracing::error!(%error, "the store does not list")).ok()
     }
 
-    /// Digests of what is here, made anew each time: what is kept of them could be old.
-    pub(in super::super) async fn digests(
-        &self,
-        ranges: Ranges,
-        wanted: (ErasureProfile, ShardSet),
-    ) -> Option<Vec<Digest>> {
-        let span = ranges.span(0, ranges.count() - 1);
-        let (mut digester, mut after) = (Digester::new(ranges, wanted), None);
+    /// Digests of what is here, made anew each time: what is kept of them could be old. Of the first partitions only, where there is
+    /// much to read: of each of these ranges, which are those of the question.
+    pub(in super::super) async fn digests(&self, asked: &Question, of: Vec<Ranges>) -> Option<Vec<Digest>> {
+        let (mut digests, mut rows) = (Vec::new(), 0);
+        for (ranges, (_, shards)) in of.into_iter().zip(&asked.partitions) {
+            if rows >= DIGESTED_ROWS_MAX {
+                break;
+            }
+            let mut digester = Digester::new(ranges, (asked.profile, *shards));
+            rows += self.digest(ranges.span(0, ranges.count() - 1), &mut digester).await?;
+            digests.append(&mut digester.finish());
+        }
+        Some(digests)
+    }
+
+    /// Reads what is here of a range of segments; gives how many rows that were.
+    async fn digest(&self, span: Span, digester: &mut Digester) -> Option<usize> {
+        let (mut rows, mut after) = (0, None);
         loop {
             let page = self.held(span, after).await?;
             page.iter().for_each(|held| digester.add(held));
+            rows += page.len();
             after = page.last().map(|held| held.segment);
             if page.len() < INVENTORY_ROWS_MAX {
-                return Some(digester.finish());
+                return Some(rows);
             }
         }
     }
 
-    /// Digests of what a member has of a profile, which should be these shards of each segment.
-    pub(in super::super) async fn digests_of(
-        &self,
-        table: &Table,
-        member: u16,
-        (partition, ranges_log2): (PartitionId, u8),
-        (profile, shards): (ErasureProfile, ShardSet),
-    ) -> Digested {
-        let partitions_log2 = table.layout().partitions_log2;
-        let Some(ranges) = Ranges::new(partitions_log2, partition.0, ranges_log2) else {
-            return Digested::Cannot;
-        };
+    /// Digests of what a member has, of the first partitions asked for at least.
+    pub(in super::super) async fn digests_of(&self, table: &Table, member: u16, asked: Question) -> Digested {
+        let Some(of) = asked.ranges() else { return Digested::Cannot };
         let Some(peer) = Self::peer(table, member) else { return Digested::Silent };
         if peer == self.own {
-            return self.digests(ranges, (profile, shards)).await.map_or(Digested::Silent, Digested::Said);
+            return self.digests(&asked, of).await.map_or(Digested::Silent, Digested::Said);
         }
-        let partition = partition.0;
-        let request = Request::Digests { partitions_log2, partition, ranges_log2, profile, shards };
-        match self.net.request(&peer, request, None, TIMEOUT).await {
-            Ok((Response::Digests(digests), _)) if digests.len() == ranges.count() => Digested::Said(digests),
+        let is_answer = |digests: &[Digest]| asked.answered(digests.len()).is_some();
+        match self.net.request(&peer, Request::Digests(asked.clone()), None, TIMEOUT).await {
+            Ok((Response::Digests(digests), _)) if is_answer(&digests) => Digested::Said(digests),
             Ok((Response::Refused(Refusal::BadRequest(_)) | Response::Digests(_), _)) => Digested::Cannot,
             outcome => {
                 tracing::debug!(%peer, ?outcome, "no digests");

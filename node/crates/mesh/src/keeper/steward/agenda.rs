@@ -14,6 +14,8 @@ use super::super::pace::Pace;
 const REST_FACTOR: u32 = 20;
 /// The same while something is missing that cannot be mended now: a third.
 const REST_FACTOR_OPEN: u32 = 2;
+/// A partition that is whole waits for others for this part of its rest at most: many of them are asked for at once.
+const WAITS_PART: u32 = 6;
 /// Doublings of the rest while nothing comes of it.
 const DOUBLINGS_MAX: u32 = 10;
 
@@ -29,7 +31,7 @@ pub(super) enum Outcome {
 }
 
 /// Who had something of a partition, and how many members did not say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) involved: Vec<u16>,
     pub(super) silent: u16,
@@ -174,10 +176,22 @@ impl Agenda {
         };
         // Of whoever did not say what it has nothing is counted: it is asked again soon, however long it kept the pass waiting.
         let longest = if seen.silent > 0 { pace.rest_whole.min(pace.rest_max) } else { pace.rest_max };
-        entry.due = now + rest.min(longest);
         // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
         entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
+        let waits = if outcome == Outcome::Whole { rest / WAITS_PART } else { Duration::ZERO };
+        let due = self.together(now + rest.min(longest), now + (rest + waits).min(longest));
+        self.entries.entry(partition).and_modify(|entry| entry.due = due);
+    }
+
+    /// When another is due between these two, else the later one, for those that come after.
+    fn together(&self, from: Instant, to: Instant) -> Instant {
+        self.entries
+            .values()
+            .map(|entry| entry.due)
+            .filter(|due| (from..=to).contains(due))
+            .min()
+            .unwrap_or(to)
     }
 }
 
@@ -240,6 +254,23 @@ mod tests {
             agenda.visited(partition, outcome, Seen { involved: Vec::new(), silent }, (now, spent, &pace));
         }
         agenda.entries[&partition].due - now
+    }
+
+    #[test]
+    fn what_is_whole_is_looked_at_together() {
+        let (table, pace, begun) = (table(), Pace::default(), Instant::now());
+        let mut agenda = Agenda::default();
+        agenda.observe(&table, Some(0), vec![Some(1), None, None, None], begun);
+        let all = agenda.due(begun);
+        // Found whole one after another, as after an outage.
+        for (second, partition) in (0..).zip(&all) {
+            let now = begun + Duration::from_secs(second);
+            agenda.visited(*partition, Outcome::Whole, Seen::default(), (now, Duration::ZERO, &pace));
+            assert!(agenda.entries[partition].due - now >= pace.rest_whole);
+        }
+        let next = agenda.next().unwrap();
+        assert_eq!(agenda.due(next), all);
+        assert!(next - begun <= pace.rest_whole + pace.rest_whole / WAITS_PART);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datamesh_exchange::digest::{Digest, Digester, Finding, Gathered, Ranges, compare, expected};
+use datamesh_exchange::digest::{
+    DIGESTS_MAX, Digest, Digester, Finding, Gathered, Question, Ranges, compare, expected,
+};
 use datamesh_exchange::survey::{Survey, survey};
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{ErasureProfile, Held};
@@ -12,10 +14,15 @@ use futures::StreamExt;
 use super::super::fellows::{Digested, Fellows, Span};
 use super::agenda::Seen;
 
-/// Members asked for one partition at the same time.
+/// Members asked at the same time.
 const ASKED_AT_ONCE: usize = 16;
+/// Partitions a member is asked for at once: one request is little beside reading what it has of so many, and their digests take
+/// 4 KiB a member. No more of them than [`DIGESTS_MAX`].
+const PARTITIONS_AT_ONCE: usize = 64;
+const _: () = assert!(PARTITIONS_AT_ONCE <= DIGESTS_MAX);
 
 /// What all members that answer have of a partition.
+#[derive(Default)]
 pub(super) struct Stock {
     pub(super) survey: Survey,
     pub(super) seen: Seen,
@@ -47,7 +54,7 @@ impl Place {
 /// Asks every live member what it has of a partition, of each profile by itself. Where digests do not do, because a member knows
 /// none or stops answering half-way, everybody's inventory is read.
 pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
-    let mut all = Stock { survey: Survey::default(), seen: Seen { involved: Vec::new(), silent: 0 } };
+    let mut all = Stock::default();
     for profile in table.layout().profiles() {
         match by_digests(fellows, table, Place { profile, partition }).await {
             Some(stock) => all = all.and(stock),
@@ -55,6 +62,50 @@ pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition:
         }
     }
     all
+}
+
+/// A first look at some partitions.
+pub(super) struct Glance {
+    /// How many of them were looked at, from the first on: as many as all members said something of.
+    pub(super) partitions: usize,
+    /// Those of them in which nothing is missing and nothing is elsewhere. Of the others it says nothing: while they are counted
+    /// one after another, what was said first gets old.
+    pub(super) whole: BTreeMap<PartitionId, Stock>,
+}
+
+/// Asks every live member once for the digests of as many partitions as may be. What it says of a partition is what
+/// [`take_stock`] would.
+pub(super) async fn glance(fellows: &Fellows, table: &Arc<Table>, partitions: &[PartitionId]) -> Glance {
+    let mut partitions = &partitions[..partitions.len().min(PARTITIONS_AT_ONCE)];
+    let nothing = |of: &PartitionId| (*of, Stock::default());
+    let mut whole: BTreeMap<_, _> = partitions.iter().map(nothing).collect();
+    for profile in table.layout().profiles() {
+        let Some(said) = ask(fellows, table, (profile, partitions, 0), live(fellows, table)).await else {
+            return Glance { partitions: partitions.len(), whole: BTreeMap::new() };
+        };
+        let of_all = said.iter().map(|(_, of)| of.len()).min().unwrap_or(partitions.len());
+        partitions = &partitions[..of_all];
+        let mut still = BTreeMap::new();
+        for (at, partition) in partitions.iter().enumerate() {
+            let digests: Vec<_> = said.iter().map(|(member, of)| (*member, vec![of[at]])).collect();
+            let stock = if_whole(table, Place { profile, partition: *partition }, &digests);
+            if let (Some(before), Some(stock)) = (whole.remove(partition), stock) {
+                still.insert(*partition, before.and(stock));
+            }
+        }
+        whole = still;
+    }
+    Glance { partitions: partitions.len(), whole }
+}
+
+/// What one digest of each member says of a partition, if that is everything.
+fn if_whole(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)]) -> Option<Stock> {
+    let (Place { profile, partition }, holders) = (place, place.holders(table));
+    let ranges = Ranges::new(table.layout().partitions_log2, partition.0, 0)?;
+    let [Finding::Whole(segments)] = compare(profile, holders, ranges, digests)[..] else { return None };
+    let mut gathered = Gathered::new(digests.iter().map(|(member, _)| *member));
+    gathered.whole(segments);
+    Some(Stock { seen: seen(table, digests), survey: gathered.survey(profile, holders) })
 }
 
 fn live(fellows: &Fellows, table: &Table) -> Vec<u16> {
@@ -85,18 +136,17 @@ async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: Partit
 
 async fn by_digests(fellows: &Fellows, table: &Arc<Table>, place: Place) -> Option<Stock> {
     let (Place { profile, partition }, holders) = (place, place.holders(table));
-    let mut digests = ask(fellows, table, (place, 0), live(fellows, table)).await?;
+    let asked = std::slice::from_ref(&partition);
+    let mut digests = ask(fellows, table, (profile, asked, 0), live(fellows, table)).await?;
     let most = digests.iter().map(|(_, of)| of.iter().map(Digest::segments).sum()).max().unwrap_or(0);
-    let involved = digests.iter().filter(|(_, of)| of.iter().any(|digest| digest.segments() > 0));
-    let involved = involved.map(|(member, _)| *member).collect();
-    let heard = digests.len();
+    let (seen, heard) = (seen(table, &digests), digests.len());
     let mut ranges = Ranges::new(table.layout().partitions_log2, partition.0, 0)?;
     let mut findings = compare(profile, holders, ranges, &digests);
     if findings.contains(&Finding::Differs) {
         let log2 = Ranges::log2_for(most);
         ranges = Ranges::new(table.layout().partitions_log2, partition.0, log2)?;
         let heard_before = digests.into_iter().map(|(member, _)| member).collect();
-        digests = ask(fellows, table, (place, log2), heard_before).await?;
+        digests = ask(fellows, table, (profile, asked, log2), heard_before).await?;
         findings = compare(profile, holders, ranges, &digests);
     }
     // Whoever fell silent in between has not said all it has: it is asked anew with the others.
@@ -104,21 +154,31 @@ async fn by_digests(fellows: &Fellows, table: &Arc<Table>, place: Place) -> Opti
         return None;
     }
     let gathered = gather(fellows, table, place, (ranges, &findings), &digests).await?;
-    let silent = members(table).saturating_sub(u16::try_from(heard).unwrap_or(u16::MAX));
-    Some(Stock { seen: Seen { involved, silent }, survey: gathered.survey(profile, holders) })
+    Some(Stock { seen, survey: gathered.survey(profile, holders) })
 }
 
-/// The digests of all who answer; `None` if one cannot make any.
+/// Who has something, by the digests of all who answered.
+fn seen(table: &Table, digests: &[(u16, Vec<Digest>)]) -> Seen {
+    let involved = digests.iter().filter(|(_, of)| of.iter().any(|digest| digest.segments() > 0));
+    Seen {
+        involved: involved.map(|(member, _)| *member).collect(),
+        silent: members(table).saturating_sub(u16::try_from(digests.len()).unwrap_or(u16::MAX)),
+    }
+}
+
+/// The digests of all who answer, each of the first partitions at least; `None` if one cannot make any.
 async fn ask(
     fellows: &Fellows,
     table: &Arc<Table>,
-    (place, log2): (Place, u8),
+    (profile, partitions, ranges_log2): (ErasureProfile, &[PartitionId], u8),
     of: Vec<u16>,
 ) -> Option<Vec<(u16, Vec<Digest>)>> {
-    let (Place { profile, partition }, holders) = (place, place.holders(table));
+    let partitions_log2 = table.layout().partitions_log2;
     let asked = of.into_iter().map(|member| async move {
-        let wanted = (profile, expected(holders, member));
-        (member, fellows.digests_of(table, member, (partition, log2), wanted).await)
+        let wanted = |of: &PartitionId| (of.0, expected(table.holders_of(profile, *of), member));
+        let partitions = partitions.iter().map(wanted).collect();
+        let asked = Question { partitions_log2, ranges_log2, profile, partitions };
+        (member, fellows.digests_of(table, member, asked).await)
     });
     let mut asked = futures::stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
     let mut said = Vec::new();

@@ -15,8 +15,8 @@ use crate::{Kind, MIB, Round};
 
 /// Between two looks at the status: the counts it shows change every few seconds.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long nothing is done.
-const IDLE: Duration = Duration::from_secs(20);
+/// How long nothing is done: each partition that is whole is counted once in that time.
+const IDLE: Duration = Duration::from_secs(70);
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The pool of `datamesh-node dev`, and m of its default profile.
 const POOL: &str = "main";

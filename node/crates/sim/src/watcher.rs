@@ -56,17 +56,21 @@ impl Truths {
         }
     }
 
-    /// A segment that was at a worse level than this for all of the bound, and what it was at best.
+    /// A segment that was at a worse level than this for all of the bound, and what it was at best. Of one that may be counted apart, as
+    /// a put under way, no more is said than that it was whole within the bound: its profile may allow less than the others' level.
     fn worse_than(
         &self,
-        level: Level,
+        (level, some_apart): (Level, bool),
         now: Instant,
         counts: impl Fn(&SegmentId) -> bool,
     ) -> Option<(SegmentId, Level)> {
         let within = |at: &Instant| now.duration_since(*at) <= BOUND;
         let best = |known: &Known| known.last_at.iter().rposition(within).unwrap_or_default();
         let old = self.0.iter().filter(|(segment, known)| !within(&known.first) && counts(segment));
-        old.map(|(segment, known)| (*segment, best(known))).find(|(_, best)| *best < level)
+        let said = |known: &Known| if some_apart { level.min(known.last_at.len() - 1) } else { level };
+        old.map(|(segment, known)| (*segment, best(known), said(known)))
+            .find(|(_, best, said)| best < said)
+            .map(|(segment, best, _)| (segment, best))
     }
 }
 
@@ -134,7 +138,9 @@ pub(crate) async fn watch(world: Arc<World>) {
         let listed = truth::listed(&world.nodes.lock());
         let is_seen = |segment: &SegmentId| listed.get(segment).is_some_and(truth::Copies::is_readable);
         let counts = |segment: &SegmentId| safety.unheard_partitions == 0 || is_seen(segment);
-        if let Some((segment, best)) = truths.worse_than(level, Instant::now(), counts) {
+        if let Some((segment, best)) =
+            truths.worse_than((level, safety.under_way > 0), Instant::now(), counts)
+        {
             let copies = truth::listed(&world.nodes.lock()).remove(&segment);
             return world.fail(format!(
                 "reported: everything survives {} more losses; true of {segment:?} for {BOUND:?}: {} at best; it lies so: \

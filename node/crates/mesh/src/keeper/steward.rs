@@ -12,6 +12,7 @@ mod suspects;
 pub(super) use rebuild::Rebuilt;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use crate::worker::{Next, Worker};
 use agenda::{Agenda, Outcome, Seen};
-use stock::{Glance, Stock, glance, take_stock};
+use stock::{Glimpse, Stock, by_inventories, glance, take_stock};
 use suspects::Suspects;
 
 /// Before the first layout.
@@ -37,6 +38,14 @@ const REBUILDS_AT_ONCE: usize = 2;
 const QUEUE_MAX: usize = 4096;
 /// A pass rebuilds for this long at most; then it is counted anew, and what became worse comes first.
 const REBUILD_MAX: Duration = Duration::from_secs(60);
+
+/// How a partition was found.
+struct Counted {
+    /// What is to be rebuilt of it now.
+    due: Vec<Rebuild>,
+    outcome: Outcome,
+    seen: Seen,
+}
 
 /// The worker.
 pub struct Steward {
@@ -63,16 +72,7 @@ impl Steward {
         self.rebuild(&table, queue, &mut waiting).await;
         // Whoever came or went meanwhile: what was counted before is not reported on.
         self.observe(&table, Instant::now());
-        for (partition, kept) in waiting {
-            if !self.agenda.has(partition) {
-                continue;
-            }
-            // What is reported is what was seen afterwards, not what was meant.
-            let (_, outcome, seen) = self.count(&table, partition).await;
-            let outcome = if kept > 0 && outcome == Outcome::Same { Outcome::Better } else { outcome };
-            let pace = (Instant::now(), begun.elapsed(), &self.pace);
-            self.agenda.visited(partition, outcome, seen, pace);
-        }
+        self.count_again(&table, begun, waiting).await;
         let until = self.agenda.next().map_or(self.pace.look, |next| next.duration_since(Instant::now()));
         Next::Wait(until.min(self.pace.look))
     }
@@ -110,58 +110,80 @@ impl Steward {
     ) -> (Vec<Rebuild>, BTreeMap<PartitionId, u64>) {
         let (mut queue, mut waiting) = (Vec::new(), BTreeMap::new());
         let due = self.agenda.due(begun);
-        let mut left = due.as_slice();
-        while !left.is_empty() && queue.len() < QUEUE_MAX {
-            let Glance { partitions, whole } = glance(&self.fellows, table, left).await;
-            let (looked_at, later) = left.split_at(partitions);
-            let others = looked_at.iter().filter(|partition| !whole.contains_key(partition));
-            let others: Vec<_> = others.copied().collect();
-            let (now, spent, paces) = (Instant::now(), begun.elapsed(), self.pace);
-            for (partition, stock) in whole {
-                let (_, outcome, seen) = self.counted(table, partition, stock);
-                self.agenda.visited(partition, outcome, seen, (now, spent, &paces));
+        self.count(table, &due, |steward, partition, counted| {
+            if counted.due.is_empty() {
+                steward.visited(partition, counted.outcome, counted.seen, begun);
+            } else {
+                waiting.insert(partition, 0);
+                queue.extend(counted.due);
             }
-            for partition in others {
-                if queue.len() >= QUEUE_MAX {
-                    break;
-                }
-                let (due, outcome, seen) = self.count(table, partition).await;
-                if due.is_empty() {
-                    let pace = (Instant::now(), begun.elapsed(), &self.pace);
-                    self.agenda.visited(partition, outcome, seen, pace);
-                } else {
-                    waiting.insert(partition, 0);
-                    queue.extend(due);
-                }
-            }
-            left = later;
-        }
+            if queue.len() < QUEUE_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .await;
         (queue, waiting)
     }
 
-    /// Counts a partition; gives what is to be rebuilt of it now, how it is, and who has something of it.
-    async fn count(&mut self, table: &Arc<Table>, partition: PartitionId) -> (Vec<Rebuild>, Outcome, Seen) {
-        let stock = take_stock(&self.fellows, table, partition).await;
-        self.counted(table, partition, stock)
+    /// Counts those of which something was rebuilt, so many shards of each: what is reported is what was seen afterwards, not what was
+    /// meant.
+    async fn count_again(&mut self, table: &Arc<Table>, begun: Instant, kept: BTreeMap<PartitionId, u64>) {
+        let partitions: Vec<_> = kept.keys().copied().filter(|of| self.agenda.has(*of)).collect();
+        self.count(table, &partitions, |steward, partition, Counted { outcome, seen, .. }| {
+            let is_better = outcome != Outcome::Whole && kept.get(&partition).is_some_and(|kept| *kept > 0);
+            let outcome = if is_better { Outcome::Better } else { outcome };
+            steward.visited(partition, outcome, seen, begun);
+            ControlFlow::Continue(())
+        })
+        .await;
     }
 
-    /// The same of a partition of which it is known what all have.
+    fn visited(&mut self, partition: PartitionId, outcome: Outcome, seen: Seen, begun: Instant) {
+        self.agenda.visited(partition, outcome, seen, (Instant::now(), begun.elapsed(), &self.pace));
+    }
+
+    /// Counts partitions: those that are whole many at once, the others one after another. Hands each on, until it has enough.
+    async fn count(
+        &mut self,
+        table: &Arc<Table>,
+        partitions: &[PartitionId],
+        mut each: impl FnMut(&mut Self, PartitionId, Counted) -> ControlFlow<()> + Send,
+    ) {
+        let mut left = partitions;
+        while !left.is_empty() {
+            let looked_at = glance(&self.fellows, table, left).await;
+            left = &left[looked_at.len()..];
+            for (partition, glimpse) in looked_at {
+                let stock = match glimpse {
+                    Glimpse::Whole(stock) => stock,
+                    Glimpse::Few => by_inventories(&self.fellows, table, partition).await,
+                    Glimpse::Many => take_stock(&self.fellows, table, partition).await,
+                };
+                let counted = self.counted(table, partition, stock);
+                if each(self, partition, counted).is_break() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// What comes of what all have of a partition.
     fn counted(
         &mut self,
         table: &Table,
         partition: PartitionId,
         Stock { mut survey, seen }: Stock,
-    ) -> (Vec<Rebuild>, Outcome, Seen) {
-        let now = Instant::now();
+    ) -> Counted {
+        let (now, grace) = (Instant::now(), self.pace.grace);
         let looked_before = self.agenda.was_seen_whole(partition);
         self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), now);
-        survey.set_apart(|segment| self.suspects.is_new(segment, now, self.pace.grace));
+        survey.set_apart(|segment| self.suspects.is_new(segment, now, grace));
         let Survey { tolerances, rebuilds, lost, .. } = survey;
         let is_whole = rebuilds.is_empty() && lost.is_empty() && tolerances.all_short() == 0;
-        let may_wait = |segment| self.suspects.may_be_new(segment, now, self.pace.grace);
-        let due = rebuilds.into_iter().filter(|rebuild| !may_wait(rebuild.segment)).collect();
+        let may_be_new = |rebuild: &Rebuild| self.suspects.may_be_new_until(rebuild.segment, now, grace);
+        let first = rebuilds.iter().filter_map(may_be_new).min();
+        let due = rebuilds.into_iter().filter(|rebuild| may_be_new(rebuild).is_none()).collect();
         self.ledger.counted(partition, tolerances, seen.silent);
-        (due, if is_whole { Outcome::Whole } else { Outcome::Same }, seen)
+        let open = first.map_or(Outcome::Same, Outcome::Waiting);
+        Counted { due, outcome: if is_whole { Outcome::Whole } else { open }, seen }
     }
 
     /// The segments in most danger first, whichever partition they are of. Each is followed by as long a rest as it took:

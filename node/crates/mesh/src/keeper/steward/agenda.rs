@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Better,
     /// Something is, and nothing could be done about it.
     Same,
+    /// The same; some of it may be on its way until then, and is rebuilt if it has not come.
+    Waiting(Instant),
 }
 
 /// Who had something of a partition, and how many members did not say.
@@ -161,21 +163,13 @@ impl Agenda {
         entry.seen_whole = seen.silent == 0;
         entry.involved.extend(seen.involved);
         entry.fruitless = match outcome {
-            Outcome::Same => entry.fruitless.saturating_add(1),
+            Outcome::Same | Outcome::Waiting(_) => entry.fruitless.saturating_add(1),
             Outcome::Whole | Outcome::Better => 0,
         };
-        let rest = match outcome {
-            Outcome::Whole => (spent * REST_FACTOR).max(pace.rest_whole),
-            // There may be more of it, and rebuilding rests by itself.
-            Outcome::Better => pace.rest_open,
-            Outcome::Same => {
-                let doubled = pace.rest_open * 2_u32.pow(entry.fruitless.min(DOUBLINGS_MAX));
-                // No more seldom than one that is whole: what was missing may have come back.
-                (spent * REST_FACTOR_OPEN).max(doubled.min(pace.rest_whole.max(pace.rest_open)))
-            }
-        };
-        // Of whoever did not say what it has nothing is counted: it is asked again soon, however long it kept the pass waiting.
-        let longest = if seen.silent > 0 { pace.rest_whole.min(pace.rest_max) } else { pace.rest_max };
+        let rest = rest(outcome, entry.fruitless, (now, spent, pace));
+        // Of whoever did not say what it has nothing is counted: it is asked again soon, if it did not keep the pass waiting for long.
+        let soon = pace.rest_whole.max(spent * REST_FACTOR_OPEN).min(pace.rest_max);
+        let longest = if seen.silent > 0 { soon } else { pace.rest_max };
         // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
         entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
@@ -192,6 +186,22 @@ impl Agenda {
             .filter(|due| (from..=to).contains(due))
             .min()
             .unwrap_or(to)
+    }
+}
+
+/// How long a partition rests that was found so, and was fruitless so often.
+fn rest(outcome: Outcome, fruitless: u32, (now, spent, pace): (Instant, Duration, &Pace)) -> Duration {
+    let doubled = pace.rest_open * 2_u32.pow(fruitless.min(DOUBLINGS_MAX));
+    // No more seldom than one that is whole: what was missing may have come back.
+    let open = doubled.min(pace.rest_whole.max(pace.rest_open));
+    match outcome {
+        Outcome::Whole => (spent * REST_FACTOR).max(pace.rest_whole),
+        // There may be more of it, and rebuilding rests by itself.
+        Outcome::Better => pace.rest_open,
+        Outcome::Same => (spent * REST_FACTOR_OPEN).max(open),
+        Outcome::Waiting(until) => {
+            (spent * REST_FACTOR_OPEN).max(open.min(until.saturating_duration_since(now)))
+        }
     }
 }
 
@@ -257,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn what_may_be_on_its_way_is_looked_at_when_it_should_have_come() {
+        let (pace, now) = (Pace::default(), Instant::now());
+        let after = |outcome, spent| super::rest(outcome, 2, (now, spent, &pace));
+        assert_eq!(after(Outcome::Same, Duration::ZERO), pace.rest_open * 4);
+        let soon = Outcome::Waiting(now + pace.rest_open);
+        assert_eq!(after(soon, Duration::ZERO), pace.rest_open);
+        assert_eq!(after(Outcome::Waiting(now + pace.rest_max), Duration::ZERO), pace.rest_open * 4);
+        assert_eq!(
+            after(soon, pace.rest_open),
+            pace.rest_open * REST_FACTOR_OPEN,
+            "counting takes a third at most"
+        );
+    }
+
+    #[test]
     fn what_is_whole_is_looked_at_together() {
         let (table, pace, begun) = (table(), Pace::default(), Instant::now());
         let mut agenda = Agenda::default();
@@ -275,11 +300,13 @@ mod tests {
 
     #[test]
     fn what_was_counted_while_a_member_was_silent_is_counted_again_soon() {
-        let (pace, timeout) = (Pace::default(), Duration::from_secs(45));
-        for outcome in [Outcome::Whole, Outcome::Same] {
-            assert_eq!(rest(outcome, 1, timeout), pace.rest_whole, "{outcome:?}");
-        }
+        let (pace, timeout) = (Pace::default(), Duration::from_secs(15));
+        assert_eq!(rest(Outcome::Whole, 1, timeout), pace.rest_whole);
         assert_eq!(rest(Outcome::Better, 1, timeout), pace.rest_open);
+        // A count that takes long, with a member away, still takes a third of the time at most.
+        for outcome in [Outcome::Whole, Outcome::Same] {
+            assert_eq!(rest(outcome, 1, timeout * 3), timeout * 3 * REST_FACTOR_OPEN, "{outcome:?}");
+        }
     }
 
     #[test]

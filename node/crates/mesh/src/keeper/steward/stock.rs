@@ -20,6 +20,8 @@ const ASKED_AT_ONCE: usize = 16;
 /// 4 KiB a member. No more of them than [`DIGESTS_MAX`].
 const PARTITIONS_AT_ONCE: usize = 64;
 const _: () = assert!(PARTITIONS_AT_ONCE <= DIGESTS_MAX);
+/// Segments of a partition up to which listing all of them, some 3 KiB a member, costs less than to ask in which part of it they differ.
+const FEW: u64 = 64;
 
 /// What all members that answer have of a partition.
 #[derive(Default)]
@@ -64,38 +66,63 @@ pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition:
     all
 }
 
-/// A first look at some partitions.
-pub(super) struct Glance {
-    /// How many of them were looked at, from the first on: as many as all members said something of.
-    pub(super) partitions: usize,
-    /// Those of them in which nothing is missing and nothing is elsewhere. Of the others it says nothing: while they are counted
-    /// one after another, what was said first gets old.
-    pub(super) whole: BTreeMap<PartitionId, Stock>,
+/// A first look at a partition.
+pub(super) enum Glimpse {
+    /// Nothing is missing and nothing is elsewhere: that is all there is to say.
+    Whole(Stock),
+    /// Something is. So few segments that [`by_inventories`] is the shortest way; what was said first gets old while one partition after
+    /// another is counted.
+    Few,
+    /// Something is, and of many segments: to be counted by [`take_stock`].
+    Many,
 }
 
-/// Asks every live member once for the digests of as many partitions as may be. What it says of a partition is what
-/// [`take_stock`] would.
-pub(super) async fn glance(fellows: &Fellows, table: &Arc<Table>, partitions: &[PartitionId]) -> Glance {
-    let mut partitions = &partitions[..partitions.len().min(PARTITIONS_AT_ONCE)];
-    let nothing = |of: &PartitionId| (*of, Stock::default());
-    let mut whole: BTreeMap<_, _> = partitions.iter().map(nothing).collect();
+impl Glimpse {
+    /// With what was seen of another profile. Much may be whole of one where little is missing of the other.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => Self::Whole(one.and(other)),
+            (Self::Few, Self::Few) => Self::Few,
+            _ => Self::Many,
+        }
+    }
+}
+
+/// Asks every live member once for the digests of as many partitions as may be, from the first on: one at least. What it says of one that
+/// is whole is what [`take_stock`] would.
+pub(super) async fn glance(
+    fellows: &Fellows,
+    table: &Arc<Table>,
+    partitions: &[PartitionId],
+) -> Vec<(PartitionId, Glimpse)> {
+    let partitions = &partitions[..partitions.len().min(PARTITIONS_AT_ONCE)];
+    let mut seen: Vec<Option<Glimpse>> = partitions.iter().map(|_| None).collect();
     for profile in table.layout().profiles() {
+        let partitions = &partitions[..seen.len()];
         let Some(said) = ask(fellows, table, (profile, partitions, 0), live(fellows, table)).await else {
-            return Glance { partitions: partitions.len(), whole: BTreeMap::new() };
+            return partitions.iter().map(|partition| (*partition, Glimpse::Many)).collect();
         };
         let of_all = said.iter().map(|(_, of)| of.len()).min().unwrap_or(partitions.len());
-        partitions = &partitions[..of_all];
-        let mut still = BTreeMap::new();
-        for (at, partition) in partitions.iter().enumerate() {
+        seen.truncate(of_all);
+        for (at, (before, partition)) in seen.iter_mut().zip(partitions).enumerate() {
             let digests: Vec<_> = said.iter().map(|(member, of)| (*member, vec![of[at]])).collect();
-            let stock = if_whole(table, Place { profile, partition: *partition }, &digests);
-            if let (Some(before), Some(stock)) = (whole.remove(partition), stock) {
-                still.insert(*partition, before.and(stock));
-            }
+            let now = glimpse(table, Place { profile, partition: *partition }, &digests);
+            *before = Some(match before.take() {
+                Some(before) => before.and(now),
+                None => now,
+            });
         }
-        whole = still;
     }
-    Glance { partitions: partitions.len(), whole }
+    partitions.iter().copied().zip(seen.into_iter().map(|seen| seen.unwrap_or(Glimpse::Many))).collect()
+}
+
+/// What one digest of each member says of a partition.
+fn glimpse(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)]) -> Glimpse {
+    if let Some(stock) = if_whole(table, place, digests) {
+        return Glimpse::Whole(stock);
+    }
+    let mut segments = digests.iter().flat_map(|(_, of)| of).map(Digest::segments);
+    if segments.all(|segments| segments <= FEW) { Glimpse::Few } else { Glimpse::Many }
 }
 
 /// What one digest of each member says of a partition, if that is everything.
@@ -116,7 +143,8 @@ fn members(table: &Table) -> u16 {
     u16::try_from(table.layout().members.len()).unwrap_or(u16::MAX)
 }
 
-async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+/// Asks every live member for all it has of a partition.
+pub(super) async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
     let asked = live(fellows, table).into_iter().map(|member| async move {
         fellows.inventory(table, member, partition).await.map(|inventory| (member, inventory))
     });

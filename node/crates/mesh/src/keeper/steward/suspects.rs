@@ -42,14 +42,19 @@ impl Suspects {
         self.0.retain(|segment, _| is_looked_after(*segment));
     }
 
-    /// Whether a segment may be short because it is just being written: nothing is rebuilt yet.
-    pub(super) fn may_be_new(&self, segment: SegmentId, now: Instant, grace: Duration) -> bool {
-        self.0.get(&segment).is_some_and(|suspect| now.duration_since(suspect.since) < grace)
+    /// Until when a segment may be short because it is just being written: nothing is rebuilt before. `None` if it is not.
+    pub(super) fn may_be_new_until(
+        &self,
+        segment: SegmentId,
+        now: Instant,
+        grace: Duration,
+    ) -> Option<Instant> {
+        self.0.get(&segment).map(|suspect| suspect.since + grace).filter(|until| now < *until)
     }
 
     /// Whether it became so less than the grace ago for certain: it is counted apart.
     pub(super) fn is_new(&self, segment: SegmentId, now: Instant, grace: Duration) -> bool {
-        self.may_be_new(segment, now, grace)
+        self.may_be_new_until(segment, now, grace).is_some()
             && self.0.get(&segment).is_some_and(|suspect| suspect.seen_to_begin)
     }
 }

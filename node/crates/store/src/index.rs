@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use datamesh_shard::{Generation, Held, Incarnation, SegmentId, ShardIndex, ShardKey};
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, LogLevel, Options, ReadOptions, SliceTransform, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DB,
+    DBCompressionType, DEFAULT_COLUMN_FAMILY_NAME, IteratorMode, LogLevel, LruCacheOptions, Options,
+    ReadOptions, SliceTransform, WriteBatch, WriteOptions,
 };
 
 use crate::disk::Disk;
@@ -26,6 +26,10 @@ use crate::format::{
 /// Blocks of all column families in memory at most, bloom filters included. 8 MiB hold the filters of some six million
 /// shards; the rest of a storage pod's few hundred megabytes belongs to shards in transit.
 const BLOCK_CACHE_BYTES: usize = 8 << 20;
+/// The cache in so many parts, each with a lock of its own: more would leave none with room for the larger blocks.
+const CACHE_SHARD_BITS: i32 = 2;
+/// Indexes and filters are read by this: in one piece, that of a large table fits into no cache, and is read for every put.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
 /// Rows of shards in memory before they are written out: some 20,000.
 const SHARDS_BUFFER_BYTES: usize = 2 << 20;
 /// The same for the other column families.
@@ -108,7 +112,10 @@ impl Index {
         options.set_keep_log_file_num(2);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
-        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let mut cache = LruCacheOptions::default();
+        cache.set_capacity(BLOCK_CACHE_BYTES);
+        cache.set_num_shard_bits(CACHE_SHARD_BITS);
+        let cache = Cache::new_lru_cache_opts(&cache);
         let mut shards = family(&cache, SHARDS_BUFFER_BYTES);
         shards.set_prefix_extractor(SliceTransform::create_fixed_prefix(32));
         let families = [
@@ -344,6 +351,10 @@ fn family(cache: &Cache, buffer_bytes: usize) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_top_level_index_and_filter(true);
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);

@@ -37,8 +37,10 @@ const SMALL_BUFFER_BYTES: usize = 512 << 10;
 /// Bytes of RocksDB's own log at most, all column families together: some 15,000 puts. RocksDB allots as much at once,
 /// which counts against the storage overhead, so it is small.
 const WAL_BYTES_MAX: u64 = 2 << 20;
-/// Table files kept open.
-const OPEN_FILES_MAX: i32 = 64;
+/// Table files kept open, of 64 MiB and some 700,000 shards each: beyond, one is opened for nearly every put and get.
+const OPEN_FILES_MAX: i32 = 512;
+/// Those in so many parts. RocksDB's 64 have room for a few files each, and open others again and again.
+const OPEN_FILES_SHARD_BITS: i32 = 2;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// RocksDB allots its manifest in steps of this (its default, 4 MiB, is more than a small store's whole index).
 const MANIFEST_STEP_BYTES: usize = 64 << 10;
@@ -105,6 +107,7 @@ impl Index {
         options.create_if_missing(true);
         options.create_missing_column_families(true);
         options.set_max_open_files(OPEN_FILES_MAX);
+        options.set_table_cache_num_shard_bits(OPEN_FILES_SHARD_BITS);
         options.set_max_total_wal_size(WAL_BYTES_MAX);
         options.set_max_background_jobs(2);
         options.set_manifest_preallocation_size(MANIFEST_STEP_BYTES);

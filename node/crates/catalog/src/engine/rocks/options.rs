@@ -22,6 +22,8 @@ impl Default for RocksOptions {
 
 /// Table files held open at most.
 const FILES_OPEN_MAX: i32 = 256;
+/// Those in so many parts: RocksDB's 64 have room for three files each.
+const FILES_OPEN_SHARD_BITS: i32 = 2;
 /// Files of RocksDB's own log, and the size of each.
 const LOG_FILES: usize = 2;
 const LOG_FILE_BYTES: usize = 1 << 20;
@@ -49,6 +51,7 @@ impl RocksOptions {
         // A tear at the end of the log is an unsynced, unacknowledged write: cut it off. Synced writes come before it.
         options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
         options.set_max_open_files(FILES_OPEN_MAX);
+        options.set_table_cache_num_shard_bits(FILES_OPEN_SHARD_BITS);
         options.set_max_background_jobs(BACKGROUND_JOBS);
         options.set_bytes_per_sync(TABLE_SYNC_BYTES);
         options.set_keep_log_file_num(LOG_FILES);

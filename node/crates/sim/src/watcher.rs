@@ -56,21 +56,22 @@ impl Truths {
         }
     }
 
-    /// A segment that was at a worse level than this for all of the bound, and what it was at best. Of one that may be counted apart, as
-    /// a put under way, no more is said than that it was whole within the bound: its profile may allow less than the others' level.
+    /// A segment that was at a worse level than this for all of the bound, and what it was at best. So many are counted apart, as puts
+    /// under way: of those no more is said than that they were whole within the bound, and their profile may allow less than this level.
     fn worse_than(
         &self,
-        (level, some_apart): (Level, bool),
+        (level, apart): (Level, u64),
         now: Instant,
         counts: impl Fn(&SegmentId) -> bool,
     ) -> Option<(SegmentId, Level)> {
         let within = |at: &Instant| now.duration_since(*at) <= BOUND;
         let best = |known: &Known| known.last_at.iter().rposition(within).unwrap_or_default();
         let old = self.0.iter().filter(|(segment, known)| !within(&known.first) && counts(segment));
-        let said = |known: &Known| if some_apart { level.min(known.last_at.len() - 1) } else { level };
-        old.map(|(segment, known)| (*segment, best(known), said(known)))
-            .find(|(_, best, said)| best < said)
-            .map(|(segment, best, _)| (segment, best))
+        let worse = old.map(|(segment, known)| (*segment, best(known), known.last_at.len() - 1));
+        let (whole, short): (Vec<_>, Vec<_>) =
+            worse.filter(|(_, best, _)| *best < level).partition(|(_, best, most)| best == most);
+        let unsaid = whole.get(usize::try_from(apart).unwrap_or(usize::MAX));
+        short.first().or(unsaid).map(|(segment, best, _)| (*segment, *best))
     }
 }
 
@@ -138,9 +139,7 @@ pub(crate) async fn watch(world: Arc<World>) {
         let listed = truth::listed(&world.nodes.lock());
         let is_seen = |segment: &SegmentId| listed.get(segment).is_some_and(truth::Copies::is_readable);
         let counts = |segment: &SegmentId| safety.unheard_partitions == 0 || is_seen(segment);
-        if let Some((segment, best)) =
-            truths.worse_than((level, safety.under_way > 0), Instant::now(), counts)
-        {
+        if let Some((segment, best)) = truths.worse_than((level, safety.under_way), Instant::now(), counts) {
             let copies = truth::listed(&world.nodes.lock()).remove(&segment);
             return world.fail(format!(
                 "reported: everything survives {} more losses; true of {segment:?} for {BOUND:?}: {} at best; it lies so: \

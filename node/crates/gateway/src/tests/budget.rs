@@ -44,7 +44,7 @@ async fn many_transfers_share_a_small_budget() {
     watching.await.unwrap();
     let peak = peak.load(Ordering::Relaxed);
     assert!(peak > 16 << 20 && peak <= 32 << 20, "{peak}");
-    assert_eq!(house.core.context.budget.used_bytes(), 0);
+    house.has_its_buffers_back().await;
 }
 
 /// What was decompressed is passed on piece by piece, not a queue of whole segments.

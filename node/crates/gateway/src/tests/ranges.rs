@@ -38,7 +38,7 @@ async fn ranges_are_slices() {
             "range-not-satisfiable"
         );
     }
-    assert_eq!(house.core.context.budget.used_bytes(), 0);
+    house.has_its_buffers_back().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,7 +77,7 @@ async fn data_is_coded_anew_only_when_that_is_asked_for() {
     assert_eq!((pool["profiles"].as_array().unwrap().len(), &pool["recode"]), (1, &Value::Null));
     let counters = house.catalog.counters().await.unwrap();
     assert_eq!((counters.uploads, counters.condemned_segments), (0, 0), "nothing is left over");
-    assert_eq!(house.core.context.budget.used_bytes(), 0);
+    house.has_its_buffers_back().await;
     // With one node away of three, two suffice.
     house.nodes.kill(0);
     assert_eq!(house.get("x").await.ok().body, text);

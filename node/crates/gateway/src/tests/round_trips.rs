@@ -41,7 +41,7 @@ async fn every_size_comes_back_byte_for_byte() {
             assert!(house.get(&key).await.ok().body == text, "streamed {key}");
         }
     }
-    assert_eq!(house.core.context.budget.used_bytes(), 0);
+    house.has_its_buffers_back().await;
 }
 
 #[tokio::test]

@@ -46,9 +46,14 @@ impl Ledger {
         }
     }
 
-    /// A partition was counted; so many members did not say what they have.
-    pub(super) fn counted(&self, partition: PartitionId, tolerances: Tolerances, silent: u16) {
-        let counted = Counted { tolerances, silent, at: Instant::now() };
+    /// A partition was counted, as it was at that time; so many members did not say what they have.
+    pub(super) fn counted(
+        &self,
+        partition: PartitionId,
+        (tolerances, at): (Tolerances, Instant),
+        silent: u16,
+    ) {
+        let counted = Counted { tolerances, silent, at };
         self.state.lock().partitions.insert(partition, counted);
     }
 
@@ -101,5 +106,21 @@ impl Ledger {
             scrubbed_shards: state.scrubbed,
             scrubbed_corrupt: state.scrubbed_corrupt,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_count_is_as_old_as_what_it_is_of() {
+        let ledger = Ledger::default();
+        let asked_at = Instant::now();
+        tokio::time::advance(Duration::from_secs(50)).await;
+        ledger.counted(PartitionId(3), (Tolerances::default(), asked_at), 0);
+        assert_eq!(ledger.stewardship(None).counts[0].age_seconds, 50);
     }
 }

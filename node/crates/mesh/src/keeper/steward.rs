@@ -27,7 +27,7 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use crate::worker::{Next, Worker};
 use agenda::{Agenda, Outcome, Seen};
-use stock::{Glimpse, Stock, by_inventories, glance, take_stock};
+use stock::{Glimpse, PARTITIONS_AT_ONCE, Stock, by_inventories, glance, take_stock};
 use suspects::Suspects;
 
 /// Before the first layout.
@@ -147,13 +147,20 @@ impl Steward {
         partitions: &[PartitionId],
         mut each: impl FnMut(&mut Self, PartitionId, Counted) -> ControlFlow<()> + Send,
     ) {
-        let mut left = partitions;
-        while !left.is_empty() {
-            let looked_at = glance(&self.fellows, table, left).await;
+        let (mut left, mut at_once) = (partitions, PARTITIONS_AT_ONCE);
+        while !left.is_empty() && self.keeps_up(table) {
+            let mut looked_at = glance(&self.fellows, table, &left[..left.len().min(at_once)]).await;
             left = &left[looked_at.len()..];
+            // Where members have much to read and say little at once, all the others would read the rest in vain.
+            at_once = (looked_at.len() * 2).min(PARTITIONS_AT_ONCE);
+            // What is whole is handed on before anything else is waited for.
+            looked_at.sort_by_key(|(_, glimpse)| !matches!(glimpse, Glimpse::Whole(..)));
             for (partition, glimpse) in looked_at {
                 let stock = match glimpse {
-                    Glimpse::Whole(stock) => stock,
+                    Glimpse::Whole(stock, _) => stock,
+                    _ if !self.keeps_up(table) => return,
+                    // It is another's since.
+                    _ if !self.agenda.has(partition) => continue,
                     Glimpse::Few => by_inventories(&self.fellows, table, partition).await,
                     Glimpse::Many => take_stock(&self.fellows, table, partition).await,
                 };
@@ -165,23 +172,37 @@ impl Steward {
         }
     }
 
-    /// What comes of what all have of a partition.
+    /// Takes note of who came or went; whether the layout is still this one.
+    fn keeps_up(&mut self, table: &Table) -> bool {
+        let is_newest = self.is_newest(table);
+        if is_newest {
+            self.observe(table, Instant::now());
+        }
+        is_newest
+    }
+
+    fn is_newest(&self, table: &Table) -> bool {
+        let newest = self.fellows.trust.layout(&self.fellows.pool);
+        newest.is_some_and(|newest| newest.epoch == table.layout().epoch)
+    }
+
+    /// What comes of what all have of a partition, as it was when they were asked.
     fn counted(
         &mut self,
         table: &Table,
         partition: PartitionId,
-        Stock { mut survey, seen }: Stock,
+        Stock { mut survey, seen, asked_at }: Stock,
     ) -> Counted {
-        let (now, grace) = (Instant::now(), self.pace.grace);
+        let grace = self.pace.grace;
         let looked_before = self.agenda.was_seen_whole(partition);
-        self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), now);
-        survey.set_apart(|segment| self.suspects.is_new(segment, now, grace));
+        self.suspects.note(table, (partition, looked_before), survey.short.drain(..).collect(), asked_at);
+        survey.set_apart(|segment| self.suspects.is_new(segment, asked_at, grace));
         let Survey { tolerances, rebuilds, lost, .. } = survey;
         let is_whole = rebuilds.is_empty() && lost.is_empty() && tolerances.all_short() == 0;
-        let may_be_new = |rebuild: &Rebuild| self.suspects.may_be_new_until(rebuild.segment, now, grace);
+        let may_be_new = |rebuild: &Rebuild| self.suspects.may_be_new_until(rebuild.segment, asked_at, grace);
         let first = rebuilds.iter().filter_map(may_be_new).min();
         let due = rebuilds.into_iter().filter(|rebuild| may_be_new(rebuild).is_none()).collect();
-        self.ledger.counted(partition, tolerances, seen.silent);
+        self.ledger.counted(partition, (tolerances, asked_at), seen.silent);
         let open = first.map_or(Outcome::Same, Outcome::Waiting);
         Counted { due, outcome: if is_whole { Outcome::Whole } else { open }, seen }
     }
@@ -208,8 +229,7 @@ impl Steward {
             self.ledger.rebuilt(&outcome);
             *kept.entry(partition).or_default() += outcome.kept;
             // What was planned when others lived, or by another layout, is not what is most urgent any more.
-            let epoch = self.fellows.trust.layout(&self.fellows.pool).map(|layout| layout.epoch);
-            let is_old = epoch != Some(table.layout().epoch) || self.lives(table) != lives;
+            let is_old = !self.is_newest(table) || self.lives(table) != lives;
             if is_old || begun.elapsed() > REBUILD_MAX {
                 break;
             }

@@ -7,6 +7,8 @@ use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response}
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{Held, PeerKey, SegmentId};
 
+use tokio::time::Instant;
+
 use super::Fellows;
 
 /// Patience with digests, or one page of an inventory.
@@ -18,6 +20,8 @@ const INVENTORY_TIMEOUT: Duration = Duration::from_secs(30);
 const ROWS_MAX: usize = 1 << 17;
 /// Rows after which an answer goes on to no further partition: half a second of reading, of a patience of 15.
 const DIGESTED_ROWS_MAX: usize = 1 << 19;
+/// The same for a disk that is slow.
+const DIGESTING_MAX: Duration = Duration::from_secs(5);
 
 /// Segments from the first one up to the second, or to the end.
 pub(in super::super) type Span = (SegmentId, Option<SegmentId>);
@@ -113,9 +117,9 @@ impl Fellows {
     /// Digests of what is here, made anew each time: what is kept of them could be old. Of the first partitions only, where there is
     /// much to read: of each of these ranges, which are those of the question.
     pub(in super::super) async fn digests(&self, asked: &Question, of: Vec<Ranges>) -> Option<Vec<Digest>> {
-        let (mut digests, mut rows) = (Vec::new(), 0);
+        let (begun, mut digests, mut rows) = (Instant::now(), Vec::new(), 0);
         for (ranges, (_, shards)) in of.into_iter().zip(&asked.partitions) {
-            if rows >= DIGESTED_ROWS_MAX {
+            if rows >= DIGESTED_ROWS_MAX || begun.elapsed() > DIGESTING_MAX {
                 break;
             }
             let mut digester = Digester::new(ranges, (asked.profile, *shards));

@@ -48,6 +48,8 @@ pub(super) struct Agenda {
     /// No hint is heeded before: the last pass counted for long.
     heeds_from: Option<Instant>,
     entries: BTreeMap<PartitionId, Entry>,
+    /// When those are due that were found whole last.
+    together: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -173,19 +175,15 @@ impl Agenda {
         // No partition is looked at on a hint more often than one that is open.
         entry.hinted = false;
         entry.heeds_from = now + pace.rest_open.min(pace.rest_max);
-        let waits = if outcome == Outcome::Whole { rest / WAITS_PART } else { Duration::ZERO };
-        let due = self.together(now + rest.min(longest), now + (rest + waits).min(longest));
-        self.entries.entry(partition).and_modify(|entry| entry.due = due);
-    }
-
-    /// When another is due between these two, else the later one, for those that come after.
-    fn together(&self, from: Instant, to: Instant) -> Instant {
-        self.entries
-            .values()
-            .map(|entry| entry.due)
-            .filter(|due| (from..=to).contains(due))
-            .min()
-            .unwrap_or(to)
+        entry.due = match outcome {
+            Outcome::Whole => {
+                let (from, to) = (now + rest.min(longest), now + (rest + rest / WAITS_PART).min(longest));
+                let due = self.together.filter(|together| (from..=to).contains(together)).unwrap_or(to);
+                self.together = Some(due);
+                due
+            }
+            _ => now + rest.min(longest),
+        };
     }
 }
 

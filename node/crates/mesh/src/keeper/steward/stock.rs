@@ -10,6 +10,7 @@ use datamesh_exchange::survey::{Survey, survey};
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{ErasureProfile, Held};
 use futures::StreamExt;
+use tokio::time::Instant;
 
 use super::super::fellows::{Digested, Fellows, Span};
 use super::agenda::Seen;
@@ -18,24 +19,31 @@ use super::agenda::Seen;
 const ASKED_AT_ONCE: usize = 16;
 /// Partitions a member is asked for at once: one request is little beside reading what it has of so many, and their digests take
 /// 4 KiB a member. No more of them than [`DIGESTS_MAX`].
-const PARTITIONS_AT_ONCE: usize = 64;
+pub(super) const PARTITIONS_AT_ONCE: usize = 64;
 const _: () = assert!(PARTITIONS_AT_ONCE <= DIGESTS_MAX);
 /// Segments of a partition up to which listing all of them, some 3 KiB a member, costs less than to ask in which part of it they differ.
 const FEW: u64 = 64;
 
 /// What all members that answer have of a partition.
-#[derive(Default)]
 pub(super) struct Stock {
     pub(super) survey: Survey,
     pub(super) seen: Seen,
+    /// When the first of them was asked: what happened since is not in it.
+    pub(super) asked_at: Instant,
 }
 
 impl Stock {
+    /// Of no profile.
+    fn nothing() -> Self {
+        Self { survey: Survey::default(), seen: Seen::default(), asked_at: Instant::now() }
+    }
+
     /// With what was found of another profile.
     fn and(mut self, other: Self) -> Self {
         self.survey.add(other.survey);
         self.seen.involved.extend(other.seen.involved);
         self.seen.silent = self.seen.silent.max(other.seen.silent);
+        self.asked_at = self.asked_at.min(other.asked_at);
         self
     }
 }
@@ -56,7 +64,7 @@ impl Place {
 /// Asks every live member what it has of a partition, of each profile by itself. Where digests do not do, because a member knows
 /// none or stops answering half-way, everybody's inventory is read.
 pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
-    let mut all = Stock::default();
+    let mut all = Stock::nothing();
     for profile in table.layout().profiles() {
         match by_digests(fellows, table, Place { profile, partition }).await {
             Some(stock) => all = all.and(stock),
@@ -68,8 +76,8 @@ pub(super) async fn take_stock(fellows: &Fellows, table: &Arc<Table>, partition:
 
 /// A first look at a partition.
 pub(super) enum Glimpse {
-    /// Nothing is missing and nothing is elsewhere: that is all there is to say.
-    Whole(Stock),
+    /// Nothing is missing and nothing is elsewhere: that is all there is to say. Whether these are few segments.
+    Whole(Stock, bool),
     /// Something is. So few segments that [`by_inventories`] is the shortest way; what was said first gets old while one partition after
     /// another is counted.
     Few,
@@ -78,61 +86,59 @@ pub(super) enum Glimpse {
 }
 
 impl Glimpse {
-    /// With what was seen of another profile. Much may be whole of one where little is missing of the other.
+    /// With what was seen of another profile.
     fn and(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Whole(one), Self::Whole(other)) => Self::Whole(one.and(other)),
-            (Self::Few, Self::Few) => Self::Few,
+            (Self::Whole(one, few), Self::Whole(other, others)) => Self::Whole(one.and(other), few && others),
+            (Self::Few | Self::Whole(_, true), Self::Few | Self::Whole(_, true)) => Self::Few,
             _ => Self::Many,
         }
     }
 }
 
-/// Asks every live member once for the digests of as many partitions as may be, from the first on: one at least. What it says of one that
-/// is whole is what [`take_stock`] would.
+/// Asks every live member once for the digests of these partitions, no more than [`PARTITIONS_AT_ONCE`]; gives those that all said
+/// something of, from the first on, and one at least. What it says of one that is whole is what [`take_stock`] would.
 pub(super) async fn glance(
     fellows: &Fellows,
     table: &Arc<Table>,
     partitions: &[PartitionId],
 ) -> Vec<(PartitionId, Glimpse)> {
-    let partitions = &partitions[..partitions.len().min(PARTITIONS_AT_ONCE)];
-    let mut seen: Vec<Option<Glimpse>> = partitions.iter().map(|_| None).collect();
+    let mut seen: Vec<_> =
+        partitions.iter().map(|partition| (*partition, Glimpse::Whole(Stock::nothing(), true))).collect();
     for profile in table.layout().profiles() {
-        let partitions = &partitions[..seen.len()];
+        let (asked_at, partitions) = (Instant::now(), &partitions[..seen.len()]);
         let Some(said) = ask(fellows, table, (profile, partitions, 0), live(fellows, table)).await else {
             return partitions.iter().map(|partition| (*partition, Glimpse::Many)).collect();
         };
         let of_all = said.iter().map(|(_, of)| of.len()).min().unwrap_or(partitions.len());
-        seen.truncate(of_all);
-        for (at, (before, partition)) in seen.iter_mut().zip(partitions).enumerate() {
+        let both = seen.into_iter().take(of_all).enumerate().map(|(at, (partition, before))| {
             let digests: Vec<_> = said.iter().map(|(member, of)| (*member, vec![of[at]])).collect();
-            let now = glimpse(table, Place { profile, partition: *partition }, &digests);
-            *before = Some(match before.take() {
-                Some(before) => before.and(now),
-                None => now,
-            });
-        }
+            (partition, before.and(glimpse(table, Place { profile, partition }, &digests, asked_at)))
+        });
+        seen = both.collect();
     }
-    partitions.iter().copied().zip(seen.into_iter().map(|seen| seen.unwrap_or(Glimpse::Many))).collect()
+    seen
 }
 
 /// What one digest of each member says of a partition.
-fn glimpse(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)]) -> Glimpse {
-    if let Some(stock) = if_whole(table, place, digests) {
-        return Glimpse::Whole(stock);
-    }
+fn glimpse(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)], asked_at: Instant) -> Glimpse {
     let mut segments = digests.iter().flat_map(|(_, of)| of).map(Digest::segments);
-    if segments.all(|segments| segments <= FEW) { Glimpse::Few } else { Glimpse::Many }
+    let few = segments.all(|segments| segments <= FEW);
+    match if_whole(table, place, digests) {
+        Some(survey) => Glimpse::Whole(Stock { survey, seen: seen(table, digests), asked_at }, few),
+        None if few => Glimpse::Few,
+        None => Glimpse::Many,
+    }
 }
 
-/// What one digest of each member says of a partition, if that is everything.
-fn if_whole(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)]) -> Option<Stock> {
+/// What the digests say of a partition, if that is everything.
+fn if_whole(table: &Table, place: Place, digests: &[(u16, Vec<Digest>)]) -> Option<Survey> {
     let (Place { profile, partition }, holders) = (place, place.holders(table));
     let ranges = Ranges::new(table.layout().partitions_log2, partition.0, 0)?;
     let [Finding::Whole(segments)] = compare(profile, holders, ranges, digests)[..] else { return None };
     let mut gathered = Gathered::new(digests.iter().map(|(member, _)| *member));
     gathered.whole(segments);
-    Some(Stock { seen: seen(table, digests), survey: gathered.survey(profile, holders) })
+    Some(gathered.survey(profile, holders))
 }
 
 fn live(fellows: &Fellows, table: &Table) -> Vec<u16> {
@@ -145,6 +151,7 @@ fn members(table: &Table) -> u16 {
 
 /// Asks every live member for all it has of a partition.
 pub(super) async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partition: PartitionId) -> Stock {
+    let asked_at = Instant::now();
     let asked = live(fellows, table).into_iter().map(|member| async move {
         fellows.inventory(table, member, partition).await.map(|inventory| (member, inventory))
     });
@@ -159,12 +166,13 @@ pub(super) async fn by_inventories(fellows: &Fellows, table: &Arc<Table>, partit
     Stock {
         seen: Seen { involved: involved.collect(), silent: members(table).saturating_sub(heard) },
         survey: all,
+        asked_at,
     }
 }
 
 async fn by_digests(fellows: &Fellows, table: &Arc<Table>, place: Place) -> Option<Stock> {
     let (Place { profile, partition }, holders) = (place, place.holders(table));
-    let asked = std::slice::from_ref(&partition);
+    let (asked_at, asked) = (Instant::now(), std::slice::from_ref(&partition));
     let mut digests = ask(fellows, table, (profile, asked, 0), live(fellows, table)).await?;
     let most = digests.iter().map(|(_, of)| of.iter().map(Digest::segments).sum()).max().unwrap_or(0);
     let (seen, heard) = (seen(table, &digests), digests.len());
@@ -182,7 +190,7 @@ async fn by_digests(fellows: &Fellows, table: &Arc<Table>, place: Place) -> Opti
         return None;
     }
     let gathered = gather(fellows, table, place, (ranges, &findings), &digests).await?;
-    Some(Stock { seen, survey: gathered.survey(profile, holders) })
+    Some(Stock { survey: gathered.survey(profile, holders), seen, asked_at })
 }
 
 /// Who has something, by the digests of all who answered.

@@ -156,11 +156,15 @@ impl Steward {
             // What is whole is handed on before anything else is waited for.
             looked_at.sort_by_key(|(_, glimpse)| !matches!(glimpse, Glimpse::Whole(..)));
             for (partition, glimpse) in looked_at {
+                if !matches!(glimpse, Glimpse::Whole(..)) && !self.keeps_up(table) {
+                    return;
+                }
+                // It is another's since: nobody would take back what is reported of it here.
+                if !self.agenda.has(partition) {
+                    continue;
+                }
                 let stock = match glimpse {
                     Glimpse::Whole(stock, _) => stock,
-                    _ if !self.keeps_up(table) => return,
-                    // It is another's since.
-                    _ if !self.agenda.has(partition) => continue,
                     Glimpse::Few => by_inventories(&self.fellows, table, partition).await,
                     Glimpse::Many => take_stock(&self.fellows, table, partition).await,
                 };

@@ -49,6 +49,14 @@ enum Pending {
     Delete(ShardKey, Generation),
 }
 
+impl Pending {
+    fn key(&self) -> ShardKey {
+        match self {
+            Self::Put(key, _) | Self::Delete(key, _) => *key,
+        }
+    }
+}
+
 /// What is on a disk that nobody has in a node.
 #[derive(Default)]
 pub(crate) struct Attic {
@@ -94,6 +102,18 @@ impl Platter {
                 goes
             }
         }
+    }
+
+    /// A write reaches the disk, after those of the same shard that were begun before it and that nobody waits for any more: one
+    /// writer does them all in their order.
+    fn finish(&mut self, ticket: u64) -> bool {
+        let Some(key) = self.pending.get(&ticket).map(Pending::key) else { return false };
+        let before = self.pending.range(..ticket).filter(|(_, write)| write.key() == key);
+        for earlier in before.map(|(ticket, _)| *ticket).collect::<Vec<_>>() {
+            let write = self.pending.remove(&earlier);
+            write.map(|write| self.apply(write));
+        }
+        self.pending.remove(&ticket).is_some_and(|write| self.apply(write))
     }
 
     /// The power goes: of what was pending, some is on the disk and some is not.
@@ -196,11 +216,7 @@ impl Drive {
             return true;
         }
         self.wait(1, 12).await;
-        let done = {
-            let mut platter = self.platter.lock();
-            let write = platter.pending.remove(&ticket);
-            write.is_some_and(|write| platter.apply(write))
-        };
+        let done = self.platter.lock().finish(ticket);
         // Durable, and nobody knows yet.
         self.wait(0, 3).await;
         done

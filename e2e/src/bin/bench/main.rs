@@ -1,6 +1,6 @@
 //! `make bench`: load over REST against `datamesh-node dev --processes` on loopback. Random data that never repeats;
 //! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count. `--rows WORD` measures
-//! only rows whose name has the word in it. `--profile ROW=FILE` has perf sample the server processes while that row runs, for
+//! only rows whose name has the word in it; `gone` and `lost`, those of `trouble`: nodes that are away, a volume that is rebuilt. `--profile ROW=FILE` has perf sample the server processes while that row runs, for
 //! scripts/profile.sh.
 
 mod cpu;

@@ -6,7 +6,6 @@ use datamesh_exchange::digest::{Digest, Digester, Question, Ranges};
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{Held, PeerKey, SegmentId};
-
 use tokio::time::Instant;
 
 use super::Fellows;

@@ -2,9 +2,12 @@
 
 mod any;
 mod changes;
+mod evaluate;
 mod memory;
+mod postgres;
 mod rocks;
 
 pub use any::{AnyKeyspace, AnyView};
 pub use memory::{Gate, MemoryKeyspace, MemoryView};
+pub use postgres::{PostgresError, PostgresKeyspace, PostgresOptions, PostgresView};
 pub use rocks::{EngineError, EngineStats, RocksKeyspace, RocksOptions, RocksView, row};

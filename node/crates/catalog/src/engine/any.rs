@@ -1,4 +1,6 @@
-use super::{EngineError, MemoryKeyspace, MemoryView, RocksKeyspace, RocksView};
+use super::{
+    EngineError, MemoryKeyspace, MemoryView, PostgresKeyspace, PostgresView, RocksKeyspace, RocksView,
+};
 use crate::keyspace::{
     Batch, Changes, ChangesError, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError,
     Revision, Versioned, View,
@@ -9,6 +11,8 @@ use crate::keyspace::{
 pub enum AnyKeyspace {
     /// On this machine's disk.
     Rocks(RocksKeyspace),
+    /// In a PostgreSQL database.
+    Postgres(PostgresKeyspace),
     /// In memory: nothing is durable.
     Memory(MemoryKeyspace),
 }
@@ -18,6 +22,8 @@ pub enum AnyKeyspace {
 pub enum AnyView<'a> {
     /// On this machine's disk.
     Rocks(RocksView<'a>),
+    /// In a PostgreSQL database.
+    Postgres(Box<PostgresView>),
     /// In memory.
     Memory(MemoryView),
 }
@@ -34,6 +40,12 @@ impl From<MemoryKeyspace> for AnyKeyspace {
     }
 }
 
+impl From<PostgresKeyspace> for AnyKeyspace {
+    fn from(keyspace: PostgresKeyspace) -> Self {
+        Self::Postgres(keyspace)
+    }
+}
+
 impl AnyKeyspace {
     /// Takes what was deleted or replaced in these ranges out of the engine's files, if it has any. Blocks.
     ///
@@ -42,7 +54,7 @@ impl AnyKeyspace {
     pub fn purge(&self, ranges: &[KeyRange]) -> Result<(), EngineError> {
         match self {
             Self::Rocks(keyspace) => keyspace.purge(ranges),
-            Self::Memory(_) => Ok(()),
+            Self::Postgres(_) | Self::Memory(_) => Ok(()),
         }
     }
 
@@ -51,7 +63,7 @@ impl AnyKeyspace {
     pub async fn write_failed(&self) {
         match self {
             Self::Rocks(keyspace) => keyspace.write_failed().await,
-            Self::Memory(_) => std::future::pending().await,
+            Self::Postgres(_) | Self::Memory(_) => std::future::pending().await,
         }
     }
 }
@@ -62,6 +74,7 @@ impl Keyspace for AnyKeyspace {
     async fn view(&self) -> Result<AnyView<'_>, ReadError> {
         Ok(match self {
             Self::Rocks(keyspace) => AnyView::Rocks(keyspace.view().await?),
+            Self::Postgres(keyspace) => AnyView::Postgres(Box::new(keyspace.view().await?)),
             Self::Memory(keyspace) => AnyView::Memory(keyspace.view().await?),
         })
     }
@@ -69,6 +82,7 @@ impl Keyspace for AnyKeyspace {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
         match self {
             Self::Rocks(keyspace) => keyspace.get(key).await,
+            Self::Postgres(keyspace) => keyspace.get(key).await,
             Self::Memory(keyspace) => keyspace.get(key).await,
         }
     }
@@ -76,6 +90,7 @@ impl Keyspace for AnyKeyspace {
     async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
         match self {
             Self::Rocks(keyspace) => keyspace.commit(batch).await,
+            Self::Postgres(keyspace) => keyspace.commit(batch).await,
             Self::Memory(keyspace) => keyspace.commit(batch).await,
         }
     }
@@ -83,6 +98,7 @@ impl Keyspace for AnyKeyspace {
     async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
         match self {
             Self::Rocks(keyspace) => keyspace.changes_since(since, limit).await,
+            Self::Postgres(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Memory(keyspace) => keyspace.changes_since(since, limit).await,
         }
     }
@@ -92,6 +108,7 @@ impl View for AnyView<'_> {
     async fn revision(&self) -> Result<Revision, ReadError> {
         match self {
             Self::Rocks(view) => view.revision().await,
+            Self::Postgres(view) => view.revision().await,
             Self::Memory(view) => view.revision().await,
         }
     }
@@ -99,6 +116,7 @@ impl View for AnyView<'_> {
     async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
         match self {
             Self::Rocks(view) => view.get(key).await,
+            Self::Postgres(view) => view.get(key).await,
             Self::Memory(view) => view.get(key).await,
         }
     }
@@ -106,6 +124,7 @@ impl View for AnyView<'_> {
     async fn range(&self, range: &KeyRange, limits: RangeLimits) -> Result<RangePage, ReadError> {
         match self {
             Self::Rocks(view) => view.range(range, limits).await,
+            Self::Postgres(view) => view.range(range, limits).await,
             Self::Memory(view) => view.range(range, limits).await,
         }
     }

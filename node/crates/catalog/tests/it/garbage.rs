@@ -6,11 +6,11 @@ use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Revision, View};
 use datamesh_catalog::{Catalog, Condition, DraftBody, PageAt};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, Rocks, catalog_on, draft, key, new_upload, on_both_engines, one_page, page,
-    segment, upload_id,
+    BUCKET, RETENTION_MS, Rocks, catalog_on, draft, key, new_upload, on_all_engines, one_page, page, segment,
+    upload_id,
 };
 
-on_both_engines!(catalog_on:
+on_all_engines!(catalog_on:
     a_running_read_finishes_the_old_version, shared_segments_go_with_their_last_object, many_small_objects,
 );
 

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{BucketId, Catalog, Condition, Cursor, ListQuery, Listing, ObjectKey, Target};
 
-use crate::support::{BUCKET, Dice, catalog_on, inline, on_both_engines, upload_id};
+use crate::support::{BUCKET, Dice, catalog_on, inline, on_all_engines, upload_id};
 
-on_both_engines!(catalog_on: as_the_model, many_keys_page_by_page, folders_are_skipped);
+on_all_engines!(catalog_on: as_the_model, many_keys_page_by_page, folders_are_skipped);
 
 const ALPHABET: &[u8] = &[0, b'/', b'/', b'a', b'b', 0xc3, 0xb6, 255];
 

@@ -17,6 +17,8 @@ mod keys;
 mod listing;
 mod members;
 mod objects;
+mod postgres;
+mod postgres_engine;
 mod random_catalog;
 mod random_engine;
 mod ranges;

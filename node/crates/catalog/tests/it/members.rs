@@ -10,9 +10,9 @@ use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName,
 };
 
-use crate::support::{catalog_on, on_both_engines};
+use crate::support::{catalog_on, on_all_engines};
 
-on_both_engines!(catalog_on:
+on_all_engines!(catalog_on:
     pools, layouts_are_compared_and_set, one_layout_wins, joins_bind_once, who_was_given_up_stays_out, incarnations_only_rise, buckets,
     a_bucket_is_made_once,
 );

@@ -5,10 +5,10 @@ use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Body, Catalog, Condition, DraftBody, ObjectKey, PageAt};
 
 use crate::support::{
-    BUCKET, catalog_on, draft, inline, key, new_upload, on_both_engines, one_page, page, target, upload_id,
+    BUCKET, catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target, upload_id,
 };
 
-on_both_engines!(catalog_on:
+on_all_engines!(catalog_on:
     a_small_object, a_paged_object, commits_may_be_repeated, parts_must_be_whole, conditions,
     replacing_and_deleting_count, an_upload_may_become_inline, any_bytes_are_a_key, limits,
 );

@@ -2,9 +2,9 @@
 
 use datamesh_catalog::keyspace::{KeyRange, Keyspace, RangeLimits, RangePage, View};
 
-use crate::support::{bare, on_both_engines, put};
+use crate::support::{bare, on_all_engines, put};
 
-on_both_engines!(bare: in_order, bounds, limits, no_engine_keys);
+on_all_engines!(bare: in_order, bounds, limits, no_engine_keys);
 
 async fn read<K: Keyspace>(keyspace: &K, range: KeyRange, limits: RangeLimits) -> RangePage {
     keyspace.view().await.unwrap().range(&range, limits).await.unwrap()

@@ -6,11 +6,11 @@ use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef};
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_both_engines, one_page, segment, segment_id,
+    BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_all_engines, one_page, segment, segment_id,
     upload_id,
 };
 
-on_both_engines!(catalog_on:
+on_all_engines!(catalog_on:
     segments_change_places_and_the_old_ones_go, what_is_gone_is_not_swapped, what_a_crash_leaves_is_reclaimed,
     a_profile_closes_only_when_nothing_is_left_of_it, the_highest_generation_outlives_its_reference,
     what_is_let_go_together_goes_with_the_highest_generation, what_is_shredded_is_not_swapped,

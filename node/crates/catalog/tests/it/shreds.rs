@@ -11,11 +11,11 @@ use datamesh_catalog::{Catalog, Condition};
 use datamesh_shard::{NodeName, PoolName};
 
 use crate::support::{
-    BUCKET, catalog_on, inline, key, new_upload, on_both_engines, one_page, open, segment_id, target,
+    BUCKET, catalog_on, inline, key, new_upload, on_all_engines, one_page, open, segment_id, target,
     upload_id,
 };
 
-on_both_engines!(catalog_on: rows_lead_from_the_delete_to_the_end, one_that_is_called_off_leaves_nothing);
+on_all_engines!(catalog_on: rows_lead_from_the_delete_to_the_end, one_that_is_called_off_leaves_nothing);
 
 fn pool() -> PoolName {
     PoolName::new("fast").unwrap()

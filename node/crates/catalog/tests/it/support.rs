@@ -98,8 +98,8 @@ pub(crate) fn any_memory() -> AnyKeyspace {
     memory().into()
 }
 
-/// Runs each test on both engines, each as a gateway has it: behind [`AnyKeyspace`].
-macro_rules! on_both_engines {
+/// Runs each test on every engine, each as a gateway has it: behind [`AnyKeyspace`].
+macro_rules! on_all_engines {
     ($make:ident: $($name:ident),+ $(,)?) => {
         mod memory {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,9 +114,15 @@ macro_rules! on_both_engines {
                 super::$name(super::$make(rocks.any()).await).await;
             })+
         }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(super::$make(crate::postgres::any_keyspace().await).await).await;
+            })+
+        }
     };
 }
-pub(crate) use on_both_engines;
+pub(crate) use on_all_engines;
 
 /// A keyspace as it is.
 pub(crate) async fn bare<K: Keyspace>(keyspace: K) -> K {

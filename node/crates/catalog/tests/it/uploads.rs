@@ -6,10 +6,10 @@ use datamesh_catalog::{Catalog, PageAt};
 use datamesh_shard::Generation;
 
 use crate::support::{
-    RETENTION_MS, catalog_on, new_upload, on_both_engines, page, segment, segment_id, upload_id,
+    RETENTION_MS, catalog_on, new_upload, on_all_engines, page, segment, segment_id, upload_id,
 };
 
-on_both_engines!(catalog_on:
+on_all_engines!(catalog_on:
     beginning_again, leases, an_ended_upload_takes_nothing, what_an_aborted_upload_left_counts, pages_make_parts, a_part_begins_anew,
     a_longer_try_is_dropped_whole, replaced_pages_let_segments_go, a_segment_named_twice_stays, unreferencing,
     condemned_segments_need_a_newer_generation, limits,

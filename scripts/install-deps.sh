@@ -10,6 +10,7 @@ source scripts/target.sh
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
+TO_TEST=(postgresql)
 GO_WANTED=1.25
 RUST_WANTED=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
@@ -59,7 +60,13 @@ if ! command -v dpkg-query >/dev/null; then
     say "not a Debian machine: nothing installed; see CONTRIBUTING.md for what is needed"
     exit 0
 fi
-install_packages "${TO_COMPILE[@]}"
+# Tests start a server of their own: the one that the package would set up is in nobody's way, and nobody's use.
+if ! installed postgresql && [ "$(id -u)" = 0 ]; then
+    mkdir -p /etc/postgresql-common
+    [ -e /etc/postgresql-common/createcluster.conf ] ||
+        echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+fi
+install_packages "${TO_COMPILE[@]}" "${TO_TEST[@]}"
 need_rust
 if [ "$(choose_target)" = local ]; then
     install_packages "${TO_RUN_KUBERNETES[@]}"

@@ -46,12 +46,16 @@ use crate::span::Span;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.catalog) == has(oldSelf.catalog)").message("catalog: cannot be added or removed, what is in the old catalog would be out of reach; set it back").reason(Reason::FieldValueForbidden))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
     pub image: ImageSpec,
     /// The gateway: the HTTPS API, which also carries the catalog of names and keys.
     pub gateway: GatewaySpec,
+    /// Where names, keys and the cluster's own records are. Left out: on the gateway's volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogSpec>,
     /// Certificates of the HTTPS API. Left out: the operator makes an own CA and renews everything itself.
     #[serde(default)]
     pub tls: TlsSpec,
@@ -191,6 +195,40 @@ fn default_cache_bytes() -> Size {
 
 fn default_deleted_retention() -> Span {
     Span::new("1h")
+}
+
+/// Where a catalog is, other than on the gateway's volume.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogSpec {
+    /// In a PostgreSQL database.
+    pub postgres: PostgresSpec,
+}
+
+/// A PostgreSQL database of yours. DataMesh makes its tables in it (`datamesh_…`); copies and backups are the database's.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PostgresSpec {
+    /// Names a Secret with `uri`, the connection string (`postgres://user:password@host:5432/database`), and, for an encrypted
+    /// connection, `ca.crt`, the certificate of the server's CA. Without `ca.crt` the string must say `sslmode=disable`.
+    pub secret_ref: SecretRef,
+    /// The server's port, which the gateway's NetworkPolicy opens outward.
+    #[serde(default = "default_postgres_port")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 65535").message("catalog.postgres.port: a port is 1 to 65535, and usually 5432"))]
+    pub port: i32,
+}
+
+/// A Secret of the same namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretRef {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+fn default_postgres_port() -> i32 {
+    5432
 }
 
 /// How clients reach the gateway.

@@ -13,8 +13,8 @@ mod size;
 mod span;
 
 pub use cluster::{
-    BulkEncryption, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy, Exposure,
-    ExposureType, GatewaySpec, ImageSpec, PullPolicy, TlsSpec,
+    BulkEncryption, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy,
+    Exposure, ExposureType, GatewaySpec, ImageSpec, PostgresSpec, PullPolicy, SecretRef, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,

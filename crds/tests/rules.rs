@@ -322,3 +322,18 @@ fn the_erasure_profile_may_change_and_old_data_may_be_coded_anew() {
     refused(limited("1023Ki"), "recode.maxBytesPerSecond: at least 1Mi");
     limited("1Mi").unwrap();
 }
+
+#[test]
+fn a_catalog_stays_where_it_is() {
+    let postgres = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
+    let elsewhere = cluster(&[("/spec/catalog", postgres)]);
+    elsewhere.validate_cel().unwrap();
+    elsewhere.validate_cel_update(&elsewhere).unwrap();
+    refused(elsewhere.validate_cel_update(&cluster(&[])), "catalog: cannot be added or removed");
+    refused(cluster(&[]).validate_cel_update(&elsewhere), "catalog: cannot be added or removed");
+    let port = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}, "port": 0}});
+    refused(
+        cluster(&[("/spec/catalog", port)]).validate_cel(),
+        "catalog.postgres.port: a port is 1 to 65535",
+    );
+}

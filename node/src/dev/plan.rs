@@ -89,6 +89,7 @@ impl Plan {
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: dev.cache_bytes,
             deleted_retention_seconds: dev.deleted_retention_seconds,
+            catalog_database: None,
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

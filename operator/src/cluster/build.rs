@@ -65,7 +65,10 @@ pub(crate) fn build(
         certificates: secret::certificates(cluster, found, today)?,
         settings: config_map::config_map(cluster, settings_text),
         services: vec![service::gateway(cluster), service::mesh(cluster)],
-        network_policies: network_policy::all(&cluster.family),
+        network_policies: network_policy::all(
+            &cluster.family,
+            cluster.database.as_ref().map(|database| database.port),
+        ),
         budget: pod_disruption_budget::gateway(cluster),
         growth: volume::to_grow(
             &found.volumes,
@@ -133,6 +136,26 @@ mod tests {
         };
         assert_eq!((told("1h"), told("60m")), (None, None));
         assert_eq!(told("36h").as_deref(), Some("129600"));
+    }
+
+    /// With a database the gateway has its files and may reach it; nothing else changes.
+    #[test]
+    fn a_catalog_in_postgres_is_mounted_and_reachable() {
+        let mut cluster = cluster();
+        let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}, "port": 6432}});
+        cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+        let fields = [("uri", "postgres://u:hunter2@db:6432/dm"), ("ca.crt", "PEM")];
+        let secret = Secret { data: crate::secrets::data(&fields), ..Secret::default() };
+        let found = Found { database: Some(secret), ..Found::default() };
+        let key = ClusterSecret::from_hex(KEY).unwrap();
+        let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        let set = serde_yaml::to_string(&objects.gateway).unwrap();
+        let settings = serde_yaml::to_string(&objects.settings).unwrap();
+        assert!(set.contains("catalog-database/ca.crt") && set.contains("name: pg"), "{set}");
+        assert!(settings.contains("uriFile: /etc/datamesh/catalog-database/uri"), "{settings}");
+        assert!(!set.contains("hunter2") && !settings.contains("hunter2"));
+        assert!(serde_yaml::to_string(&objects.network_policies).unwrap().contains("port: 6432"));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) tls: Option<Secret>,
     /// The certificate the administrator gives.
     pub(crate) given_tls: Option<Secret>,
+    /// How the catalog's database is reached, where there is one.
+    pub(crate) database: Option<Secret>,
     /// Volumes of the gateway and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
     /// The gateway.
@@ -51,6 +53,10 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         Some(secret) => secrets.get_opt(secret).await?,
         None => None,
     };
+    let database = match &cluster.spec.catalog {
+        Some(catalog) => secrets.get_opt(&catalog.postgres.secret_ref.name).await?,
+        None => None,
+    };
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
     let pools = context.api::<StoragePool>(&namespace).list(&ListParams::default()).await?;
     Ok(Found {
@@ -59,6 +65,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         ca: secrets.get_opt(&names::ca(&name)).await?,
         tls: secrets.get_opt(&names::gateway_tls(&name)).await?,
         given_tls,
+        database,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateway: context.api::<StatefulSet>(&namespace).get_opt(&names::gateway(&name)).await?,
         addresses: addresses(cluster, context).await?,

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use datamesh_crds::{DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError, SpanError};
+use datamesh_crds::{
+    CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError, SpanError,
+};
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
 use rustls::pki_types::UnixTime;
 
+use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
 use crate::meta::Family;
@@ -35,6 +38,8 @@ pub(crate) struct ValidCluster {
     pub(crate) deleted_retention: Duration,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
+    /// The catalog's database; without, the catalog is on the gateway's volume.
+    pub(crate) database: Option<Database>,
 }
 
 /// The definition's word in the settings' words.
@@ -74,6 +79,18 @@ pub(crate) enum InvalidCluster {
         /// In MiB.
         limit: u64,
     },
+    /// The catalog's database.
+    #[error(
+        "catalog.postgres.secretRef: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-literal=uri=postgres://… --from-file=ca.crt`"
+    )]
+    Database {
+        /// Its name.
+        secret: String,
+        /// Where it is looked for.
+        namespace: String,
+        /// What is wrong.
+        problem: DatabaseProblem,
+    },
     /// The administrator's certificate.
     #[error(
         "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
@@ -103,7 +120,10 @@ pub(crate) fn validate(
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
+    let database =
+        spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
     Ok(ValidCluster {
+        database,
         settings_name: settings_name(&family)?,
         gateway_name: NodeName::new(&names::gateway(&family.cluster))?,
         family,
@@ -136,6 +156,14 @@ fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluste
         }),
         _ => Ok(()),
     }
+}
+
+fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {
+    database::check(&catalog.postgres, found.database.as_ref()).map_err(|problem| InvalidCluster::Database {
+        secret: catalog.postgres.secret_ref.name.clone(),
+        namespace: family.namespace.clone(),
+        problem,
+    })
 }
 
 fn check_given_tls(
@@ -216,6 +244,23 @@ pub(crate) mod tests {
             &cluster,
             &found(secret),
             "`kubectl -n datamesh create secret generic mine --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`",
+        );
+    }
+
+    #[test]
+    fn a_catalog_in_postgres_needs_its_secret() {
+        let mut cluster = cluster();
+        let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
+        cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+        refused(&cluster, &Found::default(), "Secret pg does not exist");
+        let fields = [("uri", "postgres://u:p@db/dm?sslmode=disable")];
+        let secret =
+            k8s_openapi::api::core::v1::Secret { data: crate::secrets::data(&fields), ..Default::default() };
+        let found = Found { database: Some(secret), ..Found::default() };
+        let valid = validate(&cluster, &found, UnixTime::now()).unwrap();
+        assert_eq!(
+            valid.database.map(|database| (database.secret, database.port)),
+            Some(("pg".into(), 5432))
         );
     }
 

@@ -37,7 +37,7 @@ pub(super) fn verdicts(
             verdicts.push(pools::with_idle(report::degraded(&known), &found.pools, status));
             verdicts.push(report::data_safe(&status.catalog, &known, &[]));
         }
-        Err(error) => verdicts.extend(report::unasked(error)),
+        Err(error) => verdicts.extend(report::unasked(error, report::engine_of(Some(cluster)))),
     }
     verdicts
 }

@@ -1,7 +1,7 @@
 //! Step 5: what is, in conditions.
 
 use datamesh_crds::{PoolMember, StoragePool, StoragePoolStatus, condition, label};
-use datamesh_settings::admin::{CatalogStatus, PoolStatus};
+use datamesh_settings::admin::{CatalogEngine, CatalogStatus, PoolStatus};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
@@ -55,7 +55,8 @@ pub(super) async fn update_status(
     let known = answer.status().map(|status| (&status.catalog, answer.pool(&name)));
     let leaving = valid.map(|valid| leaving::decide(valid, found, answer)).unwrap_or_default();
     let draining = draining::nodes(pool, &leaving, answer);
-    let mut verdicts = verdicts(valid, outcome, known);
+    let engine = report::engine_of(found.cluster.as_ref());
+    let mut verdicts = verdicts(valid, outcome, known, engine);
     verdicts.push(draining::verdict(&draining, answer));
     let mut status = pool.status.clone().unwrap_or_default();
     let changed = conditions::set(&mut status.conditions, &verdicts, pool.metadata.generation);
@@ -138,7 +139,12 @@ fn fill(
 type Known<'a> = Result<(&'a CatalogStatus, Option<&'a PoolStatus>), &'a GatewayError>;
 
 /// All conditions. Pure.
-fn verdicts(valid: Option<&ValidPool>, outcome: &Outcome, known: Known<'_>) -> Vec<Verdict> {
+fn verdicts(
+    valid: Option<&ValidPool>,
+    outcome: &Outcome,
+    known: Known<'_>,
+    engine: CatalogEngine,
+) -> Vec<Verdict> {
     let mut verdicts = vec![ready(outcome, known), outcome.progressing()];
     match known {
         Ok((catalog, Some(pool))) => {
@@ -147,7 +153,7 @@ fn verdicts(valid: Option<&ValidPool>, outcome: &Outcome, known: Known<'_>) -> V
             verdicts.push(report::data_safe(catalog, &[pool], &notes));
         }
         Ok((_, None)) => verdicts.extend(report::unknown("the gateway has not been told of this pool yet.")),
-        Err(error) => verdicts.extend(report::unasked(error)),
+        Err(error) => verdicts.extend(report::unasked(error, engine)),
     }
     verdicts
 }
@@ -192,7 +198,8 @@ mod tests {
     fn two_nodes_down_are_told_while_puts_go_on() {
         let valid = validate(&tests::pool(), &tests::found()).unwrap();
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up, Down, Up, Up, Down, Up]));
-        let all = verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))));
+        let all =
+            verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
         assert_eq!(of(&all, "Ready"), (True, "Serving"));
         assert_eq!(of(&all, "Degraded"), (True, "NodesDown"));
         assert_eq!(of(&all, "DataSafe"), (False, "CatalogSingleCopy"));
@@ -203,27 +210,33 @@ mod tests {
         let mut valid = validate(&tests::pool(), &tests::found()).unwrap();
         valid.zone_risk = Some("A lost zone would cost too much.".into());
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up; 6]));
-        let all = verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))));
+        let all =
+            verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
         assert!(all.iter().any(|v| v.type_ == "DataSafe" && v.message.contains("A lost zone")));
     }
 
     #[test]
     fn what_waits_says_for_what() {
         let outcome = Outcome::Underway { reason: "ClusterNotFound", message: "apply it".into() };
-        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster));
+        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), CatalogEngine::Embedded);
         assert_eq!(of(&all, "Ready"), (False, "ClusterNotFound"));
         assert_eq!(of(&all, "DataSafe"), (Unknown, "GatewayUnreachable"));
-        let invalid = verdicts(None, &Outcome::Invalid("x".into()), Err(&GatewayError::NoCluster));
+        let invalid = verdicts(
+            None,
+            &Outcome::Invalid("x".into()),
+            Err(&GatewayError::NoCluster),
+            CatalogEngine::Embedded,
+        );
         assert_eq!(of(&invalid, "Ready"), (False, "InvalidSpec"));
     }
 
     #[test]
     fn an_invalid_cluster_is_the_reason_only_where_nothing_serves() {
         let outcome = Outcome::Underway { reason: "ClusterInvalid", message: "put it right".into() };
-        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster));
+        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), CatalogEngine::Embedded);
         assert_eq!(of(&all, "Ready"), (False, "ClusterInvalid"));
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up; 6]));
-        let all = verdicts(None, &outcome, Ok((&catalog, Some(&pool))));
+        let all = verdicts(None, &outcome, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
         assert_eq!(of(&all, "Ready"), (True, "Serving"));
         assert_eq!(of(&all, "Progressing"), (True, "ClusterInvalid"));
     }

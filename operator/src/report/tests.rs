@@ -35,7 +35,13 @@ pub(crate) fn pool(states: &[MemberState]) -> PoolStatus {
 }
 
 pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
-    CatalogStatus { replicas, incarnation: Default::default(), objects: 0, condemned_segments: 0 }
+    CatalogStatus {
+        engine: CatalogEngine::Embedded,
+        replicas,
+        incarnation: Default::default(),
+        objects: 0,
+        condemned_segments: 0,
+    }
 }
 
 #[test]
@@ -89,6 +95,16 @@ fn a_drained_node_that_is_down_is_missed_by_nobody() {
 fn all_well_is_not_degraded_and_a_full_node_is() {
     assert_eq!(degraded(&[&pool(&[Up; 6])]).status, ConditionStatus::False);
     assert_eq!(degraded(&[&pool(&[Up, Up, Up, Up, Up, Full])]).reason, "NodesFull");
+}
+
+#[test]
+fn a_catalog_elsewhere_is_named_and_not_vouched_for() {
+    let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..catalog(1) };
+    let verdict = data_safe(&postgres, &[&pool(&[Up; 6])], &[]);
+    assert_eq!((verdict.status, verdict.reason), (ConditionStatus::True, "Redundant"));
+    assert!(verdict.message.contains("your PostgreSQL"), "{}", verdict.message);
+    let down = data_safe(&postgres, &[&pool(&[Down, Down, Up, Up, Up, Up])], &[]);
+    assert_eq!(down.reason, "NoFurtherLoss");
 }
 
 #[test]
@@ -194,11 +210,13 @@ fn a_pool_that_takes_no_writes_is_degraded() {
 fn a_single_copy_is_known_without_asking() {
     let timeout =
         GatewayError::Unreachable { host: "demo-gateway.datamesh.svc".into(), reason: "timed out".into() };
-    let [degraded, data_safe] = unasked(&timeout);
+    let [degraded, data_safe] = unasked(&timeout, CatalogEngine::Embedded);
     assert_eq!((degraded.status, degraded.reason), (ConditionStatus::Unknown, "GatewayUnreachable"));
     assert_eq!((data_safe.status, data_safe.reason), (ConditionStatus::False, "CatalogSingleCopy"));
     says(&data_safe, &["have one copy", "could not be asked", "timed out"]);
-    let [_, nothing_there] = unasked(&GatewayError::NoCluster);
+    let [_, nothing_there] = unasked(&GatewayError::NoCluster, CatalogEngine::Embedded);
+    let [_, elsewhere] = unasked(&timeout, CatalogEngine::Postgres);
+    assert_eq!(elsewhere.status, ConditionStatus::Unknown);
     assert_eq!(nothing_there.status, ConditionStatus::Unknown);
 }
 

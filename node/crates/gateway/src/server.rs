@@ -96,13 +96,16 @@ impl Gateway {
         let options = kept_for(gateway.deleted_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
-        let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
+        let mut prepared =
+            prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
-        let dir = gateway.data_dir.join(CATALOG_DIR);
         let fingerprint = prepared.secret.fingerprint();
-        let catalog = EmbeddedCatalog::open(&dir, &fingerprint, options).await?;
+        let catalog = match prepared.database.take() {
+            Some(database) => EmbeddedCatalog::open_postgres(database, &fingerprint, options).await?,
+            None => EmbeddedCatalog::open(&gateway.data_dir.join(CATALOG_DIR), &fingerprint, options).await?,
+        };
         Box::pin(Self::assemble(settings, gateway, prepared, catalog)).await
     }
 
@@ -112,7 +115,7 @@ impl Gateway {
         prepared: Prepared,
         catalog: EmbeddedCatalog,
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
         let cluster = &settings.cluster;
         // Layouts come from the catalog, so nothing has to be kept.
         let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));

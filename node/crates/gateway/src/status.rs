@@ -13,8 +13,8 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
-    AvoidedReason, CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus,
-    PoolStatus, ProfileStatus,
+    AvoidedReason, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState,
+    MemberStatus, PoolStatus, ProfileStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use tokio::time::Instant;
@@ -52,6 +52,7 @@ impl StatusSource {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             key_fingerprint: self.key_fingerprint.clone(),
             catalog: CatalogStatus {
+                engine: self.engine(),
                 replicas: CATALOG_REPLICAS,
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
@@ -60,6 +61,10 @@ impl StatusSource {
             default_pool: default_pool(self.default_bucket().await?, &pools),
             pools,
         })
+    }
+
+    fn engine(&self) -> CatalogEngine {
+        if self.catalog.keyspace().is_elsewhere() { CatalogEngine::Postgres } else { CatalogEngine::Embedded }
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

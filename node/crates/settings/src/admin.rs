@@ -84,7 +84,10 @@ pub struct ClusterStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CatalogStatus {
-    /// Copies of the catalog. With one, its volume is the single copy of all names and keys.
+    /// Who keeps it. Absent from gateways that know but one way.
+    #[serde(default, skip_serializing_if = "CatalogEngine::is_embedded")]
+    pub engine: CatalogEngine,
+    /// Copies of the catalog that gateways have. With one, its volume is the single copy of all names and keys.
     pub replicas: u32,
     /// Rises each time the catalog is opened.
     pub incarnation: Incarnation,
@@ -92,6 +95,24 @@ pub struct CatalogStatus {
     pub objects: u64,
     /// Segments waiting to be deleted from the nodes.
     pub condemned_segments: u64,
+}
+
+/// Who keeps a catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogEngine {
+    /// The gateways, on their volumes.
+    #[default]
+    Embedded,
+    /// A PostgreSQL database: how many copies it has, gateways cannot see.
+    Postgres,
+}
+
+impl CatalogEngine {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_embedded(&self) -> bool {
+        *self == Self::Embedded
+    }
 }
 
 /// One pool's state.

@@ -176,6 +176,21 @@ pub struct GatewaySettings {
         skip_serializing_if = "is_deleted_retention_seconds_default"
     )]
     pub deleted_retention_seconds: u64,
+    /// The PostgreSQL database that has the catalog. Absent: the catalog is in the data folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_database: Option<DatabaseFiles>,
+}
+
+/// How a PostgreSQL database is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DatabaseFiles {
+    /// Holds the connection string, like `postgres://user:password@host:5432/database`.
+    pub uri_file: PathBuf,
+    /// Holds the certificates of the authorities that vouch for the server, PEM. Absent: the connection is not encrypted, and the
+    /// connection string must allow that (`sslmode=disable`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
 }
 
 const fn cache_bytes_default() -> u64 {

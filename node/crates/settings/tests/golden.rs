@@ -6,17 +6,18 @@
 use std::path::Path;
 
 use datamesh_settings::admin::{
-    AvoidedReason, AvoidedStatus, CatalogStatus, ClusterStatus, DesiredMember, MemberState, MemberStatus,
-    NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
+    AvoidedReason, AvoidedStatus, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, MemberState,
+    MemberStatus, NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
 };
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, Settings, SettingsError,
-    StorageSettings, TlsFiles,
+    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role, Settings,
+    SettingsError, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 
 const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
+const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -89,6 +90,7 @@ fn gateway() -> Settings {
         buffer_bytes: 96 << 20,
         cache_bytes: datamesh_settings::CACHE_BYTES_DEFAULT,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
+        catalog_database: None,
     };
     Settings {
         version: 1,
@@ -101,6 +103,14 @@ fn gateway() -> Settings {
         node: node("gateway"),
         role: Role::Gateway(Box::new(role)),
     }
+}
+
+fn gateway_on_database() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| std::path::PathBuf::from(format!("/etc/datamesh/catalog-database/{name}"));
+    role.catalog_database = Some(DatabaseFiles { uri_file: file("uri"), ca_file: Some(file("ca.crt")) });
+    settings
 }
 
 fn pool_spec() -> PoolSpec {
@@ -208,6 +218,7 @@ fn status() -> ClusterStatus {
         version: "0.1.0".into(),
         key_fingerprint: "d2f5e44f0b9f135d".into(),
         catalog: CatalogStatus {
+            engine: CatalogEngine::Embedded,
             replicas: 1,
             incarnation: Incarnation(3),
             objects: 1000,
@@ -220,7 +231,8 @@ fn status() -> ClusterStatus {
 
 #[test]
 fn settings_files_read_as_they_were_written_and_are_written_so() {
-    for (golden, settings) in [(STORAGE, storage()), (GATEWAY, gateway())] {
+    let all = [(STORAGE, storage()), (GATEWAY, gateway()), (GATEWAY_DATABASE, gateway_on_database())];
+    for (golden, settings) in all {
         assert_eq!(Settings::from_yaml(golden).unwrap(), settings);
         assert_eq!(settings.to_yaml().unwrap(), golden);
         let dir = tempfile::tempdir().unwrap();

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{
-    BULK_PORT, BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, HEALTH_PORT, HTTPS_PORT, Listen,
-    MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
+    BULK_PORT, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, HEALTH_PORT,
+    HTTPS_PORT, Listen, MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
 };
 use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -66,6 +66,10 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             buffer_bytes: cluster.buffer_bytes,
             cache_bytes: cluster.cache_bytes,
             deleted_retention_seconds: cluster.deleted_retention.as_secs(),
+            catalog_database: cluster.database.as_ref().map(|database| DatabaseFiles {
+                uri_file: file("catalog-database/uri"),
+                ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
+            }),
         })),
     }
 }

@@ -15,8 +15,8 @@ use crate::meta::{self, Family, Labels};
 const DNS_PORT: u16 = 53;
 
 /// All policies of a cluster.
-pub(super) fn all(family: &Family) -> Vec<NetworkPolicy> {
-    vec![default_deny(family), gateway(family), storage(family)]
+pub(super) fn all(family: &Family, database_port: Option<u16>) -> Vec<NetworkPolicy> {
+    vec![default_deny(family), gateway(family, database_port), storage(family)]
 }
 
 /// Denies everything to and from the cluster's pods; the others add what is allowed.
@@ -24,11 +24,14 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS; members by mesh and bulk.
-fn gateway(family: &Family) -> NetworkPolicy {
+/// Clients from anywhere by HTTPS; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
+fn gateway(family: &Family, database_port: Option<u16>) -> NetworkPolicy {
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
     let clients = NetworkPolicyIngressRule { from: None, ports: Some(vec![tcp(HTTPS_PORT)]) };
-    policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward(family))
+    let database =
+        database_port.map(|port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) });
+    let outward = outward(family).into_iter().chain(database).collect();
+    policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }
 
 /// Members by mesh and bulk.

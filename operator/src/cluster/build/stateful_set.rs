@@ -4,7 +4,9 @@ use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT};
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::VolumeProjection;
 
+use crate::cluster::database::{self, Database};
 use crate::cluster::validate::ValidCluster;
 use crate::meta;
 use crate::names::{self, ADMIN_TOKEN_FIELD, KEY_FIELD, TOKEN_FIELD};
@@ -30,19 +32,32 @@ pub(super) fn gateway(cluster: &ValidCluster, key: &ClusterSecret, settings: &st
         resources: cluster.resources.clone(),
         log_level: cluster.log_level.clone(),
         ports: vec![("https", HTTPS_PORT), ("mesh", MESH_PORT), ("bulk", BULK_PORT)],
-        files: vec![
-            settings_file(names::settings(&name)),
-            secret_files(names::cluster_key(&family.cluster), &[(KEY_FIELD, "cluster-key/secret")]),
-            secret_files(
-                names::tokens(&family.cluster),
-                &[(TOKEN_FIELD, "tokens/token"), (ADMIN_TOKEN_FIELD, "tokens/admin-token")],
-            ),
-            // Re-read by the gateway when renewed, so it is no part of the hash.
-            secret_files(tls, &[("tls.crt", "tls/tls.crt"), ("tls.key", "tls/tls.key")]),
-        ],
+        files: [
+            vec![
+                settings_file(names::settings(&name)),
+                secret_files(names::cluster_key(&family.cluster), &[(KEY_FIELD, "cluster-key/secret")]),
+                secret_files(
+                    names::tokens(&family.cluster),
+                    &[(TOKEN_FIELD, "tokens/token"), (ADMIN_TOKEN_FIELD, "tokens/admin-token")],
+                ),
+                // Re-read by the gateway when renewed, so it is no part of the hash.
+                secret_files(tls, &[("tls.crt", "tls/tls.crt"), ("tls.key", "tls/tls.key")]),
+            ],
+            database_files(cluster.database.as_ref()),
+        ]
+        .concat(),
         settings_hash: pod::short_hash(settings.as_bytes()),
         affinity: None,
         volume_size: cluster.volume_size.clone(),
         storage_class_name: cluster.storage_class_name.clone(),
     })
+}
+
+fn database_files(database: Option<&Database>) -> Vec<VolumeProjection> {
+    let Some(Database { secret, has_ca, .. }) = database else { return Vec::new() };
+    let mut files = vec![(database::URI_FIELD, "catalog-database/uri")];
+    if *has_ca {
+        files.push((database::CA_FIELD, "catalog-database/ca.crt"));
+    }
+    vec![secret_files(secret.clone(), &files)]
 }

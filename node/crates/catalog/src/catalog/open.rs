@@ -3,7 +3,10 @@ use std::sync::Arc;
 
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::{Catalog, CatalogError, CatalogOptions, EmbeddedCatalog, Shared};
-use crate::engine::{EngineError, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use crate::engine::{
+    EngineError, MemoryKeyspace, PostgresError, PostgresKeyspace, PostgresOptions, RocksKeyspace,
+    RocksOptions,
+};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace};
 use crate::record::ClusterRecord;
@@ -17,6 +20,9 @@ pub enum OpenError {
     /// The engine's own reason.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The database's.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
     /// It belongs to another cluster secret.
     #[error("this catalog belongs to the cluster secret with fingerprint {stored}, not {given}")]
     OtherCluster {
@@ -49,6 +55,20 @@ impl EmbeddedCatalog {
         Self::with_keyspace(keyspace.into(), fingerprint, options).await
     }
 
+    /// Opens or creates the catalog in a PostgreSQL database, which other gateways may have open too, and raises its
+    /// incarnation. The first open fixes the fingerprint of the cluster secret.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_postgres(
+        database: PostgresOptions,
+        fingerprint: &str,
+        options: CatalogOptions,
+    ) -> Result<Self, OpenError> {
+        let keyspace = PostgresKeyspace::open(database).await?;
+        Self::with_keyspace(keyspace.into(), fingerprint, options).await
+    }
+
     /// Opens the catalog on a keyspace in memory, as new or as it was left, and raises its incarnation. Nothing in it is
     /// durable: for tests and simulations.
     ///
@@ -70,7 +90,7 @@ impl EmbeddedCatalog {
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// Opens the catalog on any keyspace, which no other catalog may have open, and raises its incarnation.
+    /// Opens the catalog on any keyspace and raises its incarnation.
     ///
     /// # Errors
     /// See [`OpenError`].

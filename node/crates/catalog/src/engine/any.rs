@@ -47,7 +47,13 @@ impl From<PostgresKeyspace> for AnyKeyspace {
 }
 
 impl AnyKeyspace {
-    /// Takes what was deleted or replaced in these ranges out of the engine's files, if it has any. Blocks.
+    /// Whether it is in a database that others keep: neither its copies nor its files are ours to count and clean.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// Takes what was deleted or replaced in these ranges out of the engine's files, if it has any here. Blocks.
     ///
     /// # Errors
     /// The engine's faults.

@@ -109,7 +109,7 @@ impl Server {
     }
 
     /// A connection string that names an empty database of this name.
-    fn uri(&self, database: &str) -> String {
+    pub(crate) fn uri(&self, database: &str) -> String {
         format!("postgres://admin@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 

@@ -17,6 +17,9 @@ impl Objects {
         condition: Condition,
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
+        if self.context.catalog.keyspace().is_elsewhere() {
+            return Err(elsewhere());
+        }
         let whose = (bucket.id, &bucket.pool);
         let catalog = &self.context.catalog;
         let deleted = catalog.shred_object(whose, &key, &condition, self.now_unix_ms()).await;
@@ -44,6 +47,16 @@ impl Objects {
         let known = self.context.catalog.forget_shred(id).await.map_err(refusals::catalog)?;
         if known { Ok(()) } else { Err(no_shred()) }
     }
+}
+
+/// Its keys would stay in files that nobody here can clean.
+fn elsewhere() -> Problem {
+    Problem::new(
+        Kind::Conflict,
+        "the catalog is in PostgreSQL, whose files, log and backups keep what was deleted until its own administrator removes it, \
+         so nothing can be shredded: delete without `shred`",
+    )
+    .field("shred")
 }
 
 fn no_shred() -> Problem {

@@ -43,6 +43,14 @@ pub enum GatewayError {
         "deletedRetentionSeconds is {0}: write {DELETED_RETENTION_SECONDS_MIN} to {DELETED_RETENTION_SECONDS_MAX}; reads under way need what was deleted for that long"
     )]
     DeletedRetention(u64),
+    /// The certificates of the catalog's database.
+    #[error("{path}: {source}")]
+    DatabaseCa {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -1,12 +1,13 @@
 //! What a gateway reads from its files before anything else. Blocking.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datamesh_catalog::engine::PostgresOptions;
 use datamesh_mesh::Identity;
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::{GatewaySettings, read_secret};
+use datamesh_settings::{DatabaseFiles, GatewaySettings, read_secret};
 use zeroize::Zeroizing;
 
 use super::GatewayError;
@@ -24,6 +25,8 @@ pub(super) struct Prepared {
     pub(super) certificates: Arc<Certificates>,
     pub(super) identity: Identity,
     pub(super) book: Arc<AddressBook>,
+    /// Of the catalog, where it is not in the data folder.
+    pub(super) database: Option<PostgresOptions>,
 }
 
 impl Prepared {
@@ -42,8 +45,16 @@ impl Prepared {
             certificates: Arc::new(certificates),
             identity: identity(dir)?,
             book: Arc::new(AddressBook::open(dir)),
+            database: settings.catalog_database.as_ref().map(database).transpose()?,
         })
     }
+}
+
+fn database(files: &DatabaseFiles) -> Result<PostgresOptions, GatewayError> {
+    let uri = Zeroizing::new(read_secret(&files.uri_file)?);
+    let unread = |path: &Path, source| GatewayError::DatabaseCa { path: path.into(), source };
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|source| unread(path, source));
+    Ok(PostgresOptions::new(uri, files.ca_file.as_ref().map(read).transpose()?))
 }
 
 fn in_dir(dir: &Path, source: io::Error) -> GatewayError {

@@ -15,8 +15,8 @@ use datamesh_mesh::{Pace, StorageNode};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec, RecodeSpec};
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
-    StorageSettings, TlsFiles,
+    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role,
+    SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use datamesh_store::{Store, StoreOptions};
@@ -25,6 +25,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const NODES: u8 = 6;
+/// Names the catalog's database.
+pub(crate) const DATABASE_FILE: &str = "database";
 /// So that tests wait for seconds only.
 const PACE: Pace = Pace {
     grace: Duration::from_secs(4),
@@ -107,7 +109,9 @@ fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterS
     }
 }
 
+/// Its catalog is in the database of `dir/database`, if there is that file.
 pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {
+    let database = dir.join(DATABASE_FILE);
     let settings = GatewaySettings {
         data_dir: dir.join("gateway"),
         cluster_secret_file: dir.join("secret"),
@@ -121,6 +125,7 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         // What is read shall come from the nodes.
         cache_bytes: 0,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
+        catalog_database: database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None }),
     };
     let settings = Settings {
         version: SETTINGS_VERSION,
@@ -137,6 +142,11 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
 
 impl Cluster {
     pub(crate) async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// With the catalog in this database.
+    pub(crate) async fn start_on(database: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (dir, secret) = (tempfile::tempdir().unwrap(), ClusterSecret::generate());
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -148,6 +158,9 @@ impl Cluster {
             ("tls.key", made.signing_key.serialize_pem()),
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
+        }
+        if let Some(uri) = database {
+            std::fs::write(dir.path().join(DATABASE_FILE), uri).unwrap();
         }
         let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
         let client = reqwest::Client::builder().tls_certs_only([root]).http1_only().build().unwrap();

@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::ReferenceError;
 use datamesh_catalog::catalog::{
-    CatalogError, CommitObjectError, DeleteObjectError, PutPageError, UploadError,
+    CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError, UploadError,
 };
 
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
@@ -26,6 +26,15 @@ fn precondition(current_etag: Option<String>) -> Problem {
         None => "there is no object of this key now".to_owned(),
     };
     Problem::new(Kind::PreconditionFailed, detail)
+}
+
+pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
+    match error {
+        DeleteBucketError::NotEmpty => {
+            Problem::new(Kind::BucketNotEmpty, "delete its objects first").field("bucket")
+        }
+        DeleteBucketError::Catalog(error) => catalog(error),
+    }
 }
 
 pub(super) fn delete(error: DeleteObjectError) -> Problem {

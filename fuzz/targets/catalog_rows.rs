@@ -63,12 +63,15 @@ fn members(input: &[u8]) {
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);
     reads::<record::DrainRecord>(input);
+    reads::<record::AccessKeyRecord>(input);
 }
 
 fn objects(input: &[u8]) {
     reads::<record::UploadRecord>(input);
     reads::<record::LeaseRecord>(input);
     reads::<record::PartRecord>(input);
+    reads::<record::PartTagRecord>(input);
+    reads::<record::ListedRecord>(input);
     reads::<model::Page>(input);
     let head = HeadRecord::decode(input);
     if reads::<ObjectRecord>(input) {
@@ -98,4 +101,5 @@ fn columns(input: &[u8]) {
     {
         assert_eq!(keys::object(model::BucketId(bucket), &object), input);
     }
+    let _ = keys::read_bucket_upload(input);
 }

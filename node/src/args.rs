@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -78,6 +78,9 @@ pub(crate) struct Dev {
     /// Port of the gateway's HTTPS API
     #[arg(long, default_value_t = datamesh_settings::HTTPS_PORT)]
     pub(crate) https_port: u16,
+    /// Port of the gateway's S3; left out, the fourth of the gateway's ports on loopback
+    #[arg(long)]
+    pub(crate) s3_port: Option<u16>,
     /// First of the ports the nodes talk over, on loopback: 4 for the gateway, 4 for each node
     #[arg(long, default_value_t = 17100)]
     pub(crate) base_port: u16,
@@ -90,6 +93,13 @@ pub(crate) struct Dev {
     /// With --processes: leave a process that died dead, instead of starting it again
     #[arg(long, requires = "processes")]
     pub(crate) no_restart: bool,
+}
+
+impl Dev {
+    /// Where S3 is served.
+    pub(crate) fn s3(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.s3_port.unwrap_or(self.base_port.saturating_add(3)))
+    }
 }
 
 fn erasure(text: &str) -> Result<ErasureProfile, String> {

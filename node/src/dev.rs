@@ -1,8 +1,8 @@
 //! The whole store on one machine: N storage nodes on separate folders, libp2p on loopback, one gateway. The same
 //! code as on Kubernetes; what the operator does there (keys, tokens, settings, asking for the pool) is done here.
 
+mod asking;
 mod plan;
-mod pool;
 mod processes;
 mod secrets;
 
@@ -33,8 +33,12 @@ pub(crate) async fn run(dev: Dev, stop: CancellationToken) -> anyhow::Result<()>
         }
     }
     tasks.spawn("pool", move |stop| async move {
-        pool::ask_until_ready(&plan, &secrets, &stop).await?;
-        print_ready(&dev, &secrets)?;
+        let client = asking::Client::new(&secrets)?;
+        client.until_ready(&plan, &stop).await?;
+        if !stop.is_cancelled() {
+            client.ensure_s3_key(&secrets).await?;
+            print_ready(&dev, &secrets)?;
+        }
         stop.cancelled().await;
         Ok(())
     });
@@ -58,6 +62,10 @@ fn print_ready(dev: &Dev, secrets: &Secrets) -> anyhow::Result<()> {
          datamesh put big.iso            # store a file\n  \
          datamesh get big.iso copy.iso   # bring it back\n  \
          datamesh status                 # how safe it is\n  \
+         # the same store by S3, with any client:\n  \
+         export AWS_ENDPOINT_URL_S3={s3} AWS_CA_BUNDLE={ca} AWS_SHARED_CREDENTIALS_FILE={credentials}\n  \
+         aws s3 mb s3://photos && aws s3 cp big.iso s3://photos/\n  \
+         # and by HTTPS:\n  \
          curl --cacert {ca} -H \"Authorization: Bearer $(cat {token})\" {url}/api/v1/files\n\n\
          The catalog has one copy here: names and keys live in {gateway}. Ctrl-C stops everything; data stays.\n",
         nodes = dev.nodes,
@@ -65,6 +73,8 @@ fn print_ready(dev: &Dev, secrets: &Secrets) -> anyhow::Result<()> {
         erasure = dev.erasure,
         config = secrets.cli_config.display(),
         ca = secrets.certificate.display(),
+        s3 = format_args!("https://{}", dev.s3()),
+        credentials = secrets.s3_credentials.display(),
         token = secrets.token.display(),
         gateway = dev.data.join("gateway").display(),
     );

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
-    StorageSettings, TlsFiles,
+    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, S3Settings, SETTINGS_VERSION,
+    Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{NodeName, PoolName, ZoneName};
 
@@ -15,7 +15,7 @@ use crate::args::Dev;
 use crate::dev::private_folder;
 use crate::dev::secrets::Secrets;
 
-/// Ports of one process: mesh, bulk, health, one spare.
+/// Ports of one process: mesh, bulk, health, and S3 of the gateway.
 const PORTS_PER_NODE: u16 = 4;
 /// Segment buffers of the gateway.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -84,6 +84,7 @@ impl Plan {
             admin_token_file: secrets.admin_token.clone(),
             tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
             https: SocketAddr::new(dev.address, dev.https_port),
+            s3: Some(S3Settings { listen: dev.s3(), domain: None }),
             listen: listen(dev, 0)?,
             advertise_host: Some("127.0.0.1".into()),
             buffer_bytes: BUFFER_BYTES,

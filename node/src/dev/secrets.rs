@@ -22,6 +22,8 @@ pub(super) struct Secrets {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
     pub(super) cli_config: PathBuf,
+    /// As the clients of S3 read it.
+    pub(super) s3_credentials: PathBuf,
     folder: PathBuf,
 }
 
@@ -47,6 +49,7 @@ impl Secrets {
             certificate: folder.join("ca.crt"),
             key: folder.join("tls.key"),
             cli_config: folder.join("cli.yaml"),
+            s3_credentials: folder.join("aws-credentials"),
             folder,
         };
         for token in [&secrets.token, &secrets.admin_token] {
@@ -57,6 +60,12 @@ impl Secrets {
         secrets.ensure_certificate(dev)?;
         secrets.write_cli_config(dev)?;
         Ok(secrets)
+    }
+
+    /// Keeps a key pair for S3.
+    pub(super) fn write_s3_credentials(&self, id: &str, secret: &str) -> anyhow::Result<()> {
+        let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+        write_private(&self.s3_credentials, text.as_bytes())
     }
 
     /// The file of a node's join token, made once: the gateway binds its nonce to the node's key.

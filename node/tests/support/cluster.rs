@@ -152,6 +152,19 @@ impl Cluster {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
+    /// Where S3 is served.
+    pub(crate) fn s3(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.base + 3)
+    }
+
+    /// The key pair that was made at the start: its id and secret.
+    pub(crate) fn s3_key(&self) -> (String, String) {
+        let text = std::fs::read_to_string(self.data().join("secrets/aws-credentials")).unwrap();
+        let value = |line: &str| line.split_once(" = ").unwrap().1.to_owned();
+        let mut lines = text.lines().skip(1);
+        (value(lines.next().unwrap()), value(lines.next().unwrap()))
+    }
+
     /// The same, for an administrator.
     pub(crate) fn admin(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("https://127.0.0.1:{}/api/v1/admin{path}", self.ports.base + PORTS - 1);

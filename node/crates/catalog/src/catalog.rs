@@ -1,5 +1,6 @@
 //! The catalog's logic, once for all engines.
 
+mod access_keys;
 mod buckets;
 mod commit;
 mod drains;
@@ -12,6 +13,7 @@ mod listing;
 mod objects;
 mod open;
 mod pages;
+mod parts;
 mod recode;
 mod references;
 mod releases;
@@ -21,7 +23,8 @@ mod uploads;
 
 use std::sync::Arc;
 
-pub use buckets::BucketError;
+pub use access_keys::AccessKeyError;
+pub use buckets::{BucketError, DeleteBucketError};
 pub use commit::CommitObjectError;
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;

@@ -2,9 +2,14 @@
 //!
 //! Every key begins with the key version and the table's number. The encoding is fixed by `tests/golden/keys-v1.txt`.
 
+mod buckets;
 mod tuple;
 
-use datamesh_shard::{BucketName, Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use buckets::{
+    access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
+    read_bucket_upload,
+};
+use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
 
 use crate::keyspace::KeyRange;
@@ -76,6 +81,14 @@ pub enum Table {
     Shred = 30,
     /// (upload, segment) → nothing; what is to be shredded of it
     ShredSegment = 31,
+    /// (key id) → an S3 key pair and what it may do
+    AccessKey = 32,
+    /// (bucket) → nothing; it was deleted: nothing may be committed in it
+    BucketGone = 33,
+    /// (bucket, key, upload) → when it began; an open upload that listings show
+    BucketUpload = 34,
+    /// (upload, part) → what its client was told of the part
+    PartTag = 35,
 }
 
 fn table(table: Table) -> KeyWriter {
@@ -225,12 +238,6 @@ pub fn peer_incarnation(peer: &PeerKey) -> Vec<u8> {
     table(Table::PeerIncarnation).fixed(&peer.0).finish()
 }
 
-/// Key of a bucket.
-#[must_use]
-pub fn bucket(name: &BucketName) -> Vec<u8> {
-    table(Table::Bucket).bytes(name.as_str().as_bytes()).finish()
-}
-
 /// Key of an upload.
 #[must_use]
 pub fn upload(upload: UploadId) -> Vec<u8> {
@@ -267,6 +274,12 @@ pub fn part(upload: UploadId, part: u32) -> Vec<u8> {
 #[must_use]
 pub fn parts(upload: UploadId) -> KeyRange {
     of_upload(Table::Part, upload)
+}
+
+/// Key of what the client was told of a part.
+#[must_use]
+pub fn part_tag(upload: UploadId, part: u32) -> Vec<u8> {
+    table(Table::PartTag).fixed(&upload.0).u32(part).finish()
 }
 
 /// Key of a page.
@@ -308,18 +321,6 @@ pub fn read_reference(key: &[u8]) -> Result<UploadId, KeyError> {
 #[must_use]
 pub fn references(bucket: BucketId, segment: SegmentId) -> KeyRange {
     KeyRange::prefix(table(Table::Reference).u64(bucket.0).fixed(&segment.0).finish())
-}
-
-/// Key of an object.
-#[must_use]
-pub fn object(bucket: BucketId, key: &[u8]) -> Vec<u8> {
-    table(Table::Object).u64(bucket.0).bytes(key).finish()
-}
-
-/// Objects whose key begins with `prefix`.
-#[must_use]
-pub fn objects(bucket: BucketId, prefix: &[u8]) -> KeyRange {
-    KeyRange::prefix(table(Table::Object).u64(bucket.0).bytes_prefix(prefix).finish())
 }
 
 /// Key of a condemned upload.
@@ -378,10 +379,4 @@ pub fn read_shred_segment(key: &[u8]) -> Result<SegmentId, KeyError> {
 #[must_use]
 pub fn counter(number: u8) -> Vec<u8> {
     table(Table::Counter).u8(number).finish()
-}
-
-/// Key of a bucket's counter.
-#[must_use]
-pub fn bucket_counter(bucket: BucketId, number: u8) -> Vec<u8> {
-    table(Table::BucketCounter).u64(bucket.0).u8(number).finish()
 }

@@ -18,8 +18,8 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    Body, Bucket, BucketId, BucketKind, BucketUsage, Committed, Condemned, Condition, Cursor, CursorError,
-    DraftBody, Entry, ListQuery, Listing, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
-    ObjectKeyError, Page, PageAt, PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId,
-    UploadIdError, WrappedSecret,
+    AccessKey, AccessKeyId, AccessKeyIdError, Body, Bucket, BucketId, BucketKind, BucketUsage, Committed,
+    Condemned, Condition, Cursor, CursorError, DraftBody, Entry, Grant, ListQuery, ListedUpload, Listing,
+    NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag,
+    Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload, UploadId, UploadIdError, WrappedSecret,
 };

@@ -16,8 +16,17 @@ pub const PART_PAGES_MAX: u32 = 10_240;
 pub const CONTENT_TYPE_BYTES_MAX: usize = 255;
 /// Bytes of an entity tag at most.
 pub const ETAG_BYTES_MAX: usize = 128;
-/// Bytes of an object's user metadata at most, names and values together (as in S3).
-pub const META_BYTES_MAX: usize = 2 << 10;
+/// Bytes of an object's metadata at most, names and values together: room for what S3 takes of users (2 KiB), as much again of
+/// headers and checksums, and what sealing adds.
+pub const META_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a part's sealed checksums at most.
+pub const PART_TAG_SEALED_BYTES_MAX: usize = 1 << 10;
+/// S3 key pairs at most.
+pub const ACCESS_KEYS_MAX: usize = 10_000;
+/// Bytes of the name and of the owner of a key pair at most.
+pub const ACCESS_KEY_NAME_BYTES_MAX: usize = 128;
+/// Buckets that a key pair is bound to at most.
+pub const ACCESS_KEY_BUCKETS_MAX: usize = 100;
 /// Segments named in one call of `reference`, `unreference` or `forget_condemned` at most.
 pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
 /// Entries of one listing at most.

@@ -1,5 +1,6 @@
 //! What the catalog's callers see: ids, uploads, pages, objects, listings. Times are Unix milliseconds, passed in.
 
+mod access_key;
 mod bucket;
 mod ids;
 mod listing;
@@ -7,9 +8,10 @@ mod object;
 mod segment;
 mod upload;
 
+pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
 pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
-pub use upload::{NewUpload, PartSummary, Target, Upload};
+pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};

@@ -1,6 +1,7 @@
 //! What stands in the catalog's rows: a version byte, then the record in postcard's encoding. Fixed by
 //! `tests/golden/records-v1.txt`; a field is never added in place, a changed record gets the next version.
 
+mod access_keys;
 pub mod bytes;
 mod garbage;
 mod members;
@@ -8,6 +9,7 @@ mod objects;
 mod shreds;
 mod uploads;
 
+pub use access_keys::AccessKeyRecord;
 pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };
@@ -21,7 +23,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use shreds::{ShredRecord, ShredState};
 pub(crate) use uploads::meta_bytes;
-pub use uploads::{LeaseRecord, PartRecord, UploadRecord, UploadState};
+pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
 
 use crate::limits::RECORD_BYTES_MAX;
 

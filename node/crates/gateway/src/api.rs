@@ -1,9 +1,11 @@
 //! The HTTP API under `/api/v1`.
 
 mod admin;
+mod buckets;
 mod conditional;
 mod files;
 mod incoming;
+mod keys;
 mod listing;
 mod range;
 mod shreds;
@@ -17,6 +19,7 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 
+use crate::access_keys::AccessKeys;
 use crate::auth::Tokens;
 use crate::metrics::Metrics;
 use crate::objects::Objects;
@@ -24,14 +27,17 @@ use crate::problem::{Kind, Problem};
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
 
-pub(crate) use incoming::Incoming;
+pub(crate) use files::KEPT_HEADERS;
+pub(crate) use incoming::{Incoming, Refused, Told, Witness};
 pub(crate) use target::DEFAULT_BUCKET;
+pub(crate) use trace::known as known_method;
 
 /// What the handlers share.
 pub(crate) struct App {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) metrics: Metrics,
     pub(crate) objects: Objects,
+    pub(crate) keys: AccessKeys,
     pub(crate) status: StatusSource,
     pub(crate) admin: admin::Admin,
     pub(crate) surroundings: Arc<dyn Surroundings>,
@@ -47,6 +53,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/api/v1/files/{*key}",
             get(files::read).head(files::read).put(files::write).delete(files::delete),
         )
+        .route("/api/v1/buckets", get(buckets::list))
+        .route("/api/v1/buckets/{bucket}", put(buckets::create).delete(buckets::delete))
         .route("/api/v1/buckets/{bucket}/files", get(listing::list))
         .route(
             "/api/v1/buckets/{bucket}/files/{*key}",
@@ -64,6 +72,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/admin/pools/{pool}", put(admin::put_pool))
         .route("/api/v1/admin/pools/{pool}/drains/{node}", put(admin::drain).delete(admin::undrain))
         .route("/api/v1/admin/pools/{pool}/nodes/{node}/replace", post(admin::replace))
+        .route("/api/v1/admin/keys", get(keys::list).post(keys::create))
+        .route("/api/v1/admin/keys/{id}", put(keys::change).delete(keys::delete))
         .route("/api/v1/admin/key/export", post(admin::export_key))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
@@ -74,7 +84,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn no_route() -> Problem {
     Problem::new(
         Kind::NoSuchRoute,
-        "the API's paths begin with /api/v1/files, /uploads, /shreds, /status or /admin",
+        "the API's paths begin with /api/v1/files, /buckets, /uploads, /shreds, /status or /admin",
     )
 }
 

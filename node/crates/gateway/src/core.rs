@@ -12,6 +12,7 @@ use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
+use crate::access_keys::AccessKeys;
 use crate::api::{self, Admin, App};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
@@ -63,6 +64,7 @@ pub struct CoreConfig {
 /// The gateway without its listeners.
 pub(crate) struct Core {
     pub(crate) router: Router,
+    pub(crate) app: Arc<App>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) context: Arc<Context>,
     pub(crate) pools: Arc<Pools>,
@@ -125,14 +127,17 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = App {
             tokens,
+            keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
             admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
             surroundings,
         };
+        let app = Arc::new(app);
         Ok(Self {
-            router: api::router(Arc::new(app)),
+            router: api::router(Arc::clone(&app)),
+            app,
             registry,
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),

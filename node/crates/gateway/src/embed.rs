@@ -45,6 +45,7 @@ impl EmbeddedGateway {
     pub async fn assemble(config: EmbedConfig) -> Result<Self, LoadLayoutError> {
         let Core {
             router,
+            app: _,
             registry,
             context,
             pools,

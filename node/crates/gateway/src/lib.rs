@@ -11,6 +11,7 @@
 //!
 //! Nothing here trusts a storage node: shards are checked against the segment's id, and frames against their keys.
 
+mod access_keys;
 mod api;
 mod auth;
 mod book;
@@ -28,6 +29,7 @@ mod owned;
 pub mod pipeline;
 mod pools;
 pub mod problem;
+mod s3;
 mod server;
 mod status;
 mod surroundings;

@@ -23,8 +23,11 @@ pub const WRITE_STALL: Duration = Duration::from_secs(60);
 pub const DRAIN_WAIT: Duration = Duration::from_secs(20);
 /// Bytes of a JSON request body at most: a pool of 1,000 members fits.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
-/// Bytes of user metadata at most: sealed and in base64 it fits what the catalog keeps.
-pub const META_BYTES_MAX: usize = 1 << 10;
+/// Bytes of user metadata at most, names and values (as in S3).
+pub const META_BYTES_MAX: usize = 2 << 10;
+/// Bytes of user metadata and kept headers as JSON at most: sealed and in base64, with checksums, they fit what the catalog
+/// keeps.
+pub const FIELDS_BYTES_MAX: usize = 5 << 10;
 /// Entries of one list answer at most, and by default.
 pub const LIST_MAX: usize = 1000;
 /// Parts of one resumable upload at most.
@@ -33,6 +36,8 @@ pub const PARTS_MAX: u32 = 10_000;
 pub const PART_BYTES: u64 = 64 << 20;
 /// Bytes of one part at most: as many segments as one page lists, so that a part is replaced in one step.
 pub const PART_BYTES_MAX: u64 = 1 << 30;
+/// How long an upload by S3 lives without a sign of its client. There its end is not announced: long enough for whoever pauses.
+pub const S3_UPLOAD_LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an upload lives without a sign of its client.
 pub const UPLOAD_LEASE: Duration = Duration::from_secs(24 * 3600);
 /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.

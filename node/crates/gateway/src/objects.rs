@@ -5,13 +5,16 @@ mod erasure;
 mod meta;
 mod refusals;
 mod shreds;
+mod uploads;
 mod write;
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
-use datamesh_catalog::{Body as ObjectBody, Condition, ListQuery, Listing, Object, ObjectKey, Target};
+use datamesh_catalog::{
+    Body as ObjectBody, Bucket, Condition, ListQuery, Listing, Object, ObjectKey, Target,
+};
 use datamesh_shard::BucketName;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
@@ -28,7 +31,8 @@ pub(crate) use crate::pipeline::Durability;
 use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
-pub(crate) use meta::Meta;
+pub(crate) use meta::{Fields, Meta};
+pub(crate) use uploads::{Completion, UploadedPart};
 
 /// A committed put.
 pub(crate) struct Stored {
@@ -41,7 +45,7 @@ pub(crate) struct Stored {
 /// An object that was found, and what opens it.
 pub(crate) struct Found {
     pub(crate) object: Object,
-    pub(crate) meta: Vec<(String, String)>,
+    pub(crate) fields: Fields,
     bucket: Arc<BucketContext>,
     /// Before its row was read.
     asked: Instant,
@@ -72,12 +76,43 @@ impl Objects {
     /// The object of a key.
     pub(crate) async fn find(&self, bucket: &BucketName, key: ObjectKey) -> Result<Found, Problem> {
         let nothing = || Problem::new(Kind::NoSuchObject, "there is no object of this key in the bucket");
-        let bucket = self.buckets.find(bucket).await?.ok_or_else(nothing)?;
-        let asked = Instant::now();
-        let object = self.context.catalog.object(bucket.id, &key).await.map_err(refusals::catalog)?;
-        let object = object.ok_or_else(nothing)?;
-        let meta = meta::open(&bucket.secrets, &target_of(&object), &object.meta)?;
-        Ok(Found { object, meta, bucket, asked })
+        let mut context = self.buckets.find(bucket).await?.ok_or_else(nothing)?;
+        loop {
+            let asked = Instant::now();
+            let object = self.context.catalog.object(context.id, &key).await.map_err(refusals::catalog)?;
+            if let Some(object) = object {
+                let fields = Fields::open(&context.secrets, &target_of(&object), &object.meta)?;
+                return Ok(Found { object, fields, bucket: context, asked });
+            }
+            context = self.buckets.recheck(bucket, context.id).await?.ok_or_else(nothing)?;
+        }
+    }
+
+    /// What is kept with an object that was just stored.
+    pub(crate) async fn fields_of_object(&self, object: &Object) -> Result<Fields, Problem> {
+        let bucket = self.buckets.of_id(object.bucket).await?.ok_or_else(refusals::bucket_gone)?;
+        Fields::open(&bucket.secrets, &target_of(object), &object.meta)
+    }
+
+    /// The bucket of a name, which must be there.
+    pub(crate) async fn bucket(&self, name: &BucketName) -> Result<Arc<BucketContext>, Problem> {
+        self.buckets.newest(name).await?.ok_or_else(|| buckets::none_of(name))
+    }
+
+    /// All buckets, by name.
+    pub(crate) async fn buckets(&self) -> Result<Vec<Bucket>, Problem> {
+        self.buckets.all().await
+    }
+
+    /// Makes a bucket.
+    pub(crate) async fn create_bucket(&self, name: &BucketName) -> Result<Bucket, Problem> {
+        self.buckets.create(name).await
+    }
+
+    /// Deletes a bucket without objects. Its open uploads can become nothing any more and are given up.
+    pub(crate) async fn delete_bucket(&self, name: &BucketName) -> Result<(), Problem> {
+        let bucket = self.buckets.delete(name).await?;
+        self.abort_all(bucket.id).await
     }
 
     /// The object's bytes in `range`, as a body. What goes wrong before its first byte is a problem; later the body
@@ -120,9 +155,16 @@ impl Objects {
 
     /// Some of a bucket's objects.
     pub(crate) async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<Listing, Problem> {
-        match self.buckets.find(bucket).await? {
-            Some(bucket) => self.context.catalog.list(bucket.id, query).await.map_err(refusals::catalog),
-            None => Ok(Listing::default()),
+        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Listing::default()) };
+        loop {
+            let listing = self.context.catalog.list(context.id, query).await.map_err(refusals::catalog)?;
+            if listing != Listing::default() {
+                return Ok(listing);
+            }
+            match self.buckets.recheck(bucket, context.id).await? {
+                Some(newer) => context = newer,
+                None => return Ok(listing),
+            }
         }
     }
 
@@ -133,11 +175,18 @@ impl Objects {
         key: ObjectKey,
         condition: Condition,
     ) -> Result<Option<Erasure>, Problem> {
-        let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
-        let now_unix_ms = self.now_unix_ms();
-        let deleted = self.context.catalog.delete_object(bucket.id, &key, &condition, now_unix_ms).await;
-        let Some(object) = deleted.map_err(refusals::delete)? else { return Ok(None) };
-        Ok(Some(erasure::of(&self.context, (&object, &bucket.pool), now_unix_ms).await))
+        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
+        loop {
+            let now_unix_ms = self.now_unix_ms();
+            let deleted = self.context.catalog.delete_object(context.id, &key, &condition, now_unix_ms).await;
+            if let Some(object) = deleted.map_err(refusals::delete)? {
+                return Ok(Some(erasure::of(&self.context, (&object, &context.pool), now_unix_ms).await));
+            }
+            match self.buckets.recheck(bucket, context.id).await? {
+                Some(newer) => context = newer,
+                None => return Ok(None),
+            }
+        }
     }
 }
 

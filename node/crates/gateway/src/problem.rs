@@ -27,6 +27,8 @@ pub enum Kind {
     NoSuchUpload,
     /// No such pool, or no such node in it.
     NoSuchNode,
+    /// No such access key.
+    NoSuchAccessKey,
     /// A key, name or number in path, query or header is not what it must be.
     InvalidParameter,
     /// The body is not what it must be.
@@ -41,6 +43,12 @@ pub enum Kind {
     RangeNotSatisfiable,
     /// The request contradicts what is there.
     Conflict,
+    /// There is a bucket of that name.
+    BucketExists,
+    /// A bucket with objects is not deleted.
+    BucketNotEmpty,
+    /// The body is not the one its checksum was made of.
+    BadDigest,
     /// A pool that holds data cannot be changed like that.
     PoolInUse,
     /// No pool can take the write now.
@@ -61,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -70,6 +78,7 @@ impl Kind {
         Self::NoSuchBucket,
         Self::NoSuchUpload,
         Self::NoSuchNode,
+        Self::NoSuchAccessKey,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::TooLarge,
@@ -77,6 +86,9 @@ impl Kind {
         Self::PreconditionFailed,
         Self::RangeNotSatisfiable,
         Self::Conflict,
+        Self::BucketExists,
+        Self::BucketNotEmpty,
+        Self::BadDigest,
         Self::PoolInUse,
         Self::NotWritable,
         Self::PoolFull,
@@ -109,6 +121,9 @@ impl Kind {
             Self::NoSuchNode => {
                 (StatusCode::NOT_FOUND, "no-such-node", "There is no such pool, or no such node in it")
             }
+            Self::NoSuchAccessKey => {
+                (StatusCode::NOT_FOUND, "no-such-access-key", "There is no access key of this id")
+            }
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
             Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large"),
@@ -126,6 +141,13 @@ impl Kind {
                 "The range lies outside the object",
             ),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts what is there"),
+            Self::BucketExists => {
+                (StatusCode::CONFLICT, "bucket-exists", "There is a bucket of this name already")
+            }
+            Self::BucketNotEmpty => (StatusCode::CONFLICT, "bucket-not-empty", "The bucket has objects"),
+            Self::BadDigest => {
+                (StatusCode::BAD_REQUEST, "bad-digest", "The body is not the one its checksum was made of")
+            }
             Self::PoolInUse => (StatusCode::CONFLICT, "pool-in-use", "The pool cannot be changed like that"),
             Self::NotWritable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "not-writable", "No pool can take the write safely now")
@@ -195,6 +217,12 @@ impl Problem {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What happened here and what to do about it.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// A wrong parameter, in one step.

@@ -10,7 +10,8 @@ use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_mesh::{BulkServer, MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::{
-    DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role, Settings,
+    DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role,
+    S3Settings, Settings,
 };
 use prometheus_client::registry::Registry;
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::{Core, CoreConfig};
-use crate::https::Https;
+use crate::https::{Certificates, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
@@ -42,6 +43,7 @@ const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
 /// A gateway that listens.
 pub struct Gateway {
     https: Https,
+    s3: Option<(Https, axum::Router)>,
     bulk: BulkServer<JoinDesk>,
     swarm: Swarm,
     peers: Peers,
@@ -57,6 +59,8 @@ pub struct Gateway {
 pub struct Addresses {
     /// The HTTPS API.
     pub https: SocketAddr,
+    /// S3, where it is served.
+    pub s3: Option<SocketAddr>,
     /// Join requests.
     pub bulk: SocketAddr,
     /// libp2p.
@@ -181,10 +185,15 @@ impl Gateway {
         // Without it no storage node would talk to this gateway.
         membership.renewed()?;
         let https = Https::bind(gateway.https, Arc::clone(&certificates)).await?;
-        let addresses =
-            Addresses { https: https.local_addr(), bulk: bulk.local_addr(), mesh: swarm.local_addr() };
+        let s3 = bind_s3(gateway, &core, Arc::clone(&certificates)).await?;
+        let addresses = Addresses {
+            https: https.local_addr(),
+            s3: s3.as_ref().map(|(s3, _)| s3.local_addr()),
+            bulk: bulk.local_addr(),
+            mesh: swarm.local_addr(),
+        };
         let files = WatchFiles { tokens, certificates };
-        Ok(Self { https, bulk, swarm, peers, core, files, membership, catalog, addresses })
+        Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, addresses })
     }
 
     /// Where it listens.
@@ -210,10 +219,13 @@ impl Gateway {
     /// # Errors
     /// When a part ends by itself.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { https, bulk, swarm, peers, core, files, membership, catalog, .. } = self;
+        let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, .. } = self;
         let child = stop.child_token();
         let mut tasks: JoinSet<&'static str> = JoinSet::new();
         spawn(&mut tasks, "the HTTPS listener", https.run(core.router, child.clone()));
+        if let Some((s3, router)) = s3 {
+            spawn(&mut tasks, "the S3 listener", s3.run(router, child.clone()));
+        }
         // Storage nodes and the swarm are needed until the last request has ended.
         let after = CancellationToken::new();
         let mut background: JoinSet<&'static str> = JoinSet::new();
@@ -252,6 +264,17 @@ impl Gateway {
             _ => Ok(()),
         }
     }
+}
+
+/// S3 behind the same certificate, within limits of its own.
+async fn bind_s3(
+    gateway: &GatewaySettings,
+    core: &Core,
+    certificates: Arc<Certificates>,
+) -> Result<Option<(Https, axum::Router)>, GatewayError> {
+    let Some(S3Settings { listen, domain }) = &gateway.s3 else { return Ok(None) };
+    let https = Https::bind(*listen, certificates).await?;
+    Ok(Some((https, crate::s3::router(Arc::clone(&core.app), domain.clone()))))
 }
 
 fn spawn(

@@ -1,12 +1,14 @@
 use datamesh_shard::{NodeName, PoolName};
 use zeroize::Zeroizing;
 
+use crate::OpenError;
 use crate::context::{CLUSTER_FINGERPRINT, CLUSTER_SIGNING, derive};
 use crate::random::{Random, SystemRandom};
 use crate::secret::{BucketSecret, fresh, secret};
 use crate::signing::ClusterSigningKey;
 use subtle::ConstantTimeEq as _;
 
+mod access_key;
 mod join_token;
 mod wrap;
 
@@ -102,6 +104,20 @@ impl ClusterSecret {
         bucket: u64,
     ) -> Result<BucketSecret, UnwrapError> {
         wrap::unwrap(self, wrapped, bucket)
+    }
+
+    /// Seals the secret of the S3 key pair `key_id` for the catalog.
+    #[must_use]
+    pub fn seal_access_key(&self, key_id: &str, secret: &str) -> Vec<u8> {
+        access_key::seal(self, key_id, secret)
+    }
+
+    /// Opens what [`ClusterSecret::seal_access_key`] gave for this key.
+    ///
+    /// # Errors
+    /// When it was sealed for another key, under another cluster secret, or was altered.
+    pub fn open_access_key(&self, key_id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        access_key::open(self, key_id, sealed)
     }
 
     /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the

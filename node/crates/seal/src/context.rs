@@ -12,6 +12,8 @@ pub(crate) const RECORD_COMMITMENT: &str = "datamesh.io 2026 record key commitme
 pub(crate) const CLUSTER_FINGERPRINT: &str = "datamesh.io 2026 cluster secret fingerprint v1";
 pub(crate) const CLUSTER_SIGNING: &str = "datamesh.io 2026 cluster signing seed v1";
 pub(crate) const BUCKET_WRAP: &str = "datamesh.io 2026 bucket secret wrapping v1";
+pub(crate) const ACCESS_KEYS: &str = "datamesh.io 2026 secrets of access keys v1";
+pub(crate) const ACCESS_KEY_RECORD: &str = "datamesh.io 2026 record ids of access keys v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -51,6 +53,8 @@ mod tests {
             CLUSTER_SIGNING,
             BUCKET_WRAP,
             JOIN_TOKEN,
+            ACCESS_KEYS,
+            ACCESS_KEY_RECORD,
         ];
         let keys: std::collections::BTreeSet<[u8; 32]> =
             all.iter().map(|context| *derive(context, &[b"x"])).collect();

@@ -93,6 +93,7 @@ fn made() -> BTreeMap<String, String> {
     add("cluster-public-key", hex::encode(cluster().signing_key().public().0));
     add("signature", hex::encode(cluster().signing_key().sign("golden", b"message")));
     let (node, pool) = join_names();
+    add("access-key-secret", hex::encode(cluster().seal_access_key("DM0123456789ABCDEFGH", "secret")));
     add("join-token", hex::encode(cluster().mint_join_token(&node, &pool, [3; 16]).as_str()));
     let signed = SignedCertificate::sign(&cluster().signing_key(), certificate());
     add("certificate-storage", hex::encode(postcard::to_stdvec(&signed).unwrap()));

@@ -98,6 +98,23 @@ fn every_flipped_byte_of_a_wrapped_secret_is_refused_and_named() {
 }
 
 #[test]
+fn the_secret_of_an_access_key_opens_for_that_key_alone() {
+    let mut dice = Dice::printed("the_secret_of_an_access_key");
+    let cluster = ClusterSecret::generate();
+    let sealed = cluster.seal_access_key("DM0123456789ABCDEFGH", "hunter2-hunter2");
+    let opened = cluster.open_access_key("DM0123456789ABCDEFGH", &sealed).unwrap();
+    assert_eq!(&opened[..], b"hunter2-hunter2");
+    assert!(!sealed.windows(7).any(|window| window == b"hunter2"), "it is not written in the clear");
+    assert!(cluster.open_access_key("DM0123456789ABCDEFGI", &sealed).is_err(), "another key's");
+    assert!(ClusterSecret::generate().open_access_key("DM0123456789ABCDEFGH", &sealed).is_err());
+    for at in 0..sealed.len() {
+        let mut altered = sealed.clone();
+        altered[at] ^= 1 << dice.below(8);
+        assert!(cluster.open_access_key("DM0123456789ABCDEFGH", &altered).is_err(), "byte {at}");
+    }
+}
+
+#[test]
 fn a_join_token_lets_one_node_into_one_pool() {
     let mut dice = Dice::printed("a_join_token");
     let node = |name: &str| NodeName::new(name).unwrap();

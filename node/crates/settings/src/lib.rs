@@ -23,6 +23,8 @@ pub const MESH_PORT: u16 = 7100;
 pub const BULK_PORT: u16 = 7101;
 /// Port of the gateway's HTTPS API.
 pub const HTTPS_PORT: u16 = 8443;
+/// Port of the gateway's S3.
+pub const S3_PORT: u16 = 9000;
 /// Port of `/livez`, `/readyz` and `/metrics`, plain HTTP.
 pub const HEALTH_PORT: u16 = 9100;
 
@@ -158,6 +160,9 @@ pub struct GatewaySettings {
     pub tls: TlsFiles,
     /// HTTPS API.
     pub https: SocketAddr,
+    /// S3, with the same certificate. Absent: it is not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Settings>,
     /// Own mesh addresses.
     pub listen: Listen,
     /// Host others reach it by.
@@ -209,6 +214,18 @@ const fn deleted_retention_seconds_default() -> u64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 const fn is_deleted_retention_seconds_default(seconds: &u64) -> bool {
     *seconds == DELETED_RETENTION_SECONDS_DEFAULT
+}
+
+/// Where and how S3 is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct S3Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The DNS domain below which each name is a bucket, as in `photos.s3.example.com`; the certificate must cover them. Absent:
+    /// buckets stand in paths only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
 }
 
 /// Certificate chain and private key, PEM.

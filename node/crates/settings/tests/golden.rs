@@ -81,6 +81,7 @@ fn gateway() -> Settings {
             key_file: "/etc/datamesh/tls/tls.key".into(),
         },
         https: "[::]:8443".parse().unwrap(),
+        s3: None,
         listen: Listen {
             mesh: "[::]:7100".parse().unwrap(),
             bulk: "[::]:7101".parse().unwrap(),

@@ -6,7 +6,7 @@ use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{
     BULK_PORT, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, HEALTH_PORT,
-    HTTPS_PORT, Listen, MESH_PORT, Role, SETTINGS_VERSION, Settings, TlsFiles,
+    HTTPS_PORT, Listen, MESH_PORT, Role, S3_PORT, S3Settings, SETTINGS_VERSION, Settings, TlsFiles,
 };
 use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -60,6 +60,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             admin_token_file: file("tokens/admin-token"),
             tls: TlsFiles { certificate_file: file("tls/tls.crt"), key_file: file("tls/tls.key") },
             https: on(HTTPS_PORT),
+            s3: Some(S3Settings { listen: on(S3_PORT), domain: None }),
             listen: listen(),
             // The pod's own address, which only the pod knows: ADVERTISE_HOST.
             advertise_host: None,

@@ -1,7 +1,7 @@
 //! Network policies: nothing is allowed but what is named here.
 
 use datamesh_crds::label;
-use datamesh_settings::{BULK_PORT, HEALTH_PORT, HTTPS_PORT, MESH_PORT};
+use datamesh_settings::{BULK_PORT, HEALTH_PORT, HTTPS_PORT, MESH_PORT, S3_PORT};
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
     NetworkPolicySpec,
@@ -24,10 +24,10 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
+/// Clients from anywhere by HTTPS and S3; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
 fn gateway(family: &Family, database_port: Option<u16>) -> NetworkPolicy {
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
-    let clients = NetworkPolicyIngressRule { from: None, ports: Some(vec![tcp(HTTPS_PORT)]) };
+    let clients = NetworkPolicyIngressRule { from: None, ports: Some(vec![tcp(HTTPS_PORT), tcp(S3_PORT)]) };
     let database =
         database_port.map(|port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) });
     let outward = outward(family).into_iter().chain(database).collect();

@@ -1,7 +1,7 @@
 //! The gateway's Services: one for clients, one for the cluster's own members.
 
 use datamesh_crds::{ExposureType, label};
-use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT};
+use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT, S3_PORT};
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -13,12 +13,14 @@ use crate::{meta, names};
 const HTTPS_STANDARD_PORT: u16 = 443;
 
 /// For clients: HTTPS, ready gateways only. Always on 8443, which the operator uses; by a load balancer also on 443.
+/// S3 on 9000.
 pub(super) fn gateway(cluster: &ValidCluster) -> Service {
     let exposure = &cluster.exposure;
     let mut ports = vec![ServicePort { node_port: exposure.node_port, ..port("https", HTTPS_PORT, "https") }];
     if exposure.type_ == ExposureType::LoadBalancer {
         ports.push(port("https-standard", HTTPS_STANDARD_PORT, "https"));
     }
+    ports.push(port("s3", S3_PORT, "s3"));
     let spec = ServiceSpec {
         type_: Some(exposure.type_.as_str().into()),
         ports: Some(ports),

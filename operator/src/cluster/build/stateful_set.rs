@@ -2,7 +2,7 @@
 
 use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT};
+use datamesh_settings::{BULK_PORT, HTTPS_PORT, MESH_PORT, S3_PORT};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::VolumeProjection;
 
@@ -31,7 +31,7 @@ pub(super) fn gateway(cluster: &ValidCluster, key: &ClusterSecret, settings: &st
         pull_policy: cluster.pull_policy,
         resources: cluster.resources.clone(),
         log_level: cluster.log_level.clone(),
-        ports: vec![("https", HTTPS_PORT), ("mesh", MESH_PORT), ("bulk", BULK_PORT)],
+        ports: vec![("https", HTTPS_PORT), ("s3", S3_PORT), ("mesh", MESH_PORT), ("bulk", BULK_PORT)],
         files: [
             vec![
                 settings_file(names::settings(&name)),

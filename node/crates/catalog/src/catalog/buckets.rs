@@ -1,12 +1,30 @@
 use datamesh_shard::BucketName;
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::tally::forget_usage;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{Batch, Keyspace};
+use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::WRAPPED_SECRET_BYTES_MAX;
 use crate::model::{Bucket, BucketId, NewBucket, WrappedSecret};
-use crate::record::{self, BucketNextRecord, BucketRecord};
+use crate::record::{self, BucketNextRecord, BucketRecord, KeyOnlyRecord};
+
+/// Why a bucket was not deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteBucketError {
+    /// It has objects.
+    #[error("the bucket has objects")]
+    NotEmpty,
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// A bucket that was to be made.
+enum Made {
+    New(Bucket),
+    There(Bucket),
+}
 
 /// Why a bucket was not made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,11 +53,36 @@ impl<K: Keyspace> Catalog<K> {
         new: NewBucket,
         make: impl Fn(BucketId) -> WrappedSecret,
     ) -> Result<Bucket, BucketError> {
+        match self.make_bucket(new, make).await? {
+            Made::New(bucket) | Made::There(bucket) => Ok(bucket),
+        }
+    }
+
+    /// Makes a bucket as [`Catalog::ensure_bucket`] does; `None` when the name is taken.
+    ///
+    /// # Errors
+    /// See [`BucketError`].
+    pub async fn create_bucket(
+        &self,
+        new: NewBucket,
+        make: impl Fn(BucketId) -> WrappedSecret,
+    ) -> Result<Option<Bucket>, BucketError> {
+        match self.make_bucket(new, make).await? {
+            Made::New(bucket) => Ok(Some(bucket)),
+            Made::There(_) => Ok(None),
+        }
+    }
+
+    async fn make_bucket(
+        &self,
+        new: NewBucket,
+        make: impl Fn(BucketId) -> WrappedSecret,
+    ) -> Result<Made, BucketError> {
         let (key, next_key) = (keys::bucket(&new.name), keys::only(Table::BucketNext));
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             if let Some(record) = find::<BucketRecord>(&view, &key).await?.record {
-                return Ok(bucket_of(new.name, record));
+                return Ok(Made::There(bucket_of(new.name, record)));
             }
             let next = find::<BucketNextRecord>(&view, &next_key).await?;
             drop(view);
@@ -54,10 +97,50 @@ impl<K: Keyspace> Catalog<K> {
             put(&mut batch, key.clone(), &record)?;
             put(&mut batch, next_key.clone(), &BucketNextRecord { next: BucketId(id.0 + 1) })?;
             if self.try_commit(batch).await?.is_some() {
-                return Ok(bucket_of(new.name, record));
+                return Ok(Made::New(bucket_of(new.name, record)));
             }
         }
         Err(CatalogError::Contended.into())
+    }
+
+    /// Deletes a bucket without objects; gives it, or `None` when there was none. Its uploads are left to their leases: none of
+    /// them can be committed any more, nor can a put that is under way.
+    ///
+    /// # Errors
+    /// See [`DeleteBucketError`].
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<Option<Bucket>, DeleteBucketError> {
+        let key = keys::bucket(name);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<BucketRecord>(&view, &key).await?;
+            let Some(record) = found.record else { return Ok(None) };
+            let objects = keys::objects(record.id, b"");
+            if !view.range(&objects, RangeLimits::rows(1)).await.map_err(CatalogError::from)?.rows.is_empty()
+            {
+                return Err(DeleteBucketError::NotEmpty);
+            }
+            let since = view.revision().await.map_err(CatalogError::from)?;
+            drop(view);
+            let mut batch = Batch::new();
+            batch.expect(key.clone(), found.version);
+            // A commit that came in between makes this start anew; one that comes later finds the row below.
+            batch.expect_unchanged(objects, since);
+            batch.delete(key.clone());
+            put(&mut batch, keys::bucket_gone(record.id), &KeyOnlyRecord)?;
+            forget_usage(&mut batch, record.id);
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(Some(bucket_of(name.clone(), record)));
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// Whether a bucket of this number was deleted.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn is_bucket_gone(&self, bucket: BucketId) -> Result<bool, CatalogError> {
+        Ok(self.keyspace.get(&keys::bucket_gone(bucket)).await?.is_some())
     }
 
     /// The bucket of that name.

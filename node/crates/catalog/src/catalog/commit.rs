@@ -6,8 +6,9 @@ use super::faults::{ATTEMPTS_MAX, at_most, find};
 use super::garbage::condemn_upload;
 use super::objects::{Present, Replacing, object_of};
 use super::pages::PagePlan;
+use super::parts::parts_in;
 use super::tally::Delta;
-use super::uploads::{OpenUpload, open_upload, parts_in, plan_end};
+use super::uploads::{OpenUpload, open_upload, plan_end};
 use super::{Catalog, CatalogError, Invalid, PutPageError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, View};
@@ -15,7 +16,7 @@ use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
 use crate::model::{
-    Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
+    BucketId, Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
 };
 use crate::record::{BodyRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
 
@@ -25,6 +26,9 @@ pub enum CommitObjectError {
     /// It was aborted, reclaimed, never begun, or committed and since replaced.
     #[error("the upload is gone")]
     UploadGone,
+    /// The bucket was deleted meanwhile.
+    #[error("the bucket is gone")]
+    BucketGone,
     /// The present object is not as the condition wants it.
     #[error("the present object does not meet the condition")]
     PreconditionFailed {
@@ -81,6 +85,15 @@ enum Plan {
     Commit { batch: Batch, target: Target, record: ObjectRecord, replaced: bool },
 }
 
+impl Plan {
+    fn bucket(&self) -> BucketId {
+        match self {
+            Self::Done(committed) => committed.object.bucket,
+            Self::Commit { target, .. } => target.bucket,
+        }
+    }
+}
+
 fn validate(draft: &ObjectDraft) -> Result<(), Invalid> {
     at_most("bytes of the content type", draft.content_type.len(), CONTENT_TYPE_BYTES_MAX)?;
     at_most("bytes of the entity tag", draft.etag.len(), ETAG_BYTES_MAX)?;
@@ -135,8 +148,12 @@ impl<K: Keyspace> Catalog<K> {
         }
         for _ in 0..ATTEMPTS_MAX {
             let plan = self.plan_commit(upload, draft, condition).await?;
+            let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
+            }
+            if self.is_bucket_gone(bucket).await? {
+                return Err(CommitObjectError::BucketGone);
             }
         }
         Err(CatalogError::Contended.into())
@@ -166,8 +183,12 @@ impl<K: Keyspace> Catalog<K> {
                 }
                 _ => self.plan_inline(target, &record, (present, condition))?,
             };
+            let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
+            }
+            if self.is_bucket_gone(bucket).await? {
+                return Err(CommitObjectError::BucketGone);
             }
         }
         Err(CatalogError::Contended.into())
@@ -191,10 +212,12 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     async fn carry_out(&self, plan: Plan) -> Result<Option<Committed>, CommitObjectError> {
-        let (batch, target, record, replaced) = match plan {
+        let (mut batch, target, record, replaced) = match plan {
             Plan::Done(committed) => return Ok(Some(committed)),
             Plan::Commit { batch, target, record, replaced } => (batch, target, record, replaced),
         };
+        // The number is never given again, so its absence is all that a commit must know of its bucket.
+        batch.expect(keys::bucket_gone(target.bucket), None);
         let Some(revision) = self.try_commit(batch).await? else { return Ok(None) };
         let object = object_of(target.bucket, target.key, record, revision);
         Ok(Some(Committed { object, replaced }))

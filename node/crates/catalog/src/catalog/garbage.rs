@@ -210,6 +210,7 @@ impl<V: View> Step<'_, V> {
         let mut left = self.release(upload, (condemned, due_unix_ms)).await?;
         left |= self.delete(keys::of_upload(Table::Page, upload), STEP_PAGES).await?;
         left |= self.delete(keys::of_upload(Table::Part, upload), STEP_ROWS).await?;
+        left |= self.delete(keys::of_upload(Table::PartTag, upload), STEP_ROWS).await?;
         if !left {
             self.batch.delete(row.key.clone());
             self.batch.delete(keys::upload(upload));

@@ -78,8 +78,7 @@ struct Progress<'a> {
 
 impl<'a> Progress<'a> {
     fn new(query: &'a ListQuery) -> Self {
-        let delimiter =
-            query.delimiter.map(|delimiter| delimiter.to_string().into_bytes()).unwrap_or_default();
+        let delimiter = query.delimiter.clone().unwrap_or_default().into_bytes();
         let limit = query.limit.min(LISTING_MAX);
         Self { query, delimiter, limit, listing: Listing::default(), in_prefix: false }
     }

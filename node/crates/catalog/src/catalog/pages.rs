@@ -7,9 +7,12 @@ use super::uploads::{OpenUpload, open_upload};
 use super::{Catalog, CatalogError, Invalid, ReferenceError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, View};
-use crate::limits::{PAGE_SEALED_BYTES_MAX, PAGE_SEGMENTS_MAX, PART_PAGES_MAX, PARTS_MAX};
-use crate::model::{Page, PageAt, PartSummary, PlacedPage, UploadId};
-use crate::record::PartRecord;
+use crate::limits::{
+    ETAG_BYTES_MAX, PAGE_SEALED_BYTES_MAX, PAGE_SEGMENTS_MAX, PART_PAGES_MAX, PART_TAG_SEALED_BYTES_MAX,
+    PARTS_MAX,
+};
+use crate::model::{Page, PageAt, PartSummary, PartTag, PlacedPage, UploadId};
+use crate::record::{PartRecord, PartTagRecord};
 
 /// Left-over pages dropped in one batch at most: their segments stay within a batch's limits.
 const DROPPED_PAGES_MAX: u32 = 4;
@@ -92,6 +95,33 @@ impl<K: Keyspace> Catalog<K> {
         placed: &PlacedPage,
         now_unix_ms: u64,
     ) -> Result<PartSummary, PutPageError> {
+        self.put_page_and(upload, placed, None, now_unix_ms).await
+    }
+
+    /// Writes the one page of a part, and in the same batch what the client is told of it.
+    ///
+    /// # Errors
+    /// See [`PutPageError`].
+    pub async fn put_part(
+        &self,
+        upload: UploadId,
+        placed: &PlacedPage,
+        tag: PartTag,
+    ) -> Result<PartSummary, PutPageError> {
+        at_most("bytes of the entity tag", tag.etag.len(), ETAG_BYTES_MAX)?;
+        at_most("bytes of sealed checksums", tag.sealed.len(), PART_TAG_SEALED_BYTES_MAX)?;
+        let PartTag { etag, put_unix_ms, sealed } = tag;
+        let tag = PartTagRecord { etag, put_unix_ms, sealed };
+        self.put_page_and(upload, placed, Some(&tag), put_unix_ms).await
+    }
+
+    async fn put_page_and(
+        &self,
+        upload: UploadId,
+        placed: &PlacedPage,
+        tag: Option<&PartTagRecord>,
+        now_unix_ms: u64,
+    ) -> Result<PartSummary, PutPageError> {
         validate(placed)?;
         self.drop_pages_after(upload, placed.at, now_unix_ms).await?;
         for _ in 0..ATTEMPTS_MAX {
@@ -103,6 +133,9 @@ impl<K: Keyspace> Catalog<K> {
             let plan = PagePlan { view: &view, open: &open, due_unix_ms: self.due_unix_ms(now_unix_ms) };
             let part = plan.put(&mut batch, &mut delta, placed).await?;
             drop(view);
+            if let Some(tag) = tag {
+                put(&mut batch, keys::part_tag(upload, placed.at.part), tag)?;
+            }
             delta.add_to(&mut batch);
             if batch.writes.is_empty() || self.try_commit(batch).await?.is_some() {
                 return Ok(part.summary(placed.at.part));

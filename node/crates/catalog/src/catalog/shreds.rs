@@ -112,7 +112,8 @@ impl<K: Keyspace> Catalog<K> {
     #[must_use]
     pub fn shred_ranges(id: UploadId, bucket: BucketId, key: &ObjectKey) -> Vec<KeyRange> {
         let one = |key: Vec<u8>| KeyRange { end: Some([&key[..], &[0]].concat()), start: key };
-        let tables = [Table::Page, Table::Part, Table::UsedSegment].map(|table| keys::of_upload(table, id));
+        let tables = [Table::Page, Table::Part, Table::PartTag, Table::UsedSegment]
+            .map(|table| keys::of_upload(table, id));
         let rows = [keys::object(bucket, key.as_bytes()), keys::upload(id), keys::shred(id)].map(one);
         tables.into_iter().chain(rows).collect()
     }

@@ -75,6 +75,12 @@ pub(super) fn add_usage(batch: &mut Batch, bucket: BucketId, objects: i64, plain
     batch.add(keys::bucket_counter(bucket, BUCKET_BYTES), plain_bytes);
 }
 
+/// Takes the counters of a bucket without objects away.
+pub(super) fn forget_usage(batch: &mut Batch, bucket: BucketId) {
+    batch.delete(keys::bucket_counter(bucket, BUCKET_OBJECTS));
+    batch.delete(keys::bucket_counter(bucket, BUCKET_BYTES));
+}
+
 /// A size as a counter's delta. Sizes are far below the end of its range.
 pub(super) fn delta_of(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)

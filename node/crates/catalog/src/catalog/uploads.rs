@@ -1,13 +1,13 @@
-use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::garbage::condemn_upload;
 use super::references::Uses;
 use super::tally::Delta;
 use super::{Catalog, CatalogError, Invalid, ReferenceError};
-use crate::keys::{self, KeyReader, Table};
+use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, View};
 use crate::limits::{CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, SEGMENTS_PER_CALL_MAX};
-use crate::model::{NewUpload, PartSummary, Target, Upload, UploadId};
-use crate::record::{self, KeyOnlyRecord, LeaseRecord, PartRecord, UploadRecord, UploadState, meta_bytes};
+use crate::model::{NewUpload, Target, Upload, UploadId};
+use crate::record::{KeyOnlyRecord, LeaseRecord, ListedRecord, UploadRecord, UploadState, meta_bytes};
 
 /// Why an upload was not begun or renewed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +15,9 @@ pub enum UploadError {
     /// It was committed, aborted, reclaimed or never begun.
     #[error("the upload is gone")]
     Gone,
+    /// The bucket was deleted.
+    #[error("the bucket is gone")]
+    BucketGone,
     /// The id is in use for another bucket or key.
     #[error("upload {0} writes to another object")]
     Taken(UploadId),
@@ -64,6 +67,10 @@ pub(super) async fn plan_end(
     open.expect(batch);
     let ended = UploadRecord { state, content_type: String::new(), meta: Vec::new(), ..open.record.clone() };
     put(batch, keys::upload(open.id), &ended)?;
+    let listed = keys::bucket_upload(open.record.bucket, &open.record.key, open.id);
+    if view.get(&listed).await.map_err(CatalogError::from)?.is_some() {
+        batch.delete(listed);
+    }
     let key = keys::lease(open.id);
     let lease = find::<LeaseRecord>(view, &key).await?;
     batch.expect(key.clone(), lease.version);
@@ -91,6 +98,21 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// See [`UploadError`].
     pub async fn begin_upload(&self, new: NewUpload) -> Result<Upload, UploadError> {
+        self.begin_as(new, false).await
+    }
+
+    /// Begins an upload as [`Catalog::begin_upload`] does; it is shown by [`Catalog::bucket_uploads`] while it is open.
+    ///
+    /// # Errors
+    /// See [`UploadError`]; `BucketGone` too.
+    pub async fn begin_listed_upload(&self, new: NewUpload) -> Result<Upload, UploadError> {
+        if self.is_bucket_gone(new.target.bucket).await? {
+            return Err(UploadError::BucketGone);
+        }
+        self.begin_as(new, true).await
+    }
+
+    async fn begin_as(&self, new: NewUpload, listed: bool) -> Result<Upload, UploadError> {
         at_most("bytes of the content type", new.content_type.len(), CONTENT_TYPE_BYTES_MAX)?;
         at_most("bytes of metadata", meta_bytes(&new.meta), META_BYTES_MAX)?;
         at_most("segments of one call", new.segments.len(), SEGMENTS_PER_CALL_MAX)?;
@@ -102,7 +124,11 @@ impl<K: Keyspace> Catalog<K> {
                 drop(view);
                 return self.begin_again(new, record).await;
             }
-            let (batch, record) = plan_begin(&view, &new).await?;
+            let (mut batch, record) = plan_begin(&view, &new).await?;
+            if listed {
+                let key = keys::bucket_upload(record.bucket, &record.key, id);
+                put(&mut batch, key, &ListedRecord { created_unix_ms: record.created_unix_ms })?;
+            }
             drop(view);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(upload_of(id, record, new.lease_until_unix_ms));
@@ -200,26 +226,6 @@ impl<K: Keyspace> Catalog<K> {
         }
         Err(CatalogError::Contended)
     }
-
-    /// Parts of an upload, by number; none when it has none or is gone.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn parts(&self, upload: UploadId) -> Result<Vec<PartSummary>, CatalogError> {
-        parts_in(&self.view().await?, upload).await
-    }
-}
-
-/// Parts of an upload in a view.
-pub(super) async fn parts_in(view: &impl View, upload: UploadId) -> Result<Vec<PartSummary>, CatalogError> {
-    let rows = whole(view, keys::parts(upload)).await?.rows;
-    let part = |row: &crate::keyspace::Row| {
-        let mut key = KeyReader::new(&row.key, Table::Part)?;
-        let (_, part) = (key.fixed::<16>()?, key.u32()?);
-        key.end()?;
-        Ok(record::decode::<PartRecord>(&row.value)?.summary(part))
-    };
-    rows.iter().map(part).collect()
 }
 
 fn plan_lease(batch: &mut Batch, upload: UploadId, until_unix_ms: u64) -> Result<(), CatalogError> {

@@ -12,7 +12,7 @@ pub struct ListQuery {
     /// Entries and common prefixes together at most; cut to the catalog's own limit.
     pub limit: usize,
     /// Keys that have it after the prefix are rolled up into one common prefix, which ends with it.
-    pub delimiter: Option<char>,
+    pub delimiter: Option<String>,
 }
 
 /// Where a listing goes on. Its encoding is opaque to users and stable.

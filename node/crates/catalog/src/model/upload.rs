@@ -57,3 +57,34 @@ pub struct PartSummary {
     /// Whether its last page is there.
     pub complete: bool,
 }
+
+/// What the client of a part was told of it, and will be told again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartTag {
+    /// Entity tag of the part, without quotes.
+    pub etag: String,
+    /// When it was put.
+    pub put_unix_ms: u64,
+    /// Its checksums; opaque to the catalog.
+    pub sealed: Vec<u8>,
+}
+
+/// A part and what its client was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaggedPart {
+    /// What it has.
+    pub part: PartSummary,
+    /// Absent where the part was put without.
+    pub tag: Option<PartTag>,
+}
+
+/// An upload as listings show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedUpload {
+    /// The object's key.
+    pub key: ObjectKey,
+    /// The upload.
+    pub upload: UploadId,
+    /// When it began.
+    pub created_unix_ms: u64,
+}

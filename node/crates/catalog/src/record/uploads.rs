@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::limits::{
-    CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX, PAGE_SEALED_BYTES_MAX, PAGE_SEGMENTS_MAX, PART_PAGES_MAX,
+    CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, META_BYTES_MAX, PAGE_SEALED_BYTES_MAX, PAGE_SEGMENTS_MAX,
+    PART_PAGES_MAX, PART_TAG_SEALED_BYTES_MAX,
 };
 use crate::model::{BucketId, ObjectKey, Page, PartSummary};
 
@@ -62,6 +63,17 @@ impl Record for LeaseRecord {
     const NAME: &'static str = "lease";
 }
 
+/// What a listing shows of an open upload besides its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedRecord {
+    /// When it began.
+    pub created_unix_ms: u64,
+}
+
+impl Record for ListedRecord {
+    const NAME: &'static str = "listed upload";
+}
+
 /// What a part has so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartRecord {
@@ -87,6 +99,33 @@ impl Record for PartRecord {
 
     fn check(&self) -> Result<(), &'static str> {
         if self.pages > PART_PAGES_MAX { Err("too many pages") } else { Ok(()) }
+    }
+}
+
+/// What a client was told of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartTagRecord {
+    /// Entity tag of the part.
+    pub etag: String,
+    /// When it was put.
+    pub put_unix_ms: u64,
+    /// Its checksums, sealed.
+    #[serde(with = "super::bytes")]
+    pub sealed: Vec<u8>,
+}
+
+impl Record for PartTagRecord {
+    const NAME: &'static str = "part tag";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.etag.len() > ETAG_BYTES_MAX {
+            return Err("the entity tag is too long");
+        }
+        if self.sealed.len() > PART_TAG_SEALED_BYTES_MAX {
+            Err("the sealed part is too long")
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
-    BucketId, BucketKind, Cursor, ObjectKey, Page, PageAt, PartSummary, SegmentRef, UploadId, WrappedSecret,
+    BucketId, BucketKind, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission, SegmentRef,
+    UploadId, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
@@ -127,6 +128,20 @@ fn member_samples() -> Vec<Sample> {
             },
         ),
         sample("bucket-next", record::BucketNextRecord { next: BucketId(6) }),
+        sample(
+            "access-key",
+            record::AccessKeyRecord {
+                grant: Grant {
+                    name: "backup of the office".into(),
+                    owner: "admin".into(),
+                    permission: Permission::ReadWrite,
+                    buckets: vec![BucketName::new("backups").unwrap()],
+                    created_unix_ms: 1_790_000_000_000,
+                    disabled: true,
+                },
+                sealed_secret: vec![1, 2, 3],
+            },
+        ),
     ]
 }
 
@@ -141,6 +156,15 @@ fn upload_samples() -> Vec<Sample> {
                 content_type: "text/plain".into(),
                 meta: meta(),
                 created_unix_ms: 1_790_000_000_000,
+            },
+        ),
+        sample("listed-upload", record::ListedRecord { created_unix_ms: 1_790_000_000_000 }),
+        sample(
+            "part-tag",
+            record::PartTagRecord {
+                etag: "0123456789abcdef-1".into(),
+                put_unix_ms: 1_790_000_000_000,
+                sealed: vec![4, 5, 6],
             },
         ),
         sample("lease", record::LeaseRecord { until_unix_ms: 1_790_000_060_000 }),
@@ -243,6 +267,10 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("shred-segment", key::shred_segment(UPLOAD, id)),
         ("counter", key::counter(1)),
         ("bucket-counter", key::bucket_counter(BucketId(5), 2)),
+        ("access-key", key::access_key(&"DM0123456789ABCDEFGH".parse().unwrap())),
+        ("bucket-gone", key::bucket_gone(BucketId(5))),
+        ("bucket-upload", key::bucket_upload(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap(), UPLOAD)),
+        ("part-tag", key::part_tag(UPLOAD, 3)),
         ("engine-revision", row::REVISION_KEY.to_vec()),
         ("engine-row", row::encode(Revision(300), b"value")),
         ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),

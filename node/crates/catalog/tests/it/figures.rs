@@ -44,9 +44,9 @@ async fn figures() {
         assert!(catalog.object(BUCKET, &key).await.unwrap().is_some());
     }
     rate("gets, one reader", 20_000, begun);
-    for delimiter in [None, Some('/')] {
+    for delimiter in [None, Some("/".to_owned())] {
         let begun = Instant::now();
-        let mut query = ListQuery { limit: 1000, delimiter, ..ListQuery::default() };
+        let mut query = ListQuery { limit: 1000, delimiter: delimiter.clone(), ..ListQuery::default() };
         let mut listed = 0;
         loop {
             let page = catalog.list(BUCKET, &query).await.unwrap();

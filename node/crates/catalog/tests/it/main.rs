@@ -8,6 +8,8 @@
     reason = "a test may stop, and prints"
 )]
 
+mod access_keys;
+mod buckets;
 mod conformance;
 mod crash;
 mod figures;

@@ -2,6 +2,7 @@
 
 use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
 use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::limits::META_BYTES_MAX;
 use datamesh_catalog::{Catalog, PageAt};
 use datamesh_shard::Generation;
 
@@ -220,7 +221,7 @@ async fn limits<K: Keyspace>(catalog: Catalog<K>) {
     new.content_type = "x".repeat(256);
     assert!(matches!(catalog.begin_upload(new.clone()).await, Err(UploadError::Invalid(_))));
     new.content_type.clear();
-    new.meta = vec![("k".repeat(1024), "v".repeat(1025))];
+    new.meta = vec![("k".into(), "v".repeat(META_BYTES_MAX))];
     assert!(matches!(catalog.begin_upload(new).await, Err(UploadError::Invalid(_))));
     catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
     let full: Vec<u64> = (0..256).collect();

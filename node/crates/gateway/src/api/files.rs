@@ -19,13 +19,21 @@ use super::listing::rfc3339;
 use super::range::{self, Wanted};
 use super::target::ObjectPath;
 use super::{App, Incoming, shreds};
-use crate::objects::{Durability, Meta, Stored};
+use crate::objects::{Durability, Fields, Meta, Stored};
 use crate::problem::Problem;
 
 /// How safe a put is at the moment of its answer.
 pub(super) const DURABILITY: HeaderName = HeaderName::from_static("datamesh-durability");
 /// Headers of this prefix are kept with the object.
 const META_PREFIX: &str = "x-datamesh-meta-";
+/// Headers that are kept with an object as they came, and given with it.
+pub(crate) const KEPT_HEADERS: [HeaderName; 5] = [
+    header::CACHE_CONTROL,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LANGUAGE,
+    header::EXPIRES,
+];
 const TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// What a put answers, besides its headers.
@@ -102,7 +110,7 @@ pub(super) async fn read(
         Wanted::Whole => (StatusCode::OK, 0..object.size_bytes),
         Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part.clone()),
     };
-    let mut answer = head(object, &found.meta, &part, status)?;
+    let mut answer = head(object, &found.fields, &part, status)?;
     if method != Method::HEAD {
         *answer.body_mut() = app.objects.open(found, part).await?;
     }
@@ -111,7 +119,7 @@ pub(super) async fn read(
 
 fn head(
     object: &Object,
-    meta: &[(String, String)],
+    fields: &Fields,
     part: &Range<u64>,
     status: StatusCode,
 ) -> Result<Response, Problem> {
@@ -134,9 +142,11 @@ fn head(
     }
     // A browser must not take an object for a page of ours.
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    for (name, value) in meta {
-        let name = HeaderName::try_from(format!("{META_PREFIX}{name}"));
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+    let user = fields.user.iter().map(|(name, value)| (format!("{META_PREFIX}{name}"), value));
+    let kept =
+        KEPT_HEADERS.iter().filter_map(|name| Some((name.to_string(), fields.system.get(name.as_str())?)));
+    for (name, value) in kept.chain(user) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_str(value)) {
             headers.append(name, value);
         }
     }
@@ -164,7 +174,7 @@ pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
             user.push((name.to_owned(), text(value, "x-datamesh-meta-*")?));
         }
     }
-    Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), user)
+    Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), Fields { user, ..Fields::default() })
 }
 
 /// What a delete answers, and may claim. The object is gone for every request that begins after the answer, and with its row the key

@@ -13,6 +13,29 @@ use tokio::time::timeout;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
+/// Looks at a body as it passes, and says at its end whether it is the one that was meant.
+pub(crate) trait Witness: Send {
+    /// The next bytes.
+    fn see(&mut self, bytes: &[u8]);
+
+    /// The body has ended. Asked once.
+    fn judge(&mut self) -> Result<Told, Problem>;
+}
+
+/// What a witness found out, to be kept with the object.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// The entity tag, where the body's own is known.
+    pub(crate) etag: Option<String>,
+    /// Fields of the object's metadata, such as checksums.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+/// Why whoever hands a body in gives no more of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{1}")]
+pub(crate) struct Refused(pub(crate) Kind, pub(crate) &'static str);
+
 /// A body read piece by piece.
 pub(crate) struct Incoming {
     body: Body,
@@ -23,6 +46,8 @@ pub(crate) struct Incoming {
     taken: u64,
     announced: Option<u64>,
     rest: Bytes,
+    witness: Option<Box<dyn Witness>>,
+    told: Told,
 }
 
 impl Incoming {
@@ -41,7 +66,27 @@ impl Incoming {
             taken: 0,
             announced,
             rest: Bytes::new(),
+            witness: None,
+            told: Told::default(),
         })
+    }
+
+    /// A body of which something else says how long it is.
+    pub(crate) fn announced(body: Body, bytes: u64, bytes_max: u64) -> Result<Self, Problem> {
+        if bytes > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        Ok(Self { announced: Some(bytes), ..Self::new(body, bytes_max)? })
+    }
+
+    /// Has somebody look at it: a body that is not what was meant ends with their problem.
+    pub(crate) fn witnessed(self, witness: Box<dyn Witness>) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
+    /// What the witness found out, once the body has ended.
+    pub(crate) fn told(&mut self) -> Told {
+        std::mem::take(&mut self.told)
     }
 
     /// Bytes still to come, if the client said how many there are.
@@ -104,20 +149,33 @@ impl Incoming {
                         "the body ended before its announced length",
                     ));
                 }
-                Ok(None) => return Ok(None),
-                Ok(Some(frame)) => {
-                    frame.map_err(|_| Problem::new(Kind::BodyIncomplete, "the connection broke"))?
+                Ok(None) => {
+                    if let Some(mut witness) = self.witness.take() {
+                        self.told = witness.judge()?;
+                    }
+                    return Ok(None);
                 }
+                Ok(Some(frame)) => frame.map_err(broken)?,
             };
             let Ok(bytes) = frame.into_data() else { continue };
             self.arrived = self.arrived.saturating_add(len_of(&bytes));
             if self.arrived > self.bytes_max {
                 return Err(too_large(self.bytes_max));
             }
+            if let Some(witness) = &mut self.witness {
+                witness.see(&bytes);
+            }
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
         }
+    }
+}
+
+fn broken(error: axum::Error) -> Problem {
+    match error.into_inner().downcast::<Refused>() {
+        Ok(refused) => Problem::new(refused.0, refused.1),
+        Err(_) => Problem::new(Kind::BodyIncomplete, "the connection broke"),
     }
 }
 

@@ -88,13 +88,12 @@ fn cursor(text: &str) -> Result<Cursor, Problem> {
     Cursor::decode(&bytes).map_err(|_| wrong())
 }
 
-fn delimiter(text: Option<&str>) -> Result<Option<char>, Problem> {
+fn delimiter(text: Option<&str>) -> Result<Option<String>, Problem> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
-    let mut chars = text.chars();
-    match (chars.next(), chars.next()) {
-        (Some(delimiter), None) => Ok(Some(delimiter)),
-        _ => Err(Problem::parameter("delimiter", "the delimiter is one character")),
+    if text.chars().nth(1).is_some() {
+        return Err(Problem::parameter("delimiter", "the delimiter is one character"));
     }
+    Ok(Some(text.to_owned()))
 }
 
 fn answer(listing: Listing) -> Answer {

@@ -43,7 +43,7 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
 }
 
 /// The method as a label. A client may send any word as a method: each would be a time series of its own for ever.
-fn known(method: &Method) -> &'static str {
+pub(crate) fn known(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",

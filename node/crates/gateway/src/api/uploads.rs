@@ -14,7 +14,7 @@ use super::files::{self, DURABILITY};
 use super::target::{DEFAULT_BUCKET, bucket_name, object_key};
 use super::{App, Incoming, conditional, incoming};
 use crate::limits;
-use crate::objects::Meta;
+use crate::objects::{Fields, Meta};
 use crate::problem::{Kind, Problem};
 
 /// `POST /api/v1/uploads`.
@@ -65,8 +65,9 @@ pub(super) async fn begin(
     let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
     let key = object_key(begin.key.as_bytes())?;
     let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-    let meta = Meta::new(content_type, begin.meta.into_iter().collect())?;
-    let upload = app.objects.begin(&bucket, key, meta).await?;
+    let meta =
+        Meta::new(content_type, Fields { user: begin.meta.into_iter().collect(), ..Fields::default() })?;
+    let upload = app.objects.begin(&bucket, key, meta, limits::UPLOAD_LEASE).await?;
     Ok((StatusCode::CREATED, Json(shown(&upload, &[]))).into_response())
 }
 
@@ -107,9 +108,9 @@ pub(super) async fn part(
         Problem::parameter("part", format!("a part's number is 1 to {}", limits::PARTS_MAX))
     })?;
     let body = Incoming::new(body, limits::PART_BYTES_MAX)?;
-    let (size, durability) = app.objects.part(id_of(&id)?, number, body).await?;
-    let durability = [(DURABILITY, files::describe(durability)?)];
-    Ok((StatusCode::OK, durability, Json(Part { number, size })).into_response())
+    let part = app.objects.part(id_of(&id)?, number, body, limits::UPLOAD_LEASE).await?;
+    let durability = [(DURABILITY, files::describe(part.durability)?)];
+    Ok((StatusCode::OK, durability, Json(Part { number, size: part.bytes })).into_response())
 }
 
 /// Makes the object out of its parts.

@@ -33,6 +33,8 @@ pub(crate) struct BucketsSource {
     pub(crate) surroundings: Arc<dyn Surroundings>,
 }
 
+/// Buckets by name, as they were when they were asked for. Numbers are never given twice, so one that was deleted since shows:
+/// it has no objects, and takes none. Whoever finds that asks anew ([`Buckets::recheck`]).
 pub(super) struct Buckets {
     source: BucketsSource,
     by_name: RwLock<HashMap<BucketName, Arc<BucketContext>>>,
@@ -55,11 +57,65 @@ impl Buckets {
         }
     }
 
-    /// The bucket; the default one is made by its first put.
-    pub(super) async fn ensure(&self, name: &BucketName) -> Result<Arc<BucketContext>, Problem> {
-        if let Some(known) = self.find(name).await? {
+    /// Asks the catalog whether the bucket is still the one of this number. `Some`: it is another one by now.
+    pub(super) async fn recheck(
+        &self,
+        name: &BucketName,
+        known: BucketId,
+    ) -> Result<Option<Arc<BucketContext>>, Problem> {
+        match self.source.catalog.bucket(name).await.map_err(refusals::catalog)? {
+            Some(bucket) if bucket.id == known => Ok(None),
+            Some(bucket) => self.keep(bucket).map(Some),
+            None => {
+                self.forget(name);
+                Err(none_of(name))
+            }
+        }
+    }
+
+    /// The bucket as it is now, not as it was.
+    pub(super) async fn newest(&self, name: &BucketName) -> Result<Option<Arc<BucketContext>>, Problem> {
+        let Some(known) = self.find(name).await? else { return Ok(None) };
+        Ok(Some(self.recheck(name, known.id).await?.unwrap_or(known)))
+    }
+
+    /// The bucket of a number.
+    pub(super) async fn of_id(&self, id: BucketId) -> Result<Option<Arc<BucketContext>>, Problem> {
+        let known = self.by_name.read().values().find(|known| known.id == id).map(Arc::clone);
+        if known.is_some() {
             return Ok(known);
         }
+        let buckets = self.source.catalog.buckets().await.map_err(refusals::catalog)?;
+        buckets.into_iter().find(|bucket| bucket.id == id).map(|bucket| self.keep(bucket)).transpose()
+    }
+
+    fn forget(&self, name: &BucketName) {
+        self.by_name.write().remove(name);
+    }
+
+    /// Makes a bucket, in the first pool.
+    pub(super) async fn create(&self, name: &BucketName) -> Result<Bucket, Problem> {
+        let new = self.new_bucket(name)?;
+        let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
+        let made = made.map_err(|error| Problem::internal("cannot make the bucket", &error))?;
+        made.ok_or_else(|| {
+            Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).field("bucket")
+        })
+    }
+
+    /// Deletes a bucket without objects.
+    pub(super) async fn delete(&self, name: &BucketName) -> Result<Bucket, Problem> {
+        let deleted = self.source.catalog.delete_bucket(name).await.map_err(refusals::delete_bucket)?;
+        self.forget(name);
+        deleted.ok_or_else(|| none_of(name))
+    }
+
+    /// All buckets, by name.
+    pub(super) async fn all(&self) -> Result<Vec<Bucket>, Problem> {
+        self.source.catalog.buckets().await.map_err(refusals::catalog)
+    }
+
+    fn new_bucket(&self, name: &BucketName) -> Result<NewBucket, Problem> {
         let pools = self.source.pools.all();
         let Some((pool, _)) = pools.first() else {
             return Err(Problem::new(
@@ -67,12 +123,20 @@ impl Buckets {
                 "the cluster has no pool yet: the administrator makes one",
             ));
         };
-        let new = NewBucket {
+        Ok(NewBucket {
             name: name.clone(),
             kind: BucketKind::Managed,
             pool: pool.clone(),
             created_unix_ms: self.source.surroundings.now_unix_ms(),
-        };
+        })
+    }
+
+    /// The bucket; the default one is made by its first put.
+    pub(super) async fn ensure(&self, name: &BucketName) -> Result<Arc<BucketContext>, Problem> {
+        if let Some(known) = self.find(name).await? {
+            return Ok(known);
+        }
+        let new = self.new_bucket(name)?;
         let bucket = self.source.catalog.ensure_bucket(new, |id| self.wrap(id)).await;
         self.keep(bucket.map_err(|error| Problem::internal("cannot make the bucket", &error))?)
     }
@@ -99,7 +163,7 @@ impl Buckets {
     }
 }
 
-fn none_of(name: &BucketName) -> Problem {
+pub(super) fn none_of(name: &BucketName) -> Problem {
     Problem::new(
         Kind::NoSuchBucket,
         format!("there is no bucket {name}; files without a bucket go to {DEFAULT_BUCKET}"),

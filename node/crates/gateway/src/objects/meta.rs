@@ -1,4 +1,6 @@
-//! Content type and user metadata. The metadata is sealed into one value of the object's row.
+//! Content type and metadata. All but the content type is sealed into one value of the object's row.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -12,49 +14,124 @@ use crate::problem::Problem;
 
 /// The one field that the catalog keeps: version 1 of the sealed metadata.
 const FIELD: &str = "sealed-v1";
+/// Stands before the name of a field that is not the user's own; no header's name has it.
+const SYSTEM: char = ':';
 
-/// What a client says of its object.
-pub(crate) struct Meta {
-    pub(crate) content_type: String,
-    user: Vec<(String, String)>,
+/// What is kept with an object besides its bytes and their type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Fields {
+    /// Headers of the answer and checksums, by the names of their headers.
+    pub(crate) system: BTreeMap<String, String>,
+    /// The user's own.
+    pub(crate) user: Vec<(String, String)>,
 }
 
-impl Meta {
-    /// Checks sizes.
-    pub(crate) fn new(content_type: String, user: Vec<(String, String)>) -> Result<Self, Problem> {
-        if content_type.len() > CONTENT_TYPE_BYTES_MAX || content_type.chars().any(char::is_control) {
-            let detail = format!("a content type has at most {CONTENT_TYPE_BYTES_MAX} printable characters");
-            return Err(Problem::parameter("Content-Type", detail));
-        }
-        let bytes: usize = user.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        if bytes > limits::META_BYTES_MAX {
-            let detail = format!("user metadata has at most {} bytes in all", limits::META_BYTES_MAX);
-            return Err(Problem::parameter("x-datamesh-meta-*", detail));
-        }
-        Ok(Self { content_type, user })
+impl Fields {
+    /// As they are sealed.
+    fn pairs(&self) -> Vec<(String, &str)> {
+        let system = self.system.iter().map(|(name, value)| (format!("{SYSTEM}{name}"), value.as_str()));
+        let user = self.user.iter().map(|(name, value)| (name.clone(), value.as_str()));
+        system.chain(user).collect()
     }
 
-    /// As the catalog keeps it.
+    fn of_pairs(pairs: Vec<(String, String)>) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in pairs {
+            match name.strip_prefix(SYSTEM) {
+                Some(name) => drop(fields.system.insert(name.to_owned(), value)),
+                None => fields.user.push((name, value)),
+            }
+        }
+        fields
+    }
+
+    fn is_empty(&self) -> bool {
+        self.system.is_empty() && self.user.is_empty()
+    }
+
+    /// As the catalog keeps them.
     pub(crate) fn seal(&self, secrets: &Secrets, target: &Target) -> Result<Vec<(String, String)>, Problem> {
-        if self.user.is_empty() {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
         let plain =
-            serde_json::to_vec(&self.user).map_err(|e| Problem::internal("cannot write metadata", &e))?;
+            serde_json::to_vec(&self.pairs()).map_err(|e| Problem::internal("cannot write metadata", &e))?;
         let sealed = secrets.seal(target, Record::Meta, &plain);
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal metadata", &error))?;
         Ok(vec![(FIELD.to_owned(), STANDARD_NO_PAD.encode(sealed))])
     }
+
+    /// Opens what [`Fields::seal`] gave.
+    pub(super) fn open(
+        secrets: &Secrets,
+        target: &Target,
+        kept: &[(String, String)],
+    ) -> Result<Self, Problem> {
+        let Some((_, text)) = kept.iter().find(|(name, _)| name == FIELD) else { return Ok(Self::default()) };
+        let sealed =
+            STANDARD_NO_PAD.decode(text).map_err(|e| Problem::internal("metadata is malformed", &e))?;
+        let plain = secrets.open(target, Record::Meta, &sealed).map_err(refusals::record)?;
+        let pairs = serde_json::from_slice(&plain);
+        pairs.map(Self::of_pairs).map_err(|error| Problem::internal("metadata is malformed", &error))
+    }
 }
 
-/// Opens what [`Meta::seal`] gave.
-pub(super) fn open(
-    secrets: &Secrets,
-    target: &Target,
-    kept: &[(String, String)],
-) -> Result<Vec<(String, String)>, Problem> {
-    let Some((_, text)) = kept.iter().find(|(name, _)| name == FIELD) else { return Ok(Vec::new()) };
-    let sealed = STANDARD_NO_PAD.decode(text).map_err(|e| Problem::internal("metadata is malformed", &e))?;
-    let plain = secrets.open(target, Record::Meta, &sealed).map_err(refusals::record)?;
-    serde_json::from_slice(&plain).map_err(|error| Problem::internal("metadata is malformed", &error))
+/// What a client says of its object.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Meta {
+    pub(crate) content_type: String,
+    pub(crate) fields: Fields,
+}
+
+impl Meta {
+    /// Checks sizes and names.
+    pub(crate) fn new(content_type: String, fields: Fields) -> Result<Self, Problem> {
+        if content_type.len() > CONTENT_TYPE_BYTES_MAX || content_type.chars().any(char::is_control) {
+            let detail = format!("a content type has at most {CONTENT_TYPE_BYTES_MAX} printable characters");
+            return Err(Problem::parameter("Content-Type", detail));
+        }
+        let wrong = |detail: String| Problem::parameter("x-datamesh-meta-*", detail);
+        let bytes: usize = fields.user.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > limits::META_BYTES_MAX {
+            return Err(wrong(format!("user metadata has at most {} bytes in all", limits::META_BYTES_MAX)));
+        }
+        if fields.user.iter().any(|(name, _)| name.starts_with(SYSTEM)) {
+            return Err(wrong(format!("the name of a field does not begin with {SYSTEM:?}")));
+        }
+        let written = serde_json::to_vec(&fields.pairs()).map_or(usize::MAX, |written| written.len());
+        if written > limits::FIELDS_BYTES_MAX {
+            let max = limits::FIELDS_BYTES_MAX;
+            return Err(wrong(format!("all metadata and headers have at most {max} bytes, as JSON")));
+        }
+        Ok(Self { content_type, fields })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateway_s_own_fields_are_told_from_the_user_s() {
+        let user = vec![("cache-control".to_owned(), "blue".to_owned())];
+        let system = BTreeMap::from([("cache-control".to_owned(), "no-cache".to_owned())]);
+        let fields = Fields { system, user };
+        let pairs = fields.pairs().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        assert_eq!(Fields::of_pairs(pairs), fields);
+        let forged = Fields { user: vec![(":cache-control".into(), "x".into())], ..Fields::default() };
+        assert!(Meta::new("text/plain".into(), forged).is_err());
+    }
+
+    #[test]
+    fn what_is_taken_fits_into_the_catalog() {
+        let user = vec![("k".to_owned(), "\"".repeat(limits::META_BYTES_MAX - 1))];
+        let largest = Fields { user, ..Fields::default() };
+        assert!(Meta::new("text/plain".into(), largest.clone()).is_ok());
+        // Checksums and their like come later: four times the longest.
+        let written = limits::FIELDS_BYTES_MAX + 4 * 128;
+        let sealed = datamesh_seal::record_bytes_of(written).div_ceil(3) * 4 + FIELD.len();
+        assert!(sealed <= datamesh_catalog::limits::META_BYTES_MAX, "{sealed}");
+        let many = Fields { user: vec![("k".into(), String::new()); 1000], ..Fields::default() };
+        assert!(Meta::new("text/plain".into(), many).is_err());
+    }
 }

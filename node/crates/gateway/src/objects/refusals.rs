@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::ReferenceError;
 use datamesh_catalog::catalog::{
-    CatalogError, CommitObjectError, DeleteObjectError, PutPageError, UploadError,
+    CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError, UploadError,
 };
 
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
@@ -16,12 +16,25 @@ pub(super) fn no_upload() -> Problem {
     Problem::new(Kind::NoSuchUpload, "it was completed, aborted, or given up because its time was over")
 }
 
+pub(super) fn bucket_gone() -> Problem {
+    Problem::new(Kind::NoSuchBucket, "the bucket was deleted meanwhile").field("bucket")
+}
+
 fn precondition(current_etag: Option<String>) -> Problem {
     let detail = match current_etag {
         Some(etag) => format!("the object's entity tag is \"{etag}\" now"),
         None => "there is no object of this key now".to_owned(),
     };
     Problem::new(Kind::PreconditionFailed, detail)
+}
+
+pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
+    match error {
+        DeleteBucketError::NotEmpty => {
+            Problem::new(Kind::BucketNotEmpty, "delete its objects first").field("bucket")
+        }
+        DeleteBucketError::Catalog(error) => catalog(error),
+    }
 }
 
 pub(super) fn delete(error: DeleteObjectError) -> Problem {
@@ -35,6 +48,7 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
     match error {
         CommitObjectError::PreconditionFailed { current_etag } => precondition(current_etag),
         CommitObjectError::UploadGone => no_upload(),
+        CommitObjectError::BucketGone => bucket_gone(),
         error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
             Problem::new(Kind::Conflict, error.to_string()).field("parts")
         }
@@ -63,6 +77,7 @@ pub(super) fn store(error: StoreError) -> Problem {
         StoreError::Upload(UploadError::Gone)
         | StoreError::Reference(ReferenceError::UploadGone)
         | StoreError::Page(PutPageError::UploadGone) => no_upload(),
+        StoreError::Upload(UploadError::BucketGone) => bucket_gone(),
         StoreError::Upload(UploadError::Invalid(invalid)) => {
             Problem::new(Kind::InvalidBody, invalid.to_string())
         }

@@ -25,9 +25,6 @@ pub(crate) struct Job {
     pub(crate) target: Target,
     pub(crate) pool: PoolName,
     cipher: Cipher,
-    pub(crate) content_type: String,
-    /// As the catalog keeps it.
-    pub(crate) meta: Vec<(String, String)>,
     pub(super) care: Care,
     /// Whether the catalog knows the upload.
     begun: OnceCell<()>,
@@ -35,16 +32,11 @@ pub(crate) struct Job {
 
 impl Job {
     /// A put whose upload begins with its first segment: one sync less.
-    pub(crate) fn new(
-        context: &Context,
-        target: Target,
-        pool: PoolName,
-        (content_type, meta): (String, Vec<(String, String)>),
-    ) -> Result<Self, StoreError> {
+    pub(crate) fn new(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
         let known = context.pools.get(&pool).filter(|pool| pool.layout().is_some());
         let cipher = known.ok_or_else(|| StoreError::NoLayout(pool.clone()))?.spec.cipher;
         let (care, begun) = (Care::Promised, OnceCell::new());
-        Ok(Self { target, pool, cipher, content_type, meta, care, begun })
+        Ok(Self { target, pool, cipher, care, begun })
     }
 
     /// Of segments that take the place of others: those may be whole, so these must be.
@@ -54,7 +46,7 @@ impl Job {
         pool: PoolName,
         given_up: BTreeSet<PeerKey>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { care: Care::Whole(given_up), ..Self::new(context, target, pool, Default::default())? })
+        Ok(Self { care: Care::Whole(given_up), ..Self::new(context, target, pool)? })
     }
 
     /// What its segments are put with first. Under a fresh key none was there before. What is coded anew may have been, and been
@@ -76,7 +68,7 @@ impl Job {
 
     /// A part of an upload that has begun.
     pub(crate) fn resumed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
-        let job = Self::new(context, target, pool, Default::default())?;
+        let job = Self::new(context, target, pool)?;
         Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
     }
 
@@ -88,8 +80,9 @@ impl Job {
             let now = context.surroundings.now_unix_ms();
             let new = NewUpload {
                 target: self.target.clone(),
-                content_type: self.content_type.clone(),
-                meta: self.meta.clone(),
+                // What the object is besides its bytes comes with the commit.
+                content_type: String::new(),
+                meta: Vec::new(),
                 created_unix_ms: now,
                 lease_until_unix_ms: now.saturating_add(millis(context.put_lease)),
                 segments: vec![segment.clone()],

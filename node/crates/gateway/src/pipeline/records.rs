@@ -21,6 +21,8 @@ pub(crate) enum Record {
     Inline,
     /// User metadata.
     Meta,
+    /// The checksums of a part.
+    Part(u32),
 }
 
 /// A bucket's secrets, unwrapped.
@@ -79,6 +81,7 @@ impl Secrets {
             Record::Page(at) => (1, at),
             Record::Inline => (2, PageAt::default()),
             Record::Meta => (3, PageAt::default()),
+            Record::Part(part) => (4, PageAt { part, page: 0 }),
         };
         let mut out = vec![VERSION, kind];
         out.extend(self.bucket.0.to_le_bytes());

@@ -119,6 +119,7 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         admin_token_file: dir.join("admin"),
         tls: TlsFiles { certificate_file: dir.join("tls.crt"), key_file: dir.join("tls.key") },
         https: any(),
+        s3: None,
         listen: listen(),
         advertise_host: None,
         buffer_bytes: 64 << 20,

@@ -5,7 +5,7 @@ use datamesh_seal::SegmentKey;
 use datamesh_shard::limits::SEAL_HEADER_BYTES;
 
 use super::*;
-use crate::objects::Meta;
+use crate::objects::Fields;
 use crate::pipeline::manifest::{self, SegmentSecret};
 
 fn secrets(bucket: u64, versions: &[u32]) -> Secrets {
@@ -96,8 +96,8 @@ fn golden_meta_version_1() {
     // And as the catalog keeps it: one field, in base64.
     let user =
         [("colour", "blue"), ("owner", "ann")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let meta = Meta::new("text/plain".to_owned(), user.to_vec()).unwrap();
-    let kept = meta.seal(&secrets(1, &[1]), &target(9, "golden/key")).unwrap();
+    let fields = Fields { user: user.to_vec(), ..Fields::default() };
+    let kept = fields.seal(&secrets(1, &[1]), &target(9, "golden/key")).unwrap();
     let sealed = STANDARD_NO_PAD.encode(hex::decode(golden.trim()).unwrap());
     assert_eq!(kept, [("sealed-v1".to_owned(), sealed)]);
 }

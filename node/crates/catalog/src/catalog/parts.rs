@@ -1,0 +1,83 @@
+//! What an upload has so far, and which uploads a bucket has.
+
+use std::collections::BTreeMap;
+
+use super::faults::whole;
+use super::{Catalog, CatalogError};
+use crate::keys::{self, KeyReader, Table};
+use crate::keyspace::{KeyRange, Keyspace, RangeLimits, Row, View};
+use crate::model::{BucketId, ListedUpload, ObjectKey, PartSummary, PartTag, TaggedPart, UploadId};
+use crate::record::{self, ListedRecord, PartRecord, PartTagRecord};
+
+impl<K: Keyspace> Catalog<K> {
+    /// Parts of an upload, by number; none when it has none or is gone.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn parts(&self, upload: UploadId) -> Result<Vec<PartSummary>, CatalogError> {
+        parts_in(&self.view().await?, upload).await
+    }
+
+    /// Parts of an upload with what their clients were told, by number, all of one moment.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn tagged_parts(&self, upload: UploadId) -> Result<Vec<TaggedPart>, CatalogError> {
+        let view = self.view().await?;
+        let mut tags = BTreeMap::new();
+        for row in whole(&view, keys::of_upload(Table::PartTag, upload)).await?.rows {
+            let PartTagRecord { etag, put_unix_ms, sealed } = record::decode(&row.value)?;
+            tags.insert(part_of(&row, Table::PartTag)?, PartTag { etag, put_unix_ms, sealed });
+        }
+        let parts = parts_in(&view, upload).await?;
+        Ok(parts.into_iter().map(|part| TaggedPart { tag: tags.remove(&part.part), part }).collect())
+    }
+
+    /// Open uploads of a bucket that were begun to be listed, to keys with this prefix, by key and id, at most `limit`; those
+    /// behind `after` where given. Without an upload there, all of that key are passed over.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn bucket_uploads(
+        &self,
+        bucket: BucketId,
+        prefix: &[u8],
+        after: Option<(&ObjectKey, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<ListedUpload>, CatalogError> {
+        let all = keys::bucket_uploads(bucket, prefix);
+        let from = match after {
+            None => all.start.clone(),
+            Some((key, upload)) => crate::keyspace::successor(&keys::bucket_upload(
+                bucket,
+                key,
+                upload.unwrap_or(UploadId([u8::MAX; 16])),
+            )),
+        };
+        let range = KeyRange { start: all.start.max(from), end: all.end };
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.view().await?.range(&range, RangeLimits::rows(limit)).await?.rows;
+        let listed = |row: &Row| {
+            let (key, upload) = keys::read_bucket_upload(&row.key)?;
+            let ListedRecord { created_unix_ms } = record::decode(&row.value)?;
+            Ok(ListedUpload { key, upload, created_unix_ms })
+        };
+        rows.iter().map(listed).collect()
+    }
+}
+
+fn part_of(row: &Row, table: Table) -> Result<u32, CatalogError> {
+    let mut key = KeyReader::new(&row.key, table)?;
+    let (_, part) = (key.fixed::<16>()?, key.u32()?);
+    key.end()?;
+    Ok(part)
+}
+
+/// Parts of an upload in a view.
+pub(super) async fn parts_in(view: &impl View, upload: UploadId) -> Result<Vec<PartSummary>, CatalogError> {
+    let rows = whole(view, keys::parts(upload)).await?.rows;
+    let part = |row: &Row| Ok(record::decode::<PartRecord>(&row.value)?.summary(part_of(row, Table::Part)?));
+    rows.iter().map(part).collect()
+}

@@ -1,0 +1,257 @@
+//! Resumable uploads: parts in any order, then one step that makes the object.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::catalog::UploadError;
+use datamesh_catalog::{
+    BucketId, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary, PartTag,
+    TaggedPart, Target, Upload, UploadId,
+};
+use datamesh_shard::BucketName;
+
+use super::write::{opaque, stored};
+use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, refusals};
+use crate::api::{Incoming, Told};
+use crate::pipeline::{self, Job, Record, Written, millis};
+use crate::problem::{Kind, Problem};
+use crate::surroundings::random;
+
+/// Uploads given up in one look at a bucket that was deleted.
+const ABORTED_AT_ONCE: usize = 256;
+
+/// A part as its client knows it.
+pub(crate) struct UploadedPart {
+    pub(crate) number: u32,
+    pub(crate) bytes: u64,
+    pub(crate) etag: String,
+    pub(crate) put_unix_ms: u64,
+    /// Its checksums, by the names of their headers.
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) durability: Durability,
+}
+
+/// What an upload shall become.
+pub(crate) struct Completion {
+    /// Its parts, in order.
+    pub(crate) parts: Vec<u32>,
+    /// The object's entity tag; absent: one that says nothing.
+    pub(crate) etag: Option<String>,
+    /// What is kept with it besides what was said at the beginning.
+    pub(crate) fields: Vec<(String, String)>,
+}
+
+impl Objects {
+    /// Begins a resumable upload that lives so long without a sign of its client.
+    pub(crate) async fn begin(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        meta: Meta,
+        lease: Duration,
+    ) -> Result<Upload, Problem> {
+        let known = self.buckets.ensure(bucket).await?;
+        let bucket = self.buckets.recheck(bucket, known.id).await?.unwrap_or(known);
+        let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
+        let now = self.now_unix_ms();
+        let new = NewUpload {
+            meta: meta.fields.seal(&bucket.secrets, &target)?,
+            target,
+            content_type: meta.content_type,
+            created_unix_ms: now,
+            lease_until_unix_ms: now.saturating_add(millis(lease)),
+            segments: Vec::new(),
+        };
+        self.context.catalog.begin_listed_upload(new).await.map_err(|error| refusals::store(error.into()))
+    }
+
+    /// An upload that is open.
+    pub(crate) async fn open_upload(&self, id: UploadId) -> Result<Option<Upload>, Problem> {
+        self.context.catalog.upload(id).await.map_err(refusals::catalog)
+    }
+
+    /// An upload and the parts that have arrived.
+    pub(crate) async fn upload(&self, id: UploadId) -> Result<(Upload, Vec<PartSummary>), Problem> {
+        let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
+        let parts = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
+        Ok((upload, parts))
+    }
+
+    /// Parts of an upload that are complete, by number, as their clients know them.
+    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, Problem> {
+        let bucket = self.bucket_of(upload).await?;
+        let parts = self.context.catalog.tagged_parts(upload.target.upload).await;
+        let complete = parts.map_err(refusals::catalog)?.into_iter().filter(|tagged| tagged.part.complete);
+        complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect()
+    }
+
+    /// What was said of the object when its upload began.
+    pub(crate) async fn fields_of(&self, upload: &Upload) -> Result<Fields, Problem> {
+        let bucket = self.bucket_of(upload).await?;
+        Fields::open(&bucket.secrets, &upload.target, &upload.meta)
+    }
+
+    /// Stores a part. It becomes visible in one step, when all of it is there: a part is one page at most.
+    pub(crate) async fn part(
+        &self,
+        id: UploadId,
+        number: u32,
+        mut body: Incoming,
+        lease: Duration,
+    ) -> Result<UploadedPart, Problem> {
+        let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
+        let bucket = self.bucket_of(&upload).await?;
+        self.renew(id, lease).await?;
+        let target = upload.target;
+        let job =
+            Job::resumed(&self.context, target.clone(), bucket.pool.clone()).map_err(refusals::store)?;
+        let job = Arc::new(job);
+        let first = pipeline::next_chunk(&self.context, &job, &mut body).await.map_err(refusals::store)?;
+        if first.is_none() {
+            return Err(Problem::new(Kind::InvalidBody, "a part has at least one byte"));
+        }
+        let written = pipeline::write(&self.context, &job, &bucket.secrets, (number, first), &mut body).await;
+        let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
+        let Told { etag, fields } = body.told();
+        let etag = etag.unwrap_or_else(|| opaque(UploadId(random(&*self.context.surroundings)), 1));
+        let put_unix_ms = self.now_unix_ms();
+        let tag =
+            PartTag { etag: etag.clone(), put_unix_ms, sealed: sealed(&bucket, &target, number, &fields)? };
+        let put = self.context.catalog.put_part(id, &last_page, tag).await;
+        put.map_err(|error| refusals::store(error.into()))?;
+        self.renew(id, lease).await?;
+        Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })
+    }
+
+    async fn renew(&self, id: UploadId, lease: Duration) -> Result<(), Problem> {
+        let until = self.now_unix_ms().saturating_add(millis(lease));
+        match self.context.catalog.renew_upload(id, until).await {
+            Ok(()) => Ok(()),
+            Err(UploadError::Gone) => Err(refusals::no_upload()),
+            Err(error) => Err(refusals::store(error.into())),
+        }
+    }
+
+    /// Makes the object of the named parts, or of all that arrived, by number.
+    pub(crate) async fn complete(
+        &self,
+        id: UploadId,
+        parts: Option<Vec<u32>>,
+        condition: Condition,
+    ) -> Result<Stored, Problem> {
+        let Some(upload) = self.open_upload(id).await? else { return self.completed(id).await };
+        let parts = match parts {
+            Some(parts) => parts,
+            None => self.upload(id).await?.1.iter().map(|part| part.part).collect(),
+        };
+        if parts.is_empty() {
+            return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
+        }
+        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new() }, condition).await
+    }
+
+    /// Makes an open upload what it shall become.
+    pub(crate) async fn complete_as(
+        &self,
+        upload: Upload,
+        Completion { parts, etag, fields }: Completion,
+        condition: Condition,
+    ) -> Result<Stored, Problem> {
+        let id = upload.target.upload;
+        let arrived = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
+        let wanted: BTreeSet<u32> = parts.iter().copied().collect();
+        let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
+        let meta = match fields.is_empty() {
+            true => upload.meta,
+            false => {
+                let bucket = self.bucket_of(&upload).await?;
+                let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
+                kept.system.extend(fields);
+                kept.seal(&bucket.secrets, &upload.target)?
+            }
+        };
+        let draft = ObjectDraft {
+            size_bytes: listed.map(|part| part.plain_bytes).sum(),
+            content_type: upload.content_type,
+            etag: etag.unwrap_or_else(|| opaque(id, parts.len())),
+            meta,
+            created_unix_ms: self.now_unix_ms(),
+            body: DraftBody::Pages { parts, last_page: None },
+        };
+        stored(self.context.catalog.commit_object(id, &draft, &condition).await, None)
+    }
+
+    /// The object of an upload that was completed before, for a client that missed the answer.
+    pub(crate) async fn completed(&self, id: UploadId) -> Result<Stored, Problem> {
+        let nothing = ObjectDraft {
+            size_bytes: 0,
+            content_type: String::new(),
+            etag: String::new(),
+            meta: Vec::new(),
+            created_unix_ms: self.now_unix_ms(),
+            body: DraftBody::Pages { parts: Vec::new(), last_page: None },
+        };
+        // An upload that has ended is never committed by this: the catalog gives what it became, or refuses.
+        stored(self.context.catalog.commit_object(id, &nothing, &Condition::None).await, None)
+    }
+
+    /// Gives an upload up.
+    pub(crate) async fn abort(&self, id: UploadId) -> Result<(), Problem> {
+        self.context.catalog.abort_upload(id, self.now_unix_ms()).await.map(drop).map_err(refusals::catalog)
+    }
+
+    /// Open uploads of a bucket, by key and id, at most `limit`; those behind `after` where given.
+    pub(crate) async fn uploads(
+        &self,
+        bucket: &BucketContext,
+        prefix: &[u8],
+        after: Option<(&ObjectKey, Option<UploadId>)>,
+        limit: usize,
+    ) -> Result<Vec<ListedUpload>, Problem> {
+        self.context.catalog.bucket_uploads(bucket.id, prefix, after, limit).await.map_err(refusals::catalog)
+    }
+
+    /// Gives up all uploads of a bucket that is gone.
+    pub(super) async fn abort_all(&self, bucket: BucketId) -> Result<(), Problem> {
+        loop {
+            let listed = self.context.catalog.bucket_uploads(bucket, b"", None, ABORTED_AT_ONCE).await;
+            let listed = listed.map_err(refusals::catalog)?;
+            if listed.is_empty() {
+                return Ok(());
+            }
+            for ListedUpload { upload, .. } in listed {
+                self.abort(upload).await?;
+            }
+        }
+    }
+
+    async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
+        self.buckets.of_id(upload.target.bucket).await?.ok_or_else(refusals::bucket_gone)
+    }
+}
+
+fn sealed(
+    bucket: &BucketContext,
+    target: &Target,
+    number: u32,
+    fields: &[(String, String)],
+) -> Result<Vec<u8>, Problem> {
+    let plain = serde_json::to_vec(fields).map_err(|e| Problem::internal("cannot write checksums", &e))?;
+    let sealed = bucket.secrets.seal(target, Record::Part(number), &plain);
+    sealed.map_err(|error| Problem::internal("cannot seal checksums", &error))
+}
+
+fn uploaded(bucket: &BucketContext, target: &Target, tagged: TaggedPart) -> Result<UploadedPart, Problem> {
+    let PartSummary { part: number, plain_bytes: bytes, .. } = tagged.part;
+    let durability = Durability::Whole;
+    let Some(PartTag { etag, put_unix_ms, sealed }) = tagged.tag else {
+        // Put by a version that told its client nothing.
+        let etag = opaque(target.upload, 1);
+        return Ok(UploadedPart { number, bytes, etag, put_unix_ms: 0, fields: Vec::new(), durability });
+    };
+    let plain = bucket.secrets.open(target, Record::Part(number), &sealed).map_err(refusals::record)?;
+    let fields = serde_json::from_slice(&plain);
+    let fields = fields.map_err(|error| Problem::internal("checksums are malformed", &error))?;
+    Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })
+}

@@ -1,0 +1,28 @@
+//! S3 on a port of its own: the protocol is the library's (`s3s`: signatures, chunked bodies, XML), what it stands for is
+//! done by the same [`crate::objects`] as the REST API's.
+//!
+//! * `front`: which operations there are, one line each; `docs/s3.md` says why the others are not.
+//! * `access`: who may do what.
+//! * `refusals`: every problem in S3's words.
+//! * `checksums`: what a body is held against, and what is kept of it.
+
+mod access;
+mod body;
+mod buckets;
+mod checksums;
+mod copy;
+mod fields;
+mod front;
+mod host;
+mod listing;
+mod multipart;
+mod names;
+mod objects;
+mod reads;
+mod refusals;
+mod trace;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use trace::router;

@@ -1,0 +1,117 @@
+//! Who may do what: a key pair's permission and buckets, held against each operation.
+
+use std::sync::{Arc, OnceLock};
+
+use datamesh_catalog::{Grant, Permission};
+use http::{Extensions, HeaderMap, Uri, header};
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::auth::{S3Auth, SecretKey};
+use s3s::dto::{CopyObjectInput, CopySource, UploadPartCopyInput};
+use s3s::{S3Request, S3Result, s3_error};
+
+use crate::access_keys::KnownKey;
+use crate::api::App;
+
+/// Filled with the operation's name as soon as it is known: for log and metrics.
+#[derive(Clone, Default)]
+pub(super) struct Seen(pub(super) Arc<OnceLock<String>>);
+
+/// Whose request it is.
+#[derive(Clone)]
+pub(super) struct Caller(pub(super) Arc<KnownKey>);
+
+/// What an operation asks of a key.
+pub(super) fn need(operation: &str) -> Permission {
+    match operation {
+        "PutObject"
+        | "PostObject"
+        | "CopyObject"
+        | "DeleteObject"
+        | "DeleteObjects"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "UploadPartCopy"
+        | "CompleteMultipartUpload"
+        | "AbortMultipartUpload"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging"
+        | "RestoreObject" => Permission::ReadWrite,
+        read if ["Get", "Head", "List", "Select"].iter().any(|verb| read.starts_with(verb)) => {
+            Permission::ReadOnly
+        }
+        // Whatever there may be besides changes buckets.
+        _ => Permission::Admin,
+    }
+}
+
+/// Whether a key may do this to a bucket; absent: to none in particular.
+pub(super) fn allows(grant: &Grant, need: Permission, bucket: Option<&str>) -> bool {
+    let named = |bucket: &str| grant.buckets.iter().any(|allowed| allowed.as_str() == bucket);
+    grant.permission >= need && (grant.buckets.is_empty() || bucket.is_none_or(named))
+}
+
+fn denied() -> s3s::S3Error {
+    s3_error!(AccessDenied, "the access key does not allow this")
+}
+
+/// Looks keys up: the library checks signatures with their secrets.
+pub(super) struct Signatures(pub(super) Arc<App>);
+
+#[async_trait::async_trait]
+impl S3Auth for Signatures {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        let unknown = || s3_error!(InvalidAccessKeyId, "the access key is not known to this cluster");
+        let id = access_key.parse().map_err(|_| unknown())?;
+        let known = self.0.keys.find(&id).await?.ok_or_else(unknown)?;
+        Ok(SecretKey::from(known.secret.as_str()))
+    }
+}
+
+/// Holds each request against its key.
+pub(super) struct Rules(pub(super) Arc<App>);
+
+#[async_trait::async_trait]
+impl S3Access for Rules {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let operation = cx.s3_op().name().to_owned();
+        if let Some(seen) = cx.extensions_mut().get::<Seen>() {
+            let _ = seen.0.set(operation.clone());
+        }
+        if is_of_version_2(cx.headers(), cx.uri()) {
+            return Err(s3_error!(AccessDenied, "sign with version 4: version 2 does not cover the body"));
+        }
+        let credentials = cx.credentials().ok_or_else(|| s3_error!(AccessDenied, "sign the request"))?;
+        let id = credentials.access_key.parse().map_err(|_| denied())?;
+        let known = self.0.keys.opened(&id).ok_or_else(denied)?;
+        if !allows(&known.grant, need(&operation), cx.s3_path().get_bucket_name()) {
+            return Err(denied());
+        }
+        cx.extensions_mut().insert(Caller(known));
+        Ok(())
+    }
+
+    async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
+        may_read(&request.extensions, &request.input.copy_source)
+    }
+
+    async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
+        may_read(&request.extensions, &request.input.copy_source)
+    }
+}
+
+/// The source of a copy may lie in another bucket than the one the request names.
+fn may_read(extensions: &Extensions, source: &CopySource) -> S3Result<()> {
+    let Caller(known) = extensions.get().ok_or_else(denied)?;
+    match source {
+        CopySource::Bucket { bucket, .. } if allows(&known.grant, Permission::ReadOnly, Some(bucket)) => {
+            Ok(())
+        }
+        _ => Err(denied()),
+    }
+}
+
+fn is_of_version_2(headers: &HeaderMap, uri: &Uri) -> bool {
+    let signed =
+        headers.get(header::AUTHORIZATION).is_some_and(|value| value.as_bytes().starts_with(b"AWS "));
+    signed || uri.query().is_some_and(|query| query.contains("AWSAccessKeyId="))
+}

@@ -1,0 +1,94 @@
+//! Bodies on their way in and out.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use s3s::dto::StreamingBlob;
+use s3s::stream::ByteStream as _;
+use s3s::{S3Result, StdError, s3_error};
+use tokio::time::{Instant, Sleep};
+
+use crate::api::{Incoming, Refused};
+use crate::limits;
+use crate::problem::Kind;
+
+/// A request's body: the library undoes chunks and signatures piece by piece, the rest is as with every other put.
+pub(super) fn incoming(
+    blob: Option<StreamingBlob>,
+    bytes: Option<i64>,
+    bytes_max: u64,
+) -> S3Result<Incoming> {
+    // Chunks say themselves how long they are without their frames; the header is of what travels, or is not there.
+    let inside = blob.as_ref().and_then(|blob| blob.remaining_length().exact());
+    let bytes = inside.and_then(|bytes| u64::try_from(bytes).ok()).or_else(|| u64::try_from(bytes?).ok());
+    let bytes = bytes.ok_or_else(|| s3_error!(MissingContentLength, "say how long the body is"))?;
+    let body = blob.map_or_else(Body::empty, |blob| Body::from_stream(blob.map_err(refused)));
+    Ok(Incoming::announced(body, bytes, bytes_max)?)
+}
+
+/// An answer's body.
+pub(super) fn outgoing(body: Body) -> StreamingBlob {
+    StreamingBlob::from(s3s::Body::http_body_unsync(body))
+}
+
+/// What the library says of a body that is not what was signed. Its errors have no public types, so their names are read.
+fn refused(error: StdError) -> Refused {
+    let text = error.to_string();
+    if text.contains("SignatureMismatch") {
+        Refused(Kind::Unauthorized, "the signature of a chunk does not match")
+    } else if text.contains("Sha256Mismatch") {
+        Refused(Kind::BadDigest, "the body does not have the hash of x-amz-content-sha256")
+    } else if text.contains("FormatError") {
+        Refused(Kind::InvalidBody, "the body is not in chunks of aws-chunked")
+    } else {
+        Refused(Kind::BodyIncomplete, "the connection broke, or the body ended early")
+    }
+}
+
+/// A body that fails once it has brought nothing for too long: the library waits for documents without end.
+pub(super) struct Patient {
+    body: Body,
+    waiting: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    pub(super) fn new(body: Body) -> Self {
+        Self { body, waiting: None }
+    }
+}
+
+/// A body that stalled.
+#[derive(Debug, thiserror::Error)]
+#[error("the body stalled")]
+pub(super) struct Stalled;
+
+impl HttpBody for Patient {
+    type Data = Bytes;
+    type Error = StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            self.waiting = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(StdError::from)));
+        }
+        let timer = self
+            .waiting
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limits::BODY_STALL)));
+        timer.as_mut().poll(cx).map(|()| Some(Err(Stalled.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

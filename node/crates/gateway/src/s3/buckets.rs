@@ -1,0 +1,104 @@
+//! Buckets.
+
+use std::sync::Arc;
+
+use datamesh_catalog::{Grant, Permission};
+use s3s::dto::{
+    Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
+    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
+};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::access::{Caller, allows};
+use super::fields::only_private;
+use super::names;
+use crate::api::App;
+
+/// Buckets of one answer at most.
+const BUCKETS_MAX: i32 = 10_000;
+
+/// Whom all buckets belong to: there are no accounts yet.
+pub(super) fn owner(grant: &Grant) -> Owner {
+    Owner { display_name: Some(grant.owner.clone()), id: Some(grant.owner.clone()) }
+}
+
+/// Those that the key may touch, by name.
+pub(super) async fn list(
+    app: &Arc<App>,
+    request: S3Request<ListBucketsInput>,
+) -> S3Result<S3Response<ListBucketsOutput>> {
+    let S3Request { input, extensions, .. } = request;
+    let Caller(known) = extensions.get().ok_or_else(|| s3_error!(AccessDenied))?;
+    let max = names::at_most(input.max_buckets, BUCKETS_MAX, "max-buckets")?;
+    let prefix = input.prefix.as_deref().unwrap_or_default();
+    let after = input.continuation_token.as_deref().unwrap_or_default();
+    let may = |name: &str| allows(&known.grant, Permission::ReadOnly, Some(name));
+    let all = app.objects.buckets().await?;
+    let mut rest = all.into_iter().filter(|bucket| {
+        let name = bucket.name.as_str();
+        may(name) && name.starts_with(prefix) && name > after
+    });
+    let taken = rest.by_ref().take(usize::try_from(max).unwrap_or_default()).map(|bucket| Bucket {
+        bucket_region: None,
+        creation_date: Some(names::timestamp(bucket.created_unix_ms)),
+        name: Some(bucket.name.to_string()),
+    });
+    let buckets: Vec<_> = taken.collect();
+    let last = buckets.last().and_then(|bucket| bucket.name.clone());
+    let continuation_token = if rest.next().is_some() { last } else { None };
+    Ok(S3Response::new(ListBucketsOutput {
+        buckets: Some(buckets),
+        continuation_token,
+        owner: Some(owner(&known.grant)),
+        prefix: input.prefix,
+    }))
+}
+
+/// Makes one. Where it lies is the cluster's business: a wanted region is as good as any other.
+pub(super) async fn create(
+    app: &Arc<App>,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<S3Response<CreateBucketOutput>> {
+    let input = request.input;
+    only_private(input.acl.as_ref().map(|acl| acl.as_str()))?;
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        return Err(s3_error!(NotImplemented, "there is no object lock yet"));
+    }
+    let bucket = app.objects.create_bucket(&names::bucket(&input.bucket)?).await?;
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", bucket.name)) }))
+}
+
+pub(super) async fn head(
+    app: &Arc<App>,
+    request: S3Request<HeadBucketInput>,
+) -> S3Result<S3Response<HeadBucketOutput>> {
+    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
+    Ok(S3Response::new(HeadBucketOutput::default()))
+}
+
+pub(super) async fn delete(
+    app: &Arc<App>,
+    request: S3Request<DeleteBucketInput>,
+) -> S3Result<S3Response<DeleteBucketOutput>> {
+    app.objects.delete_bucket(&names::bucket(&request.input.bucket)?).await?;
+    Ok(S3Response::new(DeleteBucketOutput::default()))
+}
+
+/// The region without a name, which clients call us-east-1.
+pub(super) async fn location(
+    app: &Arc<App>,
+    request: S3Request<GetBucketLocationInput>,
+) -> S3Result<S3Response<GetBucketLocationOutput>> {
+    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
+    Ok(S3Response::new(GetBucketLocationOutput::default()))
+}
+
+/// No bucket has versions yet.
+pub(super) async fn versioning(
+    app: &Arc<App>,
+    request: S3Request<GetBucketVersioningInput>,
+) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
+    Ok(S3Response::new(GetBucketVersioningOutput::default()))
+}

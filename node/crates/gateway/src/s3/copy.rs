@@ -1,0 +1,186 @@
+//! Copies inside the store: the bytes are read and put anew, sealed for their new place.
+
+use std::sync::Arc;
+
+use datamesh_catalog::Condition;
+use datamesh_shard::limits::OBJECT_BYTES_MAX;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
+    UploadPartCopyInput, UploadPartCopyOutput,
+};
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+
+use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
+use super::fields::{refuse_what_is_not_there, said};
+use super::multipart::{number_of, upload_of};
+use super::names;
+use super::reads::{Conditions, Judged};
+use crate::api::{App, Incoming, Told, Witness};
+use crate::limits;
+use crate::objects::{Found, Meta};
+use crate::problem::Problem;
+
+/// Hands what is known of the source on, and looks at nothing: a read has proven the bytes already.
+struct Inherited(Option<Told>);
+
+impl Witness for Inherited {
+    fn see(&mut self, _: &[u8]) {}
+
+    fn judge(&mut self) -> Result<Told, Problem> {
+        Ok(self.0.take().unwrap_or_default())
+    }
+}
+
+fn named(source: &CopySource) -> S3Result<(&str, &str)> {
+    let CopySource::Bucket { bucket, key, version_id } = source else {
+        return Err(s3_error!(NotImplemented, "copy from a bucket of this store"));
+    };
+    names::only_version(version_id.as_deref())?;
+    Ok((bucket, key))
+}
+
+async fn found(app: &Arc<App>, source: &CopySource, conditions: Conditions) -> S3Result<Found> {
+    let (bucket, key) = named(source)?;
+    let found = app.objects.find(&names::bucket(bucket)?, names::key(key)?).await?;
+    match conditions.judge(&names::etag_of(&found.object), found.object.created_unix_ms) {
+        Judged::Met => Ok(found),
+        _ => Err(s3_error!(PreconditionFailed, "the source is not in the expected state")),
+    }
+}
+
+/// The tag and the checksums of bytes that stay the same. A tag that is no MD5 names one object alone.
+fn inherited(found: &Found, wanted: Option<Algorithm>) -> Option<Told> {
+    let whole = kind_of(&found.fields).is_none_or(|kind| kind.as_str() == "FULL_OBJECT");
+    let sums = found.fields.system.iter().filter(|(name, _)| name.starts_with("x-amz-checksum-"));
+    let fields: Vec<_> = sums.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let there = wanted.is_none_or(|wanted| of_part(&fields, wanted).is_some());
+    let md5 = Some(found.object.etag.clone())
+        .filter(|etag| etag.len() == 32 && *etag != found.object.upload.to_string());
+    (whole && there).then_some(Told { etag: md5, fields })
+}
+
+pub(super) async fn object(
+    app: &Arc<App>,
+    request: S3Request<CopyObjectInput>,
+) -> S3Result<S3Response<CopyObjectOutput>> {
+    let input = request.input;
+    refuse_what_is_not_there!(input);
+    let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
+    let replaces = input
+        .metadata_directive
+        .as_ref()
+        .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
+    if !replaces && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "a copy onto itself replaces the metadata, or it does nothing"
+        ));
+    }
+    let found = found(
+        app,
+        &input.copy_source,
+        Conditions {
+            matching: input.copy_source_if_match.clone(),
+            none_matching: input.copy_source_if_none_match.clone(),
+            modified_since: input.copy_source_if_modified_since.clone(),
+            unmodified_since: input.copy_source_if_unmodified_since.clone(),
+        },
+    )
+    .await?;
+    let meta = match replaces {
+        true => said!(input).meta()?,
+        false => {
+            let mut fields = found.fields.clone();
+            fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
+            Meta { content_type: found.object.content_type.clone(), fields }
+        }
+    };
+    let wanted =
+        input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
+    let witness: Box<dyn Witness> = match inherited(&found, wanted) {
+        Some(told) => Box::new(Inherited(Some(told))),
+        None => {
+            let none = Algorithm::ALL.map(|algorithm| (algorithm, None));
+            Box::new(Proof::new(None, none, wanted.map(Algorithm::name), (&request.headers, None))?)
+        }
+    };
+    let size = found.object.size_bytes;
+    let body = app.objects.open(found, 0..size).await?;
+    let body = Incoming::announced(body, size, OBJECT_BYTES_MAX)?.witnessed(witness);
+    let stored = app.objects.put(&bucket, key, meta, body, Condition::None).await?;
+    let kept = app.objects.fields_of_object(&stored.object).await?;
+    let mut result = CopyObjectResult {
+        e_tag: Some(names::etag_of(&stored.object)),
+        last_modified: Some(names::timestamp(stored.object.created_unix_ms)),
+        checksum_type: kind_of(&kept),
+        ..Default::default()
+    };
+    into_shape!(result, |algorithm| of_fields(&kept, algorithm));
+    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+}
+
+/// A part out of an object, or of a range of it.
+pub(super) async fn part(
+    app: &Arc<App>,
+    request: S3Request<UploadPartCopyInput>,
+) -> S3Result<S3Response<UploadPartCopyOutput>> {
+    let input = request.input;
+    let number = number_of(input.part_number)?;
+    let upload = upload_of(app, &input.upload_id, (&input.bucket, &input.key)).await?;
+    let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
+    let found = found(
+        app,
+        &input.copy_source,
+        Conditions {
+            matching: input.copy_source_if_match,
+            none_matching: input.copy_source_if_none_match,
+            modified_since: input.copy_source_if_modified_since,
+            unmodified_since: input.copy_source_if_unmodified_since,
+        },
+    )
+    .await?;
+    let size = found.object.size_bytes;
+    let range = match input.copy_source_range.as_deref() {
+        None => 0..size,
+        Some(text) => exact(text, size)?,
+    };
+    let algorithm = app.objects.fields_of(&upload).await?.system.get(super::multipart::ALGORITHM).cloned();
+    let none = Algorithm::ALL.map(|algorithm| (algorithm, None));
+    let proof = Proof::new(None, none, algorithm.as_deref(), (&request.headers, None))?;
+    let bytes = range.end - range.start;
+    let body = app.objects.open(found, range).await?;
+    let body = Incoming::announced(body, bytes, limits::PART_BYTES_MAX)?.witnessed(Box::new(proof));
+    let part = app.objects.part(upload.target.upload, number, body, limits::S3_UPLOAD_LEASE).await?;
+    let mut result = CopyPartResult {
+        e_tag: Some(s3s::dto::ETag::Strong(part.etag)),
+        last_modified: Some(names::timestamp(part.put_unix_ms)),
+        ..Default::default()
+    };
+    into_shape!(result, |algorithm| of_part(&part.fields, algorithm));
+    Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
+}
+
+/// `bytes=first-last`, which must lie within the source.
+fn exact(text: &str, size: u64) -> S3Result<std::ops::Range<u64>> {
+    let wrong =
+        || s3_error!(InvalidArgument, "x-amz-copy-source-range is bytes=first-last, within {size} bytes");
+    match s3s::dto::Range::parse(text).map_err(|_| wrong())? {
+        s3s::dto::Range::Int { first, last: Some(last) } if last < size => Ok(first..last + 1),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_to_copy_is_exact() {
+        assert_eq!(exact("bytes=0-9", 10).unwrap(), 0..10);
+        assert_eq!(exact("bytes=3-3", 10).unwrap(), 3..4);
+        for wrong in ["bytes=0-10", "bytes=3-", "bytes=-3", "0-3", "bytes=5-4", "bytes=99999999999999999999-"]
+        {
+            assert!(exact(wrong, 10).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The operations there are. What is not here the library answers with `NotImplemented`.
+
+use std::sync::Arc;
+
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
+    CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketOutput,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, GetBucketLocationInput,
+    GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
+    GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput,
+    UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+};
+use s3s::{S3, S3Request, S3Response, S3Result};
+
+use super::{buckets, copy, listing, multipart, objects, reads};
+use crate::api::App;
+
+/// The gateway as the library sees it.
+pub(super) struct Front {
+    pub(super) app: Arc<App>,
+}
+
+/// One operation: its name, its shapes and the function that does it.
+macro_rules! operations {
+    ($($name:ident: $input:ty => $output:ty = $does:path;)*) => {
+        #[async_trait::async_trait]
+        impl S3 for Front {
+            $(
+                async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                    Box::pin($does(&self.app, request)).await
+                }
+            )*
+        }
+
+        /// All of them, for the test that holds the documentation against them.
+        #[cfg(test)]
+        pub(super) const OPERATIONS: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+operations! {
+    list_buckets: ListBucketsInput => ListBucketsOutput = buckets::list;
+    create_bucket: CreateBucketInput => CreateBucketOutput = buckets::create;
+    head_bucket: HeadBucketInput => HeadBucketOutput = buckets::head;
+    delete_bucket: DeleteBucketInput => DeleteBucketOutput = buckets::delete;
+    get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = buckets::location;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = buckets::versioning;
+    put_object: PutObjectInput => PutObjectOutput = objects::put;
+    delete_object: DeleteObjectInput => DeleteObjectOutput = objects::delete;
+    delete_objects: DeleteObjectsInput => DeleteObjectsOutput = objects::delete_many;
+    get_object: GetObjectInput => GetObjectOutput = reads::get;
+    head_object: HeadObjectInput => HeadObjectOutput = reads::head;
+    get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput = reads::attributes;
+    copy_object: CopyObjectInput => CopyObjectOutput = copy::object;
+    upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput = copy::part;
+    list_objects: ListObjectsInput => ListObjectsOutput = listing::first;
+    list_objects_v2: ListObjectsV2Input => ListObjectsV2Output = listing::second;
+    create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput = multipart::create;
+    upload_part: UploadPartInput => UploadPartOutput = multipart::part;
+    list_parts: ListPartsInput => ListPartsOutput = multipart::parts;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = listing::uploads;
+    complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput = multipart::complete;
+    abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
+}

@@ -1,0 +1,59 @@
+//! Names and numbers of requests, checked.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use datamesh_catalog::{Object, ObjectKey, UploadId};
+use datamesh_shard::BucketName;
+use s3s::dto::{ETag, ETagCondition, Timestamp};
+use s3s::{S3Result, s3_error};
+
+/// A bucket's name. The library has held it against S3's rules already, which are narrower than ours.
+pub(super) fn bucket(name: &str) -> S3Result<BucketName> {
+    BucketName::new(name).map_err(|error| s3_error!(InvalidBucketName, "{error}"))
+}
+
+pub(super) fn key(key: &str) -> S3Result<ObjectKey> {
+    ObjectKey::new(key).map_err(|error| s3_error!(KeyTooLongError, "{error}"))
+}
+
+pub(super) fn upload(id: &str) -> S3Result<UploadId> {
+    id.parse().map_err(|_| s3_error!(NoSuchUpload, "an upload's id is 32 hexadecimal digits"))
+}
+
+/// There are no versions yet: what is there is the one called `null`.
+pub(super) fn only_version(id: Option<&str>) -> S3Result<()> {
+    match id {
+        None | Some("" | "null") => Ok(()),
+        Some(_) => Err(s3_error!(NoSuchVersion, "buckets have no versions here")),
+    }
+}
+
+/// An entity tag as S3 shows it. Early builds gave 32 hexadecimal digits, which clients take for an MD5.
+pub(super) fn shown_etag(upload: UploadId, etag: &str) -> ETag {
+    if etag == upload.to_string() { ETag::Strong(format!("{etag}-1")) } else { ETag::Strong(etag.to_owned()) }
+}
+
+pub(super) fn etag_of(object: &Object) -> ETag {
+    shown_etag(object.upload, &object.etag)
+}
+
+/// Whether a condition names this tag.
+pub(super) fn names(condition: &ETagCondition, etag: &ETag) -> bool {
+    condition.is_any() || condition.as_etag().is_some_and(|named| named.value() == etag.value())
+}
+
+pub(super) fn timestamp(unix_ms: u64) -> Timestamp {
+    (UNIX_EPOCH + Duration::from_millis(unix_ms)).into()
+}
+
+pub(super) fn size(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// How many of something a list shall have: by default, and at most, so many.
+pub(super) fn at_most(wanted: Option<i32>, max: i32, field: &'static str) -> S3Result<i32> {
+    match wanted {
+        Some(wanted) if wanted < 0 => Err(s3_error!(InvalidArgument, "{field} is 0 or more, not {wanted}")),
+        wanted => Ok(wanted.unwrap_or(max).min(max)),
+    }
+}

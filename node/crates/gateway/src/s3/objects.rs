@@ -1,0 +1,129 @@
+//! Objects are put and deleted.
+
+use std::sync::Arc;
+
+use datamesh_catalog::Condition;
+use datamesh_shard::limits::OBJECT_BYTES_MAX;
+use futures::{StreamExt as _, stream};
+use s3s::dto::{
+    ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, ETagCondition, Error, ObjectIdentifier, PutObjectInput, PutObjectOutput,
+};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+
+use super::checksums::{Proof, into_shape, of_fields, of_shape};
+use super::fields::{refuse_what_is_not_there, said};
+use super::{body, names};
+use crate::api::App;
+
+/// Keys of one request to delete many at most.
+const DELETED_MAX: usize = 1000;
+/// Of them deleted at the same time: their commits share syncs.
+const DELETED_AT_ONCE: usize = 32;
+
+/// What must be true of the object that a write meets.
+pub(super) fn condition(
+    matching: Option<ETagCondition>,
+    none_matching: Option<ETagCondition>,
+) -> S3Result<Condition> {
+    match (matching, none_matching) {
+        (None, None) => Ok(Condition::None),
+        (None, Some(ETagCondition::Any)) => Ok(Condition::IfAbsent),
+        (Some(ETagCondition::ETag(etag)), None) => Ok(Condition::IfMatch(etag.into_value())),
+        (None, Some(_)) => Err(s3_error!(NotImplemented, "a write takes `If-None-Match: *` only")),
+        (Some(ETagCondition::Any), None) => {
+            Err(s3_error!(NotImplemented, "a write takes `If-Match` with one entity tag"))
+        }
+        (Some(_), Some(_)) => {
+            Err(s3_error!(InvalidRequest, "`If-Match` and `If-None-Match` exclude each other"))
+        }
+    }
+}
+
+pub(super) async fn put(
+    app: &Arc<App>,
+    request: S3Request<PutObjectInput>,
+) -> S3Result<S3Response<PutObjectOutput>> {
+    let S3Request { mut input, headers, trailing_headers, .. } = request;
+    refuse_what_is_not_there!(input);
+    if input.write_offset_bytes.is_some() {
+        return Err(s3_error!(NotImplemented, "objects are written whole"));
+    }
+    let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
+    let condition = condition(input.if_match.take(), input.if_none_match.take())?;
+    let meta = said!(input).meta()?;
+    let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
+    let proof =
+        Proof::new(input.content_md5.as_deref(), of_shape!(input), named, (&headers, trailing_headers))?;
+    let body = body::incoming(input.body.take(), input.content_length, OBJECT_BYTES_MAX)?;
+    let stored = app.objects.put(&bucket, key, meta, body.witnessed(Box::new(proof)), condition).await?;
+    let fields = app.objects.fields_of_object(&stored.object).await?;
+    let mut output = PutObjectOutput { e_tag: Some(names::etag_of(&stored.object)), ..Default::default() };
+    into_shape!(output, |algorithm| of_fields(&fields, algorithm));
+    let summed = of_shape!(output).iter().any(|(_, sum)| sum.is_some());
+    output.checksum_type = summed.then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT));
+    Ok(S3Response::new(output))
+}
+
+pub(super) async fn delete(
+    app: &Arc<App>,
+    request: S3Request<DeleteObjectInput>,
+) -> S3Result<S3Response<DeleteObjectOutput>> {
+    let input = request.input;
+    names::only_version(input.version_id.as_deref())?;
+    if input.if_match_last_modified_time.is_some() || input.if_match_size.is_some() {
+        return Err(s3_error!(NotImplemented, "a delete takes `If-Match` only"));
+    }
+    let condition = condition(input.if_match, None)?;
+    app.objects.delete(&names::bucket(&input.bucket)?, names::key(&input.key)?, condition).await?;
+    Ok(S3Response::new(DeleteObjectOutput::default()))
+}
+
+/// Each on its own: what fails does not keep the others.
+pub(super) async fn delete_many(
+    app: &Arc<App>,
+    request: S3Request<DeleteObjectsInput>,
+) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let input = request.input;
+    let objects = input.delete.objects;
+    if objects.is_empty() || objects.len() > DELETED_MAX {
+        return Err(s3_error!(MalformedXML, "1 to {DELETED_MAX} keys are deleted at once"));
+    }
+    // Its absence is the whole request's fault.
+    app.objects.bucket(&names::bucket(&input.bucket)?).await?;
+    let bucket = input.bucket.as_str();
+    let done = stream::iter(objects).map(|object| async move {
+        let key = object.key.clone();
+        (key, delete_one(app, bucket, object).await)
+    });
+    let done: Vec<_> = done.buffered(DELETED_AT_ONCE).collect().await;
+    let quiet = input.delete.quiet == Some(true);
+    let mut output = DeleteObjectsOutput::default();
+    for (key, outcome) in done {
+        match outcome {
+            Ok(()) if quiet => {}
+            Ok(()) => output
+                .deleted
+                .get_or_insert_default()
+                .push(DeletedObject { key: Some(key), ..Default::default() }),
+            Err(error) => output.errors.get_or_insert_default().push(Error {
+                code: Some(error.code().as_str().to_owned()),
+                key: Some(key),
+                message: error.message().map(str::to_owned),
+                version_id: None,
+            }),
+        }
+    }
+    Ok(S3Response::new(output))
+}
+
+async fn delete_one(app: &Arc<App>, bucket: &str, object: ObjectIdentifier) -> Result<(), S3Error> {
+    let ObjectIdentifier { e_tag, key, last_modified_time, size, version_id } = object;
+    names::only_version(version_id.as_deref())?;
+    if last_modified_time.is_some() || size.is_some() {
+        return Err(s3_error!(NotImplemented, "a delete takes an entity tag only"));
+    }
+    let condition = condition(e_tag.map(ETagCondition::ETag), None)?;
+    app.objects.delete(&names::bucket(bucket)?, names::key(&key)?, condition).await?;
+    Ok(())
+}

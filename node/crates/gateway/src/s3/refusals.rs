@@ -1,0 +1,61 @@
+//! Problems in S3's words, in one place.
+
+use http::StatusCode;
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::problem::{Kind, Problem};
+
+impl From<Problem> for S3Error {
+    fn from(problem: Problem) -> Self {
+        let mut error = Self::with_message(code(problem.kind()), problem.detail().to_owned());
+        if problem.kind() == Kind::PoolFull {
+            error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
+        }
+        error
+    }
+}
+
+fn code(kind: Kind) -> S3ErrorCode {
+    match kind {
+        // Only the signatures of a body's chunks come this way: the library judges all others itself.
+        Kind::Unauthorized => S3ErrorCode::SignatureDoesNotMatch,
+        Kind::Forbidden => S3ErrorCode::AccessDenied,
+        Kind::NoSuchRoute | Kind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
+        Kind::NoSuchObject => S3ErrorCode::NoSuchKey,
+        Kind::NoSuchBucket => S3ErrorCode::NoSuchBucket,
+        Kind::NoSuchUpload => S3ErrorCode::NoSuchUpload,
+        Kind::NoSuchAccessKey => S3ErrorCode::InvalidAccessKeyId,
+        Kind::InvalidParameter => S3ErrorCode::InvalidArgument,
+        Kind::InvalidBody | Kind::NoSuchNode => S3ErrorCode::InvalidRequest,
+        Kind::TooLarge => S3ErrorCode::EntityTooLarge,
+        Kind::BodyIncomplete => S3ErrorCode::IncompleteBody,
+        Kind::BadDigest => S3ErrorCode::BadDigest,
+        Kind::PreconditionFailed => S3ErrorCode::PreconditionFailed,
+        Kind::RangeNotSatisfiable => S3ErrorCode::InvalidRange,
+        Kind::Conflict | Kind::PoolInUse => S3ErrorCode::OperationAborted,
+        Kind::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
+        Kind::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
+        // Clients try these again by themselves.
+        Kind::NotWritable | Kind::NotReadable | Kind::Changed | Kind::Stopping => {
+            S3ErrorCode::ServiceUnavailable
+        }
+        Kind::PoolFull => S3ErrorCode::Custom("StorageFull".into()),
+        Kind::Damaged | Kind::Internal => S3ErrorCode::InternalError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_has_a_status_of_its_class() {
+        for kind in Kind::ALL {
+            let error = S3Error::from(Problem::new(kind, "why"));
+            let (ours, theirs) = (kind.describe().0, error.status_code().unwrap_or_default());
+            assert_eq!(ours.is_server_error(), theirs.is_server_error(), "{kind:?}: {theirs}");
+            assert!(theirs.is_client_error() || theirs.is_server_error(), "{kind:?}: {theirs}");
+            assert_eq!(error.message(), Some("why"));
+        }
+    }
+}

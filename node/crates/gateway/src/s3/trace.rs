@@ -1,0 +1,126 @@
+//! Around every request: its id, its line in the log, its metrics; and the service that the library makes of [`Front`].
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
+
+use super::access::{Rules, Seen, Signatures};
+use super::body::Patient;
+use super::front::Front;
+use super::host::Domain;
+use crate::api::{App, known_method};
+use crate::limits;
+use crate::metrics::RequestLabels;
+use crate::surroundings::random;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+/// Bytes of an XML document at most: 1,000 keys to delete, or 10,000 parts.
+const XML_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the fields of a form at most, and of one of them.
+const FORM_FIELDS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a file sent by a form at most. The library reads it whole before it knows who sends it.
+const FORM_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Forms read at once: with the above, their memory.
+const FORMS_MAX: usize = 4;
+
+/// What the handler needs.
+struct Served {
+    app: Arc<App>,
+    service: S3Service,
+    forms: Semaphore,
+}
+
+/// Everything the S3 port answers. `domain`: names below it are buckets.
+pub(crate) fn router(app: Arc<App>, domain: Option<String>) -> Router {
+    let mut builder = S3ServiceBuilder::new(Front { app: Arc::clone(&app) });
+    builder.set_auth(Signatures(Arc::clone(&app)));
+    builder.set_access(Rules(Arc::clone(&app)));
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config()))));
+    if let Some(domain) = domain {
+        builder.set_host(Domain(domain));
+    }
+    let served = Served { app, service: builder.build(), forms: Semaphore::new(FORMS_MAX) };
+    Router::new().fallback(serve).with_state(Arc::new(served))
+}
+
+fn config() -> S3Config {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = XML_BYTES_MAX;
+    config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
+    config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
+    config.form_max_fields_size = FORM_FIELDS_BYTES_MAX;
+    config.form_max_parts = limits::HEADERS_MAX;
+    config
+}
+
+async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Response {
+    let begun = Instant::now();
+    let id = hex::encode(random::<8>(&*served.app.surroundings));
+    let method = known_method(request.method());
+    let seen = Seen::default();
+    request.extensions_mut().insert(seen.clone());
+    let span = tracing::info_span!("s3", id = %id, method);
+    let mut response = answer(&served, request).instrument(span.clone()).await;
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    let operation = seen.0.get().map_or("none", String::as_str);
+    // No path here: it holds the object's name.
+    span.in_scope(|| tracing::info!(operation, status, took_ms = took.as_secs_f64() * 1e3, "answered"));
+    let route = format!("s3:{operation}");
+    served.app.metrics.request(RequestLabels { route, method: method.to_owned(), status }, took);
+    if let Ok(value) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn answer(served: &Served, request: Request) -> Response {
+    let form = is_form(&request);
+    let request = request.map(|body| s3s::Body::http_body_unsync(Patient::new(body)));
+    let call = served.service.call(request);
+    let answered = if form {
+        let Ok(_permit) = served.forms.acquire().await else { return failed() };
+        match timeout(limits::SEGMENT_WAIT, call).await {
+            Ok(answered) => answered,
+            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        }
+    } else {
+        call.await
+    };
+    match answered {
+        Ok(response) => bare(response.map(Body::new)),
+        Err(error) => {
+            tracing::error!(error = %s3s::StdError::from(error), "request failed");
+            failed()
+        }
+    }
+}
+
+fn failed() -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// The library gives every refusal a document; this one has none.
+fn bare(mut response: Response) -> Response {
+    if response.status() == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response
+}
+
+fn is_form(request: &Request) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let form =
+        kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
+    request.method() == Method::POST && form
+}

@@ -1,0 +1,356 @@
+"""What boto3 does with its own defaults, held against what S3 promises. Ends with an error at the first difference."""
+
+import base64
+import hashlib
+import os
+import random
+import urllib.request
+import ssl
+import zlib
+
+import boto3
+from boto3.s3.transfer import TransferConfig
+from botocore.client import Config
+from botocore.exceptions import ClientError
+
+ENDPOINT = os.environ["AWS_ENDPOINT_URL_S3"]
+SEED = int(os.environ["SEED"])
+dice = random.Random(SEED)
+s3 = boto3.client("s3", region_name="us-east-1", config=Config(retries={"max_attempts": 1}))
+
+
+def refused(code, call, **arguments):
+    """Asserts that a call is refused with this code."""
+    try:
+        call(**arguments)
+    except ClientError as error:
+        found = error.response["Error"]["Code"]
+        assert found == code, f"{call.__name__}: {found} in place of {code}: {error}"
+        return error
+    raise AssertionError(f"{call.__name__} was not refused with {code}")
+
+
+def buckets():
+    s3.create_bucket(Bucket="photos")
+    refused("BucketAlreadyOwnedByYou", s3.create_bucket, Bucket="photos")
+    assert "photos" in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
+    s3.head_bucket(Bucket="photos")
+    refused("404", s3.head_bucket, Bucket="no-such-bucket")
+    refused("NoSuchBucket", s3.list_objects_v2, Bucket="no-such-bucket")
+    refused("NoSuchBucket", s3.put_object, Bucket="no-such-bucket", Key="a", Body=b"x")
+    assert s3.get_bucket_location(Bucket="photos")["LocationConstraint"] is None
+    s3.put_object(Bucket="photos", Key="a", Body=b"x")
+    refused("BucketNotEmpty", s3.delete_bucket, Bucket="photos")
+    s3.delete_object(Bucket="photos", Key="a")
+    s3.delete_bucket(Bucket="photos")
+    refused("NoSuchBucket", s3.get_object, Bucket="photos", Key="a")
+    s3.create_bucket(Bucket="photos")
+    refused("NoSuchKey", s3.get_object, Bucket="photos", Key="a")
+
+
+def round_trips():
+    for size in (0, 1, 4096, 4097, 65_536, 4 << 20, (4 << 20) + 1, 9_000_001):
+        body = dice.randbytes(size)
+        put = s3.put_object(Bucket="photos", Key=f"size/{size}", Body=body)
+        crc = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        assert put["ChecksumCRC32"] == crc and put["ChecksumType"] == "FULL_OBJECT", put
+        assert "-" in put["ETag"], "no MD5 came, so the tag must not look like one"
+        got = s3.get_object(Bucket="photos", Key=f"size/{size}")
+        # boto3 holds the body against this by itself.
+        assert got["ChecksumCRC32"] == crc and got["ETag"] == put["ETag"]
+        assert got["Body"].read() == body
+        head = s3.head_object(Bucket="photos", Key=f"size/{size}")
+        assert head["ContentLength"] == size and head["ETag"] == put["ETag"]
+    body = dice.randbytes(9_000_001)
+    s3.put_object(Bucket="photos", Key="ranged", Body=body)
+    for first, last in ((0, 0), (5, 4_200_000), (8_999_999, 9_000_000)):
+        got = s3.get_object(Bucket="photos", Key="ranged", Range=f"bytes={first}-{last}")
+        assert got["Body"].read() == body[first : last + 1]
+        assert got["ContentRange"] == f"bytes {first}-{last}/9000001"
+        assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
+    assert s3.get_object(Bucket="photos", Key="ranged", Range="bytes=-7")["Body"].read() == body[-7:]
+    refused("InvalidRange", s3.get_object, Bucket="photos", Key="ranged", Range="bytes=9000001-")
+
+
+def checksums():
+    body = dice.randbytes(5_000_000)
+    for algorithm in ("CRC32", "SHA1", "SHA256"):
+        put = s3.put_object(Bucket="photos", Key="summed", Body=body, ChecksumAlgorithm=algorithm)
+        got = s3.get_object(Bucket="photos", Key="summed", ChecksumMode="ENABLED")
+        assert got[f"Checksum{algorithm}"] == put[f"Checksum{algorithm}"]
+        assert got["Body"].read() == body
+    wrong = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
+    refused("BadDigest", s3.put_object, Bucket="photos", Key="bad", Body=body, ChecksumSHA256=wrong)
+    refused("NoSuchKey", s3.get_object, Bucket="photos", Key="bad")
+    md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+    put = s3.put_object(Bucket="photos", Key="md5", Body=body, ContentMD5=md5)
+    assert put["ETag"] == f'"{hashlib.md5(body).hexdigest()}"'
+    wrong = base64.b64encode(hashlib.md5(b"other").digest()).decode()
+    refused("BadDigest", s3.put_object, Bucket="photos", Key="bad", Body=body, ContentMD5=wrong)
+    refused("InvalidDigest", s3.put_object, Bucket="photos", Key="bad", Body=body, ContentMD5="abc")
+
+
+def metadata_and_conditions():
+    said = {
+        "ContentType": "text/plain; charset=utf-8",
+        "CacheControl": "max-age=60",
+        "ContentDisposition": 'attachment; filename="a b.txt"',
+        "ContentEncoding": "identity",
+        "ContentLanguage": "de",
+        "Metadata": {"colour": "blue", "mtime": "1700000000.5"},
+    }
+    first = s3.put_object(Bucket="photos", Key="said", Body=b"one", Expires=2_000_000_000, **said)
+    head = s3.head_object(Bucket="photos", Key="said")
+    for name, value in said.items():
+        assert head[name] == value, (name, head[name])
+    assert head["ExpiresString"] == "Wed, 18 May 2033 03:33:20 GMT"
+    refused("PreconditionFailed", s3.put_object, Bucket="photos", Key="said", Body=b"two", IfNoneMatch="*")
+    refused("PreconditionFailed", s3.put_object, Bucket="photos", Key="said", Body=b"two", IfMatch='"no"')
+    s3.put_object(Bucket="photos", Key="said", Body=b"two", IfMatch=first["ETag"])
+    second = s3.get_object(Bucket="photos", Key="said")
+    assert second["Body"].read() == b"two" and second["ETag"] != first["ETag"]
+    refused("304", s3.get_object, Bucket="photos", Key="said", IfNoneMatch=second["ETag"])
+    refused("304", s3.head_object, Bucket="photos", Key="said", IfModifiedSince=second["LastModified"])
+    refused("PreconditionFailed", s3.get_object, Bucket="photos", Key="said", IfMatch=first["ETag"])
+    got = s3.get_object(Bucket="photos", Key="said", ResponseContentType="a/b", ResponseCacheControl="no-store")
+    assert (got["ContentType"], got["CacheControl"]) == ("a/b", "no-store")
+    s3.put_object(Bucket="photos", Key="full", Body=b"x", Metadata={"k": "v" * 2047})
+    refused("MetadataTooLarge", s3.put_object, Bucket="photos", Key="full", Body=b"x", Metadata={"k": "v" * 2048})
+    refused("NotImplemented", s3.put_object, Bucket="photos", Key="public", Body=b"x", ACL="public-read")
+
+
+def copies():
+    body = dice.randbytes(5_000_000)
+    s3.put_object(Bucket="photos", Key="from", Body=body, ContentType="a/b", Metadata={"k": "v"})
+    s3.create_bucket(Bucket="copies")
+    s3.copy_object(Bucket="copies", Key="to", CopySource={"Bucket": "photos", "Key": "from"})
+    got = s3.get_object(Bucket="copies", Key="to")
+    assert got["Body"].read() == body and got["ContentType"] == "a/b" and got["Metadata"] == {"k": "v"}
+    itself = {"Bucket": "copies", "Key": "to", "CopySource": {"Bucket": "copies", "Key": "to"}}
+    refused("InvalidRequest", s3.copy_object, **itself)
+    s3.copy_object(**itself, MetadataDirective="REPLACE", Metadata={"k": "w"}, ContentType="c/d")
+    got = s3.get_object(Bucket="copies", Key="to")
+    assert got["Body"].read() == body and got["ContentType"] == "c/d" and got["Metadata"] == {"k": "w"}
+    missing = {"Bucket": "photos", "Key": "missing"}
+    refused("NoSuchKey", s3.copy_object, Bucket="copies", Key="x", CopySource=missing)
+
+
+AWKWARD = [
+    "a", "a/", "a//b", "../up", "./here", "..", ".", "/lead", "//", "ä/ö ü", "日本語", "🦀", "a+b c&d=e?f#g%h",
+    "%2F", "%", "back\\slash", "quote'\"", "tab\there", "line\nbreak", "\x01\x02", "x" * 1024, "é" * 512, "a b",
+    "*", "~tilde", "trailing/", "<xml>&amp;", "\x7f",
+]
+
+
+def awkward_keys():
+    s3.create_bucket(Bucket="awkward")
+    for key in AWKWARD:
+        s3.put_object(Bucket="awkward", Key=key, Body=key.encode())
+    for key in AWKWARD:
+        assert s3.get_object(Bucket="awkward", Key=key)["Body"].read() == key.encode(), repr(key)
+    listed = [object["Key"] for object in s3.list_objects_v2(Bucket="awkward")["Contents"]]
+    assert listed == sorted(AWKWARD, key=str.encode), set(listed) ^ set(AWKWARD)
+    refused("KeyTooLongError", s3.put_object, Bucket="awkward", Key="x" * 1025, Body=b"")
+    done = s3.delete_objects(Bucket="awkward", Delete={"Objects": [{"Key": key} for key in AWKWARD if key.isprintable()]})
+    assert "Errors" not in done and len(done["Deleted"]) == sum(key.isprintable() for key in AWKWARD), done
+    for key in AWKWARD:
+        s3.delete_object(Bucket="awkward", Key=key)
+    assert "Contents" not in s3.list_objects_v2(Bucket="awkward")
+    s3.delete_bucket(Bucket="awkward")
+
+
+def expected(keys, prefix, delimiter, after):
+    """Contents and common prefixes out of a sorted list, in the order of S3."""
+    entries = []
+    for key in sorted(keys, key=str.encode):
+        if not key.startswith(prefix):
+            continue
+        at = key.find(delimiter, len(prefix)) if delimiter else -1
+        entry = (key[: at + len(delimiter)], True) if at >= 0 else (key, False)
+        if entry[0].encode() > after.encode() and entry not in entries:
+            entries.append(entry)
+    return entries
+
+
+def listings():
+    s3.create_bucket(Bucket="listed")
+    keys = {"".join(dice.choice("ab/é ") for _ in range(dice.randint(1, 6))) for _ in range(150)}
+    for key in keys:
+        s3.put_object(Bucket="listed", Key=key, Body=b"")
+    for _ in range(60):
+        prefix = "".join(dice.choice("ab/é") for _ in range(dice.randint(0, 2)))
+        delimiter = dice.choice(["", "/", "é", "ab"])
+        after = "".join(dice.choice("ab/é") for _ in range(dice.randint(0, 3)))
+        wanted = expected(keys, prefix, delimiter, after)
+        asked = {"Bucket": "listed", "Prefix": prefix, "Delimiter": delimiter}
+        found = []
+        for page in s3.get_paginator("list_objects_v2").paginate(
+            **asked, StartAfter=after, PaginationConfig={"PageSize": dice.randint(1, 40)}
+        ):
+            both = [(object["Key"], False) for object in page.get("Contents", [])]
+            both += [(rolled["Prefix"], True) for rolled in page.get("CommonPrefixes", [])]
+            assert page["KeyCount"] == len(both)
+            found += sorted(both, key=lambda entry: entry[0].encode())
+        assert found == wanted, (asked, after, found, wanted)
+        found = []
+        for page in s3.get_paginator("list_objects").paginate(
+            **asked, Marker=after, PaginationConfig={"PageSize": dice.randint(1, 40)}
+        ):
+            both = [(object["Key"], False) for object in page.get("Contents", [])]
+            both += [(rolled["Prefix"], True) for rolled in page.get("CommonPrefixes", [])]
+            found += sorted(both, key=lambda entry: entry[0].encode())
+        assert found == wanted, (asked, after, found, wanted)
+    none = s3.list_objects_v2(Bucket="listed", MaxKeys=0)
+    assert none["KeyCount"] == 0 and not none["IsTruncated"]
+    refused("InvalidArgument", s3.list_objects_v2, Bucket="listed", ContinuationToken="no-token!")
+
+
+def multipart():
+    parts = [dice.randbytes(5 << 20), dice.randbytes(6_000_000), dice.randbytes(10)]
+    object = {"Bucket": "photos", "Key": "parts"}
+    begun = s3.create_multipart_upload(**object, ContentType="video/mp4", Metadata={"k": "v"})
+    upload = {**object, "UploadId": begun["UploadId"]}
+    assert [u["UploadId"] for u in s3.list_multipart_uploads(Bucket="photos")["Uploads"]] == [begun["UploadId"]]
+    tags = {}
+    for number in (3, 1, 2, 1):
+        put = s3.upload_part(**upload, PartNumber=number, Body=parts[number - 1])
+        tags[number] = {"PartNumber": number, "ETag": put["ETag"], "ChecksumCRC32": put["ChecksumCRC32"]}
+    listed = s3.list_parts(**upload)["Parts"]
+    assert [(p["PartNumber"], p["Size"], p["ETag"]) for p in listed] == [
+        (number, len(parts[number - 1]), tags[number]["ETag"]) for number in (1, 2, 3)
+    ]
+    page = s3.list_parts(**upload, MaxParts=2)
+    assert page["IsTruncated"] and page["NextPartNumberMarker"] == 2
+    complete = lambda *named: {"Parts": list(named)}
+    call = s3.complete_multipart_upload
+    refused("InvalidPartOrder", call, **upload, MultipartUpload=complete(tags[2], tags[1]))
+    refused("InvalidPart", call, **upload, MultipartUpload=complete(tags[1], {**tags[2], "ETag": '"no"'}))
+    refused("EntityTooSmall", call, **upload, MultipartUpload=complete(tags[3], {**tags[3], "PartNumber": 4})
+            if s3.upload_part(**upload, PartNumber=4, Body=parts[2]) is None
+            else complete(tags[3], {"PartNumber": 4, "ETag": s3.list_parts(**upload)["Parts"][3]["ETag"]}))
+    refused("NoSuchKey", s3.get_object, **object)
+    done = call(**upload, MultipartUpload=complete(tags[1], tags[2], tags[3]))
+    assert done["ETag"].endswith('-3"')
+    assert call(**upload, MultipartUpload=complete(tags[1], tags[2], tags[3]))["ETag"] == done["ETag"], "again"
+    got = s3.get_object(**object)
+    assert got["Body"].read() == b"".join(parts)
+    assert (got["ContentType"], got["Metadata"], got["ETag"]) == ("video/mp4", {"k": "v"}, done["ETag"])
+    second = s3.get_object(**object, PartNumber=2)
+    assert second["Body"].read() == parts[1] and second["PartsCount"] == 3
+    refused("NoSuchUpload", s3.upload_part, **upload, PartNumber=1, Body=b"x")
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="photos")
+
+    begun = s3.create_multipart_upload(**object)
+    upload = {**object, "UploadId": begun["UploadId"]}
+    s3.abort_multipart_upload(**upload)
+    refused("NoSuchUpload", s3.list_parts, **upload)
+    refused("NoSuchUpload", s3.abort_multipart_upload, **upload)
+
+    begun = s3.create_multipart_upload(Bucket="photos", Key="copied", ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")
+    upload = {"Bucket": "photos", "Key": "copied", "UploadId": begun["UploadId"]}
+    source = {"Bucket": "photos", "Key": "parts"}
+    half = 6_000_000
+    named = []
+    whole = b"".join(parts)
+    for number, (first, last) in enumerate([(0, half - 1), (half, len(whole) - 1)], 1):
+        part = s3.upload_part_copy(
+            **upload, PartNumber=number, CopySource=source, CopySourceRange=f"bytes={first}-{last}"
+        )["CopyPartResult"]
+        named.append({"PartNumber": number, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]})
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": named})
+    crc = base64.b64encode(zlib.crc32(whole).to_bytes(4, "big")).decode()
+    assert done["ChecksumCRC32"] == crc and done["ChecksumType"] == "FULL_OBJECT", done
+    assert s3.get_object(Bucket="photos", Key="copied", ChecksumMode="ENABLED")["Body"].read() == whole
+
+    md5s = []
+    begun = s3.create_multipart_upload(Bucket="photos", Key="md5s")
+    upload = {"Bucket": "photos", "Key": "md5s", "UploadId": begun["UploadId"]}
+    named = []
+    for number, part in enumerate(parts[:2], 1):
+        md5s.append(hashlib.md5(part).digest())
+        put = s3.upload_part(
+            **upload, PartNumber=number, Body=part, ContentMD5=base64.b64encode(md5s[-1]).decode()
+        )
+        named.append({"PartNumber": number, "ETag": put["ETag"]})
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": named})
+    assert done["ETag"] == f'"{hashlib.md5(b"".join(md5s)).hexdigest()}-2"', done["ETag"]
+
+
+def transfers():
+    """boto3's own way with large files: parts at once, checksums of its choice."""
+    body = dice.randbytes(25_000_000)
+    with open("large", "wb") as file:
+        file.write(body)
+    config = TransferConfig(multipart_threshold=8 << 20, multipart_chunksize=8 << 20)
+    s3.upload_file("large", "photos", "large", Config=config, ExtraArgs={"Metadata": {"k": "v"}})
+    s3.download_file("photos", "large", "back", Config=config)
+    with open("back", "rb") as file:
+        assert file.read() == body
+    s3.copy({"Bucket": "photos", "Key": "large"}, "copies", "large", Config=config)
+    assert s3.get_object(Bucket="copies", Key="large")["Body"].read() == body
+
+
+def fetch(url, **arguments):
+    context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
+    return urllib.request.urlopen(urllib.request.Request(url, **arguments), context=context)
+
+
+def presigned():
+    put = s3.generate_presigned_url("put_object", Params={"Bucket": "photos", "Key": "signed ü"})
+    fetch(put, data=b"by url", method="PUT")
+    get = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "signed ü"})
+    assert fetch(get).read() == b"by url"
+    for wrong in (get.replace("signed", "other"), get[:-1] + ("0" if get[-1] != "0" else "1")):
+        try:
+            fetch(wrong)
+        except urllib.error.HTTPError as error:
+            assert error.code == 403
+        else:
+            raise AssertionError("a URL that was changed was taken")
+    form = s3.generate_presigned_post("photos", "form", Conditions=[["content-length-range", 1, 100]])
+    boundary = "a-boundary"
+    def sent(body):
+        text = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+            for name, value in form["fields"].items()
+        )
+        file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        data = text.encode() + file.encode() + body + f"\r\n--{boundary}--\r\n".encode()
+        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        return fetch(form["url"], data=data, headers=kind, method="POST")
+    sent(b"by form")
+    assert s3.get_object(Bucket="photos", Key="form")["Body"].read() == b"by form"
+    try:
+        sent(b"x" * 101)
+    except urllib.error.HTTPError as error:
+        assert error.code in (400, 403), error.code
+    else:
+        raise AssertionError("a form outside of its policy was taken")
+
+
+def not_there():
+    refused("NotImplemented", s3.get_bucket_policy, Bucket="photos")
+    refused("NotImplemented", s3.put_bucket_versioning, Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
+    assert "Status" not in s3.get_bucket_versioning(Bucket="photos")
+
+
+def strangers():
+    wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
+    refused("InvalidAccessKeyId", wrong.list_buckets)
+    key = os.environ["KEY_ID"]
+    wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key="x")
+    refused("SignatureDoesNotMatch", wrong.list_buckets)
+    try:
+        fetch(f"{ENDPOINT}/photos/parts")
+    except urllib.error.HTTPError as error:
+        assert error.code == 403
+    else:
+        raise AssertionError("an unsigned request was answered")
+
+
+for part in (
+    buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
+    presigned, not_there, strangers,
+):
+    print(part.__name__, flush=True)
+    part()

@@ -2,7 +2,9 @@
 
 mod any;
 mod changes;
+mod evaluate;
 mod memory;
+pub mod raft;
 mod rocks;
 
 pub use any::{AnyKeyspace, AnyView};

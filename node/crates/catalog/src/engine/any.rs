@@ -1,3 +1,4 @@
+use super::raft::RaftKeyspace;
 use super::{EngineError, MemoryKeyspace, MemoryView, RocksKeyspace, RocksView};
 use crate::keyspace::{
     Batch, Changes, ChangesError, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError,
@@ -11,12 +12,14 @@ pub enum AnyKeyspace {
     Rocks(RocksKeyspace),
     /// In memory: nothing is durable.
     Memory(MemoryKeyspace),
+    /// On a group of replicas.
+    Raft(RaftKeyspace),
 }
 
 /// Its state at one moment.
 #[derive(Debug)]
 pub enum AnyView<'a> {
-    /// On this machine's disk.
+    /// On this machine's disk, a replica's too.
     Rocks(RocksView<'a>),
     /// In memory.
     Memory(MemoryView),
@@ -25,6 +28,12 @@ pub enum AnyView<'a> {
 impl From<RocksKeyspace> for AnyKeyspace {
     fn from(keyspace: RocksKeyspace) -> Self {
         Self::Rocks(keyspace)
+    }
+}
+
+impl From<RaftKeyspace> for AnyKeyspace {
+    fn from(keyspace: RaftKeyspace) -> Self {
+        Self::Raft(keyspace)
     }
 }
 
@@ -43,6 +52,7 @@ impl AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.purge(ranges),
             Self::Memory(_) => Ok(()),
+            Self::Raft(keyspace) => keyspace.purge(ranges),
         }
     }
 
@@ -52,6 +62,7 @@ impl AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.write_failed().await,
             Self::Memory(_) => std::future::pending().await,
+            Self::Raft(keyspace) => keyspace.write_failed().await,
         }
     }
 }
@@ -63,6 +74,7 @@ impl Keyspace for AnyKeyspace {
         Ok(match self {
             Self::Rocks(keyspace) => AnyView::Rocks(keyspace.view().await?),
             Self::Memory(keyspace) => AnyView::Memory(keyspace.view().await?),
+            Self::Raft(keyspace) => AnyView::Rocks(keyspace.view().await?),
         })
     }
 
@@ -70,6 +82,7 @@ impl Keyspace for AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.get(key).await,
             Self::Memory(keyspace) => keyspace.get(key).await,
+            Self::Raft(keyspace) => keyspace.get(key).await,
         }
     }
 
@@ -77,6 +90,7 @@ impl Keyspace for AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.commit(batch).await,
             Self::Memory(keyspace) => keyspace.commit(batch).await,
+            Self::Raft(keyspace) => keyspace.commit(batch).await,
         }
     }
 
@@ -84,6 +98,7 @@ impl Keyspace for AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Memory(keyspace) => keyspace.changes_since(since, limit).await,
+            Self::Raft(keyspace) => keyspace.changes_since(since, limit).await,
         }
     }
 }

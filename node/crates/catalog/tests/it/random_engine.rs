@@ -1,8 +1,9 @@
-//! Random commits on RocksDB and on the model, with reopening in between: both answer the same, always.
+//! Random commits on an engine and on the model, with reopening in between: both answer the same, always.
 
 use datamesh_catalog::engine::MemoryKeyspace;
 use datamesh_catalog::keyspace::{Batch, Check, KeyRange, Keyspace, RangeLimits, Revision, View};
 
+use crate::replicas::Replicas;
 use crate::support::{Dice, Rocks, memory};
 
 const ALPHABET: &[u8] = &[1, 2, b'a', 254, 255];
@@ -47,41 +48,79 @@ async fn batch(dice: &mut Dice, model: &MemoryKeyspace) -> Batch {
     batch
 }
 
+/// One step on both: a commit, a range and some changes.
+async fn step<K: Keyspace>(dice: &mut Dice, step: u64, keyspace: &K, model: &MemoryKeyspace) -> bool {
+    let batch = batch(dice, model).await;
+    let expected = model.commit(batch.clone()).await;
+    assert_eq!(keyspace.commit(batch.clone()).await, expected, "step {step}: {batch:?}");
+    let (range, limits) = (range(dice), RangeLimits { rows: dice.below(20), bytes: dice.below(200) });
+    let seen = keyspace.view().await.unwrap().range(&range, limits).await.unwrap();
+    let known = model.view().await.unwrap().range(&range, limits).await.unwrap();
+    assert_eq!(seen, known, "step {step}: {range:?}");
+    let since = Revision(dice.next() % 50 + step.saturating_sub(40));
+    let limit = dice.below(5);
+    let changes = keyspace.changes_since(since, limit).await;
+    assert_eq!(changes, model.changes_since(since, limit).await, "step {step}: since {since}");
+    expected.is_err()
+}
+
+async fn same_rows<K: Keyspace>(keyspace: &K, model: &MemoryKeyspace) {
+    let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
+    let view = keyspace.view().await.unwrap();
+    assert_eq!(view.range(&KeyRange::prefix(b""), all).await.unwrap().rows, model.rows());
+}
+
 #[tokio::test]
 async fn rocks_is_as_the_model() {
     let mut dice = Dice::new("rocks_is_as_the_model");
     let (mut rocks, model) = (Rocks::new(), memory());
     let mut refused = 0;
-    for step in 0..1500 {
-        let batch = batch(&mut dice, &model).await;
-        let expected = model.commit(batch.clone()).await;
-        refused += usize::from(expected.is_err());
-        assert_eq!(rocks.keyspace.commit(batch.clone()).await, expected, "step {step}: {batch:?}");
-        let (range, limits) =
-            (range(&mut dice), RangeLimits { rows: dice.below(20), bytes: dice.below(200) });
-        let seen = rocks.keyspace.view().await.unwrap().range(&range, limits).await.unwrap();
-        assert_eq!(
-            seen,
-            model.view().await.unwrap().range(&range, limits).await.unwrap(),
-            "step {step}: {range:?}"
-        );
-        let since = Revision(dice.next() % 50 + u64::try_from(step).unwrap().saturating_sub(40));
-        let limit = dice.below(5);
-        let changes = rocks.keyspace.changes_since(since, limit).await;
-        assert_eq!(changes, model.changes_since(since, limit).await, "step {step}: since {since}");
+    for n in 0..1500 {
+        refused += usize::from(step(&mut dice, n, &rocks.keyspace, &model).await);
         if dice.once_in(100) {
             rocks = rocks.reopen();
             model.forget_changes();
-            let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
-            let view = rocks.keyspace.view().await.unwrap();
-            assert_eq!(
-                view.range(&KeyRange::prefix(b""), all).await.unwrap().rows,
-                model.rows(),
-                "step {step}"
-            );
+            same_rows(&rocks.keyspace, &model).await;
         }
     }
     assert!((50..1400).contains(&refused), "{refused} of 1500 commits were refused: both kinds must occur");
+}
+
+/// A replica forgets nothing when it is opened again: its changes are the log's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_is_as_the_model() {
+    let mut dice = Dice::new("one_replica_is_as_the_model");
+    let (replicas, model) = (Replicas::of(1).await, memory());
+    let mut refused = 0;
+    for n in 0..600 {
+        refused += usize::from(step(&mut dice, n, &replicas.at(1), &model).await);
+        if dice.once_in(100) {
+            replicas.close(1).await;
+            replicas.open(1).await;
+            same_rows(&replicas.at(1), &model).await;
+        }
+    }
+    assert!((20..570).contains(&refused), "{refused} of 600 commits were refused: both kinds must occur");
+}
+
+/// Each step through another replica, the leader or not; one is closed and opened again now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_replicas_are_as_the_model() {
+    let mut dice = Dice::new("three_replicas_are_as_the_model");
+    let (replicas, model) = (Replicas::of(3).await, memory());
+    let mut refused = 0;
+    for n in 0..600 {
+        let at = replicas.at(1 + dice.next() % 3);
+        refused += usize::from(step(&mut dice, n, &at, &model).await);
+        drop(at);
+        if dice.once_in(150) {
+            let id = 1 + dice.next() % 3;
+            replicas.close(id).await;
+            replicas.open(id).await;
+            same_rows(&replicas.at(id), &model).await;
+        }
+    }
+    assert!((20..570).contains(&refused), "{refused} of 600 commits were refused: both kinds must occur");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod changes;
 mod evaluate;
 mod memory;
 mod postgres;
+pub mod raft;
 mod rocks;
 
 pub use any::{AnyKeyspace, AnyView};

@@ -68,6 +68,8 @@ pub trait Record: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// Its leading byte.
     const VERSION: u8 = 1;
+    /// Its bytes at most, the leading one among them.
+    const BYTES_MAX: usize = RECORD_BYTES_MAX;
 
     /// Holds it against its limits, after reading.
     ///
@@ -86,7 +88,7 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
     let malformed =
         |error: postcard::Error| RecordError::Malformed { record: R::NAME, detail: error.to_string() };
     let bytes = postcard::to_extend(record, vec![R::VERSION]).map_err(malformed)?;
-    if bytes.len() > RECORD_BYTES_MAX {
+    if bytes.len() > R::BYTES_MAX {
         return Err(RecordError::Long { record: R::NAME, bytes: bytes.len() });
     }
     Ok(bytes)
@@ -97,7 +99,7 @@ pub fn encode<R: Record>(record: &R) -> Result<Vec<u8>, RecordError> {
 /// # Errors
 /// Every way in which hostile bytes can be wrong; memory is bounded by the bytes' own length.
 pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
-    let body = body_of(R::NAME, R::VERSION, bytes)?;
+    let body = body_of::<R>(bytes)?;
     let malformed = |detail: String| RecordError::Malformed { record: R::NAME, detail };
     let (record, rest) =
         postcard::take_from_bytes::<R>(body).map_err(|error| malformed(error.to_string()))?;
@@ -108,13 +110,14 @@ pub fn decode<R: Record>(bytes: &[u8]) -> Result<R, RecordError> {
     Ok(record)
 }
 
-fn body_of<'a>(record: &'static str, known: u8, bytes: &'a [u8]) -> Result<&'a [u8], RecordError> {
-    if bytes.len() > RECORD_BYTES_MAX {
+fn body_of<R: Record>(bytes: &[u8]) -> Result<&[u8], RecordError> {
+    let record = R::NAME;
+    if bytes.len() > R::BYTES_MAX {
         return Err(RecordError::Long { record, bytes: bytes.len() });
     }
     match bytes.split_first() {
         None => Err(RecordError::Empty { record }),
-        Some((&version, body)) if version == known => Ok(body),
+        Some((&version, body)) if version == R::VERSION => Ok(body),
         Some((&version, _)) => Err(RecordError::Version { record, version }),
     }
 }

@@ -1,3 +1,4 @@
+use super::raft::RaftKeyspace;
 use super::{
     EngineError, MemoryKeyspace, MemoryView, PostgresKeyspace, PostgresView, RocksKeyspace, RocksView,
 };
@@ -15,12 +16,14 @@ pub enum AnyKeyspace {
     Postgres(PostgresKeyspace),
     /// In memory: nothing is durable.
     Memory(MemoryKeyspace),
+    /// On a group of replicas.
+    Raft(RaftKeyspace),
 }
 
 /// Its state at one moment.
 #[derive(Debug)]
 pub enum AnyView<'a> {
-    /// On this machine's disk.
+    /// On this machine's disk, a replica's too.
     Rocks(RocksView<'a>),
     /// In a PostgreSQL database.
     Postgres(Box<PostgresView>),
@@ -31,6 +34,12 @@ pub enum AnyView<'a> {
 impl From<RocksKeyspace> for AnyKeyspace {
     fn from(keyspace: RocksKeyspace) -> Self {
         Self::Rocks(keyspace)
+    }
+}
+
+impl From<RaftKeyspace> for AnyKeyspace {
+    fn from(keyspace: RaftKeyspace) -> Self {
+        Self::Raft(keyspace)
     }
 }
 
@@ -61,6 +70,7 @@ impl AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.purge(ranges),
             Self::Postgres(_) | Self::Memory(_) => Ok(()),
+            Self::Raft(keyspace) => keyspace.purge(ranges),
         }
     }
 
@@ -70,6 +80,7 @@ impl AnyKeyspace {
         match self {
             Self::Rocks(keyspace) => keyspace.write_failed().await,
             Self::Postgres(_) | Self::Memory(_) => std::future::pending().await,
+            Self::Raft(keyspace) => keyspace.write_failed().await,
         }
     }
 }
@@ -82,6 +93,7 @@ impl Keyspace for AnyKeyspace {
             Self::Rocks(keyspace) => AnyView::Rocks(keyspace.view().await?),
             Self::Postgres(keyspace) => AnyView::Postgres(Box::new(keyspace.view().await?)),
             Self::Memory(keyspace) => AnyView::Memory(keyspace.view().await?),
+            Self::Raft(keyspace) => AnyView::Rocks(keyspace.view().await?),
         })
     }
 
@@ -90,6 +102,7 @@ impl Keyspace for AnyKeyspace {
             Self::Rocks(keyspace) => keyspace.get(key).await,
             Self::Postgres(keyspace) => keyspace.get(key).await,
             Self::Memory(keyspace) => keyspace.get(key).await,
+            Self::Raft(keyspace) => keyspace.get(key).await,
         }
     }
 
@@ -98,6 +111,7 @@ impl Keyspace for AnyKeyspace {
             Self::Rocks(keyspace) => keyspace.commit(batch).await,
             Self::Postgres(keyspace) => keyspace.commit(batch).await,
             Self::Memory(keyspace) => keyspace.commit(batch).await,
+            Self::Raft(keyspace) => keyspace.commit(batch).await,
         }
     }
 
@@ -106,6 +120,7 @@ impl Keyspace for AnyKeyspace {
             Self::Rocks(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Postgres(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Memory(keyspace) => keyspace.changes_since(since, limit).await,
+            Self::Raft(keyspace) => keyspace.changes_since(since, limit).await,
         }
     }
 }

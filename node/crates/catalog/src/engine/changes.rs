@@ -30,10 +30,22 @@ impl ChangeLog {
             self.entries.push_back(change);
         }
         while self.entries.len() > self.entries_max || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.entries.pop_front() else { break };
-            self.bytes -= oldest.key.len();
-            self.floor = oldest.revision;
+            self.forget_oldest();
         }
+    }
+
+    /// Whole commits go, so that what is kept follows from the history alone: replicas agree on it, also after a restart.
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.front().map(|change| change.revision) else { return };
+        while let Some(change) = self.entries.pop_front_if(|change| change.revision == oldest) {
+            self.bytes -= change.key.len();
+        }
+        self.floor = oldest;
+    }
+
+    /// Changes up to here are forgotten.
+    pub(super) fn floor(&self) -> Revision {
+        self.floor
     }
 
     /// Whether it can prove that no commit after `since` touched the range.

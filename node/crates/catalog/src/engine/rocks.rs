@@ -23,11 +23,15 @@ use crate::keyspace::{
 };
 pub use options::RocksOptions;
 pub use read::RocksView;
+pub(super) use read::Rows;
 use writer::{Request, Writer};
 
 /// Commits that may wait for the writer: a few groups' worth, so that callers beyond it wait in their own tasks and
 /// memory stays bounded.
 const QUEUE_COMMITS: usize = 1024;
+
+/// Where the rows are.
+const FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
 /// Why the keyspace could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +112,11 @@ impl RocksKeyspace {
     /// # Errors
     /// See [`EngineError`].
     pub fn open(dir: &Path, options: RocksOptions) -> Result<Self, EngineError> {
-        let db = DB::open(&options.database(), dir).map_err(locked_or_other)?;
+        let database = options.database();
+        let families = [(FAMILY, options.database())];
+        let db = DB::open_cf_with_opts(&database, dir, families).map_err(locked_or_other)?;
         let db = Arc::new(db);
-        let newest = read::newest_revision(&db)?;
+        let newest = Rows::of(&db, FAMILY)?.newest_revision()?;
         let changes = Arc::new(Mutex::new(ChangeLog::new(newest, options.changes_max)));
         let tally = Arc::new(Tally::default());
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
@@ -146,20 +152,7 @@ impl RocksKeyspace {
     /// # Errors
     /// RocksDB's own faults; it can be tried again.
     pub fn purge(&self, ranges: &[KeyRange]) -> Result<(), EngineError> {
-        let db = &self.shared.db;
-        // A log file goes with the memtable it stands for.
-        let mut flush = FlushOptions::default();
-        flush.set_wait(true);
-        db.flush_opt(&flush)?;
-        let mut options = CompactOptions::default();
-        options.set_exclusive_manual_compaction(false);
-        // Also where a table is at the bottom already and nothing lies above it.
-        options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
-        for KeyRange { start, end } in ranges {
-            db.compact_range_opt(Some(start), end.as_ref(), &options);
-        }
-        // What was replaced is removed behind the answer.
-        Ok(db.wait_for_compact(&WaitForCompactOptions::default())?)
+        Ok(purge(&self.shared.db, &self.rows()?, ranges)?)
     }
 
     async fn submit(&self, batch: Batch) -> Result<Revision, CommitError> {
@@ -170,10 +163,14 @@ impl RocksKeyspace {
         answer.await.map_err(|_| CommitError::Closed)?
     }
 
+    fn rows(&self) -> Result<Rows<'_>, ReadError> {
+        Rows::of(&self.shared.db, FAMILY)
+    }
+
     fn changes(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
         let answer = self.shared.changes.lock().since(since, limit);
         if let Err(ChangesError::Future { .. }) = answer
-            && read::newest_revision(&self.shared.db).is_ok_and(|newest| since <= newest)
+            && self.rows().and_then(|rows| rows.newest_revision()).is_ok_and(|newest| since <= newest)
         {
             // Readers see a commit a moment before the log has it.
             return Ok(Changes { changes: Vec::new(), through: since });
@@ -182,8 +179,25 @@ impl RocksKeyspace {
     }
 }
 
+/// Flushes what the log stands for and writes anew what lies in these ranges.
+pub(super) fn purge(db: &DB, rows: &Rows<'_>, ranges: &[KeyRange]) -> Result<(), rocksdb::Error> {
+    // A log file goes with the memtable it stands for.
+    let mut flush = FlushOptions::default();
+    flush.set_wait(true);
+    db.flush_cf_opt(rows.family(), &flush)?;
+    let mut options = CompactOptions::default();
+    options.set_exclusive_manual_compaction(false);
+    // Also where a table is at the bottom already and nothing lies above it.
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    for KeyRange { start, end } in ranges {
+        db.compact_range_cf_opt(rows.family(), Some(start), end.as_ref(), &options);
+    }
+    // What was replaced is removed behind the answer.
+    db.wait_for_compact(&WaitForCompactOptions::default())
+}
+
 /// RocksDB reports a held lock as an I/O error and says so only in words.
-fn locked_or_other(error: rocksdb::Error) -> EngineError {
+pub(super) fn locked_or_other(error: rocksdb::Error) -> EngineError {
     let text = error.to_string();
     if text.contains("lock file") || text.contains("lock hold by current process") {
         return EngineError::Locked(text);
@@ -195,11 +209,11 @@ impl Keyspace for RocksKeyspace {
     type View<'a> = RocksView<'a>;
 
     fn view(&self) -> impl Future<Output = Result<RocksView<'_>, ReadError>> + Send {
-        ready(Ok(RocksView::new(&self.shared.db)))
+        ready(self.rows().map(|rows| rows.view()))
     }
 
     fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Versioned>, ReadError>> + Send {
-        ready(read::get(&self.shared.db, key))
+        ready(self.rows().and_then(|rows| rows.get(key)))
     }
 
     fn commit(&self, batch: Batch) -> impl Future<Output = Result<Revision, CommitError>> + Send {

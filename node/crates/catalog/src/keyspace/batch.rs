@@ -1,14 +1,17 @@
+use serde::{Deserialize, Serialize};
+
 use super::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CommitError, KEY_BYTES_MAX, KeyRange, RESERVED_FIRST_BYTE, Revision,
     VALUE_BYTES_MAX,
 };
 
 /// A precondition, evaluated against the state before the batch's own writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Check {
     /// The row exists and was last written by this commit.
     At {
         /// The row's key.
+        #[serde(with = "crate::record::bytes")]
         key: Vec<u8>,
         /// The commit.
         version: Revision,
@@ -16,6 +19,7 @@ pub enum Check {
     /// There is no such row.
     Absent {
         /// The row's key.
+        #[serde(with = "crate::record::bytes")]
         key: Vec<u8>,
     },
     /// No commit after `since` wrote or deleted a key of the range. Fails too when the change log no longer reaches back.
@@ -28,23 +32,27 @@ pub enum Check {
 }
 
 /// One write. Of several writes to one key in a batch, each sees the ones before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Write {
     /// Gives the row this value.
     Put {
         /// The row's key.
+        #[serde(with = "crate::record::bytes")]
         key: Vec<u8>,
         /// Its new value.
+        #[serde(with = "crate::record::bytes")]
         value: Vec<u8>,
     },
     /// Removes the row if there is one.
     Delete {
         /// The row's key.
+        #[serde(with = "crate::record::bytes")]
         key: Vec<u8>,
     },
     /// Adds to a counter row (8 bytes, little-endian, signed); an absent row counts as 0. Wraps at the ends.
     Add {
         /// The row's key.
+        #[serde(with = "crate::record::bytes")]
         key: Vec<u8>,
         /// What to add.
         delta: i64,
@@ -62,7 +70,7 @@ impl Write {
 }
 
 /// Checks and writes that happen together or not at all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// What must be true.
     pub checks: Vec<Check>,

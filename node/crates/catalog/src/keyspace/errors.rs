@@ -14,6 +14,9 @@ pub enum ReadError {
         /// What is wrong with it.
         detail: &'static str,
     },
+    /// Nobody could say in time what the newest state is: no leader, or no majority to ask. Try again.
+    #[error("the catalog has no leader that answers: {0}; try again")]
+    NoLeader(String),
 }
 
 /// Why a batch was not committed.
@@ -51,6 +54,9 @@ pub enum CommitError {
     /// The engine failed to write; the outcome is unknown.
     #[error("the catalog's engine failed to write: {0}")]
     Engine(String),
+    /// No leader took it in time; nothing was written. Try again.
+    #[error("the catalog has no leader that takes commits: {0}; try again")]
+    NoLeader(String),
     /// The engine is closed; the outcome is unknown.
     #[error("the catalog is closed")]
     Closed,
@@ -71,4 +77,7 @@ pub enum ChangesError {
         /// The newest there is.
         newest: Revision,
     },
+    /// It could not be made sure that they are the newest.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }

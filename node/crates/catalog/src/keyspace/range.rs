@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use super::{RESERVED_FIRST_BYTE, Row};
 
 /// Rows of one call in the absence of a reason for another number.
@@ -6,9 +8,10 @@ const ROWS_DEFAULT: usize = 1000;
 const BYTES_DEFAULT: usize = 4 << 20;
 
 /// Keys from `start` (inclusive) to `end` (exclusive; absent: to the end of the keyspace).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRange {
     /// The first key that may be in it.
+    #[serde(with = "crate::record::bytes")]
     pub start: Vec<u8>,
     /// The first key that is beyond it.
     pub end: Option<Vec<u8>>,

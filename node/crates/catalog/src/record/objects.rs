@@ -79,7 +79,7 @@ impl<'a> HeadRecord<'a> {
     /// # Errors
     /// As `decode` of the whole.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let body = body_of(ObjectRecord::NAME, ObjectRecord::VERSION, bytes)?;
+        let body = body_of::<ObjectRecord>(bytes)?;
         match postcard::take_from_bytes(body) {
             Ok((head, _rest)) => Ok(head),
             Err(error) => {

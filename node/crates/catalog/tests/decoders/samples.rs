@@ -1,8 +1,17 @@
 //! One sample of every record, key and row.
 
+use datamesh_catalog::engine::raft::message::{
+    Answer, AppendRecord, Appended, CandidateRecord, HandoverRecord, OutcomeRecord, PartRecord, Question,
+    Refusal,
+};
+use datamesh_catalog::engine::raft::record::{
+    AppliedRecord, ChangeRecord, ChangesRecord, EntryBody, EntryRecord, MembersRecord, Place, VolumeRecord,
+    VoteRecord,
+};
+use datamesh_catalog::engine::raft::{Group, RowRecord};
 use datamesh_catalog::engine::row;
 use datamesh_catalog::keys::{self as key, Table};
-use datamesh_catalog::keyspace::Revision;
+use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
     BucketId, BucketKind, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission, SegmentRef,
@@ -224,10 +233,67 @@ fn object_samples() -> Vec<Sample> {
 }
 
 /// All records.
+/// What a replica keeps, and what replicas say to each other.
+fn replica_samples() -> Vec<Sample> {
+    let (vote, at) = (VoteRecord { term: 7, candidate: 3, won: true }, Place { term: 7, index: 300 });
+    let members = MembersRecord { voters: vec![[1, 2, 3].into(), [1, 2, 4].into()], learners: [5].into() };
+    let range = KeyRange::between(b"a", b"b");
+    let mut batch = Batch::new();
+    batch.expect(b"k", Some(Revision(300)));
+    batch.expect(b"none", None);
+    batch.expect_unchanged(range, Revision(299));
+    batch.put(b"k", b"value");
+    batch.delete(b"gone");
+    batch.add(b"sum", -3);
+    let group = Group(vec![batch].into());
+    let entry = |body| EntryRecord { at, body };
+    let change = ChangeRecord { revision: Revision(300), deleted: true, key: b"k".to_vec() };
+    let applied =
+        AppliedRecord { at: Some(at), members_at: None, members: members.clone(), floor: Revision(9) };
+    let row = RowRecord { key: b"k".to_vec(), version: Revision(300), value: b"value".to_vec() };
+    let entries = vec![entry(EntryBody::Group(group.clone()))];
+    let append = AppendRecord { vote, previous: Some(at), entries, committed: Some(at) };
+    let wish = CandidateRecord { vote, last: Some(at), handed_over: false };
+    let part = PartRecord { vote, transfer: 77, number: 2, rows: vec![row], last: true };
+    let outcomes = vec![
+        OutcomeRecord::Committed(Revision(300)),
+        OutcomeRecord::Conflict(1),
+        OutcomeRecord::NotACounter(2),
+    ];
+    vec![
+        sample("replica-place", at),
+        sample("replica-vote", vote),
+        sample("replica-volume", VolumeRecord { replica: 3, generation: 2 }),
+        sample("replica-applied", applied),
+        sample("replica-changes", ChangesRecord(vec![change])),
+        sample("entry-blank", entry(EntryBody::Blank)),
+        sample("entry-group", entry(EntryBody::Group(group.clone()))),
+        sample("entry-members", entry(EntryBody::Members(members))),
+        sample("question-append", Question::Append(append)),
+        sample("question-vote", Question::Vote(wish)),
+        sample("question-pre-vote", Question::PreVote(wish)),
+        sample("question-part", Question::Part(part)),
+        sample("question-handover", Question::Handover(HandoverRecord { from: vote, to: 2, last: Some(at) })),
+        sample("question-commit", Question::Commit(group)),
+        sample("question-read-at", Question::ReadAt),
+        sample("answer-appended", Answer::Appended(Appended::UpTo(Some(at)))),
+        sample("answer-voted", Answer::Voted { vote, granted: true, last: Some(at) }),
+        sample("answer-part-taken", Answer::PartTaken),
+        sample("answer-installed", Answer::Installed(vote)),
+        sample("answer-handed-over", Answer::HandedOver),
+        sample("answer-outcomes", Answer::Outcomes(outcomes)),
+        sample("answer-read-at", Answer::ReadAt(at)),
+        sample("answer-not-leader", Answer::Refused(Refusal::NotLeader(Some(2)))),
+        sample("answer-unknown", Answer::Refused(Refusal::Unknown("lost".into()))),
+        sample("answer-refused", Answer::Refused(Refusal::Refused("no".into()))),
+    ]
+}
+
 pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.extend(upload_samples());
     all.extend(object_samples());
+    all.extend(replica_samples());
     all
 }
 

@@ -5,9 +5,16 @@ use datamesh_catalog::keyspace::{
     KEY_BYTES_MAX, KeyRange, Keyspace, Revision, View,
 };
 
+use crate::replicas::on_replicas;
 use crate::support::{bare, delete, on_all_engines, put};
 
 on_all_engines!(bare:
+    begins_empty, writes_and_versions, checks_alone_write_nothing, a_failed_check_writes_nothing,
+    later_writes_of_a_batch_win, deleting, counters, a_bad_add_writes_nothing, views_stand_still,
+    unchanged_ranges, changes_in_order, bad_batches, one_creator_wins, adds_commute,
+);
+
+on_replicas!(bare:
     begins_empty, writes_and_versions, checks_alone_write_nothing, a_failed_check_writes_nothing,
     later_writes_of_a_batch_win, deleting, counters, a_bad_add_writes_nothing, views_stand_still,
     unchanged_ranges, changes_in_order, bad_batches, one_creator_wins, adds_commute,

@@ -1,8 +1,9 @@
-//! Random commits on RocksDB and on the model, with reopening in between: both answer the same, always.
+//! Random commits on an engine and on the model, with reopening in between: both answer the same, always.
 
 use datamesh_catalog::engine::MemoryKeyspace;
 use datamesh_catalog::keyspace::{Batch, Check, KeyRange, Keyspace, RangeLimits, Revision, View};
 
+use crate::replicas::Replicas;
 use crate::support::{Dice, Rocks, memory};
 
 const ALPHABET: &[u8] = &[1, 2, b'a', 254, 255];
@@ -93,6 +94,12 @@ pub(crate) fn both_kinds_occur(refused: usize, of: usize) {
     assert!((of / 30..of - of / 15).contains(&refused), "{refused} of {of} commits were refused");
 }
 
+async fn same_rows<K: Keyspace>(keyspace: &K, model: &MemoryKeyspace) {
+    let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
+    let view = keyspace.view().await.unwrap();
+    assert_eq!(view.range(&KeyRange::prefix(b""), all).await.unwrap().rows, model.rows());
+}
+
 #[tokio::test]
 async fn rocks_is_as_the_model() {
     let mut dice = Dice::new("rocks_is_as_the_model");
@@ -104,13 +111,49 @@ async fn rocks_is_as_the_model() {
         if dice.once_in(100) {
             rocks = rocks.reopen();
             model.forget_changes();
-            let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
-            let view = rocks.keyspace.view().await.unwrap();
-            let rows = view.range(&KeyRange::prefix(b""), all).await.unwrap().rows;
-            assert_eq!(rows, model.rows(), "{step:?}");
+            same_rows(&rocks.keyspace, &model).await;
         }
     }
     both_kinds_occur(refused, 1500);
+}
+
+/// A replica forgets nothing when it is opened again: its changes are the log's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_is_as_the_model() {
+    let mut dice = Dice::new("one_replica_is_as_the_model");
+    let (replicas, model) = (Replicas::of(1).await, memory());
+    let mut refused = 0;
+    for n in 0..600 {
+        let step = Step::random(&mut dice, &model, n).await;
+        refused += usize::from(step.compare(&replicas.at(1), &model).await);
+        if dice.once_in(100) {
+            replicas.close(1).await;
+            replicas.open(1).await;
+            same_rows(&replicas.at(1), &model).await;
+        }
+    }
+    both_kinds_occur(refused, 600);
+}
+
+/// Each step through another replica, the leader or not; one is closed and opened again now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_replicas_are_as_the_model() {
+    let mut dice = Dice::new("three_replicas_are_as_the_model");
+    let (replicas, model) = (Replicas::of(3).await, memory());
+    let mut refused = 0;
+    for n in 0..600 {
+        let at = replicas.at(1 + dice.next() % 3);
+        let step = Step::random(&mut dice, &model, n).await;
+        refused += usize::from(step.compare(&at, &model).await);
+        drop(at);
+        if dice.once_in(150) {
+            let id = 1 + dice.next() % 3;
+            replicas.close(id).await;
+            replicas.open(id).await;
+            same_rows(&replicas.at(id), &model).await;
+        }
+    }
+    both_kinds_occur(refused, 600);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ const TABLE_SYNC_BYTES: u64 = 1 << 20;
 const BACKGROUND_JOBS: i32 = 2;
 
 impl RocksOptions {
-    pub(super) fn database(&self) -> Options {
+    pub(in crate::engine) fn database(&self) -> Options {
         let mut options = Options::default();
         options.create_if_missing(true);
         options.set_write_buffer_size(self.memtable_bytes);

@@ -1,0 +1,81 @@
+//! Reads see every commit that was acknowledged before them: on the leader while a majority is known to follow it, on a
+//! follower after it has applied what the leader named.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::linearizable_read::{Linearizer, LinearizerOption};
+
+use super::core::Core;
+use super::leader::{Search, TRY_FOR};
+use super::message::{Answer, Question, Refusal};
+use super::network::ask;
+use super::types::ReplicaId;
+use crate::keyspace::ReadError;
+
+/// What one try came to.
+enum Tried {
+    /// The rows here are new enough.
+    Ready,
+    /// Not known; perhaps this one leads.
+    Not(Option<ReplicaId>),
+}
+
+/// Waits until the rows here are at least as new as any commit acknowledged before the call.
+///
+/// Boxed: openraft's futures are large and deep, and every read of the catalog would carry one.
+pub(super) fn wait(core: &Core) -> BoxFuture<'_, Result<(), ReadError>> {
+    find(core).boxed()
+}
+
+async fn find(core: &Core) -> Result<(), ReadError> {
+    let mut search = Search::begin(core);
+    loop {
+        let tried = match search.leader() {
+            Some(leader) if leader == core.id => here(core).await?,
+            Some(leader) => there(core, leader).await?,
+            None => Tried::Not(None),
+        };
+        match tried {
+            Tried::Ready => return Ok(()),
+            Tried::Not(hint) => search.another(hint).await.map_err(ReadError::NoLeader)?,
+        }
+    }
+}
+
+/// The lease if it holds, else a majority's word.
+async fn here(core: &Core) -> Result<Tried, ReadError> {
+    match core.raft.get_read_linearizer(LinearizerOption::new(None, true)).await {
+        Ok(reader) => until_applied(core, reader).await,
+        Err(error) => match error.forward_to_leader() {
+            Some(forward) => Ok(Tried::Not(forward.leader_id)),
+            None if error.fatal().is_some() => Err(ReadError::Engine(error.to_string())),
+            None => Ok(Tried::Not(None)),
+        },
+    }
+}
+
+async fn there(core: &Core, leader: ReplicaId) -> Result<Tried, ReadError> {
+    match ask(&*core.peers, leader, &Question::ReadAt, TRY_FOR / 4).await {
+        Ok(Answer::ReadAt(place)) => {
+            let mut metrics = core.raft.metrics();
+            let reached =
+                metrics.wait_until(|seen| seen.last_applied.is_some_and(|at| at.index >= place.index));
+            match tokio::time::timeout(TRY_FOR / 4, reached).await {
+                Ok(Ok(_)) => Ok(Tried::Ready),
+                Ok(Err(_)) => Err(ReadError::Engine("the replica has stopped".into())),
+                Err(_) => Ok(Tried::Not(None)),
+            }
+        }
+        Ok(Answer::Refused(Refusal::NotLeader(hint))) => Ok(Tried::Not(hint)),
+        Ok(_) | Err(_) => Ok(Tried::Not(None)),
+    }
+}
+
+async fn until_applied(core: &Core, reader: Linearizer<super::types::Types>) -> Result<Tried, ReadError> {
+    match reader.try_await_ready(&core.raft, Some(TRY_FOR / 4)).await {
+        Ok(Ok(_)) => Ok(Tried::Ready),
+        Ok(Err(_)) => Ok(Tried::Not(None)),
+        Err(fatal) => Err(ReadError::Engine(fatal.to_string())),
+    }
+}

@@ -1,0 +1,59 @@
+//! Finding the leader, within a bounded time.
+
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::core::Core;
+use super::types::ReplicaId;
+
+/// How long somebody who leads is looked for: an election of the slowest kind, twice.
+pub(super) const TRY_FOR: Duration = Duration::from_secs(8);
+/// Between tries while nothing seems to change.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One search.
+pub(super) struct Search<'a> {
+    core: &'a Core,
+    until: Instant,
+    hint: Option<ReplicaId>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn begin(core: &'a Core) -> Self {
+        Self { core, until: Instant::now() + TRY_FOR, hint: core.leader() }
+    }
+
+    /// Whom to try.
+    pub(super) fn leader(&self) -> Option<ReplicaId> {
+        self.hint
+    }
+
+    /// After a try that came to nothing: waits a moment, or until this replica learns of another leader.
+    ///
+    /// # Errors
+    /// Nobody was found in time.
+    pub(super) async fn another(&mut self, hint: Option<ReplicaId>) -> Result<(), String> {
+        if *self.core.volume.failed().borrow() {
+            return Err("this replica's volume has failed".into());
+        }
+        let now = Instant::now();
+        if now >= self.until {
+            return Err(format!("none for {} s", TRY_FOR.as_secs()));
+        }
+        let tried = self.hint;
+        if hint.is_some() && hint != tried {
+            self.hint = hint;
+            // Two that name each other are not asked without end.
+            sleep_until((now + PAUSE / 10).min(self.until)).await;
+            return Ok(());
+        }
+        let mut metrics = self.core.raft.metrics();
+        let other = metrics.wait_until(|seen| seen.current_leader.is_some() && seen.current_leader != tried);
+        // Late or closed: the next try will tell.
+        let _ = timeout_at((now + PAUSE).min(self.until), other).await;
+        self.hint = self.core.leader();
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Who takes part. Each step is one that the log keeps: a call that was cut off is made again, and goes on from there.
+
+use std::collections::BTreeSet;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+
+use super::core::Core;
+use super::limits::REPLICAS_MAX;
+use super::types::ReplicaId;
+
+/// Why the members are as they were, or may be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MembersError {
+    /// Only the leader changes them.
+    #[error("this replica does not lead: ask {leader:?}")]
+    NotLeader {
+        /// Who does, if it is known.
+        leader: Option<ReplicaId>,
+    },
+    /// More than a group may have.
+    #[error("{asked} replicas are more than the {REPLICAS_MAX} a group may have: ask for fewer")]
+    TooMany {
+        /// How many were asked for.
+        asked: usize,
+    },
+    /// openraft's reason. Whether it was done is seen in the status; making the call again is safe.
+    #[error("the members were not changed, or not yet: {0}; try again")]
+    Not(String),
+}
+
+/// A replica's knowledge of the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// Who leads.
+    pub leader: Option<ReplicaId>,
+    /// Those with a vote: of both sets while one is changed into the other.
+    pub voters: BTreeSet<ReplicaId>,
+    /// Those that are told and have no vote.
+    pub learners: BTreeSet<ReplicaId>,
+    /// The last entry in this replica's rows.
+    pub applied: u64,
+}
+
+fn error(error: RaftError<super::types::Types, ClientWriteError<super::types::Types>>) -> MembersError {
+    match error.forward_to_leader() {
+        Some(forward) => MembersError::NotLeader { leader: forward.leader_id },
+        None => MembersError::Not(error.to_string()),
+    }
+}
+
+fn bounded(members: &BTreeSet<ReplicaId>) -> Result<(), MembersError> {
+    let asked = members.len();
+    if asked > REPLICAS_MAX { Err(MembersError::TooMany { asked }) } else { Ok(()) }
+}
+
+impl Core {
+    pub(super) async fn form(&self, members: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
+        bounded(&members)?;
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(MembersError::Not(error.to_string())),
+        }
+    }
+
+    pub(super) async fn add_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
+        self.raft.add_learner(id, openraft::EmptyNode {}, true).await.map(drop).map_err(error)
+    }
+
+    pub(super) async fn change_members(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
+        bounded(&voters)?;
+        self.raft.change_membership(voters, false).await.map(drop).map_err(error)
+    }
+
+    pub(super) fn status(&self) -> GroupStatus {
+        let metrics = self.raft.metrics();
+        let seen = metrics.borrow_watched();
+        let members = seen.membership_config.membership();
+        GroupStatus {
+            leader: seen.current_leader,
+            voters: members.voter_ids().collect(),
+            learners: members.learner_ids().collect(),
+            applied: seen.last_applied.map_or(0, |at| at.index),
+        }
+    }
+}

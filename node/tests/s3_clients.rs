@@ -105,6 +105,8 @@ async fn rclone() {
         let rclone = |arguments: &[&str]| {
             let mut command = client(Path::new("rclone"), &cluster, folder.path());
             command
+                // It has its own way of naming the authority, and takes no other.
+                .env_remove("AWS_CA_BUNDLE")
                 .env("RCLONE_CONFIG_MESH_TYPE", "s3")
                 .env("RCLONE_CONFIG_MESH_PROVIDER", provider)
                 .env("RCLONE_CONFIG_MESH_ENDPOINT", cluster.s3())
@@ -142,7 +144,7 @@ async fn s3cmd() {
             .args(["--access_key", &id, "--secret_key", &secret, "--host", &host, "--host-bucket", &host])
             .arg("--ca-certs")
             .arg(cluster.data().join("secrets/ca.crt"))
-            .args(["--no-progress", "--multipart-chunk-size-mb=5"]);
+            .args(["--region", "us-east-1", "--no-progress", "--multipart-chunk-size-mb=5"]);
         run(command.args(arguments))
     };
     s3cmd(&["mb", "s3://photos"]);

@@ -8,9 +8,10 @@ cd "$(dirname "$0")/.."
 source scripts/target.sh
 
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
+# Clients of S3, and a database, for the tests; the Python ones come from node/tests/s3/requirements.txt.
+TO_TEST=(postgresql python3 python3-venv rclone restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
-TO_TEST=(postgresql)
 GO_WANTED=1.25
 RUST_WANTED=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
@@ -56,6 +57,17 @@ need_go() {
         "or use another Kubernetes than one made here: Docker with kind and kubectl, or KUBECONFIG"
 }
 
+# The Python clients of S3, each file by its hash, in a place of their own; anew when the list has changed.
+need_python_clients() {
+    local list=node/tests/s3/requirements.txt venv=${DATAMESH_S3_VENV:-$HOME/.cache/datamesh/venv}
+    cmp -s "$list" "$venv/requirements.txt" && return 0
+    say "installing Python clients of S3 to $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$list"
+    cp "$list" "$venv/requirements.txt"
+}
+
 if ! command -v dpkg-query >/dev/null; then
     say "not a Debian machine: nothing installed; see CONTRIBUTING.md for what is needed"
     exit 0
@@ -67,6 +79,7 @@ if ! installed postgresql && [ "$(id -u)" = 0 ]; then
         echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
 fi
 install_packages "${TO_COMPILE[@]}" "${TO_TEST[@]}"
+need_python_clients
 need_rust
 if [ "$(choose_target)" = local ]; then
     install_packages "${TO_RUN_KUBERNETES[@]}"

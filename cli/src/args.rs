@@ -123,6 +123,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MeshCommand,
     },
+    /// Key pairs of S3 (admin token needed)
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// For administrators (admin token needed)
     Admin {
         #[command(subcommand)]
@@ -185,6 +190,49 @@ pub(crate) enum MeshCommand {
     Status,
     /// Say what is not as it should be and what will clear it, worst first
     Diagnose,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a key pair; its secret is shown this once
+    Create {
+        /// What to call it
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = PermissionName::ReadWrite)]
+        permission: PermissionName,
+        /// A bucket it may touch; given several times, several; left out: all
+        #[arg(long = "only-bucket", value_name = "BUCKET")]
+        buckets: Vec<String>,
+    },
+    /// Show all, without their secrets
+    List,
+    /// Revoke one: it is refused from now on
+    Delete {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PermissionName {
+    /// Read and list
+    ReadOnly,
+    /// And write and delete objects
+    ReadWrite,
+    /// And make and delete buckets
+    Admin,
+}
+
+impl PermissionName {
+    /// As the API calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "readOnly",
+            Self::ReadWrite => "readWrite",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod admin;
 mod get;
+mod keys;
 mod ls;
 mod mesh;
 mod node;
@@ -15,7 +16,9 @@ use std::time::Duration;
 
 use clap::CommandFactory as _;
 
-use crate::args::{AdminCommand, Args, Command, Format, Global, KeyCommand, MeshCommand, NodeCommand};
+use crate::args::{
+    AdminCommand, Args, Command, Format, Global, KeyCommand, KeysCommand, MeshCommand, NodeCommand,
+};
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -71,6 +74,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
         Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
+        Command::Keys { command: KeysCommand::Create { name, permission, buckets } } => {
+            keys::create(&session()?, &name, permission, &buckets).await
+        }
+        Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
+        Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
             admin::export_key(&session()?, file).await
         }

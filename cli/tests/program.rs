@@ -223,6 +223,30 @@ fn the_exported_key_is_the_clusters_and_private() {
 }
 
 #[test]
+fn key_pairs_are_made_shown_and_revoked() {
+    let user = User::new();
+    let made =
+        user.json(&["keys", "create", "backup", "--permission", "read-only", "--only-bucket", "photos"]);
+    let (id, secret) = (made["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    assert_eq!((&made["permission"], &made["buckets"]), (&json!("readOnly"), &json!(["photos"])));
+    let listed = user.json(&["keys", "list"]);
+    let ours = |listed: &Value| {
+        listed["keys"].as_array().unwrap().iter().any(|key| key["id"] == id && key["name"] == "backup")
+    };
+    assert!(ours(&listed) && !listed.to_string().contains(secret), "a secret is shown once");
+    assert!(String::from_utf8(user.run(&["keys", "list"])).unwrap().contains(id));
+    user.run(&["keys", "delete", id]);
+    assert!(!ours(&user.json(&["keys", "list"])));
+    assert_eq!(failure(user.command(&["keys", "delete", id])).0, 3);
+    let shown = String::from_utf8(user.run(&["keys", "create", "other"])).unwrap();
+    assert!(
+        shown.starts_with("AWS_ACCESS_KEY_ID=") && shown.contains("\nAWS_SECRET_ACCESS_KEY="),
+        "as a shell reads it"
+    );
+    assert_eq!(failure(user.command(&["keys", "create", "x", "--only-bucket", "NO"])).0, 1);
+}
+
+#[test]
 fn shells_get_their_completions() {
     for shell in ["bash", "zsh", "fish"] {
         let output = Command::new(env!("CARGO_BIN_EXE_datamesh")).args(["completion", shell]).output();

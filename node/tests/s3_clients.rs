@@ -13,7 +13,7 @@ mod cluster;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cluster::{Cluster, new_seed};
+use cluster::{Cluster, new_seed, random};
 
 /// Where `scripts/install-deps.sh` puts the Python clients.
 fn venv() -> PathBuf {
@@ -52,4 +52,128 @@ async fn boto3() {
     let (id, _) = cluster.s3_key();
     let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
     println!("{}", run(python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id)));
+}
+
+/// Files of every kind that tools meet, below a folder.
+fn files(folder: &Path, seed: u64) {
+    let sizes = [0, 1, 4096, 100_000, 9_000_001];
+    for (n, (name, bytes)) in
+        ["empty", "a/one", "a/b/page", "with blank", "ä/großes"].into_iter().zip(sizes).enumerate()
+    {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, random(seed + n as u64, bytes)).unwrap();
+    }
+}
+
+/// That two folders have the same files with the same bytes.
+fn same(one: &Path, other: &Path) {
+    let mut diff = Command::new("diff");
+    run(diff.arg("-r").arg(one).arg(other));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn aws_cli() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (source, back) = (folder.path().join("source"), folder.path().join("back"));
+    files(&source, seed);
+    let aws = |arguments: &[&str]| {
+        let program = venv().join("bin/aws");
+        run(client(&program, &cluster, folder.path()).args(arguments))
+    };
+    aws(&["s3", "mb", "s3://photos"]);
+    aws(&["s3", "sync", "source", "s3://photos/copy"]);
+    assert!(!aws(&["s3", "sync", "source", "s3://photos/copy"]).contains("upload"), "nothing has changed");
+    aws(&["s3", "sync", "s3://photos/copy", "back"]);
+    same(&source, &back);
+    aws(&["s3", "cp", "s3://photos/copy/a/one", "s3://photos/moved"]);
+    assert!(aws(&["s3", "ls", "s3://photos/", "--recursive"]).contains("moved"));
+    assert!(aws(&["s3", "ls", "s3://photos/"]).contains("PRE copy/"));
+    aws(&["s3", "rm", "s3://photos", "--recursive"]);
+    aws(&["s3", "rb", "s3://photos"]);
+    assert_eq!(aws(&["s3", "ls"]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rclone() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (source, back) = (folder.path().join("source"), folder.path().join("back"));
+    files(&source, seed);
+    let (id, secret) = cluster.s3_key();
+    // As a store of no name, and as one of which it expects that tags of parts are what S3 makes of their MD5s.
+    for provider in ["Other", "Minio"] {
+        let rclone = |arguments: &[&str]| {
+            let mut command = client(Path::new("rclone"), &cluster, folder.path());
+            command
+                // It has its own way of naming the authority, and takes no other.
+                .env_remove("AWS_CA_BUNDLE")
+                .env("RCLONE_CONFIG_MESH_TYPE", "s3")
+                .env("RCLONE_CONFIG_MESH_PROVIDER", provider)
+                .env("RCLONE_CONFIG_MESH_ENDPOINT", cluster.s3())
+                .env("RCLONE_CONFIG_MESH_ACCESS_KEY_ID", &id)
+                .env("RCLONE_CONFIG_MESH_SECRET_ACCESS_KEY", &secret)
+                .env("RCLONE_CONFIG_MESH_UPLOAD_CUTOFF", "5Mi")
+                .env("RCLONE_CONFIG_MESH_CHUNK_SIZE", "5Mi")
+                .arg("--ca-cert")
+                .arg(cluster.data().join("secrets/ca.crt"));
+            run(command.args(arguments))
+        };
+        rclone(&["sync", "source", "mesh:files/copy", "--retries", "1"]);
+        rclone(&["check", "source", "mesh:files/copy", "--download"]);
+        rclone(&["check", "source", "mesh:files/copy"]);
+        rclone(&["copy", "mesh:files/copy", "back", "--retries", "1"]);
+        same(&source, &back);
+        rclone(&["move", "mesh:files/copy/a", "mesh:files/moved"]);
+        assert!(rclone(&["lsf", "-R", "mesh:files"]).contains("moved/b/page"));
+        rclone(&["purge", "mesh:files"]);
+        std::fs::remove_dir_all(&back).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s3cmd() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (source, back) = (folder.path().join("source"), folder.path().join("back"));
+    files(&source, seed);
+    std::fs::create_dir(&back).unwrap();
+    let (id, secret) = cluster.s3_key();
+    let host = cluster.s3().replace("https://", "");
+    let s3cmd = |arguments: &[&str]| {
+        let mut command = client(&venv().join("bin/s3cmd"), &cluster, folder.path());
+        command
+            .args(["--access_key", &id, "--secret_key", &secret, "--host", &host, "--host-bucket", &host])
+            .arg("--ca-certs")
+            .arg(cluster.data().join("secrets/ca.crt"))
+            .args(["--region", "us-east-1", "--no-progress", "--multipart-chunk-size-mb=5"]);
+        run(command.args(arguments))
+    };
+    s3cmd(&["mb", "s3://photos"]);
+    s3cmd(&["sync", "source/", "s3://photos/copy/"]);
+    s3cmd(&["sync", "s3://photos/copy/", "back/"]);
+    same(&source, &back);
+    assert!(s3cmd(&["ls", "-r", "s3://photos"]).contains("copy/a/b/page"));
+    s3cmd(&["del", "-r", "--force", "s3://photos"]);
+    s3cmd(&["rb", "s3://photos"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn restic() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (source, back) = (folder.path().join("source"), folder.path().join("back"));
+    files(&source, seed);
+    let restic = |arguments: &[&str]| {
+        let mut command = client(Path::new("restic"), &cluster, folder.path());
+        command
+            .env("RESTIC_REPOSITORY", format!("s3:{}/backups", cluster.s3()))
+            .env("RESTIC_PASSWORD", "a password")
+            .arg("--cacert")
+            .arg(cluster.data().join("secrets/ca.crt"));
+        run(command.args(arguments))
+    };
+    restic(&["init"]);
+    restic(&["backup", "source"]);
+    restic(&["check", "--read-data"]);
+    restic(&["restore", "latest", "--target", back.to_str().unwrap()]);
+    same(&source, &back.join("source"));
+    restic(&["forget", "latest", "--prune"]);
 }

@@ -125,7 +125,7 @@ impl Core {
         };
         let mesh = mesh_source(&context);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
-        let app = App {
+        let app = Arc::new(App {
             tokens,
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),
@@ -133,8 +133,7 @@ impl Core {
             status,
             admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
             surroundings,
-        };
-        let app = Arc::new(app);
+        });
         Ok(Self {
             router: api::router(Arc::clone(&app)),
             app,

@@ -67,6 +67,12 @@ pub struct Addresses {
     pub mesh: SocketAddr,
 }
 
+impl Addresses {
+    fn of((https, s3): (&Https, Option<&(Https, axum::Router)>), bulk: SocketAddr, mesh: SocketAddr) -> Self {
+        Self { https: https.local_addr(), s3: s3.map(|(s3, _)| s3.local_addr()), bulk, mesh }
+    }
+}
+
 /// Says whether a gateway can work. Cheap to clone.
 #[derive(Clone)]
 pub struct Health {
@@ -186,12 +192,7 @@ impl Gateway {
         membership.renewed()?;
         let https = Https::bind(gateway.https, Arc::clone(&certificates)).await?;
         let s3 = bind_s3(gateway, &core, Arc::clone(&certificates)).await?;
-        let addresses = Addresses {
-            https: https.local_addr(),
-            s3: s3.as_ref().map(|(s3, _)| s3.local_addr()),
-            bulk: bulk.local_addr(),
-            mesh: swarm.local_addr(),
-        };
+        let addresses = Addresses::of((&https, s3.as_ref()), bulk.local_addr(), swarm.local_addr());
         let files = WatchFiles { tokens, certificates };
         Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, addresses })
     }

@@ -11,7 +11,7 @@ mod deterministic;
 mod erasure;
 mod failures;
 mod fake;
-mod house;
+pub(crate) mod house;
 mod https;
 mod listing;
 mod pools;

@@ -137,21 +137,24 @@ fn member_samples() -> Vec<Sample> {
             },
         ),
         sample("bucket-next", record::BucketNextRecord { next: BucketId(6) }),
-        sample(
-            "access-key",
-            record::AccessKeyRecord {
-                grant: Grant {
-                    name: "backup of the office".into(),
-                    owner: "admin".into(),
-                    permission: Permission::ReadWrite,
-                    buckets: vec![BucketName::new("backups").unwrap()],
-                    created_unix_ms: 1_790_000_000_000,
-                    disabled: true,
-                },
-                sealed_secret: vec![1, 2, 3],
-            },
-        ),
     ]
+}
+
+fn access_key_sample() -> Sample {
+    sample(
+        "access-key",
+        record::AccessKeyRecord {
+            grant: Grant {
+                name: "backup of the office".into(),
+                owner: "admin".into(),
+                permission: Permission::ReadWrite,
+                buckets: vec![BucketName::new("backups").unwrap()],
+                created_unix_ms: 1_790_000_000_000,
+                disabled: true,
+            },
+            sealed_secret: vec![1, 2, 3],
+        },
+    )
 }
 
 fn upload_samples() -> Vec<Sample> {
@@ -291,6 +294,7 @@ fn replica_samples() -> Vec<Sample> {
 
 pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
+    all.push(access_key_sample());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(replica_samples());

@@ -1,1 +1,6 @@
+//! The S3 port as clients see it, over fake nodes and a real catalog; and the documentation, held against the code.
 
+mod access;
+mod documentation;
+mod signer;
+mod stores;

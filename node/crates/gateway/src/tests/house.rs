@@ -23,35 +23,35 @@ use crate::core::{Core, CoreConfig};
 use crate::limits;
 use crate::surroundings::OperatingSystem;
 
-pub(super) const USER: &str = "user-token-for-tests";
-pub(super) const ADMIN: &str = "admin-token-for-tests";
+pub(crate) const USER: &str = "user-token-for-tests";
+pub(crate) const ADMIN: &str = "admin-token-for-tests";
 
-pub(super) struct House {
-    pub(super) core: Core,
+pub(crate) struct House {
+    pub(crate) core: Core,
     pub(super) nodes: Arc<FakeNodes>,
-    pub(super) catalog: EmbeddedCatalog,
+    pub(crate) catalog: EmbeddedCatalog,
     dir: TempDir,
 }
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub(super) struct Got {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Got {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Got {
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {:?}", self.body))
     }
 
-    pub(super) fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }
 
     /// The slug of a problem.
-    pub(super) fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
         let json = self.json();
         assert_eq!(json["status"], self.status.as_u16());
@@ -59,18 +59,18 @@ impl Got {
         json["type"].as_str().unwrap().strip_prefix("https://datamesh.io/problems/").unwrap().to_owned()
     }
 
-    pub(super) fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert!(self.status.is_success(), "{}: {:?}", self.status, self.body);
         self
     }
 }
 
-pub(super) fn pool_name() -> PoolName {
+pub(crate) fn pool_name() -> PoolName {
     PoolName::new("main").unwrap()
 }
 
 /// Members n0, n1, … in three zones.
-pub(super) fn spec(members: u8) -> PoolSpec {
+pub(crate) fn spec(members: u8) -> PoolSpec {
     let member = |n: u8| DesiredMember {
         node: NodeName::new(&format!("n{n}")).unwrap(),
         zone: ZoneName::new(&format!("z{}", n % 3)).unwrap(),
@@ -88,25 +88,25 @@ pub(super) fn spec(members: u8) -> PoolSpec {
 
 impl House {
     /// A cluster of so many nodes, with a pool of them all and plenty of buffers.
-    pub(super) async fn new(nodes: u8) -> Self {
+    pub(crate) async fn new(nodes: u8) -> Self {
         Self::caching(nodes, 0).await
     }
 
     /// The same, with a cache of so many bytes.
-    pub(super) async fn caching(nodes: u8, cache_bytes: u64) -> Self {
+    pub(crate) async fn caching(nodes: u8, cache_bytes: u64) -> Self {
         let house = Self::of(nodes, (512 << 20, cache_bytes), 0).await;
         house.open_pool(nodes).await;
         house
     }
 
     /// A cluster with these buffers that keeps what was deleted for a while.
-    pub(super) async fn keeping(nodes: u8, buffer_bytes: u64, retention_ms: u64) -> Self {
+    pub(crate) async fn keeping(nodes: u8, buffer_bytes: u64, retention_ms: u64) -> Self {
         let house = Self::of(nodes, (buffer_bytes, 0), retention_ms).await;
         house.open_pool(nodes).await;
         house
     }
 
-    pub(super) async fn without_pool(nodes: u8, buffer_bytes: u64) -> Self {
+    pub(crate) async fn without_pool(nodes: u8, buffer_bytes: u64) -> Self {
         Self::of(nodes, (buffer_bytes, 0), 0).await
     }
 
@@ -139,13 +139,13 @@ impl House {
     }
 
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.
-    pub(super) async fn has_its_buffers_back(&self) {
+    pub(crate) async fn has_its_buffers_back(&self) {
         let all = self.core.context.budget.reserve(usize::MAX);
         tokio::time::timeout(Duration::from_secs(10), all).await.expect("buffers are kept");
     }
 
     /// Where the catalog lies.
-    pub(super) fn dir(&self) -> &std::path::Path {
+    pub(crate) fn dir(&self) -> &std::path::Path {
         self.dir.path()
     }
 
@@ -155,42 +155,42 @@ impl House {
     }
 
     /// The sealed keys of an object's first page.
-    pub(super) async fn sealed_page(&self, key: &str) -> Vec<u8> {
+    pub(crate) async fn sealed_page(&self, key: &str) -> Vec<u8> {
         let object = self.object(key).await;
         let at = datamesh_catalog::PageAt { part: 0, page: 0 };
         self.catalog.page(object.upload, at).await.unwrap().unwrap().sealed
     }
 
     /// A small object as it is sealed.
-    pub(super) async fn sealed_inline(&self, key: &str) -> Vec<u8> {
+    pub(crate) async fn sealed_inline(&self, key: &str) -> Vec<u8> {
         match self.object(key).await.body {
             datamesh_catalog::Body::Inline { sealed } => sealed,
             datamesh_catalog::Body::Pages { .. } => panic!("{key} is no small object"),
         }
     }
 
-    pub(super) async fn open_pool(&self, members: u8) {
+    pub(crate) async fn open_pool(&self, members: u8) {
         for n in 0..members {
             self.join(n).await;
         }
         self.core.layouts.put_pool(&pool_name(), spec(members)).await.unwrap();
     }
 
-    pub(super) async fn join(&self, n: u8) {
+    pub(crate) async fn join(&self, n: u8) {
         let node = NodeName::new(&format!("n{n}")).unwrap();
         self.catalog.bind_join([n; 16], &node, &pool_name(), peer(n)).await.unwrap();
     }
 
-    pub(super) fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         self.core.router.clone()
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Response {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response {
         self.router().oneshot(request).await.unwrap()
     }
 
     /// One request with the user's token.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -200,7 +200,7 @@ impl House {
         self.ask_as(Some(USER), method, path, (headers, body.into())).await
     }
 
-    pub(super) async fn ask_as(
+    pub(crate) async fn ask_as(
         &self,
         token: Option<&str>,
         method: Method,
@@ -219,24 +219,24 @@ impl House {
         read(self.send(request).await).await
     }
 
-    pub(super) async fn put(&self, key: &str, body: impl Into<Body>) -> Got {
+    pub(crate) async fn put(&self, key: &str, body: impl Into<Body>) -> Got {
         self.ask(Method::PUT, &format!("/api/v1/files/{key}"), &[], body).await
     }
 
-    pub(super) async fn get(&self, key: &str) -> Got {
+    pub(crate) async fn get(&self, key: &str) -> Got {
         self.ask(Method::GET, &format!("/api/v1/files/{key}"), &[], Body::empty()).await
     }
 
-    pub(super) async fn delete(&self, key: &str) -> Got {
+    pub(crate) async fn delete(&self, key: &str) -> Got {
         self.ask(Method::DELETE, &format!("/api/v1/files/{key}"), &[], Body::empty()).await
     }
 
-    pub(super) async fn status(&self) -> Value {
+    pub(crate) async fn status(&self) -> Value {
         self.ask(Method::GET, "/api/v1/status", &[], Body::empty()).await.ok().json()
     }
 }
 
-pub(super) async fn read(response: Response) -> Got {
+pub(crate) async fn read(response: Response) -> Got {
     let (parts, mut body) = response.into_parts();
     // Copied piece by piece, as a socket would: the pieces themselves are budget.
     let mut copied = Vec::new();
@@ -247,7 +247,7 @@ pub(super) async fn read(response: Response) -> Got {
 }
 
 /// Bytes that no compressor shortens, the same for the same seed.
-pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut out = vec![0; bytes];
     blake3::Hasher::new_derive_key("datamesh gateway test noise")
         .update(&seed.to_le_bytes())
@@ -257,19 +257,19 @@ pub(super) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// Bytes that compress well.
-pub(super) fn prose(bytes: usize) -> Vec<u8> {
+pub(crate) fn prose(bytes: usize) -> Vec<u8> {
     b"the quick brown fox jumps over the lazy dog; ".iter().copied().cycle().take(bytes).collect()
 }
 
 /// A body that comes in pieces and does not say how long it is.
-pub(super) fn pieces(bytes: &[u8], piece: usize) -> Body {
+pub(crate) fn pieces(bytes: &[u8], piece: usize) -> Body {
     let pieces: Vec<_> =
         bytes.chunks(piece).map(|p| Ok::<_, std::io::Error>(Bytes::copy_from_slice(p))).collect();
     Body::from_stream(futures::stream::iter(pieces))
 }
 
 /// A seed for this run, printed so that a failure can be repeated.
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| {
         let mut bytes = [0; 8];
@@ -281,10 +281,10 @@ pub(super) fn seed() -> u64 {
 }
 
 /// Small random numbers out of a seed.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(super) u64);
 
 impl Dice {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }

@@ -1,0 +1,144 @@
+//! Each operation by each kind of key.
+
+use datamesh_catalog::Permission;
+use http::Method;
+
+use super::signer::{Ask, Client};
+use crate::s3::access::need;
+use crate::tests::house::{ADMIN, House};
+
+const DELETE_MANY: &[u8] = b"<Delete><Object><Key>x</Key></Object></Delete>";
+const COMPLETE: &[u8] =
+    b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>";
+const UPLOAD: &str = "uploadId=00000000000000000000000000000000";
+
+/// Every operation that is served, some that are not, and the least permission that each needs. `@` is the bucket.
+fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission)> {
+    use Permission::{Admin, ReadOnly, ReadWrite};
+    let of_upload = |path: &str| format!("{path}{UPLOAD}");
+    vec![
+        ("ListBuckets", "GET", "/".into(), b"", ReadOnly),
+        ("HeadBucket", "HEAD", "/@".into(), b"", ReadOnly),
+        ("GetBucketLocation", "GET", "/@?location=".into(), b"", ReadOnly),
+        ("GetBucketVersioning", "GET", "/@?versioning=".into(), b"", ReadOnly),
+        ("ListObjects", "GET", "/@".into(), b"", ReadOnly),
+        ("ListObjectsV2", "GET", "/@?list-type=2".into(), b"", ReadOnly),
+        ("ListMultipartUploads", "GET", "/@?uploads=".into(), b"", ReadOnly),
+        ("GetObject", "GET", "/@/x".into(), b"", ReadOnly),
+        ("HeadObject", "HEAD", "/@/x".into(), b"", ReadOnly),
+        ("GetObjectAttributes", "GET", "/@/x?attributes=".into(), b"", ReadOnly),
+        ("ListParts", "GET", of_upload("/@/x?"), b"", ReadOnly),
+        ("GetObjectTagging", "GET", "/@/x?tagging=".into(), b"", ReadOnly),
+        ("PutObject", "PUT", "/@/x".into(), b"text", ReadWrite),
+        ("CopyObject", "PUT", "/@/y".into(), b"", ReadWrite),
+        ("DeleteObject", "DELETE", "/@/z".into(), b"", ReadWrite),
+        ("DeleteObjects", "POST", "/@?delete=".into(), DELETE_MANY, ReadWrite),
+        ("CreateMultipartUpload", "POST", "/@/x?uploads=".into(), b"", ReadWrite),
+        ("UploadPart", "PUT", of_upload("/@/x?partNumber=1&"), b"text", ReadWrite),
+        ("UploadPartCopy", "PUT", of_upload("/@/x?partNumber=2&"), b"", ReadWrite),
+        ("CompleteMultipartUpload", "POST", of_upload("/@/x?"), COMPLETE, ReadWrite),
+        ("AbortMultipartUpload", "DELETE", of_upload("/@/x?"), b"", ReadWrite),
+        ("CreateBucket", "PUT", "/@".into(), b"", Admin),
+        ("DeleteBucket", "DELETE", "/@".into(), b"", Admin),
+        ("PutBucketVersioning", "PUT", "/@?versioning=".into(), b"<VersioningConfiguration/>", Admin),
+        ("DeleteBucketPolicy", "DELETE", "/@?policy=".into(), b"", Admin),
+    ]
+}
+
+#[tokio::test]
+async fn each_operation_by_each_kind_of_key() {
+    let house = House::new(6).await;
+    let all = [Permission::ReadOnly, Permission::ReadWrite, Permission::Admin];
+    let mut clients = Vec::new();
+    for permission in all {
+        clients.push((permission, Client::new(&house, permission, &["ours"]).await));
+    }
+    assert_eq!(clients[2].1.refusal("PUT", "/ours", Ask::default()).await, None);
+    for (operation, method, target, body, least) in cells() {
+        assert_eq!(need(operation), least, "{operation}");
+        let copies = ["CopyObject", "UploadPartCopy"].contains(&operation);
+        let source = [("x-amz-copy-source", "/ours/x")];
+        let headers: &[(&str, &str)] = if copies { &source } else { &[] };
+        for (permission, client) in &clients {
+            for (bucket, may) in [("ours", *permission >= least), ("theirs", operation == "ListBuckets")] {
+                let got = client.ask(method, &target.replace('@', bucket), Ask { headers, body }).await;
+                let denied = got.status == 403;
+                assert_eq!(denied, !may, "{operation} of {bucket} as {permission:?}: {got:?}");
+                if denied && method != "HEAD" {
+                    assert!(
+                        String::from_utf8_lossy(&got.body).contains("<Code>AccessDenied</Code>"),
+                        "{got:?}"
+                    );
+                }
+            }
+        }
+        let got = clients[2].1.unsigned(method, &target.replace('@', "ours")).await;
+        assert!([400, 403, 411].contains(&got.status.as_u16()), "{operation} unsigned: {}", got.status);
+        // What comes next finds the bucket again.
+        clients[2].1.ask("PUT", "/ours", Ask::default()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_reads_what_its_key_may_read() {
+    let house = House::new(6).await;
+    let (admin, bound) = (
+        Client::new(&house, Permission::Admin, &[]).await,
+        Client::new(&house, Permission::ReadWrite, &["ours"]).await,
+    );
+    for bucket in ["/ours", "/theirs"] {
+        assert_eq!(admin.refusal("PUT", bucket, Ask::default()).await, None);
+    }
+    let put = Ask { body: b"secret", ..Ask::default() };
+    assert_eq!(admin.refusal("PUT", "/theirs/x", put).await, None);
+    let copy = || Ask { headers: &[("x-amz-copy-source", "/theirs/x")], ..Ask::default() };
+    assert_eq!(bound.refusal("PUT", "/ours/x", copy()).await.as_deref(), Some("AccessDenied"));
+    assert_eq!(admin.refusal("PUT", "/ours/x", copy()).await, None);
+    let listed = bound.ask("GET", "/", Ask::default()).await.ok();
+    let listed = String::from_utf8_lossy(&listed.body).into_owned();
+    assert!(listed.contains("<Name>ours</Name>") && !listed.contains("theirs"), "{listed}");
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_at_once() {
+    let house = House::new(6).await;
+    let client = Client::new(&house, Permission::Admin, &[]).await;
+    assert_eq!(client.refusal("GET", "/", Ask::default()).await, None);
+    let path = format!("/api/v1/admin/keys/{}", client.id);
+    let change = |disabled: bool| format!("{{\"disabled\": {disabled}}}");
+    for (disabled, refusal) in [(true, Some("InvalidAccessKeyId")), (false, None)] {
+        house.ask_as(Some(ADMIN), Method::PUT, &path, (&[], change(disabled).into())).await.ok();
+        assert_eq!(client.refusal("GET", "/", Ask::default()).await.as_deref(), refusal);
+    }
+    let deleted = house.ask_as(Some(ADMIN), Method::DELETE, &path, (&[], Default::default())).await;
+    assert_eq!(deleted.status, 204);
+    assert_eq!(client.refusal("GET", "/", Ask::default()).await.as_deref(), Some("InvalidAccessKeyId"));
+    let again = house.ask_as(Some(ADMIN), Method::DELETE, &path, (&[], Default::default())).await;
+    assert_eq!(again.problem(), "no-such-access-key");
+}
+
+#[tokio::test]
+async fn the_secret_is_shown_once_and_lies_nowhere_in_the_clear() {
+    let house = House::new(6).await;
+    let new = r#"{"name": "backup", "permission": "readOnly", "buckets": ["ours"]}"#;
+    let keys = "/api/v1/admin/keys";
+    let made = house.ask_as(Some(ADMIN), Method::POST, keys, (&[], new.into())).await.ok();
+    assert_eq!((made.status.as_u16(), made.header("cache-control")), (201, "no-store"));
+    let secret = made.json()["secret"].as_str().unwrap().to_owned();
+    assert_eq!(secret.len(), 40);
+    let listed = house.ask_as(Some(ADMIN), Method::GET, keys, (&[], Default::default())).await.ok();
+    assert_eq!(listed.json()["items"][0]["id"], made.json()["id"]);
+    assert_eq!(listed.json()["items"][0]["permission"], "readOnly");
+    assert!(!String::from_utf8_lossy(&listed.body).contains(&secret));
+    let id = made.json()["id"].as_str().unwrap().parse().unwrap();
+    let (row, _) = house.catalog.access_key(&id).await.unwrap().unwrap();
+    assert!(!row.sealed_secret.windows(8).any(|window| secret.as_bytes().starts_with(window)));
+    for wrong in [
+        r#"{"name": "x"}"#,
+        r#"{"name": "x", "permission": "root"}"#,
+        r#"{"name": "x", "permission": "admin", "buckets": ["B"]}"#,
+    ] {
+        let refused = house.ask_as(Some(ADMIN), Method::POST, keys, (&[], wrong.into())).await;
+        assert_eq!(refused.problem(), "invalid-body", "{wrong}");
+    }
+}

@@ -1,0 +1,103 @@
+//! A client that signs as version 4 wants it, small enough to be read: an oracle beside the real ones.
+
+use axum::Router;
+use axum::body::Body;
+use datamesh_catalog::Permission;
+use datamesh_shard::BucketName;
+use http::{HeaderName, HeaderValue, Method, Request};
+use ring::{digest, hmac};
+use tower::ServiceExt as _;
+
+use crate::access_keys::NewKey;
+use crate::s3;
+use crate::tests::house::{Got, House, read};
+
+const HOST: &str = "gateway.test";
+
+/// A key pair and the port it is used at.
+pub(super) struct Client {
+    router: Router,
+    pub(super) id: String,
+    secret: String,
+}
+
+/// What one request says.
+#[derive(Default)]
+pub(super) struct Ask<'a> {
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
+}
+
+impl Client {
+    /// With a new key.
+    pub(super) async fn new(house: &House, permission: Permission, buckets: &[&str]) -> Self {
+        let buckets = buckets.iter().map(|name| BucketName::new(name).unwrap()).collect();
+        let new = NewKey { name: "test".into(), owner: "admin".into(), permission, buckets };
+        let made = house.core.app.keys.create(new).await.unwrap();
+        let router = s3::router(house.core.app.clone(), Some("buckets.test".into()));
+        Self { router, id: made.key.id.to_string(), secret: made.secret.to_string() }
+    }
+
+    /// One request, signed now. `path` is encoded already; `query` is sorted.
+    pub(super) async fn ask(&self, method: &str, target: &str, ask: Ask<'_>) -> Got {
+        self.ask_host(HOST, method, target, ask).await
+    }
+
+    pub(super) async fn ask_host(&self, host: &str, method: &str, target: &str, ask: Ask<'_>) -> Got {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let hash = hex::encode(digest::digest(&digest::SHA256, ask.body));
+        let signed = "host;x-amz-content-sha256;x-amz-date";
+        let canonical = format!(
+            "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{hash}\nx-amz-date:{now}\n\n{signed}\n{hash}"
+        );
+        let scope = format!("{}/us-east-1/s3/aws4_request", &now[..8]);
+        let canonical = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
+        let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{canonical}");
+        let mut key = format!("AWS4{}", self.secret).into_bytes();
+        for part in [&now[..8], "us-east-1", "s3", "aws4_request"] {
+            key = mac(&key, part.as_bytes());
+        }
+        let signature = hex::encode(mac(&key, text.as_bytes()));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}",
+            self.id
+        );
+        let mut request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(target)
+            .header("host", host)
+            .header("x-amz-content-sha256", hash)
+            .header("x-amz-date", now)
+            .header("authorization", authorization)
+            .header("content-length", ask.body.len())
+            .body(Body::from(ask.body.to_vec()))
+            .unwrap();
+        for (name, value) in ask.headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
+        }
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    /// The code of a refusal; `None` where it was done.
+    pub(super) async fn refusal(&self, method: &str, target: &str, ask: Ask<'_>) -> Option<String> {
+        let got = self.ask(method, target, ask).await;
+        if got.status.is_success() {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&got.body).into_owned();
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        Some(code.unwrap_or_else(|| panic!("{}: {text}", got.status)).0.to_owned())
+    }
+
+    /// A request without a signature.
+    pub(super) async fn unsigned(&self, method: &str, target: &str) -> Got {
+        let request = Request::builder().method(method).uri(target).header("host", HOST);
+        read(self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+    }
+}
+
+fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().to_vec()
+}

@@ -59,6 +59,7 @@ def round_trips():
         got = s3.get_object(Bucket="photos", Key=f"size/{size}")
         # boto3 holds the body against this by itself.
         assert got["ChecksumCRC32"] == crc and got["ETag"] == put["ETag"]
+        assert got["ChecksumType"] == "FULL_OBJECT"
         assert got["Body"].read() == body
         head = s3.head_object(Bucket="photos", Key=f"size/{size}")
         assert head["ContentLength"] == size and head["ETag"] == put["ETag"]

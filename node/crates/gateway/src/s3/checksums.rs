@@ -118,9 +118,11 @@ pub(super) fn of_fields(fields: &Fields, algorithm: Algorithm) -> Option<String>
     fields.system.get(algorithm.header()).cloned()
 }
 
-/// Of what the kept checksum is.
+/// Of what the kept checksum is, if there is one: of the whole object, unless its upload chose another.
 pub(super) fn kind_of(fields: &Fields) -> Option<ChecksumType> {
-    fields.system.get(TYPE).cloned().map(ChecksumType::from)
+    let chosen = fields.system.get(TYPE).cloned().map(ChecksumType::from);
+    let any = Algorithm::ALL.iter().any(|algorithm| fields.system.contains_key(algorithm.header()));
+    chosen.or_else(|| any.then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)))
 }
 
 /// A kept checksum of a part.

@@ -6,12 +6,12 @@ use datamesh_catalog::Condition;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use futures::{StreamExt as _, stream};
 use s3s::dto::{
-    ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
-    DeletedObject, ETagCondition, Error, ObjectIdentifier, PutObjectInput, PutObjectOutput,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    ETagCondition, Error, ObjectIdentifier, PutObjectInput, PutObjectOutput,
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::checksums::{Proof, into_shape, of_fields, of_shape};
+use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
 use super::fields::{refuse_what_is_not_there, said};
 use super::{body, names};
 use crate::api::App;
@@ -60,8 +60,7 @@ pub(super) async fn put(
     let fields = app.objects.fields_of_object(&stored.object).await?;
     let mut output = PutObjectOutput { e_tag: Some(names::etag_of(&stored.object)), ..Default::default() };
     into_shape!(output, |algorithm| of_fields(&fields, algorithm));
-    let summed = of_shape!(output).iter().any(|(_, sum)| sum.is_some());
-    output.checksum_type = summed.then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT));
+    output.checksum_type = kind_of(&fields);
     Ok(S3Response::new(output))
 }
 

@@ -39,6 +39,7 @@ fn opens_in_its_place_only() {
         ours.open(&target(1, "a"), Record::Page(PageAt { part: 2, page: 0 }), &sealed),
         ours.open(&target(1, "a"), Record::Inline, &sealed),
         ours.open(&target(1, "a"), Record::Meta, &sealed),
+        ours.open(&target(1, "a"), Record::Part(1), &sealed),
         ours.open(&target(1, "a"), place, &sealed[..sealed.len() - 1]),
         secrets(2, &[1]).open(&target(1, "a"), place, &sealed),
         secrets(1, &[]).open(&target(1, "a"), place, &sealed),
@@ -85,6 +86,13 @@ fn golden_page_version_1() {
     let at = Record::Page(PageAt { part: 3, page: 0x0102 });
     let binding: [&[u8]; 5] = [&[1, 1], &BUCKET, &UPLOAD, &[3, 0, 0, 0, 2, 1, 0, 0], b"golden/key"];
     holds(at, &page, &binding, include_str!("../../../tests/golden/page-record-v1.hex"));
+}
+
+#[test]
+fn golden_part_version_1() {
+    let sums = br#"[["x-amz-checksum-crc32","y/Q5Jg=="]]"#;
+    let binding: [&[u8]; 5] = [&[1, 4], &BUCKET, &UPLOAD, &[3, 0, 0, 0, 0, 0, 0, 0], b"golden/key"];
+    holds(Record::Part(3), sums, &binding, include_str!("../../../tests/golden/part-record-v1.hex"));
 }
 
 #[test]

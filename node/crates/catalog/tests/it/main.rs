@@ -10,6 +10,7 @@
 
 mod conformance;
 mod crash;
+mod faults;
 mod figures;
 mod garbage;
 mod gates;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -73,14 +73,24 @@ impl Peers for End {
     }
 }
 
+fn files(dir: &Path) -> BTreeSet<PathBuf> {
+    fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| !path.ends_with("LOCK"))
+        .collect()
+}
+
+/// Copies a folder as it is at one moment: RocksDB removes files that it needs no more from a thread of its own, and
+/// then the copy is made anew.
 fn copy(from: &Path) -> TempDir {
-    let to = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        if file.file_name() != "LOCK" {
-            fs::copy(file.path(), to.path().join(file.file_name())).unwrap();
+    loop {
+        let (to, before) = (tempfile::tempdir().unwrap(), files(from));
+        let copied = |file: &PathBuf| fs::copy(file, to.path().join(file.file_name().unwrap())).is_ok();
+        if before.iter().all(copied) && files(from) == before {
+            return to;
         }
     }
-    to
 }
 
 /// What a write that was cut off leaves at the end of the log.

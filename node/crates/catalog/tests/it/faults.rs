@@ -145,7 +145,7 @@ fn number(name: &str) -> Option<u64> {
 fn under_faults_nothing_acknowledged_is_lost_doubled_or_read_stale() {
     let seeds = match number("DATAMESH_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("DATAMESH_SEEDS").unwrap_or(40),
+        None => 0..number("DATAMESH_SEEDS").unwrap_or(24),
     };
     let (mut acknowledged, mut read) = (0, 0);
     for seed in seeds.clone() {

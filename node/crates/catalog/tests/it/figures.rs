@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, ObjectKey};
 
-use crate::support::{BUCKET, Dice, OPTIONS, draft, new_upload, one_page, target, upload_id};
+use crate::replicas::Replicas;
+use crate::support::{BUCKET, Dice, OPTIONS, Rocks, draft, new_upload, one_page, put, target, upload_id};
 
 const OBJECTS: u64 = 100_000;
 const WRITERS: u64 = 64;
@@ -63,4 +65,50 @@ async fn figures() {
         catalog.commit_object(upload_id(upload), &one_page(&[n], "e", 0), &Condition::None).await.unwrap();
     }
     rate("one-page puts, one writer, two syncs each", 300, begun);
+}
+
+const CALLERS: u64 = 256;
+const COMMITS: u64 = 60_000;
+
+/// CPU time of this process so far, in seconds.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // User and system time, in ticks of a hundredth of a second.
+    let ticks = |at: usize| fields[at].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+async fn small_commits<K: Keyspace>(what: &str, keyspace: K) {
+    let (begun, cpu) = (Instant::now(), cpu_seconds());
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let keyspace = keyspace.clone();
+        tasks.spawn(async move {
+            for n in (caller..COMMITS).step_by(256) {
+                put(&keyspace, format!("folder/{n:08}").as_bytes(), &[7; 200]).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    let cpu_ms = (cpu_seconds() - cpu) * 1000.0 / f64::from(u32::try_from(COMMITS).unwrap());
+    rate(
+        &format!("{what}: commits of 200 bytes, {CALLERS} callers, {cpu_ms:.3} CPU-ms each"),
+        COMMITS,
+        begun,
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures; asserts nothing"]
+async fn figures_of_commits() {
+    for _ in 0..2 {
+        let rocks = Rocks::new();
+        small_commits("one volume", rocks.keyspace.clone()).await;
+        let one = Replicas::of(1).await;
+        small_commits("one replica", one.any(true).await).await;
+        let three = Replicas::of(3).await;
+        small_commits("three replicas on one disk, at the leader", three.any(true).await).await;
+        small_commits("three replicas on one disk, at a follower", three.any(false).await).await;
+    }
 }

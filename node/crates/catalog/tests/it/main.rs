@@ -12,6 +12,7 @@ mod access_keys;
 mod buckets;
 mod conformance;
 mod crash;
+mod faults;
 mod figures;
 mod garbage;
 mod gates;

@@ -51,8 +51,10 @@ impl<'a> Search<'a> {
         }
         let mut metrics = self.core.raft.metrics();
         let other = metrics.wait_until(|seen| seen.current_leader.is_some() && seen.current_leader != tried);
-        // Late or closed: the next try will tell.
-        let _ = timeout_at((now + PAUSE).min(self.until), other).await;
+        // Late is no fault: the next try will tell.
+        if let Ok(Err(_)) = timeout_at((now + PAUSE).min(self.until), other).await {
+            return Err("this replica has stopped".into());
+        }
         self.hint = self.core.leader();
         Ok(())
     }

@@ -162,6 +162,10 @@ pub struct GatewaySpec {
     /// How clients reach the gateway.
     #[serde(default)]
     pub exposure: Exposure,
+    /// Serves S3 as well, on port 9000 of the same Service and by the same certificate. `{}` is enough; left out: no S3. Adding or
+    /// removing it restarts the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<S3Spec>,
     /// Bytes of buffers that all transfers share. Transfers beyond it wait, none fails; with cacheBytes it must leave 96Mi of
     /// the memory limit.
     #[serde(default = "default_buffer_bytes")]
@@ -195,6 +199,17 @@ fn default_cache_bytes() -> Size {
 
 fn default_deleted_retention() -> Span {
     Span::new("1h")
+}
+
+/// How S3 is served.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct S3Spec {
+    /// The DNS domain below which each name is a bucket (`photos.s3.example.com`). Left out: buckets stand in paths only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 190))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')").message("gateway.s3.domain: write a DNS name in small letters without a port, like s3.example.com"))]
+    pub domain: Option<String>,
 }
 
 /// Where a catalog is, other than on the gateway's volume.

@@ -14,7 +14,7 @@ mod span;
 
 pub use cluster::{
     BulkEncryption, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy,
-    Exposure, ExposureType, GatewaySpec, ImageSpec, PostgresSpec, PullPolicy, SecretRef, TlsSpec,
+    Exposure, ExposureType, GatewaySpec, ImageSpec, PostgresSpec, PullPolicy, S3Spec, SecretRef, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,

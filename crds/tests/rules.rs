@@ -337,3 +337,13 @@ fn a_catalog_stays_where_it_is() {
         "catalog.postgres.port: a port is 1 to 65535",
     );
 }
+
+#[test]
+fn a_domain_of_s3_is_a_dns_name() {
+    cluster(&[("/spec/gateway/s3", serde_json::json!({}))]).validate_cel().unwrap();
+    cluster(&[("/spec/gateway/s3", serde_json::json!({"domain": "s3.example.com"}))]).validate_cel().unwrap();
+    for wrong in ["S3.example.com", "s3.example.com:9000", "-s3", "s3..com"] {
+        let spec = serde_json::json!({"domain": wrong});
+        refused(cluster(&[("/spec/gateway/s3", spec)]).validate_cel(), "gateway.s3.domain: write a DNS name");
+    }
+}

@@ -65,10 +65,7 @@ pub(crate) fn build(
         certificates: secret::certificates(cluster, found, today)?,
         settings: config_map::config_map(cluster, settings_text),
         services: vec![service::gateway(cluster), service::mesh(cluster)],
-        network_policies: network_policy::all(
-            &cluster.family,
-            cluster.database.as_ref().map(|database| database.port),
-        ),
+        network_policies: network_policy::all(cluster),
         budget: pod_disruption_budget::gateway(cluster),
         growth: volume::to_grow(
             &found.volumes,
@@ -136,6 +133,26 @@ mod tests {
         };
         assert_eq!((told("1h"), told("60m")), (None, None));
         assert_eq!(told("36h").as_deref(), Some("129600"));
+    }
+
+    /// An operator that knows S3 restarts no gateway by itself, least of all one whose image does not know it.
+    #[test]
+    fn s3_is_served_where_the_spec_says_so() {
+        let mut cluster = cluster();
+        let text = |cluster: &datamesh_crds::DataMeshCluster| {
+            let found = Found::default();
+            let valid = validate::validate(cluster, &found, UnixTime::now()).unwrap();
+            let key = ClusterSecret::from_hex(KEY).unwrap();
+            let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+            let set = serde_yaml::to_string(&objects.gateway).unwrap();
+            let around = serde_yaml::to_string(&(objects.services, objects.network_policies)).unwrap();
+            [set, serde_yaml::to_string(&objects.settings).unwrap(), around]
+        };
+        assert!(text(&cluster).iter().all(|text| !text.contains("9000")));
+        cluster.spec.gateway.s3 = Some(datamesh_crds::S3Spec { domain: Some("s3.example.com".into()) });
+        let [set, settings, around] = text(&cluster);
+        assert!(set.contains("containerPort: 9000") && around.matches("port: 9000").count() == 2, "{around}");
+        assert!(settings.contains("listen: 0.0.0.0:9000") && settings.contains("domain: s3.example.com"));
     }
 
     /// With a database the gateway has its files and may reach it; nothing else changes.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datamesh_crds::{
-    CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, Size, SizeError, SpanError,
+    CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
@@ -31,6 +31,8 @@ pub(crate) struct ValidCluster {
     pub(crate) bulk_encryption: BulkEncryption,
     pub(crate) resources: Resources,
     pub(crate) exposure: Exposure,
+    /// How S3 is served, if it is.
+    pub(crate) s3: Option<S3Spec>,
     pub(crate) volume_size: Size,
     pub(crate) storage_class_name: Option<String>,
     pub(crate) buffer_bytes: u64,
@@ -133,6 +135,7 @@ pub(crate) fn validate(
         bulk_encryption: bulk_encryption(spec.bulk_encryption),
         resources: spec.gateway.resources.clone(),
         exposure: spec.gateway.exposure.clone(),
+        s3: spec.gateway.s3.clone(),
         volume_size: spec.gateway.volume_size.clone(),
         storage_class_name: spec.gateway.storage_class_name.clone(),
         buffer_bytes,

@@ -60,7 +60,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             admin_token_file: file("tokens/admin-token"),
             tls: TlsFiles { certificate_file: file("tls/tls.crt"), key_file: file("tls/tls.key") },
             https: on(HTTPS_PORT),
-            s3: Some(S3Settings { listen: on(S3_PORT), domain: None }),
+            s3: cluster.s3.as_ref().map(|s3| S3Settings { listen: on(S3_PORT), domain: s3.domain.clone() }),
             listen: listen(),
             // The pod's own address, which only the pod knows: ADVERTISE_HOST.
             advertise_host: None,

@@ -9,14 +9,16 @@ use k8s_openapi::api::networking::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::cluster::validate::ValidCluster;
 use crate::meta::{self, Family, Labels};
 
 /// Port of the cluster's DNS.
 const DNS_PORT: u16 = 53;
 
 /// All policies of a cluster.
-pub(super) fn all(family: &Family, database_port: Option<u16>) -> Vec<NetworkPolicy> {
-    vec![default_deny(family), gateway(family, database_port), storage(family)]
+pub(super) fn all(cluster: &ValidCluster) -> Vec<NetworkPolicy> {
+    let family = &cluster.family;
+    vec![default_deny(family), gateway(cluster), storage(family)]
 }
 
 /// Denies everything to and from the cluster's pods; the others add what is allowed.
@@ -24,12 +26,14 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS and S3; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
-fn gateway(family: &Family, database_port: Option<u16>) -> NetworkPolicy {
+/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
+fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
+    let family = &cluster.family;
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
-    let clients = NetworkPolicyIngressRule { from: None, ports: Some(vec![tcp(HTTPS_PORT), tcp(S3_PORT)]) };
-    let database =
-        database_port.map(|port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) });
+    let doors = [Some(HTTPS_PORT), cluster.s3.as_ref().map(|_| S3_PORT)].into_iter().flatten();
+    let clients = NetworkPolicyIngressRule { from: None, ports: Some(doors.map(tcp).collect()) };
+    let to = |port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) };
+    let database = cluster.database.as_ref().map(|database| to(database.port));
     let outward = outward(family).into_iter().chain(database).collect();
     policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }

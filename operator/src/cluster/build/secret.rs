@@ -95,7 +95,10 @@ fn host_names(cluster: &ValidCluster, addresses: &[String]) -> Vec<String> {
     let host = names::service_host(&service, namespace);
     let inside = [host.clone(), format!("{host}.cluster.local"), format!("{service}.{namespace}"), service];
     let local = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-    inside.into_iter().chain(local).chain(addresses.iter().cloned()).collect()
+    // A bucket is a name of its own below the domain.
+    let domain = cluster.s3.iter().flat_map(|s3| &s3.domain);
+    let buckets = domain.flat_map(|domain| [domain.clone(), format!("*.{domain}")]);
+    inside.into_iter().chain(local).chain(addresses.iter().cloned()).chain(buckets).collect()
 }
 
 fn ca_secret(cluster: &ValidCluster, ca: &Issued) -> Secret {

@@ -13,14 +13,16 @@ use crate::{meta, names};
 const HTTPS_STANDARD_PORT: u16 = 443;
 
 /// For clients: HTTPS, ready gateways only. Always on 8443, which the operator uses; by a load balancer also on 443.
-/// S3 on 9000.
+/// S3, where it is served, on 9000.
 pub(super) fn gateway(cluster: &ValidCluster) -> Service {
     let exposure = &cluster.exposure;
     let mut ports = vec![ServicePort { node_port: exposure.node_port, ..port("https", HTTPS_PORT, "https") }];
     if exposure.type_ == ExposureType::LoadBalancer {
         ports.push(port("https-standard", HTTPS_STANDARD_PORT, "https"));
     }
-    ports.push(port("s3", S3_PORT, "s3"));
+    if cluster.s3.is_some() {
+        ports.push(port("s3", S3_PORT, "s3"));
+    }
     let spec = ServiceSpec {
         type_: Some(exposure.type_.as_str().into()),
         ports: Some(ports),

@@ -31,7 +31,10 @@ pub(super) fn gateway(cluster: &ValidCluster, key: &ClusterSecret, settings: &st
         pull_policy: cluster.pull_policy,
         resources: cluster.resources.clone(),
         log_level: cluster.log_level.clone(),
-        ports: vec![("https", HTTPS_PORT), ("s3", S3_PORT), ("mesh", MESH_PORT), ("bulk", BULK_PORT)],
+        ports: [("https", HTTPS_PORT), ("mesh", MESH_PORT), ("bulk", BULK_PORT)]
+            .into_iter()
+            .chain(cluster.s3.as_ref().map(|_| ("s3", S3_PORT)))
+            .collect(),
         files: [
             vec![
                 settings_file(names::settings(&name)),

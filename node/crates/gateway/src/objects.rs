@@ -18,7 +18,7 @@ use datamesh_catalog::{
 use datamesh_shard::BucketName;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::owned;
@@ -57,7 +57,12 @@ pub(crate) struct Objects {
     buckets: Buckets,
     abandoned: Abandoned,
     shreds: Arc<Shreds>,
+    copies: Semaphore,
 }
+
+/// Bytes of the transfers' budget to each copy that is under way. A copy holds buffers that it reads into while it waits for those it
+/// writes from; with this much for each, there are always enough.
+const COPY_BYTES: u64 = 64 << 20;
 
 impl Objects {
     pub(crate) fn new(
@@ -66,11 +71,19 @@ impl Objects {
         abandoned: Abandoned,
         shreds: Arc<Shreds>,
     ) -> Self {
-        Self { context, buckets: Buckets::new(source), abandoned, shreds }
+        let copies = usize::try_from(context.budget.bytes() / COPY_BYTES).unwrap_or(usize::MAX);
+        let copies = Semaphore::new(copies.clamp(1, Semaphore::MAX_PERMITS));
+        Self { context, buckets: Buckets::new(source), abandoned, shreds, copies }
     }
 
     fn now_unix_ms(&self) -> u64 {
         self.context.surroundings.now_unix_ms()
+    }
+
+    /// A copy's turn, for as long as what this gives lives.
+    pub(crate) async fn copying(&self) -> Option<SemaphorePermit<'_>> {
+        // Nothing closes it.
+        self.copies.acquire().await.ok()
     }
 
     /// The object of a key.

@@ -3,6 +3,7 @@
 //!
 //! * `front`: which operations there are, one line each; `docs/s3.md` says why the others are not.
 //! * `access`: who may do what.
+//! * `coverage`: what a signature must cover.
 //! * `refusals`: every problem in S3's words.
 //! * `checksums`: what a body is held against, and what is kept of it.
 
@@ -11,6 +12,7 @@ mod body;
 mod buckets;
 mod checksums;
 mod copy;
+mod coverage;
 mod fields;
 mod front;
 mod host;

@@ -9,6 +9,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{CopyObjectInput, CopySource, UploadPartCopyInput};
 use s3s::{S3Request, S3Result, s3_error};
 
+use super::coverage::uncovered;
 use crate::access_keys::KnownKey;
 use crate::api::App;
 
@@ -79,6 +80,12 @@ impl S3Access for Rules {
         }
         if is_of_version_2(cx.headers()) {
             return Err(s3_error!(AccessDenied, "sign with version 4: version 2 does not cover the headers"));
+        }
+        if let Some(name) = uncovered(cx.headers(), cx.uri()) {
+            return Err(s3_error!(
+                AccessDenied,
+                "sign the header {name} too: what the request does hangs on it"
+            ));
         }
         let credentials = cx.credentials().ok_or_else(|| s3_error!(AccessDenied, "sign the request"))?;
         let id = credentials.access_key.parse().map_err(|_| denied())?;

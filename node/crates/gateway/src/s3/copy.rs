@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::Condition;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
+use http::{HeaderMap, HeaderName, header};
 use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
-    UploadPartCopyInput, UploadPartCopyOutput,
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, ETagCondition,
+    MetadataDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
 use super::fields::{refuse_what_is_not_there, said};
 use super::multipart::{number_of, upload_of};
-use super::names;
 use super::reads::{Conditions, Judged};
+use super::{names, objects};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
 use crate::objects::{Found, Meta};
@@ -105,9 +105,15 @@ pub(super) async fn object(
         }
     };
     let size = found.object.size_bytes;
+    // The library has no fields for what must be true of the object in the way.
+    let in_the_way = objects::condition(
+        tags_of(&request.headers, &header::IF_MATCH)?,
+        tags_of(&request.headers, &header::IF_NONE_MATCH)?,
+    )?;
+    let _turn = app.objects.copying().await;
     let body = app.objects.open(found, 0..size).await?;
     let body = Incoming::announced(body, size, OBJECT_BYTES_MAX)?.witnessed(witness);
-    let stored = app.objects.put(&bucket, key, meta, body, Condition::None).await?;
+    let stored = app.objects.put(&bucket, key, meta, body, in_the_way).await?;
     let kept = app.objects.fields_of_object(&stored.object).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(names::etag_of(&stored.object)),
@@ -117,6 +123,12 @@ pub(super) async fn object(
     };
     into_shape!(result, |algorithm| of_fields(&kept, algorithm));
     Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+}
+
+fn tags_of(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<ETagCondition>> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let tags = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    tags.map(Some).ok_or_else(|| s3_error!(InvalidArgument, "{name} is `*`, or an entity tag in quotes"))
 }
 
 /// A part out of an object, or of a range of it.
@@ -148,6 +160,7 @@ pub(super) async fn part(
     let none = Algorithm::ALL.map(|algorithm| (algorithm, None));
     let proof = Proof::new(None, none, algorithm.as_deref(), (&request.headers, None))?;
     let bytes = range.end - range.start;
+    let _turn = app.objects.copying().await;
     let body = app.objects.open(found, range).await?;
     let body = Incoming::announced(body, bytes, limits::PART_BYTES_MAX)?.witnessed(Box::new(proof));
     let part = app.objects.part(upload.target.upload, number, body, limits::S3_UPLOAD_LEASE).await?;

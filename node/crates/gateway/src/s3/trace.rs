@@ -1,6 +1,7 @@
 //! Around every request: its id, its line in the log, its metrics; and the service that the library makes of [`Front`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -31,6 +32,12 @@ const FORM_FIELDS_BYTES_MAX: usize = 64 << 10;
 const FORM_FILE_BYTES_MAX: u64 = 16 << 20;
 /// Forms read at once: with the above, their memory.
 const FORMS_MAX: usize = 4;
+/// A form's turn comes within this, or it is refused; it takes no longer than that: strangers may send forms, and must not keep the
+/// others out.
+const FORM_TURN_WAIT: Duration = Duration::from_secs(10);
+const FORM_WAIT: Duration = Duration::from_secs(60);
+/// What one read of a connection may bring of the file behind the fields, by HTTP/2 too.
+const FORM_READ_AHEAD: usize = 256 << 10;
 
 /// What the handler needs.
 struct Served {
@@ -57,7 +64,7 @@ fn config() -> S3Config {
     config.xml_max_body_size = XML_BYTES_MAX;
     config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
     config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
-    config.form_max_fields_size = FORM_FIELDS_BYTES_MAX;
+    config.form_max_fields_size = FORM_FIELDS_BYTES_MAX + FORM_READ_AHEAD;
     config.form_max_parts = limits::HEADERS_MAX;
     config
 }
@@ -87,8 +94,8 @@ async fn answer(served: &Served, request: Request) -> Response {
     let request = request.map(|body| s3s::Body::http_body_unsync(Patient::new(body)));
     let call = served.service.call(request);
     let answered = if form {
-        let Ok(_permit) = served.forms.acquire().await else { return failed() };
-        match timeout(limits::SEGMENT_WAIT, call).await {
+        let Ok(Ok(_permit)) = timeout(FORM_TURN_WAIT, served.forms.acquire()).await else { return busy() };
+        match timeout(FORM_WAIT, call).await {
             Ok(answered) => answered,
             Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
         }
@@ -102,6 +109,12 @@ async fn answer(served: &Served, request: Request) -> Response {
             failed()
         }
     }
+}
+
+/// Too many forms at once: whoever cannot wait is told at once.
+fn busy() -> Response {
+    let retry = [(header::RETRY_AFTER, HeaderValue::from_static("10"))];
+    (StatusCode::SERVICE_UNAVAILABLE, retry).into_response()
 }
 
 fn failed() -> Response {

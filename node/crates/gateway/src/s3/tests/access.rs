@@ -61,7 +61,9 @@ async fn each_operation_by_each_kind_of_key() {
         let headers: &[(&str, &str)] = if copies { &source } else { &[] };
         for (permission, client) in &clients {
             for (bucket, may) in [("ours", *permission >= least), ("theirs", operation == "ListBuckets")] {
-                let got = client.ask(method, &target.replace('@', bucket), Ask { headers, body }).await;
+                let got = client
+                    .ask(method, &target.replace('@', bucket), Ask { headers, body, ..Ask::default() })
+                    .await;
                 let denied = got.status == 403;
                 assert_eq!(denied, !may, "{operation} of {bucket} as {permission:?}: {got:?}");
                 if denied && method != "HEAD" {
@@ -94,6 +96,9 @@ async fn a_copy_reads_what_its_key_may_read() {
     let copy = || Ask { headers: &[("x-amz-copy-source", "/theirs/x")], ..Ask::default() };
     assert_eq!(bound.refusal("PUT", "/ours/x", copy()).await.as_deref(), Some("AccessDenied"));
     assert_eq!(admin.refusal("PUT", "/ours/x", copy()).await, None);
+    // Whoever was given a signed request to put makes no copy of it.
+    let turned = Ask { unsigned: &[("x-amz-copy-source", "/theirs/x")], ..Ask::default() };
+    assert_eq!(admin.refusal("PUT", "/ours/y", turned).await.as_deref(), Some("AccessDenied"));
     let listed = bound.ask("GET", "/", Ask::default()).await.ok();
     let listed = String::from_utf8_lossy(&listed.body).into_owned();
     assert!(listed.contains("<Name>ours</Name>") && !listed.contains("theirs"), "{listed}");

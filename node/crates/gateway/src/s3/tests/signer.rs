@@ -1,5 +1,7 @@
 //! A client that signs as version 4 wants it, small enough to be read: an oracle beside the real ones.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::body::Body;
 use datamesh_catalog::Permission;
@@ -25,6 +27,8 @@ pub(super) struct Client {
 #[derive(Default)]
 pub(super) struct Ask<'a> {
     pub(super) headers: &'a [(&'a str, &'a str)],
+    /// Sent and not signed.
+    pub(super) unsigned: &'a [(&'a str, &'a str)],
     pub(super) body: &'a [u8],
 }
 
@@ -47,10 +51,14 @@ impl Client {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let hash = hex::encode(digest::digest(&digest::SHA256, ask.body));
-        let signed = "host;x-amz-content-sha256;x-amz-date";
-        let canonical = format!(
-            "{method}\n{path}\n{query}\nhost:{host}\nx-amz-content-sha256:{hash}\nx-amz-date:{now}\n\n{signed}\n{hash}"
-        );
+        let said = |name: &str| ask.headers.iter().find(|(said, _)| *said == name).map(|(_, value)| *value);
+        let hash = said("x-amz-content-sha256").unwrap_or(&hash).to_owned();
+        let mut covered =
+            BTreeMap::from([("host", host), ("x-amz-content-sha256", &hash), ("x-amz-date", &now)]);
+        covered.extend(ask.headers.iter().copied().filter(|(name, _)| name.starts_with("x-amz-")));
+        let signed = covered.keys().copied().collect::<Vec<_>>().join(";");
+        let lines: String = covered.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{signed}\n{hash}");
         let scope = format!("{}/us-east-1/s3/aws4_request", &now[..8]);
         let canonical = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{canonical}");
@@ -67,13 +75,13 @@ impl Client {
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(target)
             .header("host", host)
-            .header("x-amz-content-sha256", hash)
-            .header("x-amz-date", now)
+            .header("x-amz-content-sha256", &hash)
+            .header("x-amz-date", &now)
             .header("authorization", authorization)
             .header("content-length", ask.body.len())
             .body(Body::from(ask.body.to_vec()))
             .unwrap();
-        for (name, value) in ask.headers {
+        for (name, value) in ask.headers.iter().chain(ask.unsigned) {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
         }

@@ -19,7 +19,10 @@ async fn both_apis_see_the_same_objects() {
     let client = admin(&house).await;
     let text = noise(1, 5 << 20);
     let headers = [("content-type", "a/b"), ("cache-control", "no-cache"), ("x-amz-meta-colour", "blue")];
-    let put = client.ask("PUT", "/photos/big%20one", Ask { headers: &headers, body: &text }).await.ok();
+    let put = client
+        .ask("PUT", "/photos/big%20one", Ask { headers: &headers, body: &text, ..Ask::default() })
+        .await
+        .ok();
     let path = "/api/v1/buckets/photos/files/big%20one";
     let got = house.ask(Method::GET, path, &[], Body::empty()).await.ok();
     assert!(got.body == text);
@@ -46,11 +49,11 @@ async fn a_body_that_is_not_what_was_signed_or_summed_is_no_object() {
     let wrong_crc = [("x-amz-checksum-crc32", "AAAAAA==")];
     let unsigned = "0".repeat(64);
     let wrong_hash = [("x-amz-content-sha256", unsigned.as_str())];
-    for (headers, code) in
-        [(&wrong_md5, "BadDigest"), (&wrong_crc, "BadDigest"), (&wrong_hash, "SignatureDoesNotMatch")]
+    for (headers, code) in [(&wrong_md5, "BadDigest"), (&wrong_crc, "BadDigest"), (&wrong_hash, "BadDigest")]
     {
         for body in [noise(1, 100), noise(2, 5 << 20)] {
-            let refused = client.refusal("PUT", "/photos/bad", Ask { headers, body: &body }).await;
+            let refused =
+                client.refusal("PUT", "/photos/bad", Ask { headers, body: &body, ..Ask::default() }).await;
             assert_eq!(refused.as_deref(), Some(code), "{headers:?}");
         }
     }
@@ -118,4 +121,46 @@ async fn an_upload_of_a_deleted_bucket_is_given_up() {
     assert_eq!(client.refusal("PUT", "/photos", Ask::default()).await, None);
     let refused = client.refusal("PUT", &part, Ask { body: b"part", ..Ask::default() }).await;
     assert_eq!(refused.as_deref(), Some("NoSuchUpload"), "an upload of the bucket that was");
+}
+
+/// Each copy holds what it reads into while it waits for what it writes from: many at once must not wait for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_copies_at_once_get_through() {
+    let house = House::keeping(6, 32 << 20, 0).await;
+    let client = std::sync::Arc::new(admin(&house).await);
+    let bytes = noise(7, 9 << 20);
+    assert_eq!(client.refusal("PUT", "/photos/x", Ask { body: &bytes, ..Ask::default() }).await, None);
+    let mut copies = tokio::task::JoinSet::new();
+    for copy in 0..24 {
+        let client = std::sync::Arc::clone(&client);
+        copies.spawn(async move {
+            let headers = &[("x-amz-copy-source", "/photos/x")];
+            client.refusal("PUT", &format!("/photos/copy-{copy}"), Ask { headers, ..Ask::default() }).await
+        });
+    }
+    let done = tokio::time::timeout(std::time::Duration::from_secs(120), copies.join_all()).await;
+    assert!(done.expect("they wait for each other").iter().all(Option::is_none));
+    let last = client.ask("GET", "/photos/copy-23", Ask::default()).await.ok();
+    assert!(last.body == bytes);
+}
+
+#[tokio::test]
+async fn conditions_of_ranges_and_copies_hold() {
+    let house = House::new(6).await;
+    let client = admin(&house).await;
+    let put = client.ask("PUT", "/photos/x", Ask { body: b"0123456789", ..Ask::default() }).await.ok();
+    let etag = put.header("etag").to_owned();
+    for (tag, whole) in [(etag.as_str(), false), ("\"another\"", true)] {
+        let headers = &[("range", "bytes=2-3"), ("if-range", tag)];
+        let got = client.ask("GET", "/photos/x", Ask { headers, ..Ask::default() }).await.ok();
+        let (status, body): (u16, &[u8]) = if whole { (200, b"0123456789") } else { (206, b"23") };
+        assert_eq!((got.status.as_u16(), &got.body[..]), (status, body), "{tag}");
+    }
+    let copy = async |condition: (&str, &str)| {
+        let headers = &[("x-amz-copy-source", "/photos/x"), condition];
+        client.refusal("PUT", "/photos/y", Ask { headers, ..Ask::default() }).await
+    };
+    assert_eq!(copy(("if-none-match", "*")).await, None);
+    assert_eq!(copy(("if-none-match", "*")).await.as_deref(), Some("PreconditionFailed"));
+    assert_eq!(copy(("if-match", "\"another\"")).await.as_deref(), Some("PreconditionFailed"));
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use deadpool_postgres::Pool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::keyspace::{Batch, Changes, ChangesError, CommitError, Keyspace, ReadError, Revision, Versioned};
 pub use connect::PostgresOptions;
@@ -31,6 +31,8 @@ use writer::{Request, Writer};
 const QUEUE_COMMITS: usize = 1024;
 /// How long an operation goes on trying while the database cannot be reached: a restart or a failover of it is a delay, then.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// For one call: the server ends a statement after 30 s.
+const CALL_WAIT: Duration = Duration::from_secs(45);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -63,7 +65,8 @@ where
 {
     let until = Instant::now() + PATIENCE;
     loop {
-        match attempt().await {
+        let attempted = timeout(CALL_WAIT, attempt()).await.unwrap_or(Err(Fault::Silent));
+        match attempted {
             Err(fault) if fault.passes() && Instant::now() + PAUSE < until => {
                 tracing::warn!(%fault, "the catalog's database does not answer; trying again");
                 sleep(PAUSE).await;
@@ -114,13 +117,6 @@ impl Keyspace for PostgresKeyspace {
 
     async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
         let changes = || async { view::changes(&*self.shared.calls.get().await?, since, limit).await };
-        match patiently(changes).await {
-            Ok(answer) => answer,
-            // There is no other word for it here: whoever reads anew meets the fault itself.
-            Err(fault) => {
-                tracing::warn!(%fault, "the catalog's database gave no changes");
-                Err(ChangesError::Forgotten { through: since })
-            }
-        }
+        patiently(changes).await.map_err(ReadError::from)?
     }
 }

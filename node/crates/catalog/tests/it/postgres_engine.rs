@@ -63,6 +63,23 @@ async fn old_changes_are_dropped() {
     assert_eq!(keyspace.commit(unchanged(floor)).await, Ok(Revision(1100)));
 }
 
+/// As after a failover to a server that lacks the last commits: nothing is built upon what is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_that_went_back_is_refused() {
+    let database = server().database().await;
+    let keyspace = PostgresKeyspace::open(server().options(&database)).await.unwrap();
+    for value in [b"1", b"2", b"3"] {
+        put(&keyspace, b"a", value).await.unwrap();
+    }
+    let admin = server().admin(&database).await;
+    let back = "UPDATE datamesh_head SET revision = 1; DELETE FROM datamesh_changes WHERE revision > 1";
+    admin.batch_execute(back).await.unwrap();
+    let refused = put(&keyspace, b"a", b"4").await.unwrap_err().to_string();
+    assert!(refused.contains("revision 1 is its newest, and 3 was acknowledged"), "{refused}");
+    let again = PostgresKeyspace::open(server().options(&database)).await.unwrap();
+    assert_eq!(put(&again, b"a", b"5").await, Ok(Revision(2)), "whoever restarts accepts the loss");
+}
+
 /// Connections end under way, again and again: no acknowledged commit is lost, and none that was refused happened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_lose_nothing() {

@@ -26,9 +26,15 @@ const FREE_WAIT: Duration = Duration::from_secs(10);
 const PEER_WAIT: Duration = Duration::from_secs(10);
 /// Commits whose changes are kept.
 const CHANGES_DEFAULT: u64 = 100_000;
-/// What each session begins with. A gateway that stops in the middle must not keep the head locked.
-const SESSION: &str =
-    "-c statement_timeout=30s -c idle_in_transaction_session_timeout=60s -c bytea_output=hex";
+/// Asked of a connection over which nothing comes: a server that went away while it owed an answer has nothing to acknowledge.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(5);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
+const KEEPALIVES: u32 = 3;
+/// What each session begins with. Plans are made for the values at hand: what is best for a range depends on its ends.
+const SESSION: &str = "-c statement_timeout=30s -c plan_cache_mode=force_custom_plan";
+/// A gateway that stops in the middle must not keep the head locked; a view may rest between two pages.
+const CALLS_IDLE: &str = "-c idle_in_transaction_session_timeout=10s";
+const VIEWS_IDLE: &str = "-c idle_in_transaction_session_timeout=60s";
 
 /// Where the database is, and how to keep the keyspace there.
 pub struct PostgresOptions {
@@ -72,6 +78,10 @@ impl PostgresOptions {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(PEER_WAIT);
         }
+        config
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVES);
         Ok(config)
     }
 
@@ -84,7 +94,12 @@ impl PostgresOptions {
             (None, SslMode::Disable) => {}
             (None, _) => return Err(PostgresError::Unencrypted),
         }
-        let pool = |connections| {
+        // Each of several hosts may be the one that does not answer.
+        let hosts = u32::try_from(config.get_hosts().len().max(1)).unwrap_or(u32::MAX);
+        let to_connect = config.get_connect_timeout().map_or(CONNECT_WAIT, |wait| *wait + CONNECT_WAIT);
+        let pool = |connections, idle: &str| {
+            let mut config = config.clone();
+            config.options(format!("{} {idle}", config.get_options().unwrap_or_default()));
             let manager = match &tls {
                 Some(tls) => Manager::new(config.clone(), MakeRustlsConnect::new(tls.clone())),
                 None => Manager::new(config.clone(), NoTls),
@@ -93,11 +108,11 @@ impl PostgresOptions {
                 .max_size(connections)
                 .runtime(Runtime::Tokio1)
                 .wait_timeout(Some(FREE_WAIT))
-                .create_timeout(Some(2 * CONNECT_WAIT))
+                .create_timeout(Some(to_connect.saturating_mul(hosts)))
                 .build()
                 .map_err(|error| PostgresError::Database(error.to_string()))
         };
-        Ok((pool(CALLS_MAX)?, pool(VIEWS_MAX)?))
+        Ok((pool(CALLS_MAX, CALLS_IDLE)?, pool(VIEWS_MAX, VIEWS_IDLE)?))
     }
 }
 

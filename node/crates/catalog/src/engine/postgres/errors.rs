@@ -50,6 +50,13 @@ pub enum PostgresError {
 pub(super) enum Fault {
     Pool(PoolError),
     Database(tokio_postgres::Error),
+    /// No answer in time.
+    Silent,
+    /// The head is older than one that was seen: another server took over that has not all of it.
+    WentBack {
+        seen: u64,
+        found: u64,
+    },
 }
 
 impl std::fmt::Display for Fault {
@@ -62,6 +69,12 @@ impl std::fmt::Display for Fault {
         match self {
             Self::Pool(PoolError::Backend(error)) | Self::Database(error) => f.write_str(&said(error)),
             Self::Pool(error) => error.fmt(f),
+            Self::Silent => f.write_str("no answer in time"),
+            Self::WentBack { seen, found } => write!(
+                f,
+                "revision {found} is its newest, and {seen} was acknowledged before: a server took over that has not all of it. \
+                 Bring the right one back, or accept the loss by restarting the gateways"
+            ),
         }
     }
 }
@@ -97,7 +110,7 @@ impl From<Fault> for PostgresError {
 }
 
 /// The server goes down, comes up, is a standby by now, or wants the transaction once more.
-const PASSING: [SqlState; 8] = [
+const PASSING: [SqlState; 9] = [
     SqlState::ADMIN_SHUTDOWN,
     SqlState::CRASH_SHUTDOWN,
     SqlState::CANNOT_CONNECT_NOW,
@@ -106,6 +119,8 @@ const PASSING: [SqlState; 8] = [
     SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     SqlState::T_R_SERIALIZATION_FAILURE,
     SqlState::T_R_DEADLOCK_DETECTED,
+    // Behind another gateway that died with the head locked.
+    SqlState::QUERY_CANCELED,
 ];
 
 impl Fault {
@@ -119,8 +134,8 @@ impl Fault {
                     error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>())
                 }
             },
-            Self::Pool(PoolError::Timeout(_)) => true,
-            Self::Pool(_) => false,
+            Self::Pool(PoolError::Timeout(_)) | Self::Silent => true,
+            Self::Pool(_) | Self::WentBack { .. } => false,
         }
     }
 }

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use deadpool_postgres::{ClientWrapper, Pool};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::types::ToSql;
 
 use super::view::{signed, versioned};
@@ -31,7 +33,12 @@ const LOG: &str = "
     INSERT INTO datamesh_changes (revision, at, key, deleted)
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::boolean[])";
 const ADVANCE: &str = "UPDATE datamesh_head SET revision = $1, floor = $2";
-const TRIM: &str = "DELETE FROM datamesh_changes WHERE revision <= $1";
+/// From where the last time ended: what was deleted then, and is not cleaned up yet, is not walked through again.
+const TRIM: &str = "DELETE FROM datamesh_changes WHERE revision > $1 AND revision <= $2";
+/// Whatever the role's own default is.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// For all before the commit, and for the commit. A server that waits for its standby may take any time.
+const STEP_WAIT: Duration = Duration::from_secs(45);
 
 type Parameter<'a> = &'a (dyn ToSql + Sync);
 type Outcome = Result<Revision, CommitError>;
@@ -46,6 +53,8 @@ pub(super) struct Request {
 pub(super) struct Writer {
     calls: Pool,
     changes_max: u64,
+    /// The newest revision that was acknowledged here.
+    seen: AtomicU64,
 }
 
 /// Why a transaction brought no answers.
@@ -70,7 +79,7 @@ impl From<tokio_postgres::Error> for Stopped {
 
 impl Writer {
     pub(super) fn new(calls: Pool, changes_max: u64) -> Self {
-        Self { calls, changes_max }
+        Self { calls, changes_max, seen: AtomicU64::new(0) }
     }
 
     /// Until the last sender is gone.
@@ -113,7 +122,7 @@ impl Writer {
 
     async fn transact(&self, batches: &[Batch]) -> Result<Vec<Outcome>, Stopped> {
         let client = self.calls.get().await.map_err(Fault::from)?;
-        let outcomes = self.evaluate_and_write(&client, batches).await;
+        let outcomes = self.evaluate_and_commit(&client, batches).await;
         if outcomes.is_err() {
             // Not to be used again in the middle of a transaction: what it did there goes with it.
             drop(deadpool_postgres::Object::take(client));
@@ -121,33 +130,60 @@ impl Writer {
         outcomes
     }
 
-    async fn evaluate_and_write(
+    async fn evaluate_and_commit(
         &self,
         client: &ClientWrapper,
         batches: &[Batch],
     ) -> Result<Vec<Outcome>, Stopped> {
+        let evaluated = timeout(STEP_WAIT, self.evaluate_and_write(client, batches)).await;
+        let (outcomes, newest) = evaluated.unwrap_or(Err(Fault::Silent))?;
+        let Some(newest) = newest else { return Ok(outcomes) };
+        match timeout(STEP_WAIT, client.batch_execute("COMMIT")).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(Stopped::Unknown(error.into())),
+            Err(_) => return Err(Stopped::Unknown(Fault::Silent)),
+        }
+        self.seen.fetch_max(newest.0, Ordering::Relaxed);
+        Ok(outcomes)
+    }
+
+    /// Everything but the commit: the outcomes, and the newest revision if there is something to commit.
+    async fn evaluate_and_write(
+        &self,
+        client: &ClientWrapper,
+        batches: &[Batch],
+    ) -> Result<(Vec<Outcome>, Option<Revision>), Fault> {
         let lock = client.prepare_cached(LOCK_HEAD).await?;
-        let (begun, head) = futures::join!(client.batch_execute("BEGIN"), client.query_one(&lock, &[]));
+        let (begun, head) = futures::join!(client.batch_execute(BEGIN), client.query_one(&lock, &[]));
         begun?;
         let head = head?;
         let known = Known::read(client, batches, (head.get(0), head.get(1))).await?;
+        let (seen, found) = (self.seen.load(Ordering::Relaxed), known.newest.0);
+        if found < seen {
+            return Err(Fault::WentBack { seen, found });
+        }
         let mut pending = Pending::new(known.newest);
         let outcomes: Vec<Outcome> =
             batches.iter().map(|batch| pending.commit(&known, batch.clone())).collect();
         if pending.newest == known.newest {
             client.batch_execute("ROLLBACK").await?;
-            return Ok(outcomes);
+            return Ok((outcomes, None));
         }
         self.write(client, &known, &pending).await?;
-        client.batch_execute("COMMIT").await.map_err(|error| Stopped::Unknown(error.into()))?;
-        Ok(outcomes)
+        Ok((outcomes, Some(pending.newest)))
+    }
+
+    /// Where the kept changes begin once these commits are in. It never moves far at once: the head is locked meanwhile.
+    fn floor(&self, known: &Known, newest: u64) -> u64 {
+        if newest / TRIM_EVERY == known.newest.0 / TRIM_EVERY {
+            return known.floor.0;
+        }
+        newest.saturating_sub(self.changes_max).clamp(known.floor.0, known.floor.0 + 4 * TRIM_EVERY)
     }
 
     async fn write(&self, client: &ClientWrapper, known: &Known, pending: &Pending) -> Result<(), Fault> {
         let newest = pending.newest.0;
-        let trims = newest / TRIM_EVERY != known.newest.0 / TRIM_EVERY;
-        let floor =
-            if trims { newest.saturating_sub(self.changes_max).max(known.floor.0) } else { known.floor.0 };
+        let floor = self.floor(known, newest);
         let (mut keys, mut versions, mut values, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (key, row) in &pending.rows {
             match row {
@@ -178,7 +214,7 @@ impl Writer {
             client.execute(&advance, &head),
         )?;
         if floor > known.floor.0 {
-            client.execute(TRIM, &[&signed(floor)]).await?;
+            client.execute(TRIM, &[&signed(known.floor.0), &signed(floor)]).await?;
         }
         Ok(())
     }

@@ -27,6 +27,7 @@ mod random_catalog;
 mod random_engine;
 mod ranges;
 mod recode;
+mod replica_volumes;
 mod replicas;
 mod sharing;
 mod shreds;

@@ -1,6 +1,8 @@
 //! Reads see every commit that was acknowledged before them: on the leader while a majority is known to follow it, on a
 //! follower after it has applied what the leader named.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
@@ -43,9 +45,15 @@ async fn find(core: &Core) -> Result<(), ReadError> {
     }
 }
 
-/// The lease if it holds, else a majority's word.
+/// How reads are made sure of: a majority acknowledges the leader after the read was asked for. A lease would spare the journey, but
+/// a follower that was restarted does not remember the one it gave (openraft says so), and may elect another leader meanwhile.
+pub(super) fn by_majority() -> LinearizerOption {
+    LinearizerOption::new(Some(Duration::ZERO), true)
+}
+
+/// A majority's word.
 async fn here(core: &Core) -> Result<Tried, ReadError> {
-    match core.raft.get_read_linearizer(LinearizerOption::new(None, true)).await {
+    match core.raft.get_read_linearizer(by_majority()).await {
         Ok(reader) => until_applied(core, reader).await,
         Err(error) => match error.forward_to_leader() {
             Some(forward) => Ok(Tried::Not(forward.leader_id)),

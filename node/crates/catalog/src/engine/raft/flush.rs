@@ -102,6 +102,10 @@ impl Syncs {
     }
 
     fn sync(&self) -> Result<(), String> {
+        // After one failed, the kernel may call the next one good over what was never written.
+        if *self.failed.borrow() {
+            return Err("an earlier write failed".into());
+        }
         self.db.flush_wal(true).map_err(|error| {
             let failure = error.into_string();
             tracing::error!(%failure, "the catalog's replica cannot write any more and must be opened again");

@@ -3,6 +3,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -108,6 +109,7 @@ impl RaftKeyspace {
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
         let mut tasks = JoinSet::new();
         tasks.spawn(proposer::run(Arc::clone(&core), requests));
+        tasks.spawn(tell_of_end(core.raft.clone(), Arc::clone(&core.volume)));
         Ok(Self { core, submit, tasks: Arc::new(Mutex::new(tasks)) })
     }
 
@@ -130,6 +132,14 @@ impl RaftKeyspace {
     /// See [`MembersError`].
     pub async fn add_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
         self.core.add_learner(id).await
+    }
+
+    /// Forgets a replica without a vote, as one whose volume was lost before it got one. Can be called again.
+    ///
+    /// # Errors
+    /// See [`MembersError`].
+    pub async fn remove_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
+        self.core.remove_learner(id).await
     }
 
     /// Gives these replicas, which must be learners or voters, the vote, and no others: those leave. Can be called again.
@@ -191,6 +201,14 @@ impl RaftKeyspace {
         }
         answer
     }
+}
+
+/// openraft stops for more reasons than a failed write, a row that does not read among them: whoever waits for a failure is told of
+/// each.
+async fn tell_of_end(raft: Raft, volume: Arc<Volume>) {
+    let mut metrics = raft.metrics();
+    let _ = metrics.wait_until(|seen| seen.running_state.is_err()).await;
+    volume.fail();
 }
 
 impl Keyspace for RaftKeyspace {

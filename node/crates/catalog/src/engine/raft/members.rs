@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 
@@ -64,12 +65,22 @@ impl Core {
     }
 
     pub(super) async fn add_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
+        let GroupStatus { voters, mut learners, .. } = self.status();
+        if !voters.contains(&id) {
+            learners.insert(id);
+            bounded(&learners)?;
+        }
         self.raft.add_learner(id, openraft::EmptyNode {}, true).await.map(drop).map_err(error)
     }
 
     pub(super) async fn change_members(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
         bounded(&voters)?;
         self.raft.change_membership(voters, false).await.map(drop).map_err(error)
+    }
+
+    pub(super) async fn remove_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
+        let gone = ChangeMembers::RemoveNodes([id].into());
+        self.raft.change_membership(gone, false).await.map(drop).map_err(error)
     }
 
     pub(super) fn status(&self) -> GroupStatus {

@@ -1,13 +1,13 @@
 //! Answers other replicas.
 
 use openraft::errors::{ClientWriteError, ForwardToLeader, RaftError};
-use openraft::raft::linearizable_read::LinearizerOption;
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use openraft::storage::Snapshot;
 
 use super::core::{Core, Incoming};
+use super::fence;
 use super::message::{
     Answer, AppendRecord, Appended, CandidateRecord, HandoverRecord, PartRecord, Question, Refusal,
 };
@@ -93,7 +93,7 @@ async fn commit(core: &Core, group: Group) -> Answered {
 }
 
 async fn read_at(core: &Core) -> Answered {
-    match core.raft.get_read_linearizer(LinearizerOption::new(None, true)).await {
+    match core.raft.get_read_linearizer(fence::by_majority()).await {
         Ok(reader) => Ok(Answer::ReadAt((*reader.read_log_id().log_id()).into())),
         Err(error) => match error.forward_to_leader() {
             Some(forward) => Err(Refusal::NotLeader(forward.leader_id)),
@@ -128,8 +128,9 @@ async fn install(core: &Core, vote: Vote, generation: u64) -> Result<VoteRecord,
     let meta = staged_meta(&core.volume, generation).map_err(refused)?;
     let snapshot = Snapshot { meta, snapshot: SnapshotData::Staged(generation) };
     let installed = core.raft.install_full_snapshot(vote, snapshot).await;
-    if !core.volume.is_current(generation) {
-        // Refused, or no newer than what is here. It may have been dropped by now.
+    if installed.is_ok() && !core.volume.is_current(generation) {
+        // No newer than what is here. It may have been dropped by now. After an error nobody knows whether it is being adopted: what
+        // is left then goes when the volume is opened again.
         let _ = core.volume.drop_staged(generation);
     }
     Ok(installed.map_err(refused)?.vote.into())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use rocksdb::{BoundColumnFamily, DB, WriteBatch};
+use rocksdb::{BoundColumnFamily, DB, IteratorMode, Options, WriteBatch};
 use tokio::sync::watch;
 
 use super::flush::{FlushOn, Flusher};
@@ -40,6 +40,14 @@ pub enum OpenError {
         /// Who asked.
         asked: ReplicaId,
     },
+    /// Something else lies there.
+    #[error(
+        "the folder holds a catalog that is not replicated: its rows are not taken over; give the replica an empty folder"
+    )]
+    NotReplicated,
+    /// What counts is not there.
+    #[error("the replica's rows (generation {0}) are missing: replace its volume, under a new id")]
+    RowsMissing(u64),
     /// What it keeps does not read.
     #[error("the replica's volume is damaged: {0}")]
     Damaged(#[from] record::RecordError),
@@ -76,6 +84,16 @@ fn rows_family(generation: u64) -> String {
     format!("{ROWS_PREFIX}{generation}")
 }
 
+/// An embedded catalog has its rows where a replica keeps votes; once it had a log beside them, nothing could open it any more.
+fn refuse_what_is_not_replicated(known: &[String], dir: &Path) -> Result<(), OpenError> {
+    if known.is_empty() || known.iter().any(|name| name == LOG) {
+        return Ok(());
+    }
+    let db = DB::open_for_read_only(&Options::default(), dir, false).map_err(locked_or_other)?;
+    let has_rows = db.iterator(IteratorMode::Start).next().is_some();
+    if has_rows { Err(OpenError::NotReplicated) } else { Ok(()) }
+}
+
 impl Volume {
     /// Opens or creates it. Blocks.
     ///
@@ -87,17 +105,23 @@ impl Volume {
         // What is written goes to the file when it is synced: one call to the kernel for a group.
         options.set_manual_wal_flush(true);
         let known = DB::list_cf(&options, dir).unwrap_or_default();
+        refuse_what_is_not_replicated(&known, dir)?;
         let mut families: Vec<&str> = known.iter().map(String::as_str).collect();
         families.extend([META, LOG].iter().filter(|name| !known.iter().any(|known| known == *name)));
         let families = families.into_iter().map(|name| (name, rows.database()));
         let db = DB::open_cf_with_opts(&options, dir, families).map_err(locked_or_other)?;
         let found = db.get(VOLUME_KEY)?.map(|bytes| record::decode::<VolumeRecord>(&bytes)).transpose()?;
+        let is_new = found.is_none();
         let record = found.unwrap_or(VolumeRecord { replica: id, generation: 0 });
         if record.replica != id {
             return Err(OpenError::Other { found: record.replica, asked: id });
         }
         let current = rows_family(record.generation);
         if db.cf_handle(&current).is_none() {
+            // A volume is new until its record is synced, which is after its rows were made.
+            if !is_new {
+                return Err(OpenError::RowsMissing(record.generation));
+            }
             db.create_cf(&current, &rows.database())?;
         }
         db.put(VOLUME_KEY, record::encode(&record)?)?;
@@ -123,6 +147,11 @@ impl Volume {
 
     pub(super) fn failed(&self) -> watch::Receiver<bool> {
         self.failed.subscribe()
+    }
+
+    /// Nothing can be done here until it is opened again.
+    pub(super) fn fail(&self) {
+        self.failed.send_replace(true);
     }
 
     /// Ends when the volume is closed.

@@ -10,6 +10,7 @@ use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 use crate::server::Server;
+use crate::signed::Signer;
 use crate::{Kind, Round};
 
 /// How long a round took, and each of its requests.
@@ -20,11 +21,17 @@ pub(crate) struct Timing {
     pub(crate) keys: usize,
 }
 
+/// By which door requests go in.
+#[derive(Clone)]
+enum Door {
+    Rest { url: String, token: String },
+    S3(Signer),
+}
+
 #[derive(Clone)]
 pub(crate) struct Load {
     http: reqwest::Client,
-    url: String,
-    token: String,
+    door: Door,
     seed: u64,
     written: Arc<AtomicUsize>,
 }
@@ -40,7 +47,16 @@ impl Load {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("{error}"))?;
         let seed = u64::from_le_bytes(seed);
-        Ok(Self { http, url: server.url(), token: server.token()?, seed, written: Arc::default() })
+        let door = Door::Rest { url: server.url(), token: server.token()? };
+        Ok(Self { http, door, seed, written: Arc::default() })
+    }
+
+    /// The same by S3, in a bucket of its own.
+    pub(crate) async fn over_s3(&self, server: &Server) -> anyhow::Result<Self> {
+        let signer = Signer::new(server)?;
+        let made = signer.request(&self.http, reqwest::Method::PUT, ("/bench", ""), Bytes::new());
+        made.send().await?.error_for_status()?;
+        Ok(Self { door: Door::S3(signer), ..self.clone() })
     }
 
     pub(crate) async fn run(&self, round: &Round) -> anyhow::Result<Timing> {
@@ -85,22 +101,26 @@ impl Load {
         format!("bench/{bytes}/{at:08}")
     }
 
-    fn file(&self, method: reqwest::Method, bytes: usize, at: usize) -> reqwest::RequestBuilder {
-        self.http
-            .request(method, format!("{}/files/{}", self.url, Self::key(bytes, at)))
-            .bearer_auth(&self.token)
+    fn file(&self, method: reqwest::Method, key: &str, body: Bytes) -> reqwest::RequestBuilder {
+        match &self.door {
+            Door::Rest { url, token } => {
+                self.http.request(method, format!("{url}/files/{key}")).bearer_auth(token).body(body)
+            }
+            Door::S3(signer) => signer.request(&self.http, method, (&format!("/{key}"), ""), body),
+        }
     }
 
     async fn put(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {
         let data = random(self.seed, self.written.fetch_add(1, Ordering::Relaxed), bytes);
         let started = Instant::now();
-        self.file(reqwest::Method::PUT, bytes, at).body(data).send().await?.error_for_status()?;
+        self.file(reqwest::Method::PUT, &Self::key(bytes, at), data).send().await?.error_for_status()?;
         Ok(started.elapsed())
     }
 
     async fn get(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        let response = self.file(reqwest::Method::GET, bytes, at).send().await?.error_for_status()?;
+        let request = self.file(reqwest::Method::GET, &Self::key(bytes, at), Bytes::new());
+        let response = request.send().await?.error_for_status()?;
         let mut body = response.bytes_stream();
         let mut received = 0;
         while let Some(chunk) = body.next().await {
@@ -112,8 +132,31 @@ impl Load {
 
     async fn head(&self, at: usize, bytes: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
-        self.file(reqwest::Method::HEAD, bytes, at).send().await?.error_for_status()?;
+        let request = self.file(reqwest::Method::HEAD, &Self::key(bytes, at), Bytes::new());
+        request.send().await?.error_for_status()?;
         Ok(started.elapsed())
+    }
+
+    /// Keys on a page, and where the next one begins.
+    async fn page(&self, bytes: usize, cursor: &str) -> anyhow::Result<(usize, Option<String>)> {
+        let (url, token) = match &self.door {
+            Door::Rest { url, token } => (url, token),
+            Door::S3(signer) => {
+                let start =
+                    if cursor.is_empty() { String::new() } else { format!("continuation-token={cursor}&") };
+                let query = format!("{start}list-type=2&prefix={bytes}%2F");
+                let request =
+                    signer.request(&self.http, reqwest::Method::GET, ("/bench", &query), Bytes::new());
+                let text = request.send().await?.error_for_status()?.text().await?;
+                let next = between(&text, "NextContinuationToken").0.map(encoded);
+                return Ok((between(&text, "Key").1, next));
+            }
+        };
+        let next = if cursor.is_empty() { String::new() } else { format!("&cursor={cursor}") };
+        let url = format!("{url}/files?limit=1000&prefix=bench/{bytes}/{next}");
+        let page = self.http.get(url).bearer_auth(token).send().await?.error_for_status()?;
+        let page: serde_json::Value = serde_json::from_slice(&page.bytes().await?)?;
+        Ok((page["items"].as_array().context("items")?.len(), page["nextCursor"].as_str().map(str::to_owned)))
     }
 
     /// All keys of one size, page by page.
@@ -121,16 +164,31 @@ impl Load {
         let started = Instant::now();
         let (mut seen, mut cursor) = (0, String::new());
         loop {
-            let url = format!("{}/files?limit=1000&prefix=bench/{bytes}/{cursor}", self.url);
-            let page = self.http.get(url).bearer_auth(&self.token).send().await?.error_for_status()?;
-            let page: serde_json::Value = serde_json::from_slice(&page.bytes().await?)?;
-            seen += page["items"].as_array().context("items")?.len();
-            match page["nextCursor"].as_str() {
-                Some(next) => cursor = format!("&cursor={next}"),
+            let (keys, next) = self.page(bytes, &cursor).await?;
+            seen += keys;
+            match next {
+                Some(next) => cursor = next,
                 None => return Ok((started.elapsed(), seen)),
             }
         }
     }
+}
+
+/// A value of a query as it is signed.
+fn encoded(value: &str) -> String {
+    percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC)
+        .to_string()
+        .replace("%2D", "-")
+        .replace("%5F", "_")
+        .replace("%2E", ".")
+        .replace("%7E", "~")
+}
+
+/// What stands between two tags of a document, and how often the first one does.
+fn between<'a>(text: &'a str, tag: &str) -> (Option<&'a str>, usize) {
+    let (open, close) = (format!("<{tag}>"), format!("</{tag}>"));
+    let first = text.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
+    (first.map(|(inside, _)| inside), text.matches(&open).count())
 }
 
 /// Bytes that nobody has stored before: a keyed stream for each request.

@@ -1,4 +1,4 @@
-//! `make bench`: load over REST against `datamesh-node dev --processes` on loopback. Random data that never repeats;
+//! `make bench`: load over REST and S3 against `datamesh-node dev --processes` on loopback. Random data that never repeats;
 //! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count. `--rows WORD` measures
 //! only rows whose name has the word in it; `gone` and `lost`, those of `trouble`: nodes that are away, a volume that is rebuilt. `--profile ROW=FILE` has perf sample the server processes while that row runs, for
 //! scripts/profile.sh.
@@ -8,6 +8,7 @@ mod load;
 mod profile;
 mod report;
 mod server;
+mod signed;
 mod trouble;
 
 use std::ffi::OsString;
@@ -83,6 +84,16 @@ const ROUNDS: &[Round] = &[
     Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
 
+/// The same over S3, signed.
+const S3_ROUNDS: &[Round] = &[
+    Round { name: "S3 PUT 10 MiB", kind: Kind::Put, clients: 8, count: 128, bytes: 10 * MIB, keys: 128 },
+    Round { name: "S3 GET 10 MiB", kind: Kind::Get, clients: 8, count: 128, bytes: 10 * MIB, keys: 128 },
+    Round { name: "S3 PUT 4 KiB", kind: Kind::Put, clients: 16, count: 10_000, bytes: 4096, keys: 10_000 },
+    Round { name: "S3 GET 4 KiB", kind: Kind::Get, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
+    Round { name: "S3 HEAD 4 KiB", kind: Kind::Head, clients: 16, count: 20_000, bytes: 4096, keys: 128 },
+    Round { name: "S3 LIST 10,000", kind: Kind::List, clients: 1, count: 10, bytes: 4096, keys: 0 },
+];
+
 /// Takes an option and its value out of the others.
 fn taken(options: &mut Vec<OsString>, name: &str) -> anyhow::Result<Option<String>> {
     let Some(at) = options.iter().position(|option| option == name) else { return Ok(None) };
@@ -105,8 +116,11 @@ async fn main() -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("datamesh-bench").tempdir()?;
     let server = Server::start(&node, folder.path(), &options).await?;
     let load = Load::new(&server)?;
+    let over_s3 = load.over_s3(&server).await?;
     let mut rows = Vec::new();
-    for round in ROUNDS.iter().filter(|round| round.name.contains(&wanted)) {
+    let rounds = ROUNDS.iter().map(|round| (&load, round));
+    let rounds = rounds.chain(S3_ROUNDS.iter().map(|round| (&over_s3, round)));
+    for (load, round) in rounds.filter(|(_, round)| round.name.contains(&wanted)) {
         let before = server.measure().await?;
         let sampling = profile.begin(round.name, &before.pids())?;
         let timing = load.run(round).await.with_context(|| round.name)?;

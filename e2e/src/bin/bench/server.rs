@@ -88,6 +88,11 @@ impl Server {
         format!("https://127.0.0.1:{HTTPS_PORT}/api/v1")
     }
 
+    /// Where S3 is served.
+    pub(crate) fn s3_host(&self) -> String {
+        format!("127.0.0.1:{}", BASE_PORT + 3)
+    }
+
     pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
         let path = self.folder.join("data/secrets").join(name);
         std::fs::read_to_string(&path).with_context(|| path.display().to_string())

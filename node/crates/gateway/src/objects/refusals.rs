@@ -52,6 +52,7 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
         error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
             Problem::new(Kind::Conflict, error.to_string()).field("parts")
         }
+        error @ CommitObjectError::PartsChanged => Problem::new(Kind::Changed, error.to_string()),
         CommitObjectError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         error => Problem::internal("cannot commit the object", &error),
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::catalog::UploadError;
+use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
     BucketId, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary, PartTag,
     TaggedPart, Target, Upload, UploadId,
@@ -32,6 +33,12 @@ pub(crate) struct UploadedPart {
     pub(crate) durability: Durability,
 }
 
+/// Parts of an upload, by number, as they were at one moment.
+pub(crate) struct SeenParts {
+    pub(crate) parts: Vec<UploadedPart>,
+    pub(crate) seen: Revision,
+}
+
 /// What an upload shall become.
 pub(crate) struct Completion {
     /// Its parts, in order.
@@ -40,6 +47,8 @@ pub(crate) struct Completion {
     pub(crate) etag: Option<String>,
     /// What is kept with it besides what was said at the beginning.
     pub(crate) fields: Vec<(String, String)>,
+    /// When the parts were looked at, if tag or fields say what they are: none may have been put since.
+    pub(crate) seen: Option<Revision>,
 }
 
 impl Objects {
@@ -79,11 +88,14 @@ impl Objects {
     }
 
     /// Parts of an upload that are complete, by number, as their clients know them.
-    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, Problem> {
+    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<SeenParts, Problem> {
         let bucket = self.bucket_of(upload).await?;
-        let parts = self.context.catalog.tagged_parts(upload.target.upload).await;
-        let complete = parts.map_err(refusals::catalog)?.into_iter().filter(|tagged| tagged.part.complete);
-        complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect()
+        let tagged = self.context.catalog.tagged_parts(upload.target.upload).await;
+        let (tagged, seen) = tagged.map_err(refusals::catalog)?;
+        let complete = tagged.into_iter().filter(|tagged| tagged.part.complete);
+        let parts =
+            complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect::<Result<_, _>>();
+        Ok(SeenParts { parts: parts?, seen })
     }
 
     /// What was said of the object when its upload began.
@@ -148,14 +160,15 @@ impl Objects {
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
         }
-        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new() }, condition).await
+        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new(), seen: None }, condition)
+            .await
     }
 
     /// Makes an open upload what it shall become.
     pub(crate) async fn complete_as(
         &self,
         upload: Upload,
-        Completion { parts, etag, fields }: Completion,
+        Completion { parts, etag, fields, seen }: Completion,
         condition: Condition,
     ) -> Result<Stored, Problem> {
         let id = upload.target.upload;
@@ -179,7 +192,11 @@ impl Objects {
             created_unix_ms: self.now_unix_ms(),
             body: DraftBody::Pages { parts, last_page: None },
         };
-        stored(self.context.catalog.commit_object(id, &draft, &condition).await, None)
+        let committed = match seen {
+            Some(seen) => self.context.catalog.commit_seen(id, &draft, &condition, seen).await,
+            None => self.context.catalog.commit_object(id, &draft, &condition).await,
+        };
+        stored(committed, None)
     }
 
     /// The object of an upload that was completed before, for a client that missed the answer.

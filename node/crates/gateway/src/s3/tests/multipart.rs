@@ -1,0 +1,65 @@
+//! Multipart uploads: what they become is what their client named.
+
+use datamesh_catalog::{Condition, Permission};
+
+use super::signer::{Ask, Client};
+use crate::objects::Completion;
+use crate::problem::Kind;
+use crate::tests::house::House;
+
+const MD5_OF_A: &str = "DMF1ucDxtqgxw5niaXcmYQ==";
+const MD5_OF_B: &str = "kutf/uauL+w61xx3dTFXjw==";
+
+/// An upload to `/photos/a`, and its client.
+struct Begun {
+    house: House,
+    client: Client,
+    id: String,
+}
+
+impl Begun {
+    async fn new(headers: &[(&str, &str)]) -> Self {
+        let house = House::new(6).await;
+        let client = Client::new(&house, Permission::Admin, &[]).await;
+        assert_eq!(client.refusal("PUT", "/photos", Ask::default()).await, None);
+        let begun = client.ask("POST", "/photos/a?uploads=", Ask { headers, body: b"" }).await.ok();
+        let text = String::from_utf8_lossy(&begun.body).into_owned();
+        let id =
+            text.split_once("<UploadId>").and_then(|(_, rest)| rest.split_once('<')).unwrap().0.to_owned();
+        Self { house, client, id }
+    }
+
+    /// Puts part 1; gives its tag.
+    async fn part(&self, body: &[u8], headers: &[(&str, &str)]) -> String {
+        let target = format!("/photos/a?partNumber=1&uploadId={}", self.id);
+        let put = self.client.ask("PUT", &target, Ask { headers, body }).await.ok();
+        put.header("etag").trim_matches('"').to_owned()
+    }
+
+    /// Completes with part 1 of this tag, and what more is said of it.
+    async fn complete(&self, etag: &str, more: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let named = format!("<Part><PartNumber>1</PartNumber><ETag>\"{etag}\"</ETag>{more}</Part>");
+        let body = format!("<CompleteMultipartUpload>{named}</CompleteMultipartUpload>");
+        let target = format!("/photos/a?uploadId={}", self.id);
+        self.client.refusal("POST", &target, Ask { headers, body: body.as_bytes() }).await
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_put_while_it_is_looked_at_is_not_taken_for_the_one_named() {
+    let begun = Begun::new(&[]).await;
+    let objects = &begun.house.core.app.objects;
+    let one = begun.part(b"a", &[("content-md5", MD5_OF_A)]).await;
+    let upload = objects.open_upload(begun.id.parse().unwrap()).await.unwrap().unwrap();
+    let seen = objects.uploaded_parts(&upload).await.unwrap().seen;
+    let two = begun.part(b"b", &[("content-md5", MD5_OF_B)]).await;
+    assert_ne!(one, two);
+    // As a completion does that looked before the second put.
+    let completion =
+        Completion { parts: vec![1], etag: Some(one.clone()), fields: Vec::new(), seen: Some(seen) };
+    let refused = objects.complete_as(upload, completion, Condition::None).await;
+    assert_eq!(refused.map(|_| ()).unwrap_err().kind(), Kind::Changed);
+    assert_eq!(begun.complete(&one, "", &[]).await.as_deref(), Some("InvalidPart"));
+    assert_eq!(begun.complete(&two, "", &[]).await, None);
+    assert_eq!(&begun.client.ask("GET", "/photos/a", Ask::default()).await.ok().body[..], b"b");
+}

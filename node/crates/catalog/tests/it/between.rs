@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::catalog::CommitObjectError;
+use datamesh_catalog::catalog::{CommitObjectError, UploadError};
 use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::keyspace::{
     Batch, Changes, ChangesError, CommitError, Keyspace, ReadError, Revision, Versioned,
 };
-use datamesh_catalog::{Condition, DraftBody, ObjectDraft, PartTag};
+use datamesh_catalog::{
+    BucketKind, Condition, DraftBody, EmbeddedCatalog, NewBucket, NewUpload, ObjectDraft, PartTag, Target,
+    WrappedSecret,
+};
+use datamesh_shard::{BucketName, PoolName};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -15,7 +19,7 @@ use crate::support::{
     bare, catalog_on, draft, key, new_upload, on_all_engines, page, target, upload_id,
 };
 
-on_all_engines!(bare: a_part_that_is_another_one_by_now_is_not_committed);
+on_all_engines!(bare: no_upload_begins_in_a_bucket_that_goes, a_part_that_is_another_one_by_now_is_not_committed);
 
 /// A keyspace on which something happens just before the next commit.
 #[derive(Clone)]
@@ -56,6 +60,36 @@ impl Keyspace for Meddled {
     async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
         self.keyspace.changes_since(since, limit).await
     }
+}
+
+fn photos() -> BucketName {
+    BucketName::new("photos").unwrap()
+}
+
+/// An upload to a new bucket.
+async fn to_photos(catalog: &EmbeddedCatalog, upload: u64) -> NewUpload {
+    let new = NewBucket {
+        name: photos(),
+        kind: BucketKind::Managed,
+        pool: PoolName::new("fast").unwrap(),
+        created_unix_ms: 1,
+    };
+    let bucket = catalog.ensure_bucket(new, |_| WrappedSecret { version: 1, bytes: vec![1] }).await.unwrap();
+    let target = Target { bucket: bucket.id, key: key("a"), upload: upload_id(upload) };
+    NewUpload { target, ..new_upload("a", upload, 0) }
+}
+
+async fn no_upload_begins_in_a_bucket_that_goes(keyspace: AnyKeyspace) {
+    let (catalog, meddled) = (catalog_on(keyspace.clone()).await, Meddled::new(keyspace));
+    let beginning = catalog_on(meddled.clone()).await;
+    let new = to_photos(&catalog, 1).await;
+    let deleting = catalog.clone();
+    meddled.before_the_next_commit(async move {
+        deleting.delete_bucket(&photos()).await.unwrap().unwrap();
+    });
+    assert_eq!(beginning.begin_listed_upload(new.clone()).await, Err(UploadError::BucketGone));
+    assert_eq!(catalog.bucket_uploads(new.target.bucket, b"", None, 10).await.unwrap(), []);
+    assert_eq!(catalog.counters().await.unwrap().uploads, 0);
 }
 
 fn tag(etag: &str) -> PartTag {

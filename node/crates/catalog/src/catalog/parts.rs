@@ -9,6 +9,9 @@ use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, Row, Vie
 use crate::model::{BucketId, ListedUpload, ObjectKey, PartSummary, PartTag, TaggedPart, UploadId};
 use crate::record::{self, ListedRecord, PartRecord, PartTagRecord};
 
+/// Listed uploads that are given up at one look.
+const ABORTED_AT_ONCE: usize = 256;
+
 impl<K: Keyspace> Catalog<K> {
     /// Parts of an upload, by number; none when it has none or is gone.
     ///
@@ -68,6 +71,29 @@ impl<K: Keyspace> Catalog<K> {
             Ok(ListedUpload { key, upload, created_unix_ms })
         };
         rows.iter().map(listed).collect()
+    }
+
+    /// Gives up all listed uploads of a bucket, and takes rows of uploads that are over out of the list: each is looked at once.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn abort_bucket_uploads(&self, bucket: BucketId, now_unix_ms: u64) -> Result<(), CatalogError> {
+        let mut last: Option<ListedUpload> = None;
+        loop {
+            let after = last.as_ref().map(|last| (&last.key, Some(last.upload)));
+            let listed = self.bucket_uploads(bucket, b"", after, ABORTED_AT_ONCE).await?;
+            for ListedUpload { key, upload, .. } in &listed {
+                if !self.abort_upload(*upload, now_unix_ms).await? {
+                    let mut batch = Batch::new();
+                    batch.delete(keys::bucket_upload(bucket, key, *upload));
+                    self.try_commit(batch).await?;
+                }
+            }
+            last = listed.into_iter().last();
+            if last.is_none() {
+                return Ok(());
+            }
+        }
     }
 }
 

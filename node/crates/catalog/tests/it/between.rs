@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datamesh_catalog::catalog::{CommitObjectError, UploadError};
 use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{
     Batch, Changes, ChangesError, CommitError, Keyspace, ReadError, Revision, Versioned,
 };
@@ -16,10 +17,13 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use crate::support::{
-    bare, catalog_on, draft, key, new_upload, on_all_engines, page, target, upload_id,
+    bare, catalog_on, draft, key, new_upload, on_all_engines, page, put, target, upload_id,
 };
 
-on_all_engines!(bare: no_upload_begins_in_a_bucket_that_goes, a_part_that_is_another_one_by_now_is_not_committed);
+on_all_engines!(bare:
+    no_upload_begins_in_a_bucket_that_goes, a_part_that_is_another_one_by_now_is_not_committed,
+    uploads_of_a_bucket_that_is_gone_are_looked_at_once, leases_end_what_a_deletion_left_behind,
+);
 
 /// A keyspace on which something happens just before the next commit.
 #[derive(Clone)]
@@ -129,4 +133,30 @@ async fn a_part_that_is_another_one_by_now_is_not_committed(keyspace: AnyKeyspac
     let (parts, seen) = catalog.tagged_parts(id).await.unwrap();
     assert_eq!(parts[0].tag, Some(tag("three again")));
     catalog.commit_seen(id, &of_part_one(), &Condition::None, seen).await.unwrap();
+}
+
+async fn uploads_of_a_bucket_that_is_gone_are_looked_at_once(keyspace: AnyKeyspace) {
+    let catalog = catalog_on(keyspace.clone()).await;
+    let new = to_photos(&catalog, 1).await;
+    let bucket = new.target.bucket;
+    catalog.begin_listed_upload(new).await.unwrap();
+    // A row whose upload is over: nothing makes one, and nothing may depend on that.
+    let (over, stale) = (upload_id(2), keys::bucket_upload(bucket, &key("a"), upload_id(2)));
+    let listed = keyspace.get(&keys::bucket_upload(bucket, &key("a"), upload_id(1))).await.unwrap().unwrap();
+    put(&keyspace, &stale, &listed.value).await.unwrap();
+    assert!(catalog.upload(over).await.unwrap().is_none());
+    catalog.abort_bucket_uploads(bucket, 5).await.unwrap();
+    assert_eq!(catalog.bucket_uploads(bucket, b"", None, 10).await.unwrap(), []);
+    assert_eq!(catalog.counters().await.unwrap().uploads, 0);
+}
+
+async fn leases_end_what_a_deletion_left_behind(keyspace: AnyKeyspace) {
+    let catalog = catalog_on(keyspace).await;
+    let new = to_photos(&catalog, 1).await;
+    let bucket = new.target.bucket;
+    let begun = catalog.begin_listed_upload(new).await.unwrap();
+    catalog.delete_bucket(&photos()).await.unwrap().unwrap();
+    assert_eq!(catalog.reclaim_expired(begun.lease_until_unix_ms, 10).await.unwrap(), [upload_id(1)]);
+    assert_eq!(catalog.bucket_uploads(bucket, b"", None, 10).await.unwrap(), []);
+    assert_eq!(catalog.counters().await.unwrap().uploads, 0);
 }

@@ -19,9 +19,6 @@ use crate::pipeline::{self, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
-/// Uploads given up in one look at a bucket that was deleted.
-const ABORTED_AT_ONCE: usize = 256;
-
 /// A part as its client knows it.
 pub(crate) struct UploadedPart {
     pub(crate) number: u32,
@@ -229,18 +226,10 @@ impl Objects {
         self.context.catalog.bucket_uploads(bucket.id, prefix, after, limit).await.map_err(refusals::catalog)
     }
 
-    /// Gives up all uploads of a bucket that is gone.
+    /// Gives up all uploads of a bucket that is gone. If this gateway dies on the way, the ends of their leases do it.
     pub(super) async fn abort_all(&self, bucket: BucketId) -> Result<(), Problem> {
-        loop {
-            let listed = self.context.catalog.bucket_uploads(bucket, b"", None, ABORTED_AT_ONCE).await;
-            let listed = listed.map_err(refusals::catalog)?;
-            if listed.is_empty() {
-                return Ok(());
-            }
-            for ListedUpload { upload, .. } in listed {
-                self.abort(upload).await?;
-            }
-        }
+        let now_unix_ms = self.now_unix_ms();
+        self.context.catalog.abort_bucket_uploads(bucket, now_unix_ms).await.map_err(refusals::catalog)
     }
 
     async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {

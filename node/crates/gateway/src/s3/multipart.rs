@@ -262,12 +262,16 @@ fn listed<'a>(
             return Err(s3_error!(InvalidPartOrder, "part {number} is out of order or named twice"));
         }
         let part = there.get(&number).ok_or_else(|| s3_error!(InvalidPart, "part {number} was not put"))?;
+        let unknown = |(algorithm, sum): &&(Algorithm, Option<String>)| {
+            sum.is_some() && of_part(&part.fields, *algorithm).is_none()
+        };
         let tag_differs = wanted.e_tag.as_ref().is_none_or(|etag| etag.value() != part.etag);
         let given = of_shape!(wanted);
-        let sum_differs = given.iter().any(|(algorithm, sum)| {
-            let kept = of_part(&part.fields, *algorithm);
-            sum.is_some() && kept.is_some() && *sum != kept
-        });
+        let sum_differs =
+            given.iter().any(|(algorithm, sum)| sum.is_some() && *sum != of_part(&part.fields, *algorithm));
+        if let Some((algorithm, _)) = given.iter().find(unknown).filter(|_| !tag_differs) {
+            return Err(s3_error!(InvalidRequest, "part {number} came without {}", algorithm.header()));
+        }
         if tag_differs || sum_differs {
             return Err(s3_error!(InvalidPart, "part {number} is another one by now"));
         }
@@ -312,15 +316,19 @@ fn sum_of(chosen: &Fields, parts: &[&UploadedPart]) -> S3Result<Option<(Algorith
 /// Holds the object's checksum against what the client says it is.
 fn hold(input: &CompleteMultipartUploadInput, sum: Option<&(Algorithm, String)>) -> S3Result<()> {
     for (algorithm, said) in of_shape!(input) {
-        if let (Some(said), Some((known, sum))) = (said, sum)
-            && algorithm == *known
-            && said != *sum
-        {
-            return Err(s3_error!(
-                BadDigest,
-                "the object does not have the {} it came with",
-                algorithm.header()
-            ));
+        let Some(said) = said else { continue };
+        let header = algorithm.header();
+        match sum.filter(|(known, _)| *known == algorithm) {
+            Some((_, sum)) if *sum == said => {}
+            Some(_) => {
+                return Err(s3_error!(BadDigest, "the object does not have the {header} it came with"));
+            }
+            None => {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "there is no {header} to compare: choose it when the upload begins, and send it with each part"
+                ));
+            }
         }
     }
     Ok(())

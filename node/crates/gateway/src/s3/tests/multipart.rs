@@ -63,3 +63,26 @@ async fn a_part_that_is_put_while_it_is_looked_at_is_not_taken_for_the_one_named
     assert_eq!(begun.complete(&two, "", &[]).await, None);
     assert_eq!(&begun.client.ask("GET", "/photos/a", Ask::default()).await.ok().body[..], b"b");
 }
+
+#[tokio::test]
+async fn a_checksum_that_nothing_can_be_held_against_is_refused() {
+    const CRC_OF_A: &str = "6Le+Qw==";
+    let crc = [("x-amz-checksum-crc32", CRC_OF_A)];
+    let named = format!("<ChecksumCRC32>{CRC_OF_A}</ChecksumCRC32>");
+    let invalid = Some("InvalidRequest");
+    let without = Begun::new(&[]).await;
+    let etag = without.part(b"a", &[]).await;
+    assert_eq!(without.complete(&etag, "", &crc).await.as_deref(), invalid, "none was chosen");
+    assert_eq!(without.complete(&etag, &named, &[]).await.as_deref(), invalid, "the part has none");
+    let chosen = [("x-amz-checksum-algorithm", "CRC32"), ("x-amz-checksum-type", "FULL_OBJECT")];
+    let with = Begun::new(&chosen).await;
+    let etag = with.part(b"a", &[]).await;
+    let other = [("x-amz-checksum-crc32c", "wdBDMA==")];
+    assert_eq!(with.complete(&etag, "", &other).await.as_deref(), invalid, "another one was chosen");
+    let etag = with.part(b"a", &other).await;
+    assert_eq!(with.complete(&etag, "", &crc).await.as_deref(), invalid, "the part came with another");
+    let etag = with.part(b"a", &crc).await;
+    let wrong = [("x-amz-checksum-crc32", "AAAAAA==")];
+    assert_eq!(with.complete(&etag, "", &wrong).await.as_deref(), Some("BadDigest"));
+    assert_eq!(with.complete(&etag, &named, &crc).await, None);
+}

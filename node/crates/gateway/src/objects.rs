@@ -3,7 +3,7 @@
 mod buckets;
 mod erasure;
 mod meta;
-mod refusals;
+pub(crate) mod refusals;
 mod shreds;
 mod uploads;
 mod write;
@@ -32,7 +32,7 @@ use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
-pub(crate) use uploads::{Completion, UploadedPart};
+pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 
 /// A committed put.
 pub(crate) struct Stored {

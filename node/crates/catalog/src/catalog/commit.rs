@@ -6,12 +6,12 @@ use super::faults::{ATTEMPTS_MAX, at_most, find};
 use super::garbage::condemn_upload;
 use super::objects::{Present, Replacing, object_of};
 use super::pages::PagePlan;
-use super::parts::parts_in;
+use super::parts::{expect_seen, parts_in};
 use super::tally::Delta;
 use super::uploads::{OpenUpload, open_upload, plan_end};
 use super::{Catalog, CatalogError, Invalid, PutPageError};
 use crate::keys;
-use crate::keyspace::{Batch, Keyspace, View};
+use crate::keyspace::{Batch, Keyspace, Revision, View};
 use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
@@ -47,6 +47,9 @@ pub enum CommitObjectError {
         /// The part.
         part: u32,
     },
+    /// A part was put since the caller saw them.
+    #[error("a part was put meanwhile: look at the parts again")]
+    PartsChanged,
     /// The parts do not add up.
     #[error("the parts have {parts_bytes} bytes, the object is said to have {size_bytes}")]
     SizeDiffers {
@@ -138,6 +141,29 @@ impl<K: Keyspace> Catalog<K> {
         draft: &ObjectDraft,
         condition: &Condition,
     ) -> Result<Committed, CommitObjectError> {
+        self.commit_as(upload, draft, (condition, None)).await
+    }
+
+    /// Does the same for a caller who has looked at the parts: they must still be as [`Catalog::tagged_parts`] gave them then.
+    ///
+    /// # Errors
+    /// See [`CommitObjectError`]; `PartsChanged` too.
+    pub async fn commit_seen(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        condition: &Condition,
+        seen: Revision,
+    ) -> Result<Committed, CommitObjectError> {
+        self.commit_as(upload, draft, (condition, Some(seen))).await
+    }
+
+    async fn commit_as(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        when: (&Condition, Option<Revision>),
+    ) -> Result<Committed, CommitObjectError> {
         validate(draft)?;
         if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body {
             match self.drop_pages_after(upload, *at, draft.created_unix_ms).await {
@@ -147,7 +173,7 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         for _ in 0..ATTEMPTS_MAX {
-            let plan = self.plan_commit(upload, draft, condition).await?;
+            let plan = self.plan_commit(upload, draft, when).await?;
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
@@ -227,7 +253,7 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         upload: UploadId,
         draft: &ObjectDraft,
-        condition: &Condition,
+        (condition, seen): (&Condition, Option<Revision>),
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;
         let Some(open) = open_upload(&view, upload).await? else {
@@ -235,6 +261,11 @@ impl<K: Keyspace> Catalog<K> {
         };
         let UploadRecord { bucket, key, .. } = open.record.clone();
         let mut batch = Batch::new();
+        if let Some(seen) = seen
+            && !expect_seen(&view, &mut batch, (upload, seen)).await?
+        {
+            return Err(CommitObjectError::PartsChanged);
+        }
         let mut delta = Delta { uploads: -1, ..Delta::default() };
         plan_end(&view, &mut batch, &open, UploadState::Committed).await?;
         let due_unix_ms = self.due_unix_ms(draft.created_unix_ms);

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use super::faults::whole;
 use super::{Catalog, CatalogError};
 use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{KeyRange, Keyspace, RangeLimits, Row, View};
+use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, Row, View};
 use crate::model::{BucketId, ListedUpload, ObjectKey, PartSummary, PartTag, TaggedPart, UploadId};
 use crate::record::{self, ListedRecord, PartRecord, PartTagRecord};
+
+/// Listed uploads that are given up at one look.
+const ABORTED_AT_ONCE: usize = 256;
 
 impl<K: Keyspace> Catalog<K> {
     /// Parts of an upload, by number; none when it has none or is gone.
@@ -18,19 +21,22 @@ impl<K: Keyspace> Catalog<K> {
         parts_in(&self.view().await?, upload).await
     }
 
-    /// Parts of an upload with what their clients were told, by number, all of one moment.
+    /// Parts of an upload with what their clients were told, by number, all of one moment; and which moment that is, for
+    /// [`Catalog::commit_seen`].
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn tagged_parts(&self, upload: UploadId) -> Result<Vec<TaggedPart>, CatalogError> {
+    pub async fn tagged_parts(&self, upload: UploadId) -> Result<(Vec<TaggedPart>, Revision), CatalogError> {
         let view = self.view().await?;
+        let seen = view.revision().await?;
         let mut tags = BTreeMap::new();
         for row in whole(&view, keys::of_upload(Table::PartTag, upload)).await?.rows {
             let PartTagRecord { etag, put_unix_ms, sealed } = record::decode(&row.value)?;
             tags.insert(part_of(&row, Table::PartTag)?, PartTag { etag, put_unix_ms, sealed });
         }
         let parts = parts_in(&view, upload).await?;
-        Ok(parts.into_iter().map(|part| TaggedPart { tag: tags.remove(&part.part), part }).collect())
+        let tagged = parts.into_iter().map(|part| TaggedPart { tag: tags.remove(&part.part), part });
+        Ok((tagged.collect(), seen))
     }
 
     /// Open uploads of a bucket that were begun to be listed, to keys with this prefix, by key and id, at most `limit`; those
@@ -66,6 +72,29 @@ impl<K: Keyspace> Catalog<K> {
         };
         rows.iter().map(listed).collect()
     }
+
+    /// Gives up all listed uploads of a bucket, and takes rows of uploads that are over out of the list: each is looked at once.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn abort_bucket_uploads(&self, bucket: BucketId, now_unix_ms: u64) -> Result<(), CatalogError> {
+        let mut last: Option<ListedUpload> = None;
+        loop {
+            let after = last.as_ref().map(|last| (&last.key, Some(last.upload)));
+            let listed = self.bucket_uploads(bucket, b"", after, ABORTED_AT_ONCE).await?;
+            for ListedUpload { key, upload, .. } in &listed {
+                if !self.abort_upload(*upload, now_unix_ms).await? {
+                    let mut batch = Batch::new();
+                    batch.delete(keys::bucket_upload(bucket, key, *upload));
+                    self.try_commit(batch).await?;
+                }
+            }
+            last = listed.into_iter().last();
+            if last.is_none() {
+                return Ok(());
+            }
+        }
+    }
 }
 
 fn part_of(row: &Row, table: Table) -> Result<u32, CatalogError> {
@@ -73,6 +102,24 @@ fn part_of(row: &Row, table: Table) -> Result<u32, CatalogError> {
     let (_, part) = (key.fixed::<16>()?, key.u32()?);
     key.end()?;
     Ok(part)
+}
+
+/// Whether no part of an upload, and nothing that its client was told, is newer than this in a view. If so, the batch requires
+/// that it stays like that.
+pub(super) async fn expect_seen(
+    view: &impl View,
+    batch: &mut Batch,
+    (upload, seen): (UploadId, Revision),
+) -> Result<bool, CatalogError> {
+    let now = view.revision().await?;
+    for table in [Table::Part, Table::PartTag] {
+        let range = keys::of_upload(table, upload);
+        if whole(view, range.clone()).await?.rows.iter().any(|row| row.version > seen) {
+            return Ok(false);
+        }
+        batch.expect_unchanged(range, now);
+    }
+    Ok(true)
 }
 
 /// Parts of an upload in a view.

@@ -106,9 +106,6 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// See [`UploadError`]; `BucketGone` too.
     pub async fn begin_listed_upload(&self, new: NewUpload) -> Result<Upload, UploadError> {
-        if self.is_bucket_gone(new.target.bucket).await? {
-            return Err(UploadError::BucketGone);
-        }
         self.begin_as(new, true).await
     }
 
@@ -119,6 +116,10 @@ impl<K: Keyspace> Catalog<K> {
         let id = new.target.upload;
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
+            let gone = keys::bucket_gone(new.target.bucket);
+            if listed && view.get(&gone).await.map_err(CatalogError::from)?.is_some() {
+                return Err(UploadError::BucketGone);
+            }
             let found = find::<UploadRecord>(&view, &keys::upload(id)).await?.record;
             if let Some(record) = found {
                 drop(view);
@@ -126,6 +127,8 @@ impl<K: Keyspace> Catalog<K> {
             }
             let (mut batch, record) = plan_begin(&view, &new).await?;
             if listed {
+                // Whoever deletes the bucket either finds the row below, or comes first.
+                batch.expect(gone, None);
                 let key = keys::bucket_upload(record.bucket, &record.key, id);
                 put(&mut batch, key, &ListedRecord { created_unix_ms: record.created_unix_ms })?;
             }

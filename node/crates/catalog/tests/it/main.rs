@@ -9,6 +9,7 @@
 )]
 
 mod access_keys;
+mod between;
 mod buckets;
 mod conformance;
 mod crash;

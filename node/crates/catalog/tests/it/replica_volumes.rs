@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::engine::raft::{
-    MembersError, PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions,
-};
+use datamesh_catalog::engine::raft::{PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions};
 use datamesh_catalog::keyspace::Keyspace;
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::limits;
+use crate::objects::refusals;
+use crate::pipeline::ReadError;
 use crate::problem::{Kind, Problem};
 
 /// Looks at a body as it passes, and says at its end whether it is the one that was meant.
@@ -173,8 +175,13 @@ impl Incoming {
 }
 
 fn broken(error: axum::Error) -> Problem {
-    match error.into_inner().downcast::<Refused>() {
-        Ok(refused) => Problem::new(refused.0, refused.1),
+    let error = match error.into_inner().downcast::<Refused>() {
+        Ok(refused) => return Problem::new(refused.0, refused.1),
+        Err(error) => error,
+    };
+    match error.downcast::<ReadError>() {
+        // The body is a copy's source: no fault of whoever asked for the copy.
+        Ok(error) => refusals::read(*error),
         Err(_) => Problem::new(Kind::BodyIncomplete, "the connection broke"),
     }
 }
@@ -229,6 +236,7 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::PageError;
 
     fn of(body: Body, announced: Option<u64>) -> Incoming {
         Incoming { announced, ..Incoming::new(body, 1 << 20).unwrap() }
@@ -244,6 +252,18 @@ mod tests {
         body.fill_wait = Duration::from_millis(50);
         let refused = body.fill(&mut [0; 1000]).await.unwrap_err();
         assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_breaks_off_is_refused_as_a_read_of_it() {
+        let pieces = [Ok(Bytes::from_static(b"01234")), Err(ReadError::Page(PageError::Taken))];
+        let source = Body::from_stream(futures::stream::iter(pieces));
+        let refused = of(source, Some(10)).fill(&mut [0; 10]).await.unwrap_err();
+        assert_eq!(refused.kind(), refusals::read(ReadError::Page(PageError::Taken)).kind());
+        assert!(refused.kind().describe().0.is_server_error(), "{refused:?}");
+        let broken = [Ok(Bytes::from_static(b"01234")), Err(std::io::Error::other("reset"))];
+        let refused = of(Body::from_stream(futures::stream::iter(broken)), Some(10)).fill(&mut [0; 10]).await;
+        assert_eq!(refused.unwrap_err().kind(), Kind::BodyIncomplete);
     }
 
     #[tokio::test]

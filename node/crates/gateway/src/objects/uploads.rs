@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::catalog::UploadError;
+use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
     BucketId, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary, PartTag,
     TaggedPart, Target, Upload, UploadId,
@@ -18,9 +19,6 @@ use crate::pipeline::{self, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
-/// Uploads given up in one look at a bucket that was deleted.
-const ABORTED_AT_ONCE: usize = 256;
-
 /// A part as its client knows it.
 pub(crate) struct UploadedPart {
     pub(crate) number: u32,
@@ -32,6 +30,12 @@ pub(crate) struct UploadedPart {
     pub(crate) durability: Durability,
 }
 
+/// Parts of an upload, by number, as they were at one moment.
+pub(crate) struct SeenParts {
+    pub(crate) parts: Vec<UploadedPart>,
+    pub(crate) seen: Revision,
+}
+
 /// What an upload shall become.
 pub(crate) struct Completion {
     /// Its parts, in order.
@@ -40,6 +44,8 @@ pub(crate) struct Completion {
     pub(crate) etag: Option<String>,
     /// What is kept with it besides what was said at the beginning.
     pub(crate) fields: Vec<(String, String)>,
+    /// When the parts were looked at, if tag or fields say what they are: none may have been put since.
+    pub(crate) seen: Option<Revision>,
 }
 
 impl Objects {
@@ -79,11 +85,14 @@ impl Objects {
     }
 
     /// Parts of an upload that are complete, by number, as their clients know them.
-    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<Vec<UploadedPart>, Problem> {
+    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<SeenParts, Problem> {
         let bucket = self.bucket_of(upload).await?;
-        let parts = self.context.catalog.tagged_parts(upload.target.upload).await;
-        let complete = parts.map_err(refusals::catalog)?.into_iter().filter(|tagged| tagged.part.complete);
-        complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect()
+        let tagged = self.context.catalog.tagged_parts(upload.target.upload).await;
+        let (tagged, seen) = tagged.map_err(refusals::catalog)?;
+        let complete = tagged.into_iter().filter(|tagged| tagged.part.complete);
+        let parts =
+            complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect::<Result<_, _>>();
+        Ok(SeenParts { parts: parts?, seen })
     }
 
     /// What was said of the object when its upload began.
@@ -148,14 +157,15 @@ impl Objects {
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
         }
-        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new() }, condition).await
+        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new(), seen: None }, condition)
+            .await
     }
 
     /// Makes an open upload what it shall become.
     pub(crate) async fn complete_as(
         &self,
         upload: Upload,
-        Completion { parts, etag, fields }: Completion,
+        Completion { parts, etag, fields, seen }: Completion,
         condition: Condition,
     ) -> Result<Stored, Problem> {
         let id = upload.target.upload;
@@ -179,7 +189,11 @@ impl Objects {
             created_unix_ms: self.now_unix_ms(),
             body: DraftBody::Pages { parts, last_page: None },
         };
-        stored(self.context.catalog.commit_object(id, &draft, &condition).await, None)
+        let committed = match seen {
+            Some(seen) => self.context.catalog.commit_seen(id, &draft, &condition, seen).await,
+            None => self.context.catalog.commit_object(id, &draft, &condition).await,
+        };
+        stored(committed, None)
     }
 
     /// The object of an upload that was completed before, for a client that missed the answer.
@@ -212,18 +226,10 @@ impl Objects {
         self.context.catalog.bucket_uploads(bucket.id, prefix, after, limit).await.map_err(refusals::catalog)
     }
 
-    /// Gives up all uploads of a bucket that is gone.
+    /// Gives up all uploads of a bucket that is gone. If this gateway dies on the way, the ends of their leases do it.
     pub(super) async fn abort_all(&self, bucket: BucketId) -> Result<(), Problem> {
-        loop {
-            let listed = self.context.catalog.bucket_uploads(bucket, b"", None, ABORTED_AT_ONCE).await;
-            let listed = listed.map_err(refusals::catalog)?;
-            if listed.is_empty() {
-                return Ok(());
-            }
-            for ListedUpload { upload, .. } in listed {
-                self.abort(upload).await?;
-            }
-        }
+        let now_unix_ms = self.now_unix_ms();
+        self.context.catalog.abort_bucket_uploads(bucket, now_unix_ms).await.map_err(refusals::catalog)
     }
 
     async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {

@@ -156,6 +156,8 @@ pub(super) struct Proof {
     md5: Option<(Md5, Vec<u8>)>,
     hasher: ChecksumHasher,
     algorithms: Vec<Algorithm>,
+    /// Said to follow the body.
+    announced: Vec<Algorithm>,
     expected: Vec<(Algorithm, String)>,
     trailing: Option<TrailingHeaders>,
 }
@@ -177,7 +179,8 @@ impl Proof {
             }
         }
         let mut algorithms: Vec<_> = expected.iter().map(|(algorithm, _)| *algorithm).collect();
-        algorithms.extend(announced(headers));
+        let announced = announced(headers);
+        algorithms.extend(&announced);
         if algorithms.is_empty()
             && let Some(name) = named
         {
@@ -185,7 +188,7 @@ impl Proof {
         }
         algorithms.sort_unstable();
         algorithms.dedup();
-        Ok(Self { md5, hasher: hasher(&algorithms), algorithms, expected, trailing })
+        Ok(Self { md5, hasher: hasher(&algorithms), algorithms, announced, expected, trailing })
     }
 
     /// What came behind the body.
@@ -223,6 +226,11 @@ impl Witness for Proof {
             }
         };
         self.expect_trailing();
+        let came = |algorithm: &&Algorithm| self.expected.iter().any(|(known, _)| known == *algorithm);
+        if let Some(missing) = self.announced.iter().find(|algorithm| !came(algorithm)) {
+            let detail = format!("x-amz-trailer names {}, and it did not follow the body", missing.header());
+            return Err(Problem::new(Kind::InvalidBody, detail));
+        }
         let mut sums = std::mem::take(&mut self.hasher).finalize();
         let computed =
             self.algorithms.iter().filter_map(|&algorithm| Some((algorithm, take(&mut sums, algorithm)?)));

@@ -20,12 +20,15 @@ use super::fields::{refuse_what_is_not_there, said};
 use super::{body, names, objects};
 use crate::api::App;
 use crate::limits;
-use crate::objects::{Completion, Fields, UploadedPart};
+use crate::objects::{Completion, Fields, SeenParts, UploadedPart};
+use crate::problem::Kind;
 
 /// The field of an upload that names the algorithm its client chose.
 pub(super) const ALGORITHM: &str = "x-amz-checksum-algorithm";
 /// Bytes of each part but the last at least, as in S3.
 const PART_BYTES_MIN: u64 = 5 << 20;
+/// How often the parts are looked at for one object, while others are put.
+const LOOKS_MAX: usize = 8;
 /// Parts of one answer at most.
 const PARTS_LISTED_MAX: i32 = 1000;
 
@@ -133,10 +136,11 @@ pub(super) async fn parts(
     let after = u32::try_from(input.part_number_marker.unwrap_or_default()).unwrap_or_default();
     let chosen = app.objects.fields_of(&upload).await?;
     let all = app.objects.uploaded_parts(&upload).await?;
-    let mut rest = all.into_iter().filter(|part| part.number > after);
+    let mut rest = all.parts.into_iter().filter(|part| part.number > after);
     let listed: Vec<_> = rest.by_ref().take(usize::try_from(max).unwrap_or_default()).map(shown).collect();
     let last = listed.last().and_then(|part| part.part_number);
-    let is_truncated = rest.next().is_some();
+    // Whoever asks for none is not sent on: there is no last part to go on from.
+    let is_truncated = max > 0 && rest.next().is_some();
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
@@ -210,24 +214,41 @@ async fn made_before(app: &Arc<App>, input: &CompleteMultipartUploadInput) -> S3
 async fn made(
     app: &Arc<App>,
     upload: Upload,
-    (input, named): (&CompleteMultipartUploadInput, &[CompletedPart]),
+    asked: (&CompleteMultipartUploadInput, &[CompletedPart]),
     condition: Condition,
 ) -> S3Result<Object> {
-    let there = app.objects.uploaded_parts(&upload).await?;
+    let mut looks = 1;
+    loop {
+        let completion = completion(app, &upload, asked).await?;
+        match app.objects.complete_as(upload.clone(), completion, condition.clone()).await {
+            // A part was put meanwhile: perhaps it is another one by now.
+            Err(problem) if problem.kind() == Kind::Changed && looks < LOOKS_MAX => looks += 1,
+            made => return Ok(made?.object),
+        }
+    }
+}
+
+/// What the upload becomes out of the named parts, held against all that its client says of them.
+async fn completion(
+    app: &Arc<App>,
+    upload: &Upload,
+    (input, named): (&CompleteMultipartUploadInput, &[CompletedPart]),
+) -> S3Result<Completion> {
+    let SeenParts { parts: there, seen } = app.objects.uploaded_parts(upload).await?;
     let there: BTreeMap<u32, UploadedPart> = there.into_iter().map(|part| (part.number, part)).collect();
     let parts = listed(&there, named)?;
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     if input.mpu_object_size.is_some_and(|said| said != names::size(bytes)) {
         return Err(s3_error!(InvalidRequest, "the parts have {bytes} bytes together"));
     }
-    let sums = sum_of(&app.objects.fields_of(&upload).await?, &parts)?;
+    let sums = sum_of(&app.objects.fields_of(upload).await?, &parts)?;
     hold(input, sums.as_ref())?;
-    let completion = Completion {
+    Ok(Completion {
         parts: parts.iter().map(|part| part.number).collect(),
         etag: etag_of(&parts),
         fields: sums.map(|(algorithm, sum)| (algorithm.header().to_owned(), sum)).into_iter().collect(),
-    };
-    Ok(app.objects.complete_as(upload, completion, condition).await?.object)
+        seen: Some(seen),
+    })
 }
 
 /// The named parts, if they are in order, there as their client knows them, and large enough.
@@ -242,12 +263,16 @@ fn listed<'a>(
             return Err(s3_error!(InvalidPartOrder, "part {number} is out of order or named twice"));
         }
         let part = there.get(&number).ok_or_else(|| s3_error!(InvalidPart, "part {number} was not put"))?;
+        let unknown = |(algorithm, sum): &&(Algorithm, Option<String>)| {
+            sum.is_some() && of_part(&part.fields, *algorithm).is_none()
+        };
         let tag_differs = wanted.e_tag.as_ref().is_none_or(|etag| etag.value() != part.etag);
         let given = of_shape!(wanted);
-        let sum_differs = given.iter().any(|(algorithm, sum)| {
-            let kept = of_part(&part.fields, *algorithm);
-            sum.is_some() && kept.is_some() && *sum != kept
-        });
+        let sum_differs =
+            given.iter().any(|(algorithm, sum)| sum.is_some() && *sum != of_part(&part.fields, *algorithm));
+        if let Some((algorithm, _)) = given.iter().find(unknown).filter(|_| !tag_differs) {
+            return Err(s3_error!(InvalidRequest, "part {number} came without {}", algorithm.header()));
+        }
         if tag_differs || sum_differs {
             return Err(s3_error!(InvalidPart, "part {number} is another one by now"));
         }
@@ -292,15 +317,19 @@ fn sum_of(chosen: &Fields, parts: &[&UploadedPart]) -> S3Result<Option<(Algorith
 /// Holds the object's checksum against what the client says it is.
 fn hold(input: &CompleteMultipartUploadInput, sum: Option<&(Algorithm, String)>) -> S3Result<()> {
     for (algorithm, said) in of_shape!(input) {
-        if let (Some(said), Some((known, sum))) = (said, sum)
-            && algorithm == *known
-            && said != *sum
-        {
-            return Err(s3_error!(
-                BadDigest,
-                "the object does not have the {} it came with",
-                algorithm.header()
-            ));
+        let Some(said) = said else { continue };
+        let header = algorithm.header();
+        match sum.filter(|(known, _)| *known == algorithm) {
+            Some((_, sum)) if *sum == said => {}
+            Some(_) => {
+                return Err(s3_error!(BadDigest, "the object does not have the {header} it came with"));
+            }
+            None => {
+                return Err(s3_error!(
+                    InvalidRequest,
+                    "there is no {header} to compare: choose it when the upload begins, and send it with each part"
+                ));
+            }
         }
     }
     Ok(())

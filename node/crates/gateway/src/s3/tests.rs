@@ -2,5 +2,6 @@
 
 mod access;
 mod documentation;
+mod multipart;
 mod signer;
 mod stores;

@@ -49,8 +49,13 @@ async fn a_body_that_is_not_what_was_signed_or_summed_is_no_object() {
     let wrong_crc = [("x-amz-checksum-crc32", "AAAAAA==")];
     let unsigned = "0".repeat(64);
     let wrong_hash = [("x-amz-content-sha256", unsigned.as_str())];
-    for (headers, code) in [(&wrong_md5, "BadDigest"), (&wrong_crc, "BadDigest"), (&wrong_hash, "BadDigest")]
-    {
+    let never_came = [("x-amz-trailer", "x-amz-checksum-crc32")];
+    for (headers, code) in [
+        (&wrong_md5, "BadDigest"),
+        (&wrong_crc, "BadDigest"),
+        (&wrong_hash, "BadDigest"),
+        (&never_came, "InvalidRequest"),
+    ] {
         for body in [noise(1, 100), noise(2, 5 << 20)] {
             let refused =
                 client.refusal("PUT", "/photos/bad", Ask { headers, body: &body, ..Ask::default() }).await;

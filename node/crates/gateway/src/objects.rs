@@ -3,7 +3,7 @@
 mod buckets;
 mod erasure;
 mod meta;
-mod refusals;
+pub(crate) mod refusals;
 mod shreds;
 mod uploads;
 mod write;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -11,6 +12,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::limits;
+use crate::objects::refusals;
+use crate::pipeline::ReadError;
 use crate::problem::{Kind, Problem};
 
 /// Looks at a body as it passes, and says at its end whether it is the one that was meant.
@@ -172,9 +175,25 @@ impl Incoming {
     }
 }
 
+/// What a stream failed with: a body of it wraps that twice.
+fn cause(error: axum::Error) -> BoxError {
+    let mut error = error.into_inner();
+    loop {
+        error = match error.downcast::<axum::Error>() {
+            Ok(inner) => inner.into_inner(),
+            Err(error) => return error,
+        };
+    }
+}
+
 fn broken(error: axum::Error) -> Problem {
-    match error.into_inner().downcast::<Refused>() {
-        Ok(refused) => Problem::new(refused.0, refused.1),
+    let error = match cause(error).downcast::<Refused>() {
+        Ok(refused) => return Problem::new(refused.0, refused.1),
+        Err(error) => error,
+    };
+    match error.downcast::<ReadError>() {
+        // The body is a copy's source: no fault of whoever asked for the copy.
+        Ok(error) => refusals::read(*error),
         Err(_) => Problem::new(Kind::BodyIncomplete, "the connection broke"),
     }
 }
@@ -229,6 +248,7 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::PageError;
 
     fn of(body: Body, announced: Option<u64>) -> Incoming {
         Incoming { announced, ..Incoming::new(body, 1 << 20).unwrap() }
@@ -244,6 +264,21 @@ mod tests {
         body.fill_wait = Duration::from_millis(50);
         let refused = body.fill(&mut [0; 1000]).await.unwrap_err();
         assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
+    }
+
+    /// Of a body that ends with this half way.
+    async fn kind_of(error: impl Into<BoxError> + Send + 'static) -> Kind {
+        let pieces = [Ok(Bytes::from_static(b"01234")), Err(error)];
+        let body = Body::from_stream(futures::stream::iter(pieces));
+        of(body, Some(10)).fill(&mut [0; 10]).await.unwrap_err().kind()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_refused_for_what_broke_it() {
+        let source = || ReadError::Page(PageError::Taken);
+        assert_eq!(kind_of(source()).await, refusals::read(source()).kind(), "as a read of a copy's source");
+        assert_eq!(kind_of(Refused(Kind::Unauthorized, "a chunk")).await, Kind::Unauthorized);
+        assert_eq!(kind_of(std::io::Error::other("reset")).await, Kind::BodyIncomplete);
     }
 
     #[tokio::test]

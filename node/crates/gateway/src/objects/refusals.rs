@@ -92,7 +92,7 @@ pub(super) fn record(error: OpenRecordError) -> Problem {
     Problem::new(Kind::Damaged, "the object's record does not open with this cluster's keys")
 }
 
-pub(super) fn read(error: ReadError) -> Problem {
+pub(crate) fn read(error: ReadError) -> Problem {
     match error {
         ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
         ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),

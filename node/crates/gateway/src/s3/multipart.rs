@@ -139,7 +139,8 @@ pub(super) async fn parts(
     let mut rest = all.parts.into_iter().filter(|part| part.number > after);
     let listed: Vec<_> = rest.by_ref().take(usize::try_from(max).unwrap_or_default()).map(shown).collect();
     let last = listed.last().and_then(|part| part.part_number);
-    let is_truncated = rest.next().is_some();
+    // Whoever asks for none is not sent on: there is no last part to go on from.
+    let is_truncated = max > 0 && rest.next().is_some();
     Ok(S3Response::new(ListPartsOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),

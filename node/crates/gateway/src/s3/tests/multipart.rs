@@ -86,3 +86,13 @@ async fn a_checksum_that_nothing_can_be_held_against_is_refused() {
     assert_eq!(with.complete(&etag, "", &wrong).await.as_deref(), Some("BadDigest"));
     assert_eq!(with.complete(&etag, &named, &crc).await, None);
 }
+
+#[tokio::test]
+async fn a_list_of_no_parts_is_at_its_end() {
+    let begun = Begun::new(&[]).await;
+    begun.part(b"a", &[]).await;
+    let target = format!("/photos/a?max-parts=0&uploadId={}", begun.id);
+    let listed = begun.client.ask("GET", &target, Ask::default()).await.ok();
+    let text = String::from_utf8_lossy(&listed.body).into_owned();
+    assert!(text.contains("<IsTruncated>false</IsTruncated>") && !text.contains("<Part>"), "{text}");
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -174,8 +175,19 @@ impl Incoming {
     }
 }
 
+/// What a stream failed with: a body of it wraps that twice.
+fn cause(error: axum::Error) -> BoxError {
+    let mut error = error.into_inner();
+    loop {
+        error = match error.downcast::<axum::Error>() {
+            Ok(inner) => inner.into_inner(),
+            Err(error) => return error,
+        };
+    }
+}
+
 fn broken(error: axum::Error) -> Problem {
-    let error = match error.into_inner().downcast::<Refused>() {
+    let error = match cause(error).downcast::<Refused>() {
         Ok(refused) => return Problem::new(refused.0, refused.1),
         Err(error) => error,
     };
@@ -254,16 +266,19 @@ mod tests {
         assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
     }
 
+    /// Of a body that ends with this half way.
+    async fn kind_of(error: impl Into<BoxError> + Send + 'static) -> Kind {
+        let pieces = [Ok(Bytes::from_static(b"01234")), Err(error)];
+        let body = Body::from_stream(futures::stream::iter(pieces));
+        of(body, Some(10)).fill(&mut [0; 10]).await.unwrap_err().kind()
+    }
+
     #[tokio::test]
-    async fn a_source_that_breaks_off_is_refused_as_a_read_of_it() {
-        let pieces = [Ok(Bytes::from_static(b"01234")), Err(ReadError::Page(PageError::Taken))];
-        let source = Body::from_stream(futures::stream::iter(pieces));
-        let refused = of(source, Some(10)).fill(&mut [0; 10]).await.unwrap_err();
-        assert_eq!(refused.kind(), refusals::read(ReadError::Page(PageError::Taken)).kind());
-        assert!(refused.kind().describe().0.is_server_error(), "{refused:?}");
-        let broken = [Ok(Bytes::from_static(b"01234")), Err(std::io::Error::other("reset"))];
-        let refused = of(Body::from_stream(futures::stream::iter(broken)), Some(10)).fill(&mut [0; 10]).await;
-        assert_eq!(refused.unwrap_err().kind(), Kind::BodyIncomplete);
+    async fn a_body_that_breaks_off_is_refused_for_what_broke_it() {
+        let source = || ReadError::Page(PageError::Taken);
+        assert_eq!(kind_of(source()).await, refusals::read(source()).kind(), "as a read of a copy's source");
+        assert_eq!(kind_of(Refused(Kind::Unauthorized, "a chunk")).await, Kind::Unauthorized);
+        assert_eq!(kind_of(std::io::Error::other("reset")).await, Kind::BodyIncomplete);
     }
 
     #[tokio::test]

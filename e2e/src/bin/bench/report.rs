@@ -67,7 +67,7 @@ pub(crate) fn note(text: &str) {
 
 pub(crate) fn print(rows: &[Row]) {
     say!(
-        "\nREST over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
+        "\nREST, and S3 with signed payloads, over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
     );
     say!(
         "(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;"

@@ -91,6 +91,7 @@ impl Plan {
             cache_bytes: dev.cache_bytes,
             deleted_retention_seconds: dev.deleted_retention_seconds,
             catalog_database: None,
+            catalog_members: Vec::new(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

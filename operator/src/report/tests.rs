@@ -40,6 +40,7 @@ pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
         replicas,
         incarnation: Default::default(),
         objects: 0,
+        members: Vec::new(),
         condemned_segments: 0,
     }
 }

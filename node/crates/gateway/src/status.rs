@@ -56,6 +56,7 @@ impl StatusSource {
                 replicas: CATALOG_REPLICAS,
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
+                members: Vec::new(),
                 condemned_segments: counters.condemned_segments,
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),

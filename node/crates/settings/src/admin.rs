@@ -1,6 +1,7 @@
 //! Shapes of the gateway's admin API, shared by the gateway that answers and the operator and CLI that ask. JSON.
 
 mod avoided;
+mod catalog;
 mod recode;
 mod scrub;
 
@@ -8,6 +9,7 @@ use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerK
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
+pub use catalog::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
 pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};
 pub use scrub::{
     PoolScrub, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_DEFAULT, SCRUB_PERIOD_SECONDS_MAX,
@@ -78,41 +80,6 @@ pub struct ClusterStatus {
     pub default_pool: Option<PoolName>,
     /// All pools, by name.
     pub pools: Vec<PoolStatus>,
-}
-
-/// The catalog's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CatalogStatus {
-    /// Who keeps it. Absent from gateways that know but one way.
-    #[serde(default, skip_serializing_if = "CatalogEngine::is_embedded")]
-    pub engine: CatalogEngine,
-    /// Copies of the catalog that gateways have. With one, its volume is the single copy of all names and keys.
-    pub replicas: u32,
-    /// Rises each time the catalog is opened.
-    pub incarnation: Incarnation,
-    /// Objects in all buckets.
-    pub objects: u64,
-    /// Segments waiting to be deleted from the nodes.
-    pub condemned_segments: u64,
-}
-
-/// Who keeps a catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum CatalogEngine {
-    /// The gateways, on their volumes.
-    #[default]
-    Embedded,
-    /// A PostgreSQL database: how many copies it has, gateways cannot see.
-    Postgres,
-}
-
-impl CatalogEngine {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
-    fn is_embedded(&self) -> bool {
-        *self == Self::Embedded
-    }
 }
 
 /// One pool's state.

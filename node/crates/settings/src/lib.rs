@@ -184,6 +184,20 @@ pub struct GatewaySettings {
     /// The PostgreSQL database that has the catalog. Absent: the catalog is in the data folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_database: Option<DatabaseFiles>,
+    /// The gateways that keep the catalog together, this one among them, each on its own volume: 3 or 5. Empty: this gateway keeps
+    /// it alone, or the database does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catalog_members: Vec<GatewayAddress>,
+}
+
+/// A gateway, and where other gateways reach it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GatewayAddress {
+    /// Its `node`.
+    pub node: NodeName,
+    /// Where its mesh listens; a name of its own, not one that several share.
+    pub endpoint: Endpoint,
 }
 
 /// How a PostgreSQL database is reached.

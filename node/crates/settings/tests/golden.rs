@@ -10,14 +10,15 @@ use datamesh_settings::admin::{
     MemberStatus, NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
 };
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role, Settings,
-    SettingsError, StorageSettings, TlsFiles,
+    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
+    Settings, SettingsError, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
 
 const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
+const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -92,6 +93,7 @@ fn gateway() -> Settings {
         cache_bytes: datamesh_settings::CACHE_BYTES_DEFAULT,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
+        catalog_members: Vec::new(),
     };
     Settings {
         version: 1,
@@ -112,6 +114,18 @@ fn gateway_on_database() -> Settings {
     let file = |name: &str| std::path::PathBuf::from(format!("/etc/datamesh/catalog-database/{name}"));
     role.catalog_database = Some(DatabaseFiles { uri_file: file("uri"), ca_file: Some(file("ca.crt")) });
     settings
+}
+
+fn gateway_of_three() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    role.catalog_members = ["gateway", "gateway-2", "gateway-3"].map(|name| member(node(name))).into();
+    settings
+}
+
+fn member(node: NodeName) -> GatewayAddress {
+    let endpoint = Endpoint { host: format!("{node}.mesh.example"), mesh_port: 7100, bulk_port: 7101 };
+    GatewayAddress { node, endpoint }
 }
 
 fn pool_spec() -> PoolSpec {
@@ -222,6 +236,7 @@ fn status() -> ClusterStatus {
             engine: CatalogEngine::Embedded,
             replicas: 1,
             incarnation: Incarnation(3),
+            members: Vec::new(),
             objects: 1000,
             condemned_segments: 2,
         },
@@ -232,7 +247,12 @@ fn status() -> ClusterStatus {
 
 #[test]
 fn settings_files_read_as_they_were_written_and_are_written_so() {
-    let all = [(STORAGE, storage()), (GATEWAY, gateway()), (GATEWAY_DATABASE, gateway_on_database())];
+    let gateways = [
+        (GATEWAY, gateway()),
+        (GATEWAY_DATABASE, gateway_on_database()),
+        (GATEWAY_MEMBERS, gateway_of_three()),
+    ];
+    let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {
         assert_eq!(Settings::from_yaml(golden).unwrap(), settings);
         assert_eq!(settings.to_yaml().unwrap(), golden);

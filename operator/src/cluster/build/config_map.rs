@@ -71,6 +71,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
                 uri_file: file("catalog-database/uri"),
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
+            catalog_members: Vec::new(),
         })),
     }
 }

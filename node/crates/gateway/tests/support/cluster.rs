@@ -127,6 +127,7 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         cache_bytes: 0,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None }),
+        catalog_members: Vec::new(),
     };
     let settings = Settings {
         version: SETTINGS_VERSION,

@@ -71,12 +71,6 @@ impl From<Fault> for Stopped {
     }
 }
 
-impl From<tokio_postgres::Error> for Stopped {
-    fn from(error: tokio_postgres::Error) -> Self {
-        Self::Before(error.into())
-    }
-}
-
 impl Writer {
     pub(super) fn new(calls: Pool, changes_max: u64) -> Self {
         Self { calls, changes_max, seen: AtomicU64::new(0) }

@@ -1,0 +1,69 @@
+//! What the cluster knows of its catalog.
+
+use datamesh_shard::{Incarnation, NodeName};
+use serde::{Deserialize, Serialize};
+
+/// The catalog's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogStatus {
+    /// Who keeps it. Absent from gateways that know but one way.
+    #[serde(default, skip_serializing_if = "CatalogEngine::is_embedded")]
+    pub engine: CatalogEngine,
+    /// Whole copies of the catalog that gateways have now. With one, its volume is the single copy of all names and keys.
+    pub replicas: u32,
+    /// The gateways that keep it together, by name. Empty where one keeps it, or a database does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<CatalogMember>,
+    /// Rises each time the catalog is opened.
+    pub incarnation: Incarnation,
+    /// Objects in all buckets.
+    pub objects: u64,
+    /// Segments waiting to be deleted from the nodes.
+    pub condemned_segments: u64,
+}
+
+/// Who keeps a catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogEngine {
+    /// The gateways, on their volumes.
+    #[default]
+    Embedded,
+    /// A PostgreSQL database: how many copies it has, gateways cannot see.
+    Postgres,
+}
+
+impl CatalogEngine {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_embedded(&self) -> bool {
+        *self == Self::Embedded
+    }
+}
+
+/// One of several gateways that keep the catalog together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogMember {
+    /// The gateway.
+    pub node: NodeName,
+    /// Whether it counts as a copy.
+    pub state: CatalogMemberState,
+    /// Whether all writes go by way of it now.
+    #[serde(default)]
+    pub leads: bool,
+}
+
+/// What a gateway has of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogMemberState {
+    /// It votes and has everything, or will in a moment: a whole copy.
+    Current,
+    /// It votes, and is catching up.
+    Behind,
+    /// It is being brought up to the others, and does not vote yet.
+    Joining,
+    /// It does not answer.
+    Away,
+}

@@ -201,19 +201,7 @@ impl Cluster {
     /// It cannot be reached.
     pub async fn gateway_of(&self, namespace: &str, cluster: &str) -> anyhow::Result<Door> {
         let service_name = format!("{cluster}-gateway");
-        let service = self.api::<Service>(namespace).get(&service_name).await?;
-        let ip =
-            service.spec.and_then(|spec| spec.cluster_ip).context("the gateway's Service has no address")?;
-        let direct = SocketAddr::new(ip.parse()?, HTTPS_PORT);
-        let connected =
-            tokio::time::timeout(Duration::from_secs(2), tokio::net::TcpStream::connect(direct)).await;
-        let (address, forward) = match connected {
-            Ok(Ok(_)) => (direct, None),
-            _ => {
-                let forward = Forward::start(&self.kubectl, namespace, &service_name, HTTPS_PORT).await?;
-                (forward.address, Some(forward))
-            }
-        };
+        let (address, forward) = self.reach(namespace, &service_name, HTTPS_PORT).await?;
         let tokens = format!("{cluster}-tokens");
         let text = async |field: &str| -> anyhow::Result<String> {
             Ok(String::from_utf8(self.secret(namespace, &tokens, field).await?)?)
@@ -226,6 +214,28 @@ impl Cluster {
             admin_token: text("admin-token").await?,
         };
         Ok(Door { gateway: Gateway::new(access)?, _forward: forward })
+    }
+
+    /// Where a port of a Service is reached: its own address where this machine can, else a port of this machine, forwarded while
+    /// what is returned lives.
+    ///
+    /// # Errors
+    /// There is no such Service, or kubectl forwards nothing.
+    pub async fn reach(
+        &self,
+        namespace: &str,
+        service: &str,
+        port: u16,
+    ) -> anyhow::Result<(SocketAddr, Option<Forward>)> {
+        let found = self.api::<Service>(namespace).get(service).await?;
+        let ip = found.spec.and_then(|spec| spec.cluster_ip).context("the Service has no address")?;
+        let direct = SocketAddr::new(ip.parse()?, port);
+        let connecting = tokio::net::TcpStream::connect(direct);
+        if let Ok(Ok(_)) = tokio::time::timeout(Duration::from_secs(2), connecting).await {
+            return Ok((direct, None));
+        }
+        let forward = Forward::start(&self.kubectl, namespace, service, port).await?;
+        Ok((forward.address, Some(forward)))
     }
 
     /// Makes a namespace that admits only restricted pods.

@@ -13,6 +13,7 @@ mod pool_full;
 mod pool_scaled;
 mod profile_changed;
 mod real_files;
+mod s3_client;
 mod two_pods_killed;
 mod volume_lost;
 mod zone_down;
@@ -25,6 +26,7 @@ use datamesh_e2e::promise::{self, Promise};
 
 const PROMISES: &[Promise] = &[
     Promise { name: "real_files", check: |cluster| Box::pin(real_files::check(cluster)) },
+    Promise { name: "s3_client", check: |cluster| Box::pin(s3_client::check(cluster)) },
     Promise { name: "blindness", check: |cluster| Box::pin(blindness::check(cluster)) },
     Promise { name: "invalid_specs", check: |cluster| Box::pin(invalid_specs::check(cluster)) },
     Promise { name: "operator_restarted", check: |cluster| Box::pin(operator_restarted::check(cluster)) },

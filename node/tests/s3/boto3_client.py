@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import os
 import random
+import socket
 import ssl
 import urllib.parse
 import zlib
@@ -15,6 +16,16 @@ from botocore.client import Config
 from botocore.exceptions import ClientError
 
 ENDPOINT = os.environ["AWS_ENDPOINT_URL_S3"]
+if "RESOLVE" in os.environ:
+    # NAME=ADDRESS:PORT, as curl's --resolve: for a name that this machine's resolver does not know.
+    named, at = os.environ["RESOLVE"].split("=")
+    address, port = at.rsplit(":", 1)
+    by_name = socket.getaddrinfo
+    socket.getaddrinfo = lambda host, *rest, **more: (
+        by_name(address, int(port), *rest[1:], **{k: v for k, v in more.items() if k != "port"})
+        if host == named
+        else by_name(host, *rest, **more)
+    )
 SEED = int(os.environ["SEED"])
 dice = random.Random(SEED)
 s3 = boto3.client("s3", region_name="us-east-1", config=Config(retries={"max_attempts": 1}))
@@ -349,9 +360,20 @@ def strangers():
     assert fetch(f"{ENDPOINT}/photos/parts")[0] == 403, "an unsigned request"
 
 
+def tidied_up():
+    for bucket in s3.list_buckets()["Buckets"]:
+        if bucket["Name"] not in ("photos", "copies", "listed"):
+            continue
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
+            named = [{"Key": object["Key"]} for object in page.get("Contents", [])]
+            if named:
+                assert "Errors" not in s3.delete_objects(Bucket=bucket["Name"], Delete={"Objects": named})
+        s3.delete_bucket(Bucket=bucket["Name"])
+
+
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, strangers,
+    presigned_by_default, presigned_by_version_4, not_there, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

@@ -26,7 +26,9 @@ use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
 pub use buckets::{BucketError, DeleteBucketError};
-pub use check::{BrokenObject, Flaw, FlawKind, KnownSegment, ReferencesPage, Span, UnknownSegment};
+pub use check::{
+    BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
+};
 pub use commit::CommitObjectError;
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;

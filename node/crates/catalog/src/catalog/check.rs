@@ -9,7 +9,7 @@ mod uploads;
 use datamesh_shard::SegmentId;
 
 pub use known::{KnownSegment, Span, UnknownSegment};
-pub use objects::BrokenObject;
+pub use objects::{BrokenObject, ObjectsPage};
 pub use references::ReferencesPage;
 
 use crate::model::{PageAt, UploadId};

@@ -72,6 +72,14 @@ impl<K: Keyspace> Catalog<K> {
         Ok(all)
     }
 
+    /// Whether an upload uses a segment.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn is_used(&self, upload: UploadId, segment: SegmentId) -> Result<bool, CatalogError> {
+        Ok(self.keyspace.get(&keys::used_segment(upload, segment)).await?.is_some())
+    }
+
     /// Whether a segment is needed, or waits to be deleted.
     ///
     /// # Errors

@@ -15,9 +15,19 @@ pub struct BrokenObject {
     pub key: ObjectKey,
 }
 
+/// Objects that were looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectsPage {
+    /// How many.
+    pub looked_at: usize,
+    /// Those that are broken.
+    pub broken: Vec<BrokenObject>,
+    /// Where the next page begins; absent after the last one.
+    pub after: Option<ObjectKey>,
+}
+
 impl<K: Keyspace> Catalog<K> {
-    /// Looks at objects of a bucket behind one of them, at most `limit`. Gives those that are broken, and the last key that was looked
-    /// at; no key after the last object.
+    /// Looks at objects of a bucket behind one of them, at most `limit`.
     ///
     /// # Errors
     /// The engine's faults.
@@ -26,7 +36,7 @@ impl<K: Keyspace> Catalog<K> {
         bucket: BucketId,
         after: Option<&ObjectKey>,
         limit: usize,
-    ) -> Result<(Vec<BrokenObject>, Option<ObjectKey>), CatalogError> {
+    ) -> Result<ObjectsPage, CatalogError> {
         let all = keys::objects(bucket, b"");
         let range = after.map_or(all.clone(), |after| all.after(&keys::object(bucket, after.as_bytes())));
         let view = self.view().await?;
@@ -37,8 +47,8 @@ impl<K: Keyspace> Catalog<K> {
                 broken.push(BrokenObject { bucket, key: key_of(row)? });
             }
         }
-        let last = page.rows.last().filter(|_| page.more).map(key_of).transpose()?;
-        Ok((broken, last))
+        let after = page.rows.last().filter(|_| page.more).map(key_of).transpose()?;
+        Ok(ObjectsPage { looked_at: page.rows.len(), broken, after })
     }
 }
 

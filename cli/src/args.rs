@@ -123,6 +123,13 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MeshCommand,
     },
+    /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed). Interrupting it stops
+    /// it; with --output json each line is a JSON value. Exit code 7: something is not as it should be
+    Fsck {
+        /// Mend what can be: rows that follow from others, shards that nothing needs
+        #[arg(long)]
+        repair: bool,
+    },
     /// Key pairs of S3 (admin token needed)
     Keys {
         #[command(subcommand)]

@@ -1,6 +1,7 @@
 //! The gateway's REST API, as the commands use it.
 
 mod answers;
+mod fsck;
 mod keys;
 
 use std::net::ToSocketAddrs as _;

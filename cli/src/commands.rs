@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod admin;
+mod fsck;
 mod get;
 mod keys;
 mod ls;
@@ -74,6 +75,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
         Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
+        Command::Fsck { repair } => fsck::run(&session()?, repair).await,
         Command::Keys { command: KeysCommand::Create { name, permission, buckets } } => {
             keys::create(&session()?, &name, permission, &buckets).await
         }

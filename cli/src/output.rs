@@ -13,6 +13,12 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
+/// Prints a JSON document on one line, for what comes line by line.
+pub(crate) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::Answer(error.to_string()))?;
+    Ok(writeln!(std::io::stdout().lock(), "{text}")?)
+}
+
 /// Prints one line; see [`printable`].
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout().lock(), "{}", printable(text))?)

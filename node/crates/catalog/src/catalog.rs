@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod buckets;
+mod check;
 mod commit;
 mod drains;
 mod faults;
@@ -25,6 +26,9 @@ use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
 pub use buckets::{BucketError, DeleteBucketError};
+pub use check::{
+    BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
+};
 pub use commit::CommitObjectError;
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;

@@ -3,6 +3,7 @@
 //! Every key begins with the key version and the table's number. The encoding is fixed by `tests/golden/keys-v1.txt`.
 
 mod buckets;
+mod segments;
 mod tuple;
 
 pub use buckets::{
@@ -10,10 +11,14 @@ pub use buckets::{
     read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use segments::{
+    condemned, condemned_segment, read_reference, reference, references, references_of, references_within,
+    used_segment,
+};
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
 
 use crate::keyspace::KeyRange;
-use crate::model::{BucketId, PageAt, UploadId};
+use crate::model::{PageAt, UploadId};
 
 /// The tables. Numbers are never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -294,51 +299,10 @@ pub fn of_upload(of: Table, upload: UploadId) -> KeyRange {
     KeyRange::prefix(table(of).fixed(&upload.0).finish())
 }
 
-/// Key of a segment that an upload uses.
-#[must_use]
-pub fn used_segment(upload: UploadId, segment: SegmentId) -> Vec<u8> {
-    table(Table::UsedSegment).fixed(&upload.0).fixed(&segment.0).finish()
-}
-
-/// Key of a reference.
-#[must_use]
-pub fn reference(bucket: BucketId, segment: SegmentId, upload: UploadId) -> Vec<u8> {
-    table(Table::Reference).u64(bucket.0).fixed(&segment.0).fixed(&upload.0).finish()
-}
-
-/// Reads the upload back.
-///
-/// # Errors
-/// Refuses keys of other tables, and everything that is no such key.
-pub fn read_reference(key: &[u8]) -> Result<UploadId, KeyError> {
-    let mut key = KeyReader::new(key, Table::Reference)?;
-    let (_, _, upload) = (key.u64()?, key.fixed::<32>()?, UploadId(key.fixed()?));
-    key.end()?;
-    Ok(upload)
-}
-
-/// All references to a segment.
-#[must_use]
-pub fn references(bucket: BucketId, segment: SegmentId) -> KeyRange {
-    KeyRange::prefix(table(Table::Reference).u64(bucket.0).fixed(&segment.0).finish())
-}
-
 /// Key of a condemned upload.
 #[must_use]
 pub fn condemned_upload(due_unix_ms: u64, upload: UploadId) -> Vec<u8> {
     table(Table::CondemnedUpload).u64(due_unix_ms).fixed(&upload.0).finish()
-}
-
-/// Key of a condemned segment.
-#[must_use]
-pub fn condemned(due_unix_ms: u64, segment: SegmentId) -> Vec<u8> {
-    table(Table::Condemned).u64(due_unix_ms).fixed(&segment.0).finish()
-}
-
-/// Key by which a condemned segment is found.
-#[must_use]
-pub fn condemned_segment(segment: SegmentId) -> Vec<u8> {
-    table(Table::CondemnedSegment).fixed(&segment.0).finish()
 }
 
 /// Key of a shredding.

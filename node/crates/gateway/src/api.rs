@@ -4,6 +4,7 @@ mod admin;
 mod buckets;
 mod conditional;
 mod files;
+mod fsck;
 mod incoming;
 mod keys;
 mod listing;
@@ -69,6 +70,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/status", get(admin::status))
         .route("/api/v1/admin/status", get(admin::status))
         .route("/api/v1/admin/mesh", get(admin::mesh))
+        .route("/api/v1/admin/fsck", post(fsck::check))
         .route("/api/v1/admin/pools/{pool}", put(admin::put_pool))
         .route("/api/v1/admin/pools/{pool}/drains/{node}", put(admin::drain).delete(admin::undrain))
         .route("/api/v1/admin/pools/{pool}/nodes/{node}/replace", post(admin::replace))

@@ -16,6 +16,7 @@ use crate::access_keys::AccessKeys;
 use crate::api::{self, Admin, App};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
+use crate::fsck::Fsck;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
@@ -131,7 +132,13 @@ impl Core {
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
-            admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
+            admin: Admin {
+                cluster,
+                secret,
+                layouts: Arc::clone(&layouts),
+                mesh,
+                fsck: Fsck::new(Arc::clone(&context)),
+            },
             surroundings,
         });
         Ok(Self {

@@ -18,6 +18,7 @@ mod book;
 mod cache;
 mod core;
 pub mod embed;
+mod fsck;
 mod https;
 mod join;
 mod layouts;

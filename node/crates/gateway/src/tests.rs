@@ -11,6 +11,7 @@ mod deterministic;
 mod erasure;
 mod failures;
 mod fake;
+mod fsck;
 pub(crate) mod house;
 mod https;
 mod listing;

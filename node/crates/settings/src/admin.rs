@@ -2,6 +2,7 @@
 
 mod avoided;
 mod catalog;
+mod fsck;
 mod recode;
 mod scrub;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
 pub use catalog::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+pub use fsck::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckRequest, FsckStep, FsckSummary};
 pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};
 pub use scrub::{
     PoolScrub, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_DEFAULT, SCRUB_PERIOD_SECONDS_MAX,

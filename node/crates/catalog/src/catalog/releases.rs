@@ -57,8 +57,8 @@ impl Releases {
         release.used.generation = removed.generation;
         let range = keys::references(bucket, segment);
         let references = view.range(&range, RangeLimits::rows(removed.uploads.len() + 1)).await?.rows;
-        let others = references.iter().map(|row| keys::read_reference(&row.key));
-        let others: Vec<UploadId> = others.collect::<Result<_, _>>()?;
+        let others = references.iter().map(|row| Ok(keys::read_reference(&row.key)?.1));
+        let others: Vec<UploadId> = others.collect::<Result<_, CatalogError>>()?;
         // Whoever adds or removes another reference meanwhile makes this batch start anew.
         batch.expect_unchanged(range, view.revision().await?);
         match others.into_iter().find(|other| !removed.uploads.contains(other)) {

@@ -11,6 +11,7 @@
 mod access_keys;
 mod between;
 mod buckets;
+mod check;
 mod conformance;
 mod crash;
 mod faults;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{App, incoming};
+use crate::fsck::Fsck;
 use crate::layouts::{LayoutManager, NodeError, PutPoolError};
 use crate::mesh_status::MeshSource;
 use crate::problem::{Kind, Problem};
@@ -25,6 +26,7 @@ pub(crate) struct Admin {
     pub(crate) secret: Arc<ClusterSecret>,
     pub(crate) layouts: Arc<LayoutManager>,
     pub(crate) mesh: MeshSource,
+    pub(crate) fsck: Fsck,
 }
 
 /// `GET /api/v1/status`, `GET /api/v1/admin/status`.

@@ -10,7 +10,7 @@ use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
-use datamesh_shard::{Generation, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey};
+use datamesh_shard::{Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -280,6 +280,9 @@ impl FakeNodes {
                     Ok((Response::Range, node.given(&kept.payload.slice(from..from + len))))
                 }
             },
+            &Request::Inventory { partitions_log2, partition, after } => {
+                nothing(Response::Inventory(node.inventory(partitions_log2, partition, after)))
+            }
             Request::Locate { segment } => nothing(Response::Located(node.located(*segment))),
             Request::Delete { key, generation } => {
                 node.deletes += 1;
@@ -306,7 +309,6 @@ impl FakeNodes {
             Request::Shred { segments } => nothing(node.shred(segments)),
             Request::Hello { .. }
             | Request::Join(_)
-            | Request::Inventory { .. }
             | Request::Digests(_)
             | Request::Slice { .. }
             | Request::Home { .. }
@@ -347,6 +349,22 @@ impl Node {
     fn shred(&mut self, segments: &[SegmentId]) -> Response {
         self.shredded.extend(segments);
         Response::Shredding { done: self.shredded.len() > segments.len(), left: 0 }
+    }
+
+    /// A page of what it has of a partition, by rising segment.
+    fn inventory(&self, partitions_log2: u8, partition: u32, after: Option<SegmentId>) -> Vec<Held> {
+        let (from, to) = datamesh_placement::segments_of(partitions_log2, partition).unwrap();
+        let mut all: BTreeMap<SegmentId, Held> = BTreeMap::new();
+        let within = |id: &SegmentId| *id >= from && to.is_none_or(|to| *id < to) && Some(*id) > after;
+        for (key, kept) in self.shards.iter().filter(|(key, _)| within(&key.segment)) {
+            let profile = SegmentHeader::decode(&kept.header).unwrap().profile();
+            let new =
+                Held { segment: key.segment, profile, generation: kept.generation, shards: ShardSet::EMPTY };
+            let held = all.entry(key.segment).or_insert(new);
+            held.shards.insert(key.index);
+            held.generation = held.generation.max(kept.generation);
+        }
+        all.into_values().take(datamesh_exchange::message::INVENTORY_ROWS_MAX).collect()
     }
 
     fn located(&self, segment: SegmentId) -> Vec<ShardIndex> {

@@ -1,0 +1,43 @@
+//! `POST /api/v1/admin/fsck`: a check of the catalog and the nodes, told line by line while it runs.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use datamesh_settings::admin::{FsckEvent, FsckRequest};
+use futures::StreamExt;
+use http::{HeaderMap, header};
+
+use super::{App, incoming};
+use crate::problem::{Kind, Problem};
+
+/// JSON, one value a line.
+const LINES: &str = "application/x-ndjson";
+
+pub(super) async fn check(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let FsckRequest { repair } = incoming::json_or_default(&headers, body).await?;
+    let events = app.admin.fsck.begin(repair).ok_or_else(|| {
+        Problem::new(
+            Kind::Conflict,
+            "a check is under way on this gateway: wait for it, or end the connection that asked for it",
+        )
+    })?;
+    let lines = events.map(|event| Ok::<_, Infallible>(line(&event)));
+    Ok(([(header::CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response())
+}
+
+fn line(event: &FsckEvent) -> Bytes {
+    let mut text = serde_json::to_vec(event).unwrap_or_else(|error| {
+        tracing::error!(%error, "a line of a check cannot be written");
+        Vec::new()
+    });
+    text.push(b'\n');
+    text.into()
+}

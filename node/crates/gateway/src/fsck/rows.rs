@@ -1,0 +1,84 @@
+//! Whether the catalog's rows agree with each other.
+
+use datamesh_catalog::catalog::{CatalogError, Flaw};
+use datamesh_settings::admin::{FsckFinding, FsckKind, FsckStep};
+
+use super::{Check, finding};
+
+/// Uploads, references or objects that are read at once.
+const AT_ONCE: usize = 256;
+
+impl Check {
+    pub(super) async fn uploads(&mut self) -> Result<(), CatalogError> {
+        let mut after = None;
+        loop {
+            let uploads = self.context.catalog.uploads_after(after, AT_ONCE).await?;
+            after = uploads.last().copied();
+            for upload in &uploads {
+                let now = self.context.surroundings.now_unix_ms();
+                for flaw in self.context.catalog.check_upload(*upload, self.repair, now).await? {
+                    self.flaw(flaw).await?;
+                }
+                self.summary.uploads += 1;
+                self.progress(FsckStep::Uploads, self.summary.uploads, None).await;
+            }
+            if uploads.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) async fn references(&mut self) -> Result<(), CatalogError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let page = self.context.catalog.check_references(after.as_deref(), AT_ONCE, self.repair).await?;
+            for flaw in page.flaws {
+                self.flaw(flaw).await?;
+            }
+            self.summary.references += page.looked_at as u64;
+            self.progress(FsckStep::References, self.summary.references, None).await;
+            match page.after {
+                Some(last) => after = Some(last),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn flaw(&mut self, flaw: Flaw) -> Result<(), CatalogError> {
+        let found = FsckFinding {
+            segment: flaw.kind.segment().map(|segment| segment.to_string()),
+            mended: flaw.mended,
+            ..finding(FsckKind::Rows, flaw.kind.to_string())
+        };
+        let found = self.about(flaw.upload, found).await?;
+        self.find(found).await;
+        Ok(())
+    }
+
+    pub(super) async fn objects(&mut self) -> Result<(), CatalogError> {
+        let (of, mut done) = (self.context.catalog.counters().await?.objects, 0);
+        for (id, name) in self.buckets.clone() {
+            let mut after = None;
+            loop {
+                let page = self.context.catalog.check_objects(id, after.as_ref(), AT_ONCE).await?;
+                for broken in page.broken {
+                    let detail =
+                        "rows of the object are missing: it cannot be read whole; put it again or delete it";
+                    let found = FsckFinding {
+                        bucket: Some(name.clone()),
+                        key: Some(broken.key.to_string()),
+                        ..finding(FsckKind::BrokenObject, detail)
+                    };
+                    self.find(found).await;
+                }
+                done += page.looked_at as u64;
+                self.progress(FsckStep::Objects, done, Some(of.max(done))).await;
+                match page.after {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -24,24 +24,30 @@ impl Cluster {
     /// # Errors
     /// The API server refuses.
     pub async fn make_second(&self, space: &str, pool: Value) -> anyhow::Result<()> {
+        self.make_second_with(space, json!({}), pool).await
+    }
+
+    /// The same, with further fields of its gateway's spec.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn make_second_with(&self, space: &str, gateway: Value, pool: Value) -> anyhow::Result<()> {
         self.make_namespace(space).await?;
         let demo = self.clusters(NAMESPACE).get(CLUSTER).await?;
         let image = demo.data.pointer("/spec/image").cloned().unwrap_or_default();
         let resources = json!({"requests": {"cpu": "10m", "memory": "64Mi"}});
+        let small = json!({"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources});
         let spec = json!({
             "image": image,
             "deletionPolicy": "Destroy",
-            "gateway": {"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources},
+            "gateway": extended(small, gateway),
         });
         create(&self.clusters(space), "DataMeshCluster", SECOND, space, spec).await?;
-        let mut spec = json!({
+        let spec = json!({
             "clusterRef": SECOND, "replicas": NODES, "erasure": {"dataShards": 1, "parityShards": 2},
             "volumeSize": "1Gi", "resources": resources,
         });
-        if let (Value::Object(all), Value::Object(further)) = (&mut spec, pool) {
-            all.extend(further);
-        }
-        create(&self.pools(space), "StoragePool", EXTRA, space, spec).await
+        create(&self.pools(space), "StoragePool", EXTRA, space, extended(spec, pool)).await
     }
 
     /// Deletes it as an administrator does, and waits until neither volume nor key is left.
@@ -80,6 +86,14 @@ impl Cluster {
         namespaces.delete(space, &DeleteParams::background()).await?;
         outcome
     }
+}
+
+/// `fields` with `further` ones, which may replace some.
+fn extended(mut fields: Value, further: Value) -> Value {
+    if let (Value::Object(all), Value::Object(further)) = (&mut fields, further) {
+        all.extend(further);
+    }
+    fields
 }
 
 async fn create(

@@ -11,6 +11,8 @@ use crate::cluster::{CLUSTER, Cluster, NAMESPACE};
 use crate::wait;
 
 const GONE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Pods start, take what they lack of the catalog, and the operator looks at them.
+const GATEWAYS_TIMEOUT: Duration = Duration::from_secs(120);
 /// Its DataMeshCluster.
 pub const SECOND: &str = "second";
 /// Its StoragePool.
@@ -48,6 +50,25 @@ impl Cluster {
             "volumeSize": "1Gi", "resources": resources,
         });
         create(&self.pools(space), "StoragePool", EXTRA, space, extended(spec, pool)).await
+    }
+
+    /// Waits until its gateways are there, have the whole catalog, and run what the spec says; and until its pool is Ready.
+    ///
+    /// # Errors
+    /// They are not in time; the message holds the conditions.
+    pub async fn until_gateways_whole(&self, space: &str, gateways: usize) -> anyhow::Result<()> {
+        let whole = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| {
+                let ready = object.data.pointer("/status/gatewaysReady").and_then(Value::as_u64);
+                let wanted = [("Ready", "True"), ("DataSafe", "True"), ("Progressing", "False")];
+                ready == u64::try_from(gateways).ok()
+                    && wanted.iter().all(|(type_, status)| wait::is(object, type_, status))
+                    && wait::up_to_date(object)
+            })
+        };
+        let what = "every gateway has the whole catalog";
+        wait::object_until(&self.clusters(space), SECOND, what, GATEWAYS_TIMEOUT, whole).await?;
+        self.until_ready(space, SECOND, EXTRA).await
     }
 
     /// Deletes it as an administrator does, and waits until neither volume nor key is left.

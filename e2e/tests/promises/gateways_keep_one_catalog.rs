@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::gateway::Gateway;
-use datamesh_e2e::second::{EXTRA, SECOND};
+use datamesh_e2e::second::SECOND;
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
 use datamesh_settings::admin::{CatalogMember, CatalogMemberState};
@@ -39,24 +39,24 @@ async fn lose_one_after_the_other(cluster: &Cluster) -> anyhow::Result<()> {
     eprintln!("seed {seed}");
     let gateway = json!({"replicas": GATEWAYS, "cacheBytes": "0"});
     cluster.make_second_with(SPACE, gateway, json!({})).await?;
-    until_whole(cluster).await?;
+    cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;
     let mut traffic = Traffic::start_that_tries_again(&door.gateway, "kept", seed);
     traffic.go_on(6, PUTS_TIMEOUT).await?;
 
     kill_the_leader(cluster, &door.gateway, &mut traffic).await?;
-    until_whole(cluster).await?;
+    cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
 
     lose_a_volume(cluster, &door.gateway).await?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
-    until_whole(cluster).await?;
+    cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     let all = members(&door.gateway).await?;
     let whole = all.iter().filter(|member| member.state == CatalogMemberState::Current).count();
     ensure!((all.len(), whole) == (GATEWAYS, GATEWAYS), "a replica is missing: {all:?}");
 
     restart_all(cluster).await?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
-    until_whole(cluster).await?;
+    cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     let written = traffic.finish().await?;
     verify(&door.gateway, &written).await?;
     cluster.destroy_second(SPACE).await
@@ -117,24 +117,6 @@ async fn restart_all(cluster: &Cluster) -> anyhow::Result<()> {
 fn is_ready(pod: &Pod) -> bool {
     let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
     containers.is_some_and(|all| all.iter().all(|container| container.ready))
-}
-
-/// All three are there, have the whole catalog, and run what the spec says.
-async fn until_whole(cluster: &Cluster) -> anyhow::Result<()> {
-    let whole = |object: Option<&DynamicObject>| {
-        object.is_some_and(|object| {
-            let ready = object.data.pointer("/status/gatewaysReady").and_then(serde_json::Value::as_u64);
-            let is = |type_, status| wait::is(object, type_, status);
-            ready == Some(GATEWAYS as u64)
-                && is("Ready", "True")
-                && is("DataSafe", "True")
-                && is("Progressing", "False")
-                && wait::up_to_date(object)
-        })
-    };
-    wait::object_until(&cluster.clusters(SPACE), SECOND, "the catalog is whole", WHOLE_TIMEOUT, whole)
-        .await?;
-    cluster.until_ready(SPACE, SECOND, EXTRA).await
 }
 
 async fn members(gateway: &Gateway) -> anyhow::Result<Vec<CatalogMember>> {

@@ -47,6 +47,7 @@ use crate::span::Span;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.catalog) == has(oldSelf.catalog)").message("catalog: cannot be added or removed, what is in the old catalog would be out of reach; set it back").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.catalog) || self.gateway.replicas == 1").message("gateway.replicas: only 1 with catalog.postgres in this version, since several gateways on one database do not see each other's layouts yet; set 1 or leave it out"))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
@@ -144,9 +145,11 @@ impl PullPolicy {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
 pub struct GatewaySpec {
-    /// Gateways that carry the catalog.
+    /// Gateways, each with a copy of the catalog on a volume of its own. 3 survive the loss of one, 5 of two; 1 is the single copy
+    /// of all names and keys. It may grow, not shrink.
     #[serde(default = "one")]
-    #[x_kube(validation = Rule::new("self == 1").message("gateway.replicas: only 1 in this version, since the catalog is not replicated yet and two gateways would not see each other's files; set 1 or leave it out"))]
+    #[x_kube(validation = Rule::new("self == 1 || self == 3 || self == 5").message("gateway.replicas: 1, 3 or 5, since a majority of them has to agree on each change, and an even number survives no more losses than the odd one below it"))]
+    #[x_kube(validation = Rule::new("self >= oldSelf").message("gateway.replicas: cannot shrink in this version, gateways that keep the catalog together do not leave yet; set it back to at least its old number").reason(Reason::FieldValueForbidden))]
     pub replicas: i32,
     /// Size of the catalog's volume; it may grow later, not shrink.
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Gi')) >= 0").message("gateway.volumeSize: at least 1Gi, the catalog's log alone needs that"))]
@@ -339,6 +342,12 @@ pub struct DataMeshClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub endpoint: Option<String>,
+    /// Gateways wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<i32>,
+    /// Gateways whose pods are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways_ready: Option<i32>,
     /// Storage nodes wanted, over all pools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nodes: Option<i32>,

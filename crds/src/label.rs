@@ -30,6 +30,8 @@ pub const FINGERPRINT: &str = "datamesh.io/fingerprint";
 pub const NOT_AFTER: &str = "datamesh.io/not-after";
 /// Annotation: what a certificate was issued for (names and issuer), hashed.
 pub const ISSUED_FOR: &str = "datamesh.io/issued-for";
+/// Annotation on a gateway's StatefulSet: of how many gateways its settings tell it. Absent where it was alone.
+pub const GATEWAYS_TOLD: &str = "datamesh.io/gateways-told";
 /// Annotation on a pod template: hash of the settings it starts with.
 pub const SETTINGS_HASH: &str = "datamesh.io/settings-hash";
 /// Annotation on a StatefulSet: hash of its whole pod template, which says whether applying it restarts the pod.

@@ -223,12 +223,37 @@ fn nodes_are_added_and_taken_away_down_to_one_for_each_shard() {
     refused(pool(&[("/spec/replicas", 5.into())]).validate_cel_update(&more), "raise replicas to at least");
 }
 
+/// A cluster with so many gateways.
+fn gateways(replicas: i32) -> DataMeshCluster {
+    cluster(&[("/spec/gateway/replicas", replicas.into())])
+}
+
 #[test]
-fn one_gateway_until_the_catalog_is_replicated() {
-    refused(
-        cluster(&[("/spec/gateway/replicas", 3.into())]).validate_cel(),
-        "the catalog is not replicated yet",
-    );
+fn gateways_are_an_odd_few() {
+    for replicas in [1, 3, 5] {
+        gateways(replicas).validate_cel().unwrap();
+    }
+    for replicas in [-1, 0, 2, 4, 6, 7] {
+        refused(gateways(replicas).validate_cel(), "gateway.replicas: 1, 3 or 5");
+    }
+}
+
+#[test]
+fn gateways_become_more_and_not_fewer() {
+    for (before, after) in [(1, 1), (1, 3), (1, 5), (3, 3), (3, 5)] {
+        gateways(after).validate_cel_update(&gateways(before)).unwrap();
+    }
+    for (before, after) in [(3, 1), (5, 3), (5, 1)] {
+        refused(gateways(after).validate_cel_update(&gateways(before)), "gateway.replicas: cannot shrink");
+    }
+}
+
+#[test]
+fn a_catalog_in_postgres_has_one_gateway() {
+    let postgres = ("/spec/catalog", serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}}));
+    let with = |replicas: i32| cluster(&[postgres.clone(), ("/spec/gateway/replicas", replicas.into())]);
+    with(1).validate_cel().unwrap();
+    refused(with(3).validate_cel(), "gateway.replicas: only 1 with catalog.postgres");
 }
 
 #[test]

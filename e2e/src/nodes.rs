@@ -5,7 +5,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::runtime::watcher;
@@ -17,6 +17,8 @@ use crate::wait;
 
 /// A forced deletion is done when the API server answers; the kubelet needs a moment more.
 const GONE_TIMEOUT: Duration = Duration::from_secs(30);
+/// A lost volume's claim goes with its pod, and another is made.
+const NEW_TIMEOUT: Duration = Duration::from_secs(60);
 /// Label of a pool's pods.
 const POOL_LABEL: &str = "datamesh.io/pool";
 /// Annotation on Kubernetes nodes that were cordoned here: those an administrator cordoned stay so. It stands on the nodes,
@@ -140,12 +142,38 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes a pod without waiting for its process to end.
+    /// Deletes a pod of the example without waiting for its process to end.
     ///
     /// # Errors
     /// The API server refuses.
     pub async fn force_delete(&self, pod: &str) -> anyhow::Result<()> {
-        self.api::<Pod>(NAMESPACE).delete(pod, &DeleteParams::default().grace_period(0)).await?;
+        self.kill(NAMESPACE, pod).await
+    }
+
+    /// The same with a pod of any namespace.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn kill(&self, namespace: &str, pod: &str) -> anyhow::Result<()> {
+        self.api::<Pod>(namespace).delete(pod, &DeleteParams::default().grace_period(0)).await?;
+        Ok(())
+    }
+
+    /// Deletes the volume claim of a node or gateway and the pod that keeps it, and waits until an empty one is made.
+    ///
+    /// # Errors
+    /// The API server refuses, or none is made in time.
+    pub async fn lose_volume(&self, namespace: &str, node: &str) -> anyhow::Result<()> {
+        let claims = self.api::<PersistentVolumeClaim>(namespace);
+        let name = format!("data-{node}-0");
+        let old = claims.get(&name).await?.uid();
+        claims.delete(&name, &DeleteParams::default()).await?;
+        self.kill(namespace, &format!("{node}-0")).await?;
+        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        wait::set_until(&claims, only, "an empty volume is made", NEW_TIMEOUT, |now| {
+            now.iter().any(|claim| claim.uid() != old && claim.metadata.deletion_timestamp.is_none())
+        })
+        .await?;
         Ok(())
     }
 

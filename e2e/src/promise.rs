@@ -8,8 +8,8 @@ use futures::future::LocalBoxFuture;
 
 use crate::cluster::Cluster;
 
-/// Longest a promise may take.
-const PROMISE_TIMEOUT: Duration = Duration::from_secs(240);
+/// Longest a promise may take: that of the gateways makes a cluster and restarts three of them one after the other.
+const PROMISE_TIMEOUT: Duration = Duration::from_secs(480);
 
 /// What a promise does with the cluster.
 pub type Check = for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, anyhow::Result<()>>;

@@ -11,6 +11,8 @@ use crate::cluster::{CLUSTER, Cluster, NAMESPACE};
 use crate::wait;
 
 const GONE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Pods start, take what they lack of the catalog, and the operator looks at them.
+const GATEWAYS_TIMEOUT: Duration = Duration::from_secs(120);
 /// Its DataMeshCluster.
 pub const SECOND: &str = "second";
 /// Its StoragePool.
@@ -24,24 +26,49 @@ impl Cluster {
     /// # Errors
     /// The API server refuses.
     pub async fn make_second(&self, space: &str, pool: Value) -> anyhow::Result<()> {
+        self.make_second_with(space, json!({}), pool).await
+    }
+
+    /// The same, with further fields of its gateway's spec.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn make_second_with(&self, space: &str, gateway: Value, pool: Value) -> anyhow::Result<()> {
         self.make_namespace(space).await?;
         let demo = self.clusters(NAMESPACE).get(CLUSTER).await?;
         let image = demo.data.pointer("/spec/image").cloned().unwrap_or_default();
         let resources = json!({"requests": {"cpu": "10m", "memory": "64Mi"}});
+        let small = json!({"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources});
         let spec = json!({
             "image": image,
             "deletionPolicy": "Destroy",
-            "gateway": {"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources},
+            "gateway": extended(small, gateway),
         });
         create(&self.clusters(space), "DataMeshCluster", SECOND, space, spec).await?;
-        let mut spec = json!({
+        let spec = json!({
             "clusterRef": SECOND, "replicas": NODES, "erasure": {"dataShards": 1, "parityShards": 2},
             "volumeSize": "1Gi", "resources": resources,
         });
-        if let (Value::Object(all), Value::Object(further)) = (&mut spec, pool) {
-            all.extend(further);
-        }
-        create(&self.pools(space), "StoragePool", EXTRA, space, spec).await
+        create(&self.pools(space), "StoragePool", EXTRA, space, extended(spec, pool)).await
+    }
+
+    /// Waits until its gateways are there, have the whole catalog, and run what the spec says; and until its pool is Ready.
+    ///
+    /// # Errors
+    /// They are not in time; the message holds the conditions.
+    pub async fn until_gateways_whole(&self, space: &str, gateways: usize) -> anyhow::Result<()> {
+        let whole = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| {
+                let ready = object.data.pointer("/status/gatewaysReady").and_then(Value::as_u64);
+                let wanted = [("Ready", "True"), ("DataSafe", "True"), ("Progressing", "False")];
+                ready == u64::try_from(gateways).ok()
+                    && wanted.iter().all(|(type_, status)| wait::is(object, type_, status))
+                    && wait::up_to_date(object)
+            })
+        };
+        let what = "every gateway has the whole catalog";
+        wait::object_until(&self.clusters(space), SECOND, what, GATEWAYS_TIMEOUT, whole).await?;
+        self.until_ready(space, SECOND, EXTRA).await
     }
 
     /// Deletes it as an administrator does, and waits until neither volume nor key is left.
@@ -80,6 +107,14 @@ impl Cluster {
         namespaces.delete(space, &DeleteParams::background()).await?;
         outcome
     }
+}
+
+/// `fields` with `further` ones, which may replace some.
+fn extended(mut fields: Value, further: Value) -> Value {
+    if let (Value::Object(all), Value::Object(further)) = (&mut fields, further) {
+        all.extend(further);
+    }
+    fields
 }
 
 async fn create(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -12,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::gateway::Gateway;
 use crate::samples::random_bytes;
+use crate::wait;
 
 /// Puts at a time.
 const LANES: u64 = 3;
@@ -22,18 +24,50 @@ const READERS: usize = 4;
 /// Bytes of an object: more than a segment, and no multiple of anything.
 const OBJECT_BYTES: usize = (5 << 20) + 12_345;
 
+/// Bytes of a small one: more than what lies in the catalog's own row, so that nodes hold it.
+const SMALL_BYTES: usize = 100_003;
+/// For how long a request is tried again: longer than one that hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// One acknowledged object; its bytes come from the seed.
 #[derive(Clone, Debug)]
 pub struct Written {
     key: String,
     seed: u64,
     number: u64,
+    len: usize,
 }
+
+impl Written {
+    fn body(&self) -> Bytes {
+        random_bytes(self.seed, self.number, self.len)
+    }
+
+    /// What was read back is what was stored, each byte.
+    fn ensure_is(&self, got: &Bytes) -> anyhow::Result<()> {
+        ensure!(*got == self.body(), "{} differs from what was stored", self.key);
+        Ok(())
+    }
+}
+
+/// What the lanes do.
+#[derive(Clone, Copy)]
+struct Plan {
+    lanes: u64,
+    object_bytes: usize,
+    /// After each put one reads back what it put earlier.
+    reads: bool,
+    /// A request that fails is tried again.
+    tries_again: bool,
+}
+
+/// Puts one after the other, and nothing fails.
+const PUTS: Plan = Plan { lanes: LANES, object_bytes: OBJECT_BYTES, reads: false, tries_again: false };
 
 /// Everything acknowledged so far, by all lanes.
 type Acknowledged = Arc<Mutex<Vec<Written>>>;
 
-/// Puts going on until told to stop, and perhaps gets. The first one that fails ends its lane and the test.
+/// Puts going on until told to stop, and perhaps gets. The first one that fails for good ends its lane and the test.
 pub struct Traffic {
     lanes: JoinSet<anyhow::Result<()>>,
     written: Acknowledged,
@@ -45,20 +79,28 @@ impl Traffic {
     /// Starts putting objects below `prefix`.
     #[must_use]
     pub fn start(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
-        Self::start_lanes(gateway, prefix, seed, LANES, false)
+        Self::start_lanes(gateway, prefix, seed, PUTS)
     }
 
     /// The same in one lane, which after each put reads back what it put earlier, in turn.
     #[must_use]
     pub fn start_with_reads(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
-        Self::start_lanes(gateway, prefix, seed, 1, true)
+        Self::start_lanes(gateway, prefix, seed, Plan { lanes: 1, reads: true, ..PUTS })
     }
 
-    fn start_lanes(gateway: &Gateway, prefix: &str, seed: u64, lanes_count: u64, reads: bool) -> Self {
+    /// Small objects in lanes that also read, each request tried again when it fails: as a client does that is to survive the loss
+    /// of the gateway it speaks to.
+    #[must_use]
+    pub fn start_that_tries_again(gateway: &Gateway, prefix: &str, seed: u64) -> Self {
+        let plan = Plan { object_bytes: SMALL_BYTES, reads: true, tries_again: true, ..PUTS };
+        Self::start_lanes(gateway, prefix, seed, plan)
+    }
+
+    fn start_lanes(gateway: &Gateway, prefix: &str, seed: u64, plan: Plan) -> Self {
         let (stopped, numbers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (count, acknowledged) = watch::channel(0);
         let (mut lanes, written) = (JoinSet::new(), Acknowledged::default());
-        for _ in 0..lanes_count {
+        for _ in 0..plan.lanes {
             let lane = Lane {
                 gateway: gateway.clone(),
                 prefix: prefix.to_owned(),
@@ -67,7 +109,7 @@ impl Traffic {
                 stopped: Arc::clone(&stopped),
                 count: count.clone(),
                 written: Arc::clone(&written),
-                reads,
+                plan,
             };
             lanes.spawn(lane.run());
         }
@@ -115,7 +157,7 @@ struct Lane {
     stopped: Arc<AtomicBool>,
     count: watch::Sender<u64>,
     written: Acknowledged,
-    reads: bool,
+    plan: Plan,
 }
 
 impl Lane {
@@ -125,19 +167,35 @@ impl Lane {
         while !self.stopped.load(Ordering::Relaxed) {
             let number = self.numbers.fetch_add(1, Ordering::Relaxed);
             let key = format!("{}/{number:05}", self.prefix);
-            self.gateway
-                .put(&key, random_bytes(self.seed, number, OBJECT_BYTES))
-                .await
-                .context("a put failed")?;
-            self.acknowledge(Written { key, seed: self.seed, number });
+            let written = Written { key, seed: self.seed, number, len: self.plan.object_bytes };
+            let body = written.body();
+            let put = || self.gateway.put(&written.key, body.clone());
+            self.tried(put).await.context("a put failed")?;
+            self.acknowledge(written);
             self.count.send_modify(|count| *count += 1);
-            if self.reads {
+            if self.plan.reads {
                 pace.tick().await;
-                verify_one(&self.gateway, &self.earlier(turns)?).await.context("a get failed")?;
+                let earlier = self.earlier(turns)?;
+                let got = self.tried(|| self.gateway.get(&earlier.key)).await.context("a get failed")?;
+                earlier.ensure_is(&got)?;
                 turns += 1;
             }
         }
         Ok(())
+    }
+
+    /// Asks, and again if that is the plan.
+    async fn tried<T, F>(&self, ask: impl Fn() -> F) -> anyhow::Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        if !self.plan.tries_again {
+            return ask().await;
+        }
+        wait::until("an answer", PATIENCE, async || {
+            ask().await.inspect_err(|error| eprintln!("  tried again: {error:#}"))
+        })
+        .await
     }
 
     fn acknowledge(&self, written: Written) {
@@ -166,10 +224,7 @@ pub async fn verify(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
 }
 
 async fn verify_one(gateway: &Gateway, written: &Written) -> anyhow::Result<()> {
-    let got = gateway.get(&written.key).await?;
-    let same = got == random_bytes(written.seed, written.number, OBJECT_BYTES);
-    ensure!(same, "{} differs from what was stored", written.key);
-    Ok(())
+    written.ensure_is(&gateway.get(&written.key).await?)
 }
 
 /// Deletes all of them: the next promise needs the room.

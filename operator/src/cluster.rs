@@ -32,6 +32,7 @@ use key::Key;
 #[cfg(test)]
 pub(crate) use validate::tests;
 pub(crate) use validate::{bulk_encryption, settings_name};
+use verdicts::Answer;
 
 /// To the next look while something is not as it should be.
 const SOON: Duration = Duration::from_secs(10);
@@ -68,12 +69,13 @@ pub(crate) async fn reconcile(cluster: Arc<DataMeshCluster>, context: Arc<Contex
 async fn bring_about(cluster: &DataMeshCluster, context: &Context) -> Result<Action, Error> {
     let found = dereference::dereference(cluster, context).await?;
     let judged = key::judge(cluster, &found);
-    let result = pass(cluster, &found, &judged, context).await;
+    let answer = update_status::ask(cluster, &found).await;
+    let result = pass(cluster, &found, &judged, &answer, context).await;
     let outcome = match &result {
         Ok(outcome) => outcome.clone(),
         Err(error) => Outcome::Failed(error.to_string()),
     };
-    let good = update_status::update_status(cluster, &found, &judged, &outcome, context).await?;
+    let good = update_status::update_status(cluster, &found, &judged, &outcome, &answer, context).await?;
     result?;
     Ok(Action::requeue(if good { LATER } else { SOON }))
 }
@@ -83,6 +85,7 @@ async fn pass(
     cluster: &DataMeshCluster,
     found: &dereference::Found,
     judged: &Key,
+    answer: &Answer,
     context: &Context,
 ) -> Result<Outcome, Error> {
     if cluster.spec.paused {
@@ -107,8 +110,10 @@ async fn pass(
         });
     }
     let objects = build::build(&valid, found, secret, context.today())?;
-    if let Some(message) = apply::apply(&objects, context).await? {
-        return Ok(Outcome::Underway { reason: "VolumesNotGrown", message });
+    let rollout = rollout::decide(&objects.gateways, found, answer);
+    let refused = apply::apply(&objects, &rollout.held, context).await?;
+    if !refused.is_empty() {
+        return Ok(Outcome::Underway { reason: "VolumesNotGrown", message: refused.join(" ") });
     }
-    Ok(rollout::outcome(found.gateway.as_ref(), &objects.gateway))
+    Ok(rollout.outcome)
 }

@@ -31,9 +31,32 @@ pub(crate) fn tokens(cluster: &str) -> String {
     format!("{cluster}-tokens")
 }
 
-/// The gateway's Service, StatefulSet and disruption budget.
+/// The gateways' Service and disruption budget, and the first gateway: it has the name that an only one always had.
 pub(crate) fn gateway(cluster: &str) -> String {
     format!("{cluster}-gateway")
+}
+
+/// One of several gateways, counted from 1: its StatefulSet, and its name in settings and catalog.
+pub(crate) fn nth_gateway(cluster: &str, ordinal: u16) -> String {
+    match ordinal {
+        0 | 1 => gateway(cluster),
+        more => format!("{}-{more}", gateway(cluster)),
+    }
+}
+
+/// Which of the cluster's gateways has this name, counted from 1.
+pub(crate) fn gateway_ordinal(name: &str, cluster: &str) -> Option<u16> {
+    let rest = name.strip_prefix(&gateway(cluster))?;
+    if rest.is_empty() {
+        Some(1)
+    } else {
+        rest.strip_prefix('-')?.parse().ok().filter(|&ordinal| ordinal > 1)
+    }
+}
+
+/// The one pod of a StatefulSet.
+pub(crate) fn pod(stateful_set: &str) -> String {
+    format!("{stateful_set}-0")
 }
 
 /// The headless Service by which nodes find the gateway before it is ready.
@@ -90,6 +113,16 @@ mod tests {
         assert_eq!(ordinal_of(&node("demo", "main", 12), "demo", "main"), Some(12));
         assert_eq!(ordinal_of("demo-other-1", "demo", "main"), None);
         assert_eq!(ordinal_of("demo-main-x", "demo", "main"), None);
+    }
+
+    #[test]
+    fn gateways_are_counted_from_the_one_that_was_alone() {
+        let names = [1, 2, 5].map(|ordinal| nth_gateway("demo", ordinal));
+        assert_eq!(names, ["demo-gateway", "demo-gateway-2", "demo-gateway-5"]);
+        assert_eq!(names.map(|name| gateway_ordinal(&name, "demo")), [Some(1), Some(2), Some(5)]);
+        for other in ["demo-gateway-x", "demo-gateway-1", "demo-gateway2", "demo-main-0", "other-gateway"] {
+            assert_eq!(gateway_ordinal(other, "demo"), None, "{other}");
+        }
     }
 
     #[test]

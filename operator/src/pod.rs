@@ -22,6 +22,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::meta::{self, Labels};
 use crate::names;
 
+pub(crate) mod running;
 #[cfg(test)]
 mod tests;
 

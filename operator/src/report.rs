@@ -1,7 +1,7 @@
 //! What the gateway reports, put into conditions. Pure. Nothing here is guessed: without an answer it says Unknown, but
 //! for what is known without asking.
 
-use datamesh_crds::{DataMeshCluster, condition};
+use datamesh_crds::condition;
 use datamesh_settings::admin::{
     AvoidedReason, CatalogEngine, CatalogStatus, DrainState, MemberState, MemberStatus, PoolScrub, PoolStatus,
 };
@@ -9,22 +9,17 @@ use datamesh_settings::admin::{
 use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
 
+pub(crate) mod catalog;
 mod recode;
 #[cfg(test)]
 pub(crate) mod tests;
 mod whole;
 
+pub(crate) use catalog::Keepers;
 pub(crate) use recode::{profiles, recode};
 
 /// Members named in a message at most; more are counted.
 const MEMBERS_NAMED_MAX: usize = 12;
-/// Holds for every cluster of this version, whether its gateway answers or not.
-const SINGLE_COPY: &str = "Names and keys of all files have one copy, on the gateway's volume: losing that volume \
-    loses everything. Keep backups of it until a later version replicates the catalog.";
-
-/// What cannot be seen from here must not look as if it had been.
-const ELSEWHERE: &str = "Names and keys of all files are in your PostgreSQL: how many copies and backups it has, nobody here can see.";
-
 /// Members that answer, full ones included.
 pub(crate) fn up(pool: &PoolStatus) -> usize {
     pool.members.iter().filter(|m| matches!(m.state, MemberState::Up | MemberState::Full)).count()
@@ -163,9 +158,8 @@ pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &
     if any(|pool| down(pool) > pool.weakest().m()) {
         return Verdict::no(condition::DATA_SAFE, "TooManyNodesDown", known);
     }
-    if catalog.engine == CatalogEngine::Embedded && catalog.replicas <= 1 {
-        let text = format!("{SINGLE_COPY} {known}");
-        return Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", text.trim_end());
+    if let Some((reason, why)) = catalog::unsafe_for(catalog) {
+        return Verdict::no(condition::DATA_SAFE, reason, format!("{why} {known}").trim_end());
     }
     if any(|pool| down(pool) == pool.weakest().m()) {
         return Verdict::no(condition::DATA_SAFE, "NoFurtherLoss", known);
@@ -174,7 +168,7 @@ pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &
         (Some(reason), _) => Verdict::no(condition::DATA_SAFE, reason, known),
         (None, CatalogEngine::Embedded) => Verdict::yes(condition::DATA_SAFE, "Redundant", known),
         (None, CatalogEngine::Postgres) => {
-            Verdict::yes(condition::DATA_SAFE, "Redundant", format!("{known} {ELSEWHERE}"))
+            Verdict::yes(condition::DATA_SAFE, "Redundant", format!("{known} {}", catalog::ELSEWHERE))
         }
     }
 }
@@ -185,22 +179,14 @@ pub(crate) fn unknown(why: &str) -> [Verdict; 2] {
         .map(|type_| Verdict::unknown(type_, "GatewayUnreachable", format!("Nobody can say: {why}")))
 }
 
-/// Who keeps a cluster's catalog, as its spec says.
-pub(crate) fn engine_of(cluster: Option<&DataMeshCluster>) -> CatalogEngine {
-    match cluster.and_then(|cluster| cluster.spec.catalog.as_ref()) {
-        Some(_) => CatalogEngine::Postgres,
-        None => CatalogEngine::Embedded,
-    }
-}
-
-/// Degraded and DataSafe while the gateway cannot be asked. How the nodes are nobody can say then, but that an embedded
-/// catalog has one copy is so whether the gateway answers or not.
-pub(crate) fn unasked(error: &GatewayError, engine: CatalogEngine) -> [Verdict; 2] {
+/// Degraded and DataSafe while no gateway can be asked. How the nodes are nobody can say then, but that a single gateway's
+/// catalog has one copy is so whether it answers or not.
+pub(crate) fn unasked(error: &GatewayError, keepers: Keepers) -> [Verdict; 2] {
     let [degraded, data_safe] = unknown(&error.to_string());
-    if matches!(error, GatewayError::NoCluster) || engine != CatalogEngine::Embedded {
+    if matches!(error, GatewayError::NoCluster) || keepers != Keepers::OneGateway {
         return [degraded, data_safe];
     }
-    let text = format!("{SINGLE_COPY} How the storage nodes are could not be asked: {error}");
+    let text = format!("{} How the storage nodes are could not be asked: {error}", catalog::SINGLE_COPY);
     [degraded, Verdict::no(condition::DATA_SAFE, "CatalogSingleCopy", text)]
 }
 

@@ -11,6 +11,8 @@ use crate::commands::Session;
 use crate::failure::{Failure, NOT_WHOLE};
 use crate::output;
 
+mod catalog;
+
 /// Shows what the cluster knows of itself; exit code 7 when something is wrong.
 pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     let status = session.client.status().await?;
@@ -19,7 +21,8 @@ pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     } else {
         show(&status)?;
     }
-    Ok(if status.pools.iter().all(is_well) { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+    let is_well = catalog::is_well(&status.catalog) && status.pools.iter().all(is_well);
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
 }
 
 /// What the nodes counted decides. Before they have counted all of it, short puts are shown, but are not known to be wrong still:
@@ -40,12 +43,11 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
         status.cluster, status.version, status.key_fingerprint
     ))?;
     let catalog = &status.catalog;
-    let copies = if catalog.replicas == 1 {
-        "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned()
-    } else {
-        format!("{} copies", catalog.replicas)
-    };
-    output::line(&format!("catalog {} objects, {copies}", catalog.objects))?;
+    output::line(&format!("catalog {} objects, {}", catalog.objects, catalog::copies(catalog)))?;
+    if !catalog.members.is_empty() {
+        let heading = ["GATEWAY", "CATALOG", ""].map(String::from);
+        output::table(&[vec![heading.to_vec()], catalog::rows(catalog)].concat())?;
+    }
     for pool in &status.pools {
         show_pool(pool)?;
     }

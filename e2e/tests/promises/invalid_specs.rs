@@ -57,7 +57,7 @@ async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
     }
     let clusters = cluster.clusters(NAMESPACE);
     let cluster_changes = [
-        (json!({"gateway": {"replicas": 2}}), "gateway.replicas: only 1"),
+        (json!({"gateway": {"replicas": 2}}), "gateway.replicas: 1, 3 or 5"),
         (json!({"gateway": {"volumeSize": "1Gi"}}), "gateway.volumeSize: a volume cannot shrink"),
         (json!({"gateway": {"bufferBytes": "1Mi"}}), "gateway.bufferBytes: at least 32Mi"),
         (json!({"gateway": {"cacheBytes": "1Mi"}}), "gateway.cacheBytes: 0 for no cache"),

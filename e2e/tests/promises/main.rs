@@ -5,6 +5,8 @@ mod blindness;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
+mod gateways_added;
+mod gateways_keep_one_catalog;
 mod invalid_specs;
 mod log_corrupted;
 mod operator_killed;
@@ -41,6 +43,11 @@ const PROMISES: &[Promise] = &[
     Promise { name: "profile_changed", check: |cluster| Box::pin(profile_changed::check(cluster)) },
     Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
     Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
+    Promise { name: "gateways_added", check: |cluster| Box::pin(gateways_added::check(cluster)) },
+    Promise {
+        name: "gateways_keep_one_catalog",
+        check: |cluster| Box::pin(gateways_keep_one_catalog::check(cluster)),
+    },
     Promise {
         name: "cluster_secret_deleted",
         check: |cluster| Box::pin(cluster_secret_deleted::check(cluster)),

@@ -10,14 +10,10 @@ use datamesh_e2e::nodes::Member;
 use datamesh_e2e::traffic::{Traffic, Written, clear, verify};
 use datamesh_e2e::{samples, wait};
 use datamesh_settings::admin::{ClusterStatus, PoolSafety};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::ResourceExt as _;
-use kube::api::{DeleteParams, DynamicObject};
-use kube::runtime::watcher;
+use kube::api::DynamicObject;
 
 const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
 const SAID_TIMEOUT: Duration = Duration::from_secs(60);
-const NEW_TIMEOUT: Duration = Duration::from_secs(60);
 /// It is refused while the node answered within the last 15 seconds.
 const REPLACED_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -32,7 +28,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let lost = cluster.storage().await?.swap_remove(0);
     let refused = cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await;
     ensure!(refused.is_err(), "a node that answers was given up");
-    lose_volume(cluster, &lost).await?;
+    cluster.lose_volume(NAMESPACE, &lost.node).await?;
     until_down(cluster, &lost).await?;
     wait::until("the node is given up", REPLACED_TIMEOUT, async || {
         cluster.datamesh(&["node", "replace", &lost.node, "--volume-is-lost"]).await
@@ -67,21 +63,6 @@ async fn die_meanwhile(
     ensure!(!whole, "all was rebuilt before {} died: nothing is proven", other.node);
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     traffic.finish().await
-}
-
-/// Deletes the claim and the pod that keeps it, and waits until an empty one is made.
-async fn lose_volume(cluster: &Cluster, member: &Member) -> anyhow::Result<()> {
-    let claims = cluster.api::<PersistentVolumeClaim>(NAMESPACE);
-    let name = format!("data-{}-0", member.node);
-    let old = claims.get(&name).await?.uid();
-    claims.delete(&name, &DeleteParams::default()).await?;
-    cluster.force_delete(&member.pod).await?;
-    let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    wait::set_until(&claims, only, "an empty volume is made", NEW_TIMEOUT, |now| {
-        now.iter().any(|claim| claim.uid() != old && claim.metadata.deletion_timestamp.is_none())
-    })
-    .await?;
-    Ok(())
 }
 
 async fn until_down(cluster: &Cluster, member: &Member) -> anyhow::Result<()> {

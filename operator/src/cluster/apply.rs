@@ -1,5 +1,7 @@
 //! Step 4: makes the objects exist, in the order they need each other.
 
+use std::collections::BTreeSet;
+
 use datamesh_crds::DataMeshCluster;
 use datamesh_seal::ClusterSecret;
 
@@ -25,15 +27,18 @@ pub(super) async fn keep_new_key(
     Ok(made)
 }
 
-/// Makes all of it exist. Says which volume could not grow.
-pub(super) async fn apply(objects: &Objects, context: &Context) -> kube::Result<Option<String>> {
+/// Makes all of it exist, but for the gateways that are `held` back. Says which volumes could not grow.
+pub(super) async fn apply(
+    objects: &Objects,
+    held: &BTreeSet<String>,
+    context: &Context,
+) -> kube::Result<Vec<String>> {
     if let Some(tokens) = &objects.tokens {
         context.create_once(tokens).await?;
     }
     for certificate in &objects.certificates {
         context.apply(certificate).await?;
     }
-    context.apply(&objects.settings).await?;
     for service in &objects.services {
         context.apply(service).await?;
     }
@@ -41,9 +46,16 @@ pub(super) async fn apply(objects: &Objects, context: &Context) -> kube::Result<
         context.apply(policy).await?;
     }
     context.apply(&objects.budget).await?;
-    context.apply(&objects.gateway).await?;
-    match &objects.growth {
-        Some(growth) => growth.ask(&objects.namespace, context).await,
-        None => Ok(None),
+    let mut refused = Vec::new();
+    for gateway in &objects.gateways {
+        // With its settings: one that dies while it is held back starts again as what it was.
+        if !held.contains(&gateway.name()) {
+            context.apply(&gateway.settings).await?;
+            context.apply(&gateway.stateful_set).await?;
+        }
+        if let Some(growth) = &gateway.growth {
+            refused.extend(growth.ask(&objects.namespace, context).await?);
+        }
     }
+    Ok(refused)
 }

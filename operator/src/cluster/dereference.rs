@@ -27,10 +27,10 @@ pub(crate) struct Found {
     pub(crate) given_tls: Option<Secret>,
     /// How the catalog's database is reached, where there is one.
     pub(crate) database: Option<Secret>,
-    /// Volumes of the gateway and of all pools.
+    /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
-    /// The gateway.
-    pub(crate) gateway: Option<StatefulSet>,
+    /// The gateways.
+    pub(crate) gateways: Vec<StatefulSet>,
     /// Addresses under which clients outside may reach the gateway.
     pub(crate) addresses: Vec<String>,
     /// Pools that name this cluster.
@@ -38,9 +38,14 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Whether the gateway's pod is ready.
-    pub(crate) fn gateway_is_ready(&self) -> bool {
-        let status = self.gateway.as_ref().and_then(|set| set.status.as_ref());
+    /// The StatefulSet of the gateway `name`.
+    pub(crate) fn gateway(&self, name: &str) -> Option<&StatefulSet> {
+        self.gateways.iter().find(|set| set.name_any() == name)
+    }
+
+    /// Whether the pod of the gateway `name` is ready.
+    pub(crate) fn gateway_is_ready(&self, name: &str) -> bool {
+        let status = self.gateway(name).and_then(|set| set.status.as_ref());
         status.is_some_and(|status| status.ready_replicas.unwrap_or(0) > 0)
     }
 }
@@ -58,6 +63,12 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         None => None,
     };
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
+    let gateways = ListParams::default().labels(&format!(
+        "{}={name},{}={}",
+        label::CLUSTER,
+        label::COMPONENT,
+        label::GATEWAY
+    ));
     let pools = context.api::<StoragePool>(&namespace).list(&ListParams::default()).await?;
     Ok(Found {
         key: secrets.get_opt(&names::cluster_key(&name)).await?,
@@ -67,7 +78,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         given_tls,
         database,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
-        gateway: context.api::<StatefulSet>(&namespace).get_opt(&names::gateway(&name)).await?,
+        gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,
         addresses: addresses(cluster, context).await?,
         pools: pools.items.into_iter().filter(|pool| pool.spec.cluster_ref == name).collect(),
     })

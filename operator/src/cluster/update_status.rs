@@ -2,13 +2,12 @@
 
 use datamesh_crds::{DataMeshCluster, DataMeshClusterStatus, condition};
 use datamesh_settings::HTTPS_PORT;
-use datamesh_settings::admin::ClusterStatus;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
 use super::dereference::Found;
 use super::key::Key;
-use super::verdicts::verdicts;
+use super::verdicts::{self, Answer};
 use crate::conditions;
 use crate::context::Context;
 use crate::gateway_api::{Door, GatewayError};
@@ -25,19 +24,19 @@ pub(super) const CONDITIONS: [&str; 5] = [
     condition::KEY_MISSING,
 ];
 
-/// Asks the gateway, writes the status if it changed, tells of transitions. Says whether all is well.
+/// Writes the status if it changed, tells of transitions. Says whether all is well.
 pub(super) async fn update_status(
     cluster: &DataMeshCluster,
     found: &Found,
     key: &Key,
     outcome: &Outcome,
+    answer: &Answer,
     context: &Context,
 ) -> kube::Result<bool> {
-    let answer = ask(cluster, found).await;
-    let verdicts = verdicts(cluster, found, key, outcome, &answer);
+    let verdicts = verdicts::verdicts(cluster, found, key, outcome, answer);
     let mut status = cluster.status.clone().unwrap_or_default();
     let changed = conditions::set(&mut status.conditions, &verdicts, cluster.metadata.generation);
-    fill(&mut status, cluster, found, key, &answer);
+    fill(&mut status, cluster, found, key, answer);
     let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
     for verdict in &verdicts {
         let condition = (verdict.type_, verdict.status.as_str());
@@ -59,7 +58,8 @@ pub(super) async fn update_status(
     Ok(verdicts.iter().all(|v| v.is_good() || v.reason == "CatalogSingleCopy"))
 }
 
-async fn ask(cluster: &DataMeshCluster, found: &Found) -> Result<ClusterStatus, GatewayError> {
+/// What the cluster knows of itself. Any gateway that is ready may answer: the Service leads to all of them.
+pub(super) async fn ask(cluster: &DataMeshCluster, found: &Found) -> Answer {
     door(cluster, found)?.status().await
 }
 
@@ -73,12 +73,16 @@ fn fill(
     cluster: &DataMeshCluster,
     found: &Found,
     key: &Key,
-    answer: &Result<ClusterStatus, GatewayError>,
+    answer: &Answer,
 ) {
     let host =
         names::service_host(&names::gateway(&cluster.name_any()), &cluster.namespace().unwrap_or_default());
     status.observed_generation = cluster.metadata.generation;
     status.endpoint = Some(format!("https://{host}:{HTTPS_PORT}"));
+    let gateways = verdicts::gateways(cluster);
+    status.gateways = i32::try_from(gateways.len()).ok();
+    status.gateways_ready =
+        i32::try_from(gateways.iter().filter(|name| found.gateway_is_ready(name)).count()).ok();
     status.nodes = Some(found.pools.iter().map(|pool| pool.spec.replicas).sum());
     status.nodes_up =
         answer.as_ref().ok().and_then(|a| i32::try_from(a.pools.iter().map(report::up).sum::<usize>()).ok());

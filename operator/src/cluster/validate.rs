@@ -7,6 +7,7 @@ use datamesh_crds::{
 };
 use datamesh_settings::BulkEncryption;
 use datamesh_shard::{NameError, NodeName};
+use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
 
 use super::database::{self, Database, DatabaseProblem};
@@ -23,8 +24,10 @@ pub(crate) struct ValidCluster {
     pub(crate) family: Family,
     /// The cluster's name in settings.
     pub(crate) settings_name: NodeName,
-    /// The gateway's name in settings.
-    pub(crate) gateway_name: NodeName,
+    /// The gateways' names: of their StatefulSets, and in settings. At least one.
+    pub(crate) gateways: Vec<NodeName>,
+    /// The label of Kubernetes nodes that names their zone.
+    pub(crate) zone_label: String,
     pub(crate) image: String,
     pub(crate) pull_policy: &'static str,
     pub(crate) log_level: String,
@@ -63,6 +66,18 @@ pub(crate) enum InvalidCluster {
         "metadata: namespace and name together name the cluster in its members' settings: {0}; use shorter ones"
     )]
     Name(#[from] NameError),
+    /// Fewer gateways than there were.
+    #[error(
+        "gateway.replicas: volume {claim} is of a gateway beyond {replicas}, and gateways that keep the catalog together do not leave in this version; set it to {least}"
+    )]
+    GatewaysLeft {
+        /// The volume of the last of them.
+        claim: String,
+        /// As written.
+        replicas: i32,
+        /// The fewest that will do.
+        least: u16,
+    },
     /// A size.
     #[error("{0}")]
     Size(#[from] SizeError),
@@ -118,6 +133,7 @@ pub(crate) fn validate(
     let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
     spec.gateway.volume_size.bytes()?;
     let cache_bytes = spec.gateway.cache_bytes.bytes()?;
+    check_no_gateway_left(spec.gateway.replicas, &family, found)?;
     check_memory(&spec.gateway, buffer_bytes.saturating_add(cache_bytes))?;
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
@@ -127,7 +143,8 @@ pub(crate) fn validate(
     Ok(ValidCluster {
         database,
         settings_name: settings_name(&family)?,
-        gateway_name: NodeName::new(&names::gateway(&family.cluster))?,
+        gateways: gateways(spec.gateway.replicas, &family)?,
+        zone_label: spec.zone_label.clone(),
         family,
         image: spec.image.reference(),
         pull_policy: spec.image.pull_policy.as_str(),
@@ -148,6 +165,24 @@ pub(crate) fn validate(
 /// The cluster's name among its members: unique in the whole Kubernetes cluster.
 pub(crate) fn settings_name(family: &Family) -> Result<NodeName, NameError> {
     NodeName::new(&format!("{}.{}", family.namespace, family.cluster))
+}
+
+fn gateways(replicas: i32, family: &Family) -> Result<Vec<NodeName>, NameError> {
+    let ordinals = 1..=u16::try_from(replicas).unwrap_or(1);
+    ordinals.map(|ordinal| NodeName::new(&names::nth_gateway(&family.cluster, ordinal))).collect()
+}
+
+/// The definition lets nobody ask for fewer gateways, but a cluster that was deleted and is applied again has its old volumes only.
+fn check_no_gateway_left(replicas: i32, family: &Family, found: &Found) -> Result<(), InvalidCluster> {
+    let ordinal = |claim: &str| names::gateway_ordinal(names::claimant(claim)?, &family.cluster);
+    let claims = found.volumes.iter().map(ResourceExt::name_any);
+    let last = claims.filter_map(|claim| Some((ordinal(&claim)?, claim))).max();
+    match last {
+        Some((last, claim)) if i32::from(last) > replicas => {
+            Err(InvalidCluster::GatewaysLeft { claim, replicas, least: last | 1 })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluster> {
@@ -270,7 +305,29 @@ pub(crate) mod tests {
     #[test]
     fn rules_of_the_definition_hold_here_too() {
         let mut cluster = cluster();
+        cluster.spec.gateway.replicas = 2;
+        refused(&cluster, &Found::default(), "gateway.replicas: 1, 3 or 5");
+    }
+
+    #[test]
+    fn gateways_are_named_and_none_is_left_behind() {
+        let mut cluster = cluster();
+        let volumes = "
+- {metadata: {name: data-demo-gateway-0}}
+- {metadata: {name: data-demo-gateway-3-0}}
+- {metadata: {name: data-demo-gateway-2-0}}
+- {metadata: {name: data-demo-main-7-0}}
+";
+        let found = Found { volumes: serde_yaml::from_str(volumes).unwrap(), ..Found::default() };
+        refused(
+            &cluster,
+            &found,
+            "gateway.replicas: volume data-demo-gateway-3-0 is of a gateway beyond 1, and gateways that keep the \
+             catalog together do not leave in this version; set it to 3",
+        );
         cluster.spec.gateway.replicas = 3;
-        refused(&cluster, &Found::default(), "only 1 in this version");
+        let valid = validate(&cluster, &found, UnixTime::now()).unwrap();
+        let names: Vec<&str> = valid.gateways.iter().map(NodeName::as_str).collect();
+        assert_eq!(names, ["demo-gateway", "demo-gateway-2", "demo-gateway-3"]);
     }
 }

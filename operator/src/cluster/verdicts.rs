@@ -8,15 +8,16 @@ use super::dereference::Found;
 use super::key::Key;
 use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
+use crate::names;
 use crate::outcome::Outcome;
-use crate::{names, report};
+use crate::report::{self, Keepers};
 
 mod pools;
 #[cfg(test)]
 mod tests;
 
-/// What the gateway said.
-type Answer = Result<ClusterStatus, GatewayError>;
+/// What a gateway said, if any did.
+pub(super) type Answer = Result<ClusterStatus, GatewayError>;
 
 /// All conditions.
 pub(super) fn verdicts(
@@ -34,10 +35,11 @@ pub(super) fn verdicts(
     match answer {
         Ok(status) => {
             let known: Vec<&PoolStatus> = status.pools.iter().collect();
-            verdicts.push(pools::with_idle(report::degraded(&known), &found.pools, status));
+            let degraded = pools::with_idle(report::degraded(&known), &found.pools, status);
+            verdicts.push(report::catalog::with_gateways(degraded, &status.catalog));
             verdicts.push(report::data_safe(&status.catalog, &known, &[]));
         }
-        Err(error) => verdicts.extend(report::unasked(error, report::engine_of(Some(cluster)))),
+        Err(error) => verdicts.extend(report::unasked(error, Keepers::of(Some(cluster)))),
     }
     verdicts
 }
@@ -103,11 +105,29 @@ fn ready(cluster: &DataMeshCluster, found: &Found, outcome: &Outcome, answer: &A
     Verdict::yes(condition::READY, "Serving", text)
 }
 
+/// The gateways the spec wants, by name.
+pub(super) fn gateways(cluster: &DataMeshCluster) -> Vec<String> {
+    let ordinals = 1..=u16::try_from(cluster.spec.gateway.replicas).unwrap_or(1);
+    ordinals.map(|ordinal| names::nth_gateway(&cluster.name_any(), ordinal)).collect()
+}
+
 fn gateway_away(cluster: &DataMeshCluster, found: &Found, error: &GatewayError) -> Verdict {
-    if found.gateway_is_ready() {
+    let (all, namespace) = (gateways(cluster), cluster.namespace().unwrap_or_default());
+    let unready = all.iter().filter(|name| !found.gateway_is_ready(name));
+    let pods: Vec<String> = unready.map(|name| names::pod(name)).collect();
+    let needed = report::catalog::majority(all.len());
+    if all.len() - pods.len() >= needed {
         return Verdict::no(condition::READY, "GatewayUnreachable", error.to_string());
     }
-    let (pod, namespace) = (names::gateway(&cluster.name_any()), cluster.namespace().unwrap_or_default());
-    let text = format!("Pod {pod}-0 is not ready; see `kubectl -n {namespace} describe pod {pod}-0`.");
+    let text = match &pods[..] {
+        [pod] => format!("Pod {pod} is not ready; see `kubectl -n {namespace} describe pod {pod}`."),
+        _ => format!(
+            "Pods {} are not ready, and the catalog needs {needed} of its {} gateways; see `kubectl -n {namespace} describe \
+             pod {}`.",
+            pods.join(", "),
+            all.len(),
+            pods.join(" "),
+        ),
+    };
     Verdict::no(condition::READY, "GatewayNotReady", text)
 }

@@ -6,15 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use datamesh_crds::label;
 use datamesh_settings::admin::{DrainState, DrainStatus, MemberState, PoolStatus};
-use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
 use super::build::NodeObjects;
 use super::dereference::Found;
 use super::leaving;
 use crate::outcome::Outcome;
+use crate::pod::running::{template_hash, unready};
 
 #[cfg(test)]
 mod tests;
@@ -143,24 +142,6 @@ fn named(all: impl Iterator<Item = String>) -> String {
         0 => named,
         more => format!("{named} and {more} more"),
     }
-}
-
-/// Why a node is not ready, or not yet what its StatefulSet says.
-fn unready(set: &StatefulSet) -> Option<String> {
-    let (name, namespace) = (set.name_any(), set.namespace().unwrap_or_default());
-    let status = set.status.as_ref().filter(|status| status.observed_generation == set.metadata.generation);
-    let Some(status) = status else {
-        return Some("Kubernetes has not looked at its StatefulSet yet".into());
-    };
-    if status.updated_replicas.unwrap_or(0) < 1 {
-        return Some(format!("pod {name}-0 is being replaced"));
-    }
-    let ready = status.ready_replicas.unwrap_or(0) >= 1;
-    (!ready).then(|| format!("its pod is not ready: see `kubectl -n {namespace} describe pod {name}-0`"))
-}
-
-fn template_hash(set: &StatefulSet) -> Option<&String> {
-    set.annotations().get(label::TEMPLATE_HASH)
 }
 
 /// What the gateway does not have, besides the nodes that are known not to run.

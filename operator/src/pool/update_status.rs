@@ -1,7 +1,7 @@
 //! Step 5: what is, in conditions.
 
 use datamesh_crds::{PoolMember, StoragePool, StoragePoolStatus, condition, label};
-use datamesh_settings::admin::{CatalogEngine, CatalogStatus, PoolStatus};
+use datamesh_settings::admin::{CatalogStatus, PoolStatus};
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
@@ -13,7 +13,7 @@ use crate::conditions::{self, Verdict};
 use crate::context::Context;
 use crate::gateway_api::GatewayError;
 use crate::outcome::Outcome;
-use crate::report;
+use crate::report::{self, Keepers};
 
 /// Condition types of a pool.
 pub(super) const CONDITIONS: [&str; 5] = [
@@ -55,8 +55,8 @@ pub(super) async fn update_status(
     let known = answer.status().map(|status| (&status.catalog, answer.pool(&name)));
     let leaving = valid.map(|valid| leaving::decide(valid, found, answer)).unwrap_or_default();
     let draining = draining::nodes(pool, &leaving, answer);
-    let engine = report::engine_of(found.cluster.as_ref());
-    let mut verdicts = verdicts(valid, outcome, known, engine);
+    let keepers = Keepers::of(found.cluster.as_ref());
+    let mut verdicts = verdicts(valid, outcome, known, keepers);
     verdicts.push(draining::verdict(&draining, answer));
     let mut status = pool.status.clone().unwrap_or_default();
     let changed = conditions::set(&mut status.conditions, &verdicts, pool.metadata.generation);
@@ -143,7 +143,7 @@ fn verdicts(
     valid: Option<&ValidPool>,
     outcome: &Outcome,
     known: Known<'_>,
-    engine: CatalogEngine,
+    keepers: Keepers,
 ) -> Vec<Verdict> {
     let mut verdicts = vec![ready(outcome, known), outcome.progressing()];
     match known {
@@ -153,7 +153,7 @@ fn verdicts(
             verdicts.push(report::data_safe(catalog, &[pool], &notes));
         }
         Ok((_, None)) => verdicts.extend(report::unknown("the gateway has not been told of this pool yet.")),
-        Err(error) => verdicts.extend(report::unasked(error, engine)),
+        Err(error) => verdicts.extend(report::unasked(error, keepers)),
     }
     verdicts
 }
@@ -198,8 +198,7 @@ mod tests {
     fn two_nodes_down_are_told_while_puts_go_on() {
         let valid = validate(&tests::pool(), &tests::found()).unwrap();
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up, Down, Up, Up, Down, Up]));
-        let all =
-            verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
+        let all = verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), Keepers::OneGateway);
         assert_eq!(of(&all, "Ready"), (True, "Serving"));
         assert_eq!(of(&all, "Degraded"), (True, "NodesDown"));
         assert_eq!(of(&all, "DataSafe"), (False, "CatalogSingleCopy"));
@@ -210,33 +209,28 @@ mod tests {
         let mut valid = validate(&tests::pool(), &tests::found()).unwrap();
         valid.zone_risk = Some("A lost zone would cost too much.".into());
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up; 6]));
-        let all =
-            verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
+        let all = verdicts(Some(&valid), &Outcome::Applied, Ok((&catalog, Some(&pool))), Keepers::OneGateway);
         assert!(all.iter().any(|v| v.type_ == "DataSafe" && v.message.contains("A lost zone")));
     }
 
     #[test]
     fn what_waits_says_for_what() {
         let outcome = Outcome::Underway { reason: "ClusterNotFound", message: "apply it".into() };
-        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), CatalogEngine::Embedded);
+        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), Keepers::OneGateway);
         assert_eq!(of(&all, "Ready"), (False, "ClusterNotFound"));
         assert_eq!(of(&all, "DataSafe"), (Unknown, "GatewayUnreachable"));
-        let invalid = verdicts(
-            None,
-            &Outcome::Invalid("x".into()),
-            Err(&GatewayError::NoCluster),
-            CatalogEngine::Embedded,
-        );
+        let invalid =
+            verdicts(None, &Outcome::Invalid("x".into()), Err(&GatewayError::NoCluster), Keepers::OneGateway);
         assert_eq!(of(&invalid, "Ready"), (False, "InvalidSpec"));
     }
 
     #[test]
     fn an_invalid_cluster_is_the_reason_only_where_nothing_serves() {
         let outcome = Outcome::Underway { reason: "ClusterInvalid", message: "put it right".into() };
-        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), CatalogEngine::Embedded);
+        let all = verdicts(None, &outcome, Err(&GatewayError::NoCluster), Keepers::OneGateway);
         assert_eq!(of(&all, "Ready"), (False, "ClusterInvalid"));
         let (catalog, pool) = (report::tests::catalog(1), report::tests::pool(&[Up; 6]));
-        let all = verdicts(None, &outcome, Ok((&catalog, Some(&pool))), CatalogEngine::Embedded);
+        let all = verdicts(None, &outcome, Ok((&catalog, Some(&pool))), Keepers::OneGateway);
         assert_eq!(of(&all, "Ready"), (True, "Serving"));
         assert_eq!(of(&all, "Progressing"), (True, "ClusterInvalid"));
     }

@@ -211,13 +211,15 @@ fn a_pool_that_takes_no_writes_is_degraded() {
 fn a_single_copy_is_known_without_asking() {
     let timeout =
         GatewayError::Unreachable { host: "demo-gateway.datamesh.svc".into(), reason: "timed out".into() };
-    let [degraded, data_safe] = unasked(&timeout, CatalogEngine::Embedded);
+    let [degraded, data_safe] = unasked(&timeout, Keepers::OneGateway);
     assert_eq!((degraded.status, degraded.reason), (ConditionStatus::Unknown, "GatewayUnreachable"));
     assert_eq!((data_safe.status, data_safe.reason), (ConditionStatus::False, "CatalogSingleCopy"));
     says(&data_safe, &["have one copy", "could not be asked", "timed out"]);
-    let [_, nothing_there] = unasked(&GatewayError::NoCluster, CatalogEngine::Embedded);
-    let [_, elsewhere] = unasked(&timeout, CatalogEngine::Postgres);
-    assert_eq!(elsewhere.status, ConditionStatus::Unknown);
+    let [_, nothing_there] = unasked(&GatewayError::NoCluster, Keepers::OneGateway);
+    for others in [Keepers::Postgres, Keepers::Gateways] {
+        let [_, unknown] = unasked(&timeout, others);
+        assert_eq!(unknown.status, ConditionStatus::Unknown);
+    }
     assert_eq!(nothing_there.status, ConditionStatus::Unknown);
 }
 

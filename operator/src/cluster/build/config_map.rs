@@ -1,18 +1,19 @@
-//! The gateway's settings.
+//! The gateways' settings.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use datamesh_crds::label;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::{
-    BULK_PORT, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, HEALTH_PORT,
-    HTTPS_PORT, Listen, MESH_PORT, Role, S3_PORT, S3Settings, SETTINGS_VERSION, Settings, TlsFiles,
+    BULK_PORT, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings,
+    HEALTH_PORT, HTTPS_PORT, Listen, MESH_PORT, Role, S3_PORT, S3Settings, SETTINGS_VERSION, Settings,
+    TlsFiles,
 };
 use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
 
+use super::stateful_set::gateway_labels;
 use crate::cluster::validate::ValidCluster;
-use crate::meta::{self, Family};
+use crate::meta::Family;
 use crate::names;
 use crate::pod::{CONFIG_DIR, DATA_DIR};
 
@@ -23,13 +24,31 @@ pub(crate) fn cluster_settings(
     key: &ClusterSecret,
     bulk_encryption: BulkEncryption,
 ) -> ClusterSettings {
-    let host = names::service_host(&names::gateway_mesh(&family.cluster), &family.namespace);
     ClusterSettings {
         name,
         public_key: key.signing_key().public(),
-        gateways: vec![Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }],
+        gateways: vec![endpoint(mesh_host(family))],
         bulk_encryption,
     }
+}
+
+/// The headless Service's name: it resolves to all gateways, so nobody else restarts when their number changes.
+fn mesh_host(family: &Family) -> String {
+    names::service_host(&names::gateway_mesh(&family.cluster), &family.namespace)
+}
+
+fn endpoint(host: String) -> Endpoint {
+    Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }
+}
+
+/// Where each of several gateways finds the others: by its pod's name, which stays when the pod is replaced. Empty for one alone.
+fn catalog_members(cluster: &ValidCluster) -> Vec<GatewayAddress> {
+    if cluster.gateways.len() < 2 {
+        return Vec::new();
+    }
+    let host = |name: &NodeName| format!("{}.{}", names::pod(name.as_str()), mesh_host(&cluster.family));
+    let address = |name: &NodeName| GatewayAddress { node: name.clone(), endpoint: endpoint(host(name)) };
+    cluster.gateways.iter().map(address).collect()
 }
 
 /// The addresses every process of a cluster listens on.
@@ -41,8 +60,8 @@ fn on(port: u16) -> SocketAddr {
     (Ipv4Addr::UNSPECIFIED, port).into()
 }
 
-/// The gateway's settings file.
-pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings {
+/// The settings file of the gateway `name`.
+pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret) -> Settings {
     let file = |path: &str| format!("{CONFIG_DIR}/{path}").into();
     Settings {
         version: SETTINGS_VERSION,
@@ -52,7 +71,7 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
             key,
             cluster.bulk_encryption,
         ),
-        node: cluster.gateway_name.clone(),
+        node: name.clone(),
         role: Role::Gateway(Box::new(GatewaySettings {
             data_dir: DATA_DIR.into(),
             cluster_secret_file: file("cluster-key/secret"),
@@ -71,17 +90,15 @@ pub(crate) fn settings(cluster: &ValidCluster, key: &ClusterSecret) -> Settings 
                 uri_file: file("catalog-database/uri"),
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
-            catalog_members: Vec::new(),
+            catalog_members: catalog_members(cluster),
         })),
     }
 }
 
 /// The ConfigMap that carries it.
-pub(crate) fn config_map(cluster: &ValidCluster, settings: String) -> ConfigMap {
-    let (family, name) = (&cluster.family, names::gateway(&cluster.family.cluster));
-    let labels = meta::and(family.labels(), label::COMPONENT, label::GATEWAY);
+pub(crate) fn config_map(cluster: &ValidCluster, name: &NodeName, settings: String) -> ConfigMap {
     ConfigMap {
-        metadata: family.owned(names::settings(&name), labels),
+        metadata: cluster.family.owned(names::settings(name.as_str()), gateway_labels(cluster, name)),
         data: Some([(names::SETTINGS_FIELD.to_owned(), settings)].into()),
         ..ConfigMap::default()
     }

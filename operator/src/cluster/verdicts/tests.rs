@@ -4,6 +4,7 @@ use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::MemberState;
 use datamesh_shard::Epoch;
 use k8s_controller::conditions::ConditionStatus;
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
 
 use super::*;
 use crate::cluster::update_status::CONDITIONS;
@@ -92,6 +93,65 @@ fn invalid_paused_and_keyless_say_so() {
     let keyless = verdicts(&cluster(), &found, &missing, &outcome, &up);
     assert_eq!(is(&keyless, "KeyMissing"), (ConditionStatus::True, "KeySecretMissing"));
     assert_eq!(is(&keyless, "Ready"), (ConditionStatus::False, "KeySecretMissing"));
+}
+
+/// A cluster of three gateways, of which those with these numbers are ready.
+fn three_gateways(ready: &[u16]) -> (DataMeshCluster, Found) {
+    let mut cluster = cluster();
+    cluster.spec.gateway.replicas = 3;
+    let mut found = found(&["main"]);
+    for (gateway, ordinal) in
+        crate::cluster::build::tests::built_of(3, &Found::default()).gateways.into_iter().zip(1..)
+    {
+        let mut set = gateway.stateful_set;
+        let ready = i32::from(ready.contains(&ordinal));
+        set.status = Some(StatefulSetStatus { ready_replicas: Some(ready), ..StatefulSetStatus::default() });
+        found.gateways.push(set);
+    }
+    (cluster, found)
+}
+
+#[test]
+fn gateways_that_keep_the_catalog_together_are_told_apart() {
+    use datamesh_settings::admin::CatalogMemberState::{Away, Current};
+    let judged = |states: [_; 3], ready: &[u16]| {
+        let (cluster, found) = three_gateways(ready);
+        let catalog = report::catalog::tests::kept_by(&states);
+        let answer = all_up().map(|status| ClusterStatus { catalog, ..status });
+        verdicts(&cluster, &found, &Key::Present(ClusterSecret::generate()), &Outcome::Applied, &answer)
+    };
+    let all = judged([Current; 3], &[1, 2, 3]);
+    assert_eq!(is(&all, "DataSafe"), (ConditionStatus::True, "Redundant"));
+    assert_eq!(is(&all, "Degraded"), (ConditionStatus::False, "AllUp"));
+    let two = judged([Current, Away, Current], &[1, 3]);
+    assert_eq!(is(&two, "DataSafe"), (ConditionStatus::False, "CatalogReplicaMissing"));
+    assert_eq!(is(&two, "Degraded"), (ConditionStatus::True, "GatewaysMissing"));
+    assert_eq!(is(&two, "Ready"), (ConditionStatus::True, "Serving"));
+    for type_ in ["DataSafe", "Degraded"] {
+        assert!(of(&two, type_).2.contains("demo-gateway-2 does not answer"), "{}", of(&two, type_).2);
+    }
+}
+
+#[test]
+fn without_a_majority_it_says_which_pods_to_look_at() {
+    let away = || Err(GatewayError::Unreachable { host: "demo-gateway".into(), reason: "timed out".into() });
+    let judged = |ready: &[u16]| {
+        let (cluster, found) = three_gateways(ready);
+        verdicts(&cluster, &found, &Key::Present(ClusterSecret::generate()), &Outcome::Applied, &away())
+    };
+    let one = judged(&[2]);
+    assert_eq!(is(&one, "Ready"), (ConditionStatus::False, "GatewayNotReady"));
+    let text = of(&one, "Ready").2;
+    assert!(
+        text.starts_with(
+            "Pods demo-gateway-0, demo-gateway-3-0 are not ready, and the catalog needs 2 of its 3"
+        ),
+        "{text}"
+    );
+    assert!(text.contains("`kubectl -n datamesh describe pod demo-gateway-0 demo-gateway-3-0`"), "{text}");
+    // How many copies there are nobody can say then, and least of all that there is one.
+    assert_eq!(is(&one, "DataSafe"), (ConditionStatus::Unknown, "GatewayUnreachable"));
+    assert_eq!(is(&judged(&[1, 3]), "Ready"), (ConditionStatus::False, "GatewayUnreachable"));
 }
 
 #[test]

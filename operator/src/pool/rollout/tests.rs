@@ -1,4 +1,5 @@
 use MemberState::{Down, Joining, Up};
+use datamesh_crds::label;
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
 
 use super::*;

@@ -1,0 +1,77 @@
+//! What is shown of the catalog's copies.
+
+use datamesh_settings::admin::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+
+/// Whether no gateway that is to have the catalog lacks it. That one gateway alone keeps it is how it was wanted.
+pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
+    catalog.members.iter().all(|member| member.state == CatalogMemberState::Current)
+}
+
+/// How many copies there are.
+pub(super) fn copies(catalog: &CatalogStatus) -> String {
+    match (catalog.engine, catalog.members.len(), catalog.replicas) {
+        (CatalogEngine::Postgres, ..) => "in your PostgreSQL: its copies nobody here can see".to_owned(),
+        (CatalogEngine::Embedded, 0, 1) => {
+            "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned()
+        }
+        (CatalogEngine::Embedded, 0, copies) => format!("{copies} copies"),
+        (CatalogEngine::Embedded, gateways, copies) => format!("whole on {copies} of {gateways} gateways"),
+    }
+}
+
+/// The gateways that keep it together, one row each.
+pub(super) fn rows(catalog: &CatalogStatus) -> Vec<Vec<String>> {
+    let row = |member: &CatalogMember| {
+        let leads = if member.leads { "leads" } else { "" };
+        vec![member.node.to_string(), state(member.state).to_owned(), leads.to_owned()]
+    };
+    catalog.members.iter().map(row).collect()
+}
+
+fn state(state: CatalogMemberState) -> &'static str {
+    match state {
+        CatalogMemberState::Current => "current",
+        CatalogMemberState::Behind => "BEHIND",
+        CatalogMemberState::Joining => "JOINING",
+        CatalogMemberState::Away => "AWAY",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use CatalogMemberState::{Away, Current};
+
+    fn kept_by(replicas: u32, states: &[CatalogMemberState]) -> CatalogStatus {
+        let members = states.iter().enumerate().map(|(n, &state)| CatalogMember {
+            node: format!("gateway-{n}").parse().unwrap(),
+            state,
+            leads: n == 0,
+        });
+        CatalogStatus {
+            engine: CatalogEngine::Embedded,
+            replicas,
+            members: members.collect(),
+            incarnation: Default::default(),
+            objects: 0,
+            condemned_segments: 0,
+        }
+    }
+
+    #[test]
+    fn a_gateway_that_lacks_the_catalog_is_shown_and_counts_as_wrong() {
+        let two = kept_by(2, &[Current, Away, Current]);
+        assert!(!is_well(&two));
+        assert_eq!(copies(&two), "whole on 2 of 3 gateways");
+        assert_eq!(rows(&two)[..2], [["gateway-0", "current", "leads"], ["gateway-1", "AWAY", ""]]);
+        assert!(is_well(&kept_by(3, &[Current; 3])));
+    }
+
+    #[test]
+    fn one_copy_is_called_so_only_where_a_gateway_keeps_it() {
+        let alone = kept_by(1, &[]);
+        assert!(is_well(&alone) && copies(&alone).starts_with("ONE COPY"));
+        let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..alone };
+        assert!(copies(&postgres).contains("PostgreSQL"));
+    }
+}

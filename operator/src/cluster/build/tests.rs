@@ -1,0 +1,223 @@
+use rustls::pki_types::UnixTime;
+
+use super::*;
+use crate::cluster::validate::{self, tests::cluster};
+use crate::golden::golden;
+use crate::names;
+
+const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn built(found: &Found) -> Objects {
+    built_of(1, found)
+}
+
+/// The objects of a cluster with so many gateways.
+pub(crate) fn built_of(gateways: i32, found: &Found) -> Objects {
+    let mut cluster = cluster();
+    cluster.spec.gateway.replicas = gateways;
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let valid = validate::validate(&cluster, found, UnixTime::now()).unwrap();
+    build(&valid, found, &key, jiff::civil::date(2030, 1, 1)).unwrap()
+}
+
+/// What is here in the repository is what runs at users: a difference would restart their gateways.
+#[test]
+fn the_gateway_is_as_it_always_was() {
+    let objects = built(&Found::default());
+    golden("gateway-stateful-set.yaml", &objects.gateways[0].stateful_set);
+    golden("gateway-settings.yaml", &objects.gateways[0].settings);
+}
+
+/// What the gateway's settings say of a field, once the spec was changed.
+fn said(field: &str, change: impl FnOnce(&mut datamesh_crds::GatewaySpec)) -> Option<String> {
+    let mut cluster = cluster();
+    change(&mut cluster.spec.gateway);
+    let found = Found::default();
+    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let mut objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let text = objects.gateways.remove(0).settings.data.unwrap().remove(names::SETTINGS_FIELD).unwrap();
+    text.lines().find_map(|line| Some(line.trim().strip_prefix(field)?.strip_prefix(": ")?.to_owned()))
+}
+
+/// The default is not written: builds that know no cache go on, and a new operator restarts nothing.
+#[test]
+fn the_gateway_is_told_of_its_cache_where_the_spec_says_so() {
+    let told = |bytes| said("cacheBytes", |gateway| gateway.cache_bytes = datamesh_crds::Size::new(bytes));
+    assert_eq!(told("32Mi"), None);
+    assert_eq!(told("64Mi").as_deref(), Some("67108864"));
+    assert_eq!(told("0").as_deref(), Some("0"));
+}
+
+/// The same of how long deleted files are kept.
+#[test]
+fn the_gateway_is_told_of_its_retention_where_the_spec_says_so() {
+    let told = |span| {
+        said("deletedRetentionSeconds", |gateway| {
+            gateway.deleted_retention = datamesh_crds::Span::new(span);
+        })
+    };
+    assert_eq!((told("1h"), told("60m")), (None, None));
+    assert_eq!(told("36h").as_deref(), Some("129600"));
+}
+
+/// An operator that knows S3 restarts no gateway by itself, least of all one whose image does not know it.
+#[test]
+fn s3_is_served_where_the_spec_says_so() {
+    let mut cluster = cluster();
+    let text = |cluster: &datamesh_crds::DataMeshCluster| {
+        let found = Found::default();
+        let valid = validate::validate(cluster, &found, UnixTime::now()).unwrap();
+        let key = ClusterSecret::from_hex(KEY).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+        let around = serde_yaml::to_string(&(objects.services, objects.network_policies)).unwrap();
+        [set, serde_yaml::to_string(&objects.gateways[0].settings).unwrap(), around]
+    };
+    assert!(text(&cluster).iter().all(|text| !text.contains("9000")));
+    cluster.spec.gateway.s3 = Some(datamesh_crds::S3Spec { domain: Some("s3.example.com".into()) });
+    let [set, settings, around] = text(&cluster);
+    assert!(set.contains("containerPort: 9000") && around.matches("port: 9000").count() == 2, "{around}");
+    assert!(settings.contains("listen: 0.0.0.0:9000") && settings.contains("domain: s3.example.com"));
+}
+
+/// With a database the gateway has its files and may reach it; nothing else changes.
+#[test]
+fn a_catalog_in_postgres_is_mounted_and_reachable() {
+    let mut cluster = cluster();
+    let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}, "port": 6432}});
+    cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+    let fields = [("uri", "postgres://u:hunter2@db:6432/dm"), ("ca.crt", "PEM")];
+    let secret = Secret { data: crate::secrets::data(&fields), ..Secret::default() };
+    let found = Found { database: Some(secret), ..Found::default() };
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+    let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+    let settings = serde_yaml::to_string(&objects.gateways[0].settings).unwrap();
+    assert!(set.contains("catalog-database/ca.crt") && set.contains("name: pg"), "{set}");
+    assert!(settings.contains("uriFile: /etc/datamesh/catalog-database/uri"), "{settings}");
+    assert!(!set.contains("hunter2") && !settings.contains("hunter2"));
+    assert!(serde_yaml::to_string(&objects.network_policies).unwrap().contains("port: 6432"));
+}
+
+#[test]
+fn what_surrounds_the_gateway_is_as_it_always_was() {
+    let objects = built(&Found::default());
+    golden("cluster-services.yaml", &objects.services);
+    golden("cluster-network-policies.yaml", &objects.network_policies);
+    golden("gateway-budget.yaml", &objects.budget);
+}
+
+#[test]
+fn building_again_changes_no_template() {
+    let first = built(&Found::default());
+    let mut live = first.gateways[0].stateful_set.clone();
+    live.metadata.uid = Some("u".into());
+    let second = built(&Found { gateways: vec![live], ..Found::default() });
+    assert_eq!(first.gateways[0].stateful_set, second.gateways[0].stateful_set);
+}
+
+#[test]
+fn a_larger_volume_leaves_the_claim_template_alone() {
+    let live = built(&Found::default()).gateways.remove(0).stateful_set;
+    let mut larger = cluster();
+    larger.spec.gateway.volume_size = datamesh_crds::Size::new("9Gi");
+    let found = Found { gateways: vec![live.clone()], ..Found::default() };
+    let valid = validate::validate(&larger, &found, UnixTime::now()).unwrap();
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let again = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let templates = |set: &StatefulSet| set.spec.as_ref().unwrap().volume_claim_templates.clone();
+    assert_eq!(templates(&again.gateways[0].stateful_set), templates(&live));
+}
+
+#[test]
+fn secrets_are_made_once() {
+    let first = built(&Found::default());
+    let [ca, tls] = <[Secret; 2]>::try_from(first.certificates).unwrap();
+    let found = Found { tokens: first.tokens, ca: Some(ca), tls: Some(tls), ..Found::default() };
+    let second = built(&found);
+    assert!(second.tokens.is_none() && second.certificates.is_empty());
+}
+
+#[test]
+fn certificates_are_renewed_in_time_and_for_new_names() {
+    let first = built(&Found::default());
+    let [ca, tls] = <[Secret; 2]>::try_from(first.certificates).unwrap();
+    let found = Found { ca: Some(ca), tls: Some(tls), ..Found::default() };
+    let valid = validate::validate(&cluster(), &found, UnixTime::now()).unwrap();
+    let names = |found: &Found, day| -> Vec<String> {
+        let made = secret::certificates(&valid, found, day).unwrap();
+        made.iter().map(|secret| secret.metadata.name.clone().unwrap()).collect()
+    };
+    assert!(names(&found, jiff::civil::date(2030, 2, 20)).is_empty());
+    assert_eq!(names(&found, jiff::civil::date(2030, 3, 10)), ["demo-gateway-tls"]);
+    assert_eq!(names(&found, jiff::civil::date(2039, 6, 1)), ["demo-ca", "demo-gateway-tls"]);
+    let moved = Found { addresses: vec!["172.30.0.2".into()], ..found };
+    assert_eq!(names(&moved, jiff::civil::date(2030, 2, 20)), ["demo-gateway-tls"]);
+}
+
+/// Three gateways: each with a StatefulSet, settings and a volume of its own, around them what is around one.
+#[test]
+fn three_gateways_are_as_they_always_were() {
+    let (one, three) = (built(&Found::default()), built_of(3, &Found::default()));
+    let sets: Vec<_> = three.gateways.iter().map(|gateway| &gateway.stateful_set).collect();
+    golden("gateways-stateful-sets.yaml", &sets);
+    let settings: Vec<_> = three.gateways.iter().map(|gateway| &gateway.settings).collect();
+    golden("gateways-settings.yaml", &settings);
+    assert_eq!(one.services, three.services);
+    assert_eq!(one.network_policies, three.network_policies);
+    assert_eq!(one.budget, three.budget);
+}
+
+/// A selector can never change: the second gateway must not ask for another one of the first.
+#[test]
+fn the_first_gateway_stays_the_same_object_when_others_come() {
+    let spec = |objects: &Objects| objects.gateways[0].stateful_set.spec.clone().unwrap();
+    let (one, three) = (spec(&built(&Found::default())), spec(&built_of(3, &Found::default())));
+    assert_eq!(one.selector, three.selector);
+    assert_eq!(one.service_name, three.service_name);
+    assert_eq!(one.volume_claim_templates, three.volume_claim_templates);
+    assert_eq!(one.template.metadata.unwrap().labels, three.template.metadata.unwrap().labels);
+}
+
+/// A StatefulSet's controller takes a pod that its selector matches and that is named after it. Each pod has one that does.
+#[test]
+fn every_gateways_pod_is_taken_by_its_own_stateful_set_only() {
+    let gateways = built_of(5, &Found::default()).gateways;
+    for pod in &gateways {
+        let (pod_name, template) =
+            (crate::names::pod(&pod.name()), pod.stateful_set.spec.clone().unwrap().template);
+        let labels = template.metadata.unwrap().labels.unwrap();
+        let takes = |set: &StatefulSet| {
+            let selector = set.spec.clone().unwrap().selector.match_labels.unwrap();
+            let named_after = pod_name.rsplit_once('-').unwrap().0 == set.name_any();
+            named_after && selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+        };
+        let takers: Vec<String> = gateways
+            .iter()
+            .map(|other| &other.stateful_set)
+            .filter(|set| takes(set))
+            .map(ResourceExt::name_any)
+            .collect();
+        assert_eq!(takers, [pod.name()]);
+    }
+}
+
+/// Services, policies and the disruption budget are for the pods of all gateways.
+#[test]
+fn what_selects_the_first_gateway_selects_all() {
+    let objects = built_of(3, &Found::default());
+    let budget = objects.budget.spec.unwrap().selector.unwrap().match_labels.unwrap();
+    let services = objects.services.into_iter().map(|service| service.spec.unwrap().selector.unwrap());
+    let selectors: Vec<_> = services.chain([budget]).collect();
+    for gateway in &objects.gateways {
+        let labels = gateway.stateful_set.spec.clone().unwrap().template.metadata.unwrap().labels.unwrap();
+        for selector in &selectors {
+            assert!(
+                selector.iter().all(|(key, value)| labels.get(key) == Some(value)),
+                "{selector:?} of {labels:?}"
+            );
+        }
+    }
+}

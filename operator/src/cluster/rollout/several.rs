@@ -1,0 +1,208 @@
+//! Which of several gateways may be restarted now. Pure.
+//!
+//! A changed template restarts a pod, and the catalog needs a majority of its members. So one gateway is changed at a time, and only
+//! while every other member of the catalog is ready and has all of it; the leader is last, so that it changes once. A gateway that
+//! is not ready takes the change at once: it may be what cures it.
+//!
+//! Gateways that come newly are no members until the leader is told of them, which takes its restart: they wait for it and are not
+//! waited for. But what could keep them from starting is found out before anybody restarts for them: their volumes must be bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datamesh_crds::label;
+use datamesh_settings::admin::{CatalogMember, CatalogStatus};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::ResourceExt;
+
+use super::Rollout;
+use crate::cluster::build::GatewayObjects;
+use crate::cluster::dereference::Found;
+use crate::cluster::verdicts::Answer;
+use crate::gateway_api::GatewayError;
+use crate::names;
+use crate::outcome::Outcome;
+use crate::pod::running::{template_hash, unready};
+use crate::report::catalog::lacks;
+
+#[cfg(test)]
+mod tests;
+
+/// How the gateways are, as this pass found them.
+struct State<'a> {
+    found: &'a Found,
+    answer: &'a Answer,
+    /// All that are wanted, in the order of their numbers.
+    all: Vec<String>,
+    /// Those that did not exist.
+    new: BTreeSet<String>,
+    /// Those whose pod is not ready, and why.
+    unready: BTreeMap<String, String>,
+    /// Those that run well and are to be changed, in the order in which they are.
+    outdated: Vec<String>,
+}
+
+/// Decides it.
+pub(super) fn decide(gateways: &[GatewayObjects], found: &Found, answer: &Answer) -> Rollout {
+    let state = State::of(gateways, found, answer);
+    let Some(next) = state.outdated.first() else {
+        return Rollout { held: BTreeSet::new(), outcome: state.unchanged() };
+    };
+    let blockers = state.in_the_way_of(next);
+    let (held, outcome) = if blockers.is_empty() {
+        (&state.outdated[1..], state.restarting(next))
+    } else {
+        (&state.outdated[..], state.waiting(&blockers))
+    };
+    Rollout { held: held.iter().cloned().collect(), outcome }
+}
+
+impl<'a> State<'a> {
+    fn of(gateways: &[GatewayObjects], found: &'a Found, answer: &'a Answer) -> Self {
+        let mut state = Self {
+            found,
+            answer,
+            all: gateways.iter().map(GatewayObjects::name).collect(),
+            new: BTreeSet::new(),
+            unready: BTreeMap::new(),
+            outdated: Vec::new(),
+        };
+        for gateway in gateways {
+            let name = gateway.name();
+            match found.gateway(&name).map(|set| (set, unready(set))) {
+                None => drop(state.new.insert(name)),
+                Some((_, Some(why))) => drop(state.unready.insert(name, why)),
+                Some((set, None)) if template_hash(set) != template_hash(&gateway.stateful_set) => {
+                    state.outdated.push(name);
+                }
+                Some(_) => {}
+            }
+        }
+        // Stable: all others stay in the order of their numbers.
+        let leader = state.leader().map(str::to_owned);
+        state.outdated.sort_by_key(|name| Some(name) == leader.as_ref());
+        state
+    }
+
+    fn catalog(&self) -> Option<&'a CatalogStatus> {
+        self.answer.as_ref().ok().map(|status| &status.catalog)
+    }
+
+    fn members(&self) -> &'a [CatalogMember] {
+        self.catalog().map_or(&[], |catalog| &catalog.members)
+    }
+
+    /// By way of whom the catalog changes. One that keeps it alone is the first.
+    fn leader(&self) -> Option<&str> {
+        let catalog = self.catalog()?;
+        if catalog.members.is_empty() {
+            return self.all.first().map(String::as_str);
+        }
+        catalog.members.iter().find(|member| member.leads).map(|member| member.node.as_str())
+    }
+
+    /// Whether nobody keeps the catalog but one gateway, which has not been told of the others.
+    fn is_alone(&self) -> bool {
+        self.catalog().is_some_and(|catalog| catalog.members.is_empty())
+    }
+
+    /// The gateways the leader has not been told of. Without its name: those that some gateway has not been told of.
+    fn newcomers(&self) -> &[String] {
+        let told = match self.leader() {
+            Some(leader) => self.found.gateway(leader).map(told),
+            None => self.found.gateways.iter().map(told).min(),
+        };
+        &self.all[told.unwrap_or(self.all.len()).min(self.all.len())..]
+    }
+
+    /// What lets `next` not be restarted, and why.
+    fn in_the_way_of(&self, next: &str) -> Vec<String> {
+        let newcomers = self.newcomers();
+        let mut blockers: Vec<String> = newcomers.iter().filter_map(|name| self.cannot_come(name)).collect();
+        let others = self.all.iter().filter(|name| *name != next && !newcomers.contains(name));
+        for name in others {
+            let why = if self.new.contains(name) {
+                Some("is being started".to_owned())
+            } else {
+                self.unready.get(name).cloned().or_else(|| self.lacks(name))
+            };
+            blockers.extend(why.map(|why| format!("{name} ({why})")));
+        }
+        blockers.extend(self.silence());
+        blockers
+    }
+
+    /// What keeps a newcomer from starting once it is let in.
+    fn cannot_come(&self, name: &str) -> Option<String> {
+        if self.new.contains(name) {
+            return Some(format!("{name} (is being started)"));
+        }
+        let claim = names::claim(name);
+        let volume = self.found.volumes.iter().find(|volume| volume.name_any() == claim);
+        let phase = volume.and_then(|volume| volume.status.as_ref()?.phase.as_deref());
+        (phase != Some("Bound")).then(|| format!("{name} (its volume {claim} is not bound yet)"))
+    }
+
+    /// What a member lacks of the catalog.
+    fn lacks(&self, name: &str) -> Option<String> {
+        let member = self.members().iter().find(|member| member.node.as_str() == name)?;
+        lacks(member.state).map(str::to_owned)
+    }
+
+    /// Why nobody knows how the members are. A gateway that answers what this operator cannot read may need just the change.
+    fn silence(&self) -> Option<String> {
+        match self.answer {
+            Ok(_) if self.leader().is_none() => Some("the catalog (no gateway leads it now)".into()),
+            Ok(_) | Err(GatewayError::Unreadable { .. }) => None,
+            Err(error) => Some(format!("the catalog (nobody says how it is: {error})")),
+        }
+    }
+
+    fn restarting(&self, next: &str) -> Outcome {
+        let (left, pod) = (self.outdated.len() - 1, names::pod(next));
+        let message = if self.is_alone() {
+            let others = self.newcomers().join(", ");
+            format!(
+                "Pod {pod} is being replaced by one that shares its catalog with {others}; puts and gets fail until it has."
+            )
+        } else {
+            format!(
+                "Restarting gateways one at a time, each when all others have the whole catalog: {next} now, {left} still to \
+                 go. Requests go by way of the others meanwhile."
+            )
+        };
+        Outcome::Underway { reason: "GatewayRestarting", message }
+    }
+
+    fn waiting(&self, blockers: &[String]) -> Outcome {
+        let message = format!(
+            "{left} gateways wait for a restart ({who}): one restarts at a time, the leader last, and only while all others \
+             have the whole catalog. In the way: {blockers}. When that is put right it goes on by itself.",
+            left = self.outdated.len(),
+            who = self.outdated.join(", "),
+            blockers = blockers.join(", "),
+        );
+        let reason = if self.new.is_empty() { "GatewayRestarting" } else { "GatewayStarting" };
+        Outcome::Underway { reason, message }
+    }
+
+    /// What is waited for where no gateway is to be changed.
+    fn unchanged(&self) -> Outcome {
+        let wanted = self.all.len();
+        if !self.new.is_empty() {
+            let message = format!("Starting {} of {wanted} gateways.", self.new.len());
+            return Outcome::Underway { reason: "GatewayStarting", message };
+        }
+        if self.unready.is_empty() {
+            return Outcome::Applied;
+        }
+        let pods: Vec<String> = self.unready.iter().map(|(name, why)| format!("{name} ({why})")).collect();
+        let message =
+            format!("Waiting for {} of {wanted} gateways to be ready: {}.", pods.len(), pods.join(", "));
+        Outcome::Underway { reason: "GatewayStarting", message }
+    }
+}
+
+/// Of how many gateways a gateway's settings tell it.
+fn told(set: &StatefulSet) -> usize {
+    set.annotations().get(label::GATEWAYS_TOLD).and_then(|told| told.parse().ok()).unwrap_or(1)
+}

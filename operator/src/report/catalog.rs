@@ -1,0 +1,157 @@
+//! What is said of the catalog's copies, where gateways keep it.
+
+use datamesh_crds::{DataMeshCluster, condition};
+use datamesh_settings::admin::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+use k8s_controller::conditions::ConditionStatus;
+
+use crate::conditions::Verdict;
+
+/// Holds for every cluster with one gateway, whether that answers or not.
+pub(super) const SINGLE_COPY: &str = "Names and keys of all files have one copy, on the gateway's volume: losing that volume \
+    loses everything. Keep backups of it, or set gateway.replicas to 3.";
+
+/// What cannot be seen from here must not look as if it had been.
+pub(super) const ELSEWHERE: &str = "Names and keys of all files are in your PostgreSQL: how many copies and backups it has, nobody here can see.";
+
+/// Who keeps a cluster's catalog, as its spec says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keepers {
+    /// One gateway, on its volume.
+    OneGateway,
+    /// Several gateways, each on its own.
+    Gateways,
+    /// A PostgreSQL database.
+    Postgres,
+}
+
+impl Keepers {
+    /// Those of a cluster.
+    pub(crate) fn of(cluster: Option<&DataMeshCluster>) -> Self {
+        match cluster.map(|cluster| (&cluster.spec.catalog, cluster.spec.gateway.replicas)) {
+            Some((Some(_), _)) => Self::Postgres,
+            Some((None, 2..)) => Self::Gateways,
+            Some((None, _)) | None => Self::OneGateway,
+        }
+    }
+}
+
+/// How many of `gateways` have to run for the catalog to be read and written.
+pub(crate) fn majority(gateways: usize) -> usize {
+    gateways / 2 + 1
+}
+
+/// Why names and keys do not survive the next loss: for machines, and for people. `None` where they do, or nobody here can see.
+pub(super) fn unsafe_for(catalog: &CatalogStatus) -> Option<(&'static str, String)> {
+    let (copies, all) = (whole(catalog), catalog.members.len());
+    match catalog.engine {
+        CatalogEngine::Postgres => None,
+        CatalogEngine::Embedded if all < 2 => {
+            (copies <= 1).then(|| ("CatalogSingleCopy", SINGLE_COPY.to_owned()))
+        }
+        CatalogEngine::Embedded if copies > majority(all) => None,
+        CatalogEngine::Embedded => {
+            let lost = "if one more is lost, no file can be read or written until a majority is back";
+            Some(("CatalogReplicaMissing", format!("{}; {lost}.", copies_of(catalog))))
+        }
+    }
+}
+
+/// `degraded` with the gateways that do not have the whole catalog.
+pub(crate) fn with_gateways(degraded: Verdict, catalog: &CatalogStatus) -> Verdict {
+    if lacking(catalog).next().is_none() {
+        return degraded;
+    }
+    let trouble = format!("{}.", copies_of(catalog));
+    match degraded.status {
+        ConditionStatus::True => Verdict { message: format!("{trouble} {}", degraded.message), ..degraded },
+        _ => Verdict::yes(condition::DEGRADED, "GatewaysMissing", trouble),
+    }
+}
+
+/// `Names and keys of all files are whole on 2 of 3 gateways: demo-gateway-2 does not answer`.
+fn copies_of(catalog: &CatalogStatus) -> String {
+    let lacking: Vec<String> =
+        lacking(catalog).map(|(member, why)| format!("{} {why}", member.node)).collect();
+    let (copies, all) = (whole(catalog), catalog.members.len());
+    let lacking =
+        if lacking.is_empty() { "one of them is about to follow".into() } else { lacking.join(", ") };
+    format!("Names and keys of all files are whole on {copies} of {all} gateways: {lacking}")
+}
+
+fn whole(catalog: &CatalogStatus) -> usize {
+    usize::try_from(catalog.replicas).unwrap_or(usize::MAX)
+}
+
+/// The gateways that do not have the whole catalog, and why.
+fn lacking(catalog: &CatalogStatus) -> impl Iterator<Item = (&CatalogMember, &'static str)> {
+    catalog.members.iter().filter_map(|member| Some((member, lacks(member.state)?)))
+}
+
+/// Why a member of the catalog is not a whole copy of it. `None` where it is.
+pub(crate) fn lacks(state: CatalogMemberState) -> Option<&'static str> {
+    match state {
+        CatalogMemberState::Current => None,
+        CatalogMemberState::Behind => Some("is catching up with the catalog"),
+        CatalogMemberState::Joining => Some("is being given the catalog"),
+        CatalogMemberState::Away => Some("does not answer"),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use CatalogMemberState::{Away, Behind, Current, Joining};
+
+    /// The catalog of gateways in these states, of which the first leads.
+    pub(crate) fn kept_by(states: &[CatalogMemberState]) -> CatalogStatus {
+        let members = states.iter().zip(1..).map(|(&state, ordinal)| CatalogMember {
+            node: crate::names::nth_gateway("demo", ordinal).parse().unwrap(),
+            state,
+            leads: ordinal == 1,
+        });
+        let whole = states.iter().filter(|&&state| state == Current).count();
+        CatalogStatus {
+            members: members.collect(),
+            ..super::super::tests::catalog(u32::try_from(whole).unwrap())
+        }
+    }
+
+    #[test]
+    fn names_and_keys_are_safe_while_one_more_gateway_may_be_lost() {
+        for safe in [&[Current; 3][..], &[Current; 5], &[Current, Current, Current, Current, Away]] {
+            assert_eq!(unsafe_for(&kept_by(safe)), None, "{safe:?}");
+        }
+        for (states, named) in [
+            (&[Current, Current, Away][..], "whole on 2 of 3 gateways: demo-gateway-3 does not answer"),
+            (&[Current, Behind, Current], "2 of 3 gateways: demo-gateway-2 is catching up"),
+            (&[Current, Current, Joining], "2 of 3 gateways: demo-gateway-3 is being given the catalog"),
+            (
+                &[Current, Current, Current, Away, Joining],
+                "demo-gateway-4 does not answer, demo-gateway-5 is being",
+            ),
+            (&[Current, Behind, Behind], "whole on 1 of 3 gateways"),
+        ] {
+            let (reason, text) = unsafe_for(&kept_by(states)).unwrap();
+            assert_eq!(reason, "CatalogReplicaMissing");
+            assert!(text.contains(named) && text.contains("if one more is lost"), "{text}");
+        }
+        assert_eq!(unsafe_for(&kept_by(&[])).map(|(reason, _)| reason), Some("CatalogSingleCopy"));
+        let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..kept_by(&[]) };
+        assert_eq!(unsafe_for(&postgres), None);
+    }
+
+    #[test]
+    fn a_gateway_that_is_missed_degrades_and_a_lost_node_does_so_first() {
+        let fine = || Verdict::no(condition::DEGRADED, "AllUp", "No node is down or full.");
+        assert_eq!(with_gateways(fine(), &kept_by(&[Current; 3])), fine());
+        assert_eq!(with_gateways(fine(), &kept_by(&[])), fine());
+        let missed = kept_by(&[Current, Current, Away]);
+        let verdict = with_gateways(fine(), &missed);
+        assert_eq!((verdict.status, verdict.reason), (ConditionStatus::True, "GatewaysMissing"));
+        assert!(verdict.message.contains("demo-gateway-3 does not answer"), "{}", verdict.message);
+        let down = Verdict::yes(condition::DEGRADED, "NodesDown", "1 of 6 nodes down.");
+        let both = with_gateways(down, &missed);
+        assert_eq!(both.reason, "NodesDown");
+        assert!(both.message.contains("demo-gateway-3") && both.message.ends_with("1 of 6 nodes down."));
+    }
+}

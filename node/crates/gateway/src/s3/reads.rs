@@ -132,6 +132,24 @@ macro_rules! describe {
     }};
 }
 
+/// Finds the object that a read is of, holds the read's conditions against it, and says which part of it is asked for.
+macro_rules! sought {
+    ($app:expr, $headers:expr, $input:expr) => {{
+        names::only_version($input.version_id.as_deref())?;
+        let found = $app.objects.find(&names::bucket(&$input.bucket)?, names::key(&$input.key)?).await?;
+        Conditions {
+            matching: $input.if_match,
+            none_matching: $input.if_none_match,
+            modified_since: $input.if_modified_since,
+            unmodified_since: $input.if_unmodified_since,
+        }
+        .hold(&found)?;
+        let range = $input.range.filter(|_| is_the_same(&$headers, &found));
+        let wanted = wanted(&found, range, $input.part_number)?;
+        (found, wanted)
+    }};
+}
+
 /// `If-Range`: whoever has a part of another object gets the whole of this one. A date proves too little to be taken.
 fn is_the_same(headers: &HeaderMap, found: &Found) -> bool {
     let tag = || format!("\"{}\"", names::etag_of(&found.object).value());
@@ -143,17 +161,7 @@ pub(super) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
-    let found = app.objects.find(&names::bucket(&input.bucket)?, names::key(&input.key)?).await?;
-    Conditions {
-        matching: input.if_match,
-        none_matching: input.if_none_match,
-        modified_since: input.if_modified_since,
-        unmodified_since: input.if_unmodified_since,
-    }
-    .hold(&found)?;
-    let wanted =
-        wanted(&found, input.range.filter(|_| is_the_same(&request.headers, &found)), input.part_number)?;
+    let (found, wanted) = sought!(app, request.headers, input);
     let mut output = GetObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     output.body = Some(body::outgoing(app.objects.open(found, wanted.range).await?));
@@ -165,17 +173,7 @@ pub(super) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
-    let found = app.objects.find(&names::bucket(&input.bucket)?, names::key(&input.key)?).await?;
-    Conditions {
-        matching: input.if_match,
-        none_matching: input.if_none_match,
-        modified_since: input.if_modified_since,
-        unmodified_since: input.if_unmodified_since,
-    }
-    .hold(&found)?;
-    let wanted =
-        wanted(&found, input.range.filter(|_| is_the_same(&request.headers, &found)), input.part_number)?;
+    let (found, wanted) = sought!(app, request.headers, input);
     let mut output = HeadObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     Ok(S3Response::new(output))

@@ -34,3 +34,4 @@ mod sharing;
 mod shreds;
 mod support;
 mod uploads;
+mod versions;

@@ -20,7 +20,7 @@ use std::fmt::Debug;
 use catalog::{keys, keyspace, limits, model, record, row};
 use datamesh_fuzz as _;
 use keys::{KeyReader, KeyWriter, Table};
-use model::{Cursor, ObjectKey, UploadId};
+use model::{Cursor, ObjectKey, UploadId, VersionId};
 use record::{HeadRecord, ObjectRecord, Record};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
@@ -38,6 +38,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert_eq!(key.as_bytes(), input);
     }
     let _ = std::str::from_utf8(input).map(str::parse::<UploadId>);
+    if let Ok(Ok(id)) = std::str::from_utf8(input).map(str::parse::<VersionId>) {
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
 });
 
 /// What reads is written so that it reads as the same again. (Not always as the same bytes: a number may have been longer
@@ -73,8 +76,11 @@ fn objects(input: &[u8]) {
     reads::<record::PartTagRecord>(input);
     reads::<record::ListedRecord>(input);
     reads::<model::Page>(input);
+    reads::<record::VersioningRecord>(input);
+    reads::<record::VersionRecord>(input);
+    reads::<record::OrderRecord>(input);
     let head = HeadRecord::decode(input);
-    if reads::<ObjectRecord>(input) {
+    if reads::<ObjectRecord>(input) || reads::<record::KeptObjectRecord>(input) {
         assert!(head.is_ok(), "a listing reads the first fields of the same row");
     }
 }

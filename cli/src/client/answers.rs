@@ -66,7 +66,11 @@ pub(crate) const WHOLE: &str = "whole";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Erasure {
     pub(crate) key: String,
+    /// Id of the marker that hides the object, in a bucket that keeps versions: nothing else is said then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) marker: Option<String>,
     /// Reads under way find the shards until then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) kept_until: String,
     /// By then no node gives any of them; absent while no time can be named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +83,9 @@ pub(crate) struct Erasure {
 impl Erasure {
     /// For people.
     pub(crate) fn said(&self) -> String {
+        if self.marker.is_some() {
+            return "its bucket keeps versions: what was there is kept, and not shown any more".into();
+        }
         match &self.erased_by {
             Some(time) => format!("its shards leave the nodes by {time}"),
             None if self.waits_for.is_empty() => "when its shards leave the nodes is not known".into(),
@@ -179,7 +186,7 @@ mod tests {
         let said = |erased_by: Option<&str>, waits_for: &[&str]| {
             let waits_for = waits_for.iter().map(|node| (*node).to_owned()).collect();
             let (key, kept_until) = ("k".to_owned(), "2026-11-29T04:00:00Z".to_owned());
-            Erasure { key, kept_until, erased_by: erased_by.map(Into::into), waits_for }.said()
+            Erasure { key, marker: None, kept_until, erased_by: erased_by.map(Into::into), waits_for }.said()
         };
         assert_eq!(
             said(Some("2026-11-29T04:30:00Z"), &[]),
@@ -189,5 +196,7 @@ mod tests {
         assert_eq!(said(None, &["n1"]), format!("{stay} n1 answers again"));
         assert_eq!(said(None, &["n1", "n2"]), format!("{stay} n1, n2 answer again"));
         assert_eq!(said(None, &[]), "when its shards leave the nodes is not known");
+        let marked: Erasure = serde_json::from_str(r#"{"key":"k","marker":"00"}"#).unwrap();
+        assert!(marked.said().starts_with("its bucket keeps versions"));
     }
 }

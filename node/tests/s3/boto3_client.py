@@ -347,8 +347,50 @@ def presigned_by_version_4():
 
 def not_there():
     refused("NotImplemented", s3.get_bucket_policy, Bucket="photos")
-    refused("NotImplemented", s3.put_bucket_versioning, Bucket="photos", VersioningConfiguration={"Status": "Enabled"})
-    assert "Status" not in s3.get_bucket_versioning(Bucket="photos")
+
+
+def versions():
+    """One key through all that can happen to it; then each version is deleted for good, and the bucket goes."""
+    s3.create_bucket(Bucket="kept")
+    assert "Status" not in s3.get_bucket_versioning(Bucket="kept")
+    s3.put_object(Bucket="kept", Key="a", Body=b"zero")
+    s3.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Enabled"})
+    assert s3.get_bucket_versioning(Bucket="kept")["Status"] == "Enabled"
+    large = dice.randbytes(9_000_001)
+    one = s3.put_object(Bucket="kept", Key="a", Body=b"one")["VersionId"]
+    begun = s3.create_multipart_upload(Bucket="kept", Key="a")["UploadId"]
+    part = s3.upload_part(Bucket="kept", Key="a", UploadId=begun, PartNumber=1, Body=large)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumCRC32": part["ChecksumCRC32"]}]}
+    two = s3.complete_multipart_upload(Bucket="kept", Key="a", UploadId=begun, MultipartUpload=parts)["VersionId"]
+    for version, body in (("null", b"zero"), (one, b"one"), (two, large)):
+        got = s3.get_object(Bucket="kept", Key="a", VersionId=version)
+        assert got["Body"].read() == body, version
+        assert s3.head_object(Bucket="kept", Key="a", VersionId=version)["ContentLength"] == len(body)
+    copy = s3.copy_object(Bucket="kept", Key="b", CopySource={"Bucket": "kept", "Key": "a", "VersionId": one})
+    assert copy["CopySourceVersionId"] == one and copy["VersionId"]
+    gone = s3.delete_object(Bucket="kept", Key="a")
+    assert gone["DeleteMarker"] is True
+    refused("NoSuchKey", s3.get_object, Bucket="kept", Key="a")
+    refused("MethodNotAllowed", s3.get_object, Bucket="kept", Key="a", VersionId=gone["VersionId"])
+    refused("NoSuchVersion", s3.get_object, Bucket="kept", Key="b", VersionId=one)
+    refused("BucketNotEmpty", s3.delete_bucket, Bucket="kept")
+    shown = s3.list_object_versions(Bucket="kept")
+    assert [marker["IsLatest"] for marker in shown["DeleteMarkers"]] == [True]
+    assert [version["VersionId"] for version in shown["Versions"]] == [two, one, "null", copy["VersionId"]]
+    for size in (1, 2, 1000):
+        pages = s3.get_paginator("list_object_versions").paginate(Bucket="kept", PaginationConfig={"PageSize": size})
+        pages = list(pages)
+        found = [version["VersionId"] for page in pages for version in page.get("Versions", [])]
+        assert found == [two, one, "null", copy["VersionId"]], (size, found)
+    s3.delete_object(Bucket="kept", Key="a", VersionId=gone["VersionId"])
+    assert s3.get_object(Bucket="kept", Key="a")["Body"].read() == large, "it shows again"
+    s3.put_bucket_versioning(Bucket="kept", VersioningConfiguration={"Status": "Suspended"})
+    assert s3.put_object(Bucket="kept", Key="a", Body=b"new")["VersionId"] == "null"
+    everything = [{"Key": v["Key"], "VersionId": v["VersionId"]} for v in s3.list_object_versions(Bucket="kept")["Versions"]]
+    done = s3.delete_objects(Bucket="kept", Delete={"Objects": everything})
+    assert len(done["Deleted"]) == 4 and "Errors" not in done, done
+    assert "Versions" not in s3.list_object_versions(Bucket="kept")
+    s3.delete_bucket(Bucket="kept")
 
 
 def strangers():
@@ -373,7 +415,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

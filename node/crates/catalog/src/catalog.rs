@@ -21,7 +21,11 @@ mod releases;
 mod shreds;
 mod tally;
 mod uploads;
+mod version_listing;
+mod versioning;
+mod versions;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
@@ -42,11 +46,14 @@ pub use references::ReferenceError;
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
+pub use versioning::VersioningError;
 
 use datamesh_shard::Incarnation;
+use parking_lot::RwLock;
 
 use crate::engine::AnyKeyspace;
 use crate::keyspace::Keyspace;
+use crate::model::BucketId;
 
 /// What may be chosen about a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +86,14 @@ pub type EmbeddedCatalog = Catalog<AnyKeyspace>;
 struct Shared {
     options: CatalogOptions,
     incarnation: Incarnation,
+    /// Buckets that were seen to keep versions: spares a look, and decides nothing.
+    with_versions: RwLock<HashSet<BucketId>>,
+}
+
+impl Shared {
+    fn new(options: CatalogOptions, incarnation: Incarnation) -> Self {
+        Self { options, incarnation, with_versions: RwLock::default() }
+    }
 }
 
 impl<K: Keyspace> Catalog<K> {

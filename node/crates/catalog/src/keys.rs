@@ -5,6 +5,7 @@
 mod buckets;
 mod segments;
 mod tuple;
+mod versions;
 
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
@@ -16,6 +17,7 @@ pub use segments::{
     used_segment,
 };
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
+pub use versions::{null_version, read_version, version, version_of, versioning, versions, versions_of};
 
 use crate::keyspace::KeyRange;
 use crate::model::{PageAt, UploadId};
@@ -94,6 +96,14 @@ pub enum Table {
     BucketUpload = 34,
     /// (upload, part) → what its client was told of the part
     PartTag = 35,
+    /// (bucket) → whether it keeps versions; absent: it never did
+    Versioning = 48,
+    /// (bucket, key, order, the newest first) → a version that is not the key's object
+    Version = 49,
+    /// (bucket, key) → order of the version without an id, while it is not the key's object
+    NullVersion = 50,
+    /// (upload) → order of the version that came of it, while it is not its key's object; only where it has pages
+    VersionOf = 51,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -19,7 +19,9 @@ pub mod record;
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
     AccessKey, AccessKeyId, AccessKeyIdError, Body, Bucket, BucketId, BucketKind, BucketUsage, Committed,
-    Condemned, Condition, Cursor, CursorError, DraftBody, Entry, Grant, ListQuery, ListedUpload, Listing,
-    NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag,
-    Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload, UploadId, UploadIdError, WrappedSecret,
+    Condemned, Condition, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, ListQuery, ListedUpload,
+    Listing, Marker, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt,
+    PartSummary, PartTag, Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload, UploadId,
+    UploadIdError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
+    VersionObject, VersionQuery, Versioning, WrappedSecret,
 };

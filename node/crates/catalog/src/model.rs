@@ -7,6 +7,7 @@ mod listing;
 mod object;
 mod segment;
 mod upload;
+mod version;
 
 pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
 pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
@@ -15,3 +16,7 @@ pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
+pub use version::{
+    Deleted, Marker, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
+    VersionObject, VersionQuery, Versioning,
+};

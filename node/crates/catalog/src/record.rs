@@ -8,6 +8,7 @@ mod members;
 mod objects;
 mod shreds;
 mod uploads;
+mod versions;
 
 pub use access_keys::AccessKeyRecord;
 pub use garbage::{
@@ -24,6 +25,11 @@ use serde::de::DeserializeOwned;
 pub use shreds::{ShredRecord, ShredState};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
+
+pub use versions::{
+    CurrentRecord, KeptObjectRecord, KeptRecord, OrderRecord, VersionBodyRecord, VersionRecord,
+    VersioningRecord,
+};
 
 use crate::limits::RECORD_BYTES_MAX;
 

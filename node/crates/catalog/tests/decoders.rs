@@ -103,7 +103,7 @@ fn every_cut_and_every_addition_is_refused() {
             assert!(!decodes(&bytes[..len]), "{name} cut to {len}");
         }
         assert!(!decodes(&[&bytes[..], &[0]].concat()), "{name} with a byte more");
-        for version in [0, 2, 255] {
+        for version in [0, 2, 255].into_iter().filter(|version| *version != bytes[0]) {
             let mut other = bytes.clone();
             other[0] = version;
             assert!(!decodes(&other), "{name} of version {version}");

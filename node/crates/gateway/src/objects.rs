@@ -6,6 +6,7 @@ mod meta;
 pub(crate) mod refusals;
 mod shreds;
 mod uploads;
+mod versions;
 mod write;
 
 use std::ops::Range;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Condition, ListQuery, Listing, Object, ObjectKey, Target,
+    Body as ObjectBody, Bucket, Condition, Deleted, ListQuery, Listing, Object, ObjectKey, Target,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -33,6 +34,7 @@ pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
+pub(crate) use versions::{Removed, Seen};
 
 /// A committed put.
 pub(crate) struct Stored {
@@ -94,8 +96,7 @@ impl Objects {
             let asked = Instant::now();
             let object = self.context.catalog.object(context.id, &key).await.map_err(refusals::catalog)?;
             if let Some(object) = object {
-                let fields = Fields::open(&context.secrets, &target_of(&object), &object.meta)?;
-                return Ok(Found { object, fields, bucket: context, asked });
+                return Found::new(object, context, asked);
             }
             context = self.buckets.recheck(bucket, context.id).await?.ok_or_else(nothing)?;
         }
@@ -181,25 +182,36 @@ impl Objects {
         }
     }
 
-    /// Deletes an object and says what becomes of its shards; `None` when there was none, which is fine.
+    /// Deletes an object and says what becomes of its shards, where the bucket does not keep it.
     pub(crate) async fn delete(
         &self,
         bucket: &BucketName,
         key: ObjectKey,
         condition: Condition,
-    ) -> Result<Option<Erasure>, Problem> {
-        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
+    ) -> Result<Removed, Problem> {
+        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Removed::Nothing) };
         loop {
             let now_unix_ms = self.now_unix_ms();
             let deleted = self.context.catalog.delete_object(context.id, &key, &condition, now_unix_ms).await;
-            if let Some(object) = deleted.map_err(refusals::delete)? {
-                return Ok(Some(erasure::of(&self.context, (&object, &context.pool), now_unix_ms).await));
-            }
-            match self.buckets.recheck(bucket, context.id).await? {
-                Some(newer) => context = newer,
-                None => return Ok(None),
+            match deleted.map_err(refusals::delete)? {
+                Deleted::Object(object) => {
+                    let erasure = erasure::of(&self.context, (&object, &context.pool), now_unix_ms).await;
+                    return Ok(Removed::Gone(erasure));
+                }
+                Deleted::Marked(marker) => return Ok(Removed::Marked(marker)),
+                Deleted::Nothing => match self.buckets.recheck(bucket, context.id).await? {
+                    Some(newer) => context = newer,
+                    None => return Ok(Removed::Nothing),
+                },
             }
         }
+    }
+}
+
+impl Found {
+    fn new(object: Object, bucket: Arc<BucketContext>, asked: Instant) -> Result<Self, Problem> {
+        let fields = Fields::open(&bucket.secrets, &target_of(&object), &object.meta)?;
+        Ok(Self { object, fields, bucket, asked })
     }
 }
 

@@ -23,6 +23,7 @@ mod objects;
 mod reads;
 mod refusals;
 mod trace;
+mod versions;
 
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use crate::record::{self, BucketNextRecord, BucketRecord, KeyOnlyRecord};
 /// Why a bucket was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeleteBucketError {
-    /// It has objects.
-    #[error("the bucket has objects")]
+    /// It has objects, or versions of them.
+    #[error("the bucket has objects or versions of them")]
     NotEmpty,
     /// Any other fault.
     #[error(transparent)]
@@ -103,7 +103,7 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Deletes a bucket without objects; gives it, or `None` when there was none. Its uploads are left to their leases: none of
+    /// Deletes a bucket without objects and versions; gives it, or `None` when there was none. Its uploads are left to their leases: none of
     /// them can be committed any more, nor can a put that is under way.
     ///
     /// # Errors
@@ -114,19 +114,22 @@ impl<K: Keyspace> Catalog<K> {
             let view = self.view().await?;
             let found = find::<BucketRecord>(&view, &key).await?;
             let Some(record) = found.record else { return Ok(None) };
-            let objects = keys::objects(record.id, b"");
-            if !view.range(&objects, RangeLimits::rows(1)).await.map_err(CatalogError::from)?.rows.is_empty()
-            {
-                return Err(DeleteBucketError::NotEmpty);
+            let what_it_has = [keys::objects(record.id, b""), keys::versions(record.id, b"")];
+            for range in &what_it_has {
+                let page = view.range(range, RangeLimits::rows(1)).await.map_err(CatalogError::from)?;
+                if !page.rows.is_empty() {
+                    return Err(DeleteBucketError::NotEmpty);
+                }
             }
             let since = view.revision().await.map_err(CatalogError::from)?;
             drop(view);
             let mut batch = Batch::new();
             batch.expect(key.clone(), found.version);
             // A commit that came in between makes this start anew; one that comes later finds the row below.
-            batch.expect_unchanged(objects, since);
+            what_it_has.into_iter().for_each(|range| batch.expect_unchanged(range, since));
             batch.delete(key.clone());
             put(&mut batch, keys::bucket_gone(record.id), &KeyOnlyRecord)?;
+            batch.delete(keys::versioning(record.id));
             forget_usage(&mut batch, record.id);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(Some(bucket_of(name.clone(), record)));

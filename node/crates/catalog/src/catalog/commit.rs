@@ -2,13 +2,15 @@ use std::collections::BTreeMap;
 
 use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
 
-use super::faults::{ATTEMPTS_MAX, at_most, find};
+use super::faults::{ATTEMPTS_MAX, at_most};
 use super::garbage::condemn_upload;
-use super::objects::{Present, Replacing, object_of};
+use super::objects::{Present, object_of};
 use super::pages::PagePlan;
 use super::parts::{expect_seen, parts_in};
 use super::tally::Delta;
 use super::uploads::{OpenUpload, open_upload, plan_end};
+use super::versioning::object_of_upload;
+use super::versions::{Edit, History};
 use super::{Catalog, CatalogError, Invalid, PutPageError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, View};
@@ -18,7 +20,7 @@ use crate::limits::{
 use crate::model::{
     BucketId, Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
 };
-use crate::record::{BodyRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
+use crate::record::{BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
 
 /// Why an object was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,10 +87,27 @@ enum Plan {
     /// It is committed already.
     Done(Committed),
     /// To be committed.
-    Commit { batch: Batch, target: Target, record: ObjectRecord, replaced: bool },
+    Commit { batch: Batch, target: Target, current: CurrentRecord, replaced: bool },
 }
 
 impl Plan {
+    /// Makes a record the object of its key, in front of what was there, or in its place.
+    fn of(
+        mut edit: Edit,
+        (present, history): (&Present, Option<History>),
+        target: Target,
+        record: &ObjectRecord,
+    ) -> Result<Self, CatalogError> {
+        let current = match history {
+            Some(history) => history.replace(&mut edit, present, record)?,
+            None => {
+                edit.without_versions(present, Some(record))?;
+                CurrentRecord { object: record.clone(), kept: None }
+            }
+        };
+        Ok(Self::Commit { batch: edit.finish(), target, current, replaced: present.version.is_some() })
+    }
+
     fn bucket(&self) -> BucketId {
         match self {
             Self::Done(committed) => committed.object.bucket,
@@ -172,8 +191,8 @@ impl<K: Keyspace> Catalog<K> {
                 Err(error) => return Err(error.into()),
             }
         }
-        for _ in 0..ATTEMPTS_MAX {
-            let plan = self.plan_commit(upload, draft, when).await?;
+        for attempt in 0..ATTEMPTS_MAX {
+            let plan = self.plan_commit(upload, draft, when, attempt).await?;
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
@@ -199,15 +218,17 @@ impl<K: Keyspace> Catalog<K> {
         validate(draft)?;
         let DraftBody::Inline { sealed } = &draft.body else { return Err(Invalid::BodyKind.into()) };
         let record = record_of(target.upload, draft, BodyRecord::Inline(sealed.clone()));
-        for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let present = Present::find(&view, target.bucket, &target.key).await?;
-            drop(view);
+        for attempt in 0..ATTEMPTS_MAX {
+            let (present, history) = self.look(target.bucket, &target.key, attempt).await?;
             let plan = match present.object() {
                 Some(object) if object.upload == target.upload => {
                     Plan::Done(Committed { object, replaced: false })
                 }
-                _ => self.plan_inline(target, &record, (present, condition))?,
+                _ => {
+                    present.check(condition)?;
+                    let edit = Edit::new(&present, self.due_unix_ms(record.created_unix_ms));
+                    Plan::of(edit, (&present, history), target.clone(), &record)?
+                }
             };
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
@@ -220,32 +241,15 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    fn plan_inline(
-        &self,
-        target: &Target,
-        record: &ObjectRecord,
-        (present, condition): (Present, &Condition),
-    ) -> Result<Plan, CommitObjectError> {
-        let mut batch = Batch::new();
-        let mut delta = Delta::default();
-        let replaced = present.version.is_some();
-        let due_unix_ms = self.due_unix_ms(record.created_unix_ms);
-        let replacing = Replacing { present, due_unix_ms };
-        replacing.check(condition)?;
-        replacing.plan(&mut batch, &mut delta, Some(record))?;
-        delta.add_to(&mut batch);
-        Ok(Plan::Commit { batch, target: target.clone(), record: record.clone(), replaced })
-    }
-
     async fn carry_out(&self, plan: Plan) -> Result<Option<Committed>, CommitObjectError> {
-        let (mut batch, target, record, replaced) = match plan {
+        let (mut batch, target, current, replaced) = match plan {
             Plan::Done(committed) => return Ok(Some(committed)),
-            Plan::Commit { batch, target, record, replaced } => (batch, target, record, replaced),
+            Plan::Commit { batch, target, current, replaced } => (batch, target, current, replaced),
         };
         // The number is never given again, so its absence is all that a commit must know of its bucket.
         batch.expect(keys::bucket_gone(target.bucket), None);
         let Some(revision) = self.try_commit(batch).await? else { return Ok(None) };
-        let object = object_of(target.bucket, target.key, record, revision);
+        let object = object_of(target.bucket, target.key, current, revision);
         Ok(Some(Committed { object, replaced }))
     }
 
@@ -254,51 +258,47 @@ impl<K: Keyspace> Catalog<K> {
         upload: UploadId,
         draft: &ObjectDraft,
         (condition, seen): (&Condition, Option<Revision>),
+        attempt: usize,
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;
         let Some(open) = open_upload(&view, upload).await? else {
             return Ok(Plan::Done(Committed { object: committed_as(&view, upload).await?, replaced: false }));
         };
         let UploadRecord { bucket, key, .. } = open.record.clone();
-        let mut batch = Batch::new();
+        let present = Present::find(&view, bucket, &key).await?;
+        present.check(condition)?;
+        let due_unix_ms = self.due_unix_ms(draft.created_unix_ms);
+        let mut edit = Edit::new(&present, due_unix_ms);
+        let (batch, delta) = (&mut edit.batch, &mut edit.delta);
         if let Some(seen) = seen
-            && !expect_seen(&view, &mut batch, (upload, seen)).await?
+            && !expect_seen(&view, batch, (upload, seen)).await?
         {
             return Err(CommitObjectError::PartsChanged);
         }
-        let mut delta = Delta { uploads: -1, ..Delta::default() };
-        plan_end(&view, &mut batch, &open, UploadState::Committed).await?;
-        let due_unix_ms = self.due_unix_ms(draft.created_unix_ms);
-        let replacing = Replacing { present: Present::find(&view, bucket, &key).await?, due_unix_ms };
-        replacing.check(condition)?;
-        let replaced = replacing.present.version.is_some();
+        delta.uploads -= 1;
+        plan_end(&view, batch, &open, UploadState::Committed).await?;
         let plan = PagePlan { view: &view, open: &open, due_unix_ms };
         let body = match &draft.body {
             DraftBody::Inline { sealed } => {
                 // Whatever the upload put before it became a small object goes.
-                condemn_upload(&view, (&mut batch, &mut delta), (bucket, upload), due_unix_ms).await?;
+                condemn_upload(&view, (batch, delta), (bucket, upload), due_unix_ms).await?;
                 BodyRecord::Inline(sealed.clone())
             }
             DraftBody::Pages { parts, last_page } => {
-                let there = gather_parts(&plan, (&mut batch, &mut delta), last_page.as_ref()).await?;
+                let there = gather_parts(&plan, (batch, delta), last_page.as_ref()).await?;
                 BodyRecord::Pages(listed(parts, &there, draft.size_bytes)?)
             }
         };
         let record = record_of(upload, draft, body);
-        replacing.plan(&mut batch, &mut delta, Some(&record))?;
-        delta.add_to(&mut batch);
-        Ok(Plan::Commit { batch, target: Target { bucket, key, upload }, record, replaced })
+        let history = self.history(&view, (bucket, &key), attempt).await?;
+        Ok(Plan::of(edit, (&present, history), Target { bucket, key, upload }, &record)?)
     }
 }
 
-/// The object that a committed upload still is.
+/// The object that a committed upload still is, or a version of.
 async fn committed_as(view: &impl View, upload: UploadId) -> Result<Object, CommitObjectError> {
-    let record = find::<UploadRecord>(view, &keys::upload(upload)).await?.record;
-    let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = record else {
-        return Err(CommitObjectError::UploadGone);
-    };
-    let object = Present::find(view, bucket, &key).await?.object();
-    object.filter(|object| object.upload == upload).ok_or(CommitObjectError::UploadGone)
+    let object = object_of_upload(view, upload).await?;
+    object.map(|(object, _)| object).ok_or(CommitObjectError::UploadGone)
 }
 
 /// The upload's parts, with the last page in, and the check that they stay so until the commit.

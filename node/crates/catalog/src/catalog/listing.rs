@@ -102,7 +102,7 @@ impl<'a> Progress<'a> {
         if self.missing() == 0 {
             return Ok(false);
         }
-        match self.common_prefix(&key) {
+        match common_prefix(&self.query.prefix, &self.delimiter, &key) {
             Some(prefix) => {
                 self.listing.next = Some(Cursor::Prefix(prefix.clone()));
                 self.listing.common_prefixes.push(prefix);
@@ -116,16 +116,17 @@ impl<'a> Progress<'a> {
         }
         Ok(true)
     }
+}
 
-    fn common_prefix(&self, key: &[u8]) -> Option<Vec<u8>> {
-        if self.delimiter.is_empty() {
-            return None;
-        }
-        let from = self.query.prefix.len();
-        let rest = key.get(from..)?;
-        let at = rest.windows(self.delimiter.len()).position(|window| window == self.delimiter)?;
-        key.get(..from + at + self.delimiter.len()).map(<[u8]>::to_vec)
+/// What a key is rolled up into, if it is: all of it through the first delimiter behind the prefix.
+pub(super) fn common_prefix(prefix: &[u8], delimiter: &[u8], key: &[u8]) -> Option<Vec<u8>> {
+    if delimiter.is_empty() {
+        return None;
     }
+    let from = prefix.len();
+    let rest = key.get(from..)?;
+    let at = rest.windows(delimiter.len()).position(|window| window == delimiter)?;
+    key.get(..from + at + delimiter.len()).map(<[u8]>::to_vec)
 }
 
 fn entry(key: &[u8], value: &[u8]) -> Result<Entry, CatalogError> {

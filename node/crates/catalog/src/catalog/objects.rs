@@ -1,10 +1,10 @@
-use super::faults::{ATTEMPTS_MAX, put};
-use super::tally::{Delta, add_usage, delta_of};
+use super::faults::ATTEMPTS_MAX;
+use super::versions::Edit;
 use super::{Catalog, CatalogError, CommitObjectError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, Versioned, View};
-use crate::model::{Body, BucketId, Condition, Object, ObjectKey, Page, PageAt, UploadId};
-use crate::record::{self, BodyRecord, CondemnedUploadRecord, ObjectRecord};
+use crate::model::{Body, BucketId, Condition, Deleted, Object, ObjectKey, Page, PageAt, UploadId};
+use crate::record::{BodyRecord, CurrentRecord, ObjectRecord};
 
 /// Why an object was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,22 +40,35 @@ impl From<Unmet> for CommitObjectError {
 pub(super) fn object_of(
     bucket: BucketId,
     key: ObjectKey,
-    record: ObjectRecord,
+    current: CurrentRecord,
     revision: Revision,
 ) -> Object {
-    let ObjectRecord { upload, size_bytes, created_unix_ms, content_type, etag, meta, body } = record;
+    let version = current.kept.map(|kept| kept.id(current.object.upload));
+    let ObjectRecord { upload, size_bytes, created_unix_ms, content_type, etag, meta, body } = current.object;
     let body = match body {
         BodyRecord::Inline(sealed) => Body::Inline { sealed },
         BodyRecord::Pages(parts) => Body::Pages { parts },
     };
-    Object { bucket, key, upload, size_bytes, content_type, etag, meta, created_unix_ms, body, revision }
+    Object {
+        bucket,
+        key,
+        upload,
+        size_bytes,
+        content_type,
+        etag,
+        meta,
+        created_unix_ms,
+        body,
+        version,
+        revision,
+    }
 }
 
 /// The object that a key has in a view, or none.
 pub(super) struct Present {
-    bucket: BucketId,
-    key: ObjectKey,
-    record: Option<ObjectRecord>,
+    pub(super) bucket: BucketId,
+    pub(super) key: ObjectKey,
+    pub(super) current: Option<CurrentRecord>,
     pub(super) version: Option<Revision>,
 }
 
@@ -69,67 +82,29 @@ impl Present {
         Self::of(bucket, key, row)
     }
 
-    fn of(bucket: BucketId, key: &ObjectKey, row: Option<Versioned>) -> Result<Self, CatalogError> {
+    pub(super) fn of(
+        bucket: BucketId,
+        key: &ObjectKey,
+        row: Option<Versioned>,
+    ) -> Result<Self, CatalogError> {
         let version = row.as_ref().map(|row| row.version);
-        let record = row.map(|row| record::decode::<ObjectRecord>(&row.value)).transpose()?;
-        Ok(Self { bucket, key: key.clone(), record, version })
+        let current = row.map(|row| CurrentRecord::decode(&row.value)).transpose()?;
+        Ok(Self { bucket, key: key.clone(), current, version })
     }
 
     pub(super) fn object(&self) -> Option<Object> {
-        let (record, version) = (self.record.clone()?, self.version?);
-        Some(object_of(self.bucket, self.key.clone(), record, version))
+        let (current, version) = (self.current.clone()?, self.version?);
+        Some(object_of(self.bucket, self.key.clone(), current, version))
     }
-}
 
-/// Putting another object, or none, in the place of the present one.
-pub(super) struct Replacing {
-    pub(super) present: Present,
-    pub(super) due_unix_ms: u64,
-}
-
-impl Replacing {
     pub(super) fn check(&self, condition: &Condition) -> Result<(), Unmet> {
-        let etag = self.present.record.as_ref().map(|object| &object.etag);
+        let etag = self.current.as_ref().map(|current| &current.object.etag);
         let met = match condition {
             Condition::None => true,
             Condition::IfAbsent => etag.is_none(),
             Condition::IfMatch(wanted) => etag == Some(wanted),
         };
         if met { Ok(()) } else { Err(Unmet { current_etag: etag.cloned() }) }
-    }
-
-    /// Adds what replaces the row and lets the present object's segments go: one row, however many they are.
-    pub(super) fn plan(
-        &self,
-        batch: &mut Batch,
-        delta: &mut Delta,
-        next: Option<&ObjectRecord>,
-    ) -> Result<(), CatalogError> {
-        let Present { bucket, key, record, version } = &self.present;
-        let row = keys::object(*bucket, key.as_bytes());
-        batch.expect(row.clone(), *version);
-        let mut bytes = 0;
-        match next {
-            Some(next) => {
-                put(batch, row, next)?;
-                delta.objects += 1;
-                bytes += delta_of(next.size_bytes);
-            }
-            None => batch.delete(row),
-        }
-        if let Some(old) = record {
-            delta.objects -= 1;
-            bytes -= delta_of(old.size_bytes);
-            if let BodyRecord::Pages(parts) = &old.body {
-                let segments = parts.iter().map(|part| part.segments).sum();
-                delta.condemned_waiting += delta_of(segments);
-                let condemned = CondemnedUploadRecord { bucket: *bucket, segments };
-                put(batch, keys::condemned_upload(self.due_unix_ms, old.upload), &condemned)?;
-            }
-        }
-        let objects = i64::from(next.is_some()) - i64::from(record.is_some());
-        add_usage(batch, *bucket, objects, bytes);
-        Ok(())
     }
 }
 
@@ -142,7 +117,7 @@ impl<K: Keyspace> Catalog<K> {
         let Some(row) = self.keyspace.get(&keys::object(bucket, key.as_bytes())).await? else {
             return Ok(None);
         };
-        Ok(Some(object_of(bucket, key.clone(), record::decode(&row.value)?, row.version)))
+        Ok(Some(object_of(bucket, key.clone(), CurrentRecord::decode(&row.value)?, row.version)))
     }
 
     /// A page of an upload or object. None when it is not there (any more): an object's pages stay while the object
@@ -154,8 +129,8 @@ impl<K: Keyspace> Catalog<K> {
         self.read(&keys::page(upload, at)).await
     }
 
-    /// Deletes the object of a key, in one batch at any size, and gives what it was. Its segments are let go after the
-    /// retention.
+    /// Deletes the object of a key, in one batch at any size, and says what came of it. Its segments are let go after the
+    /// retention, unless the bucket keeps versions: then a marker hides it.
     ///
     /// # Errors
     /// See [`DeleteObjectError`].
@@ -165,34 +140,52 @@ impl<K: Keyspace> Catalog<K> {
         key: &ObjectKey,
         condition: &Condition,
         now_unix_ms: u64,
-    ) -> Result<Option<Object>, DeleteObjectError> {
+    ) -> Result<Deleted, DeleteObjectError> {
         let due_unix_ms = self.due_unix_ms(now_unix_ms);
-        self.delete_as((bucket, key), condition, due_unix_ms, |_, _| Ok(())).await
+        for attempt in 0..ATTEMPTS_MAX {
+            let (present, history) = self.look(bucket, key, attempt).await?;
+            present.check(condition)?;
+            let mut plan = Edit::new(&present, due_unix_ms);
+            let deleted = match history {
+                Some(history) => Deleted::Marked(history.mark(&mut plan, &present, now_unix_ms)?),
+                None => match present.object() {
+                    Some(object) => {
+                        plan.without_versions(&present, None)?;
+                        Deleted::Object(object)
+                    }
+                    // Perhaps the bucket keeps versions, and nobody has looked.
+                    None if attempt == 0 => continue,
+                    None => return Ok(Deleted::Nothing),
+                },
+            };
+            if self.try_commit(plan.finish()).await?.is_some() {
+                return Ok(deleted);
+            }
+        }
+        Err(CatalogError::Contended.into())
     }
 
-    /// Deletes an object; its segments are let go when they are due. `also` adds what goes with it.
-    pub(super) async fn delete_as(
+    /// Deletes the version that is a key's object for good; its segments are let go when they are due, and the version before it
+    /// takes its place. `also` adds what goes with it.
+    pub(super) async fn delete_current(
         &self,
         (bucket, key): (BucketId, &ObjectKey),
         condition: &Condition,
         due_unix_ms: u64,
         also: impl Fn(&mut Batch, &Object) -> Result<(), CatalogError>,
     ) -> Result<Option<Object>, DeleteObjectError> {
-        for _ in 0..ATTEMPTS_MAX {
-            let row =
-                self.keyspace.get(&keys::object(bucket, key.as_bytes())).await.map_err(CatalogError::from)?;
-            let present = Present::of(bucket, key, row)?;
-            let object = present.object();
-            let replacing = Replacing { present, due_unix_ms };
-            replacing.check(condition)?;
-            let Some(gone) = &object else { return Ok(None) };
-            let mut batch = Batch::new();
-            let mut delta = Delta::default();
-            replacing.plan(&mut batch, &mut delta, None)?;
-            also(&mut batch, gone)?;
-            delta.add_to(&mut batch);
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(object);
+        for attempt in 0..ATTEMPTS_MAX {
+            let (present, history) = self.look(bucket, key, attempt).await?;
+            present.check(condition)?;
+            let Some(gone) = present.object() else { return Ok(None) };
+            let mut plan = Edit::new(&present, due_unix_ms);
+            match history {
+                Some(history) => history.remove_current(&mut plan, &present)?,
+                None => plan.without_versions(&present, None)?,
+            }
+            also(&mut plan.batch, &gone)?;
+            if self.try_commit(plan.finish()).await?.is_some() {
+                return Ok(Some(gone));
             }
         }
         Err(CatalogError::Contended.into())

@@ -102,10 +102,10 @@ impl<K: Keyspace> Catalog<K> {
         if fingerprint.len() > FINGERPRINT_BYTES_MAX {
             return Err(OpenError::Fingerprint(fingerprint.len()));
         }
-        let shared = Shared { options, incarnation: datamesh_shard::Incarnation::default() };
+        let shared = Shared::new(options, datamesh_shard::Incarnation::default());
         let mut catalog = Self { keyspace, shared: Arc::new(shared) };
         let incarnation = catalog.raise_incarnation(fingerprint).await?;
-        catalog.shared = Arc::new(Shared { options, incarnation });
+        catalog.shared = Arc::new(Shared::new(options, incarnation));
         Ok(catalog)
     }
 

@@ -3,16 +3,16 @@ use std::collections::BTreeSet;
 use datamesh_shard::SegmentId;
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
-use super::objects::Present;
 use super::references::Uses;
 use super::tally::Delta;
 use super::uploads::{OpenUpload, open_upload, plan_end};
+use super::versioning::object_of_upload;
 use super::{Catalog, CatalogError, Invalid, ReferenceError};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::PAGE_SEGMENTS_MAX;
 use crate::model::{BucketId, Object, Page, PageAt, SegmentRef, UploadId};
-use crate::record::{self, CondemnedUploadRecord, UploadRecord, UploadState, UsedSegmentRecord};
+use crate::record::{self, CondemnedUploadRecord, UploadState, UsedSegmentRecord};
 
 /// Segments of one page of a committed object that give way to others with the same sealed bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,18 +73,13 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(page).collect()
     }
 
-    /// The object that an upload is, if it was committed and neither replaced nor deleted since.
+    /// The object that an upload is, or a version of, if it was committed and not let go since.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn object_of(&self, upload: UploadId) -> Result<Option<Object>, CatalogError> {
-        let view = self.view().await?;
-        let record = find::<UploadRecord>(&view, &keys::upload(upload)).await?.record;
-        let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = record else {
-            return Ok(None);
-        };
-        let object = Present::find(&view, bucket, &key).await?.object();
-        Ok(object.filter(|object| object.upload == upload))
+        let object = object_of_upload(&self.view().await?, upload).await?;
+        Ok(object.map(|(object, _)| object))
     }
 
     /// Puts segments in the place of others, all or nothing: readers that come later find the new ones, the old ones are condemned
@@ -149,17 +144,10 @@ impl<V: View> Plan<'_, V> {
     /// The object's bucket, if there is the object.
     async fn bucket(&self, batch: &mut Batch) -> Result<BucketId, SwapError> {
         let object = self.swap.object;
-        let upload = find::<UploadRecord>(self.view, &keys::upload(object)).await?;
-        let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = upload.record else {
-            return Err(SwapError::PageGone);
-        };
-        batch.expect(keys::upload(object), upload.version);
-        let present = Present::find(self.view, bucket, &key).await?;
-        batch.expect(keys::object(bucket, key.as_bytes()), present.version);
-        match present.object() {
-            Some(present) if present.upload == object => Ok(bucket),
-            _ => Err(SwapError::PageGone),
-        }
+        let found = object_of_upload(self.view, object).await?;
+        let (Object { bucket, .. }, standing) = found.ok_or(SwapError::PageGone)?;
+        standing.expect(batch);
+        Ok(bucket)
     }
 
     /// A new segment with the generation that the writer knows of it: it may have inherited a higher one than it put.

@@ -35,7 +35,7 @@ pub enum ShredError {
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// Deletes an object without the retention: its segments are let go at once, and written down as that is done.
+    /// Deletes an object, as a version for good, without the retention: its segments are let go at once, and written down as that is done.
     ///
     /// # Errors
     /// See [`ShredError`].
@@ -52,7 +52,7 @@ impl<K: Keyspace> Catalog<K> {
         let state = ShredState::Going { bucket, key: key.clone() };
         let row = ShredRecord { begun_unix_ms: now_unix_ms, pool: pool.clone(), state };
         let also = |batch: &mut Batch, object: &Object| put(batch, keys::shred(object.upload), &row);
-        Ok(self.delete_as((bucket, key), condition, now_unix_ms, also).await?)
+        Ok(self.delete_current((bucket, key), condition, now_unix_ms, also).await?)
     }
 
     /// All shreddings, those that are over included.
@@ -114,8 +114,11 @@ impl<K: Keyspace> Catalog<K> {
         let one = |key: Vec<u8>| KeyRange { end: Some([&key[..], &[0]].concat()), start: key };
         let tables = [Table::Page, Table::Part, Table::PartTag, Table::UsedSegment]
             .map(|table| keys::of_upload(table, id));
-        let rows = [keys::object(bucket, key.as_bytes()), keys::upload(id), keys::shred(id)].map(one);
-        tables.into_iter().chain(rows).collect()
+        let rows =
+            [keys::object(bucket, key.as_bytes()), keys::version_of(id), keys::upload(id), keys::shred(id)];
+        // It may have been behind another version once.
+        let versions = keys::versions_of(bucket, key.as_bytes());
+        tables.into_iter().chain(rows.map(one)).chain([versions]).collect()
     }
 
     /// It is over: what its row says of the object is forgotten, and what stays is remembered.

@@ -23,6 +23,9 @@ const PROFILE_BYTES: u8 = 2;
 
 const BUCKET_OBJECTS: u8 = 1;
 const BUCKET_BYTES: u8 = 2;
+/// What is kept beside the objects: earlier versions, and deletes.
+const BUCKET_VERSIONS: u8 = 3;
+const BUCKET_VERSION_BYTES: u8 = 4;
 
 /// What the catalog holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,16 +72,29 @@ impl Delta {
     }
 }
 
-/// Counts an object in or out of its bucket.
-pub(super) fn add_usage(batch: &mut Batch, bucket: BucketId, objects: i64, plain_bytes: i64) {
-    batch.add(keys::bucket_counter(bucket, BUCKET_OBJECTS), objects);
-    batch.add(keys::bucket_counter(bucket, BUCKET_BYTES), plain_bytes);
+/// What a batch changes in what a bucket holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    pub(super) objects: i64,
+    pub(super) plain_bytes: i64,
+    pub(super) versions: i64,
+    pub(super) version_bytes: i64,
+}
+
+impl Usage {
+    pub(super) fn add_to(self, batch: &mut Batch, bucket: BucketId) {
+        batch.add(keys::bucket_counter(bucket, BUCKET_OBJECTS), self.objects);
+        batch.add(keys::bucket_counter(bucket, BUCKET_BYTES), self.plain_bytes);
+        batch.add(keys::bucket_counter(bucket, BUCKET_VERSIONS), self.versions);
+        batch.add(keys::bucket_counter(bucket, BUCKET_VERSION_BYTES), self.version_bytes);
+    }
 }
 
 /// Takes the counters of a bucket without objects away.
 pub(super) fn forget_usage(batch: &mut Batch, bucket: BucketId) {
-    batch.delete(keys::bucket_counter(bucket, BUCKET_OBJECTS));
-    batch.delete(keys::bucket_counter(bucket, BUCKET_BYTES));
+    for counter in [BUCKET_OBJECTS, BUCKET_BYTES, BUCKET_VERSIONS, BUCKET_VERSION_BYTES] {
+        batch.delete(keys::bucket_counter(bucket, counter));
+    }
 }
 
 /// A size as a counter's delta. Sizes are far below the end of its range.
@@ -155,6 +171,8 @@ impl<K: Keyspace> Catalog<K> {
         Ok(BucketUsage {
             objects: count(&view, keys::bucket_counter(bucket, BUCKET_OBJECTS)).await?,
             plain_bytes: count(&view, keys::bucket_counter(bucket, BUCKET_BYTES)).await?,
+            versions: count(&view, keys::bucket_counter(bucket, BUCKET_VERSIONS)).await?,
+            version_bytes: count(&view, keys::bucket_counter(bucket, BUCKET_VERSION_BYTES)).await?,
         })
     }
 }

@@ -59,4 +59,8 @@ pub struct BucketUsage {
     pub objects: u64,
     /// Their plaintext bytes.
     pub plain_bytes: u64,
+    /// What is kept beside them: versions that are not their key's object, deletes among them.
+    pub versions: u64,
+    /// Their plaintext bytes.
+    pub version_bytes: u64,
 }

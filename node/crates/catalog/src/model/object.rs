@@ -1,4 +1,4 @@
-use super::{BucketId, ObjectKey, PartSummary, PlacedPage, UploadId};
+use super::{BucketId, ObjectKey, PartSummary, PlacedPage, UploadId, VersionId};
 use crate::keyspace::Revision;
 
 /// An object to commit.
@@ -56,7 +56,9 @@ pub struct Object {
     pub created_unix_ms: u64,
     /// Its bytes, or where they are.
     pub body: Body,
-    /// The commit that wrote it.
+    /// Which version of its key it is; absent where the bucket kept none when it was put.
+    pub version: Option<VersionId>,
+    /// The commit that wrote its row.
     pub revision: Revision,
 }
 

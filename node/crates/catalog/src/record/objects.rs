@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uploads::meta_bytes;
-use super::{Record, RecordError, body_of};
+use super::{KeptObjectRecord, Record, RecordError, body_of};
 use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
@@ -79,7 +79,10 @@ impl<'a> HeadRecord<'a> {
     /// # Errors
     /// As `decode` of the whole.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        let body = body_of::<ObjectRecord>(bytes)?;
+        let body = match bytes.first() {
+            Some(&KeptObjectRecord::VERSION) => body_of::<KeptObjectRecord>(bytes)?,
+            _ => body_of::<ObjectRecord>(bytes)?,
+        };
         match postcard::take_from_bytes(body) {
             Ok((head, _rest)) => Ok(head),
             Err(error) => {

@@ -15,7 +15,7 @@ use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
     BucketId, BucketKind, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission, SegmentRef,
-    UploadId, WrappedSecret,
+    UploadId, Versioning, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
@@ -205,6 +205,32 @@ fn object_samples() -> Vec<Sample> {
     vec![
         sample("object-inline", object(record::BodyRecord::Inline(b"sealed".to_vec()))),
         sample("object-pages", object(record::BodyRecord::Pages(vec![part]))),
+        sample(
+            "object-kept",
+            record::KeptObjectRecord {
+                object: object(record::BodyRecord::Pages(vec![part])),
+                kept: record::KeptRecord { order: 300, null: true },
+            },
+        ),
+        sample("versioning", record::VersioningRecord { state: Versioning::Suspended }),
+        sample(
+            "version-object",
+            record::VersionRecord {
+                null: false,
+                what: record::VersionBodyRecord::Object(object(record::BodyRecord::Pages(vec![part]))),
+            },
+        ),
+        sample(
+            "version-marker",
+            record::VersionRecord {
+                null: true,
+                what: record::VersionBodyRecord::Marker {
+                    upload: UPLOAD,
+                    created_unix_ms: 1_790_000_000_000,
+                },
+            },
+        ),
+        sample("version-order", record::OrderRecord { order: 300 }),
         sample("key-only", record::KeyOnlyRecord),
         sample(
             "used-segment",
@@ -341,6 +367,10 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("bucket-gone", key::bucket_gone(BucketId(5))),
         ("bucket-upload", key::bucket_upload(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap(), UPLOAD)),
         ("part-tag", key::part_tag(UPLOAD, 3)),
+        ("versioning", key::versioning(BucketId(5))),
+        ("version", key::version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap(), 300)),
+        ("null-version", key::null_version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap())),
+        ("version-of", key::version_of(UPLOAD)),
         ("engine-revision", row::REVISION_KEY.to_vec()),
         ("engine-row", row::encode(Revision(300), b"value")),
         ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),

@@ -3,7 +3,7 @@
 use datamesh_catalog::catalog::{FlawKind, UnknownSegment};
 use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{Batch, Keyspace};
-use datamesh_catalog::{Catalog, Condition, PageAt};
+use datamesh_catalog::{Catalog, Condition, PageAt, Versioning};
 use datamesh_shard::{Generation, SegmentId};
 
 use crate::support::{
@@ -15,6 +15,7 @@ on_all_engines!(catalog_on:
     what_is_as_it_should_be_has_no_flaw, a_wrong_count_is_mended, a_missing_use_is_mended,
     a_missing_reference_is_mended, what_is_used_and_condemned_is_acquitted, an_idle_reference_goes,
     what_cannot_be_mended_is_said, a_segment_that_nobody_knows_is_condemned_once,
+    versions_behind_an_object_are_looked_at,
 );
 
 async fn object<K: Keyspace>(catalog: &Catalog<K>, name: &str, upload: u64, segments: &[u64]) {
@@ -59,7 +60,9 @@ async fn what_is_as_it_should_be_has_no_flaw<K: Keyspace>(catalog: Catalog<K>) {
     let rest = catalog.check_references(references.after.as_deref(), 100, true).await.unwrap();
     assert_eq!((rest.looked_at, rest.flaws.len(), rest.after), (3, 0, None));
     let objects = catalog.check_objects(BUCKET, None, 100).await.unwrap();
-    assert_eq!((objects.looked_at, objects.broken, objects.after), (1, vec![], None));
+    assert_eq!((objects.looked_at, objects.broken), (1, vec![]));
+    let versions = catalog.check_objects(BUCKET, objects.after.as_deref(), 100).await.unwrap();
+    assert_eq!((versions.looked_at, versions.broken, versions.after), (0, vec![], None));
     let needed = catalog.needed_segments((SegmentId([0; 32]), None)).await.unwrap();
     assert_eq!(
         needed.keys().copied().collect::<Vec<_>>(),
@@ -185,10 +188,10 @@ async fn what_cannot_be_mended_is_said<K: Keyspace>(catalog: Catalog<K>) {
     let missing = flaws.iter().find(|flaw| flaw.kind == FlawKind::PageMissing(at)).unwrap();
     assert!(!missing.mended, "its keys are gone");
     let first = catalog.check_objects(BUCKET, None, 1).await.unwrap();
-    assert_eq!((first.looked_at, first.broken.len(), first.after.clone()), (1, 0, Some(key("a"))));
-    let rest = catalog.check_objects(BUCKET, first.after.as_ref(), 10).await.unwrap();
+    assert_eq!((first.looked_at, first.broken.len()), (1, 0));
+    let rest = catalog.check_objects(BUCKET, first.after.as_deref(), 10).await.unwrap();
     let broken: Vec<_> = rest.broken.iter().map(|broken| broken.key.clone()).collect();
-    assert_eq!((broken, rest.after), (vec![key("b")], None));
+    assert_eq!((rest.looked_at, broken), (1, vec![key("b")]));
 }
 
 async fn a_segment_that_nobody_knows_is_condemned_once<K: Keyspace>(catalog: Catalog<K>) {
@@ -211,4 +214,22 @@ async fn a_segment_that_nobody_knows_is_condemned_once<K: Keyspace>(catalog: Cat
     );
     assert_eq!(catalog.forget_condemned(&due).await, Ok(1));
     assert_eq!(catalog.counters().await.unwrap().condemned_segments, 0);
+}
+
+async fn versions_behind_an_object_are_looked_at<K: Keyspace>(catalog: Catalog<K>) {
+    catalog.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
+    object(&catalog, "a", 1, &[1]).await;
+    object(&catalog, "a", 2, &[2]).await;
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    tamper(&catalog, |batch| batch.delete(keys::used_segment(upload_id(1), segment_id(1)))).await;
+    assert_eq!(mended(&catalog).await, (vec![FlawKind::Unused(segment_id(1))], vec![true]));
+    tamper(&catalog, |batch| batch.delete(keys::upload(upload_id(1)))).await;
+    let first = catalog.check_objects(BUCKET, None, 100).await.unwrap();
+    assert_eq!((first.looked_at, first.broken.len()), (0, 0), "the key has no object any more");
+    let behind = catalog.check_objects(BUCKET, first.after.as_deref(), 100).await.unwrap();
+    assert_eq!(
+        (behind.looked_at, behind.broken.len(), behind.after),
+        (3, 1, None),
+        "two versions and a marker"
+    );
 }

@@ -35,3 +35,4 @@ mod sharing;
 mod shreds;
 mod support;
 mod uploads;
+mod versions;

@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::{CommitObjectError, DeleteObjectError, Invalid};
 use datamesh_catalog::keyspace::Keyspace;
-use datamesh_catalog::{Body, Catalog, Condition, DraftBody, ObjectKey, PageAt};
+use datamesh_catalog::{Body, Catalog, Condition, Deleted, DraftBody, ObjectKey, PageAt};
 
 use crate::support::{
     BUCKET, catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target, upload_id,
@@ -107,8 +107,8 @@ async fn conditions<K: Keyspace>(catalog: Catalog<K>) {
     let delete = async |condition| catalog.delete_object(BUCKET, &key("a"), &condition, 0).await;
     let failed = DeleteObjectError::PreconditionFailed { current_etag: Some("e6".into()) };
     assert_eq!(delete(if_match("e5")).await, Err(failed));
-    assert_eq!(delete(if_match("e6")).await.unwrap().unwrap().etag, "e6");
-    assert_eq!(delete(Condition::None).await, Ok(None));
+    assert_eq!(delete(if_match("e6")).await.unwrap().object().unwrap().etag, "e6");
+    assert_eq!(delete(Condition::None).await, Ok(Deleted::Nothing));
     assert!(delete(if_match("e6")).await.is_err());
 }
 

@@ -119,7 +119,10 @@ impl Model {
                 let deleted = catalog.delete_object(BUCKET, &key(&name), &condition, self.now).await;
                 assert_eq!(deleted.is_ok(), met);
                 if met {
-                    assert_eq!(deleted.unwrap().map(|object| object.etag), self.objects.remove(&name));
+                    assert_eq!(
+                        deleted.unwrap().object().map(|object| object.etag),
+                        self.objects.remove(&name)
+                    );
                     self.count("deletes");
                 }
             }

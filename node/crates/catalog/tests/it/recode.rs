@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::{CommitLayoutError, ProfileChange, ReferenceError, Swap, SwapError};
 use datamesh_catalog::keyspace::Keyspace;
-use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef};
+use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef, VersionId, Versioning};
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName};
 
 use crate::support::{
@@ -14,6 +14,7 @@ on_all_engines!(catalog_on:
     segments_change_places_and_the_old_ones_go, what_is_gone_is_not_swapped, what_a_crash_leaves_is_reclaimed,
     a_profile_closes_only_when_nothing_is_left_of_it, the_highest_generation_outlives_its_reference,
     what_is_let_go_together_goes_with_the_highest_generation, what_is_shredded_is_not_swapped,
+    a_version_behind_is_coded_anew_while_it_is_there,
 );
 
 const AT: PageAt = PageAt { part: 0, page: 0 };
@@ -201,4 +202,24 @@ async fn what_is_shredded_is_not_swapped<K: Keyspace>(catalog: Catalog<K>) {
     catalog.forget_condemned(&due).await.unwrap();
     let shredded = catalog.shred_segments(upload_id(1), None, 9).await.unwrap();
     assert_eq!(shredded, Some(vec![segment_id(1)]));
+}
+
+async fn a_version_behind_is_coded_anew_while_it_is_there<K: Keyspace>(catalog: Catalog<K>) {
+    object(&catalog, &[1]).await;
+    catalog.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
+    catalog.begin_upload(new_upload("a", 5, 0)).await.unwrap();
+    catalog.commit_object(upload_id(5), &one_page(&[1, 7], "e", 0), &Condition::None).await.unwrap();
+    let behind = catalog.object_of(upload_id(1)).await.unwrap().unwrap();
+    assert_eq!(behind.version, Some(VersionId::Null));
+    writer(&catalog, 2, &[11]).await;
+    catalog.swap_segments(&swap(2, &[(1, 11)]), 50).await.unwrap();
+    assert_eq!(catalog.page(upload_id(1), AT).await.unwrap().unwrap().segments[0].id, segment_id(11));
+    assert_eq!(usage(&catalog, old()).await, (2, 2), "what the newer version needs stays");
+    assert_eq!(catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap(), []);
+    let whose = (BUCKET, &key("a"));
+    assert!(catalog.delete_version(whose, VersionId::Null, 100).await.unwrap().is_some());
+    writer(&catalog, 3, &[12]).await;
+    assert_eq!(catalog.swap_segments(&swap(3, &[(11, 12)]), 120).await, Err(SwapError::PageGone));
+    let due = catalog.condemned_due(RETENTION_MS + 100, None, 10).await.unwrap();
+    assert_eq!(due.iter().map(|condemned| condemned.segment).collect::<Vec<_>>(), [segment_id(11)]);
 }

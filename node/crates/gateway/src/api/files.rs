@@ -19,7 +19,7 @@ use super::listing::rfc3339;
 use super::range::{self, Wanted};
 use super::target::ObjectPath;
 use super::{App, Incoming, shreds};
-use crate::objects::{Durability, Fields, Meta, Stored};
+use crate::objects::{Durability, Fields, Meta, Removed, Stored};
 use crate::problem::Problem;
 
 /// How safe a put is at the moment of its answer.
@@ -194,6 +194,14 @@ struct Deleted {
     waits_for: Vec<NodeName>,
 }
 
+/// What a delete answers in a bucket that keeps versions: nothing is gone, the object is not shown any more.
+#[derive(Serialize)]
+struct Marked {
+    key: String,
+    /// Id of the marker that hides it.
+    marker: String,
+}
+
 /// How a delete is wanted.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -218,8 +226,12 @@ pub(super) async fn delete(
         return Ok(begun.map_or_else(|| StatusCode::NO_CONTENT.into_response(), shreds::begun));
     }
     let key = path.key.to_string();
-    let Some(erasure) = app.objects.delete(&path.bucket, path.key, condition).await? else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+    let erasure = match app.objects.delete(&path.bucket, path.key, condition).await? {
+        Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Removed::Marked(marker) => {
+            return Ok(Json(Marked { key, marker: marker.version.to_string() }).into_response());
+        }
+        Removed::Gone(erasure) => erasure,
     };
     let deleted = Deleted {
         key,

@@ -58,9 +58,9 @@ impl Check {
     pub(super) async fn objects(&mut self) -> Result<(), CatalogError> {
         let (of, mut done) = (self.context.catalog.counters().await?.objects, 0);
         for (id, name) in self.buckets.clone() {
-            let mut after = None;
+            let mut after: Option<Vec<u8>> = None;
             loop {
-                let page = self.context.catalog.check_objects(id, after.as_ref(), AT_ONCE).await?;
+                let page = self.context.catalog.check_objects(id, after.as_deref(), AT_ONCE).await?;
                 for broken in page.broken {
                     let detail =
                         "rows of the object are missing: it cannot be read whole; put it again or delete it";

@@ -31,7 +31,8 @@ fn precondition(current_etag: Option<String>) -> Problem {
 pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
     match error {
         DeleteBucketError::NotEmpty => {
-            Problem::new(Kind::BucketNotEmpty, "delete its objects first").field("bucket")
+            Problem::new(Kind::BucketNotEmpty, "delete its objects first, and all versions of them")
+                .field("bucket")
         }
         DeleteBucketError::Catalog(error) => catalog(error),
     }

@@ -68,10 +68,13 @@ impl Reader {
         Ok(page.segments.into_iter().nth(nth))
     }
 
-    /// Whether the object still is what it was. One that is shredded is not kept for those who read it.
+    /// Whether the object still is what it was, or a version behind. One that is shredded is not kept for those who read it.
     pub(super) async fn is_there(&self, context: &Context) -> Result<bool, PageError> {
         let object = context.catalog.object(self.target.bucket, &self.target.key).await?;
-        Ok(object.is_some_and(|object| object.upload == self.target.upload))
+        if object.is_some_and(|object| object.upload == self.target.upload) {
+            return Ok(true);
+        }
+        Ok(context.catalog.object_of(self.target.upload).await?.is_some())
     }
 }
 

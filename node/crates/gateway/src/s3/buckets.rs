@@ -5,8 +5,8 @@ use std::sync::Arc;
 use datamesh_catalog::{Grant, Permission};
 use s3s::dto::{
     Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
-    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
-    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
+    ListBucketsOutput, Owner,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -92,13 +92,4 @@ pub(super) async fn location(
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
     Ok(S3Response::new(GetBucketLocationOutput::default()))
-}
-
-/// No bucket has versions yet.
-pub(super) async fn versioning(
-    app: &Arc<App>,
-    request: S3Request<GetBucketVersioningInput>,
-) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    Ok(S3Response::new(GetBucketVersioningOutput::default()))
 }

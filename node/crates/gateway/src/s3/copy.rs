@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datamesh_catalog::VersionId;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, header};
 use s3s::dto::{
@@ -14,7 +15,7 @@ use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part
 use super::fields::{refuse_what_is_not_there, said};
 use super::multipart::{number_of, upload_of};
 use super::reads::{Conditions, Judged};
-use super::{names, objects};
+use super::{names, objects, versions};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
 use crate::objects::{Found, Meta};
@@ -31,17 +32,17 @@ impl Witness for Inherited {
     }
 }
 
-fn named(source: &CopySource) -> S3Result<(&str, &str)> {
+fn named(source: &CopySource) -> S3Result<(&str, &str, Option<VersionId>)> {
     let CopySource::Bucket { bucket, key, version_id } = source else {
         return Err(s3_error!(NotImplemented, "copy from a bucket of this store"));
     };
-    names::only_version(version_id.as_deref())?;
-    Ok((bucket, key))
+    Ok((bucket, key, versions::version(version_id.as_deref())?))
 }
 
 async fn found(app: &Arc<App>, source: &CopySource, conditions: Conditions) -> S3Result<Found> {
-    let (bucket, key) = named(source)?;
-    let found = app.objects.find(&names::bucket(bucket)?, names::key(key)?).await?;
+    let (bucket, key, version) = named(source)?;
+    let seen = app.objects.look_up(&names::bucket(bucket)?, names::key(key)?, version).await?;
+    let found = versions::found(seen, version)?;
     match conditions.judge(&names::etag_of(&found.object), found.object.created_unix_ms) {
         Judged::Met => Ok(found),
         _ => Err(s3_error!(PreconditionFailed, "the source is not in the expected state")),
@@ -70,7 +71,7 @@ pub(super) async fn object(
         .metadata_directive
         .as_ref()
         .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-    if !replaces && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str()) {
+    if !replaces && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str(), None) {
         return Err(s3_error!(
             InvalidRequest,
             "a copy onto itself replaces the metadata, or it does nothing"
@@ -105,6 +106,7 @@ pub(super) async fn object(
         }
     };
     let size = found.object.size_bytes;
+    let copy_source_version_id = versions::shown(found.object.version);
     // The library has no fields for what must be true of the object in the way.
     let in_the_way = objects::condition(
         tags_of(&request.headers, &header::IF_MATCH)?,
@@ -122,7 +124,12 @@ pub(super) async fn object(
         ..Default::default()
     };
     into_shape!(result, |algorithm| of_fields(&kept, algorithm));
-    Ok(S3Response::new(CopyObjectOutput { copy_object_result: Some(result), ..Default::default() }))
+    Ok(S3Response::new(CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id,
+        version_id: versions::shown(stored.object.version),
+        ..Default::default()
+    }))
 }
 
 fn tags_of(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<ETagCondition>> {
@@ -152,6 +159,7 @@ pub(super) async fn part(
     )
     .await?;
     let size = found.object.size_bytes;
+    let copy_source_version_id = versions::shown(found.object.version);
     let range = match input.copy_source_range.as_deref() {
         None => 0..size,
         Some(text) => exact(text, size)?,
@@ -170,7 +178,11 @@ pub(super) async fn part(
         ..Default::default()
     };
     into_shape!(result, |algorithm| of_part(&part.fields, algorithm));
-    Ok(S3Response::new(UploadPartCopyOutput { copy_part_result: Some(result), ..Default::default() }))
+    Ok(S3Response::new(UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id,
+        ..Default::default()
+    }))
 }
 
 /// `bytes=first-last`, which must lie within the source.

@@ -10,13 +10,14 @@ use s3s::dto::{
     GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
     GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, HeadBucketInput, HeadBucketOutput,
     HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
-    ListMultipartUploadsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    ListPartsInput, ListPartsOutput, PutObjectInput, PutObjectOutput, UploadPartCopyInput,
-    UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{buckets, copy, listing, multipart, objects, reads};
+use super::{buckets, copy, listing, multipart, objects, reads, versions};
 use crate::api::App;
 
 /// The gateway as the library sees it.
@@ -48,7 +49,9 @@ operations! {
     head_bucket: HeadBucketInput => HeadBucketOutput = buckets::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = buckets::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = buckets::location;
-    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = buckets::versioning;
+    get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = versions::get;
+    put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput = versions::put;
+    list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput = versions::list;
     put_object: PutObjectInput => PutObjectOutput = objects::put;
     delete_object: DeleteObjectInput => DeleteObjectOutput = objects::delete;
     delete_objects: DeleteObjectsInput => DeleteObjectsOutput = objects::delete_many;

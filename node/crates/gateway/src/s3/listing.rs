@@ -20,18 +20,18 @@ use super::names;
 use crate::api::App;
 
 /// Entries of one answer at most.
-const KEYS_MAX: i32 = 1000;
+pub(super) const KEYS_MAX: i32 = 1000;
 /// What stays as it is where keys are encoded for URLs. A blank becomes `%20`, which every client undoes.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// How names are written in an answer.
 #[derive(Clone, Copy)]
-struct Written {
+pub(super) struct Written {
     encoded: bool,
 }
 
 impl Written {
-    fn new(wanted: Option<&EncodingType>) -> S3Result<Self> {
+    pub(super) fn new(wanted: Option<&EncodingType>) -> S3Result<Self> {
         match wanted.map(EncodingType::as_str) {
             None => Ok(Self { encoded: false }),
             Some(EncodingType::URL) => Ok(Self { encoded: true }),
@@ -39,21 +39,21 @@ impl Written {
         }
     }
 
-    fn name(self, name: &str) -> String {
+    pub(super) fn name(self, name: &str) -> String {
         if self.encoded { utf8_percent_encode(name, PLAIN).to_string() } else { name.to_owned() }
     }
 
-    fn bytes(self, name: &[u8]) -> String {
+    pub(super) fn bytes(self, name: &[u8]) -> String {
         self.name(&String::from_utf8_lossy(name))
     }
 
-    fn kind(self) -> Option<EncodingType> {
+    pub(super) fn kind(self) -> Option<EncodingType> {
         self.encoded.then(|| EncodingType::from_static(EncodingType::URL))
     }
 
-    fn prefixes(self, listing: &Listing) -> Vec<CommonPrefix> {
+    pub(super) fn prefixes(self, prefixes: &[Vec<u8>]) -> Vec<CommonPrefix> {
         let prefix = |prefix: &Vec<u8>| CommonPrefix { prefix: Some(self.bytes(prefix)) };
-        listing.common_prefixes.iter().map(prefix).collect()
+        prefixes.iter().map(prefix).collect()
     }
 
     fn objects(self, entries: &[Entry], owner: Option<&Owner>) -> Vec<Object> {
@@ -71,7 +71,7 @@ impl Written {
 }
 
 /// Where a list goes on behind a key. A key inside of a common prefix stands for all of it: it would be listed again.
-fn behind(key: &str, prefix: &str, delimiter: Option<&str>) -> Option<Cursor> {
+pub(super) fn behind(key: &str, prefix: &str, delimiter: Option<&str>) -> Option<Cursor> {
     if key.is_empty() {
         return None;
     }
@@ -113,7 +113,7 @@ async fn list(app: &Arc<App>, asked: Asked<'_>) -> S3Result<Listing> {
     Ok(listing)
 }
 
-fn delimiter(delimiter: Option<&str>) -> Option<&str> {
+pub(super) fn delimiter(delimiter: Option<&str>) -> Option<&str> {
     delimiter.filter(|delimiter| !delimiter.is_empty())
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn first(
         is_truncated: Some(listing.next.is_some()),
         next_marker: next,
         contents: Some(written.objects(&listing.entries, owner.as_ref())),
-        common_prefixes: Some(written.prefixes(&listing)),
+        common_prefixes: Some(written.prefixes(&listing.common_prefixes)),
         prefix: Some(written.name(prefix.unwrap_or_default())),
         marker: Some(written.name(marker)),
         delimiter: by.map(|by| written.name(by)),
@@ -171,7 +171,7 @@ pub(super) async fn second(
         continuation_token: input.continuation_token,
         key_count: i32::try_from(count).ok(),
         contents: Some(written.objects(&listing.entries, owner.as_ref())),
-        common_prefixes: Some(written.prefixes(&listing)),
+        common_prefixes: Some(written.prefixes(&listing.common_prefixes)),
         prefix: Some(written.name(prefix.unwrap_or_default())),
         start_after: input.start_after.as_deref().map(|start| written.name(start)),
         delimiter: by.map(|by| written.name(by)),

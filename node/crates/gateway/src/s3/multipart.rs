@@ -17,7 +17,7 @@ use super::checksums::{
     Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
 use super::fields::{refuse_what_is_not_there, said};
-use super::{body, names, objects};
+use super::{body, names, objects, versions};
 use crate::api::App;
 use crate::limits;
 use crate::objects::{Completion, Fields, SeenParts, UploadedPart};
@@ -197,6 +197,7 @@ pub(super) async fn complete(
         bucket: Some(input.bucket),
         key: Some(input.key),
         e_tag: Some(names::etag_of(&object)),
+        version_id: versions::shown(object.version),
         checksum_type: kind_of(&kept),
         ..Default::default()
     };

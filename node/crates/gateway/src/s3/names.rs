@@ -20,14 +20,6 @@ pub(super) fn upload(id: &str) -> S3Result<UploadId> {
     id.parse().map_err(|_| s3_error!(NoSuchUpload, "an upload's id is 32 hexadecimal digits"))
 }
 
-/// There are no versions yet: what is there is the one called `null`.
-pub(super) fn only_version(id: Option<&str>) -> S3Result<()> {
-    match id {
-        None | Some("" | "null") => Ok(()),
-        Some(_) => Err(s3_error!(NoSuchVersion, "buckets have no versions here")),
-    }
-}
-
 /// An entity tag as S3 shows it. Early builds gave 32 hexadecimal digits, which clients take for an MD5.
 pub(super) fn shown_etag(upload: UploadId, etag: &str) -> ETag {
     if etag == upload.to_string() { ETag::Strong(format!("{etag}-1")) } else { ETag::Strong(etag.to_owned()) }

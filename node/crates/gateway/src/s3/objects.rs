@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::Condition;
+use datamesh_catalog::{Condition, ObjectKey, Version, VersionId};
+use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use futures::{StreamExt as _, stream};
 use s3s::dto::{
@@ -13,8 +14,9 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
 use super::fields::{refuse_what_is_not_there, said};
-use super::{body, names};
+use super::{body, names, versions};
 use crate::api::App;
+use crate::objects::Removed;
 
 /// Keys of one request to delete many at most.
 const DELETED_MAX: usize = 1000;
@@ -58,7 +60,11 @@ pub(super) async fn put(
     let body = body::incoming(input.body.take(), input.content_length, OBJECT_BYTES_MAX)?;
     let stored = app.objects.put(&bucket, key, meta, body.witnessed(Box::new(proof)), condition).await?;
     let fields = app.objects.fields_of_object(&stored.object).await?;
-    let mut output = PutObjectOutput { e_tag: Some(names::etag_of(&stored.object)), ..Default::default() };
+    let mut output = PutObjectOutput {
+        e_tag: Some(names::etag_of(&stored.object)),
+        version_id: versions::shown(stored.object.version),
+        ..Default::default()
+    };
     into_shape!(output, |algorithm| of_fields(&fields, algorithm));
     output.checksum_type = kind_of(&fields);
     Ok(S3Response::new(output))
@@ -69,13 +75,46 @@ pub(super) async fn delete(
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
     if input.if_match_last_modified_time.is_some() || input.if_match_size.is_some() {
         return Err(s3_error!(NotImplemented, "a delete takes `If-Match` only"));
     }
-    let condition = condition(input.if_match, None)?;
-    app.objects.delete(&names::bucket(&input.bucket)?, names::key(&input.key)?, condition).await?;
-    Ok(S3Response::new(DeleteObjectOutput::default()))
+    let version = versions::version(input.version_id.as_deref())?;
+    let which = Which { key: names::key(&input.key)?, version, condition: condition(input.if_match, None)? };
+    let Gone { version, marker } = gone(app, &names::bucket(&input.bucket)?, which).await?;
+    Ok(S3Response::new(DeleteObjectOutput {
+        delete_marker: marker.then_some(true),
+        version_id: versions::shown(version),
+        ..Default::default()
+    }))
+}
+
+/// What is to be deleted: a version for good, or what a key shows.
+struct Which {
+    key: ObjectKey,
+    version: Option<VersionId>,
+    condition: Condition,
+}
+
+/// What a delete did: to which version, and whether that is a delete itself.
+struct Gone {
+    version: Option<VersionId>,
+    marker: bool,
+}
+
+async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which) -> S3Result<Gone> {
+    let Which { key, version, condition } = which;
+    let Some(version) = version else {
+        let removed = app.objects.delete(bucket, key, condition).await?;
+        return Ok(match removed {
+            Removed::Marked(marker) => Gone { version: Some(marker.version), marker: true },
+            Removed::Nothing | Removed::Gone(_) => Gone { version: None, marker: false },
+        });
+    };
+    if condition != Condition::None {
+        return Err(s3_error!(NotImplemented, "a delete of a version takes no condition: its id names it"));
+    }
+    let deleted = app.objects.delete_version(bucket, key, version).await?;
+    Ok(Gone { version: Some(version), marker: matches!(deleted, Some(Version::Marker(_))) })
 }
 
 /// Each on its own: what fails does not keep the others.
@@ -92,37 +131,43 @@ pub(super) async fn delete_many(
     app.objects.bucket(&names::bucket(&input.bucket)?).await?;
     let bucket = input.bucket.as_str();
     let done = stream::iter(objects).map(|object| async move {
-        let key = object.key.clone();
-        (key, delete_one(app, bucket, object).await)
+        let (key, version_id) = (object.key.clone(), object.version_id.clone());
+        (key, version_id, delete_one(app, bucket, object).await)
     });
     let done: Vec<_> = done.buffered(DELETED_AT_ONCE).collect().await;
     let quiet = input.delete.quiet == Some(true);
     let mut output = DeleteObjectsOutput::default();
-    for (key, outcome) in done {
+    for (key, version_id, outcome) in done {
         match outcome {
-            Ok(()) if quiet => {}
-            Ok(()) => output
-                .deleted
-                .get_or_insert_default()
-                .push(DeletedObject { key: Some(key), ..Default::default() }),
+            Ok(_) if quiet => {}
+            Ok(gone) => output.deleted.get_or_insert_default().push(deleted(key, version_id, &gone)),
             Err(error) => output.errors.get_or_insert_default().push(Error {
                 code: Some(error.code().as_str().to_owned()),
                 key: Some(key),
                 message: error.message().map(str::to_owned),
-                version_id: None,
+                version_id,
             }),
         }
     }
     Ok(S3Response::new(output))
 }
 
-async fn delete_one(app: &Arc<App>, bucket: &str, object: ObjectIdentifier) -> Result<(), S3Error> {
+fn deleted(key: String, version_id: Option<String>, gone: &Gone) -> DeletedObject {
+    let marker = versions::shown(gone.version).filter(|_| gone.marker);
+    DeletedObject {
+        delete_marker: gone.marker.then_some(true),
+        delete_marker_version_id: marker,
+        key: Some(key),
+        version_id,
+    }
+}
+
+async fn delete_one(app: &Arc<App>, bucket: &str, object: ObjectIdentifier) -> Result<Gone, S3Error> {
     let ObjectIdentifier { e_tag, key, last_modified_time, size, version_id } = object;
-    names::only_version(version_id.as_deref())?;
     if last_modified_time.is_some() || size.is_some() {
         return Err(s3_error!(NotImplemented, "a delete takes an entity tag only"));
     }
+    let version = versions::version(version_id.as_deref())?;
     let condition = condition(e_tag.map(ETagCondition::ETag), None)?;
-    app.objects.delete(&names::bucket(bucket)?, names::key(&key)?, condition).await?;
-    Ok(())
+    gone(app, &names::bucket(bucket)?, Which { key: names::key(&key)?, version, condition }).await
 }

@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{into_shape, kind_of, of_fields};
-use super::{body, fields, names};
+use super::{body, fields, names, versions};
 use crate::api::App;
 use crate::objects::Found;
 
@@ -123,12 +123,33 @@ macro_rules! describe {
         $output.last_modified = Some(names::timestamp(object.created_unix_ms));
         $output.metadata = fields::metadata(kept);
         $output.parts_count = $wanted.parts;
+        $output.version_id = versions::shown(object.version);
         let asked = $mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
         // A checksum is of the whole object: beside a part of it, clients would hold it against that part.
         if asked && !$wanted.partial {
             into_shape!($output, |algorithm| of_fields(kept, algorithm));
             $output.checksum_type = kind_of(kept);
         }
+    }};
+}
+
+/// Finds the object that a read is of, holds the read's conditions against it, and says which part of it is asked for.
+macro_rules! sought {
+    ($app:expr, $headers:expr, $input:expr) => {{
+        let version = versions::version($input.version_id.as_deref())?;
+        let key = names::key(&$input.key)?;
+        let seen = $app.objects.look_up(&names::bucket(&$input.bucket)?, key, version).await?;
+        let found = versions::found(seen, version)?;
+        Conditions {
+            matching: $input.if_match,
+            none_matching: $input.if_none_match,
+            modified_since: $input.if_modified_since,
+            unmodified_since: $input.if_unmodified_since,
+        }
+        .hold(&found)?;
+        let range = $input.range.filter(|_| is_the_same(&$headers, &found));
+        let wanted = wanted(&found, range, $input.part_number)?;
+        (found, wanted)
     }};
 }
 
@@ -143,17 +164,7 @@ pub(super) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
-    let found = app.objects.find(&names::bucket(&input.bucket)?, names::key(&input.key)?).await?;
-    Conditions {
-        matching: input.if_match,
-        none_matching: input.if_none_match,
-        modified_since: input.if_modified_since,
-        unmodified_since: input.if_unmodified_since,
-    }
-    .hold(&found)?;
-    let wanted =
-        wanted(&found, input.range.filter(|_| is_the_same(&request.headers, &found)), input.part_number)?;
+    let (found, wanted) = sought!(app, request.headers, input);
     let mut output = GetObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     output.body = Some(body::outgoing(app.objects.open(found, wanted.range).await?));
@@ -165,17 +176,7 @@ pub(super) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
-    let found = app.objects.find(&names::bucket(&input.bucket)?, names::key(&input.key)?).await?;
-    Conditions {
-        matching: input.if_match,
-        none_matching: input.if_none_match,
-        modified_since: input.if_modified_since,
-        unmodified_since: input.if_unmodified_since,
-    }
-    .hold(&found)?;
-    let wanted =
-        wanted(&found, input.range.filter(|_| is_the_same(&request.headers, &found)), input.part_number)?;
+    let (found, wanted) = sought!(app, request.headers, input);
     let mut output = HeadObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     Ok(S3Response::new(output))
@@ -186,11 +187,13 @@ pub(super) async fn attributes(
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
     let input = request.input;
-    names::only_version(input.version_id.as_deref())?;
-    let found = app.objects.find(&names::bucket(&input.bucket)?, names::key(&input.key)?).await?;
+    let version = versions::version(input.version_id.as_deref())?;
+    let seen = app.objects.look_up(&names::bucket(&input.bucket)?, names::key(&input.key)?, version).await?;
+    let found = versions::found(seen, version)?;
     let asks = |name: &str| input.object_attributes.iter().any(|asked| asked.as_str() == name);
     let mut output = GetObjectAttributesOutput {
         last_modified: Some(names::timestamp(found.object.created_unix_ms)),
+        version_id: versions::shown(found.object.version),
         ..Default::default()
     };
     if asks(ObjectAttributes::ETAG) {

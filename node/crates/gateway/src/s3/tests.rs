@@ -5,3 +5,4 @@ mod documentation;
 mod multipart;
 mod signer;
 mod stores;
+mod versions;

@@ -4,9 +4,11 @@ use crate::catalog::{Catalog, CatalogError};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Keyspace, RangeLimits, Row, View};
 use crate::model::{BucketId, ObjectKey};
-use crate::record::{self, BodyRecord, ObjectRecord, UploadRecord, UploadState};
+use crate::record::{
+    self, BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, VersionRecord,
+};
 
-/// An object whose parts are not what it says: it cannot be read, or not whole. Nothing else knows what was there.
+/// An object, or a version of one, whose parts are not what it says: it cannot be read, or not whole. Nothing else knows what was there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenObject {
     /// The bucket.
@@ -23,32 +25,42 @@ pub struct ObjectsPage {
     /// Those that are broken.
     pub broken: Vec<BrokenObject>,
     /// Where the next page begins; absent after the last one.
-    pub after: Option<ObjectKey>,
+    pub after: Option<Vec<u8>>,
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// Looks at objects of a bucket behind one of them, at most `limit`.
+    /// Looks at objects of a bucket, and then at the versions behind them, at most `limit`, from where the page before ended.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn check_objects(
         &self,
         bucket: BucketId,
-        after: Option<&ObjectKey>,
+        after: Option<&[u8]>,
         limit: usize,
     ) -> Result<ObjectsPage, CatalogError> {
-        let all = keys::objects(bucket, b"");
-        let range = after.map_or(all.clone(), |after| all.after(&keys::object(bucket, after.as_bytes())));
+        let (objects, versions) = (keys::objects(bucket, b""), keys::versions(bucket, b""));
+        let is_behind = after.is_some_and(|after| after >= versions.start.as_slice());
+        let all = if is_behind { versions.clone() } else { objects };
+        let range = after.map_or(all.clone(), |after| all.after(after));
         let view = self.view().await?;
         let page = view.range(&range, RangeLimits::rows(limit)).await?;
         let mut broken = Vec::new();
         for row in &page.rows {
-            if !is_whole(&view, &record::decode(&row.value)?).await? {
-                broken.push(BrokenObject { bucket, key: key_of(row)? });
+            let (key, object) = if is_behind { version_in(row)? } else { object_in(row)? };
+            if let Some(object) = object
+                && !is_whole(&view, &object).await?
+            {
+                broken.push(BrokenObject { bucket, key });
             }
         }
-        let after = page.rows.last().filter(|_| page.more).map(key_of).transpose()?;
-        Ok(ObjectsPage { looked_at: page.rows.len(), broken, after })
+        let last = page.rows.last().filter(|_| page.more).map(|row| row.key.clone());
+        Ok(ObjectsPage {
+            looked_at: page.rows.len(),
+            broken,
+            // No row has the key that a range begins with.
+            after: last.or((!is_behind).then_some(versions.start)),
+        })
     }
 }
 
@@ -62,9 +74,17 @@ async fn is_whole(view: &impl View, object: &ObjectRecord) -> Result<bool, Catal
     Ok(parts.iter().all(|part| there.contains(part)))
 }
 
-fn key_of(row: &Row) -> Result<ObjectKey, CatalogError> {
+type Named = (ObjectKey, Option<ObjectRecord>);
+
+fn object_in(row: &Row) -> Result<Named, CatalogError> {
     let mut key = KeyReader::new(&row.key, Table::Object)?;
     let (_, name) = (key.u64()?, key.bytes()?);
     key.end()?;
-    ObjectKey::new(name).map_err(|_| crate::keys::KeyError::Name.into())
+    let key = ObjectKey::new(name).map_err(|_| keys::KeyError::Name)?;
+    Ok((key, Some(CurrentRecord::decode(&row.value)?.object)))
+}
+
+fn version_in(row: &Row) -> Result<Named, CatalogError> {
+    let (key, _) = keys::read_version(&row.key)?;
+    Ok((key, record::decode::<VersionRecord>(&row.value)?.object().cloned()))
 }

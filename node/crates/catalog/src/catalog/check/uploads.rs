@@ -4,10 +4,10 @@ use datamesh_shard::SegmentId;
 
 use super::{Flaw, FlawKind, MENDED_AT_ONCE};
 use crate::catalog::faults::{find, put};
-use crate::catalog::objects::Present;
 use crate::catalog::parts::parts_in;
 use crate::catalog::references::Uses;
 use crate::catalog::tally::Delta;
+use crate::catalog::versioning::object_of_upload;
 use crate::catalog::{Catalog, CatalogError, ReferenceError};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, View};
@@ -127,10 +127,7 @@ impl Standing {
         let stands = match record.state {
             UploadState::Open => true,
             // What was replaced or deleted is let go step by step: its rows are incomplete meanwhile.
-            UploadState::Committed => {
-                let present = Present::find(view, record.bucket, &record.key).await?;
-                present.object().is_some_and(|object| object.upload == id)
-            }
+            UploadState::Committed => object_of_upload(view, id).await?.is_some(),
             UploadState::Aborted => false,
         };
         let parts = if stands { parts_in(view, id).await? } else { Vec::new() };

@@ -24,6 +24,7 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
         ("ListObjects", "GET", "/@".into(), b"", ReadOnly),
         ("ListObjectsV2", "GET", "/@?list-type=2".into(), b"", ReadOnly),
         ("ListMultipartUploads", "GET", "/@?uploads=".into(), b"", ReadOnly),
+        ("ListObjectVersions", "GET", "/@?versions=".into(), b"", ReadOnly),
         ("GetObject", "GET", "/@/x".into(), b"", ReadOnly),
         ("HeadObject", "HEAD", "/@/x".into(), b"", ReadOnly),
         ("GetObjectAttributes", "GET", "/@/x?attributes=".into(), b"", ReadOnly),

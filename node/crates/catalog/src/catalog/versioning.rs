@@ -1,0 +1,193 @@
+//! Whether buckets keep versions, and single versions by their ids.
+
+use super::faults::{ATTEMPTS_MAX, find, put};
+use super::objects::{Present, object_of};
+use super::versions::{Edit, Kept, kept_as};
+use super::{Catalog, CatalogError, DeleteObjectError};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
+use crate::model::{BucketId, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
+use crate::record::{
+    self, CurrentRecord, KeptRecord, OrderRecord, UploadRecord, UploadState, VersionBodyRecord,
+    VersioningRecord,
+};
+
+/// Why a bucket's versioning was not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersioningError {
+    /// The bucket was deleted.
+    #[error("the bucket is gone")]
+    BucketGone,
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+pub(super) fn version_of((bucket, key): (BucketId, ObjectKey), kept: Kept, revision: Revision) -> Version {
+    let (version, place) = (kept.id(), KeptRecord { order: kept.order, null: kept.record.null });
+    match kept.record.what {
+        VersionBodyRecord::Object(object) => {
+            let current = CurrentRecord { object, kept: Some(place) };
+            Version::Object(object_of(bucket, key, current, revision))
+        }
+        VersionBodyRecord::Marker { created_unix_ms, .. } => {
+            Version::Marker(Marker { bucket, key, version, created_unix_ms })
+        }
+    }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Whether a bucket keeps versions; `None`: it never did.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn versioning(&self, bucket: BucketId) -> Result<Option<Versioning>, CatalogError> {
+        let record = self.read::<VersioningRecord>(&keys::versioning(bucket)).await?;
+        Ok(record.map(|record| record.state))
+    }
+
+    /// Sets it. Nothing is lost by either: what was put before is the version without an id.
+    ///
+    /// # Errors
+    /// See [`VersioningError`].
+    pub async fn set_versioning(&self, bucket: BucketId, state: Versioning) -> Result<(), VersioningError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if self.is_bucket_gone(bucket).await? {
+                return Err(VersioningError::BucketGone);
+            }
+            let mut batch = Batch::new();
+            batch.expect(keys::bucket_gone(bucket), None);
+            put(&mut batch, keys::versioning(bucket), &VersioningRecord { state })?;
+            if self.try_commit(batch).await?.is_some() {
+                self.shared.with_versions.write().insert(bucket);
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// One version of a key.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn object_version(
+        &self,
+        bucket: BucketId,
+        key: &ObjectKey,
+        version: VersionId,
+    ) -> Result<Option<Version>, CatalogError> {
+        let view = self.view().await?;
+        let present = Present::find(&view, bucket, key).await?;
+        if present.is(version) {
+            return Ok(present.object().map(Version::Object));
+        }
+        let revision = view.revision().await?;
+        let kept = kept_as(&view, (bucket, key), version).await?;
+        Ok(kept.map(|kept| version_of((bucket, key.clone()), kept, revision)))
+    }
+
+    /// The delete that hides a key without an object, where there is one.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn marker(&self, bucket: BucketId, key: &ObjectKey) -> Result<Option<Marker>, CatalogError> {
+        let range = keys::versions_of(bucket, key.as_bytes());
+        let rows = self.view().await?.range(&range, RangeLimits::rows(1)).await?.rows;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let kept = Kept { order: keys::read_version(&row.key)?.1, record: record::decode(&row.value)? };
+        match version_of((bucket, key.clone()), kept, row.version) {
+            Version::Marker(marker) => Ok(Some(marker)),
+            Version::Object(_) => Ok(None),
+        }
+    }
+
+    /// Deletes a version, named by its id or its exact one, for good and gives what it was; `None` when there was none. Its segments are let go after the retention.
+    /// What was hidden by it shows again.
+    ///
+    /// # Errors
+    /// See [`DeleteObjectError`].
+    pub async fn delete_version(
+        &self,
+        (bucket, key): (BucketId, &ObjectKey),
+        version: VersionId,
+        now_unix_ms: u64,
+    ) -> Result<Option<Version>, DeleteObjectError> {
+        let due_unix_ms = self.due_unix_ms(now_unix_ms);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let present = Present::find(&view, bucket, key).await?;
+            let history = self.history(&view, (bucket, key), 1).await?;
+            let mut edit = Edit::new(&present, due_unix_ms);
+            let gone = if present.is(version) {
+                match &history {
+                    Some(history) => history.remove_current(&mut edit, &present)?,
+                    None => edit.without_versions(&present, None)?,
+                }
+                present.object().map(Version::Object)
+            } else {
+                let (Some(kept), Some(history)) = (kept_as(&view, (bucket, key), version).await?, history)
+                else {
+                    return Ok(None);
+                };
+                history.remove_kept(&mut edit, &present, &kept)?;
+                let revision = view.revision().await.map_err(CatalogError::from)?;
+                Some(version_of((bucket, key.clone()), kept, revision))
+            };
+            drop(view);
+            if self.try_commit(edit.finish()).await?.is_some() {
+                return Ok(gone);
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+}
+
+impl Present {
+    /// Whether the key's object is this version.
+    fn is(&self, version: VersionId) -> bool {
+        self.current.as_ref().is_some_and(|current| {
+            let (place, upload) = (current.place(), current.object.upload);
+            let exact = VersionId::Numbered { order: place.order, upload };
+            place.id(upload) == version || exact == version
+        })
+    }
+}
+
+/// The object that an upload became, while it is its key's or one of the versions behind; and the row that says so, as it is now.
+pub(super) async fn object_of_upload(
+    view: &impl View,
+    upload: UploadId,
+) -> Result<Option<(Object, Standing)>, CatalogError> {
+    let record = find::<UploadRecord>(view, &keys::upload(upload)).await?.record;
+    let Some(UploadRecord { bucket, key, state: UploadState::Committed, .. }) = record else {
+        return Ok(None);
+    };
+    let present = Present::find(view, bucket, &key).await?;
+    if let Some(object) = present.object().filter(|object| object.upload == upload) {
+        let row = keys::object(bucket, key.as_bytes());
+        return Ok(Some((object, Standing { row, version: present.version })));
+    }
+    let found = find::<OrderRecord>(view, &keys::version_of(upload)).await?;
+    let Some(OrderRecord { order }) = found.record else { return Ok(None) };
+    let kept = super::versions::kept_at(view, (bucket, &key), order).await?;
+    let revision = view.revision().await?;
+    Ok(kept.and_then(|kept| match version_of((bucket, key), kept, revision) {
+        Version::Object(object) => {
+            Some((object, Standing { row: keys::version_of(upload), version: found.version }))
+        }
+        Version::Marker(_) => None,
+    }))
+}
+
+/// The row that an object stands and falls with.
+pub(super) struct Standing {
+    row: Vec<u8>,
+    version: Option<Revision>,
+}
+
+impl Standing {
+    /// Requires that it is there still when the batch is committed.
+    pub(super) fn expect(self, batch: &mut Batch) {
+        batch.expect(self.row, self.version);
+    }
+}

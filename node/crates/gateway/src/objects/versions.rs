@@ -1,0 +1,117 @@
+//! Versions of objects, in buckets that keep them.
+
+use datamesh_catalog::catalog::VersioningError;
+use datamesh_catalog::{Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning};
+use datamesh_shard::BucketName;
+use tokio::time::Instant;
+
+use super::{BucketContext, Erasure, Found, Objects, refusals};
+use crate::problem::{Kind, Problem};
+
+/// What there is of a key, or of one of its versions.
+pub(crate) enum Seen {
+    /// An object.
+    Object(Box<Found>),
+    /// A delete.
+    Marker(Marker),
+    /// Nothing.
+    Nothing,
+}
+
+/// What a delete did.
+pub(crate) enum Removed {
+    /// There was nothing.
+    Nothing,
+    /// The object is gone.
+    Gone(Erasure),
+    /// The bucket keeps versions: a marker hides the object.
+    Marked(Marker),
+}
+
+impl Objects {
+    /// The object of a key, or one version of it.
+    pub(crate) async fn look_up(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        version: Option<VersionId>,
+    ) -> Result<Seen, Problem> {
+        let Some(version) = version else { return self.newest(bucket, key).await };
+        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Seen::Nothing) };
+        loop {
+            let asked = Instant::now();
+            let found = self.context.catalog.object_version(context.id, &key, version).await;
+            match found.map_err(refusals::catalog)? {
+                Some(Version::Object(object)) => {
+                    return Ok(Seen::Object(Box::new(Found::new(object, context, asked)?)));
+                }
+                Some(Version::Marker(marker)) => return Ok(Seen::Marker(marker)),
+                None => match self.buckets.recheck(bucket, context.id).await? {
+                    Some(newer) => context = newer,
+                    None => return Ok(Seen::Nothing),
+                },
+            }
+        }
+    }
+
+    async fn newest(&self, bucket: &BucketName, key: ObjectKey) -> Result<Seen, Problem> {
+        match self.find(bucket, key.clone()).await {
+            Ok(found) => Ok(Seen::Object(Box::new(found))),
+            Err(problem) if problem.kind() == Kind::NoSuchObject => {
+                let Some(context) = self.buckets.find(bucket).await? else { return Ok(Seen::Nothing) };
+                let marker =
+                    self.context.catalog.marker(context.id, &key).await.map_err(refusals::catalog)?;
+                Ok(marker.map_or(Seen::Nothing, Seen::Marker))
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Deletes a version for good; `None` when there was none, which is fine.
+    pub(crate) async fn delete_version(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        version: VersionId,
+    ) -> Result<Option<Version>, Problem> {
+        let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
+        loop {
+            let now_unix_ms = self.now_unix_ms();
+            let whose = (context.id, &key);
+            let deleted = self.context.catalog.delete_version(whose, version, now_unix_ms).await;
+            if let Some(version) = deleted.map_err(refusals::delete)? {
+                return Ok(Some(version));
+            }
+            match self.buckets.recheck(bucket, context.id).await? {
+                Some(newer) => context = newer,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Whether a bucket keeps versions; `None`: it never did.
+    pub(crate) async fn versioning(&self, bucket: &BucketContext) -> Result<Option<Versioning>, Problem> {
+        self.context.catalog.versioning(bucket.id).await.map_err(refusals::catalog)
+    }
+
+    /// Sets it.
+    pub(crate) async fn set_versioning(
+        &self,
+        bucket: &BucketContext,
+        state: Versioning,
+    ) -> Result<(), Problem> {
+        self.context.catalog.set_versioning(bucket.id, state).await.map_err(|error| match error {
+            VersioningError::BucketGone => refusals::bucket_gone(),
+            VersioningError::Catalog(error) => refusals::catalog(error),
+        })
+    }
+
+    /// Some of a bucket's versions.
+    pub(crate) async fn versions(
+        &self,
+        bucket: &BucketContext,
+        query: &VersionQuery,
+    ) -> Result<VersionListing, Problem> {
+        self.context.catalog.list_versions(bucket.id, query).await.map_err(refusals::catalog)
+    }
+}

@@ -1,8 +1,10 @@
 //! The catalog's logic, once for all engines.
 
 mod access_keys;
+mod audit;
 mod buckets;
 mod commit;
+mod credentials;
 mod drains;
 mod faults;
 mod garbage;
@@ -20,12 +22,14 @@ mod releases;
 mod shreds;
 mod tally;
 mod uploads;
+mod users;
 
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
 pub use buckets::{BucketError, DeleteBucketError};
 pub use commit::CommitObjectError;
+pub use credentials::{CredentialError, KnownCredential};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;
 pub use joins::{BindError, IncarnationError};
@@ -38,6 +42,7 @@ pub use references::ReferenceError;
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
+pub use users::{Ends, UserError};
 
 use datamesh_shard::Incarnation;
 

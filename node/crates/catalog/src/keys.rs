@@ -2,9 +2,14 @@
 //!
 //! Every key begins with the key version and the table's number. The encoding is fixed by `tests/golden/keys-v1.txt`.
 
+mod accounts;
 mod buckets;
 mod tuple;
 
+pub use accounts::{
+    audit_between, audit_entry, audit_head, credential, credentials, read_audit_entry, read_audit_head,
+    read_credential, user, user_name,
+};
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
     read_bucket_upload,
@@ -89,6 +94,18 @@ pub enum Table {
     BucketUpload = 34,
     /// (upload, part) → what its client was told of the part
     PartTag = 35,
+    /// (user) → who may sign in
+    User = 36,
+    /// (name, folded) → whose it is
+    UserName = 37,
+    /// (user, credential) → a session, token or code that stands for the user
+    Credential = 38,
+    /// () → who may become a user
+    Registration = 39,
+    /// (chain) → how far it goes, signed
+    AuditHead = 40,
+    /// (time, chain, number) → who did what
+    AuditEntry = 41,
 }
 
 fn table(table: Table) -> KeyWriter {

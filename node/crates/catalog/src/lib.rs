@@ -18,8 +18,10 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    AccessKey, AccessKeyId, AccessKeyIdError, Body, Bucket, BucketId, BucketKind, BucketUsage, Committed,
-    Condemned, Condition, Cursor, CursorError, DraftBody, Entry, Grant, ListQuery, ListedUpload, Listing,
-    NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag,
-    Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload, UploadId, UploadIdError, WrappedSecret,
+    AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
+    BucketId, BucketKind, BucketUsage, Committed, Condemned, Condition, Credential, CredentialId,
+    CredentialKind, Cursor, CursorError, DraftBody, Entry, Grant, HexIdError, ListQuery, ListedUpload,
+    Listing, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary,
+    PartTag, PasswordHash, Permission, PlacedPage, Registration, Role, Scope, SegmentRef, TaggedPart, Target,
+    Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError, WrappedSecret,
 };

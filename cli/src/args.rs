@@ -1,8 +1,12 @@
+mod accounts;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use datamesh_shard::{NodeName, PoolName};
+
+pub(crate) use accounts::{AuditCommand, ScopeName, SessionsCommand, TokensCommand, UsersCommand};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///
@@ -134,6 +138,45 @@ pub(crate) enum Command {
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
+    },
+    /// Sign in; the session is kept for the commands after it
+    Login {
+        /// Who
+        name: String,
+        /// Choose a password first, by a code that an administrator gave
+        #[arg(long)]
+        code: bool,
+        /// Read code and password as lines of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// End the session
+    Logout,
+    /// Choose another password; the other sessions end
+    Password {
+        /// Read the old and the new one as lines of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Where you are signed in
+    Sessions {
+        #[command(subcommand)]
+        command: SessionsCommand,
+    },
+    /// Tokens for programs that act for you
+    Tokens {
+        #[command(subcommand)]
+        command: TokensCommand,
+    },
+    /// Who may sign in (role admin needed)
+    Users {
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// Who did what (role auditor needed)
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
     },
     /// For administrators (admin token needed)
     Admin {

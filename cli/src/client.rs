@@ -1,7 +1,9 @@
 //! The gateway's REST API, as the commands use it.
 
+mod accounts;
 mod answers;
 mod fsck;
+mod audit;
 mod keys;
 
 use std::net::ToSocketAddrs as _;
@@ -18,9 +20,11 @@ use crate::config::Config;
 use crate::failure::{Failure, Problem};
 use crate::retry::Patience;
 
+pub(crate) use accounts::{Code, Credential, User};
 pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
+pub(crate) use audit::Wanted;
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');

@@ -2,8 +2,10 @@
 
 mod admin;
 mod fsck;
+mod audit;
 mod get;
 mod keys;
+mod login;
 mod ls;
 mod mesh;
 mod node;
@@ -11,6 +13,8 @@ mod put;
 mod rm;
 mod shreds;
 mod status;
+mod tokens;
+mod users;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +23,7 @@ use clap::CommandFactory as _;
 
 use crate::args::{
     AdminCommand, Args, Command, Format, Global, KeyCommand, KeysCommand, MeshCommand, NodeCommand,
+    SessionsCommand, TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -81,6 +86,24 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
         Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
+        Command::Login { name, code, stdin } => {
+            login::login(&session()?, &name, (login::Secrets::of(stdin), code)).await
+        }
+        Command::Logout => login::logout(&session()?).await,
+        Command::Password { stdin } => login::password(&session()?, login::Secrets::of(stdin)).await,
+        Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,
+        Command::Sessions { command: SessionsCommand::End { id } } => {
+            tokens::delete(&session()?, "sessions", &id).await
+        }
+        Command::Tokens { command: TokensCommand::Create { name, scopes, days } } => {
+            tokens::create(&session()?, &name, &scopes, days).await
+        }
+        Command::Tokens { command: TokensCommand::List } => tokens::list(&session()?, "tokens").await,
+        Command::Tokens { command: TokensCommand::Delete { id } } => {
+            tokens::delete(&session()?, "tokens", &id).await
+        }
+        Command::Users { command } => users::run(&session()?, command).await,
+        Command::Audit { command } => audit::run(&session()?, command).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
             admin::export_key(&session()?, file).await
         }

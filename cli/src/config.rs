@@ -1,11 +1,15 @@
 //! Where the gateway is and who asks: options, then environment, then the configuration file.
 
+mod session;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::args::Global;
 use crate::failure::Failure;
+
+pub(crate) use session::SavedSession;
 
 /// The configuration file. It holds tokens, so it cannot be shown for debugging.
 #[derive(Clone, Default, Deserialize)]
@@ -31,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) ca_file: Option<PathBuf>,
     token: Option<Secret>,
     admin_token: Option<Secret>,
+    /// Of who signed in: where no token is configured.
+    session: Option<Secret>,
 }
 
 /// A token; never printed.
@@ -50,8 +56,11 @@ impl Config {
                 "server {server:?}: write https://HOST:PORT; plain HTTP is not spoken"
             )));
         }
+        let server = server.trim_end_matches('/').to_owned();
+        let session = SavedSession::of(&server)?.map(|saved| Secret(saved.token));
         Ok(Self {
-            server: server.trim_end_matches('/').into(),
+            session,
+            server,
             server_name: file.server_name,
             ca_file: global.ca_file.clone().or(file.ca_file.map(beside)),
             token: secret("DATAMESH_TOKEN", file.token, file.token_file.map(beside))?,
@@ -59,15 +68,25 @@ impl Config {
         })
     }
 
-    /// The bearer token of users.
+    /// The bearer token of users, or who signed in.
     pub(crate) fn token(&self) -> Result<&str, Failure> {
-        self.token.as_ref().map(|t| t.0.as_str()).ok_or(Failure::NoToken("user", "DATAMESH_TOKEN", "token"))
+        self.token.as_ref().or(self.session.as_ref()).map(|t| t.0.as_str()).ok_or(Failure::NoToken(
+            "user",
+            "DATAMESH_TOKEN",
+            "token",
+        ))
     }
 
-    /// The bearer token of administrators.
+    /// Who signed in, and nobody else: what is one's own.
+    pub(crate) fn own_token(&self) -> Result<&str, Failure> {
+        let missing = || Failure::Usage("nobody is signed in at this gateway: datamesh login NAME".into());
+        self.session.as_ref().map(|t| t.0.as_str()).ok_or_else(missing)
+    }
+
+    /// The bearer token of administrators, or who signed in.
     pub(crate) fn admin_token(&self) -> Result<&str, Failure> {
         let missing = Failure::NoToken("admin", "DATAMESH_ADMIN_TOKEN", "adminToken");
-        self.admin_token.as_ref().map(|t| t.0.as_str()).ok_or(missing)
+        self.admin_token.as_ref().or(self.session.as_ref()).map(|t| t.0.as_str()).ok_or(missing)
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub(crate) enum Failure {
     #[error("no gateway is known: give --server, set DATAMESH_SERVER, or write `server:` to {0}")]
     NoServer(PathBuf),
-    #[error("no {0} token: set {1} or write `{2}:` to the configuration file")]
+    #[error("no {0} token: sign in (datamesh login NAME), set {1} or write `{2}:` to the configuration file")]
     NoToken(&'static str, &'static str, &'static str),
     #[error("configuration {path}: {problem}")]
     Config { path: PathBuf, problem: String },

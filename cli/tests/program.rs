@@ -6,6 +6,8 @@
     reason = "a test fails by panicking and prints its seed"
 )]
 
+#[path = "program/accounts.rs"]
+mod accounts;
 #[path = "program/relay.rs"]
 mod relay;
 #[path = "program/store.rs"]

@@ -67,6 +67,16 @@ fn members(input: &[u8]) {
     reads::<record::BucketNextRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
+    accounts(input);
+}
+
+fn accounts(input: &[u8]) {
+    reads::<model::User>(input);
+    reads::<model::Credential>(input);
+    reads::<record::UserNameRecord>(input);
+    reads::<record::RegistrationRecord>(input);
+    reads::<record::AuditRecord>(input);
+    reads::<record::AuditHeadRecord>(input);
 }
 
 fn objects(input: &[u8]) {
@@ -107,5 +117,10 @@ fn columns(input: &[u8]) {
     {
         assert_eq!(keys::object(model::BucketId(bucket), &object), input);
     }
+    if let Ok(at) = keys::read_audit_entry(input) {
+        assert_eq!(keys::audit_entry(&at), input);
+    }
+    let _ = keys::read_credential(input);
+    let _ = keys::read_audit_head(input);
     let _ = keys::read_bucket_upload(input);
 }

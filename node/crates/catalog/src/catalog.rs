@@ -1,9 +1,11 @@
 //! The catalog's logic, once for all engines.
 
 mod access_keys;
+mod audit;
 mod buckets;
 mod check;
 mod commit;
+mod credentials;
 mod drains;
 mod faults;
 mod garbage;
@@ -24,6 +26,7 @@ mod uploads;
 mod version_listing;
 mod versioning;
 mod versions;
+mod users;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,6 +37,7 @@ pub use check::{
     BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
 };
 pub use commit::CommitObjectError;
+pub use credentials::{CredentialError, KnownCredential};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;
 pub use joins::{BindError, IncarnationError};
@@ -47,6 +51,7 @@ pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
 pub use versioning::VersioningError;
+pub use users::{Ends, UserError};
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;

@@ -2,11 +2,16 @@
 //!
 //! Every key begins with the key version and the table's number. The encoding is fixed by `tests/golden/keys-v1.txt`.
 
+mod accounts;
 mod buckets;
 mod segments;
 mod tuple;
 mod versions;
 
+pub use accounts::{
+    audit_between, audit_entry, audit_head, credential, credentials, read_audit_entry, read_audit_head,
+    read_credential, user, user_name,
+};
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
     read_bucket_upload,
@@ -104,6 +109,18 @@ pub enum Table {
     NullVersion = 50,
     /// (upload) → order of the version that came of it, while it is not its key's object; only where it has pages
     VersionOf = 51,
+    /// (user) → who may sign in
+    User = 36,
+    /// (name, folded) → whose it is
+    UserName = 37,
+    /// (user, credential) → a session, token or code that stands for the user
+    Credential = 38,
+    /// () → who may become a user
+    Registration = 39,
+    /// (chain) → how far it goes, signed
+    AuditHead = 40,
+    /// (time, chain, number) → who did what
+    AuditEntry = 41,
 }
 
 fn table(table: Table) -> KeyWriter {

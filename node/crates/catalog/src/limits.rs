@@ -27,6 +27,20 @@ pub const ACCESS_KEYS_MAX: usize = 10_000;
 pub const ACCESS_KEY_NAME_BYTES_MAX: usize = 128;
 /// Buckets that a key pair is bound to at most.
 pub const ACCESS_KEY_BUCKETS_MAX: usize = 100;
+/// Characters of a user's name at most.
+pub const USER_NAME_CHARS_MAX: usize = 64;
+/// Bytes of an e-mail address at most (RFC 5321).
+pub const EMAIL_BYTES_MAX: usize = 254;
+/// Bytes of a password's hash at most; Argon2id with its salt and parameters has about 100.
+pub const PASSWORD_HASH_BYTES_MAX: usize = 256;
+/// Sessions of one user at most; beyond, the one used longest ago ends.
+pub const SESSIONS_MAX: usize = 50;
+/// Sessions, tokens and codes of one user at most.
+pub const CREDENTIALS_MAX: usize = 150;
+/// Bytes of a token's name, and of what a session's program calls itself, at most.
+pub const CREDENTIAL_NAME_BYTES_MAX: usize = 256;
+/// Bytes of a network address as text at most.
+pub const ADDRESS_BYTES_MAX: usize = 64;
 /// Segments named in one call of `reference`, `unreference` or `forget_condemned` at most.
 pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
 /// Entries of one listing at most.

@@ -1,6 +1,8 @@
 //! What the catalog's callers see: ids, uploads, pages, objects, listings. Times are Unix milliseconds, passed in.
 
 mod access_key;
+mod account;
+mod audit;
 mod bucket;
 mod ids;
 mod listing;
@@ -10,6 +12,11 @@ mod upload;
 mod version;
 
 pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
+pub use account::{
+    Credential, CredentialId, CredentialKind, HexIdError, PasswordHash, Registration, Role, Scope, User,
+    UserId, UserName, UserNameError,
+};
+pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};

@@ -2,6 +2,8 @@
 //! `tests/golden/records-v1.txt`; a field is never added in place, a changed record gets the next version.
 
 mod access_keys;
+mod accounts;
+mod audit;
 pub mod bytes;
 mod garbage;
 mod members;
@@ -11,6 +13,8 @@ mod uploads;
 mod versions;
 
 pub use access_keys::AccessKeyRecord;
+pub use accounts::{RegistrationRecord, UserNameRecord};
+pub use audit::{AuditHeadRecord, AuditRecord};
 pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };

@@ -126,6 +126,14 @@ impl AccessKeys {
         }
     }
 
+    /// Refuses all key pairs of an owner from now on.
+    pub(crate) async fn disable_all_of(&self, owner: &str) -> Result<(), Problem> {
+        for key in self.list().await?.iter().filter(|key| key.grant.owner.eq_ignore_ascii_case(owner)) {
+            self.catalog.disable_access_key(&key.id, true).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Revokes a key pair for good.
     pub(crate) async fn delete(&self, id: &AccessKeyId) -> Result<(), Problem> {
         self.opened.write().remove(id);

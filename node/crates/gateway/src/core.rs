@@ -13,7 +13,9 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
+use crate::accounts::Accounts;
 use crate::api::{self, Admin, App};
+use crate::audit::{Audit, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
@@ -76,6 +78,7 @@ pub(crate) struct Core {
     pub(crate) alarms: TellStewards,
     pub(crate) recode: Recode,
     pub(crate) shredder: Shredder,
+    pub(crate) audit: WriteAudit,
 }
 
 impl Core {
@@ -110,12 +113,9 @@ impl Core {
         layouts.load().await?;
         let outside = (Arc::clone(&net), Arc::clone(&surroundings));
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
-        let source = BucketsSource {
-            catalog: catalog.clone(),
-            pools: Arc::clone(&pools),
-            secret: Arc::clone(&secret),
-            surroundings: Arc::clone(&surroundings),
-        };
+        let signing = (catalog.clone(), secret.signing_key());
+        let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
+        let source = buckets_source(&context, &secret);
         let status = StatusSource {
             cluster: cluster.clone(),
             gateway,
@@ -128,6 +128,8 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = Arc::new(App {
             tokens,
+            accounts: Accounts::new(&context, Arc::clone(&secret)),
+            audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
@@ -148,6 +150,7 @@ impl Core {
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
             shredder,
+            audit: WriteAudit(audit),
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics },
@@ -155,6 +158,15 @@ impl Core {
             layouts,
             reclaim,
         })
+    }
+}
+
+fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {
+    BucketsSource {
+        catalog: context.catalog.clone(),
+        pools: Arc::clone(&context.pools),
+        secret: Arc::clone(secret),
+        surroundings: Arc::clone(&context.surroundings),
     }
 }
 

@@ -56,6 +56,7 @@ impl EmbeddedGateway {
             alarms,
             recode,
             shredder,
+            audit,
         } = Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),
@@ -64,6 +65,7 @@ impl EmbeddedGateway {
             Box::new(alarms),
             Box::new(recode),
             Box::new(shredder),
+            Box::new(audit),
         ];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
@@ -112,7 +114,7 @@ impl EmbeddedGateway {
         self.layouts.wake.notify_one();
     }
 
-    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew, shredding. Asked a second time, none.
+    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew, shredding, the audit. Asked a second time, none.
     #[must_use]
     pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
         std::mem::take(&mut *self.workers.lock())

@@ -1,9 +1,10 @@
 //! The HTTPS listener: bounded in connections, header sizes and patience.
 
+mod addressed;
 mod certificate;
 mod stall;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
+use addressed::Addressed;
 use stall::StallGuard;
 
 pub(crate) use certificate::Certificates;
@@ -77,8 +79,9 @@ impl Https {
                 }
                 accepted = self.accept() => accepted,
             };
-            let Some((stream, permit)) = accepted else { continue };
-            let serve = serve(self.acceptor.clone(), stream, router.clone(), stop.clone());
+            let Some((stream, from, permit)) = accepted else { continue };
+            let service = Addressed { router: TowerToHyperService::new(router.clone()), from };
+            let serve = serve(self.acceptor.clone(), stream, service, stop.clone());
             tasks.spawn(async move {
                 serve.await;
                 drop(permit);
@@ -93,10 +96,10 @@ impl Https {
     }
 
     /// The next connection, once there is room for it: what comes above the limit waits in the system's queue.
-    async fn accept(&self) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&self) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
         match self.listener.accept().await {
-            Ok((stream, _)) => Some((stream, permit)),
+            Ok((stream, from)) => Some((stream, from.ip(), permit)),
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -106,7 +109,7 @@ impl Https {
     }
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve(acceptor: TlsAcceptor, stream: TcpStream, service: Addressed, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
@@ -119,7 +122,7 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, router: Router, stop: C
     // Told apart by ALPN, not by the first bytes: a client that sends none is then met by the protocol's own timer.
     let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let builder = if h2 { builder().http2_only() } else { builder().http1_only() };
-    let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -1,6 +1,7 @@
 //! The gateway: HTTPS with a REST API in front, the catalog beside, storage nodes behind.
 //!
 //! * `api`: routes, requests and answers; [`problem`] is every error a client can see.
+//! * `auth`: who asks, and whether they may; `accounts`: users and what stands for them; `audit`: who did what.
 //! * `objects`: what a put, get, list or delete does with catalog and pipeline.
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
@@ -12,7 +13,9 @@
 //! Nothing here trusts a storage node: shards are checked against the segment's id, and frames against their keys.
 
 mod access_keys;
+mod accounts;
 mod api;
+mod audit;
 mod auth;
 mod book;
 mod cache;
@@ -40,7 +43,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Access, TokenError, Tokens};
+pub use auth::{TokenError, Tokens};
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health};

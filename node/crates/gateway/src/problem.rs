@@ -29,6 +29,14 @@ pub enum Kind {
     NoSuchNode,
     /// No such access key.
     NoSuchAccessKey,
+    /// No such user.
+    NoSuchUser,
+    /// No such session or token.
+    NoSuchCredential,
+    /// There is a user of that name.
+    UserExists,
+    /// Too many attempts; `Retry-After` says when the next may come.
+    TooManyRequests,
     /// A key, name or number in path, query or header is not what it must be.
     InvalidParameter,
     /// The body is not what it must be.
@@ -69,7 +77,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -79,6 +87,10 @@ impl Kind {
         Self::NoSuchUpload,
         Self::NoSuchNode,
         Self::NoSuchAccessKey,
+        Self::NoSuchUser,
+        Self::NoSuchCredential,
+        Self::UserExists,
+        Self::TooManyRequests,
         Self::InvalidParameter,
         Self::InvalidBody,
         Self::TooLarge,
@@ -101,6 +113,7 @@ impl Kind {
 
     /// Status, slug and title.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     pub const fn describe(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Unauthorized => {
@@ -123,6 +136,14 @@ impl Kind {
             }
             Self::NoSuchAccessKey => {
                 (StatusCode::NOT_FOUND, "no-such-access-key", "There is no access key of this id")
+            }
+            Self::NoSuchUser => (StatusCode::NOT_FOUND, "no-such-user", "There is no user of this name"),
+            Self::NoSuchCredential => {
+                (StatusCode::NOT_FOUND, "no-such-credential", "There is no session or token of this id")
+            }
+            Self::UserExists => (StatusCode::CONFLICT, "user-exists", "There is a user of this name already"),
+            Self::TooManyRequests => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "There were too many attempts")
             }
             Self::InvalidParameter => (StatusCode::BAD_REQUEST, "invalid-parameter", "A parameter is wrong"),
             Self::InvalidBody => (StatusCode::BAD_REQUEST, "invalid-body", "The body is wrong"),

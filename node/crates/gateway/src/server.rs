@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Durable;
 use crate::core::{Core, CoreConfig};
 use crate::https::{Certificates, Https};
 use crate::join::{JoinDesk, learn};
@@ -243,6 +244,8 @@ impl Gateway {
         spawn(&mut background, "recode", work::run(core.recode, after.clone()));
         spawn(&mut background, "alarms", work::run(core.alarms, after.clone()));
         spawn(&mut background, "shredding", work::run(core.shredder, after.clone()));
+        let audit = Arc::clone(&core.audit.0);
+        spawn(&mut background, "audit", work::run(core.audit, after.clone()));
         spawn(&mut background, "files", work::run(files, after.clone()));
         spawn(&mut background, "membership", work::run(membership, after.clone()));
         let ended = tokio::select! {
@@ -256,6 +259,8 @@ impl Gateway {
         if timeout(limits::DRAIN_WAIT, core.context.tails.wait()).await.is_err() {
             tracing::warn!("some segments were acknowledged short and not finished in time");
         }
+        // What was answered a moment ago.
+        audit.settle(Durable::Before).await;
         after.cancel();
         while background.join_next().await.is_some() {}
         match ended {

@@ -2,6 +2,8 @@
 //! to fail. In `deterministic` the catalog is in memory and time is virtual; what runs over real sockets is in `https`;
 //! real nodes are met end to end, elsewhere.
 
+mod accounts;
+mod audit;
 mod auth;
 mod avoidance;
 mod blindness;

@@ -9,6 +9,7 @@ use crate::signing::ClusterSigningKey;
 use subtle::ConstantTimeEq as _;
 
 mod access_key;
+mod credential;
 mod join_token;
 mod wrap;
 
@@ -118,6 +119,18 @@ impl ClusterSecret {
     /// When it was sealed for another key, under another cluster secret, or was altered.
     pub fn open_access_key(&self, key_id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         access_key::open(self, key_id, sealed)
+    }
+
+    /// What the catalog keeps of the credential `id`, whose secret is this.
+    #[must_use]
+    pub fn credential_hash(&self, id: &[u8; 24], secret: &[u8; 32]) -> [u8; 32] {
+        credential::hash(self, id, secret)
+    }
+
+    /// What passwords are hashed with besides their salt: guesses cannot be tried on the catalog's rows alone.
+    #[must_use]
+    pub fn password_pepper(&self) -> Zeroizing<[u8; 32]> {
+        credential::pepper(self)
     }
 
     /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the

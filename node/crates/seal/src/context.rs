@@ -14,6 +14,8 @@ pub(crate) const CLUSTER_SIGNING: &str = "datamesh.io 2026 cluster signing seed 
 pub(crate) const BUCKET_WRAP: &str = "datamesh.io 2026 bucket secret wrapping v1";
 pub(crate) const ACCESS_KEYS: &str = "datamesh.io 2026 secrets of access keys v1";
 pub(crate) const ACCESS_KEY_RECORD: &str = "datamesh.io 2026 record ids of access keys v1";
+pub(crate) const CREDENTIALS: &str = "datamesh.io 2026 hashes of credentials v1";
+pub(crate) const PASSWORDS: &str = "datamesh.io 2026 pepper of passwords v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -53,6 +55,8 @@ mod tests {
             CLUSTER_SIGNING,
             BUCKET_WRAP,
             JOIN_TOKEN,
+            CREDENTIALS,
+            PASSWORDS,
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,
         ];

@@ -13,6 +13,7 @@
 
 mod aead;
 mod certificate;
+mod chain;
 mod cluster;
 mod compress;
 mod context;
@@ -25,6 +26,7 @@ mod segment;
 mod signing;
 
 pub use certificate::{Certificate, CertificateError, MemberRole, SignedCertificate};
+pub use chain::{ChainCheck, Link, sign_head, verify_head};
 pub use cluster::{
     ClusterSecret, ClusterSecretError, JoinToken, JoinTokenError, UnwrapError, WrappedBucketSecret,
 };

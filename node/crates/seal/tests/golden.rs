@@ -14,9 +14,9 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use datamesh_seal::{
-    BucketSecret, Certificate, ClusterSecret, MemberRole, Prepared, SegmentKey, SignedCertificate,
+    BucketSecret, Certificate, ClusterSecret, Link, MemberRole, Prepared, SegmentKey, SignedCertificate,
     WrappedBucketSecret, open_derived_segment, open_record, open_segment, seal_record, seal_segment,
-    sealed_bytes_of, verify,
+    sealed_bytes_of, sign_head, verify,
 };
 use datamesh_shard::{Cipher, NodeName, PeerKey, PoolName, ZoneName};
 
@@ -94,6 +94,11 @@ fn made() -> BTreeMap<String, String> {
     add("signature", hex::encode(cluster().signing_key().sign("golden", b"message")));
     let (node, pool) = join_names();
     add("access-key-secret", hex::encode(cluster().seal_access_key("DM0123456789ABCDEFGH", "secret")));
+    add("credential-hash", hex::encode(cluster().credential_hash(&[4; 24], &[5; 32])));
+    add("password-pepper", hex::encode(*cluster().password_pepper()));
+    let link = Link::first().next("gw/3", 0, b"text");
+    add("chain-link", hex::encode(link.0));
+    add("chain-head", hex::encode(sign_head(&cluster().signing_key(), "gw/3", 1, &link)));
     add("join-token", hex::encode(cluster().mint_join_token(&node, &pool, [3; 16]).as_str()));
     let signed = SignedCertificate::sign(&cluster().signing_key(), certificate());
     add("certificate-storage", hex::encode(postcard::to_stdvec(&signed).unwrap()));

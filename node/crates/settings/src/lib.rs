@@ -2,6 +2,7 @@
 //! Pure but for reading the files it names: a wrong file is refused with the field and the remedy.
 
 pub mod admin;
+pub mod audit;
 pub mod mesh;
 
 use std::net::SocketAddr;

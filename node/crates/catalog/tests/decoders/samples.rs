@@ -22,6 +22,9 @@ use datamesh_shard::{
     SegmentId, ZoneName,
 };
 
+#[path = "samples/accounts.rs"]
+mod accounts;
+
 type Judge = dyn Fn(&[u8]) -> bool;
 
 /// A record's bytes and its decoder.
@@ -321,6 +324,7 @@ fn replica_samples() -> Vec<Sample> {
 pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
+    all.extend(accounts::samples());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(replica_samples());
@@ -331,7 +335,7 @@ pub(crate) fn samples() -> Vec<Sample> {
 pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
     let (id, at) = (SegmentId([0xab; 32]), PageAt { part: 3, page: 4 });
     let (fast, node, nonce) = (pool(), node(), [0x33; 16]);
-    vec![
+    let mut all = vec![
         ("cluster", key::only(Table::Cluster)),
         ("pool", key::pool(&fast)),
         ("scrub", key::scrub(&fast)),
@@ -375,5 +379,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("engine-row", row::encode(Revision(300), b"value")),
         ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),
         ("cursor-prefix", Cursor::Prefix(b"a/".to_vec()).encode()),
-    ]
+    ];
+    all.extend(accounts::keys());
+    all
 }

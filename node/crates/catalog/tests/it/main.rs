@@ -9,6 +9,8 @@
 )]
 
 mod access_keys;
+mod accounts;
+mod audit;
 mod between;
 mod buckets;
 mod check;

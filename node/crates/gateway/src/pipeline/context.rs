@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::budget::Budget;
-use super::cpu::Cpu;
+use super::cpu::{Cpu, Stopped};
 use super::damage::Damage;
 use crate::cache::SegmentCache;
 use crate::metrics::Metrics;
@@ -64,9 +64,17 @@ impl Context {
         })
     }
 
+    /// Runs heavy work of others than transfers on the threads these compute on, in its turn.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        self.cpu.run(|_| work()).await
+    }
+
     /// Runs what goes on although nobody may wait for it. `None` when it was halted: it is not polled once more then, as
     /// in a process that died.
-    pub(super) fn spawn_tail<T: Send + 'static>(
+    pub(crate) fn spawn_tail<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, OnceLock};
 
-use datamesh_catalog::{Grant, Permission};
+use datamesh_catalog::{AccessKeyId, Grant, Permission};
 use http::{Extensions, HeaderMap, header};
+use parking_lot::Mutex;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{CopyObjectInput, CopySource, UploadPartCopyInput};
@@ -12,10 +13,33 @@ use s3s::{S3Request, S3Result, s3_error};
 use super::coverage::uncovered;
 use crate::access_keys::KnownKey;
 use crate::api::App;
+use crate::audit::{Audit, Durable, Witnessed};
+use crate::auth::Address;
 
-/// Filled with the operation's name as soon as it is known: for log and metrics.
-#[derive(Clone, Default)]
-pub(super) struct Seen(pub(super) Arc<OnceLock<String>>);
+/// What is found out of a request while the library has it: for log, metrics and the audit.
+pub(super) struct Seen {
+    /// The request's id.
+    pub(super) id: String,
+    pub(super) from: Option<Address>,
+    /// The operation's name, as soon as it is known.
+    pub(super) operation: OnceLock<String>,
+    /// The audit's entry of a change, as soon as it is known who asks for it.
+    pub(super) witnessed: Mutex<Option<(Witnessed, Durable)>>,
+}
+
+impl Seen {
+    /// A change has an entry from here on, whatever comes of it.
+    fn witness(&self, audit: &Arc<Audit>, (key, operation, path): (&AccessKeyId, &str, &str)) {
+        let durable = match need(operation) {
+            Permission::ReadOnly => return,
+            Permission::ReadWrite => Durable::Soon,
+            Permission::Admin => Durable::Before,
+        };
+        let what = (format!("key:{key}"), format!("s3:{operation}"), path);
+        let witnessed = Witnessed::new(audit, what, (self.from, &self.id));
+        *self.witnessed.lock() = Some((witnessed, durable));
+    }
+}
 
 /// Whose request it is.
 #[derive(Clone)]
@@ -75,8 +99,9 @@ pub(super) struct Rules(pub(super) Arc<App>);
 impl S3Access for Rules {
     async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
         let operation = cx.s3_op().name().to_owned();
-        if let Some(seen) = cx.extensions_mut().get::<Seen>() {
-            let _ = seen.0.set(operation.clone());
+        let seen = cx.extensions_mut().get::<Arc<Seen>>().cloned();
+        if let Some(seen) = &seen {
+            let _ = seen.operation.set(operation.clone());
         }
         if is_of_version_2(cx.headers()) {
             return Err(s3_error!(AccessDenied, "sign with version 4: version 2 does not cover the headers"));
@@ -89,6 +114,9 @@ impl S3Access for Rules {
         }
         let credentials = cx.credentials().ok_or_else(|| s3_error!(AccessDenied, "sign the request"))?;
         let id = credentials.access_key.parse().map_err(|_| denied())?;
+        if let Some(seen) = &seen {
+            seen.witness(&self.0.audit, (&id, &operation, cx.uri().path()));
+        }
         let known = self.0.keys.opened(&id).ok_or_else(denied)?;
         if !allows(&known.grant, need(&operation), cx.s3_path().get_bucket_name()) {
             return Err(denied());

@@ -26,7 +26,12 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::NoSuchUpload => S3ErrorCode::NoSuchUpload,
         Kind::NoSuchAccessKey => S3ErrorCode::InvalidAccessKeyId,
         Kind::InvalidParameter => S3ErrorCode::InvalidArgument,
-        Kind::InvalidBody | Kind::NoSuchNode => S3ErrorCode::InvalidRequest,
+        Kind::InvalidBody
+        | Kind::NoSuchNode
+        | Kind::NoSuchUser
+        | Kind::NoSuchCredential
+        | Kind::UserExists
+        | Kind::TooManyRequests => S3ErrorCode::InvalidRequest,
         Kind::TooLarge => S3ErrorCode::EntityTooLarge,
         Kind::BodyIncomplete => S3ErrorCode::IncompleteBody,
         Kind::BadDigest => S3ErrorCode::BadDigest,

@@ -1,6 +1,6 @@
 //! Around every request: its id, its line in the log, its metrics; and the service that the library makes of [`Front`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use parking_lot::Mutex;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tokio::sync::Semaphore;
@@ -19,6 +20,7 @@ use super::body::Patient;
 use super::front::Front;
 use super::host::Domain;
 use crate::api::{App, known_method};
+use crate::auth::Address;
 use crate::limits;
 use crate::metrics::RequestLabels;
 use crate::surroundings::random;
@@ -73,12 +75,18 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let begun = Instant::now();
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
-    let seen = Seen::default();
-    request.extensions_mut().insert(seen.clone());
+    let from = request.extensions().get::<Address>().copied();
+    let seen =
+        Arc::new(Seen { id: id.clone(), from, operation: OnceLock::new(), witnessed: Mutex::default() });
+    request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
     let mut response = answer(&served, request).instrument(span.clone()).await;
     let (status, took) = (response.status().as_u16(), begun.elapsed());
-    let operation = seen.0.get().map_or("none", String::as_str);
+    let witnessed = seen.witnessed.lock().take();
+    if let Some((witnessed, durable)) = witnessed {
+        witnessed.answered(status, None, durable).await;
+    }
+    let operation = seen.operation.get().map_or("none", String::as_str);
     // No path here: it holds the object's name.
     span.in_scope(|| tracing::info!(operation, status, took_ms = took.as_secs_f64() * 1e3, "answered"));
     let route = format!("s3:{operation}");

@@ -148,3 +148,29 @@ async fn the_secret_is_shown_once_and_lies_nowhere_in_the_clear() {
         assert_eq!(refused.problem(), "invalid-body", "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn changes_are_in_the_audit_and_reads_are_not() {
+    let house = House::new(6).await;
+    let admin = Client::new(&house, Permission::Admin, &[]).await;
+    let reader = Client::new(&house, Permission::ReadOnly, &[]).await;
+    assert_eq!(admin.refusal("PUT", "/audited", Ask::default()).await, None);
+    assert_eq!(admin.refusal("PUT", "/audited/x", Ask { body: b"text", ..Ask::default() }).await, None);
+    assert_eq!(admin.refusal("GET", "/audited/x", Ask::default()).await, None);
+    assert!(reader.refusal("DELETE", "/audited/x", Ask::default()).await.is_some());
+    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
+    let listed = ask.await.ok().json();
+    let entries = listed["items"].as_array().unwrap().iter().map(|item| {
+        let text = |field: &str| item["entry"][field].as_str().unwrap();
+        (text("actor"), text("action"), text("target"), item["entry"]["status"].as_u64().unwrap())
+    });
+    let (admin, reader) = (format!("key:{}", admin.id), format!("key:{}", reader.id));
+    assert_eq!(
+        entries.collect::<Vec<_>>(),
+        [
+            (&*admin, "s3:CreateBucket", "/audited", 200),
+            (&*admin, "s3:PutObject", "/audited/x", 200),
+            (&*reader, "s3:DeleteObject", "/audited/x", 403),
+        ]
+    );
+}

@@ -1,0 +1,175 @@
+//! Commands around accounts.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::client::Wanted;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsCommand {
+    /// Show all
+    List,
+    /// End one: it is refused from now on
+    End {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// Make a token; it is shown this once
+    Create {
+        /// What to call it
+        name: String,
+        /// What it is for; given several times, several
+        #[arg(long = "scope", value_enum, default_values_t = [ScopeName::Read, ScopeName::Write])]
+        scopes: Vec<ScopeName>,
+        /// For how many days it counts, 366 at most
+        #[arg(long, default_value_t = 90)]
+        days: u64,
+    },
+    /// Show all, without what makes them tokens
+    List,
+    /// End one: it is refused from now on
+    Delete {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScopeName {
+    /// Read files, lists and the status
+    Read,
+    /// Write and delete files and buckets
+    Write,
+    /// What needs more than the role member
+    Administer,
+}
+
+impl ScopeName {
+    /// As the API calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Administer => "administer",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleName {
+    /// Files and buckets
+    Member,
+    /// And see who did what
+    Auditor,
+    /// And change pools and nodes
+    Operator,
+    /// And everything else
+    Admin,
+}
+
+impl RoleName {
+    /// As the API calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Auditor => "auditor",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// Show all
+    List,
+    /// Make a user; shows the code by which they choose their password
+    Create {
+        /// What they are called
+        name: String,
+        /// What they may do
+        #[arg(long, value_enum, default_value_t = RoleName::Member)]
+        role: RoleName,
+        /// Where mail reaches them
+        #[arg(long)]
+        email: Option<String>,
+    },
+    /// Change what a user may do, from their next request on
+    Role {
+        /// Who
+        name: String,
+        /// What they may do
+        #[arg(value_enum)]
+        role: RoleName,
+    },
+    /// Refuse a user from now on, and their S3 keys
+    Disable {
+        /// Who
+        name: String,
+    },
+    /// Take a user again
+    Enable {
+        /// Who
+        name: String,
+    },
+    /// Take a user's password, sessions and tokens; shows the code by which they choose another
+    Reset {
+        /// Who
+        name: String,
+    },
+    /// End all sessions of a user
+    SignOut {
+        /// Who
+        name: String,
+    },
+    /// Delete a user; what they stored stays
+    Delete {
+        /// Who
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show entries in the order of time
+    List {
+        #[command(flatten)]
+        filter: Filter,
+        /// How many at most
+        #[arg(long, default_value_t = 1000)]
+        limit: usize,
+    },
+    /// Print entries, a line of JSON each
+    Export {
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Recompute all chains: whether anything was changed, removed, moved or cut off (exit code 7)
+    Verify,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Filter {
+    /// Only what this one did: `operator`, `user:NAME`, `key:ID`, …
+    #[arg(long)]
+    actor: Option<String>,
+    /// Only actions that begin with this: `PUT /api/v1/files`, `s3:DeleteBucket`, …
+    #[arg(long)]
+    action: Option<String>,
+    /// Only from this time on (RFC 3339)
+    #[arg(long)]
+    since: Option<String>,
+    /// Only before this time (RFC 3339)
+    #[arg(long)]
+    until: Option<String>,
+}
+
+impl Filter {
+    pub(crate) fn wanted(self) -> Wanted {
+        let Self { actor, action, since, until } = self;
+        Wanted { actor, action, since, until }
+    }
+}

@@ -1,0 +1,110 @@
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use datamesh_seal::ChainCheck;
+use datamesh_settings::audit::{AuditChain, AuditLine};
+use futures::StreamExt as _;
+use serde_json::json;
+
+use crate::args::AuditCommand;
+use crate::client::Wanted;
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::output;
+
+/// Bytes of one line of an export at most: five texts, each escaped.
+const LINE_BYTES_MAX: usize = 64 << 10;
+
+/// Shows, exports or verifies what was done.
+pub(crate) async fn run(session: &Session, command: AuditCommand) -> Result<ExitCode, Failure> {
+    match command {
+        AuditCommand::List { filter, limit } => list(session, filter.wanted(), limit).await,
+        AuditCommand::Export { filter } => export(session, filter.wanted()).await,
+        AuditCommand::Verify => verify(session).await,
+    }
+}
+
+async fn list(session: &Session, wanted: Wanted, limit: usize) -> Result<ExitCode, Failure> {
+    let lines = session.client.audit(&wanted, limit).await?;
+    if session.json {
+        output::json(&json!({ "entries": lines }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = ["TIME (ms)", "ACTOR", "ACTION", "TARGET", "ADDRESS", "STATUS"].map(String::from).to_vec();
+    let row = |line: AuditLine| {
+        let entry = line.entry;
+        let (time, status) = (entry.at_unix_ms.to_string(), entry.status.to_string());
+        vec![time, entry.actor, entry.action, entry.target, entry.address, status]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(lines.into_iter().map(row)).collect();
+    output::table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn export(session: &Session, wanted: Wanted) -> Result<ExitCode, Failure> {
+    let mut pieces = session.client.export_audit(&wanted).await?.bytes_stream();
+    let mut out = std::io::stdout().lock();
+    while let Some(piece) = pieces.next().await {
+        out.write_all(&piece?)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Recomputes every chain. What is there when it begins is in it: heads that are read before cover no more.
+async fn verify(session: &Session) -> Result<ExitCode, Failure> {
+    let chains = session.client.audit_chains().await?;
+    let key = chains.public_key.parse().map_err(|_| Failure::Answer("the cluster's key is none".into()))?;
+    let mut check = ChainCheck::new(key);
+    let (mut seen, mut headless) = (0_u64, BTreeSet::new());
+    each_line(session, |line| {
+        let Some(head) = chains.items.iter().find(|head| head.chain == line.chain) else {
+            headless.insert(line.chain);
+            return;
+        };
+        // What came since the heads were read is not theirs to prove.
+        if line.number < head.count {
+            seen += 1;
+            check.see(&line.chain, line.number, (&line.link, line.entry.text().as_bytes()));
+        }
+    })
+    .await?;
+    let mut findings = check.end(chains.items.iter().map(as_head));
+    if !headless.is_empty() {
+        // A gateway may have begun its chain since.
+        for head in session.client.audit_chains().await?.items {
+            headless.remove(&head.chain);
+        }
+        findings.extend(headless.iter().map(|chain| format!("{chain}: it has no signed head")));
+    }
+    if session.json {
+        output::json(&json!({ "entries": seen, "heads": chains.items, "findings": findings }))?;
+    } else {
+        findings.iter().try_for_each(|finding| output::line(finding))?;
+        let said = if findings.is_empty() { "all as it was written" } else { "NOT as it was written" };
+        output::line(&format!("{seen} entries of {} chains: {said}", chains.items.len()))?;
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::failure::NOT_WHOLE) })
+}
+
+fn as_head(head: &AuditChain) -> (&str, u64, &str, &str) {
+    (&head.chain, head.count, &head.link, &head.signature)
+}
+
+async fn each_line(session: &Session, mut see: impl FnMut(AuditLine)) -> Result<(), Failure> {
+    let mut pieces = session.client.export_audit(&Wanted::default()).await?.bytes_stream();
+    let mut rest: Vec<u8> = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        rest.extend_from_slice(&piece?);
+        let mut lines = rest.split(|byte| *byte == b'\n');
+        let unfinished = lines.next_back().unwrap_or_default().to_vec();
+        for line in lines {
+            see(serde_json::from_slice(line).map_err(|error| Failure::Answer(error.to_string()))?);
+        }
+        rest = unfinished;
+        if rest.len() > LINE_BYTES_MAX {
+            return Err(Failure::Answer("a line of the audit is too long".into()));
+        }
+    }
+    if rest.is_empty() { Ok(()) } else { Err(Failure::Answer("the audit ends within a line".into())) }
+}

@@ -1,0 +1,86 @@
+use std::io::BufRead as _;
+use std::process::ExitCode;
+
+use crate::commands::Session;
+use crate::config::SavedSession;
+use crate::failure::Failure;
+use crate::output;
+
+/// Where secrets that nobody should see typed come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secrets {
+    /// The terminal, without showing them.
+    Terminal,
+    /// Lines of standard input, in the order in which they would be asked for.
+    Input,
+}
+
+impl Secrets {
+    pub(crate) fn of(from_input: bool) -> Self {
+        if from_input { Self::Input } else { Self::Terminal }
+    }
+
+    fn ask(self, what: &str) -> Result<String, Failure> {
+        match self {
+            Self::Terminal => Ok(rpassword::prompt_password(format!("{what}: "))?),
+            Self::Input => {
+                let mut line = String::new();
+                std::io::stdin().lock().read_line(&mut line)?;
+                Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+            }
+        }
+    }
+
+    /// A new password: who types it may mistype it.
+    fn ask_new(self) -> Result<String, Failure> {
+        let password = self.ask("New password")?;
+        if self == Self::Terminal && self.ask("Once more")? != password {
+            return Err(Failure::Usage("the two are not the same".into()));
+        }
+        Ok(password)
+    }
+}
+
+/// Signs in and keeps the session; with a code, chooses a password first.
+pub(crate) async fn login(
+    session: &Session,
+    name: &str,
+    (secrets, by_code): (Secrets, bool),
+) -> Result<ExitCode, Failure> {
+    let password = if by_code {
+        let code = secrets.ask("Code")?;
+        let password = secrets.ask_new()?;
+        session.client.choose_password(code.trim(), &password).await?;
+        password
+    } else {
+        secrets.ask("Password")?
+    };
+    let login = session.client.login(name, &password).await?;
+    SavedSession { server: session.server.clone(), token: login.token }.save()?;
+    if session.json {
+        output::json(&serde_json::json!({ "user": login.user, "expiresAt": login.expires_at }))?;
+    } else {
+        let (name, role) = (&login.user.name, &login.user.role);
+        output::line(&format!("signed in as {name} ({role}) until {}", login.expires_at))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the session, here and at the gateway.
+pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
+    let ended = session.client.logout().await;
+    SavedSession::forget()?;
+    match ended {
+        // It had ended already.
+        Err(Failure::Refused { status: 401, .. }) | Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Chooses another password.
+pub(crate) async fn password(session: &Session, secrets: Secrets) -> Result<ExitCode, Failure> {
+    let (old, new) = (secrets.ask("Old password")?, secrets.ask_new()?);
+    session.client.change_password(&old, &new).await?;
+    output::note("the other sessions have ended");
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,59 @@
+use std::process::ExitCode;
+
+use crate::args::ScopeName;
+use crate::commands::Session;
+use crate::failure::Failure;
+use crate::output;
+
+/// Makes a token and shows it, this once.
+pub(crate) async fn create(
+    session: &Session,
+    name: &str,
+    scopes: &[ScopeName],
+    days: u64,
+) -> Result<ExitCode, Failure> {
+    let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let made = session.client.make_token(name, &scopes, days).await?;
+    if session.json {
+        output::json(&made)?;
+    } else {
+        output::line(made.token.as_deref().unwrap_or_default())?;
+        output::note("the token is not shown again");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows all `sessions` or `tokens`.
+pub(crate) async fn list(session: &Session, which: &str) -> Result<ExitCode, Failure> {
+    let all = session.client.credentials(which).await?;
+    if session.json {
+        output::json(&serde_json::json!({ which: all }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let head = ["ID", "NAME", "SCOPES", "ADDRESS", "LAST USED", "EXPIRES", ""].map(String::from).to_vec();
+    let row = |credential: crate::client::Credential| {
+        vec![
+            credential.id,
+            credential.name.or(credential.device).unwrap_or_default(),
+            credential.scopes.unwrap_or_default().join(","),
+            credential.address,
+            credential.last_used_at,
+            credential.expires_at,
+            if credential.current { "this one".to_owned() } else { String::new() },
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(all.into_iter().map(row)).collect();
+    output::table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends one.
+pub(crate) async fn delete(session: &Session, which: &str, id: &str) -> Result<ExitCode, Failure> {
+    session.client.end_credential(which, id).await?;
+    if session.json {
+        output::json(&serde_json::json!({ "deleted": id }))?;
+    } else {
+        output::line(&format!("{id} has ended"))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,81 @@
+//! Who did what: chains of entries, each written by one gateway in one of its lives, and how far each goes.
+
+use super::faults::{find, put, whole};
+use super::{Catalog, CatalogError};
+use crate::keys::{self, Table};
+use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Row, View};
+use crate::model::{AuditAt, AuditHead, AuditPage, AuditRow};
+use crate::record::{self, AuditHeadRecord, AuditRecord};
+
+fn row_of(row: &Row) -> Result<AuditRow, CatalogError> {
+    let AuditRecord { entry, link } = record::decode(&row.value)?;
+    Ok(AuditRow { at: keys::read_audit_entry(&row.key)?, entry, link })
+}
+
+fn head_of(record: AuditHeadRecord) -> AuditHead {
+    let AuditHeadRecord { count, link, signature } = record;
+    AuditHead { count, link, signature }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Writes entries down behind the `before` that their chain has, with its new head. Gives whether it has that many: if not, the
+    /// chain is another's, or an attempt before this one was written after all.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn append_audit(
+        &self,
+        chain: &str,
+        before: u64,
+        (rows, head): (&[AuditRow], &AuditHead),
+    ) -> Result<bool, CatalogError> {
+        let key = keys::audit_head(chain);
+        let found = find::<AuditHeadRecord>(&self.view().await?, &key).await?;
+        if found.record.map_or(0, |head| head.count) != before {
+            return Ok(false);
+        }
+        let mut batch = Batch::new();
+        batch.expect(key.clone(), found.version);
+        for AuditRow { at, entry, link } in rows {
+            put(&mut batch, keys::audit_entry(at), &AuditRecord { entry: entry.clone(), link: *link })?;
+        }
+        let AuditHead { count, link, signature } = head.clone();
+        put(&mut batch, key, &AuditHeadRecord { count, link, signature })?;
+        Ok(self.try_commit(batch).await?.is_some())
+    }
+
+    /// How far a chain goes.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn audit_head(&self, chain: &str) -> Result<Option<AuditHead>, CatalogError> {
+        Ok(self.read::<AuditHeadRecord>(&keys::audit_head(chain)).await?.map(head_of))
+    }
+
+    /// How far each chain goes, by name.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn audit_heads(&self) -> Result<Vec<(String, AuditHead)>, CatalogError> {
+        let rows = whole(&self.view().await?, keys::all(Table::AuditHead)).await?.rows;
+        let head = |row: &Row| Ok((keys::read_audit_head(&row.key)?, head_of(record::decode(&row.value)?)));
+        rows.iter().map(head).collect()
+    }
+
+    /// Entries from one time on and before another, of all chains, at most `limit`; after `after` if it is given.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn audit(
+        &self,
+        (from_unix_ms, until_unix_ms): (u64, u64),
+        after: Option<&AuditAt>,
+        limit: usize,
+    ) -> Result<AuditPage, CatalogError> {
+        let range: KeyRange = keys::audit_between(from_unix_ms, until_unix_ms);
+        let range = after.map_or_else(|| range.clone(), |at| range.after(&keys::audit_entry(at)));
+        let page = self.view().await?.range(&range, RangeLimits::rows(limit)).await?;
+        let rows = page.rows.iter().map(row_of).collect::<Result<_, _>>()?;
+        Ok(AuditPage { rows, more: page.more })
+    }
+}

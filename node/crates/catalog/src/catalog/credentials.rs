@@ -1,0 +1,187 @@
+//! What stands for a user: sessions, tokens, one-use codes.
+
+use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::{Catalog, CatalogError, Invalid};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, Row, View};
+use crate::limits::{ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, CREDENTIALS_MAX, SESSIONS_MAX};
+use crate::model::{Credential, CredentialId, CredentialKind, User, UserId};
+use crate::record;
+
+/// Why a credential was not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CredentialError {
+    /// There is no such user any more.
+    #[error("there is no such user any more")]
+    NoUser,
+    /// A limit.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// A credential and its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownCredential {
+    /// Its id.
+    pub id: CredentialId,
+    /// What is known of it.
+    pub credential: Credential,
+}
+
+impl KnownCredential {
+    fn is_session(&self) -> bool {
+        is_session(&self.credential)
+    }
+}
+
+fn is_session(credential: &Credential) -> bool {
+    matches!(credential.kind, CredentialKind::Session { .. })
+}
+
+/// A user's credentials, by id.
+pub(super) async fn read_all(view: &impl View, user: UserId) -> Result<Vec<KnownCredential>, CatalogError> {
+    let known = |row: &Row| {
+        let id = keys::read_credential(&row.key)?;
+        Ok(KnownCredential { id, credential: record::decode(&row.value)? })
+    };
+    whole(view, keys::credentials(user)).await?.rows.iter().map(known).collect()
+}
+
+fn validate(credential: &Credential) -> Result<(), Invalid> {
+    at_most("bytes of an address", credential.address.len(), ADDRESS_BYTES_MAX)?;
+    match &credential.kind {
+        CredentialKind::Session { device: name } | CredentialKind::Token { name, .. } => {
+            at_most("bytes of a name", name.len(), CREDENTIAL_NAME_BYTES_MAX)
+        }
+        CredentialKind::Reset | CredentialKind::Invite { .. } => Ok(()),
+    }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Keeps a new credential. What has run out goes with it; of too many sessions the one used longest ago goes too, of anything
+    /// else there cannot be too many. Credentials of `UserId([0; 16])`, the operator, need no user.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub async fn add_credential(
+        &self,
+        user: UserId,
+        (id, credential): (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        validate(credential)?;
+        let row = keys::user(user);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let owner = find::<User>(&view, &row).await?;
+            if owner.record.is_none() && user != UserId([0; 16]) {
+                return Err(CredentialError::NoUser);
+            }
+            let since = view.revision().await.map_err(CatalogError::from)?;
+            let known = read_all(&view, user).await?;
+            drop(view);
+            let mut batch = Batch::new();
+            batch.expect(row.clone(), owner.version);
+            batch.expect_unchanged(keys::credentials(user), since);
+            let (mut live, over): (Vec<_>, Vec<_>) =
+                known.into_iter().partition(|known| known.credential.until_unix_ms > now_unix_ms);
+            over.iter().for_each(|over| batch.delete(keys::credential(user, over.id)));
+            live.sort_by_key(|known| known.credential.used_unix_ms);
+            if is_session(credential)
+                && live.iter().filter(|known| known.is_session()).count() >= SESSIONS_MAX
+                && let Some(oldest) = live.iter().position(KnownCredential::is_session)
+            {
+                batch.delete(keys::credential(user, live.remove(oldest).id));
+            }
+            at_most("credentials of a user", live.len() + 1, CREDENTIALS_MAX)?;
+            put(&mut batch, keys::credential(user, id), credential)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// A credential and whose it is, as they are now. No user: it is the operator's.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn credential(
+        &self,
+        user: UserId,
+        id: CredentialId,
+    ) -> Result<Option<(Credential, Option<User>)>, CatalogError> {
+        let view = self.view().await?;
+        let Some(credential) = find::<Credential>(&view, &keys::credential(user, id)).await?.record else {
+            return Ok(None);
+        };
+        Ok(Some((credential, find::<User>(&view, &keys::user(user)).await?.record)))
+    }
+
+    /// All of a user's, by id.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn credentials(&self, user: UserId) -> Result<Vec<KnownCredential>, CatalogError> {
+        read_all(&self.view().await?, user).await
+    }
+
+    /// Notes when and where from a credential was used. One that is changed or ended meanwhile is left as it is.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn touch_credential(
+        &self,
+        user: UserId,
+        id: CredentialId,
+        (now_unix_ms, address): (u64, &str),
+    ) -> Result<(), CatalogError> {
+        let row = keys::credential(user, id);
+        let found = find::<Credential>(&self.view().await?, &row).await?;
+        let Some(mut credential) = found.record else { return Ok(()) };
+        credential.used_unix_ms = now_unix_ms;
+        credential.address = address.into();
+        let mut batch = Batch::new();
+        batch.expect(row.clone(), found.version);
+        put(&mut batch, row, &credential)?;
+        self.try_commit(batch).await.map(drop)
+    }
+
+    /// Ends a credential. Gives whether there was one.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn end_credential(&self, user: UserId, id: CredentialId) -> Result<bool, CatalogError> {
+        let row = keys::credential(user, id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = find::<Credential>(&self.view().await?, &row).await?;
+            if found.record.is_none() {
+                return Ok(false);
+            }
+            let mut batch = Batch::new();
+            batch.expect(row.clone(), found.version);
+            batch.delete(row.clone());
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Ends all sessions of a user but one. Gives how many.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn end_sessions(&self, user: UserId, but: Option<CredentialId>) -> Result<usize, CatalogError> {
+        let mut ended = 0;
+        for known in self.credentials(user).await? {
+            if known.is_session() && Some(known.id) != but && self.end_credential(user, known.id).await? {
+                ended += 1;
+            }
+        }
+        Ok(ended)
+    }
+}

@@ -1,0 +1,243 @@
+//! Who may sign in. Their names are rows of their own, so that two gateways cannot give one name twice.
+
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::{Catalog, CatalogError, Invalid};
+use crate::keys::{self, Table};
+use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
+use crate::limits::EMAIL_BYTES_MAX;
+use crate::model::{CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName};
+use crate::record::{self, RegistrationRecord, UserNameRecord};
+
+/// Why somebody did not become a user.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UserError {
+    /// Another has the name, perhaps in other case.
+    #[error("the name {0} is taken")]
+    Taken(UserName),
+    /// The invitation was used, revoked or never made.
+    #[error("there is no such invitation any more")]
+    NotInvited,
+    /// A limit.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+/// Which of a user's credentials end with their password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Sessions and codes, but for this one: the owner chose another password.
+    SessionsBut(CredentialId),
+    /// Everything: whoever asks for this trusts none of them.
+    All,
+}
+
+impl Ends {
+    fn spares(self, id: CredentialId, kind: &CredentialKind) -> bool {
+        match self {
+            Self::SessionsBut(kept) => {
+                id == kept || matches!(kind, CredentialKind::Token { .. } | CredentialKind::Invite { .. })
+            }
+            Self::All => false,
+        }
+    }
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// Makes a user known. `by`: the invitation that is used up with it.
+    ///
+    /// # Errors
+    /// See [`UserError`].
+    pub async fn create_user(
+        &self,
+        user: &User,
+        by: Option<(UserId, CredentialId)>,
+    ) -> Result<(), UserError> {
+        at_most("bytes of an e-mail address", user.email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
+        let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            if find::<UserNameRecord>(&view, &name).await?.record.is_some() {
+                return Err(UserError::Taken(user.name.clone()));
+            }
+            let mut batch = Batch::new();
+            if let Some((host, id)) = by {
+                let invitation = keys::credential(host, id);
+                let found = view.get(&invitation).await.map_err(CatalogError::from)?;
+                let version = found.ok_or(UserError::NotInvited)?.version;
+                batch.expect(invitation.clone(), Some(version));
+                batch.delete(invitation);
+            }
+            drop(view);
+            batch.expect(name.clone(), None);
+            batch.expect(row.clone(), None);
+            put(&mut batch, name.clone(), &UserNameRecord { user: user.id })?;
+            put(&mut batch, row.clone(), user)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// A user.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn user(&self, id: UserId) -> Result<Option<User>, CatalogError> {
+        self.read(&keys::user(id)).await
+    }
+
+    /// The user of a name, in whatever case.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn user_of(&self, name: &UserName) -> Result<Option<User>, CatalogError> {
+        match self.read::<UserNameRecord>(&keys::user_name(&name.folded())).await? {
+            Some(record) => self.user(record.user).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Users by name, at most `limit`, after a name if one is given; and whether there are more.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn users(
+        &self,
+        after: Option<&UserName>,
+        limit: usize,
+    ) -> Result<(Vec<User>, bool), CatalogError> {
+        let all = keys::all(Table::UserName);
+        let range = match after {
+            Some(name) => all.after(&keys::user_name(&name.folded())),
+            None => all,
+        };
+        let view = self.view().await?;
+        let page = view.range(&range, RangeLimits::rows(limit)).await?;
+        let mut users = Vec::with_capacity(page.rows.len());
+        for row in page.rows {
+            let UserNameRecord { user } = record::decode(&row.value)?;
+            users.extend(find::<User>(&view, &keys::user(user)).await?.record);
+        }
+        Ok((users, page.more))
+    }
+
+    /// Changes what is known of a user; gives them as they then are, or `None` when there is none. Name and id stay.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn change_user(
+        &self,
+        id: UserId,
+        change: impl Fn(&mut User) + Send,
+    ) -> Result<Option<User>, CatalogError> {
+        let row = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let found = find::<User>(&self.view().await?, &row).await?;
+            let Some(mut user) = found.record else { return Ok(None) };
+            change(&mut user);
+            let mut batch = Batch::new();
+            batch.expect(row.clone(), found.version);
+            put(&mut batch, row.clone(), &user)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(Some(user));
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Gives a user another password, or none, and ends their credentials with it. `by`: the code that is used up. Gives whether
+    /// there are such a user and code.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn set_password(
+        &self,
+        id: UserId,
+        password: Option<PasswordHash>,
+        (ends, by): (Ends, Option<CredentialId>),
+    ) -> Result<bool, CatalogError> {
+        let row = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<User>(&view, &row).await?;
+            let Some(mut user) = found.record else { return Ok(false) };
+            let mut batch = Batch::new();
+            let known = self.end_credentials(&view, (id, ends), &mut batch).await?;
+            if by.is_some_and(|code| !known.contains(&code)) {
+                return Ok(false);
+            }
+            drop(view);
+            user.password = password.clone();
+            (user.failed_sign_ins, user.last_failed_unix_ms) = (0, 0);
+            batch.expect(row.clone(), found.version);
+            put(&mut batch, row.clone(), &user)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Deletes a user and everything that stands for them. Gives whether there was one.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn delete_user(&self, id: UserId) -> Result<bool, CatalogError> {
+        let row = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<User>(&view, &row).await?;
+            let Some(user) = found.record else { return Ok(false) };
+            let mut batch = Batch::new();
+            self.end_credentials(&view, (id, Ends::All), &mut batch).await?;
+            drop(view);
+            batch.expect(row.clone(), found.version);
+            batch.delete(row.clone());
+            batch.delete(keys::user_name(&user.name.folded()));
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Has a batch delete a user's credentials; gives all that there are. Fails at its commit when there is a new one.
+    async fn end_credentials(
+        &self,
+        view: &impl View,
+        (user, ends): (UserId, Ends),
+        batch: &mut Batch,
+    ) -> Result<Vec<CredentialId>, CatalogError> {
+        let range: KeyRange = keys::credentials(user);
+        let since = view.revision().await?;
+        let all = super::credentials::read_all(view, user).await?;
+        for known in all.iter().filter(|known| !ends.spares(known.id, &known.credential.kind)) {
+            batch.delete(keys::credential(user, known.id));
+        }
+        batch.expect_unchanged(range, since);
+        Ok(all.into_iter().map(|known| known.id).collect())
+    }
+
+    /// Who may become a user by themselves.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn registration(&self) -> Result<Registration, CatalogError> {
+        let record = self.read::<RegistrationRecord>(&keys::only(Table::Registration)).await?;
+        Ok(record.map(|record| record.registration).unwrap_or_default())
+    }
+
+    /// Says who may, from now on.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn set_registration(&self, registration: Registration) -> Result<(), CatalogError> {
+        let mut batch = Batch::new();
+        put(&mut batch, keys::only(Table::Registration), &RegistrationRecord { registration })?;
+        self.try_commit(batch).await?.map(drop).ok_or(CatalogError::Contended)
+    }
+}

@@ -1,0 +1,82 @@
+//! Keys of users and of what stands for them, and of what they did.
+
+use super::{KeyError, KeyReader, Table, table};
+use crate::keyspace::KeyRange;
+use crate::model::{AuditAt, CredentialId, UserId};
+
+/// Key of a user.
+#[must_use]
+pub fn user(id: UserId) -> Vec<u8> {
+    table(Table::User).fixed(&id.0).finish()
+}
+
+/// Key of a user's name, folded.
+#[must_use]
+pub fn user_name(folded: &str) -> Vec<u8> {
+    table(Table::UserName).bytes(folded.as_bytes()).finish()
+}
+
+/// Key of a credential.
+#[must_use]
+pub fn credential(user: UserId, id: CredentialId) -> Vec<u8> {
+    table(Table::Credential).fixed(&user.0).fixed(&id.0).finish()
+}
+
+/// All credentials of a user.
+#[must_use]
+pub fn credentials(user: UserId) -> KeyRange {
+    KeyRange::prefix(table(Table::Credential).fixed(&user.0).finish())
+}
+
+/// Reads the credential's id back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_credential(key: &[u8]) -> Result<CredentialId, KeyError> {
+    let mut key = KeyReader::new(key, Table::Credential)?;
+    let (_, id) = (key.fixed::<16>()?, CredentialId(key.fixed()?));
+    key.end()?;
+    Ok(id)
+}
+
+/// Key of how far a chain of the audit goes.
+#[must_use]
+pub fn audit_head(chain: &str) -> Vec<u8> {
+    table(Table::AuditHead).bytes(chain.as_bytes()).finish()
+}
+
+/// Reads the chain back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_audit_head(key: &[u8]) -> Result<String, KeyError> {
+    let mut key = KeyReader::new(key, Table::AuditHead)?;
+    let chain = key.bytes()?;
+    key.end()?;
+    String::from_utf8(chain).map_err(|_| KeyError::Name)
+}
+
+/// Key of an entry of the audit.
+#[must_use]
+pub fn audit_entry(at: &AuditAt) -> Vec<u8> {
+    table(Table::AuditEntry).u64(at.at_unix_ms).bytes(at.chain.as_bytes()).u64(at.number).finish()
+}
+
+/// Reads it back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_audit_entry(key: &[u8]) -> Result<AuditAt, KeyError> {
+    let mut key = KeyReader::new(key, Table::AuditEntry)?;
+    let (at_unix_ms, chain, number) = (key.u64()?, key.bytes()?, key.u64()?);
+    key.end()?;
+    let chain = String::from_utf8(chain).map_err(|_| KeyError::Name)?;
+    Ok(AuditAt { at_unix_ms, chain, number })
+}
+
+/// Entries of the audit from a time on, and before another.
+#[must_use]
+pub fn audit_between(from_unix_ms: u64, until_unix_ms: u64) -> KeyRange {
+    let at = |unix_ms: u64| table(Table::AuditEntry).u64(unix_ms).finish();
+    KeyRange::between(at(from_unix_ms), at(until_unix_ms))
+}

@@ -1,0 +1,63 @@
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::limits::{ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX};
+use crate::model::{Credential, CredentialKind, Registration, User, UserId};
+
+/// Scopes of a token at most: one of each.
+const SCOPES_MAX: usize = 3;
+
+impl Record for User {
+    const NAME: &'static str = "user";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.email.as_ref().is_some_and(|email| email.len() > EMAIL_BYTES_MAX) {
+            return Err("the address is too long");
+        }
+        match &self.password {
+            Some(hash) if hash.0.len() > PASSWORD_HASH_BYTES_MAX => Err("the password's hash is too long"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Record for Credential {
+    const NAME: &'static str = "credential";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.address.len() > ADDRESS_BYTES_MAX {
+            return Err("the address is too long");
+        }
+        match &self.kind {
+            CredentialKind::Session { device: name } | CredentialKind::Token { name, .. }
+                if name.len() > CREDENTIAL_NAME_BYTES_MAX =>
+            {
+                Err("the name is too long")
+            }
+            CredentialKind::Token { scopes, .. } if scopes.len() > SCOPES_MAX => Err("too many scopes"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whose a name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNameRecord {
+    /// The user.
+    pub user: UserId,
+}
+
+impl Record for UserNameRecord {
+    const NAME: &'static str = "user name";
+}
+
+/// Who may become a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationRecord {
+    /// Who.
+    pub registration: Registration,
+}
+
+impl Record for RegistrationRecord {
+    const NAME: &'static str = "registration";
+}

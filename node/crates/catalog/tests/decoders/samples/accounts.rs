@@ -1,0 +1,81 @@
+//! Of users, what stands for them, and what they did.
+
+use datamesh_catalog::keys::{self as key, Table};
+use datamesh_catalog::{
+    AuditAt, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, Scope, User, UserId,
+    record,
+};
+use datamesh_settings::audit::AuditEntry;
+
+use super::{Sample, sample};
+
+const USER: UserId = UserId([0x55; 16]);
+const CREDENTIAL: CredentialId = CredentialId([0x66; 8]);
+const TIME: u64 = 1_790_000_000_000;
+
+fn credential(kind: CredentialKind) -> Credential {
+    Credential {
+        hash: [0x77; 32],
+        kind,
+        created_unix_ms: TIME,
+        used_unix_ms: TIME + 1,
+        until_unix_ms: TIME + 2,
+        address: "10.0.0.1".into(),
+    }
+}
+
+fn user() -> User {
+    User {
+        id: USER,
+        name: "Alice".parse().unwrap(),
+        email: Some("alice@example.org".into()),
+        role: Role::Operator,
+        disabled: true,
+        created_unix_ms: TIME,
+        password: Some(PasswordHash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into())),
+        failed_sign_ins: 3,
+        last_failed_unix_ms: TIME,
+    }
+}
+
+pub(super) fn samples() -> Vec<Sample> {
+    let entry = AuditEntry {
+        at_unix_ms: TIME,
+        actor: "user:alice".into(),
+        action: "PUT /api/v1/files/{*key}".into(),
+        target: "/api/v1/files/a".into(),
+        address: "10.0.0.1".into(),
+        request: "0011223344556677".into(),
+        status: 201,
+    };
+    let token = CredentialKind::Token {
+        name: "backup".into(),
+        scopes: vec![Scope::Read, Scope::Write, Scope::Administer],
+    };
+    vec![
+        sample("user", user()),
+        sample("session", credential(CredentialKind::Session { device: "datamesh/0.1".into() })),
+        sample("token", credential(token)),
+        sample("reset", credential(CredentialKind::Reset)),
+        sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
+        sample("user-name", record::UserNameRecord { user: USER }),
+        sample("registration", record::RegistrationRecord { registration: Registration::Open }),
+        sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
+        sample(
+            "audit-head",
+            record::AuditHeadRecord { count: 300, link: [0x88; 32], signature: vec![9; 64] },
+        ),
+    ]
+}
+
+pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
+    let at = AuditAt { at_unix_ms: TIME, chain: "gw-0/3".into(), number: 300 };
+    vec![
+        ("user", key::user(USER)),
+        ("user-name", key::user_name("alice")),
+        ("credential", key::credential(USER, CREDENTIAL)),
+        ("registration", key::only(Table::Registration)),
+        ("audit-head", key::audit_head("gw-0/3")),
+        ("audit-entry", key::audit_entry(&at)),
+    ]
+}

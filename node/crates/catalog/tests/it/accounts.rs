@@ -1,0 +1,152 @@
+//! Users and what stands for them: names are given once, rows decide, what ends is gone in the same batch.
+
+use datamesh_catalog::catalog::{CredentialError, Ends, UserError};
+use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::{
+    Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, User, UserId,
+    UserName,
+};
+
+use crate::support::{catalog_on, on_all_engines};
+
+on_all_engines!(catalog_on: names, changes, credentials, passwords, one_use, too_many);
+
+fn user(number: u8, name: &str) -> User {
+    User {
+        id: UserId([number; 16]),
+        name: name.parse().unwrap(),
+        email: None,
+        role: Role::Member,
+        disabled: false,
+        created_unix_ms: 5,
+        password: None,
+        failed_sign_ins: 0,
+        last_failed_unix_ms: 0,
+    }
+}
+
+fn credential(kind: CredentialKind, used_unix_ms: u64) -> Credential {
+    Credential {
+        hash: [7; 32],
+        kind,
+        created_unix_ms: 5,
+        used_unix_ms,
+        until_unix_ms: 1000,
+        address: "10.0.0.1".into(),
+    }
+}
+
+fn session(used_unix_ms: u64) -> Credential {
+    credential(CredentialKind::Session { device: "test".into() }, used_unix_ms)
+}
+
+fn token() -> Credential {
+    credential(CredentialKind::Token { name: "t".into(), scopes: Vec::new() }, 0)
+}
+
+fn id(number: u8) -> CredentialId {
+    CredentialId([number; 8])
+}
+
+async fn ids<K: Keyspace>(catalog: &Catalog<K>, of: &User) -> Vec<CredentialId> {
+    catalog.credentials(of.id).await.unwrap().into_iter().map(|known| known.id).collect()
+}
+
+async fn names<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, bob) = (user(2, "Alice"), user(1, "bob"));
+    catalog.create_user(&bob, None).await.unwrap();
+    catalog.create_user(&alice, None).await.unwrap();
+    let other = user(3, "aLICE");
+    assert_eq!(catalog.create_user(&other, None).await, Err(UserError::Taken(other.name.clone())));
+    assert_eq!(catalog.user_of(&"ALICE".parse().unwrap()).await.unwrap(), Some(alice.clone()));
+    assert_eq!(catalog.user_of(&"carol".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(catalog.users(None, 1).await.unwrap(), (vec![alice.clone()], true));
+    assert_eq!(catalog.users(Some(&alice.name), 1).await.unwrap(), (vec![bob], false));
+    assert!(catalog.delete_user(alice.id).await.unwrap());
+    assert!(!catalog.delete_user(alice.id).await.unwrap());
+    assert_eq!(catalog.user(alice.id).await.unwrap(), None);
+    catalog.create_user(&other, None).await.unwrap();
+    for wrong in ["", "-a", "a b", "ä", "a/b", &"a".repeat(65)] {
+        assert!(wrong.parse::<UserName>().is_err(), "{wrong}");
+    }
+}
+
+async fn changes<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    assert_eq!(catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap(), None);
+    catalog.create_user(&alice, None).await.unwrap();
+    let many = (0..8).map(|_| catalog.change_user(alice.id, |user| user.failed_sign_ins += 1));
+    futures::future::join_all(many).await.into_iter().for_each(|changed| drop(changed.unwrap().unwrap()));
+    assert_eq!(catalog.user(alice.id).await.unwrap().unwrap().failed_sign_ins, 8, "none is lost");
+    assert_eq!(catalog.registration().await.unwrap(), Registration::Closed);
+    catalog.set_registration(Registration::Invite).await.unwrap();
+    assert_eq!(catalog.registration().await.unwrap(), Registration::Invite);
+}
+
+async fn credentials<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    let refused = catalog.add_credential(alice.id, (id(1), &session(5)), 5).await;
+    assert_eq!(refused, Err(CredentialError::NoUser));
+    catalog.create_user(&alice, None).await.unwrap();
+    catalog.add_credential(alice.id, (id(1), &session(5)), 5).await.unwrap();
+    catalog.add_credential(alice.id, (id(2), &token()), 5).await.unwrap();
+    let read = catalog.credential(alice.id, id(1)).await.unwrap();
+    assert_eq!(read, Some((session(5), Some(alice.clone()))));
+    catalog.touch_credential(alice.id, id(1), (9, "10.0.0.2")).await.unwrap();
+    let (read, _) = catalog.credential(alice.id, id(1)).await.unwrap().unwrap();
+    assert_eq!((read.used_unix_ms, read.address.as_str()), (9, "10.0.0.2"));
+    assert!(catalog.end_credential(alice.id, id(1)).await.unwrap());
+    assert!(!catalog.end_credential(alice.id, id(1)).await.unwrap());
+    catalog.touch_credential(alice.id, id(1), (9, "10.0.0.2")).await.unwrap();
+    assert_eq!(catalog.credential(alice.id, id(1)).await.unwrap(), None, "a use brings nothing back");
+    catalog.delete_user(alice.id).await.unwrap();
+    assert_eq!(catalog.credential(alice.id, id(2)).await.unwrap(), None);
+    catalog.add_credential(UserId([0; 16]), (id(1), &token()), 5).await.unwrap();
+}
+
+async fn passwords<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    catalog.create_user(&alice, None).await.unwrap();
+    for (number, credential) in [(1, session(5)), (2, session(6)), (3, token())] {
+        catalog.add_credential(alice.id, (id(number), &credential), 5).await.unwrap();
+    }
+    let hash = Some(PasswordHash("one".into()));
+    let but = Ends::SessionsBut(id(2));
+    assert!(catalog.set_password(alice.id, hash.clone(), (but, None)).await.unwrap());
+    assert_eq!(ids(&catalog, &alice).await, [id(2), id(3)]);
+    assert_eq!(catalog.user(alice.id).await.unwrap().unwrap().password, hash);
+    assert!(catalog.set_password(alice.id, None, (Ends::All, None)).await.unwrap());
+    assert!(ids(&catalog, &alice).await.is_empty());
+    assert!(!catalog.set_password(UserId([9; 16]), None, (Ends::All, None)).await.unwrap());
+}
+
+async fn one_use<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, bob) = (user(1, "alice"), user(2, "bob"));
+    catalog.create_user(&alice, None).await.unwrap();
+    let invite = credential(CredentialKind::Invite { role: Role::Member }, 0);
+    catalog.add_credential(alice.id, (id(1), &invite), 5).await.unwrap();
+    catalog.create_user(&bob, Some((alice.id, id(1)))).await.unwrap();
+    let again = catalog.create_user(&user(3, "carol"), Some((alice.id, id(1)))).await;
+    assert_eq!(again, Err(UserError::NotInvited));
+    catalog.add_credential(bob.id, (id(2), &credential(CredentialKind::Reset, 0)), 5).await.unwrap();
+    let set = || catalog.set_password(bob.id, Some(PasswordHash("h".into())), (Ends::All, Some(id(2))));
+    let both = futures::join!(set(), set());
+    assert_ne!(both.0.unwrap(), both.1.unwrap(), "a code counts once, whoever comes together");
+}
+
+async fn too_many<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    catalog.create_user(&alice, None).await.unwrap();
+    for number in 0..51 {
+        catalog.add_credential(alice.id, (id(number), &session(number.into())), 5).await.unwrap();
+    }
+    let left = ids(&catalog, &alice).await;
+    assert!(left.len() == 50 && !left.contains(&id(0)), "the session used longest ago ended");
+    for number in 100..200 {
+        catalog.add_credential(alice.id, (id(number), &token()), 5).await.unwrap();
+    }
+    let refused = catalog.add_credential(alice.id, (id(201), &token()), 5).await;
+    assert!(matches!(refused, Err(CredentialError::Invalid(_))), "{refused:?}");
+    catalog.add_credential(alice.id, (id(202), &token()), 1000).await.unwrap();
+    assert_eq!(ids(&catalog, &alice).await, [id(202)], "what ran out is gone");
+}

@@ -1,0 +1,50 @@
+//! Chains of entries: appended behind what there is, read in the order of time.
+
+use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::{AuditAt, AuditHead, AuditRow, Catalog};
+use datamesh_settings::audit::AuditEntry;
+
+use crate::support::{catalog_on, on_all_engines};
+
+on_all_engines!(catalog_on: appended_once, read_by_time);
+
+fn row(chain: &str, number: u64, at_unix_ms: u64) -> AuditRow {
+    let entry = AuditEntry {
+        at_unix_ms,
+        actor: "user:alice".into(),
+        action: "PUT".into(),
+        target: "/".into(),
+        address: "10.0.0.1".into(),
+        request: "0".into(),
+        status: 200,
+    };
+    AuditRow { at: AuditAt { at_unix_ms, chain: chain.into(), number }, entry, link: [1; 32] }
+}
+
+fn head(count: u64) -> AuditHead {
+    AuditHead { count, link: [1; 32], signature: vec![2; 64] }
+}
+
+async fn appended_once<K: Keyspace>(catalog: Catalog<K>) {
+    let rows = [row("gw/1", 0, 10), row("gw/1", 1, 11)];
+    assert_eq!(catalog.audit_head("gw/1").await.unwrap(), None);
+    assert!(catalog.append_audit("gw/1", 0, (&rows, &head(2))).await.unwrap());
+    assert!(!catalog.append_audit("gw/1", 0, (&rows, &head(2))).await.unwrap(), "the same again");
+    assert!(catalog.append_audit("gw/1", 2, (&[row("gw/1", 2, 12)], &head(3))).await.unwrap());
+    assert_eq!(catalog.audit_head("gw/1").await.unwrap(), Some(head(3)));
+    assert_eq!(catalog.audit_heads().await.unwrap(), [("gw/1".to_owned(), head(3))]);
+    assert_eq!(catalog.audit((0, u64::MAX), None, 10).await.unwrap().rows.len(), 3);
+}
+
+async fn read_by_time<K: Keyspace>(catalog: Catalog<K>) {
+    let (one, other) = ([row("a/1", 0, 10), row("a/1", 1, 30)], [row("b/1", 0, 20), row("b/1", 1, 30)]);
+    catalog.append_audit("b/1", 0, (&other, &head(2))).await.unwrap();
+    catalog.append_audit("a/1", 0, (&one, &head(2))).await.unwrap();
+    let page = catalog.audit((0, u64::MAX), None, 3).await.unwrap();
+    assert_eq!(page.rows, [one[0].clone(), other[0].clone(), one[1].clone()]);
+    assert!(page.more);
+    let rest = catalog.audit((0, u64::MAX), Some(&page.rows[2].at), 3).await.unwrap();
+    assert_eq!((rest.rows.as_slice(), rest.more), ([other[1].clone()].as_slice(), false));
+    let some = catalog.audit((20, 30), None, 3).await.unwrap();
+    assert_eq!(some.rows, [other[0].clone()]);
+}

@@ -1,0 +1,108 @@
+//! Users: how they become some, sign in, and what stands for them afterwards. Rows decide ([`datamesh_catalog`]); in memory are only
+//! the attempts that were wrong.
+
+mod credentials;
+mod passwords;
+mod secrets;
+mod sign_in;
+mod throttle;
+mod users;
+
+use std::sync::Arc;
+
+use datamesh_catalog::catalog::{CatalogError, CredentialError, UserError};
+use datamesh_catalog::{EmbeddedCatalog, User, UserId};
+use datamesh_seal::ClusterSecret;
+
+use crate::auth::{Principal, Who};
+use crate::pipeline::Context;
+use crate::problem::{Kind, Problem};
+use crate::surroundings::Surroundings;
+use passwords::Passwords;
+use throttle::Throttle;
+
+pub(crate) use credentials::{Made, NewToken};
+pub(crate) use sign_in::{SignIn, SignedIn};
+pub(crate) use users::{Change, NewUser, Registering};
+
+/// Whose invitations of the administrator's token file are: no user's.
+const OPERATOR: UserId = UserId([0; 16]);
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
+/// All there is to users.
+pub(crate) struct Accounts {
+    context: Arc<Context>,
+    catalog: EmbeddedCatalog,
+    secret: Arc<ClusterSecret>,
+    surroundings: Arc<dyn Surroundings>,
+    passwords: Passwords,
+    throttle: Throttle,
+}
+
+impl Accounts {
+    pub(crate) fn new(context: &Arc<Context>, secret: Arc<ClusterSecret>) -> Self {
+        Self {
+            context: Arc::clone(context),
+            catalog: context.catalog.clone(),
+            surroundings: Arc::clone(&context.surroundings),
+            passwords: Passwords::new(Arc::clone(context), secret.password_pepper()),
+            secret,
+            throttle: Throttle::default(),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.surroundings.now_unix_ms()
+    }
+
+    /// The user who asks.
+    ///
+    /// # Errors
+    /// `conflict` for who has a token file: that is no account.
+    pub(crate) async fn myself(&self, principal: &Principal) -> Result<User, Problem> {
+        let Who::User { id, .. } = principal.who else { return Err(no_account()) };
+        self.catalog.user(id).await.map_err(failed)?.ok_or_else(no_such_user)
+    }
+}
+
+/// What has an account needs one.
+fn no_account() -> Problem {
+    Problem::new(Kind::Conflict, "the token comes from a file and is no account: sign in as a user")
+}
+
+/// There is no such user.
+pub(crate) fn no_such_user() -> Problem {
+    Problem::new(Kind::NoSuchUser, "GET /api/v1/admin/users lists those that exist").field("name")
+}
+
+fn failed(error: CatalogError) -> Problem {
+    Problem::internal("the catalog failed", &error)
+}
+
+fn not_kept(error: CredentialError) -> Problem {
+    match error {
+        CredentialError::NoUser => no_such_user(),
+        CredentialError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        CredentialError::Catalog(error) => failed(error),
+    }
+}
+
+fn not_made(error: UserError) -> Problem {
+    match error {
+        error @ UserError::Taken(_) => Problem::new(Kind::UserExists, error.to_string()).field("name"),
+        UserError::NotInvited => not_invited(),
+        UserError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()).field("email"),
+        UserError::Catalog(error) => failed(error),
+    }
+}
+
+fn not_invited() -> Problem {
+    Problem::new(Kind::Forbidden, "the invitation was used, has run out or was never made: ask for another")
+        .field("invite")
+}
+
+/// Cuts a client's words down to so many bytes, at a character's end.
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
+}

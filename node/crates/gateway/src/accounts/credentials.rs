@@ -1,0 +1,180 @@
+//! What stands for a user. Its row is read for each request, so what was ended is refused at once, at every gateway.
+
+use datamesh_catalog::catalog::KnownCredential;
+use datamesh_catalog::{Credential, CredentialId, CredentialKind, Role, Scope, User, UserId};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::secrets::{Presented, prefix_of};
+use super::{Accounts, DAY_MS, OPERATOR, failed, no_account, not_kept};
+use crate::auth::{Address, Principal, Via, Who};
+use crate::problem::{Kind, Problem};
+
+/// A use is noted when the last one noted is so long ago: a write for each request would cost more than the request.
+const NOTED_EVERY_MS: u64 = 5 * 60 * 1000;
+/// Days a token lasts at most.
+const TOKEN_DAYS_MAX: u64 = 366;
+/// How long a code to choose a password, and an invitation, count.
+const RESET_MS: u64 = DAY_MS;
+const INVITE_MS: u64 = 7 * DAY_MS;
+
+/// What is wanted of a credential, and for how long.
+pub(super) struct Lasting {
+    pub(super) kind: CredentialKind,
+    pub(super) for_ms: u64,
+}
+
+/// A credential that was just made: the one time its text is shown.
+pub(crate) struct Made {
+    pub(crate) id: CredentialId,
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) credential: Credential,
+}
+
+/// A credential whose secret was shown.
+pub(super) struct Known {
+    pub(super) owner: UserId,
+    pub(super) id: CredentialId,
+    pub(super) credential: Credential,
+    /// Whose it is; none: the operator's.
+    pub(super) user: Option<User>,
+}
+
+/// What is wanted of a token.
+pub(crate) struct NewToken {
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) days: u64,
+}
+
+impl Accounts {
+    /// Makes a credential and keeps it.
+    pub(super) async fn add(
+        &self,
+        user: UserId,
+        Lasting { kind, for_ms }: Lasting,
+        from: Option<Address>,
+    ) -> Result<Made, Problem> {
+        let presented = Presented::fresh(prefix_of(&kind), user, &*self.surroundings);
+        let now_unix_ms = self.now();
+        let credential = Credential {
+            hash: presented.hash(&self.secret),
+            kind,
+            created_unix_ms: now_unix_ms,
+            used_unix_ms: now_unix_ms,
+            until_unix_ms: now_unix_ms.saturating_add(for_ms),
+            address: from.map(|Address(address)| address.to_string()).unwrap_or_default(),
+        };
+        let added = self.catalog.add_credential(user, (presented.id, &credential), now_unix_ms).await;
+        added.map_err(not_kept)?;
+        Ok(Made { id: presented.id, text: presented.text(), credential })
+    }
+
+    /// What a text stands for, now; `None` when nothing.
+    pub(super) async fn known(&self, text: &str) -> Result<Option<Known>, Problem> {
+        let Some(presented) = Presented::read(text) else { return Ok(None) };
+        let (owner, id) = (presented.user, presented.id);
+        let Some((credential, user)) = self.catalog.credential(owner, id).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        let right: bool = presented.hash(&self.secret).ct_eq(&credential.hash).into();
+        let counts = right
+            && presented.prefix == prefix_of(&credential.kind)
+            && credential.until_unix_ms > self.now()
+            && (user.is_some() || owner == OPERATOR);
+        Ok(counts.then_some(Known { owner, id, credential, user }))
+    }
+
+    /// Who a session or token stands for, now; `None` when nobody.
+    pub(crate) async fn authenticate(
+        &self,
+        text: &str,
+        from: Option<Address>,
+    ) -> Result<Option<Principal>, Problem> {
+        let Some(Known { owner, id, credential, user: Some(user) }) = self.known(text).await? else {
+            return Ok(None);
+        };
+        if user.disabled {
+            return Ok(None);
+        }
+        let via = match credential.kind {
+            CredentialKind::Session { .. } => Via::Session(id),
+            CredentialKind::Token { scopes, .. } => Via::Token(scopes),
+            CredentialKind::Reset | CredentialKind::Invite { .. } => return Ok(None),
+        };
+        let now_unix_ms = self.now();
+        if now_unix_ms.saturating_sub(credential.used_unix_ms) >= NOTED_EVERY_MS {
+            let address = from.map(|Address(address)| address.to_string()).unwrap_or_default();
+            if let Err(error) = self.catalog.touch_credential(owner, id, (now_unix_ms, &address)).await {
+                // The request may pass: what is lost is a time in a list.
+                tracing::warn!(%error, "cannot note that a credential was used");
+            }
+        }
+        Ok(Some(Principal { who: Who::User { id: user.id, name: user.name }, via, role: user.role }))
+    }
+
+    /// Makes a token for the user who asks.
+    pub(crate) async fn make_token(
+        &self,
+        principal: &Principal,
+        new: NewToken,
+        from: Option<Address>,
+    ) -> Result<Made, Problem> {
+        let Who::User { id, .. } = principal.who else { return Err(no_account()) };
+        let NewToken { name, mut scopes, days } = new;
+        if !(1..=TOKEN_DAYS_MAX).contains(&days) {
+            let detail = format!("a token lasts 1 to {TOKEN_DAYS_MAX} days, not {days}");
+            return Err(Problem::new(Kind::InvalidBody, detail).field("days"));
+        }
+        scopes.sort_unstable();
+        scopes.dedup();
+        if scopes.is_empty() {
+            let detail = "name what the token is for: read, write, administer";
+            return Err(Problem::new(Kind::InvalidBody, detail).field("scopes"));
+        }
+        if scopes.contains(&Scope::Administer) && principal.role == Role::Member {
+            let detail = "a member has nothing to administer, so neither has a token of one";
+            return Err(Problem::new(Kind::Forbidden, detail).field("scopes"));
+        }
+        let lasting = Lasting { kind: CredentialKind::Token { name, scopes }, for_ms: days * DAY_MS };
+        self.add(id, lasting, from).await
+    }
+
+    /// Makes the code by which a user chooses a password, once.
+    pub(super) async fn make_reset(&self, user: UserId, from: Option<Address>) -> Result<Made, Problem> {
+        self.add(user, Lasting { kind: CredentialKind::Reset, for_ms: RESET_MS }, from).await
+    }
+
+    /// Makes the code by which somebody becomes a user of a role, once.
+    pub(crate) async fn invite(
+        &self,
+        principal: &Principal,
+        role: Role,
+        from: Option<Address>,
+    ) -> Result<Made, Problem> {
+        let host = match principal.who {
+            Who::User { id, .. } => id,
+            Who::Holder(_) => OPERATOR,
+        };
+        self.add(host, Lasting { kind: CredentialKind::Invite { role }, for_ms: INVITE_MS }, from).await
+    }
+
+    /// What stands for the user who asks and still counts.
+    pub(crate) async fn credentials(&self, principal: &Principal) -> Result<Vec<KnownCredential>, Problem> {
+        let Who::User { id, .. } = principal.who else { return Err(no_account()) };
+        let mut known = self.catalog.credentials(id).await.map_err(failed)?;
+        known.retain(|known| known.credential.until_unix_ms > self.now());
+        Ok(known)
+    }
+
+    /// Ends a session or token of the user who asks.
+    pub(crate) async fn end(&self, principal: &Principal, id: &str) -> Result<(), Problem> {
+        let none = || Problem::new(Kind::NoSuchCredential, "it has ended, or is somebody else's").field("id");
+        let Who::User { id: user, .. } = principal.who else { return Err(no_account()) };
+        let id = id.parse().map_err(|_| none())?;
+        match self.catalog.end_credential(user, id).await.map_err(failed)? {
+            true => Ok(()),
+            false => Err(none()),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Users as administrators see them, and how one becomes a user.
+
+use datamesh_catalog::catalog::Ends;
+use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
+use zeroize::Zeroizing;
+
+use super::{Accounts, Made, failed, no_such_user, not_invited, not_made};
+use crate::auth::{Address, Principal};
+use crate::problem::{Kind, Problem};
+use crate::surroundings::random;
+
+/// Names that the audit has for others.
+const RESERVED: [&str; 4] = ["operator", "user", "admin", "unknown"];
+
+/// Somebody whom an administrator makes a user.
+pub(crate) struct NewUser {
+    pub(crate) name: UserName,
+    pub(crate) email: Option<String>,
+    pub(crate) role: Role,
+}
+
+/// Somebody who becomes a user by themselves.
+pub(crate) struct Registering<'a> {
+    pub(crate) name: UserName,
+    pub(crate) email: Option<String>,
+    pub(crate) password: Zeroizing<String>,
+    pub(crate) invite: Option<&'a str>,
+    pub(crate) from: Option<Address>,
+}
+
+/// What an administrator changes of a user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    pub(crate) role: Option<Role>,
+    pub(crate) disabled: Option<bool>,
+}
+
+impl Accounts {
+    fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
+        if RESERVED.contains(&name.folded().as_str()) {
+            return Err(Problem::new(Kind::UserExists, format!("the name {name} is reserved")).field("name"));
+        }
+        let id = UserId(random(&*self.surroundings));
+        let (created_unix_ms, password) = (self.now(), None);
+        let (disabled, failed_sign_ins, last_failed_unix_ms) = (false, 0, 0);
+        let (name, email) = (name, email.filter(|email| !email.is_empty()));
+        Ok(User {
+            id,
+            name,
+            email,
+            role,
+            disabled,
+            created_unix_ms,
+            password,
+            failed_sign_ins,
+            last_failed_unix_ms,
+        })
+    }
+
+    /// Makes a user, and the code by which they choose their password.
+    pub(crate) async fn create(&self, new: NewUser, from: Option<Address>) -> Result<(User, Made), Problem> {
+        let user = self.fresh(new)?;
+        self.catalog.create_user(&user, None).await.map_err(not_made)?;
+        let code = self.make_reset(user.id, from).await?;
+        Ok((user, code))
+    }
+
+    /// Makes whoever asks a user, if the cluster lets them.
+    ///
+    /// # Errors
+    /// `forbidden` without an invitation where one is needed.
+    pub(crate) async fn register(&self, asked: Registering<'_>) -> Result<User, Problem> {
+        let Registering { name, email, password, invite, from } = asked;
+        let registration = self.catalog.registration().await.map_err(failed)?;
+        let (role, by) = match (registration, invite) {
+            (Registration::Closed, _) => {
+                return Err(Problem::new(Kind::Forbidden, "an administrator makes users here: ask one"));
+            }
+            (_, Some(invite)) => self.invitation(invite).await?,
+            (Registration::Open, None) => (Role::Member, None),
+            (Registration::Invite, None) => return Err(not_invited()),
+        };
+        // Each costs a hash and rows: an address gets few at once, whether they come to something or not.
+        self.attempt("", from)?;
+        let mut user = self.fresh(NewUser { name, email, role })?;
+        user.password = Some(self.passwords.hash(password).await?);
+        self.catalog.create_user(&user, by).await.map_err(not_made)?;
+        Ok(user)
+    }
+
+    async fn invitation(&self, text: &str) -> Result<(Role, Option<(UserId, CredentialId)>), Problem> {
+        let known = self.known(text).await?.ok_or_else(not_invited)?;
+        // Whoever is disabled, or administrates no more, invites nobody.
+        let may = known.user.as_ref().is_none_or(|host| !host.disabled && host.role == Role::Admin);
+        match known.credential.kind {
+            CredentialKind::Invite { role } if may => Ok((role, Some((known.owner, known.id)))),
+            _ => Err(not_invited()),
+        }
+    }
+
+    /// Users by name, after one if it is given; and whether there are more.
+    pub(crate) async fn list(
+        &self,
+        after: Option<&UserName>,
+        limit: usize,
+    ) -> Result<(Vec<User>, bool), Problem> {
+        self.catalog.users(after, limit).await.map_err(failed)
+    }
+
+    /// The user of a name.
+    pub(crate) async fn user(&self, name: &str) -> Result<User, Problem> {
+        let name = name.parse().map_err(|_| no_such_user())?;
+        self.catalog.user_of(&name).await.map_err(failed)?.ok_or_else(no_such_user)
+    }
+
+    /// Changes what a user may do, from their next request on.
+    pub(crate) async fn change(&self, name: &str, change: Change) -> Result<User, Problem> {
+        let user = self.user(name).await?;
+        let changed = move |user: &mut User| {
+            user.role = change.role.unwrap_or(user.role);
+            user.disabled = change.disabled.unwrap_or(user.disabled);
+        };
+        self.catalog.change_user(user.id, changed).await.map_err(failed)?.ok_or_else(no_such_user)
+    }
+
+    /// Says where mail reaches the user who asks.
+    pub(crate) async fn change_email(
+        &self,
+        principal: &Principal,
+        email: Option<String>,
+    ) -> Result<User, Problem> {
+        let user = self.myself(principal).await?;
+        if email.as_ref().is_some_and(|email| email.len() > datamesh_catalog::limits::EMAIL_BYTES_MAX) {
+            return Err(Problem::new(Kind::InvalidBody, "the address is too long").field("email"));
+        }
+        let changed = move |user: &mut User| user.email = email.clone().filter(|email| !email.is_empty());
+        self.catalog.change_user(user.id, changed).await.map_err(failed)?.ok_or_else(no_such_user)
+    }
+
+    /// Takes a user's password and all that stands for them, and gives the code by which they choose another.
+    pub(crate) async fn reset(&self, name: &str, from: Option<Address>) -> Result<Made, Problem> {
+        let user = self.user(name).await?;
+        self.catalog.set_password(user.id, None, (Ends::All, None)).await.map_err(failed)?;
+        self.make_reset(user.id, from).await
+    }
+
+    /// Ends all sessions of a user; gives how many.
+    pub(crate) async fn end_sessions(&self, name: &str) -> Result<usize, Problem> {
+        let user = self.user(name).await?;
+        self.catalog.end_sessions(user.id, None).await.map_err(failed)
+    }
+
+    /// Deletes a user and all that stands for them.
+    pub(crate) async fn delete(&self, name: &str) -> Result<User, Problem> {
+        let user = self.user(name).await?;
+        match self.catalog.delete_user(user.id).await.map_err(failed)? {
+            true => Ok(user),
+            false => Err(no_such_user()),
+        }
+    }
+
+    /// Who may become a user by themselves.
+    pub(crate) async fn registration(&self) -> Result<Registration, Problem> {
+        self.catalog.registration().await.map_err(failed)
+    }
+
+    /// Says who may.
+    pub(crate) async fn set_registration(&self, registration: Registration) -> Result<(), Problem> {
+        self.catalog.set_registration(registration).await.map_err(failed)
+    }
+}

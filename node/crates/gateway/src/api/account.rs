@@ -1,0 +1,368 @@
+//! `/api/v1/auth`: signing in and out, and what is one's own.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::response::{IntoResponse, Response};
+use datamesh_catalog::catalog::KnownCredential;
+use datamesh_catalog::{CredentialKind, Role, Scope, User, UserName};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::listing::rfc3339;
+use super::{App, incoming};
+use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn};
+use crate::audit::Actor;
+use crate::auth::{Address, COOKIE, Principal, Via, Who};
+use crate::problem::Problem;
+
+/// Where a request came from, where its connection is known.
+pub(super) type Origin = Option<Extension<Address>>;
+
+pub(super) fn from(origin: Origin) -> Option<Address> {
+    origin.map(|Extension(from)| from)
+}
+
+/// What carries secrets is kept nowhere.
+pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+
+/// A text that is gone when it is dropped.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Login {
+    name: String,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Register {
+    name: UserName,
+    password: Secret,
+    email: Option<String>,
+    invite: Option<Secret>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Reset {
+    code: Secret,
+    password: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ChangePassword {
+    old: Secret,
+    new: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ChangeProfile {
+    email: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct MakeToken {
+    name: String,
+    scopes: Vec<Scope>,
+    /// How long it counts.
+    days: u64,
+}
+
+/// A user as they and administrators see them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShownUser {
+    id: String,
+    name: UserName,
+    email: Option<String>,
+    role: Role,
+    disabled: bool,
+    created_at: String,
+    has_password: bool,
+    failed_sign_ins: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failed_at: Option<String>,
+}
+
+impl From<User> for ShownUser {
+    fn from(user: User) -> Self {
+        let last_failed = (user.last_failed_unix_ms > 0).then(|| rfc3339(user.last_failed_unix_ms));
+        Self {
+            id: user.id.to_string(),
+            name: user.name,
+            email: user.email,
+            role: user.role,
+            disabled: user.disabled,
+            created_at: rfc3339(user.created_unix_ms),
+            has_password: user.password.is_some(),
+            failed_sign_ins: user.failed_sign_ins,
+            last_failed_at: last_failed,
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownLogin<'a> {
+    token: &'a str,
+    expires_at: String,
+    user: ShownUser,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Profile {
+    /// `file`, `session` or `token`.
+    via: &'static str,
+    role: Role,
+    /// What a token may use of the role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<Scope>>,
+    /// Absent for who has a token file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<ShownUser>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownCredential<'a> {
+    id: String,
+    /// Shown once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<Scope>>,
+    address: String,
+    created_at: String,
+    last_used_at: String,
+    expires_at: String,
+    /// Whether it is the one that asks.
+    current: bool,
+}
+
+#[derive(Serialize)]
+struct Credentials<'a> {
+    items: Vec<ShownCredential<'a>>,
+}
+
+fn shown<'a>(known: KnownCredential, current: bool, token: Option<&'a str>) -> ShownCredential<'a> {
+    let credential = known.credential;
+    let (device, name, scopes) = match credential.kind {
+        CredentialKind::Session { device } => (Some(device), None, None),
+        CredentialKind::Token { name, scopes } => (None, Some(name), Some(scopes)),
+        CredentialKind::Reset | CredentialKind::Invite { .. } => (None, None, None),
+    };
+    ShownCredential {
+        id: known.id.to_string(),
+        token,
+        device,
+        name,
+        scopes,
+        address: credential.address,
+        created_at: rfc3339(credential.created_unix_ms),
+        last_used_at: rfc3339(credential.used_unix_ms),
+        expires_at: rfc3339(credential.until_unix_ms),
+        current,
+    }
+}
+
+/// Names who it was in the audit, whatever came of it: for those who were nobody when they asked.
+fn as_actor(actor: String, answer: Result<Response, Problem>) -> Response {
+    let mut response = answer.into_response();
+    response.extensions_mut().insert(Actor(actor));
+    response
+}
+
+/// `POST login`: a session for a name and its password.
+pub(super) async fn login(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Login { name, password: Secret(password) } = incoming::json(&headers, body).await?;
+    let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let signed_in = app.accounts.sign_in(SignIn { name: &name, password, device, from: from(origin) }).await;
+    let actor = match &signed_in {
+        Ok(signed_in) => format!("user:{}", signed_in.user.name),
+        Err(_) => {
+            let known = app.accounts.known_name(&name).await;
+            format!("unknown:{}", known.as_ref().map_or("", UserName::as_str))
+        }
+    };
+    Ok(as_actor(actor, signed_in.and_then(answer_login)))
+}
+
+fn answer_login(
+    SignedIn { user, session: Made { text, credential, .. } }: SignedIn,
+) -> Result<Response, Problem> {
+    let seconds = credential.until_unix_ms.saturating_sub(credential.created_unix_ms) / 1000;
+    let cookie = set_cookie(&text, seconds)?;
+    let login = ShownLogin { token: &text, expires_at: rfc3339(credential.until_unix_ms), user: user.into() };
+    Ok((NO_STORE, [(header::SET_COOKIE, cookie)], Json(login)).into_response())
+}
+
+fn set_cookie(text: &str, seconds: u64) -> Result<HeaderValue, Problem> {
+    let cookie = Zeroizing::new(format!(
+        "{COOKIE}={text}; Path=/; Max-Age={seconds}; HttpOnly; Secure; SameSite=Strict"
+    ));
+    let mut value =
+        HeaderValue::from_str(&cookie).map_err(|error| Problem::internal("a cookie is none", &error))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// `POST register`: an account, where the cluster lets whoever asks have one.
+pub(super) async fn register(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
+    let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
+    let from = from(origin);
+    let made = app.accounts.register(Registering { name: name.clone(), email, password, invite, from }).await;
+    let actor = if made.is_ok() { format!("user:{name}") } else { format!("unknown:{name}") };
+    let answer = made.map(|user| (StatusCode::CREATED, Json(ShownUser::from(user))).into_response());
+    Ok(as_actor(actor, answer))
+}
+
+/// `POST reset`: a password by a code that an administrator gave.
+pub(super) async fn reset(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Reset { code: Secret(code), password: Secret(password) } = incoming::json(&headers, body).await?;
+    let reset = app.accounts.reset_password(&code, password, from(origin)).await;
+    let actor = reset.as_ref().map_or_else(|_| "unknown:".to_owned(), |name| format!("user:{name}"));
+    Ok(as_actor(actor, reset.map(|_| StatusCode::NO_CONTENT.into_response())))
+}
+
+/// `POST logout`: ends the session that asks.
+pub(super) async fn logout(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, Problem> {
+    app.accounts.sign_out(&principal).await?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, set_cookie("", 0)?)]).into_response())
+}
+
+/// `GET profile`: who asks.
+pub(super) async fn profile(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, Problem> {
+    let (via, scopes) = match &principal.via {
+        Via::File => ("file", None),
+        Via::Session(_) => ("session", None),
+        Via::Token(scopes) => ("token", Some(scopes.clone())),
+    };
+    let user = match principal.who {
+        Who::Holder(_) => None,
+        Who::User { .. } => Some(app.accounts.myself(&principal).await?.into()),
+    };
+    Ok(Json(Profile { via, role: principal.role, scopes, user }).into_response())
+}
+
+/// `PUT profile`: where mail reaches who asks.
+pub(super) async fn change_profile(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ShownUser>, Problem> {
+    let ChangeProfile { email } = incoming::json(&headers, body).await?;
+    Ok(Json(app.accounts.change_email(&principal, email).await?.into()))
+}
+
+/// `POST password`: another password; the other sessions end.
+pub(super) async fn change_password(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let ChangePassword { old: Secret(old), new: Secret(new) } = incoming::json(&headers, body).await?;
+    app.accounts.change_password(&principal, (old, new), from(origin)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn listed(
+    app: &App,
+    principal: &Principal,
+    wanted: fn(&CredentialKind) -> bool,
+) -> Result<Response, Problem> {
+    let known = app.accounts.credentials(principal).await?;
+    let wanted = known.into_iter().filter(|known| wanted(&known.credential.kind));
+    let items = wanted.map(|known| {
+        let current = principal.via == Via::Session(known.id);
+        shown(known, current, None)
+    });
+    Ok(Json(Credentials { items: items.collect() }).into_response())
+}
+
+/// `GET sessions`: where one is signed in.
+pub(super) async fn sessions(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, Problem> {
+    listed(&app, &principal, |kind| matches!(kind, CredentialKind::Session { .. })).await
+}
+
+/// `GET tokens`: what programs have of one.
+pub(super) async fn tokens(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, Problem> {
+    listed(&app, &principal, |kind| matches!(kind, CredentialKind::Token { .. })).await
+}
+
+/// `POST tokens`: a token for a program, shown this once.
+pub(super) async fn make_token(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let MakeToken { name, scopes, days } = incoming::json(&headers, body).await?;
+    let made = app.accounts.make_token(&principal, NewToken { name, scopes, days }, from(origin)).await?;
+    let known = KnownCredential { id: made.id, credential: made.credential };
+    Ok((StatusCode::CREATED, NO_STORE, Json(shown(known, false, Some(&made.text)))).into_response())
+}
+
+/// `DELETE sessions/{id}` and `tokens/{id}`: refused from the answer on.
+pub(super) async fn end(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    app.accounts.end(&principal, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,193 @@
+//! `/api/v1/admin/users`, `/invites` and `/registration`: who has an account, and who may come by one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use datamesh_catalog::{Registration, Role, UserName};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::account::{NO_STORE, Origin, ShownUser, from};
+use super::listing::rfc3339;
+use super::{App, incoming};
+use crate::accounts::{Change, Made, NewUser};
+use crate::auth::Principal;
+use crate::limits;
+use crate::problem::Problem;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Create {
+    name: UserName,
+    email: Option<String>,
+    role: Role,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Changed {
+    role: Option<Role>,
+    disabled: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Invite {
+    role: Role,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Registering {
+    registration: Registration,
+}
+
+/// What a client may ask.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listed {
+    items: Vec<ShownUser>,
+    /// Where to go on; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A code that counts once, shown this once.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Code<'a> {
+    code: &'a str,
+    expires_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<ShownUser>,
+}
+
+fn code(status: StatusCode, made: &Made, user: Option<ShownUser>) -> Response {
+    let expires_at = rfc3339(made.credential.until_unix_ms);
+    (status, NO_STORE, Json(Code { code: &made.text, expires_at, user })).into_response()
+}
+
+/// `POST users`: makes one, and shows the code by which they choose their password.
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Create { name, email, role } = incoming::json(&headers, body).await?;
+    let (user, made) = app.accounts.create(NewUser { name, email, role }, from(origin)).await?;
+    Ok(code(StatusCode::CREATED, &made, Some(user.into())))
+}
+
+/// `GET users`: in the order of their names. A cursor is the name before.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Listed>, Problem> {
+    let Query(Params { cursor, limit }) =
+        params.map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let limit = limit.unwrap_or(limits::LIST_MAX);
+    if !(1..=limits::LIST_MAX).contains(&limit) {
+        return Err(Problem::parameter("limit", format!("limit is 1 to {}, not {limit}", limits::LIST_MAX)));
+    }
+    let wrong = |_| Problem::parameter("cursor", "take the cursor from the page before, unchanged");
+    let after = cursor.map(UserName::try_from).transpose().map_err(wrong)?;
+    let (users, more) = app.accounts.list(after.as_ref(), limit).await?;
+    let next_cursor = users.last().filter(|_| more).map(|user| user.name.to_string());
+    Ok(Json(Listed { items: users.into_iter().map(ShownUser::from).collect(), next_cursor }))
+}
+
+/// `GET users/{name}`.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<ShownUser>, Problem> {
+    Ok(Json(app.accounts.user(&name).await?.into()))
+}
+
+/// `PUT users/{name}`: role, and whether they are refused; from their next request on. Who is refused signs nothing for S3 either.
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<ShownUser>, Problem> {
+    let Changed { role, disabled } = incoming::json(&headers, body).await?;
+    let user = app.accounts.change(&name, Change { role, disabled }).await?;
+    if disabled == Some(true) {
+        app.keys.disable_all_of(user.name.as_str()).await?;
+    }
+    Ok(Json(user.into()))
+}
+
+/// `DELETE users/{name}`: what they stored stays, their S3 keys are refused.
+pub(super) async fn delete(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let user = app.accounts.delete(&name).await?;
+    app.keys.disable_all_of(user.name.as_str()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST users/{name}/reset`: their password and all that stands for them end; shows the code by which they choose another.
+pub(super) async fn reset(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    origin: Origin,
+) -> Result<Response, Problem> {
+    let made = app.accounts.reset(&name, from(origin)).await?;
+    Ok(code(StatusCode::OK, &made, None))
+}
+
+#[derive(Serialize)]
+pub(super) struct Ended {
+    ended: usize,
+}
+
+/// `DELETE users/{name}/sessions`: all of them.
+pub(super) async fn end_sessions(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<Ended>, Problem> {
+    Ok(Json(Ended { ended: app.accounts.end_sessions(&name).await? }))
+}
+
+/// `POST invites`: shows the code by which somebody becomes a user of a role.
+pub(super) async fn invite(
+    State(app): State<Arc<App>>,
+    Extension(principal): Extension<Principal>,
+    origin: Origin,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let Invite { role } = incoming::json(&headers, body).await?;
+    let made = app.accounts.invite(&principal, role, from(origin)).await?;
+    Ok(code(StatusCode::CREATED, &made, None))
+}
+
+/// `GET registration`: who may become a user by themselves.
+pub(super) async fn registration(State(app): State<Arc<App>>) -> Result<Json<Registering>, Problem> {
+    Ok(Json(Registering { registration: app.accounts.registration().await? }))
+}
+
+/// `PUT registration`: says who may.
+pub(super) async fn set_registration(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Registering>, Problem> {
+    let Registering { registration } = incoming::json(&headers, body).await?;
+    app.accounts.set_registration(registration).await?;
+    Ok(Json(Registering { registration }))
+}

@@ -1,0 +1,29 @@
+//! Tells each request where its connection comes from.
+
+use std::net::IpAddr;
+
+use axum::Router;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+
+use crate::auth::Address;
+
+/// The routes, for one connection.
+#[derive(Clone)]
+pub(super) struct Addressed {
+    pub(super) router: TowerToHyperService<Router>,
+    pub(super) from: IpAddr,
+}
+
+impl Service<Request<Incoming>> for Addressed {
+    type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
+    type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
+    type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(Address(self.from));
+        self.router.call(request)
+    }
+}

@@ -1,0 +1,168 @@
+//! Every change and sign-in leaves an entry, and none can be altered unseen.
+
+use axum::body::Body;
+use datamesh_catalog::Role;
+use datamesh_seal::ChainCheck;
+use datamesh_settings::audit::{AuditChain, AuditLine};
+use http::Method;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::accounts::{PASSWORD, login, signed_in, tell};
+use super::house::{ADMIN, House};
+
+async fn entries(house: &House, query: &str) -> Vec<Value> {
+    let got = tell(house, Some(ADMIN), "GET", &format!("/admin/audit{query}"), Value::Null).await.ok();
+    got.json()["items"].as_array().unwrap().iter().map(|item| item["entry"].clone()).collect()
+}
+
+#[tokio::test]
+async fn changes_and_sign_ins_leave_an_entry_and_reads_none() {
+    let house = House::new(6).await;
+    let session = signed_in(&house, "alice", Role::Member).await;
+    let put = house.ask_as(Some(&session), Method::PUT, "/api/v1/files/a", (&[], Body::from("x"))).await.ok();
+    house.ask_as(Some(&session), Method::GET, "/api/v1/files/a", (&[], Body::empty())).await.ok();
+    login(&house, "alice", "wrong password").await;
+    tell(&house, Some(&session), "POST", "/admin/users", json!({})).await;
+    tell(&house, Some("wrong-token-wrong-token"), "POST", "/admin/users", json!({})).await;
+    let all = entries(&house, "").await;
+    let seen: Vec<(&str, &str, u64)> = all
+        .iter()
+        .map(|entry| {
+            let text = |field: &str| entry[field].as_str().unwrap();
+            (text("actor"), text("action"), entry["status"].as_u64().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("operator", "POST /api/v1/admin/users", 201),
+            ("user:alice", "POST /api/v1/auth/reset", 204),
+            ("user:alice", "POST /api/v1/auth/login", 200),
+            ("user:alice", "PUT /api/v1/files/{*key}", 201),
+            ("unknown:alice", "POST /api/v1/auth/login", 401),
+            ("user:alice", "POST /api/v1/admin/users", 403),
+        ]
+    );
+    assert_eq!(all[3]["target"], json!("/api/v1/files/a"));
+    assert_eq!(all[3]["request"], json!(put.header("x-request-id")));
+    let text = Value::from(all).to_string();
+    assert!(!text.contains(PASSWORD) && !text.contains(&session) && !text.contains("dmr_"));
+    assert_eq!(entries(&house, "?actor=operator").await.len(), 1);
+    assert_eq!(entries(&house, "?action=POST%20/api/v1/auth").await.len(), 3);
+    assert_eq!(entries(&house, "?until=2020-01-01T00:00:00Z").await.len(), 0);
+    assert_eq!(entries(&house, "?since=2020-01-01T00:00:00Z").await.len(), 6);
+}
+
+#[tokio::test]
+async fn pages_follow_each_other() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for n in 0..5 {
+        login(&house, &format!("user{n}"), "wrong password").await;
+    }
+    let (mut seen, mut query) = (Vec::new(), "?limit=2".to_owned());
+    loop {
+        let path = format!("/admin/audit{query}");
+        let page = tell(&house, Some(ADMIN), "GET", &path, Value::Null).await.ok().json();
+        let items = page["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|item| item["number"].as_u64().unwrap()));
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        query = format!("?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn who_hangs_up_is_told_of_too() {
+    let house = House::new(6).await;
+    // The body never ends, so the request is under way until its client leaves.
+    let body = Body::from_stream(futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let request = http::Request::put("/api/v1/files/a").header("authorization", format!("Bearer {ADMIN}"));
+    let request = house.router().oneshot(request.body(body).unwrap());
+    let left = tokio::time::timeout(std::time::Duration::from_millis(200), request).await;
+    assert!(left.is_err(), "the request ended by itself");
+    let all = entries(&house, "").await;
+    assert_eq!((&all[0]["actor"], &all[0]["status"]), (&json!("operator"), &json!(0)));
+}
+
+/// What an administrator exports, and what is said of it.
+async fn exported(house: &House) -> (Vec<AuditLine>, Vec<AuditChain>, String) {
+    let got = tell(house, Some(ADMIN), "GET", "/admin/audit/export", Value::Null).await.ok();
+    let text = std::str::from_utf8(&got.body).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let got = tell(house, Some(ADMIN), "GET", "/admin/audit/chains", Value::Null).await.ok().json();
+    (
+        lines,
+        serde_json::from_value(got["items"].clone()).unwrap(),
+        got["publicKey"].as_str().unwrap().to_owned(),
+    )
+}
+
+fn findings(lines: &[AuditLine], chains: &[AuditChain], key: &str) -> Vec<String> {
+    let mut check = ChainCheck::new(key.parse().unwrap());
+    lines.iter().for_each(|line| {
+        check.see(&line.chain, line.number, (&line.link, line.entry.text().as_bytes()));
+    });
+    let heads = chains
+        .iter()
+        .map(|head| (head.chain.as_str(), head.count, head.link.as_str(), head.signature.as_str()));
+    check.end(heads)
+}
+
+#[tokio::test]
+async fn what_is_changed_removed_moved_or_cut_off_is_found() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for n in 0..6 {
+        login(&house, &format!("user{n}"), "wrong password").await;
+    }
+    let (lines, chains, key) = exported(&house).await;
+    assert_eq!((lines.len(), chains.len(), chains[0].count), (6, 1, 6));
+    assert_eq!(findings(&lines, &chains, &key), Vec::<String>::new());
+    let tampered = |tamper: &dyn Fn(&mut Vec<AuditLine>, &mut Vec<AuditChain>)| {
+        let (mut lines, mut chains) = (lines.clone(), chains.clone());
+        tamper(&mut lines, &mut chains);
+        findings(&lines, &chains, &key)
+    };
+    type Tamper = Box<dyn Fn(&mut Vec<AuditLine>, &mut Vec<AuditChain>)>;
+    let ways: [(&str, Tamper); 9] = [
+        ("changed", Box::new(|lines, _| lines[2].entry.status = 200)),
+        ("another's name", Box::new(|lines, _| lines[2].entry.actor = "user:mallory".into())),
+        ("removed", Box::new(|lines, _| drop(lines.remove(2)))),
+        ("the first removed", Box::new(|lines, _| drop(lines.remove(0)))),
+        ("swapped", Box::new(|lines, _| lines.swap(1, 2))),
+        ("cut off", Box::new(|lines, _| lines.truncate(4))),
+        (
+            "cut off, with a head made for it",
+            Box::new(|lines, chains| {
+                lines.truncate(4);
+                chains[0].count = 4;
+                chains[0].link = lines[3].link.clone();
+            }),
+        ),
+        ("all of a chain removed", Box::new(|lines, _| lines.clear())),
+        ("a head removed", Box::new(|_, chains| chains.clear())),
+    ];
+    for (way, tamper) in ways {
+        assert!(!tampered(&*tamper).is_empty(), "{way} is not found");
+    }
+}
+
+#[tokio::test]
+async fn a_chain_goes_on_after_an_attempt_nobody_saw_the_end_of() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let all = (0..20).map(|n| {
+        let house = &house;
+        async move {
+            let name = format!("user{n}");
+            let asked = login(house, &name, "wrong password");
+            // Some leave at once, some while their entry is written.
+            let patience = std::time::Duration::from_millis(n * 7);
+            drop(tokio::time::timeout(patience, asked).await);
+        }
+    });
+    futures::future::join_all(all).await;
+    tell(&house, Some(ADMIN), "PUT", "/admin/registration", json!({ "registration": "closed" })).await.ok();
+    let (lines, chains, key) = exported(&house).await;
+    assert_eq!(findings(&lines, &chains, &key), Vec::<String>::new());
+    assert_eq!(lines.last().unwrap().entry.actor, "operator");
+}

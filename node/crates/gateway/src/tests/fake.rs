@@ -306,6 +306,8 @@ impl FakeNodes {
             Request::Shred { segments } => nothing(node.shred(segments)),
             Request::Hello { .. }
             | Request::Join(_)
+            | Request::Standing
+            | Request::Replica
             | Request::Inventory { .. }
             | Request::Digests(_)
             | Request::Slice { .. }

@@ -5,6 +5,7 @@
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
+//! * `group`: several gateways that keep one catalog together.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
 //! * [`embed`]: the same without listeners, for programs that bring their own net, catalog, time and randomness.
@@ -18,6 +19,7 @@ mod book;
 mod cache;
 mod core;
 pub mod embed;
+mod group;
 mod https;
 mod join;
 mod layouts;
@@ -40,6 +42,7 @@ mod work;
 mod tests;
 
 pub use auth::{Access, TokenError, Tokens};
+pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health};

@@ -10,7 +10,10 @@ use crate::stop::Tasks;
 
 pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::Result<()> {
     let Role::Gateway(role) = &settings.role else { bail!("the settings are not of a gateway") };
-    let gateway = Box::pin(Gateway::bind(&settings)).await?;
+    // Several gateways wait for one another, and must end all the same when they are told to.
+    let bound = stop.run_until_cancelled(Box::pin(Gateway::bind(&settings))).await;
+    let Some(gateway) = bound else { return Ok(()) };
+    let gateway = gateway?;
     tracing::info!(node = %settings.node, https = %gateway.addresses().https, "catalog open");
     let catalog = gateway.health();
     let health = Health::bind(role.listen.health, gateway.registry(), move || {

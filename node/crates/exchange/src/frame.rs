@@ -4,7 +4,7 @@
 //! the raw payload. Both lengths are checked before a buffer is taken, and the payload's again once the head is known.
 
 use bytes::Bytes;
-use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, REPLICA_BYTES_MAX, SHARD_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -12,6 +12,9 @@ use crate::message::{PROTOCOL, Request, Response};
 
 /// Bytes in front of each head.
 pub const FRAME_HEADER_BYTES: usize = 8;
+/// Bytes of any message's payload at most. Each connection takes less, by who is at its other end.
+pub const PAYLOAD_BYTES_MAX: usize =
+    if REPLICA_BYTES_MAX > SHARD_BYTES_MAX { REPLICA_BYTES_MAX } else { SHARD_BYTES_MAX };
 
 /// The two lengths a frame begins with, within their limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl FrameHeader {
         if !(2..=MESSAGE_BYTES_MAX).contains(&header.head_bytes()) {
             return Err(FrameError::HeadBytes(header.head_bytes()));
         }
-        header.check_payload(SHARD_BYTES_MAX)?;
+        header.check_payload(PAYLOAD_BYTES_MAX)?;
         Ok(header)
     }
 

@@ -1,7 +1,8 @@
 //! The wire messages of the bulk connection. One request, then its response, one at a time per connection; each is one
 //! frame (see [`crate::frame`]): the head is what stands here, the payload is a shard's bytes and travels raw after it.
 //!
-//! The head is protected on every connection, the payload is not: only what proves itself may travel there.
+//! The head is protected on every connection, the payload is not: only what proves itself may travel there. [`Request::Replica`] is
+//! asked on connections that stay in TLS, and on no others.
 //!
 //! The postcard encoding of these types is the wire format: fields and variants are only ever appended, and a change
 //! that a peer of another version could misread raises [`PROTOCOL`]. Reports, which grow, are JSON inside. Golden files hold it.
@@ -10,8 +11,8 @@ use bytes::Bytes;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
-use datamesh_settings::mesh::MeshView;
-use datamesh_shard::limits::SHARD_BYTES_MAX;
+use datamesh_settings::mesh::{CatalogStanding, MeshView};
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, REPLICA_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
     Epoch, Generation, Held, Incarnation, NodeName, PoolName, SegmentId, ShardIndex, ShardKey, ZoneName,
 };
@@ -147,6 +148,11 @@ pub enum Request {
         /// [`SHRED_SEGMENTS_MAX`] at most.
         segments: Vec<SegmentId>,
     },
+    /// What the peer, a gateway, has of the catalog that it keeps with others. Answered by [`Response::Standing`].
+    Standing,
+    /// A question of one replica of the catalog to another, which is the payload. Not idempotent: sent once. Answered by
+    /// [`Response::Replica`] and the payload. Gateways alone ask it, and the connection must be in TLS.
+    Replica,
 }
 
 /// What the other answers.
@@ -192,6 +198,10 @@ pub enum Response {
         /// Once it is: log files that still hold some of the bytes, for lack of room or because they are damaged.
         left: u32,
     },
+    /// What the peer has of the catalog.
+    Standing(#[serde(with = "as_json")] CatalogStanding),
+    /// A replica's answer, which is the payload.
+    Replica,
 }
 
 /// Segments named in one [`Request::Shred`] at most: 8 KiB.
@@ -333,6 +343,7 @@ impl Request {
     pub const fn payload_bytes_max(&self) -> usize {
         match self {
             Self::Put { .. } => SHARD_BYTES_MAX,
+            Self::Replica => REPLICA_BYTES_MAX,
             _ => 0,
         }
     }
@@ -344,6 +355,7 @@ impl Response {
     pub const fn payload_bytes_max(&self) -> usize {
         match self {
             Self::Shard { .. } | Self::Range => SHARD_BYTES_MAX,
+            Self::Replica => MESSAGE_BYTES_MAX,
             _ => 0,
         }
     }

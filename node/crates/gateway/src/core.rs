@@ -19,6 +19,7 @@ use crate::audit::{Audit, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
+use crate::group::Group;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
@@ -72,6 +73,7 @@ pub(crate) struct Core {
     pub(crate) context: Arc<Context>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) layouts: Arc<LayoutManager>,
+    pub(crate) metrics: Metrics,
     pub(crate) reports: PollReports,
     pub(crate) reclaim: Reclaim,
     pub(crate) advance: AdvanceLayouts,
@@ -84,6 +86,14 @@ pub(crate) struct Core {
 impl Core {
     /// Puts it together and reads the layouts of the catalog.
     pub(crate) async fn assemble(config: CoreConfig) -> Result<Self, LoadLayoutError> {
+        Self::assemble_with(config, None).await
+    }
+
+    /// The same for one of several gateways that keep the catalog.
+    pub(crate) async fn assemble_with(
+        config: CoreConfig,
+        group: Option<Arc<Group>>,
+    ) -> Result<Self, LoadLayoutError> {
         let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
             config;
         let budget = Budget::new(config.buffer_bytes);
@@ -116,14 +126,7 @@ impl Core {
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
-        let status = StatusSource {
-            cluster: cluster.clone(),
-            gateway,
-            key_fingerprint: secret.fingerprint(),
-            catalog,
-            pools: Arc::clone(&pools),
-            damage: Arc::clone(&context.damage),
-        };
+        let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
         let mesh = mesh_source(&context);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = Arc::new(App {
@@ -147,6 +150,7 @@ impl Core {
             router: api::router(Arc::clone(&app)),
             app,
             registry,
+            metrics: metrics.clone(),
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
             shredder,
@@ -167,6 +171,23 @@ fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSour
         pools: Arc::clone(&context.pools),
         secret: Arc::clone(secret),
         surroundings: Arc::clone(&context.surroundings),
+    }
+}
+
+fn status_source(
+    context: &Context,
+    (cluster, gateway): (NodeName, NodeName),
+    secret: &ClusterSecret,
+    group: Option<Arc<Group>>,
+) -> StatusSource {
+    StatusSource {
+        cluster,
+        gateway,
+        key_fingerprint: secret.fingerprint(),
+        catalog: context.catalog.clone(),
+        group,
+        pools: Arc::clone(&context.pools),
+        damage: Arc::clone(&context.damage),
     }
 }
 

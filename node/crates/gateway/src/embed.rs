@@ -50,6 +50,7 @@ impl EmbeddedGateway {
             context,
             pools,
             layouts,
+            metrics: _,
             reports,
             reclaim,
             advance,

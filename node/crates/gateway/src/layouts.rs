@@ -20,7 +20,7 @@ use datamesh_seal::ClusterSigningKey;
 use datamesh_settings::admin::{MemberState, PoolSpec};
 use datamesh_shard::{ErasureProfile, NodeName, PeerKey, PoolName};
 use futures::StreamExt;
-use tokio::sync::Notify;
+use tokio::sync::{MutexGuard, Notify};
 
 pub use errors::{AdvanceError, LoadLayoutError, NodeError, PutPoolError};
 
@@ -73,29 +73,58 @@ pub(crate) fn decode_stored(bytes: &[u8]) -> Result<SignedLayout, LoadLayoutErro
 }
 
 impl LayoutManager {
-    /// Fills the pools from the catalog.
+    /// Takes note of what stands in the catalog: of all of it at the start, later of what other gateways committed.
     pub(crate) async fn load(&self) -> Result<(), LoadLayoutError> {
         self.catalog.given_up().await?.into_iter().for_each(|peer| (self.on_given_up)(peer));
         for (name, spec) in self.catalog.pools().await? {
-            let mut pool = Pool::new(spec);
-            pool.drains = self.catalog.drains(&name).await?.into_iter().collect();
-            for (_, bytes) in self.catalog.layouts(&name).await? {
-                let signed = decode_stored(&bytes)?;
-                datamesh_seal::verify(&self.key.public(), LAYOUT_CONTEXT, &signed.bytes, &signed.signature)
-                    .map_err(|_| LoadLayoutError::Signature(name.clone()))?;
-                pool.add(Layout::decode(&signed.bytes)?, signed)?;
+            let drains = self.catalog.drains(&name).await?.into_iter().collect();
+            let newest = self.catalog.newest_epoch(&name).await?;
+            let known = self.pools.get(&name);
+            let epoch = known.as_ref().and_then(|pool| pool.layout()).map(|layout| layout.epoch);
+            if known.as_ref().is_some_and(|pool| pool.spec == spec && pool.drains == drains)
+                && epoch == newest
+            {
+                continue;
             }
-            if let Some(signed) = &pool.signed {
-                (self.on_layout)(signed);
+            let mut pool = known.map_or_else(|| Pool::new(spec.clone()), |pool| Pool::clone(&pool));
+            (pool.spec, pool.drains) = (spec, drains);
+            if epoch < newest {
+                pool = self.with_layouts(&name, pool).await?;
+                pool.signed.iter().for_each(|signed| (self.on_layout)(signed));
             }
             self.pools.put(name, pool);
         }
         Ok(())
     }
 
+    /// The same, while others may change something here.
+    pub(crate) async fn follow(&self) -> Result<(), LoadLayoutError> {
+        self.newest().await.map(drop)
+    }
+
+    /// The turn to change something, once it is known what others did before.
+    async fn newest(&self) -> Result<MutexGuard<'_, ()>, LoadLayoutError> {
+        let one = self.one.lock().await;
+        self.load().await?;
+        Ok(one)
+    }
+
+    /// A pool with those of its layouts that are not known yet.
+    async fn with_layouts(&self, name: &PoolName, mut pool: Pool) -> Result<Pool, LoadLayoutError> {
+        let mut stored = self.catalog.layouts(name).await?;
+        stored.retain(|(epoch, _)| !pool.tables.contains_key(epoch));
+        for (_, bytes) in stored {
+            let signed = decode_stored(&bytes)?;
+            datamesh_seal::verify(&self.key.public(), LAYOUT_CONTEXT, &signed.bytes, &signed.signature)
+                .map_err(|_| LoadLayoutError::Signature(name.clone()))?;
+            pool.add(Layout::decode(&signed.bytes)?, signed)?;
+        }
+        Ok(pool)
+    }
+
     /// Keeps the administrator's wish, and goes as far towards it as the joined members allow.
     pub(crate) async fn put_pool(&self, name: &PoolName, spec: PoolSpec) -> Result<(), PutPoolError> {
-        let one = self.one.lock().await;
+        let one = self.newest().await?;
         let known = self.pools.get(name);
         let drains = known.as_ref().map(|pool| pool.drains.clone()).unwrap_or_default();
         let layout = known.as_ref().and_then(|pool| pool.layout());
@@ -120,7 +149,7 @@ impl LayoutManager {
         node: &NodeName,
         now_unix_ms: u64,
     ) -> Result<(), NodeError> {
-        let one = self.one.lock().await;
+        let one = self.newest().await?;
         let mut pool = Pool::clone(&*self.pool_of(name, node)?);
         pool.drains.insert(node.clone());
         plan::check(&pool.spec, &pool.drains, (pool.layout(), &BTreeSet::new()))?;
@@ -134,7 +163,7 @@ impl LayoutManager {
 
     /// Calls that off, wherever it stands.
     pub(crate) async fn undrain(&self, name: &PoolName, node: &NodeName) -> Result<(), NodeError> {
-        let one = self.one.lock().await;
+        let one = self.newest().await?;
         let mut pool = Pool::clone(&*self.pool_of(name, node)?);
         pool.drains.remove(node);
         self.catalog.delete_drain(name, node).await?;
@@ -163,7 +192,7 @@ impl LayoutManager {
         node: &NodeName,
         now_unix_ms: u64,
     ) -> Result<(), NodeError> {
-        let one = self.one.lock().await;
+        let one = self.newest().await?;
         let pool = self.pools.get(name).ok_or_else(|| NodeError::NoPool(name.clone()))?;
         let is_left = pool.layout().is_some_and(|layout| layout.member(node).is_some());
         if !is_left && pool.spec.member(node).is_none() {
@@ -201,9 +230,11 @@ impl LayoutManager {
     }
 
     async fn advance(&self, name: &PoolName) -> Result<(), AdvanceError> {
-        let Some(pool) = self.pools.get(name) else { return Ok(()) };
         let mut joined: BTreeMap<NodeName, PeerKey> =
             self.catalog.bindings(name).await?.into_iter().collect();
+        // After who has joined: whoever is let in is wanted by what was committed before.
+        self.load().await?;
+        let Some(pool) = self.pools.get(name) else { return Ok(()) };
         let pool = self.without_strangers(name, pool, &mut joined).await?;
         let drained = self.pools.drained(&pool);
         let lost = self.lost(&pool, &joined);

@@ -6,6 +6,7 @@
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
+//! * `group`: several gateways that keep one catalog together.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
 //! * [`embed`]: the same without listeners, for programs that bring their own net, catalog, time and randomness.
@@ -22,6 +23,7 @@ mod cache;
 mod core;
 pub mod embed;
 mod fsck;
+mod group;
 mod https;
 mod join;
 mod layouts;
@@ -44,6 +46,7 @@ mod work;
 mod tests;
 
 pub use auth::{TokenError, Tokens};
+pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health};

@@ -1,6 +1,7 @@
 //! What the gateway counts, for `/metrics`.
 
 mod cache;
+mod catalog;
 mod profiles;
 mod stages;
 
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 use crate::pipeline::Budget;
 
 pub use cache::CacheMetrics;
+pub use catalog::CatalogMetrics;
 pub use profiles::ProfileMetrics;
 pub use stages::{Stage, Stages};
 
@@ -95,6 +97,8 @@ pub struct Metrics {
     hedged: Counter,
     /// What pools have in which profile.
     pub profiles: ProfileMetrics,
+    /// The group that keeps the catalog.
+    pub catalog: CatalogMetrics,
     /// The cache of hot segments.
     pub cache: CacheMetrics,
     /// CPU seconds by stage.
@@ -128,6 +132,7 @@ impl Metrics {
             latencies: Family::default(),
             hedged: Counter::default(),
             profiles: ProfileMetrics::default(),
+            catalog: CatalogMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
@@ -148,6 +153,7 @@ impl Metrics {
         registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
         m.profiles.register(&mut registry);
+        m.catalog.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));

@@ -19,6 +19,7 @@ use datamesh_placement::{LAYOUT_BYTES_MAX, Layout, LayoutError, Member, SignedLa
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) use drain::Progress;
@@ -94,6 +95,8 @@ pub(crate) struct Pools {
     reputations: Mutex<Reputations>,
     /// Of data in earlier profiles.
     pub(crate) recoding: Recoding,
+    /// Told when somebody asks for a layout that is newer than the known ones.
+    unknown_epoch: Arc<Notify>,
 }
 
 impl Pools {
@@ -106,6 +109,7 @@ impl Pools {
             draining: RwLock::default(),
             reputations: Mutex::default(),
             recoding: Recoding::default(),
+            unknown_epoch: Arc::default(),
         }
     }
 
@@ -228,6 +232,10 @@ impl Pools {
     pub(crate) fn sources(&self, reference: &SegmentRef) -> Option<Sources> {
         let SegmentRef { id, pool: name, profile, epoch, .. } = reference;
         let pool = self.get(name)?;
+        if pool.layout().is_none_or(|newest| newest.epoch < *epoch) {
+            // Another gateway has committed it.
+            self.unknown_epoch.notify_one();
+        }
         let settled = self.settled.read().get(name).copied().unwrap_or_default();
         // Once nothing is left of a profile the newest layout has no rows for it: whoever still reads by it reads what was
         // deleted, where it lay.
@@ -235,6 +243,11 @@ impl Pools {
         let settled = pool.tables.get(&settled.max(*epoch)).filter(knows);
         let table = settled.or_else(|| pool.tables.get(epoch).filter(knows))?;
         Some(Sources::new(&pool, table, *profile, *id))
+    }
+
+    /// Notified when a segment lies by a layout that is not known here.
+    pub(crate) fn unknown_epoch(&self) -> Arc<Notify> {
+        Arc::clone(&self.unknown_epoch)
     }
 
     /// Notes whether everything of a pool lies where its newest layout says.

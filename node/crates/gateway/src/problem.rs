@@ -69,6 +69,8 @@ pub enum Kind {
     Changed,
     /// The object's record does not open with the cluster's keys.
     Damaged,
+    /// The gateways that keep the catalog are too few, or choose one of them to lead.
+    NoCatalog,
     /// The gateway is stopping.
     Stopping,
     /// A fault of the gateway; the log says more.
@@ -77,7 +79,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -107,6 +109,7 @@ impl Kind {
         Self::NotReadable,
         Self::Changed,
         Self::Damaged,
+        Self::NoCatalog,
         Self::Stopping,
         Self::Internal,
     ];
@@ -189,6 +192,7 @@ impl Kind {
             Self::Damaged => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open")
             }
+            Self::NoCatalog => (StatusCode::SERVICE_UNAVAILABLE, "no-catalog", "No gateway leads now"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
         }

@@ -2,38 +2,39 @@
 
 mod errors;
 mod files;
+mod mesh;
+mod run;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
-use datamesh_mesh::{BulkServer, MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
+use datamesh_mesh::{MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::{
     DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role,
     S3Settings, Settings,
 };
 use prometheus_client::registry::Registry;
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use crate::audit::Durable;
 use crate::core::{Core, CoreConfig};
+use crate::group::{self, Group};
 use crate::https::{Certificates, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
 use crate::surroundings::OperatingSystem;
-use crate::work;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
 
 pub use errors::GatewayError;
 use files::Prepared;
+pub(crate) use files::write_synced;
+use mesh::{Bulk, Mesh};
 
 /// Folder of the catalog in the data folder.
-const CATALOG_DIR: &str = "catalog";
+pub(crate) const CATALOG_DIR: &str = "catalog";
 /// Budgets below this hold no two segments of a usual profile.
 pub const BUFFER_BYTES_MIN: u64 = 32 << 20;
 /// Caches below this hold too few segments to be one; 0 is none.
@@ -45,13 +46,14 @@ const ADVERTISE_HOST: &str = "ADVERTISE_HOST";
 pub struct Gateway {
     https: Https,
     s3: Option<(Https, axum::Router)>,
-    bulk: BulkServer<JoinDesk>,
+    bulk: Bulk,
     swarm: Swarm,
     peers: Peers,
     core: Core,
     files: WatchFiles,
     membership: KeepMembership,
     catalog: EmbeddedCatalog,
+    group: Option<Arc<Group>>,
     addresses: Addresses,
 }
 
@@ -78,21 +80,26 @@ impl Addresses {
 #[derive(Clone)]
 pub struct Health {
     catalog: EmbeddedCatalog,
+    group: Option<Arc<Group>>,
 }
 
 impl Health {
-    /// Whether the catalog answers.
+    /// Whether the catalog answers, and this gateway is one of those that keep it, where several do.
     ///
     /// # Errors
     /// The catalog's.
     pub async fn check(&self) -> Result<(), GatewayError> {
         self.catalog.counters().await?;
-        Ok(())
+        match &self.group {
+            Some(group) if !group.votes() => Err(GatewayError::NoVote),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Gateway {
-    /// Reads files, opens the catalog and listens. Serves nothing before [`Gateway::run`].
+    /// Reads files, opens the catalog and listens. Serves no client before [`Gateway::run`]. Where several gateways keep the catalog,
+    /// it answers them, and returns when they have let it in.
     ///
     /// # Errors
     /// Says what is missing or wrong.
@@ -104,6 +111,7 @@ impl Gateway {
         if (1..CACHE_BYTES_MIN).contains(&gateway.cache_bytes) {
             return Err(GatewayError::CacheBytes(gateway.cache_bytes));
         }
+        group::check(&settings.node, gateway)?;
         let options = kept_for(gateway.deleted_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
@@ -112,28 +120,33 @@ impl Gateway {
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
-        let fingerprint = prepared.secret.fingerprint();
-        let catalog = match prepared.database.take() {
-            Some(database) => EmbeddedCatalog::open_postgres(database, &fingerprint, options).await?,
-            None => EmbeddedCatalog::open(&gateway.data_dir.join(CATALOG_DIR), &fingerprint, options).await?,
+        let alone = open_alone(gateway, &mut prepared, options).await?;
+        let incarnation = match &alone {
+            Some(catalog) => catalog.incarnation(),
+            None => group::volume::next_incarnation(&gateway.data_dir)?,
         };
-        Box::pin(Self::assemble(settings, gateway, prepared, catalog)).await
+        let mesh = Mesh::start(settings, gateway, &prepared, incarnation).await?;
+        let (catalog, group) = match alone {
+            Some(catalog) => (catalog, None),
+            None => {
+                let group = mesh.group(settings, gateway, &prepared).await?;
+                let catalog = open_together(&group, &prepared.secret.fingerprint(), options).await?;
+                (catalog, Some(Arc::new(group)))
+            }
+        };
+        Box::pin(Self::assemble((settings, gateway), prepared, mesh, (catalog, group))).await
     }
 
     async fn assemble(
-        settings: &Settings,
-        gateway: &GatewaySettings,
+        (settings, gateway): (&Settings, &GatewaySettings),
         prepared: Prepared,
-        catalog: EmbeddedCatalog,
+        mesh: Mesh,
+        (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
         let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
+        let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
-        // Layouts come from the catalog, so nothing has to be kept.
-        let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
-        let encryption = cluster.bulk_encryption;
-        let peers =
-            Peers::new(identity.clone(), Arc::clone(&trust), catalog.incarnation()).encrypting(encryption);
-        let core = Core::assemble(CoreConfig {
+        let config = CoreConfig {
             cluster: cluster.name.clone(),
             gateway: settings.node.clone(),
             secret: Arc::clone(&secret),
@@ -147,12 +160,12 @@ impl Gateway {
             on_given_up: disbelieve(Arc::clone(&trust)),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
-        })
-        .await?;
+        };
+        let core = Core::assemble_with(config, group.clone()).await?;
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }
-        let desk = JoinDesk {
+        desk.lets_in(JoinDesk {
             catalog: catalog.clone(),
             key: secret.signing_key(),
             secret: Arc::clone(&secret),
@@ -162,18 +175,14 @@ impl Gateway {
             book,
             gateways: cluster.gateways.clone(),
             wake: Arc::clone(&core.layouts.wake),
-        };
-        let bulk =
-            BulkServer::bind(gateway.listen.bulk, &identity, Arc::clone(&trust), catalog.incarnation(), desk)
-                .await?
-                .encrypting(&identity, encryption)?;
-        let announce = Endpoint { host: host_of(gateway), mesh_port: 0, bulk_port: bulk.local_addr().port() };
+        });
+        let announce = Endpoint { host: host_of(gateway), mesh_port: 0, bulk_port: bulk.address.port() };
         let swarm = Box::pin(Swarm::bind(SwarmConfig {
             identity: identity.clone(),
             node: settings.node.clone(),
             listen: gateway.listen.mesh,
             announce,
-            incarnation: catalog.incarnation(),
+            incarnation,
             bootstrap: cluster.gateways.clone(),
             trust: Arc::clone(&trust),
             peers: peers.clone(),
@@ -189,13 +198,11 @@ impl Gateway {
             pools: Arc::clone(&core.pools),
             own: None,
         };
-        // Without it no storage node would talk to this gateway.
-        membership.renewed()?;
         let https = Https::bind(gateway.https, Arc::clone(&certificates)).await?;
         let s3 = bind_s3(gateway, &core, Arc::clone(&certificates)).await?;
-        let addresses = Addresses::of((&https, s3.as_ref()), bulk.local_addr(), swarm.local_addr());
+        let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
         let files = WatchFiles { tokens, certificates };
-        Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, addresses })
+        Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, addresses })
     }
 
     /// Where it listens.
@@ -213,62 +220,7 @@ impl Gateway {
     /// For the readiness probe.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health { catalog: self.catalog.clone() }
-    }
-
-    /// Serves until stopped; running requests then have a while to end.
-    ///
-    /// # Errors
-    /// When a part ends by itself.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, .. } = self;
-        let child = stop.child_token();
-        let mut tasks: JoinSet<&'static str> = JoinSet::new();
-        spawn(&mut tasks, "the HTTPS listener", https.run(core.router, child.clone()));
-        if let Some((s3, router)) = s3 {
-            spawn(&mut tasks, "the S3 listener", s3.run(router, child.clone()));
-        }
-        // Storage nodes and the swarm are needed until the last request has ended.
-        let after = CancellationToken::new();
-        let mut background: JoinSet<&'static str> = JoinSet::new();
-        let (probing, watching) = (after.clone(), after.clone());
-        spawn(&mut background, "the bulk server", bulk.run(after.clone()));
-        spawn(&mut background, "the swarm", swarm.run(after.clone()));
-        spawn(&mut background, "probing", async move { peers.run(probing).await });
-        spawn(&mut background, "the catalog's volume", async move {
-            watching.run_until_cancelled(catalog.write_failed()).await;
-        });
-        spawn(&mut background, "layouts", work::run(core.advance, after.clone()));
-        spawn(&mut background, "reports", work::run(core.reports, after.clone()));
-        spawn(&mut background, "reclaim", work::run(core.reclaim, after.clone()));
-        spawn(&mut background, "recode", work::run(core.recode, after.clone()));
-        spawn(&mut background, "alarms", work::run(core.alarms, after.clone()));
-        spawn(&mut background, "shredding", work::run(core.shredder, after.clone()));
-        let audit = Arc::clone(&core.audit.0);
-        spawn(&mut background, "audit", work::run(core.audit, after.clone()));
-        spawn(&mut background, "files", work::run(files, after.clone()));
-        spawn(&mut background, "membership", work::run(membership, after.clone()));
-        let ended = tokio::select! {
-            Some(ended) = tasks.join_next() => Some(ended),
-            Some(ended) = background.join_next() => Some(ended),
-            () = stop.cancelled() => None,
-        };
-        child.cancel();
-        while tasks.join_next().await.is_some() {}
-        core.context.tails.close();
-        if timeout(limits::DRAIN_WAIT, core.context.tails.wait()).await.is_err() {
-            tracing::warn!("some segments were acknowledged short and not finished in time");
-        }
-        // What was answered a moment ago.
-        audit.settle(Durable::Before).await;
-        after.cancel();
-        while background.join_next().await.is_some() {}
-        match ended {
-            // Told to stop, a part may have ended before we looked.
-            Some(Ok(name)) if !stop.is_cancelled() => Err(GatewayError::Ended(name)),
-            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            _ => Ok(()),
-        }
+        Health { catalog: self.catalog.clone(), group: self.group.clone() }
     }
 }
 
@@ -283,15 +235,40 @@ async fn bind_s3(
     Ok(Some((https, crate::s3::router(Arc::clone(&core.app), domain.clone()))))
 }
 
-fn spawn(
-    tasks: &mut JoinSet<&'static str>,
-    name: &'static str,
-    task: impl Future<Output = ()> + Send + 'static,
-) {
-    tasks.spawn(async move {
-        task.await;
-        name
-    });
+/// The catalog of a gateway that keeps it alone, or in a database.
+async fn open_alone(
+    gateway: &GatewaySettings,
+    prepared: &mut Prepared,
+    options: CatalogOptions,
+) -> Result<Option<EmbeddedCatalog>, GatewayError> {
+    if !gateway.catalog_members.is_empty() {
+        return Ok(None);
+    }
+    let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
+    Ok(Some(match prepared.database.take() {
+        Some(database) => EmbeddedCatalog::open_postgres(database, &fingerprint, options).await?,
+        None => {
+            group::volume::check_alone(dir)?;
+            EmbeddedCatalog::open(&dir.join(CATALOG_DIR), &fingerprint, options).await?
+        }
+    }))
+}
+
+/// The catalog of several gateways, once enough of them are there.
+async fn open_together(
+    group: &Group,
+    fingerprint: &str,
+    options: CatalogOptions,
+) -> Result<EmbeddedCatalog, GatewayError> {
+    loop {
+        match EmbeddedCatalog::with_keyspace(group.keyspace(), fingerprint, options).await {
+            // It was tried for some seconds. To end the process would help nobody.
+            Err(OpenError::Catalog(error)) if error.is_leaderless() => {
+                tracing::warn!(%error, "the catalog is not open yet");
+            }
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// The mesh believes the members of every committed layout.

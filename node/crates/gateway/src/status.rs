@@ -13,18 +13,19 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
 use datamesh_settings::admin::{
-    AvoidedReason, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, DrainState, MemberState,
-    MemberStatus, PoolStatus, ProfileStatus,
+    AvoidedReason, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, ClusterStatus,
+    DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus, ProfileStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use tokio::time::Instant;
 
 use crate::api::DEFAULT_BUCKET;
+use crate::group::Group;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
 
-/// Copies of the catalog: one, until it is replicated.
-const CATALOG_REPLICAS: u32 = 1;
+/// Copies of a catalog that one gateway keeps.
+const REPLICAS_ALONE: u32 = 1;
 
 /// Everything the status is made of.
 pub(crate) struct StatusSource {
@@ -32,6 +33,8 @@ pub(crate) struct StatusSource {
     pub(crate) gateway: NodeName,
     pub(crate) key_fingerprint: String,
     pub(crate) catalog: EmbeddedCatalog,
+    /// Those that keep it together, where several do.
+    pub(crate) group: Option<Arc<Group>>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
 }
@@ -46,6 +49,10 @@ impl StatusSource {
             pools.push(self.pool(name, &pool, &joined, profiles));
         }
         let counters = self.catalog.counters().await?;
+        let members = match &self.group {
+            Some(group) => group.members().await,
+            None => Vec::new(),
+        };
         Ok(ClusterStatus {
             cluster: self.cluster.clone(),
             gateway: self.gateway.clone(),
@@ -53,10 +60,10 @@ impl StatusSource {
             key_fingerprint: self.key_fingerprint.clone(),
             catalog: CatalogStatus {
                 engine: self.engine(),
-                replicas: CATALOG_REPLICAS,
+                replicas: self.group.as_ref().map_or(REPLICAS_ALONE, |_| whole_copies(&members)),
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
-                members: Vec::new(),
+                members,
                 condemned_segments: counters.condemned_segments,
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),
@@ -150,6 +157,12 @@ impl StatusSource {
         let durable = up.saturating_mul(profile.m()).min(profile.total());
         durable >= usize::from(plan::ack_shards(&pool.spec, profile)) && up > 1
     }
+}
+
+/// Members that everything is agreed on with, and that have it.
+fn whole_copies(members: &[CatalogMember]) -> u32 {
+    let whole = members.iter().filter(|member| member.state == CatalogMemberState::Current);
+    u32::try_from(whole.count()).unwrap_or(u32::MAX)
 }
 
 /// Where a put without a bucket goes: to the pool its bucket is bound to, else to the one its first put would choose.

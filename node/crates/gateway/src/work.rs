@@ -2,6 +2,7 @@
 
 pub(crate) mod alarms;
 pub(crate) mod files;
+pub(crate) mod follow;
 pub(crate) mod layouts;
 pub(crate) mod membership;
 pub(crate) mod reclaim;

@@ -2,6 +2,7 @@
 //!
 //! * [`Identity`]: one Ed25519 key is a node's name on every transport.
 //! * [`BulkServer`] and [`Peers`]: requests and shards over TLS 1.3 with raw public keys, one at a time per connection.
+//! * [`Gateways`]: other gateways, by their names.
 //! * [`Trust`]: what the cluster's key signed, membership certificates and layouts.
 //! * [`alarms`]: damage on its way to the steward that mends it.
 //! * [`keeper`]: what a storage node does with its shards, without sockets or files.
@@ -19,6 +20,7 @@ mod dial;
 #[path = "../../shard/tests/support/dice.rs"]
 mod dice;
 mod encoding;
+mod gateways;
 #[cfg(test)]
 mod golden;
 mod identity;
@@ -36,6 +38,7 @@ mod wire;
 pub mod worker;
 
 pub use dial::DialError;
+pub use gateways::{AskError, Gateways, Told};
 pub use identity::{Identity, IdentityError, peer_id_of, peer_of_id};
 pub use keeper::Pace;
 pub use node::{NodeError, Readiness, StorageNode};

@@ -259,7 +259,10 @@ impl Trust {
     /// A volume was given up for lost: no certificate of its key counts any more, here. As long as a layout lists it, it is
     /// a member: it is told of deletes, and what it has may be needed.
     pub fn give_up(&self, peer: PeerKey) {
-        self.given_up.write().insert(peer);
+        if !self.given_up.write().insert(peer) {
+            // Told of once more.
+            return;
+        }
         self.certified.write().remove(&peer);
         self.mark_changed();
     }

@@ -152,6 +152,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self { stream, buffers, seals: None }
     }
 
+    /// Whether payloads are protected too.
+    pub(crate) fn is_in_tls(&self) -> bool {
+        self.seals.is_none()
+    }
+
     /// Waits for the first byte of a frame, so that a caller can give waiting and receiving different patience.
     pub(crate) async fn first_byte(&mut self) -> Result<u8, WireError> {
         let mut byte = [0];

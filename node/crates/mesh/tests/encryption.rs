@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_mesh::{BulkServer, Identity};
 use datamesh_settings::{BulkEncryption, Endpoint};
 use datamesh_shard::{Incarnation, SegmentId, ShardIndex, ShardKey};
@@ -160,4 +160,17 @@ async fn a_request_that_was_changed_on_the_way_is_not_answered_and_is_asked_agai
     assert!(scene.eavesdropper.spoils.lock().is_none(), "it was changed");
     let answered = scene.shards.asked.load(std::sync::atomic::Ordering::SeqCst) - asked;
     assert_eq!(answered, 1, "the changed one reached nobody, the second try did");
+}
+
+/// Names and wrapped keys travel there: outside TLS they would be seen, and could be changed.
+#[tokio::test]
+async fn questions_between_replicas_are_taken_in_tls_alone() {
+    use BulkEncryption::{Everything, Requests};
+    for (client, is_taken) in [(Requests, false), (Everything, true)] {
+        let scene = Scene::new(client, Requests).await;
+        for request in [Request::Standing, Request::Replica] {
+            let (answer, _) = scene.ask(request, None).await;
+            assert_eq!(answer != Response::Refused(Refusal::NotAMember), is_taken, "{client:?}: {answer:?}");
+        }
+    }
 }

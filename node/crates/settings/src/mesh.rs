@@ -1,5 +1,7 @@
 //! Shapes of `GET /api/v1/admin/mesh`: who sees whom, and what follows from it. JSON.
 
+use std::collections::BTreeSet;
+
 use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,39 @@ pub struct MeshView {
     pub now_unix: u64,
     /// The other members of its pool's newest layout.
     pub peers: Vec<PeerView>,
+}
+
+/// What a gateway says of itself to the others that keep the catalog with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogStanding {
+    /// Its `node`.
+    pub node: NodeName,
+    /// Its volume's number among the replicas.
+    pub replica: u64,
+    /// What it has.
+    pub holding: CatalogHolding,
+    /// The last entry of the group's log that is in its rows.
+    #[serde(default)]
+    pub applied: u64,
+    /// Whether it leads, as far as it knows.
+    #[serde(default)]
+    pub leads: bool,
+    /// The replicas with a vote, as far as it knows.
+    #[serde(default)]
+    pub voters: BTreeSet<u64>,
+}
+
+/// What a gateway has of the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogHolding {
+    /// Nothing yet.
+    Nothing,
+    /// All of it, alone: it was no replica before.
+    Alone,
+    /// What its group has.
+    Replica,
 }
 
 /// How one node is to another.

@@ -25,6 +25,8 @@ pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 pub const OBJECT_BYTES_MAX: u64 = 5 << 40;
 /// Bytes of one encoded control message (everything but shard payloads) at most: 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one message between gateways that keep the catalog together at most: 20 MiB, two of the largest groups of commits.
+pub const REPLICA_BYTES_MAX: usize = 20 << 20;
 /// Members of one pool at most.
 pub const POOL_MEMBERS_MAX: usize = 1000;
 /// Binary logarithm of the number of partitions of a layout at most (65,536).

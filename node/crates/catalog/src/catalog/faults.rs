@@ -28,6 +28,18 @@ pub enum CatalogError {
     Contended,
 }
 
+impl CatalogError {
+    /// Whether nobody leads the group that keeps it, or no majority answers: nothing was done, and trying again helps once they are back.
+    #[must_use]
+    pub const fn is_leaderless(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(ReadError::NoLeader(_))
+                | Self::Commit(CommitError::NoLeader(_) | CommitError::Read(ReadError::NoLeader(_)))
+        )
+    }
+}
+
 /// A request that can never succeed: the caller's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {

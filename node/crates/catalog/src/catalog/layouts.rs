@@ -160,6 +160,15 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(layout).collect()
     }
 
+    /// The epoch of the newest layout of a pool.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn newest_epoch(&self, pool: &PoolName) -> Result<Option<Epoch>, CatalogError> {
+        let head = self.read::<LayoutHeadRecord>(&keys::layout_head(pool)).await?;
+        Ok(head.map(|head| head.epoch))
+    }
+
     /// The newest layout of a pool.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod changes_rows;
 mod core;
 mod fence;
 mod flush;
+mod import;
 mod keyspace;
 mod leader;
 pub mod limits;
@@ -22,6 +23,7 @@ mod types;
 mod volume;
 
 pub use flush::FlushOn;
+pub use import::{ImportError, import};
 pub use keyspace::{RaftKeyspace, ReplicaOptions};
 pub use log::LogStore;
 pub use members::{GroupStatus, MembersError};

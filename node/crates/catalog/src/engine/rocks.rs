@@ -31,7 +31,7 @@ use writer::{Request, Writer};
 const QUEUE_COMMITS: usize = 1024;
 
 /// Where the rows are.
-const FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
+pub(super) const SINGLE_FAMILY: &str = rocksdb::DEFAULT_COLUMN_FAMILY_NAME;
 
 /// Why the keyspace could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -113,10 +113,10 @@ impl RocksKeyspace {
     /// See [`EngineError`].
     pub fn open(dir: &Path, options: RocksOptions) -> Result<Self, EngineError> {
         let database = options.database();
-        let families = [(FAMILY, options.database())];
+        let families = [(SINGLE_FAMILY, options.database())];
         let db = DB::open_cf_with_opts(&database, dir, families).map_err(locked_or_other)?;
         let db = Arc::new(db);
-        let newest = Rows::of(&db, FAMILY)?.newest_revision()?;
+        let newest = Rows::of(&db, SINGLE_FAMILY)?.newest_revision()?;
         let changes = Arc::new(Mutex::new(ChangeLog::new(newest, options.changes_max)));
         let tally = Arc::new(Tally::default());
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
@@ -164,7 +164,7 @@ impl RocksKeyspace {
     }
 
     fn rows(&self) -> Result<Rows<'_>, ReadError> {
-        Rows::of(&self.shared.db, FAMILY)
+        Rows::of(&self.shared.db, SINGLE_FAMILY)
     }
 
     fn changes(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {

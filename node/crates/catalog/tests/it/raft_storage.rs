@@ -13,7 +13,7 @@ struct Builder;
 impl StoreBuilder<Types, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
-        let volume = Volume::open(dir.path(), 0, RocksOptions::default(), FlushOn::Thread).unwrap();
+        let volume = Volume::open(dir.path(), (0, false), RocksOptions::default(), FlushOn::Thread).unwrap();
         Ok((dir, LogStore::new(Arc::clone(&volume)), StateMachine::open(volume).unwrap()))
     }
 }

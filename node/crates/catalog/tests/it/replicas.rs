@@ -1,10 +1,11 @@
 //! Groups of replicas in this process.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::engine::raft::{PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions};
+use datamesh_catalog::engine::raft::{PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions, import};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
@@ -55,6 +56,20 @@ impl Replicas {
         let ids: Vec<ReplicaId> = (1..=many).collect();
         let options = ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() };
         Self::formed(&ids, options).await
+    }
+
+    /// One, with what lies in this folder of a single volume.
+    pub(crate) async fn imported(id: ReplicaId, from: &Path) -> Self {
+        let options = ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() };
+        let mut replicas = Self { wires: Arc::default(), dirs: BTreeMap::new(), options };
+        replicas.dirs.insert(id, tempfile::tempdir().unwrap());
+        replicas.import(id, from).await;
+        replicas.open(id).await;
+        replicas
+    }
+
+    pub(crate) async fn import(&self, id: ReplicaId, from: &Path) {
+        import(from, self.dirs[&id].path(), id, self.options.rocks).await.unwrap();
     }
 
     /// A replica with an empty folder, not of the group.

@@ -10,8 +10,8 @@ use datamesh_exchange::survey::Tolerances;
 use datamesh_placement::SignedLayout;
 use datamesh_settings::Endpoint;
 use datamesh_settings::admin::NodeReport;
-use datamesh_settings::mesh::{MeshView, PeerView, Sight};
-use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_settings::mesh::{CatalogHolding, CatalogStanding, MeshView, PeerView, Sight};
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, REPLICA_BYTES_MAX, SHARD_BYTES_MAX};
 use datamesh_shard::{
     Epoch, ErasureProfile, Generation, Held, Incarnation, NodeName, PeerKey, PoolName, SegmentId, ShardIndex,
     ShardKey, ShardSet, ZoneName,
@@ -83,7 +83,20 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Slice { from: key.segment, to: None, after: Some(key.segment) },
         Request::Slice { from: key.segment, to: Some(SegmentId([0xac; 32])), after: None },
         Request::Shred { segments: vec![key.segment, SegmentId([0x0b; 32])] },
+        Request::Standing,
+        Request::Replica,
     ]
+}
+
+fn standing() -> CatalogStanding {
+    CatalogStanding {
+        node: NodeName::new("gateway-2").unwrap(),
+        replica: u64::MAX,
+        holding: CatalogHolding::Replica,
+        applied: 7,
+        leads: true,
+        voters: [1, u64::MAX].into(),
+    }
 }
 
 /// One of every response and refusal.
@@ -156,6 +169,8 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Mesh(mesh),
         Response::Digests(vec![digest; 2]),
         Response::Shredding { done: true, left: 3 },
+        Response::Standing(standing()),
+        Response::Replica,
     ];
     answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
 }
@@ -212,19 +227,21 @@ fn lengths_are_refused_before_anything_is_taken() {
         FrameHeader::decode(bytes)
     };
     let max = |max: usize| u32::try_from(max).unwrap();
-    let good = header(max(MESSAGE_BYTES_MAX), max(SHARD_BYTES_MAX)).unwrap();
-    assert_eq!((good.head_bytes(), good.payload_bytes()), (MESSAGE_BYTES_MAX, SHARD_BYTES_MAX));
+    let good = header(max(MESSAGE_BYTES_MAX), max(REPLICA_BYTES_MAX)).unwrap();
+    assert_eq!((good.head_bytes(), good.payload_bytes()), (MESSAGE_BYTES_MAX, REPLICA_BYTES_MAX));
     assert_eq!(header(1, 0), Err(FrameError::HeadBytes(1)));
     assert_eq!(header(u32::MAX, 0), Err(FrameError::HeadBytes(0xffff_ffff)));
     assert_eq!(header(max(MESSAGE_BYTES_MAX) + 1, 0), Err(FrameError::HeadBytes(MESSAGE_BYTES_MAX + 1)));
-    let too_long = FrameError::PayloadBytes { bytes: SHARD_BYTES_MAX + 1, max: SHARD_BYTES_MAX };
-    assert_eq!(header(2, max(SHARD_BYTES_MAX) + 1), Err(too_long));
+    let too_long = FrameError::PayloadBytes { bytes: REPLICA_BYTES_MAX + 1, max: REPLICA_BYTES_MAX };
+    assert_eq!(header(2, max(REPLICA_BYTES_MAX) + 1), Err(too_long));
 }
 
 #[test]
-fn only_shards_have_a_payload() {
+fn only_shards_and_questions_between_replicas_have_a_payload() {
     let with_payload = requests().into_iter().filter(|request| request.encode(1).is_ok());
-    assert!(with_payload.eq(requests().into_iter().filter(|request| matches!(request, Request::Put { .. }))));
+    assert!(with_payload.eq(
+        requests().into_iter().filter(|request| matches!(request, Request::Put { .. } | Request::Replica))
+    ));
     let header = FrameHeader::decode([2, 0, 0, 0, 9, 0, 0, 0]).unwrap();
     let refused = Err(FrameError::PayloadBytes { bytes: 9, max: 0 });
     assert_eq!(header.check_payload(Request::Report.payload_bytes_max()), refused);

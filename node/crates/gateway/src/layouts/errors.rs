@@ -15,6 +15,9 @@ pub enum PutPoolError {
     /// The catalog did not take it.
     #[error("cannot keep the pool's wish: {0}")]
     Keep(#[from] CommitLayoutError),
+    /// What other gateways committed is not known; nothing was done.
+    #[error(transparent)]
+    Load(#[from] LoadLayoutError),
     /// It is kept, but its layout could not go on.
     #[error(transparent)]
     Advance(#[from] AdvanceError),
@@ -50,6 +53,9 @@ pub enum NodeError {
     /// The catalog did not take it.
     #[error("cannot keep the wish: {0}")]
     Keep(#[from] CatalogError),
+    /// What other gateways committed is not known; nothing was done.
+    #[error(transparent)]
+    Load(#[from] LoadLayoutError),
     /// It is kept, but the layout could not go on.
     #[error(transparent)]
     Advance(#[from] AdvanceError),
@@ -70,6 +76,9 @@ pub enum AdvanceError {
     /// It has no bytes.
     #[error("cannot encode the layout: {0}")]
     Encode(#[from] postcard::Error),
+    /// What other gateways committed is not known.
+    #[error(transparent)]
+    Load(#[from] LoadLayoutError),
     /// The gateway is stopping.
     #[error("computing the table was interrupted")]
     Interrupted,

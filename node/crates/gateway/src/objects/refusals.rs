@@ -9,6 +9,10 @@ use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
 use crate::problem::{Kind, Problem};
 
 pub(super) fn catalog(error: CatalogError) -> Problem {
+    if error.is_leaderless() {
+        tracing::warn!(%error, "a request failed");
+        return Problem::new(Kind::NoCatalog, error.to_string());
+    }
     Problem::internal("the catalog failed", &error)
 }
 
@@ -55,6 +59,7 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
         }
         error @ CommitObjectError::PartsChanged => Problem::new(Kind::Changed, error.to_string()),
         CommitObjectError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        CommitObjectError::Catalog(error) => catalog(error),
         error => Problem::internal("cannot commit the object", &error),
     }
 }
@@ -83,6 +88,9 @@ pub(super) fn store(error: StoreError) -> Problem {
         StoreError::Upload(UploadError::Invalid(invalid)) => {
             Problem::new(Kind::InvalidBody, invalid.to_string())
         }
+        StoreError::Upload(UploadError::Catalog(error))
+        | StoreError::Reference(ReferenceError::Catalog(error))
+        | StoreError::Page(PutPageError::Catalog(error)) => catalog(error),
         StoreError::Stopped(_) => Problem::new(Kind::Stopping, "send it again to another gateway, or later"),
         error => Problem::internal("cannot store the object", &error),
     }

@@ -1,6 +1,7 @@
 //! Deletes that leave nothing on the disks, and how far they are.
 
 use datamesh_catalog::catalog::{Shred, ShredError};
+use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::{Condition, ObjectKey, UploadId};
 use datamesh_shard::BucketName;
 
@@ -17,8 +18,10 @@ impl Objects {
         condition: Condition,
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
-        if self.context.catalog.keyspace().is_elsewhere() {
-            return Err(elsewhere());
+        match self.context.catalog.keyspace() {
+            AnyKeyspace::Postgres(_) => return Err(elsewhere()),
+            AnyKeyspace::Raft(_) => return Err(in_copies()),
+            AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => {}
         }
         let whose = (bucket.id, &bucket.pool);
         let catalog = &self.context.catalog;
@@ -47,6 +50,16 @@ impl Objects {
         let known = self.context.catalog.forget_shred(id).await.map_err(refusals::catalog)?;
         if known { Ok(()) } else { Err(no_shred()) }
     }
+}
+
+/// Its keys would stay in the other gateways' files, and in all logs.
+fn in_copies() -> Problem {
+    Problem::new(
+        Kind::Conflict,
+        "several gateways keep the catalog, and the logs and files of all of them keep what was deleted until they are written anew, \
+         so nothing can be shredded: delete without `shred`",
+    )
+    .field("shred")
 }
 
 /// Its keys would stay in files that nobody here can clean.

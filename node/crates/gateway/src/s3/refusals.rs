@@ -41,7 +41,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
         Kind::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
         // Clients try these again by themselves.
-        Kind::NotWritable | Kind::NotReadable | Kind::Changed | Kind::Stopping => {
+        Kind::NotWritable | Kind::NotReadable | Kind::Changed | Kind::NoCatalog | Kind::Stopping => {
             S3ErrorCode::ServiceUnavailable
         }
         Kind::PoolFull => S3ErrorCode::Custom("StorageFull".into()),

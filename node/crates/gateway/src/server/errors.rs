@@ -9,6 +9,7 @@ use datamesh_settings::{DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS
 
 use super::{BUFFER_BYTES_MIN, CACHE_BYTES_MIN};
 use crate::auth::TokenError;
+use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
 
@@ -86,6 +87,14 @@ pub enum GatewayError {
     /// The swarm.
     #[error(transparent)]
     Swarm(#[from] SwarmBindError),
+    /// It is not, or not yet, one of those that keep the catalog.
+    #[error(
+        "this gateway's copy of the catalog is not among those that count yet: the others bring it up to them"
+    )]
+    NoVote,
+    /// The group that keeps the catalog.
+    #[error("catalog: {0}")]
+    Group(#[from] GroupError),
     /// A part ended although nobody stopped it.
     #[error("{0} ended before it was stopped")]
     Ended(&'static str),

@@ -200,6 +200,8 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Scrub { .. } => Some("scrub"),
         Request::Shred { .. } => Some("shred"),
         Request::Look { .. } => Some("look"),
+        // Of gateways to gateways.
+        Request::Standing | Request::Replica => None,
         // Of members to members.
         Request::Inventory { .. } | Request::Home { .. } | Request::Digests(_) | Request::Slice { .. } => {
             None

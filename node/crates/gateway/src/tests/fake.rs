@@ -309,6 +309,8 @@ impl FakeNodes {
             Request::Shred { segments } => nothing(node.shred(segments)),
             Request::Hello { .. }
             | Request::Join(_)
+            | Request::Standing
+            | Request::Replica
             | Request::Digests(_)
             | Request::Slice { .. }
             | Request::Home { .. }

@@ -34,27 +34,26 @@ pub(crate) struct Own {
     published: BTreeMap<PoolName, Epoch>,
 }
 
-impl KeepMembership {
-    /// Signs a fresh certificate and shows it from now on.
-    pub(crate) fn renewed(&self) -> Result<Own, NotTrusted> {
-        let not_after_unix = now_unix().saturating_add(CERTIFICATE_LIFE.as_secs());
-        let certificate = Certificate {
-            role: MemberRole::Gateway,
-            node: self.node.clone(),
-            peer: self.peer,
-            not_after_unix,
-        };
-        let certificate = SignedCertificate::sign(&self.key, certificate);
-        let checked = self.trust.set_own(&certificate, &self.peer)?;
-        self.trust.admit(&checked);
-        Ok(Own { certificate, not_after_unix, published: BTreeMap::new() })
-    }
+/// Signs a fresh certificate for this gateway and shows it from now on.
+pub(crate) fn certify(
+    trust: &Trust,
+    key: &ClusterSigningKey,
+    (node, peer): (&NodeName, PeerKey),
+) -> Result<Own, NotTrusted> {
+    let not_after_unix = now_unix().saturating_add(CERTIFICATE_LIFE.as_secs());
+    let certificate = Certificate { role: MemberRole::Gateway, node: node.clone(), peer, not_after_unix };
+    let certificate = SignedCertificate::sign(key, certificate);
+    let checked = trust.set_own(&certificate, &peer)?;
+    trust.admit(&checked);
+    Ok(Own { certificate, not_after_unix, published: BTreeMap::new() })
+}
 
+impl KeepMembership {
     async fn step(&mut self) -> Result<(), NotTrusted> {
         let renew_at = now_unix().saturating_add(CERTIFICATE_LIFE.as_secs() / 2);
         let mut own = match self.own.take() {
             Some(own) if own.not_after_unix > renew_at => own,
-            _ => self.renewed()?,
+            _ => certify(&self.trust, &self.key, (&self.node, self.peer))?,
         };
         for (name, pool) in self.pools.all() {
             let (Some(layout), Some(signed)) = (pool.layout(), &pool.signed) else { continue };

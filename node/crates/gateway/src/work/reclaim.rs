@@ -1,7 +1,7 @@
 //! Reclaims what nobody needs: uploads whose lease ended or whose client went away, and the shards of condemned
 //! segments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
 use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
 use datamesh_exchange::message::{Request, Response};
 use datamesh_exchange::net::Net;
-use datamesh_shard::PeerKey;
+use datamesh_shard::{PeerKey, PoolName};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Next, Worker};
 use crate::cache::SegmentCache;
+use crate::group::Leading;
 use crate::pools::Pools;
 use crate::surroundings::Surroundings;
 
@@ -97,6 +98,8 @@ pub(crate) struct Reclaim {
     cache: Arc<SegmentCache>,
     abandoned: mpsc::Receiver<UploadId>,
     wake: Arc<Notify>,
+    /// Where it does not, it aborts its own puts and no more.
+    pub(crate) leading: Leading,
     /// The last segment looked at, while one in front of it waits for a member that is down.
     passed: Option<Condemned>,
 }
@@ -112,7 +115,8 @@ impl Reclaim {
         let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
         let wake = Arc::new(Notify::new());
         let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
-        (Self { catalog, pools, net, surroundings, cache, abandoned, wake, passed: None }, feed)
+        let (leading, passed) = (Leading::Always, None);
+        (Self { catalog, pools, net, surroundings, cache, abandoned, wake, leading, passed }, feed)
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
@@ -121,6 +125,10 @@ impl Reclaim {
             if self.catalog.abort_upload(upload, now).await? {
                 tracing::debug!(%upload, "an abandoned put was aborted");
             }
+        }
+        if !self.leading.now() {
+            self.passed = None;
+            return Ok(Next::Wait(PERIOD));
         }
         let expired = self.catalog.reclaim_expired(now, UPLOADS_AT_ONCE).await?;
         if !expired.is_empty() {
@@ -131,6 +139,7 @@ impl Reclaim {
         // Those that wait for a member that is down are passed over until the list was seen to its end.
         self.passed = (due.len() == limit).then(|| due.last().cloned()).flatten();
         let gone = self.delete(due).await;
+        let gone = self.known_to_all_members(gone).await?;
         if !gone.is_empty()
             && let Err(error) = self.catalog.forget_condemned(&gone).await
         {
@@ -139,6 +148,19 @@ impl Reclaim {
         }
         let more = expired.len() == UPLOADS_AT_ONCE || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
+    }
+
+    /// Those whose pool has no newer layout than this gateway knows: another gateway may have let in a member that was not told.
+    async fn known_to_all_members(&self, gone: Vec<Condemned>) -> Result<Vec<Condemned>, CatalogError> {
+        let mut newest = BTreeMap::new();
+        for condemned in &gone {
+            if !newest.contains_key(&condemned.pool) {
+                let epoch = self.catalog.newest_epoch(&condemned.pool).await?;
+                newest.insert(condemned.pool.clone(), epoch);
+            }
+        }
+        let known = |pool: &PoolName| self.pools.get(pool)?.layout().map(|layout| layout.epoch);
+        Ok(gone.into_iter().filter(|gone| newest.get(&gone.pool) == Some(&known(&gone.pool))).collect())
     }
 
     /// Those of the segments that are gone from every node that may have had a shard of them.

@@ -48,10 +48,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn start(run: impl Future<Output = ()> + Send + 'static, stop: CancellationToken) -> Self {
+    pub(crate) fn start(run: impl Future<Output = ()> + Send + 'static, stop: CancellationToken) -> Self {
         let mut task = JoinSet::new();
         task.spawn(run);
         Self { stop, task }
+    }
+
+    /// As the end of a process is: nothing is said to anybody.
+    pub(crate) async fn kill(mut self) {
+        self.task.shutdown().await;
     }
 
     pub(crate) async fn end(mut self) {
@@ -80,11 +85,11 @@ pub(crate) async fn open_store(dir: PathBuf) -> Store {
     tokio::task::spawn_blocking(move || Store::open(&dir, options)).await.unwrap().unwrap()
 }
 
-fn any() -> SocketAddr {
+pub(crate) fn any() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-fn listen() -> Listen {
+pub(crate) fn listen() -> Listen {
     Listen { mesh: any(), bulk: any(), health: any() }
 }
 
@@ -100,7 +105,7 @@ fn zone(n: u8) -> ZoneName {
     ZoneName::new(&format!("z{}", n % 3)).unwrap()
 }
 
-fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterSettings {
+pub(crate) fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterSettings {
     ClusterSettings {
         name: NodeName::new("c").unwrap(),
         public_key: secret.signing_key().public(),
@@ -110,10 +115,16 @@ fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) -> ClusterS
 }
 
 /// Its catalog is in the database of `dir/database`, if there is that file.
-pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {
+fn gateway_settings(dir: &Path) -> GatewaySettings {
     let database = dir.join(DATABASE_FILE);
-    let settings = GatewaySettings {
-        data_dir: dir.join("gateway"),
+    let catalog_database = database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None });
+    GatewaySettings { catalog_database, ..settings_of_gateway(dir, "gateway") }
+}
+
+/// A gateway that keeps its data in this folder of `dir`, where the files are that all have.
+pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
+    GatewaySettings {
+        data_dir: dir.join(folder),
         cluster_secret_file: dir.join("secret"),
         token_file: dir.join("user"),
         admin_token_file: dir.join("admin"),
@@ -126,9 +137,13 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
         // What is read shall come from the nodes.
         cache_bytes: 0,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
-        catalog_database: database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None }),
+        catalog_database: None,
         catalog_members: Vec::new(),
-    };
+    }
+}
+
+pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {
+    let settings = gateway_settings(dir);
     let settings = Settings {
         version: SETTINGS_VERSION,
         cluster: cluster_settings(secret, Vec::new()),
@@ -142,6 +157,75 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
     (Running::start(run, stop), addresses)
 }
 
+/// What all processes share: a folder with secret, tokens and certificate; and the certificate.
+pub(crate) fn files() -> (TempDir, ClusterSecret, String) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (dir, secret) = (tempfile::tempdir().unwrap(), ClusterSecret::generate());
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    for (name, text) in [
+        ("secret", secret.to_hex().to_string()),
+        ("user", "user-token-for-tests".to_owned()),
+        ("admin", "admin-token-for-tests".to_owned()),
+        ("tls.crt", made.cert.pem()),
+        ("tls.key", made.signing_key.serialize_pem()),
+    ] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    (dir, secret, made.cert.pem())
+}
+
+pub(crate) fn client(certificate: &str) -> reqwest::Client {
+    let root = reqwest::Certificate::from_pem(certificate.as_bytes()).unwrap();
+    reqwest::Client::builder().tls_certs_only([root]).http1_only().build().unwrap()
+}
+
+/// A storage node that joins by these gateways.
+pub(crate) async fn start_node(
+    dir: &Path,
+    secret: &ClusterSecret,
+    n: u8,
+    gateways: Vec<Endpoint>,
+) -> Running {
+    let data_dir = dir.join(node(n).as_str());
+    let token = secret.mint_join_token(&node(n), &pool(), [n; 16]);
+    let token_file = dir.join(format!("token-{n}"));
+    std::fs::write(&token_file, token.as_str()).unwrap();
+    let settings = StorageSettings {
+        pool: pool(),
+        zone: zone(n),
+        data_dir: data_dir.clone(),
+        capacity_bytes: CAPACITY_BYTES,
+        reserve_bytes: 1 << 20,
+        join_token_file: token_file,
+        listen: listen(),
+        advertise_host: None,
+    };
+    let settings = Settings {
+        version: SETTINGS_VERSION,
+        cluster: cluster_settings(secret, gateways),
+        node: node(n),
+        role: Role::Storage(Box::new(settings)),
+    };
+    let bound = Box::pin(StorageNode::bind(&settings, open_store(data_dir).await)).await.unwrap().paced(PACE);
+    let stop = CancellationToken::new();
+    let running = stop.clone();
+    let run = async move { Box::pin(bound.run(running)).await.unwrap() };
+    Running::start(run, stop)
+}
+
+/// The pool of all nodes.
+pub(crate) fn pool_spec(erasure: ErasureProfile, enabled: bool) -> PoolSpec {
+    let member = |n| DesiredMember { node: node(n), zone: zone(n), capacity_bytes: CAPACITY_BYTES };
+    PoolSpec {
+        erasure,
+        cipher: Cipher::Aes256Gcm,
+        ack_shards: None,
+        members: (0..NODES).map(member).collect(),
+        scrub: Default::default(),
+        recode: RecodeSpec { enabled, max_bytes_per_second: None },
+    }
+}
+
 impl Cluster {
     pub(crate) async fn start() -> Self {
         Self::start_on(None).await
@@ -149,23 +233,11 @@ impl Cluster {
 
     /// With the catalog in this database.
     pub(crate) async fn start_on(database: Option<&str>) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let (dir, secret) = (tempfile::tempdir().unwrap(), ClusterSecret::generate());
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        for (name, text) in [
-            ("secret", secret.to_hex().to_string()),
-            ("user", "user-token-for-tests".to_owned()),
-            ("admin", "admin-token-for-tests".to_owned()),
-            ("tls.crt", made.cert.pem()),
-            ("tls.key", made.signing_key.serialize_pem()),
-        ] {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        }
+        let (dir, secret, certificate) = files();
         if let Some(uri) = database {
             std::fs::write(dir.path().join(DATABASE_FILE), uri).unwrap();
         }
-        let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
-        let client = reqwest::Client::builder().tls_certs_only([root]).http1_only().build().unwrap();
+        let client = client(&certificate);
         let (gateway, addresses) = start_gateway(dir.path(), &secret).await;
         let mut cluster = Self { dir, secret, gateway: Some(gateway), addresses, nodes: Vec::new(), client };
         for n in 0..NODES {
@@ -176,36 +248,12 @@ impl Cluster {
     }
 
     pub(crate) async fn start_node(&self, n: u8) -> Running {
-        let dir = self.dir.path().join(node(n).as_str());
-        let token = self.secret.mint_join_token(&node(n), &pool(), [n; 16]);
-        let token_file = self.dir.path().join(format!("token-{n}"));
-        std::fs::write(&token_file, token.as_str()).unwrap();
-        let settings = StorageSettings {
-            pool: pool(),
-            zone: zone(n),
-            data_dir: dir.clone(),
-            capacity_bytes: CAPACITY_BYTES,
-            reserve_bytes: 1 << 20,
-            join_token_file: token_file,
-            listen: listen(),
-            advertise_host: None,
-        };
         let gateway = Endpoint {
             host: "127.0.0.1".to_owned(),
             mesh_port: self.addresses.mesh.port(),
             bulk_port: self.addresses.bulk.port(),
         };
-        let settings = Settings {
-            version: SETTINGS_VERSION,
-            cluster: cluster_settings(&self.secret, vec![gateway]),
-            node: node(n),
-            role: Role::Storage(Box::new(settings)),
-        };
-        let bound = Box::pin(StorageNode::bind(&settings, open_store(dir).await)).await.unwrap().paced(PACE);
-        let stop = CancellationToken::new();
-        let running = stop.clone();
-        let run = async move { Box::pin(bound.run(running)).await.unwrap() };
-        Running::start(run, stop)
+        start_node(self.dir.path(), &self.secret, n, vec![gateway]).await
     }
 
     pub(crate) async fn kill(&mut self, n: u8) {
@@ -222,15 +270,7 @@ impl Cluster {
 
     /// The same with another profile, and whether what is there is coded anew in it.
     pub(crate) async fn put_pool_as(&self, erasure: ErasureProfile, enabled: bool) {
-        let member = |n| DesiredMember { node: node(n), zone: zone(n), capacity_bytes: CAPACITY_BYTES };
-        let spec = PoolSpec {
-            erasure,
-            cipher: Cipher::Aes256Gcm,
-            ack_shards: None,
-            members: (0..NODES).map(member).collect(),
-            scrub: Default::default(),
-            recode: RecodeSpec { enabled, max_bytes_per_second: None },
-        };
+        let spec = pool_spec(erasure, enabled);
         let request = self.client.put(self.url("/admin/pools/main")).bearer_auth("admin-token-for-tests");
         let answered = request.json(&spec).send().await.unwrap();
         assert!(answered.status().is_success(), "{}", answered.text().await.unwrap());

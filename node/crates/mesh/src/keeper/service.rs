@@ -95,6 +95,9 @@ impl StorageService {
                 }
                 Ok((self.shreds.ask(&self.fellows.shelf, &segments)?, Bytes::new()))
             }
+            Request::Standing | Request::Replica => {
+                Err(Refusal::BadRequest("only gateways keep a catalog".into()))
+            }
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
             Request::Hello { .. } => Err(Refusal::BadRequest("Hello is answered by the transport".into())),
         }

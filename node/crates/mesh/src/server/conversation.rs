@@ -9,7 +9,7 @@ use bytes::Bytes;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_placement::LAYOUT_BYTES_MAX;
-use datamesh_shard::limits::SHARD_BYTES_MAX;
+use datamesh_shard::limits::{REPLICA_BYTES_MAX, SHARD_BYTES_MAX};
 use tokio::net::TcpStream;
 use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -217,7 +217,7 @@ async fn turn<H: Handler>(
         Some(Request::Hello { certificate, incarnation }) => {
             (hello(shared, &mut guest.caller, certificate.as_deref(), incarnation), Bytes::new())
         }
-        Some(request) if may_ask(shared, &guest.caller, &request) => {
+        Some(request) if may_ask(shared, (&guest.caller, wire.is_in_tls()), &request) => {
             Box::pin(shared.handler.handle(guest.caller.clone(), request, payload)).await
         }
         _ => (Response::Refused(Refusal::NotAMember), Bytes::new()),
@@ -259,7 +259,8 @@ async fn receive<'a, H: Handler>(
     first: u8,
 ) -> Result<(Option<Request>, Bytes, Option<SemaphorePermit<'a>>), Ended> {
     let limits = if caller.is_known() {
-        FrameLimits { head_bytes: REQUEST_HEAD_BYTES, payload_bytes: SHARD_BYTES_MAX }
+        let payload_bytes = if caller.is_gateway() { REPLICA_BYTES_MAX } else { SHARD_BYTES_MAX };
+        FrameLimits { head_bytes: REQUEST_HEAD_BYTES, payload_bytes }
     } else {
         FrameLimits { head_bytes: STRANGER_HEAD_BYTES, payload_bytes: 0 }
     };
@@ -304,9 +305,13 @@ fn hello<H: Handler>(
 }
 
 /// Whether the caller may ask this at all; certificates expire and members are replaced while connections stay open.
-fn may_ask<H: Handler>(shared: &Shared<H>, caller: &Caller, request: &Request) -> bool {
+fn may_ask<H: Handler>(shared: &Shared<H>, (caller, is_in_tls): (&Caller, bool), request: &Request) -> bool {
     match request {
         Request::Join(_) => true,
+        // Names and wrapped keys, which nobody on the way may read or change.
+        Request::Standing | Request::Replica => {
+            caller.is_gateway() && is_in_tls && shared.trust.still_holds(caller)
+        }
         _ => caller.is_known() && shared.trust.still_holds(caller),
     }
 }

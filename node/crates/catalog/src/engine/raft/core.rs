@@ -1,6 +1,7 @@
 //! The parts of a running replica that its tasks share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use openraft::async_runtime::WatchReceiver;
 use parking_lot::Mutex;
@@ -23,6 +24,7 @@ pub(super) struct Core {
     pub(super) changes: Arc<Mutex<ChangeLog>>,
     pub(super) peers: Arc<dyn Peers>,
     pub(super) incoming: tokio::sync::Mutex<Option<Incoming>>,
+    pub(super) forwarded: AtomicU64,
 }
 
 /// A snapshot that is being received.

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, SnapshotPolicy};
@@ -37,6 +38,8 @@ pub struct ReplicaOptions {
     pub log_entries_kept: u64,
     /// Who syncs.
     pub flush_on: FlushOn,
+    /// The id has taken part already: a volume that is blank is refused then.
+    pub exists: bool,
 }
 
 impl Default for ReplicaOptions {
@@ -47,6 +50,7 @@ impl Default for ReplicaOptions {
             election_ms: 1000,
             log_entries_kept: 10_000,
             flush_on: FlushOn::Thread,
+            exists: false,
         }
     }
 }
@@ -97,14 +101,21 @@ impl RaftKeyspace {
         options: &ReplicaOptions,
         peers: Arc<dyn Peers>,
     ) -> Result<Self, OpenError> {
-        let volume = Volume::open(dir, id, options.rocks, options.flush_on.clone())?;
+        let volume = Volume::open(dir, (id, options.exists), options.rocks, options.flush_on.clone())?;
         let state = StateMachine::open(Arc::clone(&volume))?;
         let (changes, log) = (state.changes(), LogStore::new(Arc::clone(&volume)));
         let config = Arc::new(options.config()?);
         let raft = Raft::new(id, config, Links(Arc::clone(&peers)), log, state).await;
         let raft = raft.map_err(|error| OpenError::Start(error.to_string()))?;
-        let core =
-            Arc::new(Core { id, raft, volume, changes, peers, incoming: tokio::sync::Mutex::default() });
+        let core = Arc::new(Core {
+            id,
+            raft,
+            volume,
+            changes,
+            peers,
+            incoming: tokio::sync::Mutex::default(),
+            forwarded: AtomicU64::new(0),
+        });
         core.stand_if_alone().await;
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
         let mut tasks = JoinSet::new();
@@ -148,6 +159,33 @@ impl RaftKeyspace {
     /// See [`MembersError`].
     pub async fn change_members(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
         self.core.change_members(voters).await
+    }
+
+    /// Has this replica, which leads, followed by another; it leads until that one does. Nothing happens where it does not lead.
+    ///
+    /// # Errors
+    /// The replica has stopped.
+    pub async fn hand_over(&self, to: ReplicaId) -> Result<(), MembersError> {
+        let handed = self.core.raft.trigger().transfer_leader(to).await;
+        handed.map_err(|stopped| MembersError::Not(stopped.to_string()))
+    }
+
+    /// Waits until what this replica knows of its group is so; `false` once it has stopped.
+    pub async fn until(&self, is_so: impl Fn(&GroupStatus) -> bool + Send + Sync) -> bool {
+        let mut metrics = self.core.raft.metrics();
+        metrics.wait_until(|seen| is_so(&GroupStatus::of(seen))).await.is_ok()
+    }
+
+    /// Which replica this is.
+    #[must_use]
+    pub fn id(&self) -> ReplicaId {
+        self.core.id
+    }
+
+    /// Commits of callers here that were carried to a leader elsewhere, since it was opened.
+    #[must_use]
+    pub fn forwarded(&self) -> u64 {
+        self.core.forwarded.load(Ordering::Relaxed)
     }
 
     /// What this replica knows of its group.

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
 use parking_lot::Mutex;
@@ -17,7 +18,7 @@ use super::types::{Entry, LogId, Types, Vote};
 use super::volume::Volume;
 use crate::record;
 
-const VOTE_KEY: &[u8] = b"vote";
+pub(super) const VOTE_KEY: &[u8] = b"vote";
 const COMMITTED_KEY: &[u8] = b"committed";
 const PURGED_KEY: &[u8] = b"purged";
 
@@ -96,6 +97,22 @@ impl RaftLogReader<Types> for LogStore {
     ) -> Result<Vec<Entry>, io::Error> {
         let (begin, end) = ends(&range);
         self.read(begin, end, usize::MAX)
+    }
+
+    /// What is to be applied, a few at a time: it may be all that the log has.
+    async fn entries_stream<RB: RangeBounds<u64> + Clone + Debug + OptionalSend>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = Result<Entry, io::Error>> + OptionalSend {
+        let (begin, end) = ends(&range);
+        let parts = stream::try_unfold((self.clone(), begin), move |(log, next)| async move {
+            let part = if next < end { log.read(next, end, ENTRIES_BYTES_MAX)? } else { Vec::new() };
+            let Some(last) = part.last() else { return Ok(None) };
+            let next = last.log_id.index + 1;
+            Ok::<_, io::Error>(Some((stream::iter(part.into_iter().map(Ok)), (log, next))))
+        });
+        // Boxed: openraft polls it where it is.
+        parts.try_flatten().boxed()
     }
 
     async fn limited_get_log_entries(&mut self, begin: u64, end: u64) -> Result<Vec<Entry>, io::Error> {

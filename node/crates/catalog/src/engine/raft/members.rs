@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
+use openraft::{ChangeMembers, RaftMetrics};
 
 use super::core::Core;
 use super::limits::REPLICAS_MAX;
-use super::types::ReplicaId;
+use super::types::{ReplicaId, Types};
 
 /// Why the members are as they were, or may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub enum MembersError {
 pub struct GroupStatus {
     /// Who leads.
     pub leader: Option<ReplicaId>,
+    /// Rises with each election.
+    pub term: u64,
     /// Those with a vote: of both sets while one is changed into the other.
     pub voters: BTreeSet<ReplicaId>,
     /// Those that are told and have no vote.
@@ -43,7 +45,7 @@ pub struct GroupStatus {
     pub applied: u64,
 }
 
-fn error(error: RaftError<super::types::Types, ClientWriteError<super::types::Types>>) -> MembersError {
+fn error(error: RaftError<Types, ClientWriteError<Types>>) -> MembersError {
     match error.forward_to_leader() {
         Some(forward) => MembersError::NotLeader { leader: forward.leader_id },
         None => MembersError::Not(error.to_string()),
@@ -84,11 +86,16 @@ impl Core {
     }
 
     pub(super) fn status(&self) -> GroupStatus {
-        let metrics = self.raft.metrics();
-        let seen = metrics.borrow_watched();
+        GroupStatus::of(&self.raft.metrics().borrow_watched())
+    }
+}
+
+impl GroupStatus {
+    pub(super) fn of(seen: &RaftMetrics<Types>) -> Self {
         let members = seen.membership_config.membership();
-        GroupStatus {
+        Self {
             leader: seen.current_leader,
+            term: seen.current_term,
             voters: members.voter_ids().collect(),
             learners: members.learner_ids().collect(),
             applied: seen.last_applied.map_or(0, |at| at.index),

@@ -1,6 +1,7 @@
 //! Collects the commits that wait, and has them agreed on as one entry.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, RaftError};
@@ -123,6 +124,8 @@ async fn there(core: &Core, leader: ReplicaId, group: &Group) -> Tried {
     let within = AGREED_WITHIN + TRY_FOR / 2;
     match ask(&*core.peers, leader, &Question::Commit(group.clone()), within).await {
         Ok(Answer::Outcomes(outcomes)) if outcomes.len() == group.0.len() => {
+            let commits = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+            core.forwarded.fetch_add(commits, Ordering::Relaxed);
             Tried::Done(Ok(Outcomes(outcomes.into_iter().map(Result::from).collect())))
         }
         Ok(Answer::Refused(Refusal::NotLeader(hint))) => Tried::NotTaken(hint),

@@ -14,7 +14,7 @@ use super::record::AppliedRecord;
 use super::types::{SnapshotMeta, Types};
 use super::volume::Volume;
 use crate::engine::RocksView;
-use crate::engine::rocks::row;
+use crate::engine::rocks::{Rows, row};
 use crate::keyspace::{KeyRange, RangeLimits, Revision, Row};
 
 /// A snapshot as openraft hands it around.
@@ -56,8 +56,11 @@ pub(super) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     pub(super) fn of(volume: &'a Volume) -> io::Result<Self> {
-        let view = volume.rows().map_err(io::Error::other)?.view();
-        Ok(Self { view, rest: Some(KeyRange { start: Vec::new(), end: None }) })
+        Ok(Self::of_rows(&volume.rows().map_err(io::Error::other)?))
+    }
+
+    pub(super) fn of_rows(rows: &Rows<'a>) -> Self {
+        Self { view: rows.view(), rest: Some(KeyRange { start: Vec::new(), end: None }) }
     }
 
     /// The next rows, and whether they are the last; absent after these.

@@ -40,6 +40,12 @@ pub enum OpenError {
         /// Who asked.
         asked: ReplicaId,
     },
+    /// Under this id it was a replica before, and it has forgotten that.
+    #[error(
+        "replica {0} has taken part before, and its volume is blank: as it forgot whom it voted for and what it acknowledged, it must \
+         not go on. Remove everything from its data folder, its identity too, so that it comes back as another replica"
+    )]
+    Forgotten(ReplicaId),
     /// Something else lies there.
     #[error(
         "the folder holds a catalog that is not replicated: its rows are not taken over; give the replica an empty folder"
@@ -95,11 +101,16 @@ fn refuse_what_is_not_replicated(known: &[String], dir: &Path) -> Result<(), Ope
 }
 
 impl Volume {
-    /// Opens or creates it. Blocks.
+    /// Opens or creates it. Blocks. Whoever knows that it exists says so: it is not made anew then.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(dir: &Path, id: ReplicaId, rows: RocksOptions, on: FlushOn) -> Result<Arc<Self>, OpenError> {
+    pub fn open(
+        dir: &Path,
+        (id, exists): (ReplicaId, bool),
+        rows: RocksOptions,
+        on: FlushOn,
+    ) -> Result<Arc<Self>, OpenError> {
         let mut options = rows.database();
         options.create_missing_column_families(true);
         // What is written goes to the file when it is synced: one call to the kernel for a group.
@@ -112,6 +123,9 @@ impl Volume {
         let db = DB::open_cf_with_opts(&options, dir, families).map_err(locked_or_other)?;
         let found = db.get(VOLUME_KEY)?.map(|bytes| record::decode::<VolumeRecord>(&bytes)).transpose()?;
         let is_new = found.is_none();
+        if is_new && exists {
+            return Err(OpenError::Forgotten(id));
+        }
         let record = found.unwrap_or(VolumeRecord { replica: id, generation: 0 });
         if record.replica != id {
             return Err(OpenError::Other { found: record.replica, asked: id });

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{FAMILY, Rows, Tally, row};
+use super::{Rows, SINGLE_FAMILY, Tally, row};
 use crate::engine::changes::ChangeLog;
 use crate::engine::evaluate::{Committed, Pending};
 use crate::keyspace::{Batch, CommitError, KeyRange, ReadError, Revision, Versioned};
@@ -52,7 +52,7 @@ impl Writer {
     }
 
     fn rows(&self) -> Result<Rows<'_>, ReadError> {
-        Rows::of(&self.db, FAMILY)
+        Rows::of(&self.db, SINGLE_FAMILY)
     }
 
     /// Until the last sender is gone.

@@ -137,6 +137,7 @@ impl World {
             election_ms: 400,
             log_entries_kept: self.log_entries_kept,
             flush_on: FlushOn::Gate(Arc::new(Disk(Arc::clone(self)))),
+            exists: false,
         };
         let end = Arc::new(End { from: id, instance, world: Arc::clone(self) });
         let dir = self.dirs.lock().unwrap()[&id].path().to_owned();

@@ -1,0 +1,149 @@
+//! Several gateways that keep one catalog together, each a replica on its own volume.
+//!
+//! * `volume`: what lies in the data folder, and whether it may take part.
+//! * `desk`: what other processes ask, from before the catalog is open.
+//! * `wires`: the way to the other gateways.
+//! * `form`: what a gateway does that is in no group yet; `open` does it.
+//! * `members`: who shall be in the group; `keep` sees to it where this gateway leads.
+//! * `standing`: how the members are.
+//! * `leading`: what only one gateway does.
+
+pub(crate) mod desk;
+mod errors;
+mod form;
+pub(crate) mod keep;
+pub(crate) mod leading;
+mod members;
+mod metrics;
+mod open;
+mod standing;
+pub(crate) mod volume;
+mod wires;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::engine::raft::{RaftKeyspace, ReplicaId};
+use datamesh_settings::admin::CatalogMember;
+use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
+use datamesh_shard::{NodeName, PeerKey};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+pub use errors::GroupError;
+pub(crate) use leading::Leading;
+pub(crate) use open::{Opening, check};
+use wires::Wires;
+
+/// Patience with a replica that ends: its folder is free then.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// Patience with whoever shall lead instead of a gateway that stops.
+const HAND_OVER_WAIT: Duration = Duration::from_secs(3);
+/// Entries a member may be behind and still have everything in a moment: a few seconds of commits.
+const LAG_MAX: u64 = 1000;
+
+/// What the id of a replica is derived from a key for.
+const REPLICA_CONTEXT: &str = "datamesh catalog replica id v1";
+
+/// The id of the replica on the volume that has this key. A volume that is lost takes its key with it, so another one is another
+/// replica.
+pub(crate) fn replica_of(peer: &PeerKey) -> ReplicaId {
+    let hash = blake3::derive_key(REPLICA_CONTEXT, &peer.0);
+    let [a, b, c, d, e, f, g, h, ..] = hash;
+    u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
+}
+
+/// This gateway's part in the group.
+pub(crate) struct Group {
+    node: NodeName,
+    /// All members, this gateway among them, in the order of the settings.
+    names: Vec<NodeName>,
+    replica: RaftKeyspace,
+    wires: Arc<Wires>,
+    /// Which replica each member was when it answered last.
+    heard: Mutex<BTreeMap<NodeName, ReplicaId>>,
+}
+
+impl Group {
+    /// Where what one gateway does for all is to be done.
+    pub(crate) fn leading(&self) -> Leading {
+        Leading::WithReplica(self.replica.clone())
+    }
+
+    /// What the catalog stands on.
+    pub(crate) fn keyspace(&self) -> AnyKeyspace {
+        self.replica.clone().into()
+    }
+
+    /// What this gateway has.
+    fn own(&self) -> CatalogStanding {
+        standing::of(&self.node, &self.replica)
+    }
+
+    /// What all members that answer say now, this one among them.
+    async fn ask(&self) -> BTreeMap<NodeName, CatalogStanding> {
+        let mut said = self.wires.ask_others().await;
+        said.insert(self.node.clone(), self.own());
+        let mut heard = self.heard.lock();
+        heard.extend(said.iter().map(|(node, standing)| (node.clone(), standing.replica)));
+        drop(heard);
+        said
+    }
+
+    /// How the members are, as far as this gateway sees.
+    pub(crate) async fn members(&self) -> Vec<CatalogMember> {
+        standing::members(&self.names, &self.ask().await)
+    }
+
+    /// Whether this gateway is one of those that everything is agreed on with.
+    pub(crate) fn votes(&self) -> bool {
+        self.replica.status().voters.contains(&self.replica.id())
+    }
+
+    /// Ends this gateway's part.
+    pub(crate) async fn close(group: Arc<Self>) {
+        group.wires.close().await;
+        let replica = group.replica.clone();
+        drop(group);
+        if timeout(CLOSE_WAIT, replica.close()).await.is_err() {
+            tracing::warn!("the catalog's replica is still open after {CLOSE_WAIT:?}");
+        }
+    }
+
+    /// Before this gateway ends: if it leads, another shall, which spares all the time until they miss this one.
+    pub(crate) async fn hand_over(&self) {
+        let own = self.replica.id();
+        if self.replica.status().leader != Some(own) {
+            return;
+        }
+        let said = self.ask().await;
+        let voters = self.replica.status().voters;
+        let mut fit = said.values().filter(|said| said.replica != own && voters.contains(&said.replica));
+        let next = fit.by_ref().filter(|said| said.holding == CatalogHolding::Replica);
+        let Some(next) = next.max_by_key(|said| said.applied) else { return };
+        let handing = async {
+            self.replica.hand_over(next.replica).await?;
+            self.replica.until(|group| group.leader.is_some_and(|leader| leader != own)).await;
+            Ok::<(), datamesh_catalog::engine::raft::MembersError>(())
+        };
+        match timeout(HAND_OVER_WAIT, handing).await {
+            Ok(Ok(())) => tracing::info!(to = %next.node, "another gateway leads the catalog now"),
+            Ok(Err(error)) => tracing::debug!(%error, "the lead is not handed over"),
+            Err(_) => tracing::debug!("nobody took the lead in time"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a group knows its members by: another derivation would make others of them.
+    #[test]
+    fn a_replicas_id_follows_from_its_key_for_ever() {
+        assert_eq!(replica_of(&PeerKey([0x11; 32])), 695_678_238_470_635_575);
+        assert_ne!(replica_of(&PeerKey([0x11; 32])), replica_of(&PeerKey([0x12; 32])));
+    }
+}

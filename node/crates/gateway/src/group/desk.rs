@@ -1,0 +1,109 @@
+//! What other processes may ask a gateway over the mesh, from before its catalog is open: members of a group need each other for
+//! that. Nodes that want to join are asked to come again until it is.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use datamesh_catalog::engine::raft::{RaftKeyspace, ReplicaId};
+use datamesh_exchange::message::{Refusal, Request, Response};
+use datamesh_mesh::{Caller, Handler};
+use datamesh_settings::GatewayAddress;
+use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
+use datamesh_shard::NodeName;
+
+use super::standing;
+use crate::join::JoinDesk;
+
+/// Answers. Clones are one.
+#[derive(Clone)]
+pub(crate) struct FrontDesk(Arc<Desk>);
+
+struct Desk {
+    node: NodeName,
+    id: ReplicaId,
+    /// Who may ask about the catalog; nobody where it is not kept together.
+    members: BTreeSet<NodeName>,
+    /// The catalog of a single gateway is here, as long as there is no replica.
+    alone: OnceLock<()>,
+    replica: OnceLock<RaftKeyspace>,
+    join: OnceLock<JoinDesk>,
+}
+
+impl FrontDesk {
+    pub(crate) fn new((node, id): (NodeName, ReplicaId), members: &[GatewayAddress]) -> Self {
+        let members = members.iter().map(|member| member.node.clone()).collect();
+        Self(Arc::new(Desk {
+            node,
+            id,
+            members,
+            alone: OnceLock::new(),
+            replica: OnceLock::new(),
+            join: OnceLock::new(),
+        }))
+    }
+
+    pub(super) fn has_catalog_alone(&self) {
+        let _ = self.0.alone.set(());
+    }
+
+    /// From here on the replica answers the others.
+    pub(super) fn has_replica(&self, replica: RaftKeyspace) {
+        let _ = self.0.replica.set(replica);
+    }
+
+    /// From here on nodes may join.
+    pub(crate) fn lets_in(&self, join: JoinDesk) {
+        let _ = self.0.join.set(join);
+    }
+}
+
+impl Desk {
+    fn standing(&self) -> CatalogStanding {
+        let Desk { node, id, .. } = self;
+        match (self.replica.get(), self.alone.get()) {
+            (Some(replica), _) => standing::of(node, replica),
+            (None, alone) => CatalogStanding {
+                node: node.clone(),
+                replica: *id,
+                holding: if alone.is_some() { CatalogHolding::Alone } else { CatalogHolding::Nothing },
+                applied: 0,
+                leads: false,
+                voters: BTreeSet::new(),
+            },
+        }
+    }
+
+    fn is_member(&self, from: &Caller) -> bool {
+        let names = from.role.as_ref().map(|certificate| &certificate.node);
+        from.is_gateway() && names.is_some_and(|node| self.members.contains(node))
+    }
+
+    async fn answer(
+        &self,
+        from: Caller,
+        request: Request,
+        payload: Bytes,
+    ) -> Result<(Response, Bytes), Refusal> {
+        match request {
+            Request::Join(_) => match self.join.get() {
+                Some(join) => Ok(join.handle(from, request, payload).await),
+                None => Err(Refusal::Busy),
+            },
+            Request::Standing | Request::Replica if !self.is_member(&from) => Err(Refusal::NotAMember),
+            Request::Standing => Ok((Response::Standing(self.standing()), Bytes::new())),
+            Request::Replica => {
+                let replica = self.replica.get().ok_or(Refusal::Busy)?;
+                Ok((Response::Replica, replica.answer(&payload).await.into()))
+            }
+            _ => Err(Refusal::BadRequest("a gateway holds no shards".into())),
+        }
+    }
+}
+
+impl Handler for FrontDesk {
+    async fn handle(&self, from: Caller, request: Request, payload: Bytes) -> (Response, Bytes) {
+        let answered = Box::pin(self.0.answer(from, request, payload)).await;
+        answered.unwrap_or_else(|refusal| (Response::Refused(refusal), Bytes::new()))
+    }
+}

@@ -1,0 +1,101 @@
+//! What a gateway does that is in no group yet, by what the others say they have. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datamesh_catalog::engine::raft::ReplicaId;
+use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
+use datamesh_shard::NodeName;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Ask again in a moment, for this reason.
+    Wait(String),
+    /// Make these the group.
+    Form(BTreeSet<ReplicaId>),
+    /// Make the catalog that is here that of a group, of this one for the time being.
+    TakeOver,
+    /// This one has another catalog.
+    Refuse(NodeName),
+}
+
+/// `said` is what the others say that answer; `names` are all members in the order of the settings.
+pub(super) fn next(
+    names: &[NodeName],
+    own: &CatalogStanding,
+    said: &BTreeMap<NodeName, CatalogStanding>,
+) -> Step {
+    let has = |wanted: CatalogHolding| said.values().find(|said| said.holding == wanted);
+    let holder = has(CatalogHolding::Replica).or_else(|| has(CatalogHolding::Alone));
+    let silent = names.iter().filter(|name| **name != own.node && !said.contains_key(*name));
+    let silent: Vec<&str> = silent.map(NodeName::as_str).collect();
+    match (own.holding, holder) {
+        (CatalogHolding::Replica, _) => Step::Wait("for its group's leader".into()),
+        (CatalogHolding::Nothing, Some(holder)) => {
+            Step::Wait(format!("for {}, which has the catalog, to take this gateway in", holder.node))
+        }
+        (CatalogHolding::Nothing, None) if !silent.is_empty() => {
+            Step::Wait(format!("for {} to say whether they have the catalog", silent.join(", ")))
+        }
+        (CatalogHolding::Nothing, None) if names.first() == Some(&own.node) => {
+            Step::Form(said.values().chain([own]).map(|said| said.replica).collect())
+        }
+        (CatalogHolding::Nothing, None) => {
+            Step::Wait("for the first of the gateways to form the group".into())
+        }
+        (CatalogHolding::Alone, Some(holder)) => Step::Refuse(holder.node.clone()),
+        // Then there is no group of a majority which this volume, perhaps an old one, knows nothing of.
+        (CatalogHolding::Alone, None) if (said.len() + 1) * 2 > names.len() => Step::TakeOver,
+        (CatalogHolding::Alone, None) => {
+            Step::Wait(format!("for {} to say that they have no other catalog", silent.join(", ")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::standing::told;
+    use super::*;
+    use CatalogHolding::{Alone, Nothing, Replica};
+
+    fn names() -> Vec<NodeName> {
+        ["a", "b", "c"].map(|name| name.parse().unwrap()).into()
+    }
+
+    fn step(own: (&str, CatalogHolding), others: &[(&str, CatalogHolding)]) -> Step {
+        let said = |(node, holding): &(&str, CatalogHolding)| {
+            let standing = told(node, *holding);
+            (standing.node.clone(), standing)
+        };
+        next(&names(), &told(own.0, own.1), &others.iter().map(said).collect())
+    }
+
+    #[test]
+    fn the_first_forms_the_group_when_all_are_there_and_have_nothing() {
+        let all = ["a", "b", "c"].map(|node| told(node, Nothing).replica);
+        assert_eq!(step(("a", Nothing), &[("b", Nothing), ("c", Nothing)]), Step::Form(all.into()));
+        for waits in [
+            step(("b", Nothing), &[("a", Nothing), ("c", Nothing)]),
+            step(("a", Nothing), &[("b", Nothing)]),
+            step(("a", Nothing), &[("b", Nothing), ("c", Alone)]),
+            step(("a", Nothing), &[("b", Replica)]),
+            step(("a", Nothing), &[]),
+        ] {
+            assert!(matches!(waits, Step::Wait(_)), "{waits:?}");
+        }
+    }
+
+    #[test]
+    fn a_catalog_is_taken_over_when_a_majority_knows_no_other() {
+        assert_eq!(step(("b", Alone), &[("a", Nothing), ("c", Nothing)]), Step::TakeOver);
+        assert_eq!(step(("b", Alone), &[("c", Nothing)]), Step::TakeOver);
+        assert!(matches!(step(("b", Alone), &[]), Step::Wait(_)));
+    }
+
+    #[test]
+    fn two_catalogs_do_not_become_one() {
+        let other = |node: &str| Step::Refuse(node.parse().unwrap());
+        assert_eq!(step(("a", Alone), &[("b", Alone), ("c", Nothing)]), other("b"));
+        assert_eq!(step(("a", Alone), &[("b", Nothing), ("c", Replica)]), other("c"));
+    }
+}

@@ -1,0 +1,147 @@
+//! From a data folder and a list of members to a part in their group.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::engine::raft::{Peers, RaftKeyspace, ReplicaOptions};
+use datamesh_mesh::Gateways;
+use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
+use datamesh_settings::{GatewayAddress, GatewaySettings};
+use datamesh_shard::NodeName;
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::desk::FrontDesk;
+use super::form::{self, Step};
+use super::volume::{Folder, Found};
+use super::wires::Wires;
+use super::{Group, GroupError};
+
+/// Before the others are asked again, unless this gateway is taken in meanwhile.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Members there may be.
+const NUMBERS: [usize; 2] = [3, 5];
+
+/// Holds a gateway's settings of this against each other.
+pub(crate) fn check(node: &NodeName, gateway: &GatewaySettings) -> Result<(), GroupError> {
+    let members = &gateway.catalog_members;
+    if members.is_empty() {
+        return Ok(());
+    }
+    if gateway.catalog_database.is_some() {
+        return Err(GroupError::Database);
+    }
+    if !NUMBERS.contains(&members.len()) {
+        return Err(GroupError::Number(members.len()));
+    }
+    let mut names = BTreeSet::new();
+    if let Some(twice) = members.iter().find(|member| !names.insert(&member.node)) {
+        return Err(GroupError::Twice(twice.node.clone()));
+    }
+    if names.contains(node) { Ok(()) } else { Err(GroupError::NotNamed(node.clone())) }
+}
+
+/// A gateway on its way into the group.
+pub(crate) struct Opening {
+    pub(crate) node: NodeName,
+    pub(crate) members: Vec<GatewayAddress>,
+    pub(crate) folder: Folder,
+    pub(crate) gateways: Gateways,
+    pub(crate) desk: FrontDesk,
+}
+
+impl Opening {
+    /// Takes part, as soon as there is a group: waits for as long as the others need.
+    pub(crate) async fn run(self) -> Result<Group, GroupError> {
+        let Self { node, members, folder, gateways, desk } = self;
+        let names: Vec<NodeName> = members.into_iter().map(|member| member.node).collect();
+        let others = names.iter().filter(|name| **name != node).cloned().collect();
+        let wires = Arc::new(Wires::new(gateways, others));
+        let forming = Forming { node: &node, names: &names, wires: &wires };
+        let looking = folder.clone();
+        let mut found = blocking(move || looking.look()).await?;
+        if found == Found::Alone {
+            desk.has_catalog_alone();
+            forming.until_no_other_catalog(folder.id).await?;
+            tracing::info!("the catalog of this gateway becomes that of several");
+            folder.take_over().await?;
+            found = Found::Replica;
+        }
+        let options = ReplicaOptions { exists: found == Found::Replica, ..ReplicaOptions::default() };
+        let peers: Arc<dyn Peers> = Arc::<Wires>::clone(&wires);
+        // Before the first question: what is answered from here on has to be remembered.
+        let replica = RaftKeyspace::open(&folder.replica(), folder.id, &options, peers).await?;
+        blocking(move || folder.mark()).await?;
+        desk.has_replica(replica.clone());
+        forming.until_in_a_group(&replica).await?;
+        tracing::info!(replica = replica.id(), "this gateway keeps the catalog together with others");
+        Ok(Group { node, names, replica, wires, heard: Mutex::new(BTreeMap::new()) })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    task: impl FnOnce() -> Result<T, GroupError> + Send + 'static,
+) -> Result<T, GroupError> {
+    match tokio::task::spawn_blocking(task).await {
+        Ok(outcome) => outcome,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// What is asked, and of whom.
+struct Forming<'a> {
+    node: &'a NodeName,
+    names: &'a [NodeName],
+    wires: &'a Wires,
+}
+
+impl Forming<'_> {
+    async fn until_no_other_catalog(&self, id: u64) -> Result<(), GroupError> {
+        let own = CatalogStanding {
+            node: self.node.clone(),
+            replica: id,
+            holding: CatalogHolding::Alone,
+            applied: 0,
+            leads: false,
+            voters: BTreeSet::new(),
+        };
+        let mut told = None;
+        loop {
+            match form::next(self.names, &own, &self.wires.ask_others().await) {
+                Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),
+                Step::Wait(reason) => tell(&mut told, reason),
+                Step::TakeOver | Step::Form(_) => return Ok(()),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn until_in_a_group(&self, replica: &RaftKeyspace) -> Result<(), GroupError> {
+        let mut told = None;
+        loop {
+            // Also where it is in one: whom it asks later is known from here on.
+            let said = self.wires.ask_others().await;
+            let own = super::standing::of(self.node, replica);
+            if own.holding == CatalogHolding::Replica {
+                return Ok(());
+            }
+            match form::next(self.names, &own, &said) {
+                Step::Form(replicas) => replica.form(replicas).await?,
+                Step::Wait(reason) => tell(&mut told, reason),
+                Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),
+                Step::TakeOver => {}
+            }
+            // Late is no fault: the others are asked again.
+            let _ = timeout(PAUSE, replica.until(|group| !group.voters.is_empty())).await;
+        }
+    }
+}
+
+/// Says once what is waited for.
+fn tell(told: &mut Option<String>, reason: String) {
+    if told.as_ref() != Some(&reason) {
+        tracing::info!("the catalog waits {reason}");
+        *told = Some(reason);
+    }
+}

@@ -1,0 +1,178 @@
+//! A gateway that runs: listeners until it is told to stop, and what they need until the last request has ended.
+
+use std::sync::Arc;
+
+use datamesh_catalog::EmbeddedCatalog;
+use datamesh_mesh::{Peers, Swarm};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::mesh::Bulk;
+use super::{Gateway, GatewayError};
+use crate::audit::Durable;
+use crate::group::keep::KeepMembers;
+use crate::group::leading::WhileLeading;
+use crate::group::{Group, Leading};
+use crate::limits;
+use crate::metrics::CatalogMetrics;
+use crate::work::alarms::TellStewards;
+use crate::work::follow::FollowOthers;
+use crate::work::layouts::AdvanceLayouts;
+use crate::work::reclaim::Reclaim;
+use crate::work::recode::Recode;
+use crate::work::reports::PollReports;
+use crate::work::shred::Shredder;
+use crate::work::{self, Worker};
+
+/// Tasks that say their names when they end.
+#[derive(Default)]
+struct Tasks(JoinSet<&'static str>);
+
+impl Tasks {
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.spawn(async move {
+            task.await;
+            name
+        });
+    }
+
+    fn work(&mut self, name: &'static str, worker: impl Worker + 'static, stop: &CancellationToken) {
+        self.spawn(name, work::run(worker, stop.clone()));
+    }
+
+    async fn join(&mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+impl Gateway {
+    /// Serves until stopped; running requests then have a while to end.
+    ///
+    /// # Errors
+    /// When a part ends by itself.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, .. } = self;
+        let child = stop.child_token();
+        let mut tasks = Tasks::default();
+        tasks.spawn("the HTTPS listener", https.run(core.router, child.clone()));
+        if let Some((s3, router)) = s3 {
+            tasks.spawn("the S3 listener", s3.run(router, child.clone()));
+        }
+        // Storage nodes, the swarm and the other gateways are needed until the last request has ended.
+        let after = bulk.stop.clone();
+        let mut background = Tasks::default();
+        // Others may write to it.
+        let shared = group.is_some() || catalog.keyspace().is_elsewhere();
+        reaching(&mut background, (bulk, swarm, peers), catalog);
+        background.work("files", files, &after);
+        background.work("membership", membership, &after);
+        let audit = Arc::clone(&core.audit.0);
+        background.work("audit", core.audit, &after);
+        together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
+        let workers = Workers {
+            follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),
+            reports: core.reports,
+            reclaim: core.reclaim,
+            advance: core.advance,
+            alarms: core.alarms,
+            recode: core.recode,
+            shredder: core.shredder,
+        };
+        let leading = group.as_ref().map_or(Leading::Always, |group| group.leading());
+        workers.start(&mut background, &leading, &after);
+        let ended = tokio::select! {
+            Some(ended) = tasks.0.join_next() => Some(ended),
+            Some(ended) = background.0.join_next() => Some(ended),
+            () = stop.cancelled() => None,
+        };
+        child.cancel();
+        tasks.join().await;
+        core.context.tails.close();
+        if timeout(limits::DRAIN_WAIT, core.context.tails.wait()).await.is_err() {
+            tracing::warn!("some segments were acknowledged short and not finished in time");
+        }
+        // What was answered a moment ago.
+        audit.settle(Durable::Before).await;
+        if let Some(group) = &group {
+            group.hand_over().await;
+        }
+        after.cancel();
+        background.join().await;
+        // Whatever has the catalog open goes before it is closed.
+        drop((audit, core.app, core.context, core.pools, core.layouts));
+        if let Some(group) = group {
+            Group::close(group).await;
+        }
+        outcome(ended, &stop)
+    }
+}
+
+/// Why it ended.
+fn outcome(
+    ended: Option<Result<&'static str, JoinError>>,
+    stop: &CancellationToken,
+) -> Result<(), GatewayError> {
+    match ended {
+        // Told to stop, a part may have ended before we looked.
+        Some(Ok(name)) if !stop.is_cancelled() => Err(GatewayError::Ended(name)),
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        _ => Ok(()),
+    }
+}
+
+/// The ways to others, and the catalog's volume.
+fn reaching(background: &mut Tasks, (bulk, swarm, peers): (Bulk, Swarm, Peers), catalog: EmbeddedCatalog) {
+    let after = bulk.stop.clone();
+    let (probing, watching) = (after.clone(), after.clone());
+    background.spawn("the bulk server", bulk.ended());
+    background.spawn("the swarm", swarm.run(after));
+    background.spawn("probing", async move { peers.run(probing).await });
+    background.spawn("the catalog's volume", async move {
+        watching.run_until_cancelled(catalog.write_failed()).await;
+    });
+}
+
+/// What keeps several gateways together.
+fn together(
+    background: &mut Tasks,
+    (group, metrics): (Option<&Arc<Group>>, CatalogMetrics),
+    after: &CancellationToken,
+) {
+    if let Some(group) = group {
+        background.work("the catalog's members", KeepMembers::new(Arc::clone(group), metrics), after);
+    }
+}
+
+/// What runs behind requests.
+struct Workers {
+    follow: Option<FollowOthers>,
+    reports: PollReports,
+    reclaim: Reclaim,
+    advance: AdvanceLayouts,
+    alarms: TellStewards,
+    recode: Recode,
+    shredder: Shredder,
+}
+
+impl Workers {
+    /// What each gateway does, and what one does for all.
+    fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
+        self.reclaim.leading = leading.clone();
+        let advance = WhileLeading::new(leading, self.advance);
+        let recode = WhileLeading::new(leading, self.recode);
+        let shredder = WhileLeading::new(leading, self.shredder);
+        let mut wakes = vec![advance.wake(), recode.wake(), shredder.wake()];
+        wakes.extend(self.reclaim.wakes());
+        background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
+        if let Some(follow) = self.follow {
+            background.work("following", follow, after);
+        }
+        background.work("layouts", advance, after);
+        background.work("reports", self.reports, after);
+        background.work("reclaim", self.reclaim, after);
+        background.work("recode", recode, after);
+        background.work("alarms", self.alarms, after);
+        background.work("shredding", shredder, after);
+    }
+}

@@ -1,0 +1,251 @@
+//! Three gateways and six storage nodes in one process, over real sockets.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use datamesh_gateway::{Addresses, Gateway, GatewayError};
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::ClusterStatus;
+use datamesh_settings::{
+    Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+};
+use datamesh_shard::{ErasureProfile, NodeName};
+use futures::future::{join_all, try_join_all};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{self, NODES, Running, any, cluster_settings, settings_of_gateway};
+
+/// Asking again whether something has come true: over HTTP there is no event to wait for.
+const PAUSE: Duration = Duration::from_millis(50);
+const ASKED_MAX: usize = 2400;
+
+pub(crate) struct Gateways {
+    dir: TempDir,
+    secret: ClusterSecret,
+    client: reqwest::Client,
+    endpoints: Vec<Endpoint>,
+    running: Vec<Option<Running>>,
+    addresses: Vec<Option<Addresses>>,
+    nodes: Vec<Running>,
+    /// Who led when somebody asked last.
+    leader: Option<usize>,
+}
+
+/// Puts and gets through one of several gateways.
+pub(crate) struct Client {
+    client: reqwest::Client,
+    addresses: Vec<Option<Addresses>>,
+}
+
+fn name(at: usize) -> NodeName {
+    NodeName::new(&format!("gw-{at}")).unwrap()
+}
+
+/// A port that was free a moment ago.
+fn port() -> u16 {
+    std::net::TcpListener::bind(any()).unwrap().local_addr().unwrap().port()
+}
+
+impl Gateways {
+    fn prepare() -> Self {
+        let (dir, secret, certificate) = cluster::files();
+        let endpoint = |_| Endpoint { host: "127.0.0.1".to_owned(), mesh_port: port(), bulk_port: port() };
+        Self {
+            dir,
+            secret,
+            client: cluster::client(&certificate),
+            endpoints: (0..3).map(endpoint).collect(),
+            running: (0..3).map(|_| None).collect(),
+            addresses: vec![None; 3],
+            nodes: Vec::new(),
+            leader: None,
+        }
+    }
+
+    /// All three at once, and the storage nodes.
+    pub(crate) async fn start() -> Self {
+        let mut three = Self::prepare();
+        three.become_three().await;
+        three.start_nodes().await;
+        three
+    }
+
+    /// The first alone, and the storage nodes.
+    pub(crate) async fn start_alone() -> Self {
+        let mut three = Self::prepare();
+        three.start_one_alone(0).await.unwrap();
+        three.start_nodes().await;
+        three
+    }
+
+    /// Starts all three as members of one group.
+    pub(crate) async fn become_three(&mut self) {
+        for (at, running, addresses) in try_join_all((0..3).map(|at| self.bind_again(at))).await.unwrap() {
+            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+        }
+    }
+
+    /// Starts one that keeps its catalog alone.
+    pub(crate) async fn start_one_alone(&mut self, at: usize) -> Result<(), GatewayError> {
+        let (_, running, addresses) = self.bind(at, false).await?;
+        (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+        Ok(())
+    }
+
+    /// Starts one of the three again.
+    pub(crate) async fn restart(&mut self, at: usize) {
+        let (_, running, addresses) = self.bind_again(at).await.unwrap();
+        (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+    }
+
+    /// What was killed gives its folder back when its last task is gone.
+    async fn bind_again(&self, at: usize) -> Result<(usize, Running, Addresses), GatewayError> {
+        let mut bound = self.bind(at, true).await;
+        for _ in 0..ASKED_MAX {
+            match &bound {
+                Err(error) if error.to_string().contains("open elsewhere") => tokio::time::sleep(PAUSE).await,
+                _ => break,
+            }
+            bound = self.bind(at, true).await;
+        }
+        bound
+    }
+
+    async fn bind(&self, at: usize, together: bool) -> Result<(usize, Running, Addresses), GatewayError> {
+        let member = |(at, endpoint): (usize, &Endpoint)| GatewayAddress {
+            node: name(at),
+            endpoint: endpoint.clone(),
+        };
+        let catalog_members =
+            if together { self.endpoints.iter().enumerate().map(member).collect() } else { Vec::new() };
+        let on = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
+        let gateway = GatewaySettings {
+            catalog_members,
+            listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
+            ..settings_of_gateway(self.dir.path(), name(at).as_str())
+        };
+        let settings = Settings {
+            version: SETTINGS_VERSION,
+            cluster: cluster_settings(&self.secret, self.endpoints.clone()),
+            node: name(at),
+            role: Role::Gateway(Box::new(gateway)),
+        };
+        let gateway = Box::pin(Gateway::bind(&settings)).await?;
+        let (addresses, stop) = (gateway.addresses(), CancellationToken::new());
+        let running = stop.clone();
+        let run = async move { Box::pin(gateway.run(running)).await.unwrap() };
+        Ok((at, Running::start(run, stop), addresses))
+    }
+
+    async fn start_nodes(&mut self) {
+        for n in 0..NODES {
+            let endpoints = self.endpoints.clone();
+            self.nodes.push(cluster::start_node(self.dir.path(), &self.secret, n, endpoints).await);
+        }
+    }
+
+    pub(crate) fn dir(&self, at: usize) -> PathBuf {
+        self.dir.path().join(name(at).as_str())
+    }
+
+    pub(crate) async fn kill(&mut self, at: usize) {
+        self.running[at].take().unwrap().kill().await;
+        self.addresses[at] = None;
+    }
+
+    pub(crate) fn lose_volume(&self, at: usize) {
+        std::fs::remove_dir_all(self.dir(at)).unwrap();
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client { client: self.client.clone(), addresses: self.addresses.clone() }
+    }
+
+    pub(crate) async fn put_pool(&self, at: usize) {
+        let spec = cluster::pool_spec(ErasureProfile::new(4, 2).unwrap(), false);
+        let request = self.client.put(self.client().url(at, "/admin/pools/main"));
+        let answered = request.bearer_auth("admin-token-for-tests").json(&spec).send().await.unwrap();
+        assert!(answered.status().is_success(), "{}", answered.text().await.unwrap());
+    }
+
+    pub(crate) async fn status(&self, at: usize) -> Result<ClusterStatus, reqwest::Error> {
+        let request = self.client.get(self.client().url(at, "/status")).bearer_auth("user-token-for-tests");
+        request.send().await?.error_for_status()?.json().await
+    }
+
+    pub(crate) async fn until_at(&self, at: usize, good: impl Fn(&ClusterStatus) -> bool) {
+        let mut last = None;
+        for _ in 0..ASKED_MAX {
+            let status = self.status(at).await;
+            if status.as_ref().is_ok_and(&good) {
+                return;
+            }
+            last = Some(status);
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("it never came true at {at}: {last:#?}");
+    }
+
+    /// Until all three say so.
+    pub(crate) async fn until(&self, good: impl Fn(&ClusterStatus) -> bool) {
+        for at in 0..3 {
+            self.until_at(at, &good).await;
+        }
+    }
+
+    /// Who leads, as all see it that run.
+    pub(crate) async fn leader(&mut self) -> usize {
+        let at = (0..3).find(|at| self.addresses[*at].is_some()).unwrap();
+        self.until_at(at, |status| status.catalog.members.iter().any(|member| member.leads)).await;
+        let status = self.status(at).await.unwrap();
+        self.leader = status.catalog.members.iter().position(|member| member.leads);
+        self.leader.unwrap()
+    }
+
+    pub(crate) async fn put(&self, at: usize, key: &str, bytes: &[u8]) -> Result<(), reqwest::Error> {
+        self.client().put(at, key, bytes).await
+    }
+
+    pub(crate) async fn get(&self, at: usize, key: &str) -> Result<Vec<u8>, reqwest::Error> {
+        self.client().get(at, key).await
+    }
+
+    pub(crate) async fn end(self) {
+        join_all(self.running.into_iter().flatten().map(Running::end)).await;
+        join_all(self.nodes.into_iter().map(Running::end)).await;
+    }
+}
+
+impl Client {
+    fn url(&self, at: usize, path: &str) -> String {
+        format!("https://localhost:{}/api/v1{path}", self.addresses[at].unwrap().https.port())
+    }
+
+    pub(crate) async fn put(&self, at: usize, key: &str, bytes: &[u8]) -> Result<(), reqwest::Error> {
+        let request = self.client.put(self.url(at, &format!("/files/{key}")));
+        let request = request.bearer_auth("user-token-for-tests").body(bytes.to_vec());
+        request.send().await?.error_for_status().map(drop)
+    }
+
+    pub(crate) async fn get(&self, at: usize, key: &str) -> Result<Vec<u8>, reqwest::Error> {
+        let request = self.client.get(self.url(at, &format!("/files/{key}")));
+        let answered = request.bearer_auth("user-token-for-tests").send().await?.error_for_status()?;
+        Ok(answered.bytes().await?.to_vec())
+    }
+
+    /// Puts through one of these, whichever takes it: a failure is one that a retry mends.
+    pub(crate) async fn put_until_done(&self, through: &[usize], key: &str, bytes: &[u8]) {
+        let mut failures = Vec::new();
+        for at in through.iter().cycle().take(100) {
+            match self.put(*at, key, bytes).await {
+                Ok(()) => return,
+                Err(error) => failures.push(error.to_string()),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        panic!("no retry mends it: {failures:?}");
+    }
+}

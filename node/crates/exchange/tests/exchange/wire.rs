@@ -88,6 +88,15 @@ pub(crate) fn requests() -> Vec<Request> {
     ]
 }
 
+fn mesh() -> MeshView {
+    let sight = Sight { live: true, rtt_micros: Some(250), read_p95_micros: None };
+    MeshView {
+        version: "1.2.3".into(),
+        now_unix: 1_800_000_000,
+        peers: vec![PeerView { peer: PeerKey([0xcd; 32]), sight }],
+    }
+}
+
 fn standing() -> CatalogStanding {
     CatalogStanding {
         node: NodeName::new("gateway-2").unwrap(),
@@ -156,17 +165,11 @@ pub(crate) fn responses() -> Vec<Response> {
         scrubbed_shards: 1000,
         scrubbed_corrupt: 2,
     };
-    let sight = Sight { live: true, rtt_micros: Some(250), read_p95_micros: None };
-    let mesh = MeshView {
-        version: "1.2.3".into(),
-        now_unix: 1_800_000_000,
-        peers: vec![PeerView { peer: PeerKey([0xcd; 32]), sight }],
-    };
     let digest = Digest { expected: 300, ids: [0xdd; 32], others: 1 };
     let later = [
         Response::Inventory(vec![held()]),
         Response::Stewardship(stewardship),
-        Response::Mesh(mesh),
+        Response::Mesh(mesh()),
         Response::Digests(vec![digest; 2]),
         Response::Shredding { done: true, left: 3 },
         Response::Standing(standing()),

@@ -100,14 +100,16 @@ impl Gateways {
         (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
     }
 
-    /// What was killed gives its folder back when its last task is gone.
+    /// What was killed gives its folder and its ports back when its last task is gone.
     async fn bind_again(&self, at: usize) -> Result<(usize, Running, Addresses), GatewayError> {
         let mut bound = self.bind(at, true).await;
         for _ in 0..ASKED_MAX {
-            match &bound {
-                Err(error) if error.to_string().contains("open elsewhere") => tokio::time::sleep(PAUSE).await,
-                _ => break,
+            let Err(error) = &bound else { break };
+            let text = error.to_string();
+            if !["open elsewhere", "in use"].iter().any(|passes| text.contains(passes)) {
+                break;
             }
+            tokio::time::sleep(PAUSE).await;
             bound = self.bind(at, true).await;
         }
         bound

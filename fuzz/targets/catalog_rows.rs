@@ -117,6 +117,12 @@ fn columns(input: &[u8]) {
     {
         assert_eq!(keys::object(model::BucketId(bucket), &object), input);
     }
+    if let Ok((key, order)) = keys::read_version(input) {
+        // The bucket is the first of the columns behind format and table.
+        let bucket = KeyReader::new(input, Table::Version).and_then(|mut key| key.u64());
+        let bucket = model::BucketId(bucket.expect("it was read"));
+        assert_eq!(keys::version(bucket, &key, order), input);
+    }
     if let Ok(at) = keys::read_audit_entry(input) {
         assert_eq!(keys::audit_entry(&at), input);
     }

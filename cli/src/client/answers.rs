@@ -66,10 +66,10 @@ pub(crate) const WHOLE: &str = "whole";
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Erasure {
     pub(crate) key: String,
-    /// Id of the marker that hides the object, in a bucket that keeps versions: nothing else is said then.
+    /// Id of the marker that hides the object, in a bucket that keeps versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) marker: Option<String>,
-    /// Reads under way find the shards until then.
+    /// Reads under way find the shards until then; empty: the bucket keeps them.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) kept_until: String,
     /// By then no node gives any of them; absent while no time can be named.
@@ -83,9 +83,16 @@ pub(crate) struct Erasure {
 impl Erasure {
     /// For people.
     pub(crate) fn said(&self) -> String {
-        if self.marker.is_some() {
-            return "its bucket keeps versions: what was there is kept, and not shown any more".into();
+        match &self.marker {
+            None => self.shards(),
+            Some(_) if self.kept_until.is_empty() => {
+                "its bucket keeps versions: what was there is kept, and not shown any more".into()
+            }
+            Some(_) => format!("a marker took the place of its version `null`: {}", self.shards()),
         }
+    }
+
+    fn shards(&self) -> String {
         match &self.erased_by {
             Some(time) => format!("its shards leave the nodes by {time}"),
             None if self.waits_for.is_empty() => "when its shards leave the nodes is not known".into(),
@@ -198,5 +205,11 @@ mod tests {
         assert_eq!(said(None, &[]), "when its shards leave the nodes is not known");
         let marked: Erasure = serde_json::from_str(r#"{"key":"k","marker":"00"}"#).unwrap();
         assert!(marked.said().starts_with("its bucket keeps versions"));
+        let replaced = r#"{"key":"k","marker":"null","keptUntil":"t","erasedBy":"t2","waitsFor":[]}"#;
+        let replaced: Erasure = serde_json::from_str(replaced).unwrap();
+        assert_eq!(
+            replaced.said(),
+            "a marker took the place of its version `null`: its shards leave the nodes by t2"
+        );
     }
 }

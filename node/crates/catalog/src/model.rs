@@ -24,6 +24,6 @@ pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
 pub use version::{
-    Deleted, Marker, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
-    VersionObject, VersionQuery, Versioning,
+    Deleted, Marker, Marking, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
+    VersionListing, VersionObject, VersionQuery, Versioning,
 };

@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Condition, Deleted, ListQuery, Listing, Object, ObjectKey, Target,
+    Body as ObjectBody, Bucket, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey, Target,
+    UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -182,23 +183,30 @@ impl Objects {
         }
     }
 
-    /// Deletes an object and says what becomes of its shards, where the bucket does not keep it.
+    /// Deletes an object and says what becomes of the shards of what the bucket does not keep.
     pub(crate) async fn delete(
         &self,
         bucket: &BucketName,
         key: ObjectKey,
         condition: Condition,
+        marking: fn(UploadId) -> Marking,
     ) -> Result<Removed, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Removed::Nothing) };
+        let marking = marking(self.new_upload());
         loop {
             let now_unix_ms = self.now_unix_ms();
-            let deleted = self.context.catalog.delete_object(context.id, &key, &condition, now_unix_ms).await;
+            let catalog = &self.context.catalog;
+            let deleted = catalog.delete_object(context.id, &key, &condition, marking, now_unix_ms).await;
+            let erasure =
+                async |object| erasure::of(&self.context, (object, &context.pool), now_unix_ms).await;
             match deleted.map_err(refusals::delete)? {
-                Deleted::Object(object) => {
-                    let erasure = erasure::of(&self.context, (&object, &context.pool), now_unix_ms).await;
-                    return Ok(Removed::Gone(erasure));
+                Deleted::Object(object) => return Ok(Removed::Gone(erasure(&object).await)),
+                Deleted::Marked { marker, gone: None } => {
+                    return Ok(Removed::Marked { marker, erasure: None });
                 }
-                Deleted::Marked(marker) => return Ok(Removed::Marked(marker)),
+                Deleted::Marked { marker, gone: Some(object) } => {
+                    return Ok(Removed::Marked { marker, erasure: Some(erasure(&object).await) });
+                }
                 Deleted::Nothing => match self.buckets.recheck(bucket, context.id).await? {
                     Some(newer) => context = newer,
                     None => return Ok(Removed::Nothing),

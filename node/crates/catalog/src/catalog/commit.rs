@@ -204,8 +204,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Commits a small object without an upload, in one batch. `target.upload` names this version of the object;
-    /// repeating it gives the same object.
+    /// Commits a small object without an upload, in one batch. `target.upload` names this version of the object:
+    /// repeating it gives the same one while it is the key's object. Once another one is, it is put anew.
     ///
     /// # Errors
     /// See [`CommitObjectError`].

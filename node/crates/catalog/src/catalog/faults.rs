@@ -23,6 +23,12 @@ pub enum CatalogError {
     /// A key is none of its table.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// An object that was put as if its bucket kept no versions would overwrite one that is kept.
+    #[error(
+        "a gateway that knows of no versions put an object in a bucket that keeps them: update all gateways, \
+         then delete the key's version `null` by S3"
+    )]
+    PlaceTaken,
     /// Others kept writing the same rows; try again.
     #[error("others keep writing the same rows; try again")]
     Contended,

@@ -3,7 +3,7 @@ use super::versions::Edit;
 use super::{Catalog, CatalogError, CommitObjectError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, Versioned, View};
-use crate::model::{Body, BucketId, Condition, Deleted, Object, ObjectKey, Page, PageAt, UploadId};
+use crate::model::{Body, BucketId, Condition, Deleted, Marking, Object, ObjectKey, Page, PageAt, UploadId};
 use crate::record::{BodyRecord, CurrentRecord, ObjectRecord};
 
 /// Why an object was not deleted.
@@ -130,7 +130,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Deletes the object of a key, in one batch at any size, and says what came of it. Its segments are let go after the
-    /// retention, unless the bucket keeps versions: then a marker hides it.
+    /// retention, unless the bucket keeps versions: then a marker hides it, or is there although there is nothing to hide.
     ///
     /// # Errors
     /// See [`DeleteObjectError`].
@@ -139,6 +139,7 @@ impl<K: Keyspace> Catalog<K> {
         bucket: BucketId,
         key: &ObjectKey,
         condition: &Condition,
+        marking: Marking,
         now_unix_ms: u64,
     ) -> Result<Deleted, DeleteObjectError> {
         let due_unix_ms = self.due_unix_ms(now_unix_ms);
@@ -147,7 +148,10 @@ impl<K: Keyspace> Catalog<K> {
             present.check(condition)?;
             let mut plan = Edit::new(&present, due_unix_ms);
             let deleted = match history {
-                Some(history) => Deleted::Marked(history.mark(&mut plan, &present, now_unix_ms)?),
+                Some(history) => match marking.upload(present.current.is_some()) {
+                    Some(upload) => history.mark(&mut plan, &present, (upload, now_unix_ms))?,
+                    None => return Ok(Deleted::Nothing),
+                },
                 None => match present.object() {
                     Some(object) => {
                         plan.without_versions(&present, None)?;

@@ -114,11 +114,11 @@ impl<K: Keyspace> Catalog<K> {
         let one = |key: Vec<u8>| KeyRange { end: Some([&key[..], &[0]].concat()), start: key };
         let tables = [Table::Page, Table::Part, Table::PartTag, Table::UsedSegment]
             .map(|table| keys::of_upload(table, id));
-        let rows =
-            [keys::object(bucket, key.as_bytes()), keys::version_of(id), keys::upload(id), keys::shred(id)];
         // It may have been behind another version once.
+        let behind = [keys::version_of(id), keys::null_version(bucket, key)];
+        let rows = [keys::object(bucket, key.as_bytes()), keys::upload(id), keys::shred(id)];
         let versions = keys::versions_of(bucket, key.as_bytes());
-        tables.into_iter().chain(rows.map(one)).chain([versions]).collect()
+        tables.into_iter().chain(rows.map(one)).chain(behind.map(one)).chain([versions]).collect()
     }
 
     /// It is over: what its row says of the object is forgotten, and what stays is remembered.

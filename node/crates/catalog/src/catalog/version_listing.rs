@@ -15,6 +15,9 @@ use crate::model::{
 };
 use crate::record::{self, CurrentRecord, ObjectRecord, OrderRecord, VersionBodyRecord};
 
+/// Rows of the first read of a listing with a delimiter, and of the first one after a skip: where folders are, most of what is
+/// read may be skipped. While none is skipped, reads double.
+const ROWS_FIRST: usize = 8;
 /// Rows of one read at most.
 const ROWS_MAX: usize = 1024;
 
@@ -36,7 +39,9 @@ impl<K: Keyspace> Catalog<K> {
         }
         let view = self.view().await?;
         let start = Start::of(&view, bucket, query).await?;
-        let mut merged = Merged::new(&view, &start, limit.saturating_add(2).min(ROWS_MAX));
+        let max = limit.saturating_add(2).min(ROWS_MAX);
+        let first = if query.delimiter.is_some() { ROWS_FIRST.min(max) } else { max };
+        let mut merged = Merged::new(&view, &start, Step { first, max });
         let delimiter = query.delimiter.as_deref().unwrap_or_default().as_bytes();
         while let Some(listed) = merged.next().await? {
             if start.passes_over(&listed) {
@@ -134,23 +139,34 @@ async fn order_of(
     Ok(current.map(|current| current.place()).filter(|place| place.null).map_or(0, |place| place.order))
 }
 
+/// Rows of one read: at first and after a skip, and at most.
+#[derive(Clone, Copy)]
+struct Step {
+    first: usize,
+    max: usize,
+}
+
 /// Rows of a range, read some at a time.
 struct Rows {
     rest: KeyRange,
     read: VecDeque<Row>,
     more: bool,
+    step: Step,
+    /// Rows of the next read.
+    rows: usize,
 }
 
 impl Rows {
-    fn new(rest: KeyRange) -> Self {
-        Self { more: !rest.is_empty(), rest, read: VecDeque::new() }
+    fn new(rest: KeyRange, step: Step) -> Self {
+        Self { more: !rest.is_empty(), rest, read: VecDeque::new(), step, rows: step.first }
     }
 
-    async fn fill(&mut self, view: &impl View, rows: usize) -> Result<(), CatalogError> {
+    async fn fill(&mut self, view: &impl View) -> Result<(), CatalogError> {
         if !self.read.is_empty() || !self.more {
             return Ok(());
         }
-        let page = view.range(&self.rest, RangeLimits::rows(rows)).await?;
+        let page = view.range(&self.rest, RangeLimits::rows(self.rows)).await?;
+        self.rows = self.rows.saturating_mul(2).min(self.step.max);
         if let Some(last) = page.rows.last() {
             self.rest = self.rest.after(&last.key);
         }
@@ -161,6 +177,7 @@ impl Rows {
 
     /// Goes on at this key; absent: there is nothing behind.
     fn skip(&mut self, to: Option<Vec<u8>>) {
+        self.rows = self.step.first;
         let Some(to) = to else {
             self.read.clear();
             self.more = false;
@@ -181,15 +198,15 @@ struct Merged<'a, V> {
     view: &'a V,
     objects: Rows,
     versions: Rows,
-    rows: usize,
     /// The key whose newest version was met.
     met: Option<ObjectKey>,
 }
 
 impl<'a, V: View> Merged<'a, V> {
-    fn new(view: &'a V, start: &Start, rows: usize) -> Self {
-        let (objects, versions) = (Rows::new(start.objects.clone()), Rows::new(start.versions.clone()));
-        Self { view, objects, versions, rows, met: start.within.as_ref().map(|(key, _)| key.clone()) }
+    fn new(view: &'a V, start: &Start, step: Step) -> Self {
+        let objects = Rows::new(start.objects.clone(), step);
+        let versions = Rows::new(start.versions.clone(), step);
+        Self { view, objects, versions, met: start.within.as_ref().map(|(key, _)| key.clone()) }
     }
 
     fn skip(&mut self, objects: Option<Vec<u8>>, versions: Option<Vec<u8>>) {
@@ -198,8 +215,8 @@ impl<'a, V: View> Merged<'a, V> {
     }
 
     async fn next(&mut self) -> Result<Option<Listed>, CatalogError> {
-        self.objects.fill(self.view, self.rows).await?;
-        self.versions.fill(self.view, self.rows).await?;
+        self.objects.fill(self.view).await?;
+        self.versions.fill(self.view).await?;
         let object = self.objects.read.front().map(|row| object_key(&row.key)).transpose()?;
         let version = self.versions.read.front().map(|row| keys::read_version(&row.key)).transpose()?;
         let (row, kept) = match (object, version) {

@@ -101,8 +101,8 @@ impl<K: Keyspace> Catalog<K> {
         }
     }
 
-    /// Deletes a version, named by its id or its exact one, for good and gives what it was; `None` when there was none. Its segments are let go after the retention.
-    /// What was hidden by it shows again.
+    /// Deletes a version, named by its id or its exact one, for good and gives what it was; `None` when there was none. Its
+    /// segments are let go after the retention. What was hidden by it shows again.
     ///
     /// # Errors
     /// See [`DeleteObjectError`].
@@ -171,11 +171,14 @@ pub(super) async fn object_of_upload(
     let Some(OrderRecord { order }) = found.record else { return Ok(None) };
     let kept = super::versions::kept_at(view, (bucket, &key), order).await?;
     let revision = view.revision().await?;
-    Ok(kept.and_then(|kept| match version_of((bucket, key), kept, revision) {
-        Version::Object(object) => {
-            Some((object, Standing { row: keys::version_of(upload), version: found.version }))
+    // A gateway that knows of no versions may have had another one written there.
+    Ok(kept.filter(|kept| kept.record.upload() == upload).and_then(|kept| {
+        match version_of((bucket, key), kept, revision) {
+            Version::Object(object) => {
+                Some((object, Standing { row: keys::version_of(upload), version: found.version }))
+            }
+            Version::Marker(_) => None,
         }
-        Version::Marker(_) => None,
     }))
 }
 

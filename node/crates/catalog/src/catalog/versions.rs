@@ -6,10 +6,11 @@
 use super::faults::{find, put};
 use super::objects::Present;
 use super::tally::{Delta, Usage, delta_of};
+use super::versioning::version_of;
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, Marker, ObjectKey, UploadId, VersionId, Versioning};
+use crate::model::{BucketId, Deleted, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
 use crate::record::{
     self, BodyRecord, CondemnedUploadRecord, CurrentRecord, KeptRecord, ObjectRecord, OrderRecord,
     VersionBodyRecord, VersionRecord, VersioningRecord,
@@ -70,23 +71,37 @@ impl History {
 
     /// Adds what makes room for a newer version: the present object is kept, or let go where the newer one is to be the only one
     /// without an id.
-    fn make_room(&self, edit: &mut Edit, present: &Present) -> Result<KeptRecord, CatalogError> {
+    fn make_room(&self, edit: &mut Edit, present: &Present) -> Result<Room, CatalogError> {
         self.expect(edit);
         let next = KeptRecord { order: self.next_order(present), null: self.state == Versioning::Suspended };
+        let mut gone = None;
         if let Some(current) = &present.current {
             let place = current.place();
             edit.uncount(&current.object);
             if next.null && place.null {
                 edit.let_go(&current.object)?;
+                gone = present.object();
             } else {
+                self.has_room_for(place)?;
                 let what = VersionBodyRecord::Object(current.object.clone());
                 edit.keep(&Kept { order: place.order, record: VersionRecord { null: place.null, what } })?;
             }
         }
         if let Some(null) = self.null.as_ref().filter(|_| next.null) {
             edit.remove(null)?;
+            let whose = (present.bucket, present.key.clone());
+            if let Version::Object(object) = version_of(whose, null.clone(), self.since) {
+                gone = Some(object);
+            }
         }
-        Ok(next)
+        Ok(Room { next, gone })
+    }
+
+    /// A gateway that knows of no versions puts objects without a place: none must overwrite what is kept.
+    fn has_room_for(&self, place: KeptRecord) -> Result<(), CatalogError> {
+        let taken = self.newest.iter().any(|kept| kept.order == place.order);
+        let doubled = place.null && self.null.is_some();
+        if taken || doubled { Err(CatalogError::PlaceTaken) } else { Ok(()) }
     }
 
     /// Adds what makes an object the newest version.
@@ -96,30 +111,28 @@ impl History {
         present: &Present,
         next: &ObjectRecord,
     ) -> Result<CurrentRecord, CatalogError> {
-        let kept = self.make_room(edit, present)?;
-        let current = CurrentRecord { object: next.clone(), kept: Some(kept) };
+        let room = self.make_room(edit, present)?;
+        let current = CurrentRecord { object: next.clone(), kept: Some(room.next) };
         edit.show(&current)?;
         Ok(current)
     }
 
-    /// Adds what makes a delete the newest version.
+    /// Adds what makes a delete the newest version. The upload stands in its id.
     pub(super) fn mark(
         &self,
         edit: &mut Edit,
         present: &Present,
-        now_unix_ms: u64,
-    ) -> Result<Marker, CatalogError> {
-        let kept = self.make_room(edit, present)?;
+        (upload, now_unix_ms): (UploadId, u64),
+    ) -> Result<Deleted, CatalogError> {
+        let Room { next, gone } = self.make_room(edit, present)?;
         if present.current.is_some() {
             edit.hide();
         }
-        // An order may be given again once its version was deleted: with the time, the id is another one.
-        let mut upload = UploadId([0; 16]);
-        upload.0[8..].copy_from_slice(&now_unix_ms.to_be_bytes());
         let what = VersionBodyRecord::Marker { upload, created_unix_ms: now_unix_ms };
-        edit.keep(&Kept { order: kept.order, record: VersionRecord { null: kept.null, what } })?;
+        edit.keep(&Kept { order: next.order, record: VersionRecord { null: next.null, what } })?;
         let (bucket, key) = (edit.bucket, edit.key.clone());
-        Ok(Marker { bucket, key, version: kept.id(upload), created_unix_ms: now_unix_ms })
+        let marker = Marker { bucket, key, version: next.id(upload), created_unix_ms: now_unix_ms };
+        Ok(Deleted::Marked { marker, gone })
     }
 
     /// Adds what deletes the key's object for good.
@@ -154,6 +167,14 @@ impl History {
         let place = KeptRecord { order: kept.order, null: kept.record.null };
         edit.show(&CurrentRecord { object: object.clone(), kept: Some(place) })
     }
+}
+
+/// What was made for a newer version.
+struct Room {
+    /// The place of the newer one.
+    next: KeptRecord,
+    /// The object that is not kept.
+    gone: Option<Object>,
 }
 
 /// The version of that order, where there is one.

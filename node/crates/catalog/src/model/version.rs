@@ -89,8 +89,32 @@ pub enum Deleted {
     Nothing,
     /// The object is gone.
     Object(Object),
-    /// The bucket keeps versions: nothing of the key is shown any more but this.
-    Marked(Marker),
+    /// The bucket keeps versions: nothing of the key is shown any more but the marker.
+    Marked {
+        /// What hides the key.
+        marker: Marker,
+        /// The object whose place the marker took, which is gone: the version without an id, where it is to be the only one.
+        gone: Option<Object>,
+    },
+}
+
+/// When a delete leaves a marker in a bucket that keeps versions. The upload stands in the marker's id, and is nothing else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Marking {
+    /// Also where it hides nothing.
+    Always(UploadId),
+    /// Only where the key shows an object.
+    ToHide(UploadId),
+}
+
+impl Marking {
+    /// What the marker's id is made of; absent: there is to be none.
+    pub(crate) fn upload(self, shows_an_object: bool) -> Option<UploadId> {
+        match self {
+            Self::Always(upload) => Some(upload),
+            Self::ToHide(upload) => shows_an_object.then_some(upload),
+        }
+    }
 }
 
 impl Deleted {
@@ -99,7 +123,8 @@ impl Deleted {
     pub fn object(self) -> Option<Object> {
         match self {
             Self::Object(object) => Some(object),
-            Self::Nothing | Self::Marked(_) => None,
+            Self::Marked { gone, .. } => gone,
+            Self::Nothing => None,
         }
     }
 }

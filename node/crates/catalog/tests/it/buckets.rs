@@ -8,7 +8,7 @@ use datamesh_catalog::{
 use datamesh_shard::{BucketName, PoolName};
 
 use crate::support::{
-    catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target, upload_id,
+    ALWAYS, catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target, upload_id,
 };
 
 on_all_engines!(catalog_on:
@@ -57,7 +57,7 @@ async fn only_empty_ones_go<K: Keyspace>(catalog: Catalog<K>) {
     catalog.put_inline(&put_to(&made, "a", 1), &inline("e", 0), &Condition::None).await.unwrap();
     assert_eq!(catalog.delete_bucket(&named("photos")).await, Err(DeleteBucketError::NotEmpty));
     assert!(catalog.object(made.id, &key("a")).await.unwrap().is_some());
-    catalog.delete_object(made.id, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(made.id, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(catalog.delete_bucket(&named("photos")).await, Ok(Some(made.clone())));
     assert_eq!(catalog.bucket_usage(made.id).await.unwrap(), Default::default());
 }
@@ -159,7 +159,7 @@ async fn parts_keep_their_tags<K: Keyspace>(catalog: Catalog<K>) {
     let body = DraftBody::Pages { parts: vec![1, 2], last_page: None };
     catalog.commit_object(id, &draft(body, 30, "e", 5), &Condition::None).await.unwrap();
     assert_eq!(catalog.tagged_parts(id).await.unwrap().0.len(), 3, "as long as the object is there");
-    catalog.delete_object(target("a", 1).bucket, &key("a"), &Condition::None, 6).await.unwrap();
+    catalog.delete_object(target("a", 1).bucket, &key("a"), &Condition::None, ALWAYS, 6).await.unwrap();
     while !catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap().is_empty() {
         let due = catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap();
         catalog.forget_condemned(&due).await.unwrap();

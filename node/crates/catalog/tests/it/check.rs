@@ -7,8 +7,8 @@ use datamesh_catalog::{Catalog, Condition, PageAt, Versioning};
 use datamesh_shard::{Generation, SegmentId};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_all_engines, one_page, page, segment, segment_id,
-    upload_id,
+    ALWAYS, BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_all_engines, one_page, page, segment,
+    segment_id, upload_id,
 };
 
 on_all_engines!(catalog_on:
@@ -46,7 +46,7 @@ async fn what_is_as_it_should_be_has_no_flaw<K: Keyspace>(catalog: Catalog<K>) {
     catalog.reference(upload_id(2), &[segment(2), segment(3)]).await.unwrap();
     catalog.put_page(upload_id(2), &page(1, 0, &[2], true), 0).await.unwrap();
     object(&catalog, "c", 3, &[4]).await;
-    catalog.delete_object(BUCKET, &key("c"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("c"), &Condition::None, ALWAYS, 0).await.unwrap();
     catalog.begin_upload(new_upload("d", 4, 0)).await.unwrap();
     catalog.abort_upload(upload_id(4), 0).await.unwrap();
     let uploads = catalog.uploads_after(None, 100).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_missing_reference_is_mended<K: Keyspace>(catalog: Catalog<K>) {
     object(&catalog, "b", 2, &[2]).await;
     tamper(&catalog, |batch| batch.delete(keys::reference(BUCKET, segment_id(2), upload_id(1)))).await;
     assert_eq!(mended(&catalog).await, (vec![FlawKind::Unreferenced(segment_id(2))], vec![true]));
-    catalog.delete_object(BUCKET, &key("b"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("b"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(
         catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap(),
         [],
@@ -139,7 +139,7 @@ async fn what_is_used_and_condemned_is_acquitted<K: Keyspace>(catalog: Catalog<K
         batch.delete(keys::reference(BUCKET, segment_id(1), upload_id(1)));
     })
     .await;
-    catalog.delete_object(BUCKET, &key("b"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("b"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(
         catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(),
         1,
@@ -220,7 +220,7 @@ async fn versions_behind_an_object_are_looked_at<K: Keyspace>(catalog: Catalog<K
     catalog.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
     object(&catalog, "a", 1, &[1]).await;
     object(&catalog, "a", 2, &[2]).await;
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     tamper(&catalog, |batch| batch.delete(keys::used_segment(upload_id(1), segment_id(1)))).await;
     assert_eq!(mended(&catalog).await, (vec![FlawKind::Unused(segment_id(1))], vec![true]));
     tamper(&catalog, |batch| batch.delete(keys::upload(upload_id(1)))).await;

@@ -6,8 +6,8 @@ use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Revision, View};
 use datamesh_catalog::{Catalog, Condition, DraftBody, PageAt};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, Rocks, catalog_on, draft, key, new_upload, on_all_engines, one_page, page, segment,
-    upload_id,
+    ALWAYS, BUCKET, RETENTION_MS, Rocks, catalog_on, draft, key, new_upload, on_all_engines, one_page, page,
+    segment, upload_id,
 };
 
 on_all_engines!(catalog_on:
@@ -35,10 +35,10 @@ async fn shared_segments_go_with_their_last_object<K: Keyspace>(catalog: Catalog
     for (name, upload) in [("a", 1), ("b", 2), ("c", 3)] {
         put(&catalog, name, upload, &[7, upload + 10]).await;
     }
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1, "only its own");
     for name in ["b", "c"] {
-        catalog.delete_object(BUCKET, &key(name), &Condition::None, 0).await.unwrap();
+        catalog.delete_object(BUCKET, &key(name), &Condition::None, ALWAYS, 0).await.unwrap();
     }
     let due = catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap();
     assert_eq!(due.len(), 4, "expanded in one batch, the shared one is condemned once");
@@ -54,7 +54,10 @@ async fn shared_segments_go_with_their_last_object<K: Keyspace>(catalog: Catalog
 async fn many_small_objects<K: Keyspace>(catalog: Catalog<K>) {
     for upload in 0..200_u64 {
         put(&catalog, &format!("k{upload}"), upload, &[upload]).await;
-        catalog.delete_object(BUCKET, &key(&format!("k{upload}")), &Condition::None, upload).await.unwrap();
+        catalog
+            .delete_object(BUCKET, &key(&format!("k{upload}")), &Condition::None, ALWAYS, upload)
+            .await
+            .unwrap();
     }
     let mut forgotten = 0;
     loop {
@@ -101,7 +104,7 @@ async fn a_large_object_is_condemned_by_one_row() {
     let committed = changes_since(keyspace, before).await;
     assert!(committed <= 10, "the commit wrote {committed} rows");
     let before = keyspace.view().await.unwrap().revision().await.unwrap();
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     let deleted = changes_since(keyspace, before).await;
     assert!(deleted <= 6, "the delete wrote {deleted} rows");
     assert_eq!(catalog.counters().await.unwrap().condemned_segments, 20_480);
@@ -141,7 +144,7 @@ async fn references_race_with_expansion() {
         let (old, new) = (1000 + 2 * round, 1001 + 2 * round);
         let shared: Vec<u64> = (round * 20..round * 20 + 20).collect();
         put(&catalog, "old", old, &shared).await;
-        catalog.delete_object(BUCKET, &key("old"), &Condition::None, 0).await.unwrap();
+        catalog.delete_object(BUCKET, &key("old"), &Condition::None, ALWAYS, 0).await.unwrap();
         catalog.begin_upload(new_upload("new", new, 0)).await.unwrap();
         let mut referencing = {
             let (catalog, shared) = (catalog.clone(), shared.clone());

@@ -5,7 +5,8 @@ use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Body, Catalog, Condition, Deleted, DraftBody, ObjectKey, PageAt};
 
 use crate::support::{
-    BUCKET, catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target, upload_id,
+    ALWAYS, BUCKET, catalog_on, draft, inline, key, new_upload, on_all_engines, one_page, page, target,
+    upload_id,
 };
 
 on_all_engines!(catalog_on:
@@ -104,7 +105,7 @@ async fn conditions<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(refused.map(|done| done.replaced), failed(Some("e5")));
     assert!(catalog.upload(upload_id(6)).await.unwrap().is_some(), "the upload stays open");
     assert!(catalog.commit_object(upload_id(6), &paged, &if_match("e5")).await.unwrap().replaced);
-    let delete = async |condition| catalog.delete_object(BUCKET, &key("a"), &condition, 0).await;
+    let delete = async |condition| catalog.delete_object(BUCKET, &key("a"), &condition, ALWAYS, 0).await;
     let failed = DeleteObjectError::PreconditionFailed { current_etag: Some("e6".into()) };
     assert_eq!(delete(if_match("e5")).await, Err(failed));
     assert_eq!(delete(if_match("e6")).await.unwrap().object().unwrap().etag, "e6");
@@ -126,7 +127,7 @@ async fn replacing_and_deleting_count<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(usage().await, (2, 35, 0));
     assert!(catalog.put_inline(&target("a", 3), &inline("e", 0), &Condition::None).await.unwrap().replaced);
     assert_eq!(usage().await, (2, 10, 3), "its segments are condemned from the commit on");
-    catalog.delete_object(BUCKET, &key("b"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("b"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(usage().await, (1, 5, 3));
 }
 

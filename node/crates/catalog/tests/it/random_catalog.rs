@@ -1,96 +1,35 @@
 //! Random work on a catalog over RocksDB, held against a plain model, with reopening, and with every invariant of the
 //! rows checked along the way.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod rows;
+
+use std::collections::BTreeMap;
 
 use datamesh_catalog::catalog::{PutPageError, ReferenceError};
-use datamesh_catalog::keys::{self, KeyReader, Table};
+use datamesh_catalog::keys::Table;
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Row, View};
-use datamesh_catalog::record::{self, PartRecord, UsedSegmentRecord};
-use datamesh_catalog::{Condition, DraftBody, EmbeddedCatalog, ListQuery, Page, PlacedPage, SegmentRef};
+use datamesh_catalog::{
+    Condition, Deleted, DraftBody, EmbeddedCatalog, Marking, Object, PlacedPage, SegmentRef, VersionId,
+    Versioning,
+};
 use datamesh_shard::{Generation, SegmentId};
 
 use crate::support::{
     BUCKET, Dice, RETENTION_MS, Rocks, catalog_on, draft, inline, key, new_upload, page, segment, upload_id,
 };
+use crate::versions::model;
+use rows::check;
 
-const STEPS: usize = 900;
+const STEPS: usize = 1200;
 const SEGMENTS: usize = 40;
 
 #[derive(Default)]
 struct Model {
-    /// name -> entity tag
-    objects: BTreeMap<String, String>,
+    kept: model::Model,
     open: BTreeMap<u64, String>,
     now: u64,
     uploads: u64,
     done: BTreeMap<&'static str, usize>,
-}
-
-async fn rows(catalog: &EmbeddedCatalog, table: Table) -> Vec<Row> {
-    let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
-    catalog.keyspace().view().await.unwrap().range(&keys::all(table), all).await.unwrap().rows
-}
-
-/// The segment at the end of a key, after these other columns.
-fn segment_of(row: &Row, table: Table, columns: impl Fn(&mut KeyReader<'_>)) -> SegmentId {
-    let mut key = KeyReader::new(&row.key, table).unwrap();
-    columns(&mut key);
-    SegmentId(key.fixed().unwrap())
-}
-
-/// What must hold of the rows at any time.
-async fn check(catalog: &EmbeddedCatalog, model: &Model) {
-    let used = rows(catalog, Table::UsedSegment).await;
-    let references = rows(catalog, Table::Reference).await;
-    assert_eq!(used.len(), references.len(), "a reference for each used segment");
-    let skip_upload = |key: &mut KeyReader<'_>| assert!(key.fixed::<16>().is_ok());
-    let used_ids: BTreeSet<_> =
-        used.iter().map(|row| segment_of(row, Table::UsedSegment, skip_upload)).collect();
-    let skip_u64 = |key: &mut KeyReader<'_>| assert!(key.u64().is_ok());
-    let referenced: BTreeSet<_> =
-        references.iter().map(|row| segment_of(row, Table::Reference, skip_u64)).collect();
-    assert_eq!(used_ids, referenced);
-    let condemned = rows(catalog, Table::Condemned).await;
-    let condemned: BTreeSet<_> =
-        condemned.iter().map(|row| segment_of(row, Table::Condemned, skip_u64)).collect();
-    let index = rows(catalog, Table::CondemnedSegment).await;
-    let index: BTreeSet<_> =
-        index.iter().map(|row| segment_of(row, Table::CondemnedSegment, |_| ())).collect();
-    assert_eq!(condemned, index, "each condemned segment is found by its id");
-    assert!(condemned.is_disjoint(&referenced), "no segment is both needed and condemned");
-    let mut uses: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-    let mut pages: BTreeMap<Vec<u8>, (u64, u64)> = BTreeMap::new();
-    for row in rows(catalog, Table::Page).await {
-        let page: Page = record::decode(&row.value).unwrap();
-        let part = pages.entry(row.key[2..22].to_vec()).or_default();
-        *part = (part.0 + 1, part.1 + page.plain_bytes);
-        for segment in &page.segments {
-            *uses.entry([&row.key[2..18], &segment.id.0].concat()).or_default() += 1;
-        }
-    }
-    for row in &used {
-        let record: UsedSegmentRecord = record::decode(&row.value).unwrap();
-        assert_eq!(record.uses, uses.remove(&row.key[2..]).unwrap_or(0), "how many pages name a segment");
-    }
-    assert_eq!(uses.len(), 0, "a page names a segment without a reference");
-    for row in rows(catalog, Table::Part).await {
-        let part: PartRecord = record::decode(&row.value).unwrap();
-        assert_eq!(pages.remove(&row.key[2..]), Some((u64::from(part.pages), part.plain_bytes)));
-    }
-    assert_eq!(pages.len(), 0, "a page without a part");
-    let counters = catalog.counters().await.unwrap();
-    let number = |len: usize| u64::try_from(len).unwrap();
-    assert_eq!((counters.objects, counters.uploads), (number(model.objects.len()), number(model.open.len())));
-    assert_eq!(rows(catalog, Table::Lease).await.len(), model.open.len());
-    assert_eq!(rows(catalog, Table::LeaseDue).await.len(), model.open.len());
-    if rows(catalog, Table::CondemnedUpload).await.is_empty() {
-        assert_eq!(counters.condemned_segments, number(condemned.len()));
-    }
-    let listing = catalog.list(BUCKET, &ListQuery { limit: 10_000, ..ListQuery::default() }).await.unwrap();
-    let listed: Vec<_> =
-        listing.entries.iter().map(|entry| (entry.key.to_string(), entry.etag.clone())).collect();
-    assert_eq!(listed, model.objects.clone().into_iter().collect::<Vec<_>>());
 }
 
 impl Model {
@@ -99,11 +38,11 @@ impl Model {
     }
 
     fn condition(&self, dice: &mut Dice, name: &str) -> (Condition, bool) {
-        let current = self.objects.get(name);
+        let current = self.kept.current(name);
         match dice.below(4) {
             0 => (Condition::IfAbsent, current.is_none()),
             1 => (Condition::IfMatch("no".into()), false),
-            2 => (Condition::IfMatch(current.cloned().unwrap_or_default()), current.is_some()),
+            2 => (Condition::IfMatch(current.clone().unwrap_or_default()), current.is_some()),
             _ => (Condition::None, true),
         }
     }
@@ -111,21 +50,10 @@ impl Model {
     async fn step(&mut self, dice: &mut Dice, catalog: &EmbeddedCatalog) {
         let name = format!("k{}", dice.below(6));
         let open: Vec<u64> = self.open.keys().copied().collect();
-        match dice.below(12) {
+        match dice.below(14) {
             0 => self.inline(dice, catalog, &name).await,
             1 | 2 => self.begin(catalog, name).await,
-            3 => {
-                let (condition, met) = self.condition(dice, &name);
-                let deleted = catalog.delete_object(BUCKET, &key(&name), &condition, self.now).await;
-                assert_eq!(deleted.is_ok(), met);
-                if met {
-                    assert_eq!(
-                        deleted.unwrap().object().map(|object| object.etag),
-                        self.objects.remove(&name)
-                    );
-                    self.count("deletes");
-                }
-            }
+            3 => self.delete(dice, catalog, &name).await,
             4 => self.now += u64::try_from(dice.below(400)).unwrap(),
             5 => self.collect(dice, catalog).await,
             6 if !open.is_empty() => {
@@ -138,12 +66,57 @@ impl Model {
                 let upload = *dice.pick(&open);
                 self.commit(dice, catalog, upload).await;
             }
+            12 => self.delete_version(dice, catalog, &name).await,
+            13 if self.done.get("commits").is_some_and(|commits| *commits > 3) && dice.once_in(3) => {
+                let state = *dice.pick(&[Versioning::Enabled, Versioning::Enabled, Versioning::Suspended]);
+                catalog.set_versioning(BUCKET, state).await.unwrap();
+                self.kept.state = Some(state);
+                self.count("switches");
+            }
             _ if !open.is_empty() => {
                 let upload = *dice.pick(&open);
                 self.page(dice, catalog, upload).await;
             }
             _ => {}
         }
+    }
+
+    async fn delete(&mut self, dice: &mut Dice, catalog: &EmbeddedCatalog, name: &str) {
+        self.uploads += 1;
+        let (condition, met) = self.condition(dice, name);
+        let before = self.kept.current(name);
+        let marking = Marking::Always(upload_id(self.uploads));
+        let deleted = catalog.delete_object(BUCKET, &key(name), &condition, marking, self.now).await;
+        assert_eq!(deleted.is_ok(), met);
+        match deleted {
+            Err(_) => return,
+            Ok(Deleted::Nothing) => assert_eq!((self.kept.state, before), (None, None)),
+            Ok(Deleted::Object(object)) => {
+                assert_eq!((self.kept.state, before), (None, Some(object.etag)));
+                self.kept.remove(name, VersionId::Null);
+            }
+            Ok(Deleted::Marked { marker, gone }) => {
+                let of_model = self.kept.push(name, Some(marker.version), None);
+                assert_eq!(gone.map(|object| object.etag), of_model.map(|(etag, _)| etag));
+                self.count("markers");
+            }
+        }
+        self.count("deletes");
+    }
+
+    async fn delete_version(&mut self, dice: &mut Dice, catalog: &EmbeddedCatalog, name: &str) {
+        let Some(versions) = self.kept.keys.get(name) else { return };
+        let id = dice.pick(versions).id;
+        assert!(catalog.delete_version((BUCKET, &key(name)), id, self.now).await.unwrap().is_some());
+        self.kept.remove(name, id);
+        self.count("deletes of versions");
+    }
+
+    /// An object was put; says whether it replaced what was shown.
+    fn put(&mut self, name: &str, Object { version, etag, size_bytes, .. }: Object) -> bool {
+        let replaced = self.kept.current(name).is_some();
+        self.kept.push(name, version, Some((etag, size_bytes)));
+        replaced
     }
 
     async fn inline(&mut self, dice: &mut Dice, catalog: &EmbeddedCatalog, name: &str) {
@@ -154,7 +127,8 @@ impl Model {
         let done = catalog.put_inline(&target, &inline(&etag, self.now), &condition).await;
         assert_eq!(done.is_ok(), met, "{done:?}");
         if met {
-            assert_eq!(done.unwrap().replaced, self.objects.insert(name.into(), etag).is_some());
+            let done = done.unwrap();
+            assert_eq!(done.replaced, self.put(name, done.object));
             self.count("inline puts");
         }
     }
@@ -217,7 +191,8 @@ impl Model {
             catalog.commit_object(upload_id(upload), &draft(body, size, &etag, self.now), &condition).await;
         assert_eq!(done.is_ok(), met, "{done:?}");
         if met {
-            assert_eq!(done.unwrap().replaced, self.objects.insert(name, etag).is_some());
+            let done = done.unwrap();
+            assert_eq!(done.replaced, self.put(&name, done.object));
             self.open.remove(&upload);
             self.count("commits");
         }
@@ -254,9 +229,18 @@ async fn random_work() {
         }
     }
     println!("{:?}", model.done);
-    for what in
-        ["inline puts", "deletes", "aborts", "pages", "commits", "renewed generations", "forgotten segments"]
-    {
+    for what in [
+        "inline puts",
+        "deletes",
+        "aborts",
+        "pages",
+        "commits",
+        "renewed generations",
+        "forgotten segments",
+        "switches",
+        "markers",
+        "deletes of versions",
+    ] {
         assert!(model.done.get(what).is_some_and(|times| *times > 3), "too few {what}: {:?}", model.done);
     }
     everything_goes(&catalog, &mut model).await;
@@ -264,8 +248,11 @@ async fn random_work() {
 
 /// Once all is deleted and collected, only what belongs to no object is left.
 async fn everything_goes(catalog: &EmbeddedCatalog, model: &mut Model) {
-    for name in std::mem::take(&mut model.objects).keys() {
-        catalog.delete_object(BUCKET, &key(name), &Condition::None, model.now).await.unwrap();
+    for (name, versions) in std::mem::take(&mut model.kept.keys) {
+        for version in versions {
+            let whose = (BUCKET, &key(&name));
+            assert!(catalog.delete_version(whose, version.id, model.now).await.unwrap().is_some());
+        }
     }
     for upload in std::mem::take(&mut model.open).keys() {
         catalog.abort_upload(upload_id(*upload), model.now).await.unwrap();
@@ -282,7 +269,7 @@ async fn everything_goes(catalog: &EmbeddedCatalog, model: &mut Model) {
     let everything = datamesh_catalog::keyspace::KeyRange::prefix(b"");
     let left = catalog.keyspace().view().await.unwrap().range(&everything, all).await.unwrap().rows;
     let counters = [Table::Counter as u8, Table::BucketCounter as u8, Table::ProfileCounter as u8];
-    let kept = [&[Table::Cluster as u8][..], &counters].concat();
+    let kept = [&[Table::Cluster as u8, Table::Versioning as u8][..], &counters].concat();
     let strangers: Vec<_> = left.iter().filter(|row| !kept.contains(&row.key[1])).collect();
     assert_eq!(strangers, Vec::<&Row>::new());
     assert_eq!(catalog.counters().await.unwrap(), Default::default());

@@ -6,7 +6,7 @@ use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef, VersionId, Versio
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_all_engines, one_page, segment, segment_id,
+    ALWAYS, BUCKET, RETENTION_MS, catalog_on, key, new_upload, on_all_engines, one_page, segment, segment_id,
     upload_id,
 };
 
@@ -79,7 +79,7 @@ async fn segments_change_places_and_the_old_ones_go<K: Keyspace>(catalog: Catalo
     assert_eq!(catalog.forget_condemned(&due).await, Ok(2));
     writer(&catalog, 3, &[12]).await;
     catalog.swap_segments(&swap(3, &[(2, 12)]), 60).await.unwrap();
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 100).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 100).await.unwrap();
     let due = catalog.condemned_due(RETENTION_MS + 100, None, 10).await.unwrap();
     assert_eq!(due.len(), 3, "the last old one, and both new ones");
     catalog.forget_condemned(&due).await.unwrap();
@@ -102,7 +102,7 @@ async fn what_is_gone_is_not_swapped<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(swapped(open).await, Err(SwapError::PageGone), "not an object yet");
     assert_eq!(catalog.page(upload_id(1), AT).await.unwrap(), before);
     // A deleted object keeps its page for readers. Swapping there is of no use, and what it condemned would outlast the object.
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(catalog.object_of(upload_id(1)).await.unwrap(), None);
     assert_eq!(swapped(swap(2, &[(1, 11)])).await, Err(SwapError::PageGone), "deleted");
     assert_eq!(catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(), 1);
@@ -135,7 +135,7 @@ async fn a_profile_closes_only_when_nothing_is_left_of_it<K: Keyspace>(catalog: 
     commit(1, &[old()], &[]).await.unwrap();
     commit(2, &[new(), old()], &[]).await.unwrap();
     assert_eq!(commit(3, &[new()], &[old()]).await, Err(CommitLayoutError::InUse(old())));
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     let due = catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap();
     assert_eq!(commit(3, &[new()], &[old()]).await, Err(CommitLayoutError::InUse(old())), "condemned");
     catalog.forget_condemned(&due).await.unwrap();
@@ -173,7 +173,7 @@ async fn the_highest_generation_outlives_its_reference<K: Keyspace>(catalog: Cat
         assert_eq!(due(&catalog, RETENTION_MS + now).await, [0; 0], "others refer to it");
     }
     catalog.swap_segments(&swap(4, &[(1, 11)]), 30).await.unwrap();
-    catalog.delete_object(BUCKET, &key("a"), &Condition::None, 40).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 40).await.unwrap();
     assert_eq!(due(&catalog, RETENTION_MS + 40).await, [9], "a delete of less would leave shards");
     attempt(&catalog, 5, 10).await;
     let late = catalog.condemned_due(RETENTION_MS + 40, None, 10).await.unwrap();

@@ -3,7 +3,7 @@
 use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keyspace::{Batch, CommitError, Keyspace, Revision};
 use datamesh_catalog::{
-    BucketId, Catalog, CatalogOptions, DraftBody, NewUpload, ObjectDraft, ObjectKey, Page, PageAt,
+    BucketId, Catalog, CatalogOptions, DraftBody, Marking, NewUpload, ObjectDraft, ObjectKey, Page, PageAt,
     PlacedPage, SegmentRef, Target, UploadId,
 };
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName, SegmentId};
@@ -214,6 +214,9 @@ pub(crate) fn draft(body: DraftBody, size_bytes: u64, etag: &str, now: u64) -> O
 pub(crate) fn inline(etag: &str, now: u64) -> ObjectDraft {
     draft(DraftBody::Inline { sealed: format!("sealed {etag}").into_bytes() }, 5, etag, now)
 }
+
+/// The marker of deletes in buckets that keep no versions, or where there is one of them only.
+pub(crate) const ALWAYS: Marking = Marking::Always(UploadId([0xde; 16]));
 
 /// An object whose one page rides with the commit.
 pub(crate) fn one_page(segments: &[u64], etag: &str, now: u64) -> ObjectDraft {

@@ -1,21 +1,24 @@
 //! Versions: kept, found, listed and let go as a plain model says.
 
-use std::collections::BTreeMap;
+pub(crate) mod model;
 
-use datamesh_catalog::catalog::DeleteBucketError;
-use datamesh_catalog::keys::Table;
-use datamesh_catalog::keyspace::{KeyRange, Keyspace, RangeLimits, View};
+use datamesh_catalog::catalog::{CatalogError, CommitObjectError, DeleteBucketError};
+use datamesh_catalog::keys::{self, Table};
+use datamesh_catalog::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
+use datamesh_catalog::record::{self, CurrentRecord, VersionBodyRecord, VersionRecord};
 use datamesh_catalog::{
-    Bucket, BucketKind, BucketUsage, Catalog, Condition, Deleted, NewBucket, ObjectKey, Target, Version,
+    Bucket, BucketKind, BucketUsage, Catalog, Condition, Deleted, Marking, NewBucket, Target, Version,
     VersionId, VersionListing, VersionQuery, Versioning, WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
 
 use crate::support::{Dice, catalog_on, inline, key, new_upload, on_all_engines, one_page, upload_id};
+use model::{Model, pages};
 
 on_all_engines!(catalog_on:
     a_bucket_keeps_what_is_replaced, suspended_buckets_replace_the_null_version, another_handle_finds_out,
     a_bucket_with_versions_is_not_deleted, puts_and_deletes_race, as_the_model,
+    older_gateways_overwrite_nothing,
 );
 
 fn name() -> BucketName {
@@ -52,6 +55,11 @@ async fn put_pages<K: Keyspace>(
     catalog.begin_upload(new).await.unwrap();
     let draft = one_page(segments, &format!("e{upload}"), upload);
     catalog.commit_object(upload_id(upload), &draft, &Condition::None).await.unwrap().object.version
+}
+
+/// A marker of its own for each delete.
+fn marking(n: u64) -> Marking {
+    Marking::Always(upload_id(1_000_000 + n))
 }
 
 async fn etag<K: Keyspace>(catalog: &Catalog<K>, bucket: &Bucket, name: &str) -> Option<String> {
@@ -112,8 +120,8 @@ async fn a_bucket_keeps_what_is_replaced<K: Keyspace>(catalog: Catalog<K>) {
     let again =
         catalog.commit_object(upload_id(2), &one_page(&[3], "e2", 2), &Condition::None).await.unwrap();
     assert_eq!(again.object.version, Some(second));
-    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, 5).await.unwrap();
-    let Deleted::Marked(marker) = deleted else { panic!("{deleted:?}") };
+    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, marking(5), 5).await.unwrap();
+    let Deleted::Marked { marker, gone: None } = deleted else { panic!("{deleted:?}") };
     assert_eq!(catalog.marker(photos.id, &key("a")).await.unwrap(), Some(marker.clone()));
     assert_eq!(listed(&catalog, &photos).await, ["*a -", "a e3", "a e2", "a e1 null", "*b e4"]);
     assert_eq!((etag(&catalog, &photos, "a").await, usage(&catalog, &photos).await), (None, (1, 4)));
@@ -141,8 +149,9 @@ async fn suspended_buckets_replace_the_null_version<K: Keyspace>(catalog: Catalo
     assert_eq!(collect(&catalog).await, 1, "the null version from before");
     assert_eq!(put(&catalog, &photos, "a", 4).await, Some(VersionId::Null));
     assert_eq!((collect(&catalog).await, listed(&catalog, &photos).await.len()), (1, 2));
-    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, 5).await.unwrap();
-    assert!(matches!(deleted, Deleted::Marked(marker) if marker.version == VersionId::Null));
+    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, marking(5), 5).await.unwrap();
+    let Deleted::Marked { marker, gone: Some(gone) } = deleted else { panic!("{deleted:?}") };
+    assert_eq!((marker.version, gone.upload), (VersionId::Null, upload_id(4)), "its place is the marker's");
     assert_eq!(listed(&catalog, &photos).await, ["*a - null", "a e2"]);
     assert_eq!(put(&catalog, &photos, "a", 6).await, Some(VersionId::Null));
     assert_eq!(listed(&catalog, &photos).await, ["*a e6 null", "a e2"], "the marker was the null version");
@@ -162,12 +171,19 @@ async fn another_handle_finds_out<K: Keyspace>(catalog: Catalog<K>) {
             0 => drop(put(&other, &photos, "a", 2).await.unwrap()),
             1 => drop(put_pages(&other, &photos, ("a", 3), &[1]).await.unwrap()),
             2 => {
-                let gone = other.delete_object(photos.id, &key("a"), &Condition::None, 4).await.unwrap();
-                assert!(matches!(gone, Deleted::Marked(_)), "{gone:?}");
+                let gone =
+                    other.delete_object(photos.id, &key("a"), &Condition::None, marking(4), 4).await.unwrap();
+                assert!(matches!(gone, Deleted::Marked { .. }), "{gone:?}");
             }
             _ => {
-                let gone = other.delete_object(photos.id, &key("none"), &Condition::None, 5).await.unwrap();
-                assert!(matches!(gone, Deleted::Marked(_)), "there was none, and a marker says so: {gone:?}");
+                let gone = other
+                    .delete_object(photos.id, &key("none"), &Condition::None, marking(5), 5)
+                    .await
+                    .unwrap();
+                assert!(
+                    matches!(gone, Deleted::Marked { .. }),
+                    "there was none, and a marker says so: {gone:?}"
+                );
             }
         }
     }
@@ -178,8 +194,8 @@ async fn a_bucket_with_versions_is_not_deleted<K: Keyspace>(catalog: Catalog<K>)
     let photos = bucket(&catalog).await;
     catalog.set_versioning(photos.id, Versioning::Enabled).await.unwrap();
     let version = put(&catalog, &photos, "a", 1).await.unwrap();
-    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, 2).await.unwrap();
-    let Deleted::Marked(marker) = deleted else { panic!("{deleted:?}") };
+    let deleted = catalog.delete_object(photos.id, &key("a"), &Condition::None, marking(2), 2).await.unwrap();
+    let Deleted::Marked { marker, gone: None } = deleted else { panic!("{deleted:?}") };
     for version in [version, marker.version] {
         assert_eq!(catalog.delete_bucket(&name()).await, Err(DeleteBucketError::NotEmpty));
         assert!(catalog.delete_version((photos.id, &key("a")), version, 3).await.unwrap().is_some());
@@ -196,8 +212,9 @@ async fn puts_and_deletes_race<K: Keyspace>(catalog: Catalog<K>) {
     catalog.set_versioning(photos.id, Versioning::Enabled).await.unwrap();
     let one = async |n: u64| {
         if n.is_multiple_of(3) {
-            let gone = catalog.delete_object(photos.id, &key("a"), &Condition::None, n).await.unwrap();
-            assert!(matches!(gone, Deleted::Marked(_)));
+            let gone =
+                catalog.delete_object(photos.id, &key("a"), &Condition::None, marking(n), n).await.unwrap();
+            assert!(matches!(gone, Deleted::Marked { .. }));
         } else {
             assert!(put(&catalog, &photos, "a", n).await.is_some());
         }
@@ -216,82 +233,6 @@ async fn puts_and_deletes_race<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!((etag(&catalog, &photos, "a").await, usage(&catalog, &photos).await), (None, (0, 0)));
 }
 
-/// A version as the model has it: its id, and its tag, or none where it is a delete.
-type Modelled = (VersionId, Option<String>);
-
-/// Versions of keys, the newest first.
-#[derive(Default)]
-struct Model {
-    keys: BTreeMap<Vec<u8>, Vec<Modelled>>,
-    state: Option<Versioning>,
-}
-
-impl Model {
-    fn push(&mut self, key: &[u8], id: Option<VersionId>, etag: Option<String>) {
-        let versions = self.keys.entry(key.to_vec()).or_default();
-        if self.state != Some(Versioning::Enabled) {
-            assert_eq!(id.unwrap_or(VersionId::Null), VersionId::Null);
-            versions.retain(|(id, _)| *id != VersionId::Null);
-        }
-        versions.insert(0, (id.unwrap_or(VersionId::Null), etag));
-    }
-
-    fn remove(&mut self, key: &[u8], id: VersionId) {
-        let versions = self.keys.get_mut(key).unwrap();
-        versions.retain(|(there, _)| *there != id);
-        if versions.is_empty() {
-            self.keys.remove(key);
-        }
-    }
-
-    fn current(&self, key: &[u8]) -> Option<String> {
-        self.keys.get(key)?.first()?.1.clone()
-    }
-
-    /// All versions that a list shall have, in order; common prefixes among them.
-    fn listed(&self, prefix: &[u8], delimiter: Option<&str>) -> Vec<String> {
-        let mut all: Vec<String> = Vec::new();
-        for (key, versions) in self.keys.iter().filter(|(key, _)| key.starts_with(prefix)) {
-            let rest = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
-            let rolled = delimiter.and_then(|by| Some(rest.split_once(by)?.0.to_owned() + by));
-            match rolled {
-                Some(rolled) => {
-                    let rolled = format!("{}{rolled}", String::from_utf8_lossy(prefix));
-                    if all.last() != Some(&rolled) {
-                        all.push(rolled);
-                    }
-                }
-                None => all.extend(versions.iter().enumerate().map(|(n, (id, etag))| {
-                    format!("{} {id} {etag:?} {}", String::from_utf8_lossy(key), n == 0)
-                })),
-            }
-        }
-        all
-    }
-}
-
-/// The same of the catalog, page by page. Common prefixes of a page are put between its entries by order.
-async fn pages<K: Keyspace>(catalog: &Catalog<K>, bucket: &Bucket, mut query: VersionQuery) -> Vec<String> {
-    let mut all = Vec::new();
-    loop {
-        let listing = catalog.list_versions(bucket.id, &query).await.unwrap();
-        assert!(listing.entries.len() + listing.common_prefixes.len() <= query.limit);
-        let mut of_page: Vec<(Vec<u8>, usize, String)> = Vec::new();
-        for (n, entry) in listing.entries.iter().enumerate() {
-            let etag = entry.object.as_ref().map(|object| object.etag.clone());
-            let text = format!("{} {} {etag:?} {}", entry.key, entry.version, entry.latest);
-            of_page.push((entry.key.as_bytes().to_vec(), n, text));
-        }
-        for prefix in &listing.common_prefixes {
-            of_page.push((prefix.clone(), 0, String::from_utf8_lossy(prefix).into_owned()));
-        }
-        of_page.sort();
-        all.extend(of_page.into_iter().map(|(_, _, text)| text));
-        let Some(next) = listing.next else { return all };
-        query.after = Some(next);
-    }
-}
-
 const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a0", "b", "b/x/y", "b/x/z", "ö/"];
 
 async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
@@ -303,30 +244,19 @@ async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
         match dice.below(20) {
             0..6 => {
                 let id = put(&catalog, &photos, name, step).await;
-                model.push(name.as_bytes(), id, Some(format!("e{step}")));
+                model.push(name, id, Some((format!("e{step}"), 5)));
             }
             6..9 => {
                 let id = put_pages(&catalog, &photos, (name, step), &[step, step + 1000]).await;
-                model.push(name.as_bytes(), id, Some(format!("e{step}")));
+                model.push(name, id, Some((format!("e{step}"), 20)));
             }
-            9..13 => {
-                let before = model.current(name.as_bytes());
-                match catalog.delete_object(photos.id, &key(name), &Condition::None, step).await.unwrap() {
-                    Deleted::Nothing => assert!(model.state.is_none() && before.is_none()),
-                    Deleted::Object(object) => {
-                        assert!(model.state.is_none());
-                        assert_eq!(Some(object.etag), before);
-                        model.remove(name.as_bytes(), VersionId::Null);
-                    }
-                    Deleted::Marked(marker) => model.push(name.as_bytes(), Some(marker.version), None),
-                }
-            }
+            9..13 => delete(&mut dice, (&catalog, &photos), &mut model, (name, step)).await,
             13..18 => {
-                let Some(versions) = model.keys.get(name.as_bytes()) else { continue };
-                let id = dice.pick(versions).0;
+                let Some(versions) = model.keys.get(name) else { continue };
+                let id = dice.pick(versions).id;
                 let gone = catalog.delete_version((photos.id, &key(name)), id, step).await.unwrap();
                 assert!(gone.is_some(), "{name} {id}");
-                model.remove(name.as_bytes(), id);
+                model.remove(name, id);
             }
             18 if step > 40 => {
                 let state = *dice.pick(&[Versioning::Enabled, Versioning::Enabled, Versioning::Suspended]);
@@ -341,25 +271,75 @@ async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
                     limit: 1 + dice.below(7),
                     delimiter: by.map(str::to_owned),
                 };
-                let found = pages(&catalog, &photos, query).await;
-                assert_eq!(found, model.listed(prefix.as_bytes(), by), "{prefix:?} {by:?} at {step}");
+                let found = pages(&catalog, photos.id, query).await;
+                assert_eq!(found, model.listed(prefix, by), "{prefix:?} {by:?} at {step}");
             }
         }
-        assert_eq!(etag(&catalog, &photos, name).await, model.current(name.as_bytes()), "{name} at {step}");
-        let kept: usize = model.keys.values().map(Vec::len).sum();
-        let (objects, versions) = usage(&catalog, &photos).await;
-        assert_eq!(usize::try_from(objects + versions).unwrap(), kept);
+        assert_eq!(etag(&catalog, &photos, name).await, model.current(name), "{name} at {step}");
+        assert_eq!(catalog.bucket_usage(photos.id).await.unwrap(), model.usage(), "at {step}");
     }
     assert!(model.state.is_some() && model.keys.values().any(|versions| versions.len() > 1), "none was kept");
     everything_goes(&catalog, &photos, model).await;
 }
 
+/// Deletes what a key shows, with a marker where there is nothing, or without.
+async fn delete<K: Keyspace>(
+    dice: &mut Dice,
+    (catalog, bucket): (&Catalog<K>, &Bucket),
+    model: &mut Model,
+    (name, step): (&str, u64),
+) {
+    let (before, always) = (model.current(name), dice.once_in(2));
+    let marking = if always { Marking::Always } else { Marking::ToHide }(upload_id(1_000_000 + step));
+    let deleted = catalog.delete_object(bucket.id, &key(name), &Condition::None, marking, step).await;
+    match deleted.unwrap() {
+        Deleted::Nothing => assert!(before.is_none() && (model.state.is_none() || !always)),
+        Deleted::Object(object) => {
+            assert_eq!((model.state, Some(object.etag)), (None, before));
+            model.remove(name, VersionId::Null);
+        }
+        Deleted::Marked { marker, gone } => {
+            assert!(always || before.is_some());
+            let of_model = model.push(name, Some(marker.version), None);
+            assert_eq!(gone.map(|object| (object.etag, object.size_bytes)), of_model, "{name} at {step}");
+        }
+    }
+}
+
+/// Writes rows as a gateway does that knows of no versions.
+async fn older_gateways_overwrite_nothing<K: Keyspace>(catalog: Catalog<K>) {
+    let photos = bucket(&catalog).await;
+    put_pages(&catalog, &photos, ("a", 1), &[1]).await;
+    catalog.set_versioning(photos.id, Versioning::Enabled).await.unwrap();
+    put(&catalog, &photos, "a", 2).await;
+    let (row, behind) = (keys::object(photos.id, b"a"), keys::version(photos.id, &key("a"), 0));
+    let now = catalog.keyspace().get(&row).await.unwrap().unwrap().value;
+    let CurrentRecord { object, .. } = CurrentRecord::decode(&now).unwrap();
+    let mut batch = Batch::new();
+    batch.put(row, record::encode(&object).unwrap());
+    catalog.keyspace().commit(batch).await.unwrap();
+    let target = Target { bucket: photos.id, key: key("a"), upload: upload_id(3) };
+    let refused = catalog.put_inline(&target, &inline("e3", 3), &Condition::None).await;
+    assert_eq!(refused, Err(CommitObjectError::Catalog(CatalogError::PlaceTaken)));
+    assert!(catalog.object_of(upload_id(1)).await.unwrap().is_some(), "the control");
+    assert!(catalog.delete_version((photos.id, &key("a")), VersionId::Null, 4).await.unwrap().is_some());
+    assert_eq!(etag(&catalog, &photos, "a").await.as_deref(), Some("e1"), "the one behind shows");
+    assert_eq!(put(&catalog, &photos, "a", 3).await.map(|id| id != VersionId::Null), Some(true));
+    // And where it did: the rows of the one before lead to another.
+    let what = VersionBodyRecord::Object(object);
+    let mut batch = Batch::new();
+    batch.put(behind, record::encode(&VersionRecord { null: true, what }).unwrap());
+    catalog.keyspace().commit(batch).await.unwrap();
+    assert_eq!(catalog.object_of(upload_id(1)).await.unwrap(), None);
+}
+
 /// Once each version is deleted, nothing is left but what belongs to no object.
 async fn everything_goes<K: Keyspace>(catalog: &Catalog<K>, bucket: &Bucket, model: Model) {
     for (name, versions) in model.keys {
-        let name = ObjectKey::new(&name).unwrap();
-        for (id, _) in versions {
-            assert!(catalog.delete_version((bucket.id, &name), id, 1000).await.unwrap().is_some());
+        for version in versions {
+            assert!(
+                catalog.delete_version((bucket.id, &key(&name)), version.id, 1000).await.unwrap().is_some()
+            );
         }
     }
     collect(catalog).await;

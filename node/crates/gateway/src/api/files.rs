@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::Object;
+use datamesh_catalog::{Marking, Object};
 use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,7 +19,7 @@ use super::listing::rfc3339;
 use super::range::{self, Wanted};
 use super::target::ObjectPath;
 use super::{App, Incoming, shreds};
-use crate::objects::{Durability, Fields, Meta, Removed, Stored};
+use crate::objects::{Durability, Erasure, Fields, Meta, Removed, Stored};
 use crate::problem::Problem;
 
 /// How safe a put is at the moment of its answer.
@@ -177,13 +177,24 @@ pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
     Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), Fields { user, ..Fields::default() })
 }
 
-/// What a delete answers, and may claim. The object is gone for every request that begins after the answer, and with its row the key
+/// What a delete answers.
+#[derive(Serialize)]
+struct Deleted {
+    key: String,
+    /// Id of the marker that hides the object, in a bucket that keeps versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    marker: Option<String>,
+    /// Of the object, or of the version whose place the marker took; absent: all of it is kept.
+    #[serde(flatten)]
+    erased: Option<Erased>,
+}
+
+/// What a delete may claim. The object is gone for every request that begins after the answer, and with its row the key
 /// that opens its shards is out of reach of the API. Not covered, whatever the times say: disk blocks until a store compacts them,
 /// the catalog's files until the same, backups, snapshots of volumes, and nodes that were given up for lost.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Deleted {
-    key: String,
+struct Erased {
     /// Reads that were under way find the shards until then.
     kept_until: String,
     /// By then no node gives shards of it any more, if all of them and the gateway go on answering. Absent while `waitsFor` names
@@ -194,12 +205,11 @@ struct Deleted {
     waits_for: Vec<NodeName>,
 }
 
-/// What a delete answers in a bucket that keeps versions: nothing is gone, the object is not shown any more.
-#[derive(Serialize)]
-struct Marked {
-    key: String,
-    /// Id of the marker that hides it.
-    marker: String,
+impl From<Erasure> for Erased {
+    fn from(Erasure { kept_until_unix_ms, erased_by_unix_ms, waits_for }: Erasure) -> Self {
+        let erased_by = erased_by_unix_ms.map(rfc3339);
+        Self { kept_until: rfc3339(kept_until_unix_ms), erased_by, waits_for }
+    }
 }
 
 /// How a delete is wanted.
@@ -211,7 +221,7 @@ pub(super) struct DeleteParams {
     shred: bool,
 }
 
-/// `DELETE`: 200 and what becomes of the shards, 202 if it is shredded; 204, and also well, when there was nothing.
+/// `DELETE`: 200 and what becomes of the shards, 202 if it is shredded; 204, and also well, when there was nothing to see.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     path: ObjectPath,
@@ -226,18 +236,11 @@ pub(super) async fn delete(
         return Ok(begun.map_or_else(|| StatusCode::NO_CONTENT.into_response(), shreds::begun));
     }
     let key = path.key.to_string();
-    let erasure = match app.objects.delete(&path.bucket, path.key, condition).await? {
-        Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
-        Removed::Marked(marker) => {
-            return Ok(Json(Marked { key, marker: marker.version.to_string() }).into_response());
-        }
-        Removed::Gone(erasure) => erasure,
-    };
-    let deleted = Deleted {
-        key,
-        kept_until: rfc3339(erasure.kept_until_unix_ms),
-        erased_by: erasure.erased_by_unix_ms.map(rfc3339),
-        waits_for: erasure.waits_for,
-    };
-    Ok(Json(deleted).into_response())
+    let (marker, erasure) =
+        match app.objects.delete(&path.bucket, path.key, condition, Marking::ToHide).await? {
+            Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
+            Removed::Marked { marker, erasure } => (Some(marker.version.to_string()), erasure),
+            Removed::Gone(erasure) => (None, Some(erasure)),
+        };
+    Ok(Json(Deleted { key, marker, erased: erasure.map(Erased::from) }).into_response())
 }

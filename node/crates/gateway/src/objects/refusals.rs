@@ -35,8 +35,9 @@ fn precondition(current_etag: Option<String>) -> Problem {
 pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
     match error {
         DeleteBucketError::NotEmpty => {
-            Problem::new(Kind::BucketNotEmpty, "delete its objects first, and all versions of them")
-                .field("bucket")
+            let detail =
+                "delete its objects first; where it keeps versions, all of those by S3, which lists them";
+            Problem::new(Kind::BucketNotEmpty, detail).field("bucket")
         }
         DeleteBucketError::Catalog(error) => catalog(error),
     }

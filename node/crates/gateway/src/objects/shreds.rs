@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::{Shred, ShredError};
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::{Condition, ObjectKey, UploadId};
+use datamesh_catalog::{Condition, Marker, ObjectKey, UploadId};
 use datamesh_shard::BucketName;
 
 use super::{Objects, refusals};
@@ -26,7 +26,11 @@ impl Objects {
         let whose = (bucket.id, &bucket.pool);
         let catalog = &self.context.catalog;
         let deleted = catalog.shred_object(whose, &key, &condition, self.now_unix_ms()).await;
-        let Some(object) = deleted.map_err(refused)? else { return Ok(None) };
+        let Some(object) = deleted.map_err(refused)? else {
+            // Nothing is shown; there may be bytes all the same.
+            let marker = catalog.marker(bucket.id, &key).await.map_err(refusals::catalog)?;
+            return marker.map_or(Ok(None), |marker| Err(hidden(&marker)));
+        };
         self.abandoned.wake();
         self.shreds.wake.notify_one();
         self.one(object.upload).await.map(Some)
@@ -50,6 +54,16 @@ impl Objects {
         let known = self.context.catalog.forget_shred(id).await.map_err(refusals::catalog)?;
         if known { Ok(()) } else { Err(no_shred()) }
     }
+}
+
+/// Versions behind a delete are not shredded yet.
+fn hidden(marker: &Marker) -> Problem {
+    let detail = format!(
+        "the object was deleted, and the bucket keeps versions of it, of which only the newest can be shredded: \
+         delete the delete marker {} by S3 first, so that what it hides is the newest",
+        marker.version
+    );
+    Problem::new(Kind::Conflict, detail).field("shred")
 }
 
 /// Its keys would stay in the other gateways' files, and in all logs.

@@ -25,7 +25,12 @@ pub(crate) enum Removed {
     /// The object is gone.
     Gone(Erasure),
     /// The bucket keeps versions: a marker hides the object.
-    Marked(Marker),
+    Marked {
+        /// What hides it.
+        marker: Marker,
+        /// Of the version without an id, where the marker took its place.
+        erasure: Option<Erasure>,
+    },
 }
 
 impl Objects {

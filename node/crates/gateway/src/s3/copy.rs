@@ -18,7 +18,7 @@ use super::reads::{Conditions, Judged};
 use super::{names, objects, versions};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
-use crate::objects::{Found, Meta};
+use crate::objects::{Found, Meta, Seen};
 use crate::problem::Problem;
 
 /// Hands what is known of the source on, and looks at nothing: a read has proven the bytes already.
@@ -42,6 +42,9 @@ fn named(source: &CopySource) -> S3Result<(&str, &str, Option<VersionId>)> {
 async fn found(app: &Arc<App>, source: &CopySource, conditions: Conditions) -> S3Result<Found> {
     let (bucket, key, version) = named(source)?;
     let seen = app.objects.look_up(&names::bucket(bucket)?, names::key(key)?, version).await?;
+    if version.is_some() && matches!(seen, Seen::Marker(_)) {
+        return Err(s3_error!(InvalidRequest, "the source is a delete: name a version that has bytes"));
+    }
     let found = versions::found(seen, version)?;
     match conditions.judge(&names::etag_of(&found.object), found.object.created_unix_ms) {
         Judged::Met => Ok(found),

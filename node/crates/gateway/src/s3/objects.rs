@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Condition, ObjectKey, Version, VersionId};
+use datamesh_catalog::{Condition, Marking, ObjectKey, Version, VersionId};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use futures::{StreamExt as _, stream};
@@ -104,9 +104,9 @@ struct Gone {
 async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which) -> S3Result<Gone> {
     let Which { key, version, condition } = which;
     let Some(version) = version else {
-        let removed = app.objects.delete(bucket, key, condition).await?;
+        let removed = app.objects.delete(bucket, key, condition, Marking::Always).await?;
         return Ok(match removed {
-            Removed::Marked(marker) => Gone { version: Some(marker.version), marker: true },
+            Removed::Marked { marker, .. } => Gone { version: Some(marker.version), marker: true },
             Removed::Nothing | Removed::Gone(_) => Gone { version: None, marker: false },
         });
     };

@@ -29,7 +29,7 @@ const VERSION_ID: &str = "x-amz-version-id";
 /// The version that a request names.
 pub(super) fn version(id: Option<&str>) -> S3Result<Option<VersionId>> {
     match id {
-        None | Some("") => Ok(None),
+        None => Ok(None),
         Some(id) => id.parse().map(Some).map_err(|error| s3_error!(InvalidArgument, "versionId: {error}")),
     }
 }
@@ -56,7 +56,9 @@ pub(super) fn found(seen: Seen, version: Option<VersionId>) -> S3Result<Found> {
             let date = String::from_utf8_lossy(&date).into_owned();
             let mut error = s3_error!(MethodNotAllowed, "the version is a delete: it has no bytes");
             error.set_status_code(StatusCode::METHOD_NOT_ALLOWED);
-            Err(marked(error, &[(header::LAST_MODIFIED.as_str(), date)]))
+            let id = marker.version.to_string();
+            let allow = (header::ALLOW.as_str(), "DELETE".to_owned());
+            Err(marked(error, &[allow, (header::LAST_MODIFIED.as_str(), date), (VERSION_ID, id)]))
         }
     }
 }
@@ -136,7 +138,8 @@ pub(super) async fn list(
     let max = names::at_most(input.max_keys, KEYS_MAX, "max-keys")?;
     let (prefix, by) = (input.prefix.as_deref().unwrap_or_default(), delimiter(input.delimiter.as_deref()));
     let marker = input.key_marker.as_deref().unwrap_or_default();
-    let after = behind(marker, version(input.version_id_marker.as_deref())?, (prefix, by))?;
+    let id = input.version_id_marker.as_deref().filter(|id| !id.is_empty());
+    let after = behind(marker, version(id)?, (prefix, by))?;
     let bucket = app.objects.bucket(&names::bucket(&input.bucket)?).await?;
     let listing = if max == 0 || prefix.len() > OBJECT_KEY_BYTES_MAX {
         VersionListing::default()

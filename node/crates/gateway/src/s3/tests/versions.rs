@@ -94,6 +94,7 @@ async fn a_delete_leaves_a_marker_whichever_api_asked() {
     assert_eq!(id_of(&missed), marker);
     let itself = photos.ask("GET", &format!("/photos/a?versionId={marker}")).await;
     assert_eq!((itself.status.as_u16(), itself.header("x-amz-delete-marker")), (405, "true"));
+    assert_eq!((itself.header("allow"), id_of(&itself)), ("DELETE", marker.clone()));
     assert_eq!(photos.ask("GET", &format!("/photos/a?versionId={one}")).await.ok().body, &b"one"[..]);
     let by_s3 = photos.ask("DELETE", "/photos/a").await;
     assert_eq!(by_s3.header("x-amz-delete-marker"), "true");
@@ -135,4 +136,81 @@ async fn versions_are_listed_page_by_page() {
     photos.set(SUSPENDED).await;
     assert_eq!(photos.put(b"new").await, "null");
     assert_eq!(photos.ask("GET", "/photos/a?versionId=null").await.ok().body, &b"new"[..]);
+}
+
+#[tokio::test]
+async fn rest_marks_only_what_it_hides() {
+    let photos = Photos::new().await;
+    photos.set(ENABLED).await;
+    let delete = async |key: &str| {
+        let path = format!("/api/v1/buckets/photos/files/{key}");
+        photos.house.ask(Method::DELETE, &path, &[], Body::empty()).await
+    };
+    assert_eq!(delete("none").await.status.as_u16(), 204);
+    photos.put(b"one").await;
+    assert!(delete("a").await.ok().json().get("marker").is_some());
+    assert_eq!(delete("a").await.status.as_u16(), 204, "it is hidden already");
+    let listed = photos.ask("GET", "/photos?versions=").await.ok();
+    assert_eq!(String::from_utf8_lossy(&listed.body).matches("<DeleteMarker>").count(), 1);
+    assert_eq!(
+        photos.ask("DELETE", "/photos/none").await.header("x-amz-delete-marker"),
+        "true",
+        "as S3 does"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delete_in_a_suspended_bucket_says_what_is_gone() {
+    let photos = Photos::new().await;
+    photos.set(ENABLED).await;
+    photos.put(b"kept").await;
+    photos.set(SUSPENDED).await;
+    let path = "/api/v1/buckets/photos/files/a";
+    let kept = photos.house.ask(Method::DELETE, path, &[], Body::empty()).await.ok().json();
+    assert_eq!((kept["marker"].as_str(), kept.get("keptUntil")), (Some("null"), None), "{kept}");
+    assert_eq!(photos.put(&noise(1, 5 << 20)).await, "null");
+    let gone = photos.house.ask(Method::DELETE, path, &[], Body::empty()).await.ok().json();
+    assert_eq!((gone["marker"].as_str(), gone["key"].as_str()), (Some("null"), Some("a")));
+    assert!(gone["keptUntil"].is_string() && gone["waitsFor"].is_array(), "{gone}");
+    let listed = photos.ask("GET", "/photos?versions=").await.ok();
+    let listed = String::from_utf8_lossy(&listed.body).into_owned();
+    assert_eq!((listed.matches("<Version>").count(), listed.matches("<DeleteMarker>").count()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_a_marker_hides_is_not_called_shredded() {
+    let photos = Photos::new().await;
+    photos.set(ENABLED).await;
+    photos.put(b"one").await;
+    let marker = id_of(&photos.ask("DELETE", "/photos/a").await);
+    let path = "/api/v1/buckets/photos/files/a?shred=true";
+    let refused = photos.house.ask(Method::DELETE, path, &[], Body::empty()).await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (409, "conflict".to_owned()));
+    assert!(refused.json()["detail"].as_str().unwrap().contains(&marker));
+    photos.ask("DELETE", &format!("/photos/a?versionId={marker}")).await;
+    let begun = photos.house.ask(Method::DELETE, path, &[], Body::empty()).await;
+    assert_eq!(begun.status.as_u16(), 202);
+    let again = photos.house.ask(Method::DELETE, path, &[], Body::empty()).await;
+    assert_eq!(again.status.as_u16(), 204, "nothing is hidden");
+}
+
+#[tokio::test]
+async fn ids_that_name_nothing_to_read_are_refused() {
+    let photos = Photos::new().await;
+    photos.set(ENABLED).await;
+    photos.put(b"one").await;
+    for method in ["GET", "DELETE"] {
+        let refused = photos.client.refusal(method, "/photos/a?versionId=", Ask::default()).await;
+        assert_eq!(refused.as_deref(), Some("InvalidArgument"), "{method}");
+    }
+    assert_eq!(photos.ask("GET", "/photos/a").await.ok().body, &b"one"[..], "nothing was deleted");
+    let marker = id_of(&photos.ask("DELETE", "/photos/a").await);
+    for (source, code) in
+        [(format!("/photos/a?versionId={marker}"), "InvalidRequest"), ("/photos/a".into(), "NoSuchKey")]
+    {
+        let headers = [("x-amz-copy-source", &*source)];
+        let refused =
+            photos.client.refusal("PUT", "/photos/b", Ask { headers: &headers, ..Ask::default() }).await;
+        assert_eq!(refused.as_deref(), Some(code), "{source}");
+    }
 }

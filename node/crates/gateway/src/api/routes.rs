@@ -34,7 +34,7 @@ use Need::{Anyone, Read, Themselves, Write};
 
 const AUDITOR: Need = Need::Role(Role::Auditor);
 const OPERATOR: Need = Need::Role(Role::Operator);
-const ADMIN: Need = Need::Role(Role::Admin);
+const ADMIN: Need = Need::InPerson(Role::Admin);
 
 routes! {
     GET "/api/v1/files" Read => listing::list;

@@ -2,6 +2,7 @@
 //! the attempts that were wrong.
 
 mod credentials;
+mod invitations;
 mod passwords;
 mod secrets;
 mod sign_in;
@@ -22,6 +23,7 @@ use passwords::Passwords;
 use throttle::Throttle;
 
 pub(crate) use credentials::{Made, NewToken};
+pub(crate) use invitations::Invitation;
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};
 

@@ -1,4 +1,4 @@
-//! `/api/v1/admin/users`, `/invites` and `/registration`: who has an account, and who may come by one.
+//! `/api/v1/admin/users` and `/registration`: who has an account, and who may come by one.
 
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ use super::listing::rfc3339;
 use super::{App, incoming};
 use crate::accounts::{Change, Made, NewUser};
 use crate::audit::Note;
-use crate::auth::Principal;
 use crate::limits;
 use crate::problem::Problem;
 
@@ -32,12 +31,6 @@ struct Create {
 struct Changed {
     role: Option<Role>,
     disabled: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Invite {
-    role: Role,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -176,21 +169,6 @@ pub(super) async fn end_sessions(
     Path(name): Path<String>,
 ) -> Result<Json<Ended>, Problem> {
     Ok(Json(Ended { ended: app.accounts.end_sessions(&name).await? }))
-}
-
-/// `POST invites`: shows the code by which somebody becomes a user of a role.
-pub(super) async fn invite(
-    State(app): State<Arc<App>>,
-    (Extension(principal), Extension(note)): (Extension<Principal>, Extension<Note>),
-    origin: Origin,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let Invite { role } = incoming::json(&headers, body).await?;
-    note.detail(format!("role={}", role.as_str()));
-    let made = app.accounts.invite(&principal, role, from(origin)).await?;
-    note.target(format!("/api/v1/admin/invites/{}", made.id));
-    Ok(code(StatusCode::CREATED, &made, None))
 }
 
 /// `GET registration`: who may become a user by themselves.

@@ -189,6 +189,18 @@ async fn accounts_are_for_who_may_have_one() {
     assert!(code.starts_with("dmi_"));
     assert_eq!(register("alice", Some(&code)).await.ok().json()["role"], json!("auditor"));
     assert_eq!(register("bob", Some(&code)).await.problem(), "forbidden", "once");
+    let admin = async |method, path: &str, body| tell(&house, Some(ADMIN), method, path, body).await;
+    let got = admin("POST", "/admin/invites", json!({ "role": "member" })).await.ok();
+    let listed = admin("GET", "/admin/invites", Value::Null).await.ok().json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "the one that was used is gone");
+    assert_eq!(
+        (&listed["items"][0]["id"], &listed["items"][0]["role"]),
+        (&got.json()["id"], &json!("member"))
+    );
+    let path = format!("/admin/invites/{}", text(&got, "id"));
+    admin("DELETE", &path, Value::Null).await.ok();
+    assert_eq!(admin("DELETE", &path, Value::Null).await.problem(), "no-such-credential");
+    assert_eq!(register("bob", Some(&text(&got, "code"))).await.problem(), "forbidden", "taken back");
     open("open").await;
     assert_eq!(register("bob", None).await.ok().json()["role"], json!("member"));
     assert_eq!(register("ALICE", None).await.problem(), "user-exists");

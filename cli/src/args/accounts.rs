@@ -1,5 +1,7 @@
 //! Commands around accounts.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::client::Wanted;
@@ -148,7 +150,11 @@ pub(crate) enum AuditCommand {
         filter: Filter,
     },
     /// Recompute all chains: whether anything was changed, removed, moved or cut off (exit code 7)
-    Verify,
+    Verify {
+        /// What `audit verify --output json` said before, kept elsewhere: finds what was put back to an earlier state since
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,10 +1,12 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use datamesh_seal::ChainCheck;
 use datamesh_settings::audit::{AuditChain, AuditLine};
 use futures::StreamExt as _;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::AuditCommand;
@@ -13,7 +15,7 @@ use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
 
-/// Bytes of one line of an export at most: five texts, each escaped.
+/// Bytes of one line of an export at most: eight texts, each escaped.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Shows, exports or verifies what was done.
@@ -21,7 +23,7 @@ pub(crate) async fn run(session: &Session, command: AuditCommand) -> Result<Exit
     match command {
         AuditCommand::List { filter, limit } => list(session, filter.wanted(), limit).await,
         AuditCommand::Export { filter } => export(session, filter.wanted()).await,
-        AuditCommand::Verify => verify(session).await,
+        AuditCommand::Verify { against } => verify(session, against.as_deref()).await,
     }
 }
 
@@ -31,11 +33,12 @@ async fn list(session: &Session, wanted: Wanted, limit: usize) -> Result<ExitCod
         output::json(&json!({ "entries": lines }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let head = ["TIME (ms)", "ACTOR", "ACTION", "TARGET", "ADDRESS", "STATUS"].map(String::from).to_vec();
+    let head =
+        ["TIME (ms)", "ACTOR", "ACTION", "TARGET", "DETAIL", "ADDRESS", "STATUS"].map(String::from).to_vec();
     let row = |line: AuditLine| {
         let entry = line.entry;
         let (time, status) = (entry.at_unix_ms.to_string(), entry.status.to_string());
-        vec![time, entry.actor, entry.action, entry.target, entry.address, status]
+        vec![time, entry.actor, entry.action, entry.target, entry.detail, entry.address, status]
     };
     let rows: Vec<_> = std::iter::once(head).chain(lines.into_iter().map(row)).collect();
     output::table(&rows)?;
@@ -52,10 +55,17 @@ async fn export(session: &Session, wanted: Wanted) -> Result<ExitCode, Failure> 
 }
 
 /// Recomputes every chain. What is there when it begins is in it: heads that are read before cover no more.
-async fn verify(session: &Session) -> Result<ExitCode, Failure> {
+async fn verify(session: &Session, against: Option<&Path>) -> Result<ExitCode, Failure> {
     let chains = session.client.audit_chains().await?;
     let key = chains.public_key.parse().map_err(|_| Failure::Answer("the cluster's key is none".into()))?;
     let mut check = ChainCheck::new(key);
+    if let Some(path) = against {
+        let kept = kept(path)?;
+        if kept.public_key != chains.public_key {
+            return Err(Failure::Usage(format!("{}: it was kept of another cluster", path.display())));
+        }
+        kept.heads.iter().for_each(|head| check.passes(&head.chain, head.count, &head.link));
+    }
     let (mut seen, mut headless) = (0_u64, BTreeSet::new());
     each_line(session, |line| {
         let Some(head) = chains.items.iter().find(|head| head.chain == line.chain) else {
@@ -78,13 +88,31 @@ async fn verify(session: &Session) -> Result<ExitCode, Failure> {
         findings.extend(headless.iter().map(|chain| format!("{chain}: it has no signed head")));
     }
     if session.json {
-        output::json(&json!({ "entries": seen, "heads": chains.items, "findings": findings }))?;
+        output::json(
+            &json!({ "publicKey": chains.public_key, "entries": seen, "heads": chains.items, "findings": findings }),
+        )?;
     } else {
         findings.iter().try_for_each(|finding| output::line(finding))?;
         let said = if findings.is_empty() { "all as it was written" } else { "NOT as it was written" };
         output::line(&format!("{seen} entries of {} chains: {said}", chains.items.len()))?;
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::failure::NOT_WHOLE) })
+}
+
+/// What was kept of an earlier check.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    public_key: String,
+    heads: Vec<AuditChain>,
+}
+
+fn kept(path: &Path) -> Result<Kept, Failure> {
+    let text = std::fs::read(path).map_err(|source| Failure::File { path: path.to_owned(), source })?;
+    serde_json::from_slice(&text).map_err(|error| {
+        let name = path.display();
+        Failure::Usage(format!("{name}: it is not what `audit verify --output json` prints: {error}"))
+    })
 }
 
 fn as_head(head: &AuditChain) -> (&str, u64, &str, &str) {

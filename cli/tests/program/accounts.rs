@@ -69,6 +69,17 @@ fn somebody_signs_in_and_is_known_to_have() {
     let verified = json(of(&user, &["audit", "verify"]));
     assert_eq!(verified["findings"], json!([]));
     assert!(verified["entries"].as_u64().unwrap() >= 4, "{verified}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kept.json");
+    let against = || of(&user, &["audit", "verify", "--against", path.to_str().unwrap()]);
+    std::fs::write(&path, verified.to_string()).unwrap();
+    assert_eq!(json(against())["findings"], json!([]));
+    let mut longer = verified.clone();
+    longer["heads"][0]["count"] = json!(1_000_000);
+    std::fs::write(&path, longer.to_string()).unwrap();
+    assert_eq!(against().output().unwrap().status.code(), Some(7), "the chain is shorter than it was");
+    std::fs::write(&path, "{}").unwrap();
+    assert_eq!(failure(against()).0, 2);
     let exported = succeeded(of(&user, &["audit", "export"]).output().unwrap());
     let lines: Vec<Value> =
         exported.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();

@@ -35,8 +35,10 @@ pub const EMAIL_BYTES_MAX: usize = 254;
 pub const PASSWORD_HASH_BYTES_MAX: usize = 256;
 /// Sessions of one user at most; beyond, the one used longest ago ends.
 pub const SESSIONS_MAX: usize = 50;
-/// Sessions, tokens and codes of one user at most.
-pub const CREDENTIALS_MAX: usize = 150;
+/// Tokens of one user at most.
+pub const TOKENS_MAX: usize = 64;
+/// Codes and invitations of one user at most.
+pub const CODES_MAX: usize = 36;
 /// Bytes of a token's name, and of what a session's program calls itself, at most.
 pub const CREDENTIAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a network address as text at most.

@@ -2,6 +2,7 @@
 //! the attempts that were wrong.
 
 mod credentials;
+mod invitations;
 mod passwords;
 mod secrets;
 mod sign_in;
@@ -22,6 +23,7 @@ use passwords::Passwords;
 use throttle::Throttle;
 
 pub(crate) use credentials::{Made, NewToken};
+pub(crate) use invitations::Invitation;
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};
 
@@ -46,7 +48,7 @@ impl Accounts {
             context: Arc::clone(context),
             catalog: context.catalog.clone(),
             surroundings: Arc::clone(&context.surroundings),
-            passwords: Passwords::new(Arc::clone(context), secret.password_pepper()),
+            passwords: Passwords::new(Arc::clone(context), Arc::clone(&secret)),
             secret,
             throttle: Throttle::default(),
         }
@@ -76,6 +78,11 @@ pub(crate) fn no_such_user() -> Problem {
     Problem::new(Kind::NoSuchUser, "GET /api/v1/admin/users lists those that exist").field("name")
 }
 
+/// What a request was allowed by has ended while it was under way.
+fn superseded() -> Problem {
+    Problem::new(Kind::Conflict, "the password or the session was changed meanwhile: sign in again")
+}
+
 fn failed(error: CatalogError) -> Problem {
     Problem::internal("the catalog failed", &error)
 }
@@ -83,6 +90,7 @@ fn failed(error: CatalogError) -> Problem {
 fn not_kept(error: CredentialError) -> Problem {
     match error {
         CredentialError::NoUser => no_such_user(),
+        CredentialError::Superseded => superseded(),
         CredentialError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         CredentialError::Catalog(error) => failed(error),
     }

@@ -8,6 +8,7 @@ mod conditional;
 mod files;
 mod fsck;
 mod incoming;
+mod invites;
 mod keys;
 mod listing;
 mod range;

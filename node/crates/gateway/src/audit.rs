@@ -1,10 +1,12 @@
 //! Who did what: every change and every sign-in, as chains of entries in the catalog that nobody alters unseen
 //! ([ADR 32](../../../../docs/adr/0032-the-audit-is-chains.md)).
 //!
+//! * `note`: what a handler says of its request.
 //! * `witnessed`: what a request is worth an entry, also one whose client hung up.
 //! * `chain`: entries become links, and the chain's head is signed.
 
 mod chain;
+mod note;
 pub(crate) mod witnessed;
 
 use std::collections::VecDeque;
@@ -23,10 +25,13 @@ use crate::accounts::cut;
 use crate::surroundings::Surroundings;
 use crate::work::{Next, Worker};
 
-pub(crate) use witnessed::{Actor, Witnessed};
+pub(crate) use note::{Actor, Note};
+pub(crate) use witnessed::{Asked, Witnessed};
 
 /// Entries that wait to be written down at most; from half of them on, who brings one writes them down.
 const WAITING_MAX: usize = 4096;
+/// Room beyond that for entries that must be durable before their answer: what clients who hang up leave behind takes none of it.
+const RESERVE: usize = 512;
 /// Entries of one batch at most: half a megabyte, a few milliseconds.
 const BATCH_MAX: usize = 512;
 /// What is not written down before its answer is so within this time after it.
@@ -39,6 +44,17 @@ pub(crate) enum Durable {
     Before,
     /// Within [`SOON`] after it: of these there are as many as puts.
     Soon,
+}
+
+/// Why an entry is not written down.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AuditError {
+    /// Too many wait: this one is in the log alone.
+    #[error("too many entries of the audit wait to be written down")]
+    Full,
+    /// The catalog does not take it; it waits.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
 }
 
 #[derive(Default)]
@@ -78,34 +94,47 @@ impl Audit {
     }
 
     /// Takes an entry; it is durable after the next [`Audit::flush`]. Its time is now, and no earlier than the one's before.
-    fn push(&self, mut entry: AuditEntry) {
-        for text in
-            [&mut entry.actor, &mut entry.action, &mut entry.target, &mut entry.address, &mut entry.request]
-        {
+    fn push(&self, mut entry: AuditEntry, durable: Durable) -> Result<(), AuditError> {
+        let AuditEntry { actor, user, credential, action, target, detail, address, request, .. } = &mut entry;
+        for text in [actor, user, credential, action, target, detail, address, request] {
             text.truncate(cut(text, TEXT_BYTES_MAX).len());
         }
+        let room = WAITING_MAX + if durable == Durable::Before { RESERVE } else { 0 };
         let now_unix_ms = self.surroundings.now_unix_ms();
         let mut waiting = self.waiting.lock();
-        if waiting.entries.len() >= WAITING_MAX {
+        if waiting.entries.len() >= room {
             waiting.lost += 1;
             tracing::error!(
                 lost = waiting.lost,
                 ?entry,
                 "the audit cannot be written: this is its only trace"
             );
-            return;
+            return Err(AuditError::Full);
         }
         waiting.last_unix_ms = waiting.last_unix_ms.max(now_unix_ms);
         entry.at_unix_ms = waiting.last_unix_ms;
         waiting.entries.push_back(entry);
+        Ok(())
     }
 
-    /// Writes down what waits, if an entry asked for it or many wait. What cannot be written goes on waiting.
-    pub(crate) async fn settle(&self, durable: Durable) {
-        let many = self.waiting.lock().entries.len() >= WAITING_MAX / 2;
-        if durable == Durable::Soon && !many {
-            return;
+    /// Writes down what waits before another entry comes, if many wait. What cannot be written goes on waiting.
+    async fn make_room(&self, durable: Durable) {
+        let many = if durable == Durable::Before { WAITING_MAX } else { WAITING_MAX / 2 };
+        if self.waiting.lock().entries.len() >= many {
+            self.flush_or_say_so().await;
         }
+    }
+
+    /// Writes down what waits, if the entry that just came asked for it.
+    async fn settle(&self, durable: Durable) -> Result<(), AuditError> {
+        match durable {
+            Durable::Before => Ok(self.flush().await?),
+            Durable::Soon => Ok(()),
+        }
+    }
+
+    /// Writes down what waits; what cannot be written goes on waiting.
+    pub(crate) async fn flush_or_say_so(&self) {
         if let Err(error) = self.flush().await {
             tracing::error!(%error, "the audit could not be written down; it is tried again");
         }
@@ -176,7 +205,7 @@ impl Worker for WriteAudit {
 
     fn work(&mut self) -> BoxFuture<'_, Next> {
         async {
-            self.0.settle(Durable::Before).await;
+            self.0.flush_or_say_so().await;
             Next::Wait(SOON)
         }
         .boxed()

@@ -60,6 +60,8 @@ pub fn verify_head(
 pub struct ChainCheck {
     cluster: PeerKey,
     chains: BTreeMap<String, (u64, Link)>,
+    /// Heads of before that were not passed yet.
+    kept: BTreeMap<String, (u64, Option<Link>)>,
     findings: Vec<String>,
 }
 
@@ -67,7 +69,13 @@ impl ChainCheck {
     /// Nothing seen yet; the heads are to be signed by `cluster`.
     #[must_use]
     pub fn new(cluster: PeerKey) -> Self {
-        Self { cluster, chains: BTreeMap::new(), findings: Vec::new() }
+        Self { cluster, chains: BTreeMap::new(), kept: BTreeMap::new(), findings: Vec::new() }
+    }
+
+    /// A head as it was when somebody kept it elsewhere: chain, texts, and last link in hexadecimal. The chain must pass it still, so that
+    /// one that was removed or begun anew since is found, head and all.
+    pub fn passes(&mut self, chain: &str, count: u64, link: &str) {
+        self.kept.insert(chain.to_owned(), (count, link_of(link)));
     }
 
     /// The next text of a chain, with its number and the link after it in hexadecimal.
@@ -78,6 +86,11 @@ impl ChainCheck {
             self.find(format!("{chain}: number {number} stands where {expected} belongs"));
         } else if stated != Some(before.next(chain, number, text)) {
             self.find(format!("{chain}: number {number} is not what was written"));
+        }
+        if self.kept.get(chain).is_some_and(|(count, kept)| {
+            *count == number.saturating_add(1) && kept.is_some() && *kept == stated
+        }) {
+            self.kept.remove(chain);
         }
         // From here on the stated link is taken, so that one fault is one finding.
         self.chains.insert(chain.to_owned(), (number.saturating_add(1), stated.unwrap_or_default()));
@@ -102,6 +115,11 @@ impl ChainCheck {
                 self.find(format!(
                     "{chain}: it has {count} entries, and {seen} are there, or its end is another"
                 ));
+            }
+        }
+        for (chain, (count, _)) in std::mem::take(&mut self.kept) {
+            if count > 0 {
+                self.find(format!("{chain}: it is not what was kept of it, {count} entries"));
             }
         }
         for chain in std::mem::take(&mut self.chains).into_keys() {

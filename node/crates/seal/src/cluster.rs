@@ -127,10 +127,11 @@ impl ClusterSecret {
         credential::hash(self, id, secret)
     }
 
-    /// What passwords are hashed with besides their salt: guesses cannot be tried on the catalog's rows alone.
+    /// What the passwords of the user of this id are hashed with besides their salt: guesses cannot be tried on the catalog's rows alone,
+    /// and a hash that is copied to another user's row is nobody's.
     #[must_use]
-    pub fn password_pepper(&self) -> Zeroizing<[u8; 32]> {
-        credential::pepper(self)
+    pub fn password_pepper(&self, user: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+        credential::pepper(self, user)
     }
 
     /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the

@@ -95,7 +95,7 @@ fn made() -> BTreeMap<String, String> {
     let (node, pool) = join_names();
     add("access-key-secret", hex::encode(cluster().seal_access_key("DM0123456789ABCDEFGH", "secret")));
     add("credential-hash", hex::encode(cluster().credential_hash(&[4; 24], &[5; 32])));
-    add("password-pepper", hex::encode(*cluster().password_pepper()));
+    add("password-pepper", hex::encode(*cluster().password_pepper(&[1; 16])));
     let link = Link::first().next("gw/3", 0, b"text");
     add("chain-link", hex::encode(link.0));
     add("chain-head", hex::encode(sign_head(&cluster().signing_key(), "gw/3", 1, &link)));

@@ -14,10 +14,16 @@ pub struct AuditEntry {
     /// Who: `operator` and `user` are the holders of the token files, `user:NAME` has an account, `key:ID` signs for S3,
     /// `unknown:NAME` did not prove to be that user, `unknown:` is nobody.
     pub actor: String,
+    /// That user's id, which no other ever has; empty for who is no user.
+    pub user: String,
+    /// The id of the session or token, or S3 key, that stood for them; empty for a token file.
+    pub credential: String,
     /// The method and route, or S3's operation.
     pub action: String,
-    /// On what: the path.
+    /// On what: the path; of what a `POST` made, its path; of S3 `/bucket/key`.
     pub target: String,
+    /// What of it, where the target does not say: what a user, key or pool was changed to.
+    pub detail: String,
     /// Where the connection came from.
     pub address: String,
     /// The request's id.
@@ -72,14 +78,17 @@ mod tests {
         let entry = AuditEntry {
             at_unix_ms: 1_790_000_000_000,
             actor: "user:alice".into(),
+            user: "55".into(),
+            credential: "66".into(),
             action: "PUT /api/v1/files/{*key}".into(),
             target: "/api/v1/files/ä\"".into(),
+            detail: "x".into(),
             address: "10.0.0.1".into(),
             request: "0011223344556677".into(),
             status: 201,
         };
-        let text = "{\"atUnixMs\":1790000000000,\"actor\":\"user:alice\",\"action\":\"PUT /api/v1/files/{*key}\",\
-                    \"target\":\"/api/v1/files/ä\\\"\",\"address\":\"10.0.0.1\",\"request\":\"0011223344556677\",\
+        let text = "{\"atUnixMs\":1790000000000,\"actor\":\"user:alice\",\"user\":\"55\",\"credential\":\"66\",\"action\":\"PUT /api/v1/files/{*key}\",\
+                    \"target\":\"/api/v1/files/ä\\\"\",\"detail\":\"x\",\"address\":\"10.0.0.1\",\"request\":\"0011223344556677\",\
                     \"status\":201}";
         assert_eq!(entry.text(), text);
         assert_eq!(serde_json::from_str::<AuditEntry>(text).unwrap(), entry);

@@ -2,14 +2,19 @@
 
 use super::faults::{find, put, whole};
 use super::{Catalog, CatalogError};
-use crate::keys::{self, Table};
+use crate::keys::{self, KeyError, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Row, View};
 use crate::model::{AuditAt, AuditHead, AuditPage, AuditRow};
 use crate::record::{self, AuditHeadRecord, AuditRecord};
 
 fn row_of(row: &Row) -> Result<AuditRow, CatalogError> {
     let AuditRecord { entry, link } = record::decode(&row.value)?;
-    Ok(AuditRow { at: keys::read_audit_entry(&row.key)?, entry, link })
+    let at = keys::read_audit_entry(&row.key)?;
+    // The link is over the entry's time alone: one under another would be found at no time that it is looked for at.
+    if at.at_unix_ms != entry.at_unix_ms {
+        return Err(KeyError::Time.into());
+    }
+    Ok(AuditRow { at, entry, link })
 }
 
 fn head_of(record: AuditHeadRecord) -> AuditHead {

@@ -4,8 +4,8 @@ use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Row, View};
-use crate::limits::{ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, CREDENTIALS_MAX, SESSIONS_MAX};
-use crate::model::{Credential, CredentialId, CredentialKind, User, UserId};
+use crate::limits::{ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, SESSIONS_MAX, TOKENS_MAX};
+use crate::model::{Credential, CredentialId, CredentialKind, PasswordHash, User, UserId};
 use crate::record;
 
 /// Why a credential was not kept.
@@ -14,6 +14,9 @@ pub enum CredentialError {
     /// There is no such user any more.
     #[error("there is no such user any more")]
     NoUser,
+    /// The password that was proven is another by now, or the user is disabled.
+    #[error("the password is another by now, or the user is disabled")]
+    Superseded,
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -41,6 +44,22 @@ fn is_session(credential: &Credential) -> bool {
     matches!(credential.kind, CredentialKind::Session { .. })
 }
 
+fn is_token(credential: &Credential) -> bool {
+    matches!(credential.kind, CredentialKind::Token { .. })
+}
+
+/// Holds one more against the limits: each kind has room of its own, so that a session always fits.
+fn fits(credential: &Credential, live: &[KnownCredential]) -> Result<(), Invalid> {
+    if is_session(credential) {
+        return Ok(());
+    }
+    let count = |of: fn(&Credential) -> bool| live.iter().filter(|known| of(&known.credential)).count() + 1;
+    if is_token(credential) {
+        return at_most("tokens of a user", count(is_token), TOKENS_MAX);
+    }
+    at_most("codes of a user", count(|other| !is_session(other) && !is_token(other)), CODES_MAX)
+}
+
 /// A user's credentials, by id.
 pub(super) async fn read_all(view: &impl View, user: UserId) -> Result<Vec<KnownCredential>, CatalogError> {
     let known = |row: &Row| {
@@ -61,6 +80,19 @@ fn validate(credential: &Credential) -> Result<(), Invalid> {
 }
 
 impl<K: Keyspace> Catalog<K> {
+    /// Keeps the session of a user who has just proven this password, if it still is theirs and they are not disabled.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub async fn add_session(
+        &self,
+        (user, proven): (UserId, &PasswordHash),
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, Some(proven)), new, now_unix_ms).await
+    }
+
     /// Keeps a new credential. What has run out goes with it; of too many sessions the one used longest ago goes too, of anything
     /// else there cannot be too many. Credentials of `UserId([0; 16])`, the operator, need no user.
     ///
@@ -69,6 +101,15 @@ impl<K: Keyspace> Catalog<K> {
     pub async fn add_credential(
         &self,
         user: UserId,
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, None), new, now_unix_ms).await
+    }
+
+    async fn keep_credential(
+        &self,
+        (user, proven): (UserId, Option<&PasswordHash>),
         (id, credential): (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
@@ -79,6 +120,9 @@ impl<K: Keyspace> Catalog<K> {
             let owner = find::<User>(&view, &row).await?;
             if owner.record.is_none() && user != UserId([0; 16]) {
                 return Err(CredentialError::NoUser);
+            }
+            if proven.is_some_and(|proven| !owner.record.is_some_and(|user| user.proves(proven))) {
+                return Err(CredentialError::Superseded);
             }
             let since = view.revision().await.map_err(CatalogError::from)?;
             let known = read_all(&view, user).await?;
@@ -96,7 +140,7 @@ impl<K: Keyspace> Catalog<K> {
             {
                 batch.delete(keys::credential(user, live.remove(oldest).id));
             }
-            at_most("credentials of a user", live.len() + 1, CREDENTIALS_MAX)?;
+            fits(credential, &live)?;
             put(&mut batch, keys::credential(user, id), credential)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(());

@@ -45,6 +45,28 @@ impl Ends {
     }
 }
 
+/// By what somebody may give a user another password. It is looked for in the commit that does it: a hash takes long enough for an
+/// administrator to have taken the password, the code or the session meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum By {
+    /// An administrator may.
+    Administrator,
+    /// A code, which is used up.
+    Code(CredentialId),
+    /// The password that was proven, by a user who is not disabled.
+    Password(PasswordHash),
+}
+
+impl By {
+    fn counts(&self, user: &User, known: &[CredentialId]) -> bool {
+        match self {
+            Self::Administrator => true,
+            Self::Code(code) => known.contains(code),
+            Self::Password(proven) => user.proves(proven),
+        }
+    }
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Makes a user known. `by`: the invitation that is used up with it.
     ///
@@ -149,8 +171,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Gives a user another password, or none, and ends their credentials with it. `by`: the code that is used up. Gives whether
-    /// there are such a user and code.
+    /// Gives a user another password, or none, and ends their credentials with it. Gives whether there is such a user, and `by` and the
+    /// session that is spared count still.
     ///
     /// # Errors
     /// The engine's faults.
@@ -158,7 +180,7 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         id: UserId,
         password: Option<PasswordHash>,
-        (ends, by): (Ends, Option<CredentialId>),
+        (ends, by): (Ends, By),
     ) -> Result<bool, CatalogError> {
         let row = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
@@ -167,7 +189,8 @@ impl<K: Keyspace> Catalog<K> {
             let Some(mut user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
             let known = self.end_credentials(&view, (id, ends), &mut batch).await?;
-            if by.is_some_and(|code| !known.contains(&code)) {
+            let spared = if let Ends::SessionsBut(kept) = ends { known.contains(&kept) } else { true };
+            if !spared || !by.counts(&user, &known) {
                 return Ok(false);
             }
             drop(view);

@@ -27,6 +27,9 @@ pub enum KeyError {
     /// A column that is no name.
     #[error("a column of the key is not a name")]
     Name,
+    /// Another time than its record's.
+    #[error("the key's time is not its record's")]
+    Time,
 }
 
 /// Writes a key, column by column. Numbers are big-endian.

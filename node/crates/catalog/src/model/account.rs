@@ -184,6 +184,20 @@ pub struct User {
     pub last_failed_unix_ms: u64,
 }
 
+impl User {
+    /// Whether their invitations count.
+    #[must_use]
+    pub fn may_invite(&self) -> bool {
+        !self.disabled && self.role == Role::Admin
+    }
+
+    /// Whether who proved the password of this hash has proven it still: it is theirs, and they are not disabled.
+    #[must_use]
+    pub fn proves(&self, proven: &PasswordHash) -> bool {
+        !self.disabled && self.password.as_ref() == Some(proven)
+    }
+}
+
 /// Something random that stands for a user. The catalog has a keyed hash of its secret, never the secret.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credential {

@@ -16,8 +16,19 @@ impl Record for AuditRecord {
     const NAME: &'static str = "audit entry";
 
     fn check(&self) -> Result<(), &'static str> {
-        let AuditEntry { actor, action, target, address, request, .. } = &self.entry;
-        let texts = [actor, action, target, address, request];
+        let AuditEntry {
+            at_unix_ms: _,
+            actor,
+            user,
+            credential,
+            action,
+            target,
+            detail,
+            address,
+            request,
+            status: _,
+        } = &self.entry;
+        let texts = [actor, user, credential, action, target, detail, address, request];
         if texts.iter().any(|text| text.len() > TEXT_BYTES_MAX) { Err("a text is too long") } else { Ok(()) }
     }
 }

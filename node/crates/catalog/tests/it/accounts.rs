@@ -1,6 +1,6 @@
 //! Users and what stands for them: names are given once, rows decide, what ends is gone in the same batch.
 
-use datamesh_catalog::catalog::{CredentialError, Ends, UserError};
+use datamesh_catalog::catalog::{By, CredentialError, Ends, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
     Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, User, UserId,
@@ -9,7 +9,7 @@ use datamesh_catalog::{
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: names, changes, credentials, passwords, one_use, too_many);
+on_all_engines!(catalog_on: names, changes, credentials, passwords, races, one_use, too_many);
 
 fn user(number: u8, name: &str) -> User {
     User {
@@ -112,12 +112,39 @@ async fn passwords<K: Keyspace>(catalog: Catalog<K>) {
     }
     let hash = Some(PasswordHash("one".into()));
     let but = Ends::SessionsBut(id(2));
-    assert!(catalog.set_password(alice.id, hash.clone(), (but, None)).await.unwrap());
+    assert!(catalog.set_password(alice.id, hash.clone(), (but, By::Administrator)).await.unwrap());
     assert_eq!(ids(&catalog, &alice).await, [id(2), id(3)]);
     assert_eq!(catalog.user(alice.id).await.unwrap().unwrap().password, hash);
-    assert!(catalog.set_password(alice.id, None, (Ends::All, None)).await.unwrap());
+    assert!(catalog.set_password(alice.id, None, (Ends::All, By::Administrator)).await.unwrap());
     assert!(ids(&catalog, &alice).await.is_empty());
-    assert!(!catalog.set_password(UserId([9; 16]), None, (Ends::All, None)).await.unwrap());
+    assert!(!catalog.set_password(UserId([9; 16]), None, (Ends::All, By::Administrator)).await.unwrap());
+}
+
+/// A hash takes its time: what was proven before it counts only as long as it still holds.
+async fn races<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    catalog.create_user(&alice, None).await.unwrap();
+    let (old, new) = (PasswordHash("old".into()), PasswordHash("new".into()));
+    let all = (Ends::All, By::Administrator);
+    catalog.set_password(alice.id, Some(old.clone()), all.clone()).await.unwrap();
+    catalog.add_session((alice.id, &old), (id(1), &session(5)), 5).await.unwrap();
+    let change = (Ends::SessionsBut(id(1)), By::Password(old.clone()));
+    catalog.end_credential(alice.id, id(1)).await.unwrap();
+    let ended = catalog.set_password(alice.id, Some(new.clone()), change.clone()).await.unwrap();
+    assert!(!ended, "a session that ended changes nothing");
+    catalog.add_session((alice.id, &old), (id(1), &session(5)), 5).await.unwrap();
+    catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
+    let disabled = catalog.add_session((alice.id, &old), (id(2), &session(5)), 5).await;
+    assert_eq!(disabled, Err(CredentialError::Superseded));
+    assert!(!catalog.set_password(alice.id, Some(new.clone()), change.clone()).await.unwrap());
+    catalog.change_user(alice.id, |user| user.disabled = false).await.unwrap();
+    assert!(catalog.set_password(alice.id, Some(new.clone()), change.clone()).await.unwrap());
+    assert!(!catalog.set_password(alice.id, Some(old.clone()), change).await.unwrap(), "it is another");
+    catalog.set_password(alice.id, None, all).await.unwrap();
+    for proven in [old, new] {
+        let late = catalog.add_session((alice.id, &proven), (id(3), &session(5)), 5).await;
+        assert_eq!(late, Err(CredentialError::Superseded));
+    }
 }
 
 async fn one_use<K: Keyspace>(catalog: Catalog<K>) {
@@ -129,7 +156,7 @@ async fn one_use<K: Keyspace>(catalog: Catalog<K>) {
     let again = catalog.create_user(&user(3, "carol"), Some((alice.id, id(1)))).await;
     assert_eq!(again, Err(UserError::NotInvited));
     catalog.add_credential(bob.id, (id(2), &credential(CredentialKind::Reset, 0)), 5).await.unwrap();
-    let set = || catalog.set_password(bob.id, Some(PasswordHash("h".into())), (Ends::All, Some(id(2))));
+    let set = || catalog.set_password(bob.id, Some(PasswordHash("h".into())), (Ends::All, By::Code(id(2))));
     let both = futures::join!(set(), set());
     assert_ne!(both.0.unwrap(), both.1.unwrap(), "a code counts once, whoever comes together");
 }
@@ -142,11 +169,12 @@ async fn too_many<K: Keyspace>(catalog: Catalog<K>) {
     }
     let left = ids(&catalog, &alice).await;
     assert!(left.len() == 50 && !left.contains(&id(0)), "the session used longest ago ended");
-    for number in 100..200 {
+    for number in 100..164 {
         catalog.add_credential(alice.id, (id(number), &token()), 5).await.unwrap();
     }
     let refused = catalog.add_credential(alice.id, (id(201), &token()), 5).await;
     assert!(matches!(refused, Err(CredentialError::Invalid(_))), "{refused:?}");
+    catalog.add_credential(alice.id, (id(203), &session(300)), 5).await.unwrap();
     catalog.add_credential(alice.id, (id(202), &token()), 1000).await.unwrap();
     assert_eq!(ids(&catalog, &alice).await, [id(202)], "what ran out is gone");
 }

@@ -6,14 +6,17 @@ use datamesh_settings::audit::AuditEntry;
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: appended_once, read_by_time);
+on_all_engines!(catalog_on: appended_once, moved_rows, read_by_time);
 
 fn row(chain: &str, number: u64, at_unix_ms: u64) -> AuditRow {
     let entry = AuditEntry {
         at_unix_ms,
         actor: "user:alice".into(),
+        user: "55555555555555555555555555555555".into(),
+        credential: "6666666666666666".into(),
         action: "PUT".into(),
         target: "/".into(),
+        detail: "x".into(),
         address: "10.0.0.1".into(),
         request: "0".into(),
         status: 200,
@@ -34,6 +37,13 @@ async fn appended_once<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(catalog.audit_head("gw/1").await.unwrap(), Some(head(3)));
     assert_eq!(catalog.audit_heads().await.unwrap(), [("gw/1".to_owned(), head(3))]);
     assert_eq!(catalog.audit((0, u64::MAX), None, 10).await.unwrap().rows.len(), 3);
+}
+
+async fn moved_rows<K: Keyspace>(catalog: Catalog<K>) {
+    let mut moved = row("gw/1", 0, 10);
+    moved.at.at_unix_ms = 11;
+    catalog.append_audit("gw/1", 0, (&[moved], &head(1))).await.unwrap();
+    catalog.audit((0, u64::MAX), None, 10).await.expect_err("a row under another time than its entry's");
 }
 
 async fn read_by_time<K: Keyspace>(catalog: Catalog<K>) {

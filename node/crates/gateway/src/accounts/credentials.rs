@@ -55,6 +55,19 @@ impl Accounts {
         Lasting { kind, for_ms }: Lasting,
         from: Option<Address>,
     ) -> Result<Made, Problem> {
+        let made = self.fresh_credential(user, Lasting { kind, for_ms }, from);
+        let added = self.catalog.add_credential(user, (made.id, &made.credential), self.now()).await;
+        added.map_err(not_kept)?;
+        Ok(made)
+    }
+
+    /// Makes a credential that is kept nowhere yet.
+    pub(super) fn fresh_credential(
+        &self,
+        user: UserId,
+        Lasting { kind, for_ms }: Lasting,
+        from: Option<Address>,
+    ) -> Made {
         let presented = Presented::fresh(prefix_of(&kind), user, &*self.surroundings);
         let now_unix_ms = self.now();
         let credential = Credential {
@@ -65,9 +78,7 @@ impl Accounts {
             until_unix_ms: now_unix_ms.saturating_add(for_ms),
             address: from.map(|Address(address)| address.to_string()).unwrap_or_default(),
         };
-        let added = self.catalog.add_credential(user, (presented.id, &credential), now_unix_ms).await;
-        added.map_err(not_kept)?;
-        Ok(Made { id: presented.id, text: presented.text(), credential })
+        Made { id: presented.id, text: presented.text(), credential }
     }
 
     /// What a text stands for, now; `None` when nothing.
@@ -99,7 +110,7 @@ impl Accounts {
         }
         let via = match credential.kind {
             CredentialKind::Session { .. } => Via::Session(id),
-            CredentialKind::Token { scopes, .. } => Via::Token(scopes),
+            CredentialKind::Token { scopes, .. } => Via::Token { id, scopes },
             CredentialKind::Reset | CredentialKind::Invite { .. } => return Ok(None),
         };
         let now_unix_ms = self.now();

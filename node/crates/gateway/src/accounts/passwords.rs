@@ -5,7 +5,8 @@ use std::sync::Arc;
 use argon2::password_hash::phc::PasswordHash as Phc;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use argon2::{Algorithm, Argon2, Params, Version};
-use datamesh_catalog::PasswordHash;
+use datamesh_catalog::{PasswordHash, UserId};
+use datamesh_seal::ClusterSecret;
 use http::{HeaderValue, header};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
@@ -30,30 +31,36 @@ const PARAMS: Params = Params::DEFAULT;
 /// Makes and checks hashes.
 pub(super) struct Passwords {
     context: Arc<Context>,
-    pepper: Arc<Zeroizing<[u8; 32]>>,
+    secret: Arc<ClusterSecret>,
     turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
 impl Passwords {
-    pub(super) fn new(context: Arc<Context>, pepper: Zeroizing<[u8; 32]>) -> Self {
+    pub(super) fn new(context: Arc<Context>, secret: Arc<ClusterSecret>) -> Self {
         let (turns, waiting) = (Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE + WAITING_MAX));
         let (turns, waiting) = (Arc::new(turns), Arc::new(waiting));
-        Self { context, pepper: Arc::new(pepper), turns, waiting }
+        Self { context, secret, turns, waiting }
     }
 
-    /// The hash of a new password.
-    pub(super) async fn hash(&self, password: Zeroizing<String>) -> Result<PasswordHash, Problem> {
+    /// The hash of a user's new password.
+    pub(super) async fn hash(
+        &self,
+        user: UserId,
+        password: Zeroizing<String>,
+    ) -> Result<PasswordHash, Problem> {
         check(&password)?;
         let salt = random::<16>(&*self.context.surroundings);
-        let made = self.run(move |argon2| argon2.hash_password_with_salt(password.as_bytes(), &salt)).await?;
+        let made =
+            self.run(user, move |argon2| argon2.hash_password_with_salt(password.as_bytes(), &salt)).await?;
         let made = made.map_err(|error| Problem::internal("cannot hash a password", &error))?;
         Ok(PasswordHash(made.to_string()))
     }
 
-    /// Whether it is this password. Without a hash to hold it against it costs the same and is not.
+    /// Whether it is this user's password. Without a hash to hold it against it costs the same and is not.
     pub(super) async fn verify(
         &self,
+        user: UserId,
         password: Zeroizing<String>,
         hash: Option<PasswordHash>,
     ) -> Result<bool, Problem> {
@@ -62,25 +69,26 @@ impl Passwords {
         }
         let checked = move |argon2: &Argon2<'_>| match hash {
             Some(hash) => {
-                Phc::new(&hash.0).map(|hash| argon2.verify_password(password.as_bytes(), &hash).is_ok())
+                made_here(&hash.0).map(|hash| argon2.verify_password(password.as_bytes(), &hash).is_ok())
             }
             None => {
                 let made = argon2.hash_password_with_salt(password.as_bytes(), &[0; 16]);
                 std::hint::black_box(made).map_or(Ok(false), |_| Ok(false))
             }
         };
-        let checked = self.run(checked).await?;
+        let checked = self.run(user, checked).await?;
         checked.map_err(|error| Problem::internal("a password's hash is none", &error))
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        user: UserId,
         work: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
     ) -> Result<T, Problem> {
         let Ok(place) = Arc::clone(&self.waiting).try_acquire_owned() else { return Err(busy()) };
         let stopping = || Problem::new(Kind::Stopping, "sign in again in a moment");
         let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_| stopping())?;
-        let pepper = Arc::clone(&self.pepper);
+        let pepper = self.secret.password_pepper(&user.0);
         let work = move || {
             let argon2 = Argon2::new_with_secret(&pepper[..], Algorithm::Argon2id, Version::V0x13, PARAMS);
             let done = argon2.map(|argon2| work(&argon2));
@@ -92,6 +100,22 @@ impl Passwords {
         done.map_err(|error| Problem::internal("Argon2 refuses its parameters", &error))
     }
 }
+
+/// A hash of the form that is made here: a row that somebody else wrote must not decide what checking it costs.
+fn made_here(text: &str) -> Result<Phc, NotMadeHere> {
+    let hash = Phc::new(text).map_err(|_| NotMadeHere)?;
+    let params = Params::try_from(&hash).map_err(|_| NotMadeHere)?;
+    let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+    let ours = hash.algorithm.as_str() == Algorithm::Argon2id.as_str()
+        && hash.version == Some(Version::V0x13.into())
+        && costs(&params) == costs(&PARAMS);
+    if ours { Ok(hash) } else { Err(NotMadeHere) }
+}
+
+/// The hash has another form.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not of the form that is made here")]
+struct NotMadeHere;
 
 fn busy() -> Problem {
     too_many("many sign in at this moment", AGAIN_SECONDS)
@@ -113,4 +137,27 @@ fn check(password: &str) -> Result<(), Problem> {
         return Ok(());
     };
     Err(Problem::new(Kind::InvalidBody, wrong).field("password"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_hashes_of_our_cost_are_checked() {
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, PARAMS);
+        let ours = argon2.hash_password_with_salt(b"correct horse battery", &[1; 16]).unwrap().to_string();
+        made_here(&ours).unwrap();
+        for (from, to) in [
+            ("m=19456", "m=4194304"),
+            ("m=19456", "m=8"),
+            ("t=2", "t=4294967295"),
+            ("p=1", "p=2"),
+            ("argon2id", "argon2i"),
+            ("v=19", "v=16"),
+        ] {
+            let other = ours.replace(from, to);
+            assert!(other != ours && made_here(&other).is_err(), "{other}");
+        }
+    }
 }

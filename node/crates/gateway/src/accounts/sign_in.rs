@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use datamesh_catalog::catalog::Ends;
+use datamesh_catalog::catalog::{By, CredentialError, Ends};
 use datamesh_catalog::limits::CREDENTIAL_NAME_BYTES_MAX;
-use datamesh_catalog::{CredentialId, CredentialKind, User, UserName};
+use datamesh_catalog::{CredentialKind, PasswordHash, User, UserName};
 use zeroize::Zeroizing;
 
 use super::credentials::Lasting;
 use super::passwords::too_many;
-use super::{Accounts, DAY_MS, Made, OPERATOR, cut, failed, no_account, no_such_user};
+use super::throttle::Begun;
+use super::{Accounts, DAY_MS, Made, OPERATOR, cut, failed, no_account, not_kept, superseded};
+use crate::audit::{Actor, Note};
 use crate::auth::{Address, Principal, Via, Who};
 use crate::problem::{Kind, Problem};
 
@@ -40,30 +42,52 @@ impl Accounts {
     ///
     /// # Errors
     /// `unauthorized`, or `too-many-requests` with the time to wait.
-    pub(crate) async fn sign_in(&self, asked: SignIn<'_>) -> Result<SignedIn, Problem> {
+    pub(crate) async fn sign_in(&self, asked: SignIn<'_>, note: &Note) -> Result<SignedIn, Problem> {
         let SignIn { name, password, device, from } = asked;
         let address = address_of(from);
         let name = name.parse::<UserName>().map_err(|_| refused())?;
-        self.attempt(&name.folded(), from)?;
+        let attempt = self.attempt(&name.folded(), from)?;
         let known = self.find(&name).await?;
         let hash = known.as_ref().and_then(|user| user.password.clone());
-        let right = self.passwords.verify(password, hash).await?;
-        let Some(user) = known else { return Err(refused()) };
+        let whose = known.as_ref().map_or(OPERATOR, |user| user.id);
+        let right = self.passwords.verify(whose, password, hash.clone()).await?;
+        note.actor(Actor::not(known.as_ref()));
+        note.count();
+        let (Some(user), Some(proven)) = (known, hash) else { return Err(refused()) };
         if !right {
             self.count_failure(&user);
             return Err(refused());
         }
-        self.throttle.succeeded(&name.folded(), address);
+        self.throttle.succeeded((&name.folded(), address), attempt);
         if user.disabled {
             return Err(refused());
         }
+        let session = self.begin_session((&user, &proven), device, from, note).await?;
+        Ok(SignedIn { user, session })
+    }
+
+    /// Begins the session of a user who proved the password of this hash, if it is theirs still.
+    async fn begin_session(
+        &self,
+        (user, proven): (&User, &PasswordHash),
+        device: &str,
+        from: Option<Address>,
+        note: &Note,
+    ) -> Result<Made, Problem> {
         if user.failed_sign_ins > 0 {
             self.catalog.change_user(user.id, |user| user.failed_sign_ins = 0).await.map_err(failed)?;
         }
         let device = cut(device, CREDENTIAL_NAME_BYTES_MAX).to_owned();
         let lasting = Lasting { kind: CredentialKind::Session { device }, for_ms: SESSION_MS };
-        let session = self.add(user.id, lasting, from).await?;
-        Ok(SignedIn { user, session })
+        let made = self.fresh_credential(user.id, lasting, from);
+        note.actor(Actor::user(user, made.id.to_string()));
+        let added =
+            self.catalog.add_session((user.id, proven), (made.id, &made.credential), self.now()).await;
+        match added {
+            Ok(()) => Ok(made),
+            Err(CredentialError::Superseded) => Err(refused()),
+            Err(error) => Err(not_kept(error)),
+        }
     }
 
     /// The user of a name, with as many reads whether there is one or not.
@@ -72,12 +96,6 @@ impl Accounts {
             Some(user) => Ok(Some(user)),
             None => self.catalog.user(OPERATOR).await.map_err(failed),
         }
-    }
-
-    /// The name, if it is a user's: what else people type for one may be their password, and is written down nowhere.
-    pub(crate) async fn known_name(&self, name: &str) -> Option<UserName> {
-        let name = name.parse::<UserName>().ok()?;
-        self.find(&name).await.ok().flatten().map(|user| user.name)
     }
 
     /// Notes a wrong password behind the answer, whose time would tell otherwise that there is such a user.
@@ -95,7 +113,7 @@ impl Accounts {
     }
 
     /// Begins an attempt at a folded name, unless too many from there were wrong; nobody has the empty name.
-    pub(super) fn attempt(&self, name: &str, from: Option<Address>) -> Result<(), Problem> {
+    pub(super) fn attempt(&self, name: &str, from: Option<Address>) -> Result<Begun, Problem> {
         let begun = self.throttle.begin(name, address_of(from), self.now());
         begun.map_err(|seconds| too_many("too many attempts from your address", seconds))
     }
@@ -124,20 +142,21 @@ impl Accounts {
         let user = self.myself(principal).await?;
         let Via::Session(session) = principal.via else { return Err(no_account()) };
         // Whoever found an open session must not find the password out by it.
-        self.attempt(&user.name.folded(), from)?;
-        if !self.passwords.verify(old, user.password).await? {
+        let attempt = self.attempt(&user.name.folded(), from)?;
+        let Some(proven) = user.password.clone() else { return Err(superseded()) };
+        if !self.passwords.verify(user.id, old, user.password).await? {
             return Err(Problem::new(Kind::Forbidden, "the old password is wrong").field("old"));
         }
-        self.throttle.succeeded(&user.name.folded(), address_of(from));
-        let hash = self.passwords.hash(new).await?;
-        let ends = (Ends::SessionsBut(session), None);
+        self.throttle.succeeded((&user.name.folded(), address_of(from)), attempt);
+        let hash = self.passwords.hash(user.id, new).await?;
+        let ends = (Ends::SessionsBut(session), By::Password(proven));
         match self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
             true => Ok(()),
-            false => Err(no_such_user()),
+            false => Err(superseded()),
         }
     }
 
-    /// Takes a password by a code that counts once; all that stood for the user ends with it. Gives the user's name.
+    /// Takes a password by a code that counts once; all that stood for the user ends with it.
     ///
     /// # Errors
     /// `forbidden` where the code was used, has run out or was never made.
@@ -145,8 +164,8 @@ impl Accounts {
         &self,
         code: &str,
         new: Zeroizing<String>,
-        from: Option<Address>,
-    ) -> Result<UserName, Problem> {
+        (from, note): (Option<Address>, &Note),
+    ) -> Result<(), Problem> {
         let wrong = || {
             Problem::new(Kind::Forbidden, "the code was used, has run out or was never made").field("code")
         };
@@ -155,14 +174,17 @@ impl Accounts {
             return Err(wrong());
         };
         // A hash is made for whoever has a code alone: strangers cost no more than a look.
-        self.attempt(&user.name.folded(), from)?;
-        let hash = self.passwords.hash(new).await?;
-        let ends: (Ends, Option<CredentialId>) = (Ends::All, Some(known.id));
+        let attempt = self.attempt(&user.name.folded(), from)?;
+        let hash = self.passwords.hash(user.id, new).await?;
+        note.actor(Actor { credential: known.id.to_string(), ..Actor::not(Some(&user)) });
+        note.count();
+        let ends = (Ends::All, By::Code(known.id));
         if !self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
             return Err(wrong());
         }
-        self.throttle.succeeded(&user.name.folded(), address_of(from));
-        Ok(user.name)
+        note.actor(Actor::user(&user, known.id.to_string()));
+        self.throttle.succeeded((&user.name.folded(), address_of(from)), attempt);
+        Ok(())
     }
 }
 

@@ -16,19 +16,54 @@ const FORGOTTEN_MS: u64 = 3_600_000;
 /// Names with addresses remembered at most, and addresses; beyond, who tried longest ago is forgotten. 10,000 are some 2 MiB.
 const REMEMBERED_MAX: usize = 10_000;
 
+/// What is free of a name from an address, or of an address, and how fast attempts are forgiven.
+struct Rule {
+    free: u32,
+    /// One attempt is forgiven each time so long has passed.
+    forgiven_ms: u64,
+}
+
+const OF_NAME: Rule = Rule { free: FREE_OF_NAME, forgiven_ms: FORGOTTEN_MS };
+const OF_ADDRESS: Rule = Rule { free: FREE_OF_ADDRESS, forgiven_ms: 60_000 };
+
 #[derive(Clone, Copy, Debug)]
 struct Attempts {
     count: u32,
+    /// The last that was wrong, or is not over.
     last_unix_ms: u64,
+    /// Up to when what is forgiven has been taken off.
+    forgiven_unix_ms: u64,
 }
 
 impl Attempts {
+    fn none(now_unix_ms: u64) -> Self {
+        Self { count: 0, last_unix_ms: 0, forgiven_unix_ms: now_unix_ms }
+    }
+
+    /// What is left of them now.
+    fn now(mut self, rule: &Rule, now_unix_ms: u64) -> Self {
+        let times = now_unix_ms.saturating_sub(self.forgiven_unix_ms) / rule.forgiven_ms;
+        self.count = self.count.saturating_sub(u32::try_from(times).unwrap_or(u32::MAX));
+        self.forgiven_unix_ms += times * rule.forgiven_ms;
+        let forgotten = self.last_unix_ms.saturating_add(FORGOTTEN_MS) <= now_unix_ms;
+        if forgotten { Self::none(now_unix_ms) } else { self }
+    }
+
     /// When the next may come.
-    fn next_unix_ms(self, free: u32) -> u64 {
-        let Some(beyond) = (self.count + 1).checked_sub(free).filter(|beyond| *beyond > 0) else { return 0 };
+    fn next_unix_ms(self, rule: &Rule) -> u64 {
+        let beyond = (self.count + 1).checked_sub(rule.free).filter(|beyond| *beyond > 0);
+        let Some(beyond) = beyond else { return 0 };
         let seconds = 1_u64.checked_shl(beyond.min(32)).unwrap_or(u64::MAX).min(PAUSE_SECONDS_MAX);
         self.last_unix_ms.saturating_add(seconds * 1000)
     }
+}
+
+/// An attempt that was let through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    at_unix_ms: u64,
+    /// The attempt of the address before it.
+    before_unix_ms: u64,
 }
 
 #[derive(Default)]
@@ -44,36 +79,39 @@ pub(super) struct Throttle(Mutex<Known>);
 impl Throttle {
     /// Begins an attempt; it counts as wrong until it [`succeeded`](Self::succeeded), so that many at once are no way around. Gives
     /// the seconds to wait where it is too early.
-    pub(super) fn begin(&self, name: &str, from: IpAddr, now_unix_ms: u64) -> Result<(), u64> {
+    pub(super) fn begin(&self, name: &str, from: IpAddr, now_unix_ms: u64) -> Result<Begun, u64> {
         let from = network(from);
         let mut known = self.0.lock();
         let name = (from, name.to_owned());
-        let next = |attempts: Option<&Attempts>, free| {
-            let live = attempts.filter(|known| known.last_unix_ms.saturating_add(FORGOTTEN_MS) > now_unix_ms);
-            live.map_or(0, |attempts| attempts.next_unix_ms(free))
+        let next = |attempts: Option<&Attempts>, rule| {
+            attempts.map_or(0, |attempts| attempts.now(rule, now_unix_ms).next_unix_ms(rule))
         };
         let next_unix_ms =
-            next(known.names.get(&name), FREE_OF_NAME).max(next(known.addresses.get(&from), FREE_OF_ADDRESS));
+            next(known.names.get(&name), &OF_NAME).max(next(known.addresses.get(&from), &OF_ADDRESS));
         if next_unix_ms > now_unix_ms {
             return Err((next_unix_ms - now_unix_ms).div_ceil(1000));
         }
-        count(&mut known.names, name, now_unix_ms);
-        count(&mut known.addresses, from, now_unix_ms);
-        Ok(())
+        count(&mut known.names, name, (&OF_NAME, now_unix_ms));
+        let before_unix_ms = count(&mut known.addresses, from, (&OF_ADDRESS, now_unix_ms));
+        Ok(Begun { at_unix_ms: now_unix_ms, before_unix_ms })
     }
 
-    /// The attempt was right: the name's wrong ones are forgotten, and this one of the address.
-    pub(super) fn succeeded(&self, name: &str, from: IpAddr) {
+    /// The attempt was right: the name's wrong ones are forgotten, and of the address it was none.
+    pub(super) fn succeeded(&self, (name, from): (&str, IpAddr), begun: Begun) {
         let from = network(from);
         let mut known = self.0.lock();
         known.names.remove(&(from, name.to_owned()));
         if let Some(attempts) = known.addresses.get_mut(&from) {
             attempts.count = attempts.count.saturating_sub(1);
+            if attempts.last_unix_ms == begun.at_unix_ms {
+                attempts.last_unix_ms = begun.before_unix_ms;
+            }
         }
     }
 }
 
-fn count<K: Ord + Clone>(of: &mut BTreeMap<K, Attempts>, key: K, now_unix_ms: u64) {
+/// Counts one; gives when the one before was.
+fn count<K: Ord + Clone>(of: &mut BTreeMap<K, Attempts>, key: K, (rule, now_unix_ms): (&Rule, u64)) -> u64 {
     if of.len() >= REMEMBERED_MAX && !of.contains_key(&key) {
         of.retain(|_, known| known.last_unix_ms.saturating_add(FORGOTTEN_MS) > now_unix_ms);
         if of.len() >= REMEMBERED_MAX
@@ -83,12 +121,12 @@ fn count<K: Ord + Clone>(of: &mut BTreeMap<K, Attempts>, key: K, now_unix_ms: u6
             of.remove(&oldest);
         }
     }
-    let attempts = of.entry(key).or_insert(Attempts { count: 0, last_unix_ms: now_unix_ms });
-    if attempts.last_unix_ms.saturating_add(FORGOTTEN_MS) <= now_unix_ms {
-        attempts.count = 0;
-    }
+    let attempts = of.entry(key).or_insert(Attempts::none(now_unix_ms));
+    *attempts = attempts.now(rule, now_unix_ms);
+    let before_unix_ms = attempts.last_unix_ms;
     attempts.count = attempts.count.saturating_add(1);
     attempts.last_unix_ms = now_unix_ms;
+    before_unix_ms
 }
 
 /// Whoever has an IPv6 address has the 2^64 beside it.
@@ -135,8 +173,8 @@ mod tests {
     fn nobody_is_locked_out_from_elsewhere() {
         let throttle = Throttle::default();
         assert_eq!(taken(&throttle, |_| "alice".into(), "10.0.0.1"), FREE_OF_NAME);
-        throttle.begin("alice", address("10.0.0.2"), NOW).unwrap();
-        throttle.succeeded("alice", address("10.0.0.2"));
+        let begun = throttle.begin("alice", address("10.0.0.2"), NOW).unwrap();
+        throttle.succeeded(("alice", address("10.0.0.2")), begun);
         assert!(throttle.begin("alice", address("10.0.0.1"), NOW).is_err());
     }
 
@@ -146,6 +184,31 @@ mod tests {
         assert_eq!(taken(&throttle, |n| format!("user{n}"), "2001:db8::1"), FREE_OF_ADDRESS);
         assert!(throttle.begin("bob", address("2001:db8::ffff"), NOW).is_err(), "the same network");
         assert!(throttle.begin("bob", address("2001:db8:0:1::1"), NOW).is_ok(), "another");
+    }
+
+    #[test]
+    fn an_address_is_forgiven_one_attempt_a_minute_while_it_is_used() {
+        let throttle = Throttle::default();
+        assert_eq!(taken(&throttle, |n| format!("user{n}"), "10.0.0.1"), FREE_OF_ADDRESS);
+        // Two a minute are more than is forgiven; one a minute is not, for as long as it likes.
+        for minute in 1..=600_u64 {
+            let now = NOW + minute * 60_000;
+            throttle.begin(&format!("late{minute}"), address("10.0.0.1"), now).unwrap();
+            assert!(throttle.begin("more", address("10.0.0.1"), now).is_err(), "in minute {minute}");
+        }
+    }
+
+    #[test]
+    fn who_is_right_makes_nobody_wait_longer() {
+        let throttle = Throttle::default();
+        assert_eq!(taken(&throttle, |n| format!("user{n}"), "10.0.0.1"), FREE_OF_ADDRESS);
+        let wait = throttle.begin("bob", address("10.0.0.1"), NOW).unwrap_err();
+        let then = NOW + wait * 1000;
+        for _ in 0..100 {
+            let begun = throttle.begin("alice", address("10.0.0.1"), then).unwrap();
+            throttle.succeeded(("alice", address("10.0.0.1")), begun);
+        }
+        throttle.begin("bob", address("10.0.0.1"), then).unwrap();
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Users as administrators see them, and how one becomes a user.
 
-use datamesh_catalog::catalog::Ends;
+use datamesh_catalog::catalog::{By, Ends};
 use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
 use super::{Accounts, Made, failed, no_such_user, not_invited, not_made};
+use crate::audit::{Actor, Note};
 use crate::auth::{Address, Principal};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
@@ -69,29 +70,44 @@ impl Accounts {
     ///
     /// # Errors
     /// `forbidden` without an invitation where one is needed.
-    pub(crate) async fn register(&self, asked: Registering<'_>) -> Result<User, Problem> {
+    pub(crate) async fn register(&self, asked: Registering<'_>, note: &Note) -> Result<User, Problem> {
         let Registering { name, email, password, invite, from } = asked;
-        let registration = self.catalog.registration().await.map_err(failed)?;
-        let (role, by) = match (registration, invite) {
-            (Registration::Closed, _) => {
-                return Err(Problem::new(Kind::Forbidden, "an administrator makes users here: ask one"));
-            }
-            (_, Some(invite)) => self.invitation(invite).await?,
-            (Registration::Open, None) => (Role::Member, None),
-            (Registration::Invite, None) => return Err(not_invited()),
-        };
+        let (role, _) = self.admitted(invite).await?;
         // Each costs a hash and rows: an address gets few at once, whether they come to something or not.
         self.attempt("", from)?;
         let mut user = self.fresh(NewUser { name, email, role })?;
-        user.password = Some(self.passwords.hash(password).await?);
+        user.password = Some(self.passwords.hash(user.id, password).await?);
+        // A hash takes its time: whoever invited them may administrate no more.
+        let (role, by) = self.admitted(invite).await?;
+        user.role = role;
+        let invitation = by.map(|(_, id)| id.to_string()).unwrap_or_default();
+        note.actor(Actor::coming(&user.name, invitation.clone()));
+        note.detail(format!("role={}", role.as_str()));
+        note.count();
         self.catalog.create_user(&user, by).await.map_err(not_made)?;
+        note.actor(Actor::user(&user, invitation));
         Ok(user)
+    }
+
+    /// As what somebody may become a user now, and by which invitation.
+    async fn admitted(
+        &self,
+        invite: Option<&str>,
+    ) -> Result<(Role, Option<(UserId, CredentialId)>), Problem> {
+        match (self.catalog.registration().await.map_err(failed)?, invite) {
+            (Registration::Closed, _) => {
+                Err(Problem::new(Kind::Forbidden, "an administrator makes users here: ask one"))
+            }
+            (_, Some(invite)) => self.invitation(invite).await,
+            (Registration::Open, None) => Ok((Role::Member, None)),
+            (Registration::Invite, None) => Err(not_invited()),
+        }
     }
 
     async fn invitation(&self, text: &str) -> Result<(Role, Option<(UserId, CredentialId)>), Problem> {
         let known = self.known(text).await?.ok_or_else(not_invited)?;
         // Whoever is disabled, or administrates no more, invites nobody.
-        let may = known.user.as_ref().is_none_or(|host| !host.disabled && host.role == Role::Admin);
+        let may = known.user.as_ref().is_none_or(User::may_invite);
         match known.credential.kind {
             CredentialKind::Invite { role } if may => Ok((role, Some((known.owner, known.id)))),
             _ => Err(not_invited()),
@@ -140,7 +156,7 @@ impl Accounts {
     /// Takes a user's password and all that stands for them, and gives the code by which they choose another.
     pub(crate) async fn reset(&self, name: &str, from: Option<Address>) -> Result<Made, Problem> {
         let user = self.user(name).await?;
-        self.catalog.set_password(user.id, None, (Ends::All, None)).await.map_err(failed)?;
+        self.catalog.set_password(user.id, None, (Ends::All, By::Administrator)).await.map_err(failed)?;
         self.make_reset(user.id, from).await
     }
 
@@ -151,10 +167,10 @@ impl Accounts {
     }
 
     /// Deletes a user and all that stands for them.
-    pub(crate) async fn delete(&self, name: &str) -> Result<User, Problem> {
+    pub(crate) async fn delete(&self, name: &str) -> Result<(), Problem> {
         let user = self.user(name).await?;
         match self.catalog.delete_user(user.id).await.map_err(failed)? {
-            true => Ok(user),
+            true => Ok(()),
             false => Err(no_such_user()),
         }
     }

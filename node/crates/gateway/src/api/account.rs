@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use super::listing::rfc3339;
 use super::{App, incoming};
 use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn};
-use crate::audit::Actor;
+use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
 
@@ -188,31 +188,18 @@ fn shown<'a>(known: KnownCredential, current: bool, token: Option<&'a str>) -> S
     }
 }
 
-/// Names who it was in the audit, whatever came of it: for those who were nobody when they asked.
-fn as_actor(actor: String, answer: Result<Response, Problem>) -> Response {
-    let mut response = answer.into_response();
-    response.extensions_mut().insert(Actor(actor));
-    response
-}
-
 /// `POST login`: a session for a name and its password.
 pub(super) async fn login(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Login { name, password: Secret(password) } = incoming::json(&headers, body).await?;
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let signed_in = app.accounts.sign_in(SignIn { name: &name, password, device, from: from(origin) }).await;
-    let actor = match &signed_in {
-        Ok(signed_in) => format!("user:{}", signed_in.user.name),
-        Err(_) => {
-            let known = app.accounts.known_name(&name).await;
-            format!("unknown:{}", known.as_ref().map_or("", UserName::as_str))
-        }
-    };
-    Ok(as_actor(actor, signed_in.and_then(answer_login)))
+    let asked = SignIn { name: &name, password, device, from: from(origin) };
+    answer_login(app.accounts.sign_in(asked, &note).await?)
 }
 
 fn answer_login(
@@ -237,6 +224,7 @@ fn set_cookie(text: &str, seconds: u64) -> Result<HeaderValue, Problem> {
 /// `POST register`: an account, where the cluster lets whoever asks have one.
 pub(super) async fn register(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
@@ -244,23 +232,21 @@ pub(super) async fn register(
     let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
     let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
     let from = from(origin);
-    let made = app.accounts.register(Registering { name: name.clone(), email, password, invite, from }).await;
-    let actor = if made.is_ok() { format!("user:{name}") } else { format!("unknown:{name}") };
-    let answer = made.map(|user| (StatusCode::CREATED, Json(ShownUser::from(user))).into_response());
-    Ok(as_actor(actor, answer))
+    let user = app.accounts.register(Registering { name, email, password, invite, from }, &note).await?;
+    Ok((StatusCode::CREATED, Json(ShownUser::from(user))).into_response())
 }
 
 /// `POST reset`: a password by a code that an administrator gave.
 pub(super) async fn reset(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, Problem> {
+) -> Result<StatusCode, Problem> {
     let Reset { code: Secret(code), password: Secret(password) } = incoming::json(&headers, body).await?;
-    let reset = app.accounts.reset_password(&code, password, from(origin)).await;
-    let actor = reset.as_ref().map_or_else(|_| "unknown:".to_owned(), |name| format!("user:{name}"));
-    Ok(as_actor(actor, reset.map(|_| StatusCode::NO_CONTENT.into_response())))
+    app.accounts.reset_password(&code, password, (from(origin), &note)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST logout`: ends the session that asks.
@@ -280,7 +266,7 @@ pub(super) async fn profile(
     let (via, scopes) = match &principal.via {
         Via::File => ("file", None),
         Via::Session(_) => ("session", None),
-        Via::Token(scopes) => ("token", Some(scopes.clone())),
+        Via::Token { scopes, .. } => ("token", Some(scopes.clone())),
     };
     let user = match principal.who {
         Who::Holder(_) => None,
@@ -346,13 +332,15 @@ pub(super) async fn tokens(
 /// `POST tokens`: a token for a program, shown this once.
 pub(super) async fn make_token(
     State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
+    (Extension(principal), Extension(note)): (Extension<Principal>, Extension<Note>),
     origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let MakeToken { name, scopes, days } = incoming::json(&headers, body).await?;
+    note.detail(format!("name={name} scopes={scopes:?} days={days}"));
     let made = app.accounts.make_token(&principal, NewToken { name, scopes, days }, from(origin)).await?;
+    note.target(format!("/api/v1/auth/tokens/{}", made.id));
     let known = KnownCredential { id: made.id, credential: made.credential };
     Ok((StatusCode::CREATED, NO_STORE, Json(shown(known, false, Some(&made.text)))).into_response())
 }

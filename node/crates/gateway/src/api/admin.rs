@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, PoolSpec};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::{App, incoming};
+use crate::audit::Note;
 use crate::fsck::Fsck;
 use crate::layouts::{LayoutManager, NodeError, PutPoolError};
 use crate::mesh_status::MeshSource;
@@ -45,12 +46,14 @@ pub(super) async fn mesh(State(app): State<Arc<App>>) -> Result<Json<MeshStatus>
 /// `PUT /api/v1/admin/pools/{pool}`: answers with the cluster's status.
 pub(super) async fn put_pool(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     Path(pool): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ClusterStatus>, Problem> {
     let pool = PoolName::new(&pool).map_err(|error| Problem::parameter("pool", error.to_string()))?;
     let spec: PoolSpec = incoming::json(&headers, body).await?;
+    note.detail(serde_json::to_string(&spec).unwrap_or_default());
     app.admin.layouts.put_pool(&pool, spec).await.map_err(refused)?;
     status(State(app)).await
 }

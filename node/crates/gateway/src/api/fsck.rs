@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use datamesh_settings::admin::{FsckEvent, FsckRequest};
@@ -12,6 +12,7 @@ use futures::StreamExt;
 use http::{HeaderMap, header};
 
 use super::{App, incoming};
+use crate::audit::Note;
 use crate::problem::{Kind, Problem};
 
 /// JSON, one value a line.
@@ -19,10 +20,12 @@ const LINES: &str = "application/x-ndjson";
 
 pub(super) async fn check(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let FsckRequest { repair } = incoming::json_or_default(&headers, body).await?;
+    note.detail(format!("repair={repair:?}"));
     let events = app.admin.fsck.begin(repair).ok_or_else(|| {
         Problem::new(
             Kind::Conflict,

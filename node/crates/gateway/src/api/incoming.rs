@@ -234,6 +234,11 @@ async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
             Problem::new(Kind::InvalidBody, "send `Content-Type: application/json`").field("Content-Type")
         );
     }
+    small(body).await
+}
+
+/// Reads a body that is small.
+pub(super) async fn small(body: Body) -> Result<Bytes, Problem> {
     let limited = Limited::new(body, limits::JSON_BYTES_MAX).collect();
     match timeout(limits::BODY_STALL, limited).await {
         Err(_) => Err(Problem::new(Kind::BodyIncomplete, "the body took too long")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{AccessKey, AccessKeyId, Permission};
 use datamesh_shard::BucketName;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::listing::rfc3339;
 use super::{App, incoming};
 use crate::access_keys::{NewKey, no_such_key};
+use crate::audit::Note;
 use crate::problem::Problem;
 
 /// Whom a key acts for where nobody is named.
@@ -73,12 +74,16 @@ fn shown<'a>(key: &'a AccessKey, secret: Option<&'a str>) -> Shown<'a> {
 /// `POST`: makes a key pair and shows its secret this once.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Create { name, owner, permission, buckets } = incoming::json(&headers, body).await?;
     let owner = owner.unwrap_or_else(|| OWNER_DEFAULT.to_owned());
+    let only = buckets.iter().map(BucketName::as_str).collect::<Vec<_>>().join(",");
+    note.detail(format!("owner={owner} permission={permission:?} buckets={only}"));
     let made = app.keys.create(NewKey { name, owner, permission, buckets }).await?;
+    note.target(format!("/api/v1/admin/keys/{}", made.key.id));
     tracing::info!(id = %made.key.id, owner = %made.key.grant.owner, ?permission, "an access key was made");
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
     Ok((StatusCode::CREATED, no_store, Json(shown(&made.key, Some(&made.secret)))).into_response())
@@ -97,12 +102,14 @@ fn id_of(text: &str) -> Result<AccessKeyId, Problem> {
 /// `PUT` of one: refuses it for the time being, or takes it again.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
     let id = id_of(&id)?;
     let Change { disabled } = incoming::json(&headers, body).await?;
+    note.detail(format!("disabled={disabled}"));
     app.keys.disable(&id, disabled).await?;
     tracing::info!(%id, disabled, "an access key was changed");
     Ok(StatusCode::NO_CONTENT)

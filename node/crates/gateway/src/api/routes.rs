@@ -7,7 +7,9 @@ use axum::routing::{MethodFilter, on};
 use datamesh_catalog::Role;
 use http::Method;
 
-use super::{App, account, admin, audit, buckets, files, fsck, keys, listing, shreds, uploads, users};
+use super::{
+    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, shreds, uploads, users,
+};
 use crate::auth::Need;
 
 /// One method of one path.
@@ -34,7 +36,7 @@ use Need::{Anyone, Read, Themselves, Write};
 
 const AUDITOR: Need = Need::Role(Role::Auditor);
 const OPERATOR: Need = Need::Role(Role::Operator);
-const ADMIN: Need = Need::Role(Role::Admin);
+const ADMIN: Need = Need::InPerson(Role::Admin);
 
 routes! {
     GET "/api/v1/files" Read => listing::list;
@@ -93,7 +95,9 @@ routes! {
     DELETE "/api/v1/admin/users/{name}" ADMIN => users::delete;
     POST "/api/v1/admin/users/{name}/reset" ADMIN => users::reset;
     DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions;
-    POST "/api/v1/admin/invites" ADMIN => users::invite;
+    POST "/api/v1/admin/invites" ADMIN => invites::create;
+    GET "/api/v1/admin/invites" ADMIN => invites::list;
+    DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete;
     GET "/api/v1/admin/registration" ADMIN => users::registration;
     PUT "/api/v1/admin/registration" ADMIN => users::set_registration;
 }

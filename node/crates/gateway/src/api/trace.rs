@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::App;
 use super::routes::need_of;
-use crate::audit::{Actor, Durable, Witnessed};
+use super::{App, incoming};
+use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, authenticate};
 use crate::metrics::RequestLabels;
 use crate::problem::Problem;
@@ -39,45 +40,91 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     response
 }
 
-/// Has the request done if who asks may have it; the audit tells of changes, also of those that were refused.
+/// Has the request done if who asks may have it; the audit tells of changes, of what is done in person, and of what was refused.
 async fn answer(
     app: &Arc<App>,
     (need, id, route): (Need, &str, &str),
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let from = request.extensions().get::<Address>().copied();
-    let principal = match need {
-        Need::Anyone => None,
-        _ => match authenticate((&app.tokens, &app.accounts), (request.method(), request.headers()), from)
-            .await
-        {
-            Ok(principal) => Some(principal),
-            // Of whom nothing is known the metrics tell: strangers must not fill the audit.
-            Err(problem) => return problem.into_response(),
-        },
+    let principal = match who(app, need, (request.method(), request.headers()), from).await {
+        Ok(principal) => principal,
+        // Of whom nothing is known the metrics tell: strangers must not fill the audit.
+        Err(problem) => return problem.into_response(),
     };
-    let witnessed = (!request.method().is_safe()).then(|| {
-        let actor = principal.as_ref().map_or_else(|| "unknown:".to_owned(), Principal::actor);
-        let action = format!("{} {route}", request.method());
-        Witnessed::new(&app.audit, (actor, action, request.uri().path()), (from, id))
-    });
     let may = principal.as_ref().map_or(Ok(()), |principal| principal.may(need));
-    let response = match may {
-        Ok(()) => {
-            if let Some(principal) = principal {
-                request.extensions_mut().insert(principal);
-            }
-            next.run(request).await
-        }
-        Err(problem) => Problem::into_response(problem),
-    };
-    if let Some(witnessed) = witnessed {
-        let durable = if need == Need::Write { Durable::Soon } else { Durable::Before };
-        let actor = response.extensions().get::<Actor>();
-        witnessed.answered(response.status().as_u16(), actor, durable).await;
+    let note = Note::default();
+    if principal.is_some() {
+        note.count();
     }
-    response
+    let told = !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_));
+    let witnessed = told.then(|| {
+        let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
+        let (action, target) = (format!("{} {route}", request.method()), request.uri().path().to_owned());
+        let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
+        Witnessed::new(
+            &app.audit,
+            Asked { actor, action, target, from, request: id },
+            (note.clone(), durable),
+        )
+    });
+    let response = match may {
+        Ok(()) => pass(app, (need, principal, note), request, next).await.into_response(),
+        Err(problem) => problem.into_response(),
+    };
+    match witnessed {
+        Some(witnessed) => entered(witnessed, response).await,
+        None => response,
+    }
+}
+
+/// Who asks; nobody in particular where nobody is needed.
+async fn who(
+    app: &App,
+    need: Need,
+    asked: (&Method, &HeaderMap),
+    from: Option<Address>,
+) -> Result<Option<Principal>, Problem> {
+    if need == Need::Anyone {
+        return Ok(None);
+    }
+    authenticate((&app.tokens, &app.accounts), asked, from).await.map(Some)
+}
+
+/// Hands the request on. What people and administrators send is small, and is read first; then it is asked again who sends it, for a
+/// body may take a minute to come, in which they may have been disabled.
+async fn pass(
+    app: &App,
+    (need, mut principal, note): (Need, Option<Principal>, Note),
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let small = matches!(need, Need::Themselves | Need::Role(_) | Need::InPerson(_));
+    if small && !request.body().is_end_stream() {
+        let (parts, body) = request.into_parts();
+        let whole = incoming::small(body).await?;
+        let from = parts.extensions.get::<Address>().copied();
+        principal = who(app, need, (&parts.method, &parts.headers), from).await?;
+        request = Request::from_parts(parts, Body::from(whole));
+        principal.as_ref().map_or(Ok(()), |principal| principal.may(need))?;
+    }
+    if let Some(principal) = principal {
+        request.extensions_mut().insert(principal);
+    }
+    request.extensions_mut().insert(note);
+    Ok(next.run(request).await)
+}
+
+/// The answer, when its entry is as durable as it must be.
+async fn entered(witnessed: Witnessed, response: Response) -> Response {
+    match witnessed.answered(response.status().as_u16()).await {
+        Err(error) if response.status().is_success() => {
+            Problem::internal("it is done, but its entry in the audit is not written down yet", &error)
+                .into_response()
+        }
+        _ => response,
+    }
 }
 
 /// The method as a label. A client may send any word as a method: each would be a time series of its own for ever.

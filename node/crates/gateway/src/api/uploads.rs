@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{PartSummary, UploadId};
 use http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::files::{self, DURABILITY};
 use super::target::{DEFAULT_BUCKET, bucket_name, object_key};
 use super::{App, Incoming, conditional, incoming};
+use crate::audit::Note;
 use crate::limits;
 use crate::objects::{Fields, Meta};
 use crate::problem::{Kind, Problem};
@@ -58,16 +59,19 @@ pub(super) struct Complete {
 /// Begins an upload.
 pub(super) async fn begin(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let begin: Begin = incoming::json(&headers, body).await?;
+    note.detail(format!("/{}/{}", begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET), begin.key));
     let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
     let key = object_key(begin.key.as_bytes())?;
     let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
     let meta =
         Meta::new(content_type, Fields { user: begin.meta.into_iter().collect(), ..Fields::default() })?;
     let upload = app.objects.begin(&bucket, key, meta, limits::UPLOAD_LEASE).await?;
+    note.target(format!("/api/v1/uploads/{}", upload.target.upload));
     Ok((StatusCode::CREATED, Json(shown(&upload, &[]))).into_response())
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1/admin/users`, `/invites` and `/registration`: who has an account, and who may come by one.
+//! `/api/v1/admin/users` and `/registration`: who has an account, and who may come by one.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::account::{NO_STORE, Origin, ShownUser, from};
 use super::listing::rfc3339;
 use super::{App, incoming};
 use crate::accounts::{Change, Made, NewUser};
-use crate::auth::Principal;
+use crate::audit::Note;
 use crate::limits;
 use crate::problem::Problem;
 
@@ -31,12 +31,6 @@ struct Create {
 struct Changed {
     role: Option<Role>,
     disabled: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Invite {
-    role: Role,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,11 +74,14 @@ fn code(status: StatusCode, made: &Made, user: Option<ShownUser>) -> Response {
 /// `POST users`: makes one, and shows the code by which they choose their password.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Create { name, email, role } = incoming::json(&headers, body).await?;
+    note.target(format!("/api/v1/admin/users/{name}"));
+    note.detail(format!("role={}", role.as_str()));
     let (user, made) = app.accounts.create(NewUser { name, email, role }, from(origin)).await?;
     Ok(code(StatusCode::CREATED, &made, Some(user.into())))
 }
@@ -115,19 +112,28 @@ pub(super) async fn show(
     Ok(Json(app.accounts.user(&name).await?.into()))
 }
 
+/// What is changed of a user, for the audit.
+fn described(role: Option<Role>, disabled: Option<bool>) -> String {
+    let role = role.map(|role| format!("role={}", role.as_str()));
+    let disabled = disabled.map(|disabled| format!("disabled={disabled}"));
+    role.into_iter().chain(disabled).collect::<Vec<_>>().join(" ")
+}
+
 /// `PUT users/{name}`: role, and whether they are refused; from their next request on. Who is refused signs nothing for S3 either.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ShownUser>, Problem> {
     let Changed { role, disabled } = incoming::json(&headers, body).await?;
-    let user = app.accounts.change(&name, Change { role, disabled }).await?;
+    note.detail(described(role, disabled));
+    let user = app.accounts.user(&name).await?;
     if disabled == Some(true) {
         app.keys.disable_all_of(user.name.as_str()).await?;
     }
-    Ok(Json(user.into()))
+    Ok(Json(app.accounts.change(&name, Change { role, disabled }).await?.into()))
 }
 
 /// `DELETE users/{name}`: what they stored stays, their S3 keys are refused.
@@ -135,8 +141,10 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let user = app.accounts.delete(&name).await?;
+    // Keys first: should the second step fail, there is still a user to delete.
+    let user = app.accounts.user(&name).await?;
     app.keys.disable_all_of(user.name.as_str()).await?;
+    app.accounts.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -163,19 +171,6 @@ pub(super) async fn end_sessions(
     Ok(Json(Ended { ended: app.accounts.end_sessions(&name).await? }))
 }
 
-/// `POST invites`: shows the code by which somebody becomes a user of a role.
-pub(super) async fn invite(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-    origin: Origin,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let Invite { role } = incoming::json(&headers, body).await?;
-    let made = app.accounts.invite(&principal, role, from(origin)).await?;
-    Ok(code(StatusCode::CREATED, &made, None))
-}
-
 /// `GET registration`: who may become a user by themselves.
 pub(super) async fn registration(State(app): State<Arc<App>>) -> Result<Json<Registering>, Problem> {
     Ok(Json(Registering { registration: app.accounts.registration().await? }))
@@ -184,10 +179,12 @@ pub(super) async fn registration(State(app): State<Arc<App>>) -> Result<Json<Reg
 /// `PUT registration`: says who may.
 pub(super) async fn set_registration(
     State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Registering>, Problem> {
     let Registering { registration } = incoming::json(&headers, body).await?;
+    note.detail(format!("registration={registration:?}"));
     app.accounts.set_registration(registration).await?;
     Ok(Json(Registering { registration }))
 }

@@ -5,53 +5,75 @@ use std::sync::Arc;
 
 use datamesh_settings::audit::AuditEntry;
 
-use super::{Audit, Durable};
+use super::note::{Actor, Note};
+use super::{Audit, AuditError, Durable};
 use crate::auth::Address;
-
-/// Who it was, for requests of somebody who was nobody when they asked: among an answer's extensions.
-#[derive(Clone)]
-pub(crate) struct Actor(pub(crate) String);
 
 /// The status of requests that were not answered: their client hung up. What they asked for may be done.
 const NOT_ANSWERED: u16 = 0;
 
-/// An entry that is written whatever comes of its request.
+/// What is known of a request before it is done.
+pub(crate) struct Asked<'a> {
+    pub(crate) actor: Actor,
+    pub(crate) action: String,
+    pub(crate) target: String,
+    pub(crate) from: Option<Address>,
+    pub(crate) request: &'a str,
+}
+
+/// An entry that is written whatever comes of its request, if its note says that it counts.
 pub(crate) struct Witnessed {
     audit: Arc<Audit>,
     entry: Option<AuditEntry>,
+    note: Note,
+    durable: Durable,
 }
 
 impl Witnessed {
-    /// A request by `actor` to do `action` to `target`.
-    pub(crate) fn new(
-        audit: &Arc<Audit>,
-        (actor, action, target): (String, String, &str),
-        (from, request): (Option<Address>, &str),
-    ) -> Self {
-        let address = from.map(|Address(address)| address.to_string()).unwrap_or_default();
-        let (target, request) = (target.to_owned(), request.to_owned());
-        let entry =
-            AuditEntry { at_unix_ms: 0, actor, action, target, address, request, status: NOT_ANSWERED };
-        Self { audit: Arc::clone(audit), entry: Some(entry) }
+    /// A request, and where its handler says more of it.
+    pub(crate) fn new(audit: &Arc<Audit>, asked: Asked<'_>, (note, durable): (Note, Durable)) -> Self {
+        let Asked { actor: Actor { name, user, credential }, action, target, from, request } = asked;
+        let entry = AuditEntry {
+            at_unix_ms: 0,
+            actor: name,
+            user,
+            credential,
+            action,
+            target,
+            detail: String::new(),
+            address: from.map(|Address(address)| address.to_string()).unwrap_or_default(),
+            request: request.to_owned(),
+            status: NOT_ANSWERED,
+        };
+        Self { audit: Arc::clone(audit), entry: Some(entry), note, durable }
     }
 
-    /// It is answered: with this status, to whom the answer names, if it does.
-    pub(crate) async fn answered(mut self, status: u16, actor: Option<&Actor>, durable: Durable) {
-        if let Some(mut entry) = self.entry.take() {
-            entry.status = status;
-            if let Some(Actor(actor)) = actor {
-                entry.actor.clone_from(actor);
-            }
-            self.audit.push(entry);
-            self.audit.settle(durable).await;
+    /// It is answered with this status.
+    ///
+    /// # Errors
+    /// When its entry must be durable before the answer and is not.
+    pub(crate) async fn answered(mut self, status: u16) -> Result<(), AuditError> {
+        if !self.note.counts() {
+            self.entry = None;
+            return Ok(());
         }
+        if let Some(entry) = &mut self.entry {
+            entry.status = status;
+        }
+        // The entry stays here until it is in the queue: a client may hang up while room is made.
+        self.audit.make_room(self.durable).await;
+        if let Some(entry) = self.entry.take() {
+            self.audit.push(self.note.written_into(entry), self.durable)?;
+        }
+        self.audit.settle(self.durable).await
     }
 }
 
 impl Drop for Witnessed {
     fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            self.audit.push(entry);
+        if let Some(entry) = self.entry.take().filter(|_| self.note.counts()) {
+            // What does not fit is in the log.
+            let _ = self.audit.push(self.note.written_into(entry), Durable::Soon);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use datamesh_catalog::{CredentialId, Role, Scope, UserId, UserName};
 
+use crate::audit::Actor;
 use crate::problem::{Kind, Problem};
 
 /// What a route asks for.
@@ -17,6 +18,8 @@ pub(crate) enum Need {
     Write,
     /// At least this role.
     Role(Role),
+    /// At least this role, in person: what would give a program more than its token was made for.
+    InPerson(Role),
 }
 
 impl Need {
@@ -25,14 +28,14 @@ impl Need {
         match self {
             Self::Anyone => None,
             Self::Themselves | Self::Read | Self::Write => Some(Role::Member),
-            Self::Role(role) => Some(role),
+            Self::Role(role) | Self::InPerson(role) => Some(role),
         }
     }
 
     /// What a token must be made for; absent: no token will do.
     pub(crate) const fn scope(self) -> Option<Scope> {
         match self {
-            Self::Anyone | Self::Themselves => None,
+            Self::Anyone | Self::Themselves | Self::InPerson(_) => None,
             Self::Read => Some(Scope::Read),
             Self::Write => Some(Scope::Write),
             Self::Role(_) => Some(Scope::Administer),
@@ -65,7 +68,12 @@ pub(crate) enum Via {
     /// They signed in.
     Session(CredentialId),
     /// A program has a token of theirs.
-    Token(Vec<Scope>),
+    Token {
+        /// Its id.
+        id: CredentialId,
+        /// What it was made for.
+        scopes: Vec<Scope>,
+    },
 }
 
 impl Principal {
@@ -88,10 +96,10 @@ impl Principal {
             return Err(Problem::new(Kind::Forbidden, detail));
         }
         match (&self.via, need.scope()) {
-            (Via::Token(_), None) if need != Need::Anyone => {
+            (Via::Token { .. }, None) if need != Need::Anyone => {
                 Err(Problem::new(Kind::Forbidden, "a token may not do this: sign in"))
             }
-            (Via::Token(scopes), Some(scope)) if !scopes.contains(&scope) => Err(Problem::new(
+            (Via::Token { scopes, .. }, Some(scope)) if !scopes.contains(&scope) => Err(Problem::new(
                 Kind::Forbidden,
                 format!("the token was not made for this: it needs {scope:?}"),
             )),
@@ -100,10 +108,15 @@ impl Principal {
     }
 
     /// As the audit names them.
-    pub(crate) fn actor(&self) -> String {
-        match &self.who {
-            Who::Holder(name) => (*name).to_owned(),
-            Who::User { name, .. } => format!("user:{name}"),
-        }
+    pub(crate) fn actor(&self) -> Actor {
+        let credential = match &self.via {
+            Via::File => String::new(),
+            Via::Session(id) | Via::Token { id, .. } => id.to_string(),
+        };
+        let (name, user) = match &self.who {
+            Who::Holder(name) => ((*name).to_owned(), String::new()),
+            Who::User { id, name } => (format!("user:{name}"), id.to_string()),
+        };
+        Actor { name, user, credential }
     }
 }

@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::dto::{CopyObjectInput, CopySource, UploadPartCopyInput};
+use s3s::path::S3Path;
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::coverage::uncovered;
 use crate::access_keys::KnownKey;
 use crate::api::App;
-use crate::audit::{Audit, Durable, Witnessed};
+use crate::audit::{Actor, Asked, Audit, Durable, Note, Witnessed};
 use crate::auth::Address;
 
 /// What is found out of a request while the library has it: for log, metrics and the audit.
@@ -24,21 +25,40 @@ pub(super) struct Seen {
     /// The operation's name, as soon as it is known.
     pub(super) operation: OnceLock<String>,
     /// The audit's entry of a change, as soon as it is known who asks for it.
-    pub(super) witnessed: Mutex<Option<(Witnessed, Durable)>>,
+    pub(super) witnessed: Mutex<Option<Witnessed>>,
+    /// What is said of it there.
+    pub(super) note: Note,
 }
 
 impl Seen {
-    /// A change has an entry from here on, whatever comes of it.
-    fn witness(&self, audit: &Arc<Audit>, (key, operation, path): (&AccessKeyId, &str, &str)) {
-        let durable = match need(operation) {
-            Permission::ReadOnly => return,
-            Permission::ReadWrite => Durable::Soon,
-            Permission::Admin => Durable::Before,
+    /// The request has an entry from here on, whatever comes of it.
+    fn witness(&self, audit: &Arc<Audit>, (key, operation, path): (&AccessKeyId, &str, &S3Path)) {
+        let durable = if need(operation) == Permission::Admin { Durable::Before } else { Durable::Soon };
+        let (name, credential) = (format!("key:{key}"), key.to_string());
+        let asked = Asked {
+            actor: Actor { name, credential, ..Actor::default() },
+            action: format!("s3:{operation}"),
+            target: target_of(path),
+            from: self.from,
+            request: &self.id,
         };
-        let what = (format!("key:{key}"), format!("s3:{operation}"), path);
-        let witnessed = Witnessed::new(audit, what, (self.from, &self.id));
-        *self.witnessed.lock() = Some((witnessed, durable));
+        self.note.count();
+        *self.witnessed.lock() = Some(Witnessed::new(audit, asked, (self.note.clone(), durable)));
     }
+}
+
+/// Bucket and key, however the request names them: by path or by host.
+fn target_of(path: &S3Path) -> String {
+    match path {
+        S3Path::Root => "/".to_owned(),
+        S3Path::Bucket { bucket } => format!("/{bucket}"),
+        S3Path::Object { bucket, key } => format!("/{bucket}/{key}"),
+    }
+}
+
+/// Where an operation says more of itself for the audit.
+pub(super) fn noted(extensions: &Extensions) -> Note {
+    extensions.get::<Arc<Seen>>().map(|seen| seen.note.clone()).unwrap_or_default()
 }
 
 /// Whose request it is.
@@ -114,13 +134,16 @@ impl S3Access for Rules {
         }
         let credentials = cx.credentials().ok_or_else(|| s3_error!(AccessDenied, "sign the request"))?;
         let id = credentials.access_key.parse().map_err(|_| denied())?;
-        if let Some(seen) = &seen {
-            seen.witness(&self.0.audit, (&id, &operation, cx.uri().path()));
+        let (known, need) = (self.0.keys.opened(&id), need(&operation));
+        let bucket = cx.s3_path().get_bucket_name();
+        let known = known.filter(|known| allows(&known.grant, need, bucket));
+        // Changes have an entry, and what is refused.
+        if let Some(seen) = &seen
+            && (known.is_none() || need > Permission::ReadOnly)
+        {
+            seen.witness(&self.0.audit, (&id, &operation, cx.s3_path()));
         }
-        let known = self.0.keys.opened(&id).ok_or_else(denied)?;
-        if !allows(&known.grant, need(&operation), cx.s3_path().get_bucket_name()) {
-            return Err(denied());
-        }
+        let known = known.ok_or_else(denied)?;
         cx.extensions_mut().insert(Caller(known));
         Ok(())
     }

@@ -12,6 +12,7 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
+use super::access::noted;
 use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
 use super::fields::{refuse_what_is_not_there, said};
 use super::{body, names, versions};
@@ -46,7 +47,9 @@ pub(super) async fn put(
     app: &Arc<App>,
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
-    let S3Request { mut input, headers, trailing_headers, .. } = request;
+    let S3Request { mut input, headers, trailing_headers, extensions, .. } = request;
+    // A form names its key among its fields.
+    noted(&extensions).target(format!("/{}/{}", input.bucket, input.key));
     refuse_what_is_not_there!(input);
     if input.write_offset_bytes.is_some() {
         return Err(s3_error!(NotImplemented, "objects are written whole"));
@@ -122,8 +125,11 @@ pub(super) async fn delete_many(
     app: &Arc<App>,
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+    let note = noted(&request.extensions);
     let input = request.input;
     let objects = input.delete.objects;
+    let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
+    note.detail(format!("{} keys: {keys:?}", keys.len()));
     if objects.is_empty() || objects.len() > DELETED_MAX {
         return Err(s3_error!(MalformedXML, "1 to {DELETED_MAX} keys are deleted at once"));
     }

@@ -20,6 +20,7 @@ use super::body::Patient;
 use super::front::Front;
 use super::host::Domain;
 use crate::api::{App, known_method};
+use crate::audit::Note;
 use crate::auth::Address;
 use crate::limits;
 use crate::metrics::RequestLabels;
@@ -76,16 +77,21 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();
-    let seen =
-        Arc::new(Seen { id: id.clone(), from, operation: OnceLock::new(), witnessed: Mutex::default() });
+    let (operation, witnessed, note) = (OnceLock::new(), Mutex::default(), Note::default());
+    let seen = Arc::new(Seen { id: id.clone(), from, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
     let mut response = answer(&served, request).instrument(span.clone()).await;
-    let (status, took) = (response.status().as_u16(), begun.elapsed());
     let witnessed = seen.witnessed.lock().take();
-    if let Some((witnessed, durable)) = witnessed {
-        witnessed.answered(status, None, durable).await;
+    if let Some(witnessed) = witnessed
+        && let Err(error) = witnessed.answered(response.status().as_u16()).await
+    {
+        tracing::error!(%error, "the audit's entry of a request is not written down yet");
+        if response.status().is_success() {
+            response = failed();
+        }
     }
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
     let operation = seen.operation.get().map_or("none", String::as_str);
     // No path here: it holds the object's name.
     span.in_scope(|| tracing::info!(operation, status, took_ms = took.as_secs_f64() * 1e3, "answered"));

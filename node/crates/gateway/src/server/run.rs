@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
-use crate::audit::Durable;
 use crate::group::keep::KeepMembers;
 use crate::group::leading::WhileLeading;
 use crate::group::{Group, Leading};
@@ -93,7 +92,7 @@ impl Gateway {
             tracing::warn!("some segments were acknowledged short and not finished in time");
         }
         // What was answered a moment ago.
-        audit.settle(Durable::Before).await;
+        audit.flush_or_say_so().await;
         if let Some(group) = &group {
             group.hand_over().await;
         }

@@ -1,11 +1,15 @@
 //! Users, from the first administrator's token to the last session.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use datamesh_catalog::Role;
+use futures::channel::oneshot;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::house::{ADMIN, Got, House, USER};
+use crate::auth::Address;
 
 pub(super) const PASSWORD: &str = "correct horse battery";
 
@@ -185,6 +189,18 @@ async fn accounts_are_for_who_may_have_one() {
     assert!(code.starts_with("dmi_"));
     assert_eq!(register("alice", Some(&code)).await.ok().json()["role"], json!("auditor"));
     assert_eq!(register("bob", Some(&code)).await.problem(), "forbidden", "once");
+    let admin = async |method, path: &str, body| tell(&house, Some(ADMIN), method, path, body).await;
+    let got = admin("POST", "/admin/invites", json!({ "role": "member" })).await.ok();
+    let listed = admin("GET", "/admin/invites", Value::Null).await.ok().json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1, "the one that was used is gone");
+    assert_eq!(
+        (&listed["items"][0]["id"], &listed["items"][0]["role"]),
+        (&got.json()["id"], &json!("member"))
+    );
+    let path = format!("/admin/invites/{}", text(&got, "id"));
+    admin("DELETE", &path, Value::Null).await.ok();
+    assert_eq!(admin("DELETE", &path, Value::Null).await.problem(), "no-such-credential");
+    assert_eq!(register("bob", Some(&text(&got, "code"))).await.problem(), "forbidden", "taken back");
     open("open").await;
     assert_eq!(register("bob", None).await.ok().json()["role"], json!("member"));
     assert_eq!(register("ALICE", None).await.problem(), "user-exists");
@@ -230,11 +246,58 @@ async fn wrong_passwords_have_to_wait_and_unknown_names_look_the_same() {
 }
 
 #[tokio::test]
-async fn a_flood_of_sign_ins_is_sent_away_before_it_costs() {
+async fn a_flood_from_one_address_is_sent_away_before_it_costs() {
     let house = House::without_pool(6, 64 << 20).await;
     let names: Vec<String> = (0..200).map(|n| format!("user{n}")).collect();
     let all = futures::future::join_all(names.iter().map(|name| login(&house, name, "wrong password"))).await;
     let hashed = all.iter().filter(|got| got.status == StatusCode::UNAUTHORIZED).count();
     assert!(hashed <= 30, "{hashed} hashes for one address");
     assert!(all.iter().all(|got| [401, 429].contains(&got.status.as_u16())));
+}
+
+#[tokio::test]
+async fn a_flood_from_many_addresses_waits_for_one_hash_at_a_time_or_is_sent_away() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let attempt = async |n: u32| {
+        let body = json!({ "name": format!("user{n}"), "password": "wrong password" }).to_string();
+        let mut request = http::Request::post("/api/v1/auth/login").body(Body::from(body)).unwrap();
+        request.extensions_mut().insert(Address(IpAddr::V4((0x0a00_0000 + n).into())));
+        house.send(request).await.status().as_u16()
+    };
+    let all = futures::future::join_all((0..1000).map(attempt)).await;
+    let hashed = all.iter().filter(|status| **status == 401).count();
+    // Those that are let wait, and as many as are done while the others come.
+    assert!((1..=200).contains(&hashed), "{hashed} hashes");
+    assert!(all.iter().all(|status| [401, 429].contains(status)));
+}
+
+#[tokio::test]
+async fn who_is_taken_the_role_while_they_send_does_nothing_with_it() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for (lost, problem) in
+        [(json!({ "role": "member" }), "forbidden"), (json!({ "disabled": true }), "unauthorized")]
+    {
+        let eve = format!("eve-{problem}");
+        let session = signed_in(&house, &eve, Role::Admin).await;
+        let (reading, is_read) = oneshot::channel();
+        let (go_on, wait) = oneshot::channel::<()>();
+        let body = futures::stream::once(async move {
+            // Here she has been let in already.
+            reading.send(()).unwrap();
+            wait.await.unwrap();
+            Ok::<_, std::io::Error>(r#"{"role":"admin","disabled":false}"#)
+        });
+        let path = format!("/admin/users/{eve}");
+        let whole = format!("/api/v1{path}");
+        let held = house.ask_as(Some(&session), Method::PUT, &whole, (&[], Body::from_stream(body)));
+        let taken = async {
+            is_read.await.unwrap();
+            tell(&house, Some(ADMIN), "PUT", &path, lost).await.ok();
+            go_on.send(()).unwrap();
+        };
+        let (held, ()) = futures::join!(held, taken);
+        assert_eq!(held.problem(), problem);
+        let user = tell(&house, Some(ADMIN), "GET", &path, Value::Null).await.ok().json();
+        assert!(user["role"] == json!("member") || user["disabled"] == json!(true), "{user}");
+    }
 }

@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, House};
+use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 
 async fn entries(house: &House, query: &str) -> Vec<Value> {
     let got = tell(house, Some(ADMIN), "GET", &format!("/admin/audit{query}"), Value::Null).await.ok();
@@ -107,6 +108,104 @@ fn findings(lines: &[AuditLine], chains: &[AuditChain], key: &str) -> Vec<String
         .iter()
         .map(|head| (head.chain.as_str(), head.count, head.link.as_str(), head.signature.as_str()));
     check.end(heads)
+}
+
+#[tokio::test]
+async fn a_chain_that_is_gone_head_and_all_is_found_by_what_was_kept() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for n in 0..4 {
+        login(&house, &format!("user{n}"), "wrong password").await;
+    }
+    let (lines, chains, key) = exported(&house).await;
+    let check = |lines: &[AuditLine], kept: (u64, &str)| {
+        let mut check = ChainCheck::new(key.parse().unwrap());
+        check.passes(&chains[0].chain, kept.0, kept.1);
+        lines.iter().for_each(|line| {
+            check.see(&line.chain, line.number, (&line.link, line.entry.text().as_bytes()));
+        });
+        let heads = chains.iter().filter(|_| !lines.is_empty());
+        check.end(heads.map(|head| (&*head.chain, head.count, &*head.link, &*head.signature))).len()
+    };
+    assert_eq!(check(&lines, (2, &lines[1].link)), 0, "it went on since");
+    assert_eq!(check(&lines, (4, &lines[3].link)), 0);
+    assert_eq!(check(&lines, (5, &lines[3].link)), 1, "it was longer");
+    assert_eq!(check(&lines, (2, &lines[2].link)), 1, "it was another");
+    assert_eq!(check(&[], (4, &lines[3].link)), 1, "it is gone");
+}
+
+#[tokio::test]
+async fn an_entry_says_what_was_done_by_whom_and_with_what() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let session = signed_in(&house, "root", Role::Admin).await;
+    let ask = async |method, path, body| tell(&house, Some(&session), method, path, body).await.ok();
+    ask("POST", "/admin/users", json!({ "name": "bob", "role": "member" })).await;
+    ask("PUT", "/admin/users/bob", json!({ "role": "operator" })).await;
+    ask("PUT", "/admin/users/bob", json!({ "disabled": true })).await;
+    let key = json!({ "name": "k", "owner": "bob", "permission": "readOnly", "buckets": ["photos"] });
+    let key = ask("POST", "/admin/keys", key).await.json();
+    let all = entries(&house, "?actor=user:root&action=P").await;
+    let said: Vec<(&str, &str)> = all[2..]
+        .iter()
+        .map(|entry| (entry["target"].as_str().unwrap(), entry["detail"].as_str().unwrap()))
+        .collect();
+    let of_key = format!("/api/v1/admin/keys/{}", key["id"].as_str().unwrap());
+    assert_eq!(
+        said,
+        [
+            ("/api/v1/admin/users/bob", "role=member"),
+            ("/api/v1/admin/users/bob", "role=operator"),
+            ("/api/v1/admin/users/bob", "disabled=true"),
+            (&*of_key, "owner=bob permission=ReadOnly buckets=photos"),
+        ]
+    );
+    let root = ask("GET", "/auth/profile", Value::Null).await.json();
+    let sessions = ask("GET", "/auth/sessions", Value::Null).await.json();
+    assert_eq!(all[2]["user"], root["user"]["id"]);
+    assert_eq!(all[2]["credential"], sessions["items"][0]["id"]);
+    assert_eq!(all[1]["credential"], all[2]["credential"], "the sign-in names the session it began");
+}
+
+#[tokio::test]
+async fn strangers_leave_an_entry_only_where_they_were_judged() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for path in ["/auth/login", "/auth/register", "/auth/reset"] {
+        assert_eq!(tell(&house, None, "POST", path, json!({ "junk": 1 })).await.status.as_u16(), 400);
+    }
+    let code = json!({ "code": "dmr_wrong", "password": PASSWORD });
+    assert_eq!(tell(&house, None, "POST", "/auth/reset", code).await.problem(), "forbidden");
+    let mut judged = 0;
+    for _ in 0..20 {
+        judged += usize::from(login(&house, "alice", "wrong password").await.status == 401);
+    }
+    assert!((1..20).contains(&judged));
+    assert_eq!(entries(&house, "").await.len(), judged);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_told_of_reads_too() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let session = signed_in(&house, "alice", Role::Member).await;
+    tell(&house, Some(&session), "GET", "/admin/audit", Value::Null).await;
+    tell(&house, Some(ADMIN), "GET", "/admin/users", Value::Null).await.ok();
+    let all = entries(&house, "?action=GET").await;
+    let seen: Vec<_> = all.iter().map(|entry| (entry["actor"].as_str().unwrap(), &entry["status"])).collect();
+    assert_eq!(seen, [("user:alice", &json!(403)), ("operator", &json!(200))]);
+}
+
+#[tokio::test]
+async fn what_clients_leave_behind_pushes_no_administrator_s_entry_out() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let audit = &house.core.app.audit;
+    for _ in 0..5000 {
+        let (note, actor) = (Note::default(), Actor::default());
+        note.count();
+        let asked = Asked { actor, action: "PUT".into(), target: "/x".into(), from: None, request: "0" };
+        drop(Witnessed::new(audit, asked, (note, Durable::Before)));
+    }
+    tell(&house, Some(ADMIN), "PUT", "/admin/registration", json!({ "registration": "open" })).await.ok();
+    let (lines, chains, key) = exported(&house).await;
+    assert_eq!(findings(&lines, &chains, &key), Vec::<String>::new());
+    assert_eq!((lines.len(), lines.last().unwrap().entry.actor.as_str()), (4097, "operator"));
 }
 
 #[tokio::test]

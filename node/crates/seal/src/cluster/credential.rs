@@ -10,6 +10,6 @@ pub(super) fn hash(cluster: &ClusterSecret, id: &[u8; 24], secret: &[u8; 32]) ->
     *keyed(&cluster.derive(CREDENTIALS), &[id, secret])
 }
 
-pub(super) fn pepper(cluster: &ClusterSecret) -> Zeroizing<[u8; 32]> {
-    cluster.derive(PASSWORDS)
+pub(super) fn pepper(cluster: &ClusterSecret, user: &[u8; 16]) -> Zeroizing<[u8; 32]> {
+    keyed(&cluster.derive(PASSWORDS), &[user])
 }

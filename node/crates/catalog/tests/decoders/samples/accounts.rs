@@ -42,8 +42,11 @@ pub(super) fn samples() -> Vec<Sample> {
     let entry = AuditEntry {
         at_unix_ms: TIME,
         actor: "user:alice".into(),
+        user: "55555555555555555555555555555555".into(),
+        credential: "6666666666666666".into(),
         action: "PUT /api/v1/files/{*key}".into(),
         target: "/api/v1/files/a".into(),
+        detail: "x".into(),
         address: "10.0.0.1".into(),
         request: "0011223344556677".into(),
         status: 201,

@@ -47,6 +47,25 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
 }
 
 #[tokio::test]
+async fn the_audit_names_bucket_and_keys_however_they_are_sent() {
+    let house = House::new(6).await;
+    let admin = Client::new(&house, Permission::Admin, &[]).await;
+    assert_eq!(admin.refusal("PUT", "/ours", Ask::default()).await, None);
+    let put = Ask { body: b"text", ..Ask::default() };
+    assert_eq!(admin.ask_host("ours.buckets.test", "PUT", "/x%20y", put).await.status, 200);
+    let delete = Ask { body: DELETE_MANY, ..Ask::default() };
+    assert_eq!(admin.ask("POST", "/ours?delete=", delete).await.status, 200);
+    let reader = Client::new(&house, Permission::ReadOnly, &["theirs"]).await;
+    assert!(reader.refusal("GET", "/ours/x", Ask::default()).await.is_some());
+    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
+    let all = ask.await.ok().json();
+    let text = |n: usize, field: &str| all["items"][n]["entry"][field].as_str().unwrap().to_owned();
+    assert_eq!((text(1, "target"), text(1, "credential")), ("/ours/x y".into(), admin.id.clone()));
+    assert_eq!((text(2, "target"), text(2, "detail")), ("/ours".into(), "1 keys: [\"x\"]".into()));
+    assert_eq!((text(3, "action"), text(3, "target")), ("s3:GetObject".into(), "/ours/x".into()));
+}
+
+#[tokio::test]
 async fn each_operation_by_each_kind_of_key() {
     let house = House::new(6).await;
     let all = [Permission::ReadOnly, Permission::ReadWrite, Permission::Admin];

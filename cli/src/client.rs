@@ -2,8 +2,8 @@
 
 mod accounts;
 mod answers;
-mod fsck;
 mod audit;
+mod fsck;
 mod keys;
 
 use std::net::ToSocketAddrs as _;

@@ -1,8 +1,8 @@
 //! One file per command.
 
 mod admin;
-mod fsck;
 mod audit;
+mod fsck;
 mod get;
 mod keys;
 mod login;

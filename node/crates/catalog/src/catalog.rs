@@ -23,10 +23,10 @@ mod releases;
 mod shreds;
 mod tally;
 mod uploads;
+mod users;
 mod version_listing;
 mod versioning;
 mod versions;
-mod users;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,8 +50,8 @@ pub use references::ReferenceError;
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
-pub use versioning::VersioningError;
 pub use users::{Ends, UserError};
+pub use versioning::VersioningError;
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;

@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 
 use super::credentials::Lasting;
 use super::passwords::too_many;
-use super::{Accounts, DAY_MS, Made, OPERATOR, cut, failed, no_account, no_such_user};
+use super::{Accounts, DAY_MS, Made, OPERATOR, cut, no_account, no_such_user};
 use crate::auth::{Address, Principal, Via, Who};
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// How long a session lasts.
@@ -58,7 +59,10 @@ impl Accounts {
             return Err(refused());
         }
         if user.failed_sign_ins > 0 {
-            self.catalog.change_user(user.id, |user| user.failed_sign_ins = 0).await.map_err(failed)?;
+            self.catalog
+                .change_user(user.id, |user| user.failed_sign_ins = 0)
+                .await
+                .map_err(refusals::catalog)?;
         }
         let device = cut(device, CREDENTIAL_NAME_BYTES_MAX).to_owned();
         let lasting = Lasting { kind: CredentialKind::Session { device }, for_ms: SESSION_MS };
@@ -68,9 +72,9 @@ impl Accounts {
 
     /// The user of a name, with as many reads whether there is one or not.
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
-        match self.catalog.user_of(name).await.map_err(failed)? {
+        match self.catalog.user_of(name).await.map_err(refusals::catalog)? {
             Some(user) => Ok(Some(user)),
-            None => self.catalog.user(OPERATOR).await.map_err(failed),
+            None => self.catalog.user(OPERATOR).await.map_err(refusals::catalog),
         }
     }
 
@@ -108,7 +112,7 @@ impl Accounts {
         let (Who::User { id, .. }, Via::Session(session)) = (&principal.who, &principal.via) else {
             return Err(no_account());
         };
-        self.catalog.end_credential(*id, *session).await.map(drop).map_err(failed)
+        self.catalog.end_credential(*id, *session).await.map(drop).map_err(refusals::catalog)
     }
 
     /// Takes another password in the place of the old one; the user's other sessions end with it.
@@ -131,7 +135,7 @@ impl Accounts {
         self.throttle.succeeded(&user.name.folded(), address_of(from));
         let hash = self.passwords.hash(new).await?;
         let ends = (Ends::SessionsBut(session), None);
-        match self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
+        match self.catalog.set_password(user.id, Some(hash), ends).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(no_such_user()),
         }
@@ -158,7 +162,7 @@ impl Accounts {
         self.attempt(&user.name.folded(), from)?;
         let hash = self.passwords.hash(new).await?;
         let ends: (Ends, Option<CredentialId>) = (Ends::All, Some(known.id));
-        if !self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
+        if !self.catalog.set_password(user.id, Some(hash), ends).await.map_err(refusals::catalog)? {
             return Err(wrong());
         }
         self.throttle.succeeded(&user.name.folded(), address_of(from));

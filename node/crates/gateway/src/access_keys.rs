@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datamesh_catalog::catalog::{AccessKeyError, CatalogError};
+use datamesh_catalog::catalog::AccessKeyError;
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{AccessKey, AccessKeyId, EmbeddedCatalog, Grant, Permission};
 use datamesh_seal::ClusterSecret;
@@ -13,6 +13,7 @@ use datamesh_shard::BucketName;
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::{Surroundings, random};
 
@@ -84,7 +85,7 @@ impl AccessKeys {
 
     /// The key pair of an id as it is now, with its secret; `None` when there is none or it is disabled.
     pub(crate) async fn find(&self, id: &AccessKeyId) -> Result<Option<Arc<KnownKey>>, Problem> {
-        let Some((key, revision)) = self.catalog.access_key(id).await.map_err(failed)? else {
+        let Some((key, revision)) = self.catalog.access_key(id).await.map_err(refusals::catalog)? else {
             self.opened.write().remove(id);
             return Ok(None);
         };
@@ -115,12 +116,12 @@ impl AccessKeys {
 
     /// All of them, by id.
     pub(crate) async fn list(&self) -> Result<Vec<AccessKey>, Problem> {
-        self.catalog.access_keys().await.map_err(failed)
+        self.catalog.access_keys().await.map_err(refusals::catalog)
     }
 
     /// Refuses a key pair from now on, or takes it again.
     pub(crate) async fn disable(&self, id: &AccessKeyId, disabled: bool) -> Result<(), Problem> {
-        match self.catalog.disable_access_key(id, disabled).await.map_err(failed)? {
+        match self.catalog.disable_access_key(id, disabled).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(no_such_key()),
         }
@@ -129,7 +130,7 @@ impl AccessKeys {
     /// Refuses all key pairs of an owner from now on.
     pub(crate) async fn disable_all_of(&self, owner: &str) -> Result<(), Problem> {
         for key in self.list().await?.iter().filter(|key| key.grant.owner.eq_ignore_ascii_case(owner)) {
-            self.catalog.disable_access_key(&key.id, true).await.map_err(failed)?;
+            self.catalog.disable_access_key(&key.id, true).await.map_err(refusals::catalog)?;
         }
         Ok(())
     }
@@ -137,7 +138,7 @@ impl AccessKeys {
     /// Revokes a key pair for good.
     pub(crate) async fn delete(&self, id: &AccessKeyId) -> Result<(), Problem> {
         self.opened.write().remove(id);
-        match self.catalog.delete_access_key(id).await.map_err(failed)? {
+        match self.catalog.delete_access_key(id).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(no_such_key()),
         }
@@ -149,13 +150,10 @@ pub(crate) fn no_such_key() -> Problem {
     Problem::new(Kind::NoSuchAccessKey, "GET /api/v1/admin/keys lists those that exist").field("id")
 }
 
-fn failed(error: CatalogError) -> Problem {
-    Problem::internal("the catalog failed", &error)
-}
-
 fn refused(error: AccessKeyError) -> Problem {
     match error {
         AccessKeyError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        AccessKeyError::Catalog(error) => refusals::catalog(error),
         error => Problem::internal("cannot keep the access key", &error),
     }
 }

@@ -11,11 +11,12 @@ mod users;
 
 use std::sync::Arc;
 
-use datamesh_catalog::catalog::{CatalogError, CredentialError, UserError};
+use datamesh_catalog::catalog::{CredentialError, UserError};
 use datamesh_catalog::{EmbeddedCatalog, User, UserId};
 use datamesh_seal::ClusterSecret;
 
 use crate::auth::{Principal, Who};
+use crate::objects::refusals;
 use crate::pipeline::Context;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
@@ -64,7 +65,7 @@ impl Accounts {
     /// `conflict` for who has a token file: that is no account.
     pub(crate) async fn myself(&self, principal: &Principal) -> Result<User, Problem> {
         let Who::User { id, .. } = principal.who else { return Err(no_account()) };
-        self.catalog.user(id).await.map_err(failed)?.ok_or_else(no_such_user)
+        self.catalog.user(id).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 }
 
@@ -83,16 +84,12 @@ fn superseded() -> Problem {
     Problem::new(Kind::Conflict, "the password or the session was changed meanwhile: sign in again")
 }
 
-fn failed(error: CatalogError) -> Problem {
-    Problem::internal("the catalog failed", &error)
-}
-
 fn not_kept(error: CredentialError) -> Problem {
     match error {
         CredentialError::NoUser => no_such_user(),
         CredentialError::Superseded => superseded(),
         CredentialError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
-        CredentialError::Catalog(error) => failed(error),
+        CredentialError::Catalog(error) => refusals::catalog(error),
     }
 }
 
@@ -101,7 +98,7 @@ fn not_made(error: UserError) -> Problem {
         error @ UserError::Taken(_) => Problem::new(Kind::UserExists, error.to_string()).field("name"),
         UserError::NotInvited => not_invited(),
         UserError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()).field("email"),
-        UserError::Catalog(error) => failed(error),
+        UserError::Catalog(error) => refusals::catalog(error),
     }
 }
 

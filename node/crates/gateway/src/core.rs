@@ -126,9 +126,10 @@ impl Core {
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
+        let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
         let mesh = mesh_source(&context);
-        let (shredder, shreds) = Shredder::new(Arc::clone(&context));
+        let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
             accounts: Accounts::new(&context, Arc::clone(&secret)),

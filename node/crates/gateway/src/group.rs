@@ -77,6 +77,16 @@ impl Group {
         self.replica.clone().into()
     }
 
+    /// Waits until this gateway's replica does nothing any more.
+    pub(crate) async fn stopped(&self) {
+        self.replica.write_failed().await;
+    }
+
+    /// The gateways that keep the catalog besides this one.
+    pub(crate) fn others(&self) -> Vec<NodeName> {
+        self.names.iter().filter(|name| **name != self.node).cloned().collect()
+    }
+
     /// What this gateway has.
     fn own(&self) -> CatalogStanding {
         standing::of(&self.node, &self.replica)

@@ -49,4 +49,4 @@ pub use auth::{TokenError, Tokens};
 pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
-pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health};
+pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health, Waiting};

@@ -19,8 +19,8 @@ use datamesh_placement::{LAYOUT_BYTES_MAX, Layout, LayoutError, Member, SignedLa
 use datamesh_settings::admin::{MemberState, NodeReport, PoolSafety, PoolSpec};
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use drain::Progress;
 pub(crate) use recoding::Recoded;
@@ -31,6 +31,9 @@ pub(crate) use standing::ended;
 
 /// A report older than this says nothing any more.
 pub(crate) const REPORT_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// Patience with a layout that another gateway has committed: what asks for it is woken at once.
+const LEARN_WITHIN: Duration = Duration::from_secs(2);
 
 /// Bytes of layouts in the answer to a member that joins: one of the largest, or many small ones.
 const JOINED_LAYOUTS_BYTES: usize = LAYOUT_BYTES_MAX;
@@ -97,6 +100,8 @@ pub(crate) struct Pools {
     pub(crate) recoding: Recoding,
     /// Told when somebody asks for a layout that is newer than the known ones.
     unknown_epoch: Arc<Notify>,
+    /// Changes with each pool that is put.
+    changed: watch::Sender<()>,
 }
 
 impl Pools {
@@ -110,6 +115,7 @@ impl Pools {
             reputations: Mutex::default(),
             recoding: Recoding::default(),
             unknown_epoch: Arc::default(),
+            changed: watch::Sender::default(),
         }
     }
 
@@ -119,6 +125,7 @@ impl Pools {
 
     pub(crate) fn put(&self, name: PoolName, pool: Pool) {
         self.by_name.write().insert(name, Arc::new(pool));
+        self.changed.send_replace(());
         self.recoding.wake().notify_one();
     }
 
@@ -231,11 +238,13 @@ impl Pools {
     /// be.
     pub(crate) fn sources(&self, reference: &SegmentRef) -> Option<Sources> {
         let SegmentRef { id, pool: name, profile, epoch, .. } = reference;
-        let pool = self.get(name)?;
-        if pool.layout().is_none_or(|newest| newest.epoch < *epoch) {
+        let pool = self.get(name);
+        let newest = pool.as_ref().and_then(|pool| pool.layout());
+        if newest.is_none_or(|newest| newest.epoch < *epoch) {
             // Another gateway has committed it.
             self.unknown_epoch.notify_one();
         }
+        let pool = pool?;
         let settled = self.settled.read().get(name).copied().unwrap_or_default();
         // Once nothing is left of a profile the newest layout has no rows for it: whoever still reads by it reads what was
         // deleted, where it lay.
@@ -243,6 +252,17 @@ impl Pools {
         let settled = pool.tables.get(&settled.max(*epoch)).filter(knows);
         let table = settled.or_else(|| pool.tables.get(epoch).filter(knows))?;
         Some(Sources::new(&pool, table, *profile, *id))
+    }
+
+    /// The same; what is not known yet is waited for, for a moment.
+    pub(crate) async fn sources_soon(&self, reference: &SegmentRef) -> Option<Sources> {
+        let (mut changes, until) = (self.changed.subscribe(), Instant::now() + LEARN_WITHIN);
+        loop {
+            let known = self.sources(reference);
+            if known.is_some() || !matches!(timeout_at(until, changes.changed()).await, Ok(Ok(()))) {
+                return known;
+            }
+        }
     }
 
     /// Notified when a segment lies by a layout that is not known here.

@@ -1,14 +1,15 @@
 //! The gateway as a process: bound listeners, then everything that runs.
 
+mod catalog;
 mod errors;
 mod files;
 mod mesh;
 mod run;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_mesh::{MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
 use datamesh_placement::SignedLayout;
@@ -32,6 +33,7 @@ pub use errors::GatewayError;
 use files::Prepared;
 pub(crate) use files::write_synced;
 use mesh::{Bulk, Mesh};
+pub use waiting::Waiting;
 
 /// Folder of the catalog in the data folder.
 pub(crate) const CATALOG_DIR: &str = "catalog";
@@ -104,6 +106,14 @@ impl Gateway {
     /// # Errors
     /// Says what is missing or wrong.
     pub async fn bind(settings: &Settings) -> Result<Self, GatewayError> {
+        Box::pin(Self::bind_telling(settings, &Waiting::default())).await
+    }
+
+    /// The same, and says meanwhile what it waits for.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn bind_telling(settings: &Settings, waiting: &Waiting) -> Result<Self, GatewayError> {
         let Role::Gateway(gateway) = &settings.role else { return Err(GatewayError::Role) };
         if gateway.buffer_bytes < BUFFER_BYTES_MIN {
             return Err(GatewayError::BufferBytes(gateway.buffer_bytes));
@@ -120,7 +130,7 @@ impl Gateway {
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
-        let alone = open_alone(gateway, &mut prepared, options).await?;
+        let alone = catalog::open_alone(gateway, &mut prepared, options).await?;
         let incarnation = match &alone {
             Some(catalog) => catalog.incarnation(),
             None => group::volume::next_incarnation(&gateway.data_dir)?,
@@ -129,9 +139,10 @@ impl Gateway {
         let (catalog, group) = match alone {
             Some(catalog) => (catalog, None),
             None => {
-                let group = mesh.group(settings, gateway, &prepared).await?;
-                let catalog = open_together(&group, &prepared.secret.fingerprint(), options).await?;
-                (catalog, Some(Arc::new(group)))
+                let with = (options, waiting);
+                let (catalog, group) =
+                    catalog::open_together(&mesh, (settings, gateway), &prepared, with).await?;
+                (catalog, Some(group))
             }
         };
         Box::pin(Self::assemble((settings, gateway), prepared, mesh, (catalog, group))).await
@@ -233,42 +244,6 @@ async fn bind_s3(
     let Some(S3Settings { listen, domain }) = &gateway.s3 else { return Ok(None) };
     let https = Https::bind(*listen, certificates).await?;
     Ok(Some((https, crate::s3::router(Arc::clone(&core.app), domain.clone()))))
-}
-
-/// The catalog of a gateway that keeps it alone, or in a database.
-async fn open_alone(
-    gateway: &GatewaySettings,
-    prepared: &mut Prepared,
-    options: CatalogOptions,
-) -> Result<Option<EmbeddedCatalog>, GatewayError> {
-    if !gateway.catalog_members.is_empty() {
-        return Ok(None);
-    }
-    let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
-    Ok(Some(match prepared.database.take() {
-        Some(database) => EmbeddedCatalog::open_postgres(database, &fingerprint, options).await?,
-        None => {
-            group::volume::check_alone(dir)?;
-            EmbeddedCatalog::open(&dir.join(CATALOG_DIR), &fingerprint, options).await?
-        }
-    }))
-}
-
-/// The catalog of several gateways, once enough of them are there.
-async fn open_together(
-    group: &Group,
-    fingerprint: &str,
-    options: CatalogOptions,
-) -> Result<EmbeddedCatalog, GatewayError> {
-    loop {
-        match EmbeddedCatalog::with_keyspace(group.keyspace(), fingerprint, options).await {
-            // It was tried for some seconds. To end the process would help nobody.
-            Err(OpenError::Catalog(error)) if error.is_leaderless() => {
-                tracing::warn!(%error, "the catalog is not open yet");
-            }
-            opened => return Ok(opened?),
-        }
-    }
 }
 
 /// The mesh believes the members of every committed layout.

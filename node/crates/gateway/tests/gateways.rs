@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cluster::noise;
 use datamesh_settings::admin::CatalogMemberState::{Away, Current};
 use gateways::Gateways;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -32,6 +33,7 @@ async fn files_outlive_the_leader_and_a_gateways_volume() {
     let (stop, client) = (Arc::new(AtomicBool::new(false)), three.client());
     let left: Vec<usize> = (0..3).filter(|at| *at != leader).collect();
     let (stopped, through) = (Arc::clone(&stop), left.clone());
+    let (count, mut counted) = watch::channel(0);
     let mut writing = JoinSet::new();
     writing.spawn(async move {
         let mut written = Vec::new();
@@ -40,22 +42,26 @@ async fn files_outlive_the_leader_and_a_gateways_volume() {
             let (key, bytes) = (format!("during-{number}"), noise(9, 100 + number));
             client.put_until_done(&through, &key, &bytes).await;
             written.push((key, bytes));
+            count.send_replace(written.len());
             if stopped.load(Ordering::Relaxed) {
                 return written;
             }
         }
         unreachable!("numbers do not end")
     });
+    counted.wait_for(|puts| *puts > 0).await.unwrap();
     three.kill(leader).await;
+    let before = *counted.borrow();
     let away = |status: &datamesh_settings::admin::ClusterStatus| {
         let state = |wanted| status.catalog.members.iter().filter(|member| member.state == wanted).count();
         state(Away) == 1 && state(Current) == 2 && status.catalog.members.iter().any(|member| member.leads)
     };
     three.until_at(left[0], away).await;
     assert_eq!(three.status(left[0]).await.unwrap().catalog.replicas, 2);
+    // One that was begun before may end after.
+    counted.wait_for(|puts| *puts > before + 1).await.unwrap();
     stop.store(true, Ordering::Relaxed);
     let written = writing.join_next().await.unwrap().unwrap();
-    assert!(!written.is_empty());
     for (key, bytes) in &written {
         assert!(three.get(left[1], key).await.unwrap() == *bytes, "{key}");
     }

@@ -50,6 +50,13 @@ pub trait Handler: Send + Sync + 'static {
         request: Request,
         payload: Bytes,
     ) -> impl Future<Output = (Response, Bytes)> + Send;
+
+    /// Whether a payload of this request is received at all. Asked before room is taken for it, of which there is so much for all
+    /// callers together: who is refused cannot take it from the others.
+    fn takes_payload(&self, from: &Caller, request: &Request) -> bool {
+        let _ = (from, request);
+        true
+    }
 }
 
 /// Why a server could not be bound.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datamesh_catalog::engine::RocksOptions;
-use datamesh_catalog::engine::raft::{PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions, import};
+use datamesh_catalog::engine::raft::{
+    ImportError, PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions, import,
+};
 use datamesh_catalog::keyspace::{Keyspace, Revision};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -59,9 +61,10 @@ async fn the_catalog_of_a_single_volume_becomes_a_groups() {
         replicas.at(1).add_learner(id).await.unwrap();
     }
     replicas.at(1).change_members([1, 2, 3].into()).await.unwrap();
-    // What it came from may be there still, and is not taken again.
+    // What it came from may be there still, and does not come over what was written since, nor is it taken for that.
     replicas.close(1).await;
-    replicas.import(1, dir.path()).await;
+    let again = replicas.import(1, dir.path()).await.unwrap_err();
+    assert!(matches!(again, ImportError::NotBlank(1)), "{again}");
     replicas.open(1).await;
     for (key, value) in [(b"a", b"1"), (b"b", b"3")] {
         assert_eq!(replicas.at(3).get(key).await.unwrap().unwrap().value, value);

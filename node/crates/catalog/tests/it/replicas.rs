@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::engine::raft::{PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions, import};
+use datamesh_catalog::engine::raft::{
+    ImportError, PeerError, Peers, RaftKeyspace, ReplicaId, ReplicaOptions, import,
+};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
@@ -63,13 +65,13 @@ impl Replicas {
         let options = ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() };
         let mut replicas = Self { wires: Arc::default(), dirs: BTreeMap::new(), options };
         replicas.dirs.insert(id, tempfile::tempdir().unwrap());
-        replicas.import(id, from).await;
+        replicas.import(id, from).await.unwrap();
         replicas.open(id).await;
         replicas
     }
 
-    pub(crate) async fn import(&self, id: ReplicaId, from: &Path) {
-        import(from, self.dirs[&id].path(), id, self.options.rocks).await.unwrap();
+    pub(crate) async fn import(&self, id: ReplicaId, from: &Path) -> Result<(), ImportError> {
+        import(from, self.dirs[&id].path(), id, self.options.rocks).await
     }
 
     /// A replica with an empty folder, not of the group.

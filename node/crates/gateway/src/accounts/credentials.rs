@@ -6,8 +6,9 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::secrets::{Presented, prefix_of};
-use super::{Accounts, DAY_MS, OPERATOR, failed, no_account, not_kept};
+use super::{Accounts, DAY_MS, OPERATOR, no_account, not_kept};
 use crate::auth::{Address, Principal, Via, Who};
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// A use is noted when the last one noted is so long ago: a write for each request would cost more than the request.
@@ -85,7 +86,8 @@ impl Accounts {
     pub(super) async fn known(&self, text: &str) -> Result<Option<Known>, Problem> {
         let Some(presented) = Presented::read(text) else { return Ok(None) };
         let (owner, id) = (presented.user, presented.id);
-        let Some((credential, user)) = self.catalog.credential(owner, id).await.map_err(failed)? else {
+        let Some((credential, user)) = self.catalog.credential(owner, id).await.map_err(refusals::catalog)?
+        else {
             return Ok(None);
         };
         let right: bool = presented.hash(&self.secret).ct_eq(&credential.hash).into();
@@ -173,7 +175,7 @@ impl Accounts {
     /// What stands for the user who asks and still counts.
     pub(crate) async fn credentials(&self, principal: &Principal) -> Result<Vec<KnownCredential>, Problem> {
         let Who::User { id, .. } = principal.who else { return Err(no_account()) };
-        let mut known = self.catalog.credentials(id).await.map_err(failed)?;
+        let mut known = self.catalog.credentials(id).await.map_err(refusals::catalog)?;
         known.retain(|known| known.credential.until_unix_ms > self.now());
         Ok(known)
     }
@@ -183,7 +185,7 @@ impl Accounts {
         let none = || Problem::new(Kind::NoSuchCredential, "it has ended, or is somebody else's").field("id");
         let Who::User { id: user, .. } = principal.who else { return Err(no_account()) };
         let id = id.parse().map_err(|_| none())?;
-        match self.catalog.end_credential(user, id).await.map_err(failed)? {
+        match self.catalog.end_credential(user, id).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(none()),
         }

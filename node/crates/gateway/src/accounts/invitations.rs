@@ -3,8 +3,9 @@
 use datamesh_catalog::catalog::KnownCredential;
 use datamesh_catalog::{CredentialId, CredentialKind, Role, User, UserId, UserName};
 
-use super::{Accounts, OPERATOR, failed};
+use super::{Accounts, OPERATOR};
 use crate::limits::LIST_MAX;
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// An invitation that counts.
@@ -37,7 +38,7 @@ impl Accounts {
 
     async fn invitations_of(&self, host: UserId, by: Option<UserName>) -> Result<Vec<Invitation>, Problem> {
         let now_unix_ms = self.now();
-        let known = self.catalog.credentials(host).await.map_err(failed)?;
+        let known = self.catalog.credentials(host).await.map_err(refusals::catalog)?;
         let invitation = |known: KnownCredential| {
             let credential = known.credential;
             let CredentialKind::Invite { role } = credential.kind else { return None };
@@ -61,7 +62,7 @@ impl Accounts {
         let id: CredentialId = id.parse().map_err(|_| none())?;
         let all = self.invitations().await?;
         let host = all.iter().find(|known| known.id == id).ok_or_else(none)?.host;
-        match self.catalog.end_credential(host, id).await.map_err(failed)? {
+        match self.catalog.end_credential(host, id).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(none()),
         }

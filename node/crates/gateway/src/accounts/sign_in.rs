@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 use super::credentials::Lasting;
 use super::passwords::too_many;
 use super::throttle::Begun;
-use super::{Accounts, DAY_MS, Made, OPERATOR, cut, failed, no_account, not_kept, superseded};
+use super::{Accounts, DAY_MS, Made, OPERATOR, cut, no_account, not_kept, superseded};
 use crate::audit::{Actor, Note};
 use crate::auth::{Address, Principal, Via, Who};
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// How long a session lasts.
@@ -75,7 +76,10 @@ impl Accounts {
         note: &Note,
     ) -> Result<Made, Problem> {
         if user.failed_sign_ins > 0 {
-            self.catalog.change_user(user.id, |user| user.failed_sign_ins = 0).await.map_err(failed)?;
+            self.catalog
+                .change_user(user.id, |user| user.failed_sign_ins = 0)
+                .await
+                .map_err(refusals::catalog)?;
         }
         let device = cut(device, CREDENTIAL_NAME_BYTES_MAX).to_owned();
         let lasting = Lasting { kind: CredentialKind::Session { device }, for_ms: SESSION_MS };
@@ -92,9 +96,9 @@ impl Accounts {
 
     /// The user of a name, with as many reads whether there is one or not.
     async fn find(&self, name: &UserName) -> Result<Option<User>, Problem> {
-        match self.catalog.user_of(name).await.map_err(failed)? {
+        match self.catalog.user_of(name).await.map_err(refusals::catalog)? {
             Some(user) => Ok(Some(user)),
-            None => self.catalog.user(OPERATOR).await.map_err(failed),
+            None => self.catalog.user(OPERATOR).await.map_err(refusals::catalog),
         }
     }
 
@@ -126,7 +130,7 @@ impl Accounts {
         let (Who::User { id, .. }, Via::Session(session)) = (&principal.who, &principal.via) else {
             return Err(no_account());
         };
-        self.catalog.end_credential(*id, *session).await.map(drop).map_err(failed)
+        self.catalog.end_credential(*id, *session).await.map(drop).map_err(refusals::catalog)
     }
 
     /// Takes another password in the place of the old one; the user's other sessions end with it.
@@ -150,7 +154,7 @@ impl Accounts {
         self.throttle.succeeded((&user.name.folded(), address_of(from)), attempt);
         let hash = self.passwords.hash(user.id, new).await?;
         let ends = (Ends::SessionsBut(session), By::Password(proven));
-        match self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
+        match self.catalog.set_password(user.id, Some(hash), ends).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(superseded()),
         }
@@ -179,7 +183,7 @@ impl Accounts {
         note.actor(Actor { credential: known.id.to_string(), ..Actor::not(Some(&user)) });
         note.count();
         let ends = (Ends::All, By::Code(known.id));
-        if !self.catalog.set_password(user.id, Some(hash), ends).await.map_err(failed)? {
+        if !self.catalog.set_password(user.id, Some(hash), ends).await.map_err(refusals::catalog)? {
             return Err(wrong());
         }
         note.actor(Actor::user(&user, known.id.to_string()));

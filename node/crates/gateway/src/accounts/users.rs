@@ -4,9 +4,10 @@ use datamesh_catalog::catalog::{By, Ends};
 use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
-use super::{Accounts, Made, failed, no_such_user, not_invited, not_made};
+use super::{Accounts, Made, no_such_user, not_invited, not_made};
 use crate::audit::{Actor, Note};
 use crate::auth::{Address, Principal};
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
@@ -94,7 +95,7 @@ impl Accounts {
         &self,
         invite: Option<&str>,
     ) -> Result<(Role, Option<(UserId, CredentialId)>), Problem> {
-        match (self.catalog.registration().await.map_err(failed)?, invite) {
+        match (self.catalog.registration().await.map_err(refusals::catalog)?, invite) {
             (Registration::Closed, _) => {
                 Err(Problem::new(Kind::Forbidden, "an administrator makes users here: ask one"))
             }
@@ -120,13 +121,13 @@ impl Accounts {
         after: Option<&UserName>,
         limit: usize,
     ) -> Result<(Vec<User>, bool), Problem> {
-        self.catalog.users(after, limit).await.map_err(failed)
+        self.catalog.users(after, limit).await.map_err(refusals::catalog)
     }
 
     /// The user of a name.
     pub(crate) async fn user(&self, name: &str) -> Result<User, Problem> {
         let name = name.parse().map_err(|_| no_such_user())?;
-        self.catalog.user_of(&name).await.map_err(failed)?.ok_or_else(no_such_user)
+        self.catalog.user_of(&name).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
     /// Changes what a user may do, from their next request on.
@@ -136,7 +137,7 @@ impl Accounts {
             user.role = change.role.unwrap_or(user.role);
             user.disabled = change.disabled.unwrap_or(user.disabled);
         };
-        self.catalog.change_user(user.id, changed).await.map_err(failed)?.ok_or_else(no_such_user)
+        self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
     /// Says where mail reaches the user who asks.
@@ -150,26 +151,29 @@ impl Accounts {
             return Err(Problem::new(Kind::InvalidBody, "the address is too long").field("email"));
         }
         let changed = move |user: &mut User| user.email = email.clone().filter(|email| !email.is_empty());
-        self.catalog.change_user(user.id, changed).await.map_err(failed)?.ok_or_else(no_such_user)
+        self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
     /// Takes a user's password and all that stands for them, and gives the code by which they choose another.
     pub(crate) async fn reset(&self, name: &str, from: Option<Address>) -> Result<Made, Problem> {
         let user = self.user(name).await?;
-        self.catalog.set_password(user.id, None, (Ends::All, By::Administrator)).await.map_err(failed)?;
+        self.catalog
+            .set_password(user.id, None, (Ends::All, By::Administrator))
+            .await
+            .map_err(refusals::catalog)?;
         self.make_reset(user.id, from).await
     }
 
     /// Ends all sessions of a user; gives how many.
     pub(crate) async fn end_sessions(&self, name: &str) -> Result<usize, Problem> {
         let user = self.user(name).await?;
-        self.catalog.end_sessions(user.id, None).await.map_err(failed)
+        self.catalog.end_sessions(user.id, None).await.map_err(refusals::catalog)
     }
 
     /// Deletes a user and all that stands for them.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), Problem> {
         let user = self.user(name).await?;
-        match self.catalog.delete_user(user.id).await.map_err(failed)? {
+        match self.catalog.delete_user(user.id).await.map_err(refusals::catalog)? {
             true => Ok(()),
             false => Err(no_such_user()),
         }
@@ -177,11 +181,11 @@ impl Accounts {
 
     /// Who may become a user by themselves.
     pub(crate) async fn registration(&self) -> Result<Registration, Problem> {
-        self.catalog.registration().await.map_err(failed)
+        self.catalog.registration().await.map_err(refusals::catalog)
     }
 
     /// Says who may.
     pub(crate) async fn set_registration(&self, registration: Registration) -> Result<(), Problem> {
-        self.catalog.set_registration(registration).await.map_err(failed)
+        self.catalog.set_registration(registration).await.map_err(refusals::catalog)
     }
 }

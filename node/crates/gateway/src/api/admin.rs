@@ -19,6 +19,7 @@ use crate::audit::Note;
 use crate::fsck::Fsck;
 use crate::layouts::{LayoutManager, NodeError, PutPoolError};
 use crate::mesh_status::MeshSource;
+use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// What the admin routes need besides the rest.
@@ -32,9 +33,7 @@ pub(crate) struct Admin {
 
 /// `GET /api/v1/status`, `GET /api/v1/admin/status`.
 pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<ClusterStatus>, Problem> {
-    let status =
-        app.status.now().await.map_err(|error| Problem::internal("cannot read the catalog", &error))?;
-    Ok(Json(status))
+    Ok(Json(app.status.now().await.map_err(refusals::catalog)?))
 }
 
 /// `GET /api/v1/admin/mesh`: asks all nodes what they see.
@@ -64,7 +63,10 @@ fn refused(error: PutPoolError) -> Problem {
             Problem::new(Kind::PoolInUse, spec.to_string()).field(spec.field())
         }
         PutPoolError::Spec(spec) => Problem::new(Kind::InvalidBody, spec.to_string()).field(spec.field()),
-        error => Problem::internal("cannot keep the pool", &error),
+        error => match error.catalog() {
+            Some(error) => refusals::catalog(error.clone()),
+            None => Problem::internal("cannot keep the pool", &error),
+        },
     }
 }
 
@@ -111,7 +113,10 @@ fn not_done(error: NodeError) -> Problem {
         NodeError::NoMember { .. } => Problem::new(Kind::NoSuchNode, error.to_string()).field("node"),
         NodeError::Spec(spec) => Problem::new(Kind::PoolInUse, spec.to_string()).field("node"),
         NodeError::Answers { .. } => Problem::new(Kind::Conflict, error.to_string()).field("node"),
-        error => Problem::internal("cannot change the node", &error),
+        error => match error.catalog() {
+            Some(error) => refusals::catalog(error.clone()),
+            None => Problem::internal("cannot change the node", &error),
+        },
     }
 }
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::App;
 use crate::audit::Audit;
 use crate::limits;
+use crate::objects::refusals;
 use crate::problem::Problem;
 
 /// Rows read for one page at most: a filter that matches next to nothing gives an empty page and a cursor.
@@ -86,10 +87,6 @@ fn line(row: AuditRow) -> AuditLine {
     AuditLine { chain: at.chain, number: at.number, link: hex::encode(link), entry }
 }
 
-fn failed(error: CatalogError) -> Problem {
-    Problem::internal("cannot read the audit", &error)
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Listed {
@@ -104,7 +101,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked) -> Result<Js
     let wanted = Wanted::read(asked)?;
     let (mut items, mut read, mut after) = (Vec::new(), 0, wanted.after.clone());
     loop {
-        let page = app.audit.page(wanted.between, after.as_ref(), limits::LIST_MAX).await.map_err(failed)?;
+        let page = app
+            .audit
+            .page(wanted.between, after.as_ref(), limits::LIST_MAX)
+            .await
+            .map_err(refusals::catalog)?;
         for row in page.rows {
             read += 1;
             after = Some(row.at.clone());
@@ -164,7 +165,7 @@ pub(super) struct Chains {
 
 /// `GET audit/chains`: how far each goes, signed.
 pub(super) async fn chains(State(app): State<Arc<App>>) -> Result<Json<Chains>, Problem> {
-    let heads = app.audit.heads().await.map_err(failed)?;
+    let heads = app.audit.heads().await.map_err(refusals::catalog)?;
     let chain = |(chain, head): (String, AuditHead)| AuditChain {
         chain,
         count: head.count,

@@ -13,6 +13,7 @@ use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
 use datamesh_shard::NodeName;
 
 use super::standing;
+use super::volume::Found;
 use crate::join::JoinDesk;
 
 /// Answers. Clones are one.
@@ -24,8 +25,8 @@ struct Desk {
     id: ReplicaId,
     /// Who may ask about the catalog; nobody where it is not kept together.
     members: BTreeSet<NodeName>,
-    /// The catalog of a single gateway is here, as long as there is no replica.
-    alone: OnceLock<()>,
+    /// What the volume has, once that was looked at.
+    found: OnceLock<Found>,
     replica: OnceLock<RaftKeyspace>,
     join: OnceLock<JoinDesk>,
 }
@@ -37,14 +38,15 @@ impl FrontDesk {
             node,
             id,
             members,
-            alone: OnceLock::new(),
+            found: OnceLock::new(),
             replica: OnceLock::new(),
             join: OnceLock::new(),
         }))
     }
 
-    pub(super) fn has_catalog_alone(&self) {
-        let _ = self.0.alone.set(());
+    /// From here on others are told what the volume has: before, nobody may take it for blank.
+    pub(super) fn has_found(&self, found: Found) {
+        let _ = self.0.found.set(found);
     }
 
     /// From here on the replica answers the others.
@@ -59,19 +61,18 @@ impl FrontDesk {
 }
 
 impl Desk {
-    fn standing(&self) -> CatalogStanding {
+    fn standing(&self) -> Result<CatalogStanding, Refusal> {
         let Desk { node, id, .. } = self;
-        match (self.replica.get(), self.alone.get()) {
-            (Some(replica), _) => standing::of(node, replica),
-            (None, alone) => CatalogStanding {
-                node: node.clone(),
-                replica: *id,
-                holding: if alone.is_some() { CatalogHolding::Alone } else { CatalogHolding::Nothing },
-                applied: 0,
-                leads: false,
-                voters: BTreeSet::new(),
-            },
+        if let Some(replica) = self.replica.get() {
+            return Ok(standing::of(node, replica));
         }
+        let holding = match self.found.get().ok_or(Refusal::Busy)? {
+            Found::Nothing => CatalogHolding::Nothing,
+            Found::Alone => CatalogHolding::Alone,
+            Found::Replica => CatalogHolding::Replica,
+        };
+        let (node, replica, voters) = (node.clone(), *id, BTreeSet::new());
+        Ok(CatalogStanding { node, replica, holding, applied: 0, leads: false, voters })
     }
 
     fn is_member(&self, from: &Caller) -> bool {
@@ -91,7 +92,7 @@ impl Desk {
                 None => Err(Refusal::Busy),
             },
             Request::Standing | Request::Replica if !self.is_member(&from) => Err(Refusal::NotAMember),
-            Request::Standing => Ok((Response::Standing(self.standing()), Bytes::new())),
+            Request::Standing => Ok((Response::Standing(self.standing()?), Bytes::new())),
             Request::Replica => {
                 let replica = self.replica.get().ok_or(Refusal::Busy)?;
                 Ok((Response::Replica, replica.answer(&payload).await.into()))
@@ -105,5 +106,24 @@ impl Handler for FrontDesk {
     async fn handle(&self, from: Caller, request: Request, payload: Bytes) -> (Response, Bytes) {
         let answered = Box::pin(self.0.answer(from, request, payload)).await;
         answered.unwrap_or_else(|refusal| (Response::Refused(refusal), Bytes::new()))
+    }
+
+    /// Storage nodes may not keep the members' messages waiting with bytes that nobody here wants.
+    fn takes_payload(&self, from: &Caller, request: &Request) -> bool {
+        matches!(request, Request::Replica) && self.0.is_member(from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_of_a_blank_volume_before_it_was_looked_at() {
+        let desk = FrontDesk::new(("a".parse().unwrap(), 7), &[]);
+        assert_eq!(desk.0.standing(), Err(Refusal::Busy));
+        desk.has_found(Found::Replica);
+        let told = desk.0.standing().unwrap();
+        assert_eq!((told.holding, told.replica), (CatalogHolding::Replica, 7));
     }
 }

@@ -34,6 +34,25 @@ pub enum GroupError {
          rule the latter"
     )]
     TwoHere(PathBuf),
+    /// It was cut off while it became one of several.
+    #[error(
+        "{taken} is this gateway's catalog, which was being taken over by a group of several: name the gateways in catalogMembers again, \
+         and that goes on; or, for one gateway as before, rename it to {single}"
+    )]
+    Taken {
+        /// What it was renamed to.
+        taken: PathBuf,
+        /// What it was.
+        single: PathBuf,
+    },
+    /// A catalog was begun while an earlier one was being taken over.
+    #[error("{single} and {taken} are both catalogs of one gateway: move away the one that is not wanted")]
+    TwoAlone {
+        /// The one.
+        single: PathBuf,
+        /// The other, which is as a rule the older.
+        taken: PathBuf,
+    },
     /// Two gateways with a catalog each.
     #[error(
         "{other} has a catalog too, which is not the one on this gateway's volume: two catalogs do not become one. Start the gateway \
@@ -55,6 +74,25 @@ pub enum GroupError {
         /// Whose it should be.
         own: ReplicaId,
     },
+    /// The volume is another gateway's, or a copy of it.
+    #[error(
+        "{path} was written by gateway {found}, and this is {own}: two gateways on copies of one volume would be the same replica. Start \
+         this one with an empty volume, or with the one it had"
+    )]
+    OtherGateway {
+        /// The mark.
+        path: PathBuf,
+        /// Whose it is.
+        found: NodeName,
+        /// Who read it.
+        own: NodeName,
+    },
+    /// The replica does nothing any more.
+    #[error(
+        "the catalog's replica on this gateway's volume has stopped, and the log says why: give the volume room if it is full, or \
+         replace it, and start again"
+    )]
+    Stopped,
     /// A file of the data folder.
     #[error("{path}: {source}")]
     File {

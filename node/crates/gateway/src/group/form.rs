@@ -25,6 +25,12 @@ pub(super) fn next(
     own: &CatalogStanding,
     said: &BTreeMap<NodeName, CatalogStanding>,
 ) -> Step {
+    let all = || said.values().chain([own]);
+    let twin = all().find(|one| all().any(|other| one.node != other.node && one.replica == other.replica));
+    if let Some(twin) = twin {
+        let reason = "for another volume: a copy of it is at another gateway too, and one of the two must start with an empty one";
+        return Step::Wait(format!("at {} {reason}", twin.node));
+    }
     let has = |wanted: CatalogHolding| said.values().find(|said| said.holding == wanted);
     let holder = has(CatalogHolding::Replica).or_else(|| has(CatalogHolding::Alone));
     let silent = names.iter().filter(|name| **name != own.node && !said.contains_key(*name));
@@ -38,14 +44,14 @@ pub(super) fn next(
             Step::Wait(format!("for {} to say whether they have the catalog", silent.join(", ")))
         }
         (CatalogHolding::Nothing, None) if names.first() == Some(&own.node) => {
-            Step::Form(said.values().chain([own]).map(|said| said.replica).collect())
+            Step::Form(all().map(|said| said.replica).collect())
         }
         (CatalogHolding::Nothing, None) => {
             Step::Wait("for the first of the gateways to form the group".into())
         }
         (CatalogHolding::Alone, Some(holder)) => Step::Refuse(holder.node.clone()),
-        // Then there is no group of a majority which this volume, perhaps an old one, knows nothing of.
-        (CatalogHolding::Alone, None) if (said.len() + 1) * 2 > names.len() => Step::TakeOver,
+        // Then there is no group of a majority which this volume, perhaps an old one, knows nothing of. It is no witness itself.
+        (CatalogHolding::Alone, None) if said.len() * 2 > names.len() => Step::TakeOver,
         (CatalogHolding::Alone, None) => {
             Step::Wait(format!("for {} to say that they have no other catalog", silent.join(", ")))
         }
@@ -86,10 +92,22 @@ mod tests {
     }
 
     #[test]
-    fn a_catalog_is_taken_over_when_a_majority_knows_no_other() {
+    fn a_catalog_is_taken_over_when_a_majority_of_others_know_no_other() {
         assert_eq!(step(("b", Alone), &[("a", Nothing), ("c", Nothing)]), Step::TakeOver);
-        assert_eq!(step(("b", Alone), &[("c", Nothing)]), Step::TakeOver);
+        // The one that is silent may have a group with the volume that this one had then.
+        assert!(matches!(step(("b", Alone), &[("c", Nothing)]), Step::Wait(_)));
         assert!(matches!(step(("b", Alone), &[]), Step::Wait(_)));
+    }
+
+    #[test]
+    fn copies_of_one_volume_form_no_group() {
+        let said = |node: &str, replica| {
+            let standing = told(node, Nothing);
+            (standing.node.clone(), CatalogStanding { replica, ..standing })
+        };
+        let others = [said("b", 9), said("c", 9)].into();
+        let waits = next(&names(), &told("a", Nothing), &others);
+        assert!(matches!(&waits, Step::Wait(why) if why.contains("at b for another volume")), "{waits:?}");
     }
 
     #[test]

@@ -47,8 +47,14 @@ pub(super) fn next(known: &Known<'_>) -> Step {
             other.node
         ));
     }
+    if let Some((one, other)) = known.twins() {
+        return Step::Wait(format!(
+            "{one} and {other} have the same replica, on copies of one volume: start one of them with an empty volume"
+        ));
+    }
     let is_known = |id: &ReplicaId| group.voters.contains(id) || group.learners.contains(id);
-    let answering: BTreeSet<ReplicaId> = said.values().map(|said| said.replica).collect();
+    let answering = said.values().filter(|said| !is_opening(said));
+    let answering: BTreeSet<ReplicaId> = answering.map(|said| said.replica).collect();
     let listed: Vec<Option<ReplicaId>> = names.iter().map(|name| heard.get(name).copied()).collect();
     if let Some(id) = listed.iter().flatten().find(|id| !is_known(id) && answering.contains(id)) {
         return Step::Learn(*id);
@@ -61,7 +67,8 @@ pub(super) fn next(known: &Known<'_>) -> Step {
             None => Step::Nothing,
         };
     };
-    if wanted == group.voters {
+    // A change from one set into another that was cut off is made again, until there is one set.
+    if wanted == group.voters && !group.joint {
         return group.learners.first().map_or(Step::Nothing, |id| Step::Forget(*id));
     }
     let behind = wanted.difference(&group.voters).find(|id| !known.is_current(**id));
@@ -77,13 +84,27 @@ pub(super) fn next(known: &Known<'_>) -> Step {
     Step::Vote(wanted)
 }
 
+/// It has a replica, and does not know yet whose group that is in.
+fn is_opening(said: &CatalogStanding) -> bool {
+    said.holding == CatalogHolding::Replica && said.voters.is_empty()
+}
+
 impl Known<'_> {
+    /// Two gateways that said they were the same replica.
+    fn twins(&self) -> Option<(&NodeName, &NodeName)> {
+        let listed = || self.names.iter().filter_map(|name| Some((name, self.heard.get(name)?)));
+        listed().find_map(|(one, id)| {
+            let (other, _) = listed().find(|(other, same)| *other != one && *same == id)?;
+            Some((one, other))
+        })
+    }
+
     /// Two groups have no voter in common.
     fn is_of_another_group(&self, said: &CatalogStanding) -> bool {
         match said.holding {
             CatalogHolding::Nothing => false,
             CatalogHolding::Alone => true,
-            CatalogHolding::Replica => said.voters.is_disjoint(&self.group.voters),
+            CatalogHolding::Replica => !is_opening(said) && said.voters.is_disjoint(&self.group.voters),
         }
     }
 
@@ -174,6 +195,34 @@ mod tests {
         assert_eq!(Scene::new(&members, &[1, 2, 3, 33], &[]).next(), Step::Vote([1, 2, 33].into()));
         // A learner whose volume was lost before it had a vote.
         assert_eq!(Scene::new(&members, &[1, 2, 33], &[3]).next(), Step::Forget(3));
+    }
+
+    /// The first set alone may still be what a majority is needed of: it would be lost with its one voter.
+    #[test]
+    fn a_change_that_was_cut_off_is_ended() {
+        let members = [("a", 1), ("b", 2), ("c", 3)];
+        let mut cut = Scene::new(&members, &[1, 2, 3], &[]);
+        cut.group.joint = true;
+        assert_eq!(cut.next(), Step::Vote([1, 2, 3].into()));
+        assert_eq!(cut.without(&[3]).next(), Step::Vote([1, 2, 3].into()));
+        let mut learns = Scene::new(&members, &[1, 2, 3], &[4]);
+        learns.group.joint = true;
+        assert_eq!(learns.next(), Step::Vote([1, 2, 3].into()), "before anybody is forgotten");
+    }
+
+    #[test]
+    fn copies_of_one_volume_are_not_two_members() {
+        let copied = Scene::new(&[("a", 1), ("b", 2), ("c", 2)], &[1, 2, 3], &[]);
+        waits(&copied.next(), "b and c have the same replica");
+        waits(&copied.without(&[2]).next(), "b and c have the same replica");
+    }
+
+    #[test]
+    fn a_replica_that_is_being_opened_is_waited_for() {
+        let scene = Scene::new(&[("a", 1), ("b", 2), ("c", 9)], &[1, 2, 3], &[]);
+        let mut said = scene.said();
+        said.get_mut(&name("c")).unwrap().holding = CatalogHolding::Replica;
+        waits(&scene.next_of(&said), "c does not have everything yet");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::form::{self, Step};
 use super::volume::{Folder, Found};
 use super::wires::Wires;
 use super::{Group, GroupError};
+use crate::server::Waiting;
 
 /// Before the others are asked again, unless this gateway is taken in meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -49,20 +50,21 @@ pub(crate) struct Opening {
     pub(crate) folder: Folder,
     pub(crate) gateways: Gateways,
     pub(crate) desk: FrontDesk,
+    pub(crate) waiting: Waiting,
 }
 
 impl Opening {
     /// Takes part, as soon as there is a group: waits for as long as the others need.
     pub(crate) async fn run(self) -> Result<Group, GroupError> {
-        let Self { node, members, folder, gateways, desk } = self;
+        let Self { node, members, folder, gateways, desk, waiting } = self;
         let names: Vec<NodeName> = members.into_iter().map(|member| member.node).collect();
         let others = names.iter().filter(|name| **name != node).cloned().collect();
         let wires = Arc::new(Wires::new(gateways, others));
-        let forming = Forming { node: &node, names: &names, wires: &wires };
+        let forming = Forming { node: &node, names: &names, wires: &wires, waiting: &waiting };
         let looking = folder.clone();
         let mut found = blocking(move || looking.look()).await?;
+        desk.has_found(found);
         if found == Found::Alone {
-            desk.has_catalog_alone();
             forming.until_no_other_catalog(folder.id).await?;
             tracing::info!("the catalog of this gateway becomes that of several");
             folder.take_over().await?;
@@ -74,7 +76,10 @@ impl Opening {
         let replica = RaftKeyspace::open(&folder.replica(), folder.id, &options, peers).await?;
         blocking(move || folder.mark()).await?;
         desk.has_replica(replica.clone());
-        forming.until_in_a_group(&replica).await?;
+        tokio::select! {
+            formed = forming.until_in_a_group(&replica) => formed?,
+            () = replica.write_failed() => return Err(GroupError::Stopped),
+        }
         tracing::info!(replica = replica.id(), "this gateway keeps the catalog together with others");
         Ok(Group { node, names, replica, wires, heard: Mutex::new(BTreeMap::new()) })
     }
@@ -94,6 +99,7 @@ struct Forming<'a> {
     node: &'a NodeName,
     names: &'a [NodeName],
     wires: &'a Wires,
+    waiting: &'a Waiting,
 }
 
 impl Forming<'_> {
@@ -106,11 +112,10 @@ impl Forming<'_> {
             leads: false,
             voters: BTreeSet::new(),
         };
-        let mut told = None;
         loop {
             match form::next(self.names, &own, &self.wires.ask_others().await) {
                 Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),
-                Step::Wait(reason) => tell(&mut told, reason),
+                Step::Wait(reason) => self.waiting.tell(reason),
                 Step::TakeOver | Step::Form(_) => return Ok(()),
             }
             tokio::time::sleep(PAUSE).await;
@@ -118,7 +123,6 @@ impl Forming<'_> {
     }
 
     async fn until_in_a_group(&self, replica: &RaftKeyspace) -> Result<(), GroupError> {
-        let mut told = None;
         loop {
             // Also where it is in one: whom it asks later is known from here on.
             let said = self.wires.ask_others().await;
@@ -128,20 +132,12 @@ impl Forming<'_> {
             }
             match form::next(self.names, &own, &said) {
                 Step::Form(replicas) => replica.form(replicas).await?,
-                Step::Wait(reason) => tell(&mut told, reason),
+                Step::Wait(reason) => self.waiting.tell(reason),
                 Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),
                 Step::TakeOver => {}
             }
             // Late is no fault: the others are asked again.
             let _ = timeout(PAUSE, replica.until(|group| !group.voters.is_empty())).await;
         }
-    }
-}
-
-/// Says once what is waited for.
-fn tell(told: &mut Option<String>, reason: String) {
-    if told.as_ref() != Some(&reason) {
-        tracing::info!("the catalog waits {reason}");
-        *told = Some(reason);
     }
 }

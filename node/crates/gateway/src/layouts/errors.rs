@@ -106,3 +106,46 @@ pub enum LoadLayoutError {
     #[error(transparent)]
     Catalog(#[from] CatalogError),
 }
+
+impl PutPoolError {
+    /// The catalog's own fault, if that is what it was.
+    pub(crate) fn catalog(&self) -> Option<&CatalogError> {
+        match self {
+            Self::Keep(CommitLayoutError::Catalog(error)) => Some(error),
+            Self::Load(error) => error.catalog(),
+            Self::Advance(error) => error.catalog(),
+            Self::Spec(_) | Self::Keep(_) => None,
+        }
+    }
+}
+
+impl NodeError {
+    /// The catalog's own fault, if that is what it was.
+    pub(crate) fn catalog(&self) -> Option<&CatalogError> {
+        match self {
+            Self::Keep(error) => Some(error),
+            Self::Load(error) => error.catalog(),
+            Self::Advance(error) => error.catalog(),
+            Self::NoPool(_) | Self::NoMember { .. } | Self::Answers { .. } | Self::Spec(_) => None,
+        }
+    }
+}
+
+impl AdvanceError {
+    fn catalog(&self) -> Option<&CatalogError> {
+        match self {
+            Self::Catalog(error) | Self::Commit(CommitLayoutError::Catalog(error)) => Some(error),
+            Self::Load(error) => error.catalog(),
+            Self::Commit(_) | Self::Layout(_) | Self::Encode(_) | Self::Interrupted => None,
+        }
+    }
+}
+
+impl LoadLayoutError {
+    fn catalog(&self) -> Option<&CatalogError> {
+        match self {
+            Self::Catalog(error) => Some(error),
+            _ => None,
+        }
+    }
+}

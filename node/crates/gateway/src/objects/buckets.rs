@@ -97,8 +97,7 @@ impl Buckets {
     pub(super) async fn create(&self, name: &BucketName) -> Result<Bucket, Problem> {
         let new = self.new_bucket(name)?;
         let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
-        let made = made.map_err(|error| Problem::internal("cannot make the bucket", &error))?;
-        made.ok_or_else(|| {
+        made.map_err(refusals::make_bucket)?.ok_or_else(|| {
             Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).field("bucket")
         })
     }
@@ -138,7 +137,7 @@ impl Buckets {
         }
         let new = self.new_bucket(name)?;
         let bucket = self.source.catalog.ensure_bucket(new, |id| self.wrap(id)).await;
-        self.keep(bucket.map_err(|error| Problem::internal("cannot make the bucket", &error))?)
+        self.keep(bucket.map_err(refusals::make_bucket)?)
     }
 
     fn wrap(&self, id: BucketId) -> WrappedSecret {

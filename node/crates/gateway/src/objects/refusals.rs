@@ -2,13 +2,15 @@
 
 use datamesh_catalog::catalog::ReferenceError;
 use datamesh_catalog::catalog::{
-    CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError, UploadError,
+    BucketError, CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError,
+    UploadError,
 };
 
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
 use crate::problem::{Kind, Problem};
 
-pub(super) fn catalog(error: CatalogError) -> Problem {
+/// The catalog's own faults: nobody led it, or worse.
+pub(crate) fn catalog(error: CatalogError) -> Problem {
     if error.is_leaderless() {
         tracing::warn!(%error, "a request failed");
         return Problem::new(Kind::NoCatalog, error.to_string());
@@ -30,6 +32,13 @@ fn precondition(current_etag: Option<String>) -> Problem {
         None => "there is no object of this key now".to_owned(),
     };
     Problem::new(Kind::PreconditionFailed, detail)
+}
+
+pub(super) fn make_bucket(error: BucketError) -> Problem {
+    match error {
+        BucketError::Catalog(error) => catalog(error),
+        error @ BucketError::Invalid(_) => Problem::internal("cannot make the bucket", &error),
+    }
 }
 
 pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
@@ -106,6 +115,12 @@ pub(crate) fn read(error: ReadError) -> Problem {
     match error {
         ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
         ReadError::Stopped(_) => Problem::new(Kind::Stopping, "ask again later"),
+        // What another gateway committed a moment ago is not known here yet.
+        error @ ReadError::NoLayout(..) => {
+            tracing::warn!(%error, "a read failed");
+            Problem::new(Kind::NotReadable, error.to_string())
+        }
+        ReadError::Page(PageError::Catalog(error)) => catalog(error),
         ReadError::Page(PageError::Record(error)) => record(error),
         ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived | PageError::Taken)) => {
             Problem::new(Kind::Changed, format!("{error}: ask again for what is there now"))
@@ -115,5 +130,28 @@ pub(crate) fn read(error: ReadError) -> Problem {
             Problem::new(Kind::Damaged, "the object's bytes do not open with the keys its record names")
         }
         error => Problem::internal("cannot read the object", &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_catalog::keyspace;
+
+    use super::*;
+
+    #[test]
+    fn what_passes_when_somebody_leads_again_is_no_fault_of_the_gateway() {
+        let leaderless = || CatalogError::from(keyspace::ReadError::NoLeader("none for 8 s".into()));
+        for problem in [
+            catalog(leaderless()),
+            read(PageError::from(leaderless()).into()),
+            commit(leaderless().into()),
+            make_bucket(leaderless().into()),
+            store(StoreError::Page(PutPageError::Catalog(leaderless()))),
+        ] {
+            assert_eq!(problem.kind(), Kind::NoCatalog);
+        }
+        let damaged = keyspace::ReadError::Engine("a disk".into());
+        assert_eq!(catalog(damaged.into()).kind(), Kind::Internal);
     }
 }

@@ -177,8 +177,11 @@ async fn send(
     }
 }
 
-pub(super) fn fetch<'a>(context: &'a Context, reference: &'a SegmentRef) -> Result<Fetch<'a>, ReadError> {
-    let sources = context.pools.sources(reference);
+pub(super) async fn fetch<'a>(
+    context: &'a Context,
+    reference: &'a SegmentRef,
+) -> Result<Fetch<'a>, ReadError> {
+    let sources = context.pools.sources_soon(reference).await;
     let sources = sources.ok_or_else(|| ReadError::NoLayout(reference.pool.clone(), reference.epoch))?;
     Ok(Fetch { context, reference, sources, places: None })
 }
@@ -196,7 +199,7 @@ async fn read_window(
         return Ok(None);
     }
     item.refresh(context).await?;
-    let fetch = fetch(context, &item.reference)?;
+    let fetch = fetch(context, &item.reference).await?;
     Ok(window::read(&fetch, &item.secret, item.range.clone(), ticket).await)
 }
 
@@ -228,7 +231,7 @@ async fn read_nodes(
     // against their leaves, which names the corrupt one and reads another in its place.
     for proof in [Proof::Frames, Proof::Leaves] {
         item.refresh(context).await?;
-        let (gathered, back) = room.gather(fetch(context, &item.reference)?, proof).await;
+        let (gathered, back) = room.gather(fetch(context, &item.reference).await?, proof).await;
         room = back;
         let shards = match gathered {
             Ok(shards) => shards,

@@ -165,7 +165,7 @@ async fn made_anew(context: &Context, job: &Job, old: &SegmentRef) -> Result<Sha
     // As they arrive, and put together and coded; behind all transfers.
     let room = read.max(made);
     let mut ticket = context.budget.try_reserve(read + room).ok_or(RecodeError::Busy)?;
-    let shards = fetch(context, old)?.gather(Proof::Leaves).await?;
+    let shards = fetch(context, old).await?.gather(Proof::Leaves).await?;
     let out = ticket.buffer(room);
     let old = old.clone();
     let coding = context.cpu.run(move |stages| {

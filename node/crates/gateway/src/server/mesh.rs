@@ -2,19 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use datamesh_mesh::{BulkServer, Gateways, Peers, Trust};
+use datamesh_mesh::{BulkServer, Gateways, NotTrusted, Peers, Trust};
 use datamesh_settings::{GatewaySettings, Settings};
 use datamesh_shard::Incarnation;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::GatewayError;
 use super::files::Prepared;
+use super::{GatewayError, Waiting};
 use crate::group::desk::FrontDesk;
 use crate::group::{Group, Opening, replica_of, volume};
+use crate::join::CERTIFICATE_LIFE;
 use crate::owned;
 use crate::work::membership::certify;
+
+/// Patience with requests under way when the server ends: below what the process has for its end.
+const END_WAIT: Duration = Duration::from_secs(5);
 
 /// A gateway's part of the mesh.
 pub(super) struct Mesh {
@@ -34,12 +39,19 @@ pub(super) struct Bulk {
 }
 
 impl Bulk {
-    /// Until it has ended.
-    pub(super) async fn ended(self) {
-        if let Err(error) = self.task.await
-            && error.is_panic()
-        {
-            std::panic::resume_unwind(error.into_panic());
+    /// Until it has ended; soon after it was told to, whatever a request still waits for.
+    pub(super) async fn ended(mut self) {
+        let late = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(END_WAIT).await;
+        };
+        tokio::select! {
+            ended = &mut self.task => {
+                if let Err(error) = ended && error.is_panic() {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+            }
+            () = late => tracing::warn!("the bulk server still has requests after {END_WAIT:?}: they are left"),
         }
     }
 }
@@ -69,20 +81,32 @@ impl Mesh {
         Ok(Self { trust, peers, desk, incarnation, bulk })
     }
 
+    /// Renews this gateway's certificate for as long as it waits for others, which may be longer than the first one lasts.
+    pub(super) async fn keep_certified(&self, settings: &Settings, prepared: &Prepared) -> NotTrusted {
+        let (key, own) = (prepared.secret.signing_key(), (&settings.node, prepared.identity.peer()));
+        loop {
+            tokio::time::sleep(CERTIFICATE_LIFE / 4).await;
+            if let Err(refused) = certify(&self.trust, &key, own) {
+                return refused;
+            }
+        }
+    }
+
     /// Takes part in the group that keeps the catalog: waits for as long as the others need.
     pub(super) async fn group(
         &self,
-        settings: &Settings,
-        gateway: &GatewaySettings,
+        (settings, gateway): (&Settings, &GatewaySettings),
         prepared: &Prepared,
+        waiting: &Waiting,
     ) -> Result<Group, GatewayError> {
         let (identity, node) = (prepared.identity.clone(), settings.node.clone());
         let id = replica_of(&identity.peer());
         let members = gateway.catalog_members.clone();
         let others = members.iter().filter(|member| member.node != node).cloned();
         let gateways = Gateways::new(identity, Arc::clone(&self.trust), self.incarnation, others);
-        let folder = volume::Folder { dir: gateway.data_dir.clone(), id };
-        let opening = Opening { node, members, folder, gateways, desk: self.desk.clone() };
+        let folder = volume::Folder { dir: gateway.data_dir.clone(), id, node: node.clone() };
+        let opening =
+            Opening { node, members, folder, gateways, desk: self.desk.clone(), waiting: waiting.clone() };
         Ok(Box::pin(opening.run()).await?)
     }
 }

@@ -74,12 +74,19 @@ async fn a_corrupt_shard_is_never_given_out_and_is_counted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lost_shards_are_rebuilt_and_counted() {
     let house = House::new(6).await;
-    let text = noise(6, 5 << 20);
-    house.put("x", text.clone()).await.ok();
+    let texts: Vec<_> = (0..8).map(|n| (format!("x{n}"), noise(10 + n, 1 << 20))).collect();
+    for (key, text) in &texts {
+        house.put(key, text.clone()).await.ok();
+    }
     house.nodes.wipe(2);
     house.nodes.wipe(3);
-    assert!(house.get("x").await.ok().body == text);
-    assert!(house.status().await["pools"][0]["damagedShards"].as_u64().unwrap() > 0);
+    let mut damaged = 0;
+    // On a busy machine a read may have enough from others before those two have answered: then the next one tells.
+    for (key, text) in &texts {
+        assert!(house.get(key).await.ok().body == *text);
+        damaged += house.status().await["pools"][0]["damagedShards"].as_u64().unwrap();
+    }
+    assert!(damaged > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

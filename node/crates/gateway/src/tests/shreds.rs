@@ -108,3 +108,16 @@ async fn a_read_under_way_ends_and_says_why() {
     .await;
     assert_eq!(got.problem(), "no-such-object");
 }
+
+/// Begun by a gateway that was alone, and ended where others have a copy of what was deleted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_of_the_catalog_that_nobody_clears_are_named() {
+    let mut house = House::keeping(6, 512 << 20, 3_600_000).await;
+    house.put("small", noise(3, 500)).await.ok();
+    let id = shred(&house, "small").await.json()["id"].as_str().unwrap().to_owned();
+    house.core.shredder.copies = vec!["gw-1".parse().unwrap()];
+    house.core.reclaim.work().await;
+    house.core.shredder.work().await;
+    let over = shown(&house, &id).await;
+    assert_eq!((&over["state"], &over["partly"]), (&json!("over"), &json!(["gw-1"])));
+}

@@ -89,12 +89,16 @@ pub(crate) struct Shredder {
     jobs: BTreeMap<UploadId, Job>,
     /// A node shreds for one at a time.
     at: BTreeMap<PeerKey, UploadId>,
+    /// Gateways with a copy of the catalog each, whose files nobody clears.
+    pub(crate) copies: Vec<NodeName>,
 }
 
 impl Shredder {
-    pub(crate) fn new(context: Arc<Context>) -> (Self, Arc<Shreds>) {
+    /// What was begun by a gateway that was alone ends where several keep the catalog; `copies` are the others of those.
+    pub(crate) fn new(context: Arc<Context>, copies: Vec<NodeName>) -> (Self, Arc<Shreds>) {
         let shreds = Arc::new(Shreds::default());
-        (Self { context, shreds: Arc::clone(&shreds), jobs: BTreeMap::new(), at: BTreeMap::new() }, shreds)
+        let (jobs, at) = (BTreeMap::new(), BTreeMap::new());
+        (Self { context, shreds: Arc::clone(&shreds), jobs, at, copies }, shreds)
     }
 
     async fn pass(&mut self) -> Result<Next, CatalogError> {
@@ -156,7 +160,7 @@ impl Shredder {
         if is_deleted && job.purged && nodes_done == members.len() {
             let left = |member: &&Member| job.nodes.get(&member.peer).is_some_and(|node| node.left);
             let partly: Vec<NodeName> =
-                members.iter().filter(left).map(|member| member.node.clone()).collect();
+                members.iter().filter(left).map(|member| &member.node).chain(&self.copies).cloned().collect();
             return self.end(id, partly, ranges).await;
         }
         self.jobs.insert(id, job);

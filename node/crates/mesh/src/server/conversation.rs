@@ -209,7 +209,11 @@ async fn turn<H: Handler>(
     let first = stop.run_until_cancelled(beginning).await.ok_or(Ended::Stopped)??;
     let receiving = Box::pin(receive(shared, wire, &guest.caller, first));
     let (request, payload, budget) =
-        guest.wait(FRAME_TIMEOUT, Ended::Timeout("a request"), receiving).await?;
+        match guest.wait(FRAME_TIMEOUT, Ended::Timeout("a request"), receiving).await? {
+            Received::Whole(request, payload, budget) => (Some(request), payload, budget),
+            Received::NotUnderstood => (None, Bytes::new(), None),
+            Received::NotTaken => return refuse(wire, guest).await,
+        };
     let is_join = matches!(request, Some(Request::Join(_)));
     let (response, payload) = match request {
         // Said, so that a peer of another version need not take a silence for a death.
@@ -249,15 +253,33 @@ fn ends_with(response: &Response, caller: &Caller) -> bool {
     }
 }
 
-/// The rest of a request, within what its sender may send; `None` for one that a known sender means well and this version
-/// does not understand. Room for the payload is taken from the budget of all
-/// connections before a buffer is.
+/// Says no to whoever may not send this payload, which nobody reads: so it is the connection's end.
+async fn refuse(wire: &mut Stream, guest: &Guest) -> Result<Turn, Ended> {
+    let refusal = Response::Refused(Refusal::NotAMember);
+    let start = refusal.encode(0).map_err(WireError::from)?;
+    let answering = wire.write(&start, &[]);
+    guest.wait(FRAME_TIMEOUT, Ended::Timeout("taking an answer"), answering).await?;
+    Err(Ended::Refused)
+}
+
+/// What came.
+enum Received<'a> {
+    /// With what its payload takes of the budget.
+    Whole(Request, Bytes, Option<SemaphorePermit<'a>>),
+    /// A known sender means it well, and this version does not understand it.
+    NotUnderstood,
+    /// Its payload is still on the way, and its sender may not send it.
+    NotTaken,
+}
+
+/// The rest of a request, within what its sender may send. Room for the payload is taken from the budget of all connections before a
+/// buffer is, and only for who may ask this.
 async fn receive<'a, H: Handler>(
     shared: &'a Shared<H>,
     wire: &mut Stream,
     caller: &Caller,
     first: u8,
-) -> Result<(Option<Request>, Bytes, Option<SemaphorePermit<'a>>), Ended> {
+) -> Result<Received<'a>, Ended> {
     let limits = if caller.is_known() {
         let payload_bytes = if caller.is_gateway() { REPLICA_BYTES_MAX } else { SHARD_BYTES_MAX };
         FrameLimits { head_bytes: REQUEST_HEAD_BYTES, payload_bytes }
@@ -270,11 +292,18 @@ async fn receive<'a, H: Handler>(
         Err(FrameError::Malformed(_) | FrameError::Trailing(_))
             if caller.is_known() && start.payload_bytes == 0 =>
         {
-            return Ok((None, Bytes::new(), None));
+            return Ok(Received::NotUnderstood);
         }
         Err(error) => return Err(WireError::from(error).into()),
     };
     start.check_payload(request.payload_bytes_max())?;
+    let may_send = || {
+        may_ask(shared, (caller, wire.is_in_tls()), &request)
+            && shared.handler.takes_payload(caller, &request)
+    };
+    if start.payload_bytes > 0 && !may_send() {
+        return Ok(Received::NotTaken);
+    }
     let units = u32::try_from(start.payload_bytes.div_ceil(BUDGET_UNIT)).unwrap_or(u32::MAX);
     let budget = match units {
         0 => None,
@@ -282,7 +311,7 @@ async fn receive<'a, H: Handler>(
         _ => Some(shared.inbound.acquire_many(units).await.map_err(|_| Ended::Stopped)?),
     };
     let payload = wire.read_payload(start.payload_bytes).await?;
-    Ok((Some(request), payload, budget))
+    Ok(Received::Whole(request, payload, budget))
 }
 
 fn hello<H: Handler>(

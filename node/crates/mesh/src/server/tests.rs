@@ -22,6 +22,10 @@ impl Handler for Refuser {
     async fn handle(&self, _: Caller, _: Request, _: Bytes) -> (Response, Bytes) {
         (Response::Refused(Refusal::Busy), Bytes::new())
     }
+
+    fn takes_payload(&self, _: &Caller, request: &Request) -> bool {
+        !matches!(request, Request::Replica)
+    }
 }
 
 struct Scene {
@@ -79,6 +83,10 @@ async fn ask(stream: &mut TlsStream<TcpStream>, request: &Request) -> Response {
 
 async fn try_ask(stream: &mut TlsStream<TcpStream>, request: &Request) -> io::Result<Response> {
     stream.write_all(&request.encode(0).unwrap()).await?;
+    answer(stream).await
+}
+
+async fn answer(stream: &mut TlsStream<TcpStream>) -> io::Result<Response> {
     let mut lengths = [0; 8];
     stream.read_exact(&mut lengths).await?;
     let mut head = vec![0; usize::try_from(u32::from_le_bytes(lengths[..4].try_into().unwrap())).unwrap()];
@@ -208,6 +216,22 @@ async fn a_payload_where_none_belongs_is_refused() {
     let mut report = Request::Report.encode(0).unwrap().to_vec();
     report[4..8].copy_from_slice(&1_000_000_u32.to_le_bytes());
     stream.write_all(&report).await.unwrap();
+    assert!(hung_up(&mut stream).await);
+    scene.end().await;
+}
+
+/// Room is there for all callers together: nobody takes it with bytes that nobody wants, and be it by sending none of them.
+#[tokio::test]
+async fn a_payload_that_is_not_taken_is_refused_before_it_has_room() {
+    let scene = Scene::new().await;
+    let me = Identity::generate().0;
+    let mut stream = scene.connect(&me).await;
+    let certificate = scene.gateway(me.peer(), 60);
+    assert!(matches!(ask(&mut stream, &hello(&certificate, 1)).await, Response::Hello { .. }));
+    let mut announced = Request::Replica.encode(0).unwrap().to_vec();
+    announced[4..8].copy_from_slice(&1_000_000_u32.to_le_bytes());
+    stream.write_all(&announced).await.unwrap();
+    assert_eq!(answer(&mut stream).await.unwrap(), Response::Refused(Refusal::NotAMember));
     assert!(hung_up(&mut stream).await);
     scene.end().await;
 }

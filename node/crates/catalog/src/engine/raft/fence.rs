@@ -40,7 +40,7 @@ async fn find(core: &Core) -> Result<(), ReadError> {
         };
         match tried {
             Tried::Ready => return Ok(()),
-            Tried::Not(hint) => search.another(hint).await.map_err(ReadError::NoLeader)?,
+            Tried::Not(hint) => search.another(hint).await?,
         }
     }
 }

@@ -33,17 +33,22 @@ pub enum ImportError {
     /// Its newest revision does not read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The replica has rows already, perhaps older ones.
+    #[error(
+        "replica {0} has rows already, which an import would not replace: remove its folder if it never took part, and import again"
+    )]
+    NotBlank(ReplicaId),
 }
 
-/// Copies the catalog in `from` to the replica `id` in `to`. Its rows count there all at once, when they are durable; where that is so
-/// already, nothing is done.
+/// Copies the catalog in `from` to the replica `id` in `to`. Its rows count there all at once, when they are durable. A replica
+/// that has rows is refused: whether those are the newer ones is not known here.
 ///
 /// # Errors
 /// See [`ImportError`].
 pub async fn import(from: &Path, to: &Path, id: ReplicaId, options: RocksOptions) -> Result<(), ImportError> {
     let volume = Volume::open(to, (id, false), options, FlushOn::Thread)?;
     if volume.rows()?.get(AppliedRecord::KEY)?.is_some() {
-        return Ok(());
+        return Err(ImportError::NotBlank(id));
     }
     let (source, target) = (from.to_owned(), Arc::clone(&volume));
     let copying = tokio::task::spawn_blocking(move || copy(&source, &target, (id, options)));

@@ -7,11 +7,38 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::core::Core;
 use super::types::ReplicaId;
+use crate::keyspace::{CommitError, ReadError};
 
 /// How long somebody who leads is looked for: an election of the slowest kind, twice.
 pub(super) const TRY_FOR: Duration = Duration::from_secs(8);
 /// Between tries while nothing seems to change.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a search ends without anybody.
+pub(super) enum Lost {
+    /// In time: a later one may find somebody.
+    NoLeader(String),
+    /// This replica does nothing until it is opened again.
+    Stopped(&'static str),
+}
+
+impl From<Lost> for ReadError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NoLeader(why) => Self::NoLeader(why),
+            Lost::Stopped(why) => Self::Engine(why.into()),
+        }
+    }
+}
+
+impl From<Lost> for CommitError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::NoLeader(why) => Self::NoLeader(why),
+            Lost::Stopped(why) => Self::Engine(why.into()),
+        }
+    }
+}
 
 /// One search.
 pub(super) struct Search<'a> {
@@ -33,14 +60,14 @@ impl<'a> Search<'a> {
     /// After a try that came to nothing: waits a moment, or until this replica learns of another leader.
     ///
     /// # Errors
-    /// Nobody was found in time.
-    pub(super) async fn another(&mut self, hint: Option<ReplicaId>) -> Result<(), String> {
+    /// Nobody was found in time, or never will be here.
+    pub(super) async fn another(&mut self, hint: Option<ReplicaId>) -> Result<(), Lost> {
         if *self.core.volume.failed().borrow() {
-            return Err("this replica's volume has failed".into());
+            return Err(Lost::Stopped("this replica's volume has failed"));
         }
         let now = Instant::now();
         if now >= self.until {
-            return Err(format!("none for {} s", TRY_FOR.as_secs()));
+            return Err(Lost::NoLeader(format!("none for {} s", TRY_FOR.as_secs())));
         }
         let tried = self.hint;
         if hint.is_some() && hint != tried {
@@ -53,7 +80,7 @@ impl<'a> Search<'a> {
         let other = metrics.wait_until(|seen| seen.current_leader.is_some() && seen.current_leader != tried);
         // Late is no fault: the next try will tell.
         if let Ok(Err(_)) = timeout_at((now + PAUSE).min(self.until), other).await {
-            return Err("this replica has stopped".into());
+            return Err(Lost::Stopped("this replica has stopped"));
         }
         self.hint = self.core.leader();
         Ok(())

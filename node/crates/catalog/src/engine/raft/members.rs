@@ -39,6 +39,8 @@ pub struct GroupStatus {
     pub term: u64,
     /// Those with a vote: of both sets while one is changed into the other.
     pub voters: BTreeSet<ReplicaId>,
+    /// One set is being changed into another: each needs a majority of its own until the change is made again and ends.
+    pub joint: bool,
     /// Those that are told and have no vote.
     pub learners: BTreeSet<ReplicaId>,
     /// The last entry in this replica's rows.
@@ -97,6 +99,7 @@ impl GroupStatus {
             leader: seen.current_leader,
             term: seen.current_term,
             voters: members.voter_ids().collect(),
+            joint: members.get_joint_config().len() > 1,
             learners: members.learner_ids().collect(),
             applied: seen.last_applied.map_or(0, |at| at.index),
         }

@@ -22,7 +22,7 @@ pub(super) const QUEUE_COMMITS: usize = 1024;
 /// Groups on their way at a time: one that is agreed on while the next is collected, and one between.
 const GROUPS_MAX: usize = 3;
 /// How long agreement is waited for, from the proposal on: beyond it the outcome is unknown.
-const AGREED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const AGREED_WITHIN: Duration = Duration::from_secs(10);
 
 /// One commit on its way.
 pub(super) struct Request {
@@ -96,7 +96,7 @@ async fn agree(core: &Core, group: &Group) -> Result<Outcomes, CommitError> {
         match tried {
             Tried::Done(outcome) => return outcome,
             Tried::NotTaken(hint) => {
-                search.another(hint).await.map_err(CommitError::NoLeader)?;
+                search.another(hint).await?;
             }
         }
     }

@@ -5,12 +5,14 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use openraft::storage::Snapshot;
+use tokio::time::timeout;
 
 use super::core::{Core, Incoming};
 use super::fence;
 use super::message::{
     Answer, AppendRecord, Appended, CandidateRecord, HandoverRecord, PartRecord, Question, Refusal,
 };
+use super::proposer::AGREED_WITHIN;
 use super::record::{Place, VoteRecord};
 use super::snapshot::{SnapshotData, add, staged_meta};
 use super::types::{Entry, Group, LogId, Types, Vote};
@@ -83,7 +85,11 @@ async fn hand_over(core: &Core, wish: HandoverRecord) -> Answered {
 
 async fn commit(core: &Core, group: Group) -> Answered {
     group.0.iter().try_for_each(Batch::validate).map_err(refused)?;
-    match core.raft.client_write(group).await {
+    // Without a majority it would wait for ever, and whoever asked has long gone.
+    let Ok(written) = timeout(AGREED_WITHIN, core.raft.client_write(group)).await else {
+        return Err(Refusal::Unknown("no majority of the replicas agreed in time".into()));
+    };
+    match written {
         Ok(response) => Ok(Answer::from(&response.data)),
         Err(RaftError::APIError(ClientWriteError::ForwardToLeader(ForwardToLeader {
             leader_id, ..
@@ -93,7 +99,10 @@ async fn commit(core: &Core, group: Group) -> Answered {
 }
 
 async fn read_at(core: &Core) -> Answered {
-    match core.raft.get_read_linearizer(fence::by_majority()).await {
+    let Ok(reader) = timeout(AGREED_WITHIN, core.raft.get_read_linearizer(fence::by_majority())).await else {
+        return Err(refused("no majority of the replicas answered in time"));
+    };
+    match reader {
         Ok(reader) => Ok(Answer::ReadAt((*reader.read_log_id().log_id()).into())),
         Err(error) => match error.forward_to_leader() {
             Some(forward) => Err(Refusal::NotLeader(forward.leader_id)),

@@ -40,6 +40,14 @@ pub struct CatalogStanding {
     pub voters: BTreeSet<u64>,
 }
 
+impl CatalogStanding {
+    /// Whether it has a replica and has not looked yet which group that is in.
+    #[must_use]
+    pub fn is_opening(&self) -> bool {
+        self.holding == CatalogHolding::Replica && self.voters.is_empty()
+    }
+}
+
 /// What a gateway has of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -32,7 +32,8 @@ pub(super) fn next(
         return Step::Wait(format!("at {} {reason}", twin.node));
     }
     let has = |wanted: CatalogHolding| said.values().find(|said| said.holding == wanted);
-    let holder = has(CatalogHolding::Replica).or_else(|| has(CatalogHolding::Alone));
+    let in_a_group = said.values().find(|said| said.holding == CatalogHolding::Replica && !said.is_opening());
+    let holder = in_a_group.or_else(|| has(CatalogHolding::Alone)).or_else(|| has(CatalogHolding::Replica));
     let silent = names.iter().filter(|name| **name != own.node && !said.contains_key(*name));
     let silent: Vec<&str> = silent.map(NodeName::as_str).collect();
     match (own.holding, holder) {
@@ -48,6 +49,9 @@ pub(super) fn next(
         }
         (CatalogHolding::Nothing, None) => {
             Step::Wait("for the first of the gateways to form the group".into())
+        }
+        (CatalogHolding::Alone, Some(holder)) if holder.is_opening() => {
+            Step::Wait(format!("for {} to say which group it is in, if it is in one", holder.node))
         }
         (CatalogHolding::Alone, Some(holder)) => Step::Refuse(holder.node.clone()),
         // Then there is no group of a majority which this volume, perhaps an old one, knows nothing of. It is no witness itself.
@@ -97,6 +101,18 @@ mod tests {
         // The one that is silent may have a group with the volume that this one had then.
         assert!(matches!(step(("b", Alone), &[("c", Nothing)]), Step::Wait(_)));
         assert!(matches!(step(("b", Alone), &[]), Step::Wait(_)));
+    }
+
+    /// It may be one that was never in a group.
+    #[test]
+    fn a_replica_that_is_being_opened_is_no_catalog_yet() {
+        let opening = CatalogStanding { voters: [].into(), ..told("c", Replica) };
+        let blank = told("b", Nothing);
+        let others = [(blank.node.clone(), blank), (opening.node.clone(), opening)].into();
+        for own in [Alone, Nothing] {
+            let waits = next(&names(), &told("a", own), &others);
+            assert!(matches!(&waits, Step::Wait(why) if why.starts_with("for c")), "{waits:?}");
+        }
     }
 
     #[test]

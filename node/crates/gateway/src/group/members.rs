@@ -53,7 +53,7 @@ pub(super) fn next(known: &Known<'_>) -> Step {
         ));
     }
     let is_known = |id: &ReplicaId| group.voters.contains(id) || group.learners.contains(id);
-    let answering = said.values().filter(|said| !is_opening(said));
+    let answering = said.values().filter(|said| !said.is_opening());
     let answering: BTreeSet<ReplicaId> = answering.map(|said| said.replica).collect();
     let listed: Vec<Option<ReplicaId>> = names.iter().map(|name| heard.get(name).copied()).collect();
     if let Some(id) = listed.iter().flatten().find(|id| !is_known(id) && answering.contains(id)) {
@@ -84,11 +84,6 @@ pub(super) fn next(known: &Known<'_>) -> Step {
     Step::Vote(wanted)
 }
 
-/// It has a replica, and does not know yet whose group that is in.
-fn is_opening(said: &CatalogStanding) -> bool {
-    said.holding == CatalogHolding::Replica && said.voters.is_empty()
-}
-
 impl Known<'_> {
     /// Two gateways that said they were the same replica.
     fn twins(&self) -> Option<(&NodeName, &NodeName)> {
@@ -104,7 +99,7 @@ impl Known<'_> {
         match said.holding {
             CatalogHolding::Nothing => false,
             CatalogHolding::Alone => true,
-            CatalogHolding::Replica => !is_opening(said) && said.voters.is_disjoint(&self.group.voters),
+            CatalogHolding::Replica => !said.is_opening() && said.voters.is_disjoint(&self.group.voters),
         }
     }
 

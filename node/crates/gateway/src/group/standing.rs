@@ -45,12 +45,13 @@ pub(super) fn members(names: &[NodeName], said: &BTreeMap<NodeName, CatalogStand
     names.iter().map(member).collect()
 }
 
-/// For tests: what a gateway says that is behind nobody; its replica follows from its name.
+/// For tests: what a gateway says that is behind nobody; its replica follows from its name, and is a group of its own if it is in one.
 #[cfg(test)]
 pub(super) fn told(node: &str, holding: CatalogHolding) -> CatalogStanding {
     let replica = node.bytes().fold(1, |id, byte| id * 31 + u64::from(byte));
     let node = node.parse().unwrap();
-    CatalogStanding { node, replica, holding, applied: 0, leads: false, voters: [].into() }
+    let voters = if holding == CatalogHolding::Replica { [replica].into() } else { [].into() };
+    CatalogStanding { node, replica, holding, applied: 0, leads: false, voters }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) use accounts::{Code, Credential, User};
 pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
-pub(crate) use audit::Wanted;
+pub(crate) use audit::{Chains, Wanted};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');

@@ -77,6 +77,7 @@ fn accounts(input: &[u8]) {
     reads::<record::RegistrationRecord>(input);
     reads::<record::AuditRecord>(input);
     reads::<record::AuditHeadRecord>(input);
+    reads::<record::AuditCutRecord>(input);
 }
 
 fn objects(input: &[u8]) {
@@ -128,5 +129,6 @@ fn columns(input: &[u8]) {
     }
     let _ = keys::read_credential(input);
     let _ = keys::read_audit_head(input);
+    let _ = keys::read_audit_cut(input);
     let _ = keys::read_bucket_upload(input);
 }

@@ -43,6 +43,9 @@ struct Page {
 pub(crate) struct Chains {
     pub(crate) public_key: String,
     pub(crate) items: Vec<AuditChain>,
+    /// What was cut off chains.
+    #[serde(default)]
+    pub(crate) cuts: Vec<AuditChain>,
 }
 
 impl Client {

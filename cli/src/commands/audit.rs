@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::args::AuditCommand;
-use crate::client::Wanted;
+use crate::client::{Chains, Wanted};
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
@@ -54,9 +54,31 @@ async fn export(session: &Session, wanted: Wanted) -> Result<ExitCode, Failure> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Recomputes every chain. What is there when it begins is in it: heads that are read before cover no more.
+/// Times that the chains are gone through when something was cut off meanwhile: what is missing then is missing rightly.
+const LOOKS_MAX: usize = 3;
+
+/// Recomputes every chain and says what is not as it was written.
 async fn verify(session: &Session, against: Option<&Path>) -> Result<ExitCode, Failure> {
-    let chains = session.client.audit_chains().await?;
+    let (mut chains, mut looks) = (session.client.audit_chains().await?, 0);
+    loop {
+        looks += 1;
+        let checked = checked(session, against, &chains).await?;
+        let now = session.client.audit_chains().await?;
+        if checked.findings.is_empty() || now.cuts == chains.cuts || looks == LOOKS_MAX {
+            return told(session, &chains, checked);
+        }
+        chains = now;
+    }
+}
+
+/// What came of going through all chains.
+struct Checked {
+    entries: u64,
+    findings: Vec<String>,
+}
+
+/// What is there when it begins is in it: heads that are read before cover no more.
+async fn checked(session: &Session, against: Option<&Path>, chains: &Chains) -> Result<Checked, Failure> {
     let key = chains.public_key.parse().map_err(|_| Failure::Answer("the cluster's key is none".into()))?;
     let mut check = ChainCheck::new(key);
     if let Some(path) = against {
@@ -66,6 +88,7 @@ async fn verify(session: &Session, against: Option<&Path>) -> Result<ExitCode, F
         }
         kept.heads.iter().for_each(|head| check.passes(&head.chain, head.count, &head.link));
     }
+    chains.cuts.iter().for_each(|cut| check.was_cut(&cut.chain, cut.count, (&cut.link, &cut.signature)));
     let (mut seen, mut headless) = (0_u64, BTreeSet::new());
     each_line(session, |line| {
         let Some(head) = chains.items.iter().find(|head| head.chain == line.chain) else {
@@ -87,9 +110,17 @@ async fn verify(session: &Session, against: Option<&Path>) -> Result<ExitCode, F
         }
         findings.extend(headless.iter().map(|chain| format!("{chain}: it has no signed head")));
     }
+    Ok(Checked { entries: seen, findings })
+}
+
+fn told(
+    session: &Session,
+    chains: &Chains,
+    Checked { entries: seen, findings }: Checked,
+) -> Result<ExitCode, Failure> {
     if session.json {
         output::json(
-            &json!({ "publicKey": chains.public_key, "entries": seen, "heads": chains.items, "findings": findings }),
+            &json!({ "publicKey": chains.public_key, "entries": seen, "heads": chains.items, "cuts": chains.cuts, "findings": findings }),
         )?;
     } else {
         findings.iter().try_for_each(|finding| output::line(finding))?;

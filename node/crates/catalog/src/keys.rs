@@ -9,8 +9,8 @@ mod tuple;
 mod versions;
 
 pub use accounts::{
-    audit_between, audit_entry, audit_head, credential, credentials, read_audit_entry, read_audit_head,
-    read_credential, user, user_name,
+    audit_between, audit_cut, audit_entry, audit_head, credential, credentials, read_audit_cut,
+    read_audit_entry, read_audit_head, read_credential, user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
@@ -121,6 +121,8 @@ pub enum Table {
     AuditHead = 40,
     /// (time, chain, number) → who did what
     AuditEntry = 41,
+    /// (chain) → how much of it was cut off, signed
+    AuditCut = 42,
 }
 
 fn table(table: Table) -> KeyWriter {

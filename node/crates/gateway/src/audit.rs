@@ -4,9 +4,11 @@
 //! * `note`: what a handler says of its request.
 //! * `witnessed`: what a request is worth an entry, also one whose client hung up.
 //! * `chain`: entries become links, and the chain's head is signed.
+//! * `retention`: the oldest entries go.
 
 mod chain;
 mod note;
+mod retention;
 pub(crate) mod witnessed;
 
 use std::collections::VecDeque;
@@ -26,6 +28,7 @@ use crate::surroundings::Surroundings;
 use crate::work::{Next, Worker};
 
 pub(crate) use note::{Actor, Note};
+pub(crate) use retention::{CutAudit, ENTRIES_KEPT};
 pub(crate) use witnessed::{Asked, Witnessed};
 
 /// Entries that wait to be written down at most; from half of them on, who brings one writes them down.
@@ -192,6 +195,14 @@ impl Audit {
     pub(crate) async fn heads(&self) -> Result<Vec<(String, AuditHead)>, CatalogError> {
         self.flush().await?;
         self.catalog.audit_heads().await
+    }
+
+    /// How much was cut off each chain.
+    ///
+    /// # Errors
+    /// The catalog's.
+    pub(crate) async fn cuts(&self) -> Result<Vec<(String, AuditHead)>, CatalogError> {
+        self.catalog.audit_cuts().await
     }
 }
 

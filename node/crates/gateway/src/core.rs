@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
 use crate::api::{self, Admin, App};
-use crate::audit::{Audit, WriteAudit};
+use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
@@ -81,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) recode: Recode,
     pub(crate) shredder: Shredder,
     pub(crate) audit: WriteAudit,
+    pub(crate) cut_audit: CutAudit,
 }
 
 impl Core {
@@ -155,6 +156,7 @@ impl Core {
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
             shredder,
+            cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),

@@ -58,6 +58,7 @@ impl EmbeddedGateway {
             recode,
             shredder,
             audit,
+            cut_audit,
         } = Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),
@@ -67,6 +68,7 @@ impl EmbeddedGateway {
             Box::new(recode),
             Box::new(shredder),
             Box::new(audit),
+            Box::new(cut_audit),
         ];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }

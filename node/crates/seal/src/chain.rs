@@ -11,6 +11,7 @@ const LINK: &str = "datamesh.io 2026 link of a chain v1";
 /// What is wrong is named so often at most.
 const FINDINGS_MAX: usize = 1000;
 const HEAD: &str = "head of a chain v1";
+const CUT: &str = "cut of a chain v1";
 
 /// Stands for a chain up to one text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +44,13 @@ pub fn sign_head(key: &ClusterSigningKey, chain: &str, count: u64, link: &Link) 
     key.sign(HEAD, &head(chain, count, link))
 }
 
-/// Checks that.
+/// Signs that the first `count` texts of `chain`, up to `link`, were cut off.
+#[must_use]
+pub fn sign_cut(key: &ClusterSigningKey, chain: &str, count: u64, link: &Link) -> [u8; 64] {
+    key.sign(CUT, &head(chain, count, link))
+}
+
+/// Checks a head.
 ///
 /// # Errors
 /// When the signature is not the cluster's, or is over something else.
@@ -76,6 +83,24 @@ impl ChainCheck {
     /// one that was removed or begun anew since is found, head and all.
     pub fn passes(&mut self, chain: &str, count: u64, link: &str) {
         self.kept.insert(chain.to_owned(), (count, link_of(link)));
+    }
+
+    /// The first `count` texts of a chain, up to a link, were cut off, which a signature says: the chain is followed from there on.
+    pub fn was_cut(&mut self, chain: &str, count: u64, (link, signature): (&str, &str)) {
+        let mut bytes = [0; 64];
+        let link = link_of(link).filter(|link| {
+            hex::decode_to_slice(signature, &mut bytes).is_ok()
+                && verify(&self.cluster, CUT, &head(chain, count, link), &bytes).is_ok()
+        });
+        let Some(link) = link else {
+            return self.find(format!("{chain}: that it was cut off is not signed by the cluster"));
+        };
+        // What was kept of it is cut off as well, or its end is.
+        if self.kept.get(chain).is_some_and(|(kept, at)| *kept < count || (*kept, *at) == (count, Some(link)))
+        {
+            self.kept.remove(chain);
+        }
+        self.chains.insert(chain.to_owned(), (count, link));
     }
 
     /// The next text of a chain, with its number and the link after it in hexadecimal.
@@ -155,6 +180,33 @@ mod tests {
             one.next("gw/1", 0, b"one"),
         ];
         assert!(others.iter().all(|other| *other != one));
+    }
+
+    #[test]
+    fn a_chain_that_was_cut_off_is_followed_from_there() {
+        let key = ClusterSecret::generate().signing_key();
+        let one = Link::first().next("gw/1", 0, b"one");
+        let two = one.next("gw/1", 1, b"two");
+        let (cut, end) = (sign_cut(&key, "gw/1", 1, &one), sign_head(&key, "gw/1", 2, &two));
+        let hex_of = |link: &Link| hex::encode(link.0);
+        let checked = |signed: &[u8; 64], rest: bool| {
+            let mut check = ChainCheck::new(key.public());
+            check.was_cut("gw/1", 1, (&hex_of(&one), &hex::encode(signed)));
+            if rest {
+                check.see("gw/1", 1, (&hex_of(&two), b"two"));
+            }
+            check.end([("gw/1", 2, hex_of(&two).as_str(), hex::encode(end).as_str())])
+        };
+        assert_eq!(checked(&cut, true), Vec::<String>::new());
+        assert_eq!(checked(&cut, false).len(), 1, "more is gone than was cut off");
+        // A head says how far a chain goes, not that what it covers may be missing.
+        assert!(checked(&sign_head(&key, "gw/1", 1, &one), true)[0].contains("not signed"));
+        let mut whole = ChainCheck::new(key.public());
+        whole.was_cut("gw/1", 2, (&hex_of(&two), &hex::encode(sign_cut(&key, "gw/1", 2, &two))));
+        assert_eq!(
+            whole.end([("gw/1", 2, hex_of(&two).as_str(), hex::encode(end).as_str())]),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod segment;
 mod signing;
 
 pub use certificate::{Certificate, CertificateError, MemberRole, SignedCertificate};
-pub use chain::{ChainCheck, Link, sign_head, verify_head};
+pub use chain::{ChainCheck, Link, sign_cut, sign_head, verify_head};
 pub use cluster::{
     ClusterSecret, ClusterSecretError, JoinToken, JoinTokenError, UnwrapError, WrappedBucketSecret,
 };

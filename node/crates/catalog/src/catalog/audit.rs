@@ -5,7 +5,7 @@ use super::{Catalog, CatalogError};
 use crate::keys::{self, KeyError, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Row, View};
 use crate::model::{AuditAt, AuditHead, AuditPage, AuditRow};
-use crate::record::{self, AuditHeadRecord, AuditRecord};
+use crate::record::{self, AuditCutRecord, AuditHeadRecord, AuditRecord};
 
 fn row_of(row: &Row) -> Result<AuditRow, CatalogError> {
     let AuditRecord { entry, link } = record::decode(&row.value)?;
@@ -65,6 +65,53 @@ impl<K: Keyspace> Catalog<K> {
         let rows = whole(&self.view().await?, keys::all(Table::AuditHead)).await?.rows;
         let head = |row: &Row| Ok((keys::read_audit_head(&row.key)?, head_of(record::decode(&row.value)?)));
         rows.iter().map(head).collect()
+    }
+
+    /// How much was cut off each chain, by name: as heads of what is not there any more.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn audit_cuts(&self) -> Result<Vec<(String, AuditHead)>, CatalogError> {
+        let rows = whole(&self.view().await?, keys::all(Table::AuditCut)).await?.rows;
+        let cut = |row: &Row| {
+            let AuditCutRecord(cut) = record::decode(&row.value)?;
+            Ok((keys::read_audit_cut(&row.key)?, head_of(cut)))
+        };
+        rows.iter().map(cut).collect()
+    }
+
+    /// Cuts entries off, the first that each chain has, and writes down how much is cut off each of these chains then. Gives false, and does
+    /// nothing, if they are not the first of their chains (any more).
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn cut_audit(
+        &self,
+        rows: &[AuditRow],
+        cuts: &[(String, AuditHead)],
+    ) -> Result<bool, CatalogError> {
+        let view = self.view().await?;
+        let mut batch = Batch::new();
+        for (chain, cut) in cuts {
+            let key = keys::audit_cut(chain);
+            let found = find::<AuditCutRecord>(&view, &key).await?;
+            let mut next = found.record.map_or(0, |AuditCutRecord(before)| before.count);
+            for AuditRow { at, .. } in rows.iter().filter(|row| row.at.chain == *chain) {
+                if at.number != next {
+                    return Ok(false);
+                }
+                next += 1;
+                batch.delete(keys::audit_entry(at));
+            }
+            if next != cut.count {
+                return Ok(false);
+            }
+            batch.expect(key.clone(), found.version);
+            let AuditHead { count, link, signature } = cut.clone();
+            put(&mut batch, key, &AuditCutRecord(AuditHeadRecord { count, link, signature }))?;
+        }
+        drop(view);
+        Ok(self.try_commit(batch).await?.is_some())
     }
 
     /// Entries from one time on and before another, of all chains, at most `limit`; after `after` if it is given.

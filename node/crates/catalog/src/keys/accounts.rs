@@ -50,7 +50,25 @@ pub fn audit_head(chain: &str) -> Vec<u8> {
 /// # Errors
 /// Refuses keys of other tables, and everything that is no such key.
 pub fn read_audit_head(key: &[u8]) -> Result<String, KeyError> {
-    let mut key = KeyReader::new(key, Table::AuditHead)?;
+    chain_in(key, Table::AuditHead)
+}
+
+/// Key of how much was cut off a chain of the audit.
+#[must_use]
+pub fn audit_cut(chain: &str) -> Vec<u8> {
+    table(Table::AuditCut).bytes(chain.as_bytes()).finish()
+}
+
+/// Reads the chain back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_audit_cut(key: &[u8]) -> Result<String, KeyError> {
+    chain_in(key, Table::AuditCut)
+}
+
+fn chain_in(key: &[u8], rows: Table) -> Result<String, KeyError> {
+    let mut key = KeyReader::new(key, rows)?;
     let chain = key.bytes()?;
     key.end()?;
     String::from_utf8(chain).map_err(|_| KeyError::Name)

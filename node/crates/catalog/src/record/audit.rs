@@ -45,6 +45,19 @@ pub struct AuditHeadRecord {
     pub signature: Vec<u8>,
 }
 
+/// How much was cut off a chain of the audit: as a head, of what is not there any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AuditCutRecord(pub AuditHeadRecord);
+
+impl Record for AuditCutRecord {
+    const NAME: &'static str = "audit cut";
+
+    fn check(&self) -> Result<(), &'static str> {
+        self.0.check()
+    }
+}
+
 impl Record for AuditHeadRecord {
     const NAME: &'static str = "audit head";
 

@@ -6,7 +6,7 @@ use datamesh_settings::audit::AuditEntry;
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: appended_once, moved_rows, read_by_time);
+on_all_engines!(catalog_on: appended_once, moved_rows, read_by_time, cut_off_from_the_front);
 
 fn row(chain: &str, number: u64, at_unix_ms: u64) -> AuditRow {
     let entry = AuditEntry {
@@ -57,4 +57,22 @@ async fn read_by_time<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!((rest.rows.as_slice(), rest.more), ([other[1].clone()].as_slice(), false));
     let some = catalog.audit((20, 30), None, 3).await.unwrap();
     assert_eq!(some.rows, [other[0].clone()]);
+}
+
+async fn cut_off_from_the_front<K: Keyspace>(catalog: Catalog<K>) {
+    let (one, other) = ([row("a/1", 0, 10), row("a/1", 1, 30), row("a/1", 2, 40)], [row("b/1", 0, 20)]);
+    catalog.append_audit("a/1", 0, (&one, &head(3))).await.unwrap();
+    catalog.append_audit("b/1", 0, (&other, &head(1))).await.unwrap();
+    let cuts = |a: u64, b: u64| [("a/1".to_owned(), head(a)), ("b/1".to_owned(), head(b))];
+    let first = [one[0].clone(), other[0].clone()];
+    assert!(
+        !catalog.cut_audit(&[one[1].clone()], &[("a/1".to_owned(), head(2))]).await.unwrap(),
+        "not the first"
+    );
+    assert!(!catalog.cut_audit(&first, &cuts(2, 1)).await.unwrap(), "it would say more than it does");
+    assert!(catalog.cut_audit(&first, &cuts(1, 1)).await.unwrap());
+    assert!(!catalog.cut_audit(&first, &cuts(1, 1)).await.unwrap(), "they are gone");
+    assert_eq!(catalog.audit((0, u64::MAX), None, 10).await.unwrap().rows, one[1..]);
+    assert_eq!(catalog.audit_cuts().await.unwrap(), cuts(1, 1));
+    assert_eq!(catalog.audit_head("b/1").await.unwrap(), Some(head(1)), "how far it went stays");
 }

@@ -161,11 +161,14 @@ pub(super) struct Chains {
     /// The cluster's key, by which the signatures are checked, in hexadecimal.
     public_key: String,
     items: Vec<AuditChain>,
+    /// What was cut off chains, as heads of what is not there any more.
+    cuts: Vec<AuditChain>,
 }
 
 /// `GET audit/chains`: how far each goes, signed.
 pub(super) async fn chains(State(app): State<Arc<App>>) -> Result<Json<Chains>, Problem> {
     let heads = app.audit.heads().await.map_err(refusals::catalog)?;
+    let cuts = app.audit.cuts().await.map_err(refusals::catalog)?;
     let chain = |(chain, head): (String, AuditHead)| AuditChain {
         chain,
         count: head.count,
@@ -173,5 +176,9 @@ pub(super) async fn chains(State(app): State<Arc<App>>) -> Result<Json<Chains>, 
         signature: hex::encode(head.signature),
     };
     let public_key = hex::encode(app.admin.secret.signing_key().public().0);
-    Ok(Json(Chains { public_key, items: heads.into_iter().map(chain).collect() }))
+    Ok(Json(Chains {
+        public_key,
+        items: heads.into_iter().map(chain).collect(),
+        cuts: cuts.into_iter().map(chain).collect(),
+    }))
 }

@@ -68,6 +68,7 @@ impl Gateway {
         background.work("membership", membership, &after);
         let audit = Arc::clone(&core.audit.0);
         background.work("audit", core.audit, &after);
+        background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),

@@ -10,7 +10,8 @@ use tower::ServiceExt as _;
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, House};
-use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
+use crate::audit::{Actor, Asked, CutAudit, Durable, Note, Witnessed};
+use crate::work::{Next, Worker as _};
 
 async fn entries(house: &House, query: &str) -> Vec<Value> {
     let got = tell(house, Some(ADMIN), "GET", &format!("/admin/audit{query}"), Value::Null).await.ok();
@@ -264,4 +265,32 @@ async fn a_chain_goes_on_after_an_attempt_nobody_saw_the_end_of() {
     let (lines, chains, key) = exported(&house).await;
     assert_eq!(findings(&lines, &chains, &key), Vec::<String>::new());
     assert_eq!(lines.last().unwrap().entry.actor, "operator");
+}
+
+#[tokio::test]
+async fn the_oldest_entries_go_and_the_rest_is_proven() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for n in 0..5 {
+        login(&house, &format!("user{n}"), "wrong password").await;
+    }
+    let mut cutting = CutAudit::new(std::sync::Arc::clone(&house.core.app.audit), 2);
+    while !matches!(cutting.work().await, Next::Wait(_)) {}
+    let (lines, chains, key) = exported(&house).await;
+    assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [3, 4]);
+    assert!(!findings(&lines, &chains, &key).is_empty(), "without what was cut off");
+    let got = tell(&house, Some(ADMIN), "GET", "/admin/audit/chains", Value::Null).await.ok().json();
+    let cuts: Vec<AuditChain> = serde_json::from_value(got["cuts"].clone()).unwrap();
+    let check = |lines: &[AuditLine]| {
+        let mut check = ChainCheck::new(key.parse().unwrap());
+        cuts.iter().for_each(|cut| check.was_cut(&cut.chain, cut.count, (&cut.link, &cut.signature)));
+        for line in lines {
+            check.see(&line.chain, line.number, (&line.link, line.entry.text().as_bytes()));
+        }
+        check.end(chains.iter().map(|head| (&*head.chain, head.count, &*head.link, &*head.signature)))
+    };
+    assert_eq!(check(&lines), Vec::<String>::new());
+    assert!(!check(&lines[1..]).is_empty(), "more is gone than was cut off");
+    login(&house, "user9", "wrong password").await;
+    let Next::Busy = cutting.work().await else { panic!("one is beyond the bound") };
+    assert_eq!(exported(&house).await.0[0].number, 4);
 }

@@ -68,6 +68,14 @@ pub(super) fn samples() -> Vec<Sample> {
             "audit-head",
             record::AuditHeadRecord { count: 300, link: [0x88; 32], signature: vec![9; 64] },
         ),
+        sample(
+            "audit-cut",
+            record::AuditCutRecord(record::AuditHeadRecord {
+                count: 300,
+                link: [0x88; 32],
+                signature: vec![9; 64],
+            }),
+        ),
     ]
 }
 
@@ -80,5 +88,6 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),
+        ("audit-cut", key::audit_cut("gw-0/3")),
     ]
 }

@@ -105,7 +105,9 @@ impl Known<'_> {
 
     fn is_current(&self, id: ReplicaId) -> bool {
         let said = self.said.values().find(|said| said.replica == id);
-        said.is_some_and(|said| said.applied.saturating_add(LAG_MAX) >= self.group.applied)
+        said.is_some_and(|said| {
+            !said.is_opening() && said.applied.saturating_add(LAG_MAX) >= self.group.applied
+        })
     }
 }
 

@@ -56,7 +56,7 @@ async fn layouts_survive_a_restart() {
     house.put("x", text.clone()).await.ok();
     let epoch = house.core.pools.get(&pool_name()).unwrap().layout().unwrap().epoch;
     house.core.pools.put(pool_name(), crate::pools::Pool::new(spec(6)));
-    assert_eq!(house.get("x").await.problem(), "internal", "without the layout it cannot be found");
+    assert_eq!(house.get("x").await.problem(), "not-readable", "without the layout it cannot be found");
     house.core.layouts.load().await.unwrap();
     assert_eq!(house.core.pools.get(&pool_name()).unwrap().layout().unwrap().epoch, epoch);
     assert!(house.get("x").await.ok().body == text);

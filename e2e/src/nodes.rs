@@ -201,7 +201,11 @@ impl Cluster {
         now.first().map(Member::of).context("no pod")
     }
 
-    async fn cordon(&self) -> anyhow::Result<()> {
+    /// Lets no pod be scheduled anywhere, until [`Cluster::uncordon`] or [`Cluster::settle`].
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn cordon(&self) -> anyhow::Result<()> {
         let change =
             json!({"metadata": {"annotations": {(CORDONED): "true"}}, "spec": {"unschedulable": true}});
         self.change_nodes(&change, |node| !is_cordoned(node)).await

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_shard::SegmentId;
 
@@ -58,18 +58,16 @@ impl<K: Keyspace> Catalog<K> {
         mend: bool,
         now_unix_ms: u64,
     ) -> Result<Vec<Flaw>, CatalogError> {
-        let (mut first, mut looks): (Option<Vec<FlawKind>>, _) = (None, 0);
+        let (mut all, mut looks) = (BTreeSet::new(), 0);
         loop {
-            let found = self.flaws_of(upload, mend.then_some(now_unix_ms)).await?;
+            let found: BTreeSet<FlawKind> =
+                self.flaws_of(upload, mend.then_some(now_unix_ms)).await?.into_iter().collect();
             looks += 1;
-            let before = first.get_or_insert_with(|| found.clone());
+            // What a first mend brings to light counts as well.
+            all.extend(&found);
             if !mend || found.is_empty() || looks == LOOKS_MAX {
-                // What a first mend brought to light counts as well.
-                before
-                    .extend(found.iter().filter(|kind| !before.contains(kind)).copied().collect::<Vec<_>>());
-                let flaw =
-                    |kind: &FlawKind| Flaw { upload, kind: *kind, mended: mend && !found.contains(kind) };
-                return Ok(before.iter().map(flaw).collect());
+                let flaw = |kind| Flaw { upload, kind, mended: mend && !found.contains(&kind) };
+                return Ok(all.into_iter().map(flaw).collect());
             }
         }
     }

@@ -129,7 +129,6 @@ impl Core {
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
-        let mesh = mesh_source(&context);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -139,13 +138,7 @@ impl Core {
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
-            admin: Admin {
-                cluster,
-                secret,
-                layouts: Arc::clone(&layouts),
-                mesh,
-                fsck: Fsck::new(Arc::clone(&context)),
-            },
+            admin: admin((cluster, secret), &layouts, &context),
             surroundings,
         });
         Ok(Self {
@@ -192,6 +185,15 @@ fn status_source(
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }
+}
+
+fn admin(
+    (cluster, secret): (NodeName, Arc<ClusterSecret>),
+    layouts: &Arc<LayoutManager>,
+    context: &Arc<Context>,
+) -> Admin {
+    let (mesh, fsck) = (mesh_source(context), Fsck::new(Arc::clone(context)));
+    Admin { cluster, secret, layouts: Arc::clone(layouts), mesh, fsck }
 }
 
 fn mesh_source(context: &Context) -> MeshSource {

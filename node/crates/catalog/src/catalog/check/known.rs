@@ -89,7 +89,7 @@ impl<K: Keyspace> Catalog<K> {
         if view.get(&keys::condemned_segment(segment)).await?.is_some() {
             return Ok(true);
         }
-        Ok(is_needed(&view, &referring(&view).await?, segment).await?)
+        is_needed(&view, &referring(&view).await?, segment).await
     }
 
     /// Puts a segment that is not known on the list of what is to be deleted after the retention. Gives false if it is known by now.

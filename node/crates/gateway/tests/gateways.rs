@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::noise;
 use datamesh_settings::admin::CatalogMemberState::{Away, Current};
+use datamesh_settings::admin::ClusterStatus;
 use gateways::Gateways;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,7 +20,10 @@ use tokio::task::JoinSet;
 async fn files_outlive_the_leader_and_a_gateways_volume() {
     let mut three = Gateways::start().await;
     three.put_pool(0).await;
-    three.until(|status| status.catalog.replicas == 3 && status.pools.iter().all(|pool| pool.writable)).await;
+    // Gateways that were not told of the pool find it in the catalog.
+    let is_known =
+        |status: &ClusterStatus| !status.pools.is_empty() && status.pools.iter().all(|pool| pool.writable);
+    three.until(|status| status.catalog.replicas == 3 && is_known(status)).await;
     // What one gateway was given, each of the others gives.
     for at in 0..3 {
         three.put(at, &format!("from-{at}"), &noise(u8::try_from(at).unwrap(), 3 << 20)).await.unwrap();
@@ -52,7 +56,7 @@ async fn files_outlive_the_leader_and_a_gateways_volume() {
     counted.wait_for(|puts| *puts > 0).await.unwrap();
     three.kill(leader).await;
     let before = *counted.borrow();
-    let away = |status: &datamesh_settings::admin::ClusterStatus| {
+    let away = |status: &ClusterStatus| {
         let state = |wanted| status.catalog.members.iter().filter(|member| member.state == wanted).count();
         state(Away) == 1 && state(Current) == 2 && status.catalog.members.iter().any(|member| member.leads)
     };

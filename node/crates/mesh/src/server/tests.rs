@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use datamesh_exchange::message::Refusal;
 use datamesh_seal::{Certificate, ClusterSecret, ClusterSigningKey, MemberRole, SignedCertificate};
 use datamesh_settings::BulkEncryption;
-use datamesh_shard::limits::{MESSAGE_BYTES_MAX, SHARD_BYTES_MAX};
-use datamesh_shard::{NodeName, PeerKey};
+use datamesh_shard::limits::{MESSAGE_BYTES_MAX, REPLICA_BYTES_MAX, SHARD_BYTES_MAX};
+use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -68,12 +68,18 @@ impl Scene {
     }
 
     fn gateway(&self, peer: PeerKey, seconds: i64) -> SignedCertificate {
+        self.certificate(MemberRole::Gateway, peer, seconds)
+    }
+
+    fn storage(&self, peer: PeerKey, seconds: i64) -> SignedCertificate {
+        let (pool, zone) = (PoolName::new("main").unwrap(), ZoneName::new("z").unwrap());
+        self.certificate(MemberRole::Storage { pool, zone }, peer, seconds)
+    }
+
+    fn certificate(&self, role: MemberRole, peer: PeerKey, seconds: i64) -> SignedCertificate {
         let not_after_unix = now_unix().checked_add_signed(seconds).unwrap();
         let node = NodeName::new("g").unwrap();
-        SignedCertificate::sign(
-            &self.key,
-            Certificate { role: MemberRole::Gateway, node, peer, not_after_unix },
-        )
+        SignedCertificate::sign(&self.key, Certificate { role, node, peer, not_after_unix })
     }
 }
 
@@ -177,17 +183,23 @@ async fn a_lower_incarnation_is_refused_also_on_an_open_connection() {
 #[tokio::test]
 async fn frames_that_announce_too_much_end_the_connection_before_anything_is_taken() {
     let scene = Scene::new().await;
-    let me = Identity::generate().0;
-    let certificate = scene.gateway(me.peer(), 60);
     let head_max = u32::try_from(MESSAGE_BYTES_MAX).unwrap();
-    let payload_max = u32::try_from(SHARD_BYTES_MAX).unwrap();
-    let announced = [(u32::MAX, 0), (head_max + 1, 0), (100, u32::MAX), (100, payload_max + 1)];
-    for (head, payload) in announced {
-        let mut stream = scene.connect(&me).await;
-        assert!(matches!(ask(&mut stream, &hello(&certificate, 1)).await, Response::Hello { .. }));
-        stream.write_all(&head.to_le_bytes()).await.unwrap();
-        stream.write_all(&payload.to_le_bytes()).await.unwrap();
-        assert!(hung_up(&mut stream).await, "{head} + {payload}: refused by the eight bytes alone");
+    let [gateway, storage] = [(), ()].map(|()| Identity::generate().0);
+    // Gateways bring one another more than a shard.
+    let callers = [
+        (scene.gateway(gateway.peer(), 60), gateway, REPLICA_BYTES_MAX),
+        (scene.storage(storage.peer(), 60), storage, SHARD_BYTES_MAX),
+    ];
+    for (certificate, me, payload_max) in callers {
+        let payload_max = u32::try_from(payload_max).unwrap();
+        let announced = [(u32::MAX, 0), (head_max + 1, 0), (100, u32::MAX), (100, payload_max + 1)];
+        for (head, payload) in announced {
+            let mut stream = scene.connect(&me).await;
+            assert!(matches!(ask(&mut stream, &hello(&certificate, 1)).await, Response::Hello { .. }));
+            stream.write_all(&head.to_le_bytes()).await.unwrap();
+            stream.write_all(&payload.to_le_bytes()).await.unwrap();
+            assert!(hung_up(&mut stream).await, "{head} + {payload}: refused by the eight bytes alone");
+        }
     }
     scene.end().await;
 }

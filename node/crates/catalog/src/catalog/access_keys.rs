@@ -114,19 +114,6 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn delete_access_key(&self, id: &AccessKeyId) -> Result<bool, CatalogError> {
-        let row = keys::access_key(id);
-        for _ in 0..ATTEMPTS_MAX {
-            let found = find::<AccessKeyRecord>(&self.view().await?, &row).await?;
-            if found.record.is_none() {
-                return Ok(false);
-            }
-            let mut batch = Batch::new();
-            batch.expect(row.clone(), found.version);
-            batch.delete(row.clone());
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Err(CatalogError::Contended)
+        self.delete_row::<AccessKeyRecord>(keys::access_key(id)).await
     }
 }

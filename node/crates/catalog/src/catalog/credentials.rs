@@ -199,20 +199,7 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn end_credential(&self, user: UserId, id: CredentialId) -> Result<bool, CatalogError> {
-        let row = keys::credential(user, id);
-        for _ in 0..ATTEMPTS_MAX {
-            let found = find::<Credential>(&self.view().await?, &row).await?;
-            if found.record.is_none() {
-                return Ok(false);
-            }
-            let mut batch = Batch::new();
-            batch.expect(row.clone(), found.version);
-            batch.delete(row.clone());
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(true);
-            }
-        }
-        Err(CatalogError::Contended)
+        self.delete_row::<Credential>(keys::credential(user, id)).await
     }
 
     /// Ends all sessions of a user but one. Gives how many.

@@ -1,7 +1,7 @@
 use crate::catalog::Catalog;
 use crate::keys::KeyError;
 use crate::keyspace::{
-    Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, View,
+    Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, Row, View,
 };
 use crate::record::{self, Record, RecordError};
 
@@ -110,6 +110,23 @@ impl<K: Keyspace> Catalog<K> {
         Ok(row.map(|row| record::decode(&row.value)).transpose()?)
     }
 
+    /// Deletes a record's row. Gives whether there was one.
+    pub(super) async fn delete_row<R: Record>(&self, row: Vec<u8>) -> Result<bool, CatalogError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let found = find::<R>(&self.view().await?, &row).await?;
+            if found.record.is_none() {
+                return Ok(false);
+            }
+            let mut batch = Batch::new();
+            batch.expect(row.clone(), found.version);
+            batch.delete(row.clone());
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
     /// Commits; `None` when what the batch rests on has changed meanwhile: plan again.
     pub(super) async fn try_commit(&self, batch: Batch) -> Result<Option<Revision>, CatalogError> {
         match self.keyspace.commit(batch).await {
@@ -120,18 +137,32 @@ impl<K: Keyspace> Catalog<K> {
     }
 }
 
-/// All rows of a range, page by page: for ranges that other limits keep small.
-pub(super) async fn whole(view: &impl View, range: KeyRange) -> Result<RangePage, CatalogError> {
-    let mut all = RangePage::default();
+/// Shows each row of a range, page by page.
+pub(super) async fn each(
+    view: &impl View,
+    range: KeyRange,
+    mut show: impl FnMut(Row) -> Result<(), CatalogError>,
+) -> Result<(), CatalogError> {
     let mut rest = range;
     loop {
         let page = view.range(&rest, RangeLimits::default()).await?;
         if let Some(last) = page.rows.last() {
             rest = rest.after(&last.key);
         }
-        all.rows.extend(page.rows);
+        page.rows.into_iter().try_for_each(&mut show)?;
         if !page.more {
-            return Ok(all);
+            return Ok(());
         }
     }
+}
+
+/// All rows of a range: for ranges that other limits keep small.
+pub(super) async fn whole(view: &impl View, range: KeyRange) -> Result<RangePage, CatalogError> {
+    let mut all = RangePage::default();
+    let keep = |row| {
+        all.rows.push(row);
+        Ok(())
+    };
+    each(view, range, keep).await?;
+    Ok(all)
 }

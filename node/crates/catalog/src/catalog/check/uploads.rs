@@ -3,14 +3,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use datamesh_shard::SegmentId;
 
 use super::{Flaw, FlawKind, MENDED_AT_ONCE};
-use crate::catalog::faults::{find, put};
+use crate::catalog::faults::{each, find, put};
 use crate::catalog::parts::parts_in;
 use crate::catalog::references::Uses;
 use crate::catalog::tally::Delta;
 use crate::catalog::versioning::object_of_upload;
 use crate::catalog::{Catalog, CatalogError, ReferenceError};
 use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, View};
+use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
 use crate::model::{Page, PageAt, PartSummary, SegmentRef, UploadId};
 use crate::record::{
     self, CondemnedRecord, CondemnedSegmentRecord, KeyOnlyRecord, UploadRecord, UploadState,
@@ -153,8 +153,8 @@ impl Standing {
     ) -> Result<Vec<(FlawKind, Said)>, CatalogError> {
         let mut said: BTreeMap<SegmentId, Said> = BTreeMap::new();
         let in_slice = |id: &SegmentId| id.0[0] >= first && end.is_none_or(|end| id.0[0] < end);
-        each(view, keys::of_upload(Table::Page, self.id), |_, value| {
-            let page: Page = record::decode(value)?;
+        each(view, keys::of_upload(Table::Page, self.id), |row| {
+            let page: Page = record::decode(&row.value)?;
             for segment in page.segments.into_iter().filter(|segment| in_slice(&segment.id)) {
                 let entry = said.entry(segment.id).or_default();
                 entry.named += 1;
@@ -163,12 +163,12 @@ impl Standing {
             Ok(())
         })
         .await?;
-        each(view, keys::of_upload(Table::UsedSegment, self.id), |key, value| {
-            let mut key = KeyReader::new(key, Table::UsedSegment)?;
+        each(view, keys::of_upload(Table::UsedSegment, self.id), |row| {
+            let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
             if in_slice(&segment) {
-                said.entry(segment).or_default().used = Some(record::decode(value)?);
+                said.entry(segment).or_default().used = Some(record::decode(&row.value)?);
             }
             Ok(())
         })
@@ -265,25 +265,6 @@ async fn acquit(
         delta.profile(&pool, profile, (-1, 0));
     }
     Ok(())
-}
-
-/// Shows each row of a range, page by page.
-async fn each(
-    view: &impl View,
-    range: KeyRange,
-    mut show: impl FnMut(&[u8], &[u8]) -> Result<(), CatalogError>,
-) -> Result<(), CatalogError> {
-    let mut rest = range;
-    loop {
-        let page = view.range(&rest, RangeLimits::default()).await?;
-        for row in &page.rows {
-            show(&row.key, &row.value)?;
-        }
-        match page.rows.last() {
-            Some(last) if page.more => rest = rest.after(&last.key),
-            _ => return Ok(()),
-        }
-    }
 }
 
 #[cfg(test)]

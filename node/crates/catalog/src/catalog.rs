@@ -1,6 +1,7 @@
 //! The catalog's logic, once for all engines.
 
 mod access_keys;
+mod bucket_settings;
 mod buckets;
 mod commit;
 mod drains;
@@ -28,6 +29,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
+pub use bucket_settings::SettingError;
 pub use buckets::{BucketError, DeleteBucketError};
 pub use commit::CommitObjectError;
 pub use faults::{CatalogError, Invalid};
@@ -42,7 +44,6 @@ pub use references::ReferenceError;
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
-pub use versioning::VersioningError;
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;

@@ -7,8 +7,8 @@ mod tuple;
 mod versions;
 
 pub use buckets::{
-    access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
-    read_bucket_upload,
+    access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
+    bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
@@ -99,6 +99,8 @@ pub enum Table {
     NullVersion = 50,
     /// (upload) → order of the version that came of it, while it is not its key's object; only where it has pages
     VersionOf = 51,
+    /// (setting, bucket) → what is set of the bucket
+    BucketSetting = 52,
 }
 
 fn table(table: Table) -> KeyWriter {

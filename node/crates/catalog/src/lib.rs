@@ -18,10 +18,10 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    AccessKey, AccessKeyId, AccessKeyIdError, Body, Bucket, BucketId, BucketKind, BucketUsage, Committed,
-    Condemned, Condition, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, ListQuery, ListedUpload,
-    Listing, Marker, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt,
-    PartSummary, PartTag, Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload, UploadId,
-    UploadIdError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
+    AccessKey, AccessKeyId, AccessKeyIdError, Body, Bucket, BucketId, BucketKind, BucketSetting, BucketUsage,
+    Committed, Condemned, Condition, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, ListQuery,
+    ListedUpload, Listing, Marker, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError,
+    Page, PageAt, PartSummary, PartTag, Permission, PlacedPage, SegmentRef, TaggedPart, Target, Upload,
+    UploadId, UploadIdError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
     VersionObject, VersionQuery, Versioning, WrappedSecret,
 };

@@ -10,7 +10,7 @@ mod upload;
 mod version;
 
 pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
-pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
+pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};

@@ -25,6 +25,7 @@ use crate::pools::Pools;
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
+use crate::work::expire::Expire;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
@@ -74,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) advance: AdvanceLayouts,
     pub(crate) alarms: TellStewards,
     pub(crate) recode: Recode,
+    pub(crate) expire: Expire,
     pub(crate) shredder: Shredder,
 }
 
@@ -123,7 +125,6 @@ impl Core {
             pools: Arc::clone(&pools),
             damage: Arc::clone(&context.damage),
         };
-        let mesh = mesh_source(&context);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context));
         let app = Arc::new(App {
             tokens,
@@ -131,15 +132,16 @@ impl Core {
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
-            admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh },
+            admin: Admin { cluster, secret, layouts: Arc::clone(&layouts), mesh: mesh_source(&context) },
             surroundings,
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),
-            app,
             registry,
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
+            expire: Expire::new(Arc::clone(&context), Arc::clone(&app)),
+            app,
             shredder,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),

@@ -55,6 +55,7 @@ impl EmbeddedGateway {
             advance,
             alarms,
             recode,
+            expire,
             shredder,
         } = Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> = vec![
@@ -63,6 +64,7 @@ impl EmbeddedGateway {
             Box::new(reclaim),
             Box::new(alarms),
             Box::new(recode),
+            Box::new(expire),
             Box::new(shredder),
         ];
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })

@@ -21,6 +21,7 @@ pub mod embed;
 mod https;
 mod join;
 mod layouts;
+mod lifecycle;
 pub mod limits;
 mod mesh_status;
 pub mod metrics;

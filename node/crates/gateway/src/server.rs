@@ -241,6 +241,7 @@ impl Gateway {
         spawn(&mut background, "reports", work::run(core.reports, after.clone()));
         spawn(&mut background, "reclaim", work::run(core.reclaim, after.clone()));
         spawn(&mut background, "recode", work::run(core.recode, after.clone()));
+        spawn(&mut background, "expire", work::run(core.expire, after.clone()));
         spawn(&mut background, "alarms", work::run(core.alarms, after.clone()));
         spawn(&mut background, "shredding", work::run(core.shredder, after.clone()));
         spawn(&mut background, "files", work::run(files, after.clone()));

@@ -2,7 +2,8 @@
 
 use datamesh_catalog::catalog::ReferenceError;
 use datamesh_catalog::catalog::{
-    CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError, UploadError,
+    CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError, SettingError,
+    UploadError,
 };
 
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
@@ -35,6 +36,14 @@ pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
                 .field("bucket")
         }
         DeleteBucketError::Catalog(error) => catalog(error),
+    }
+}
+
+pub(super) fn setting(error: SettingError) -> Problem {
+    match error {
+        SettingError::BucketGone => bucket_gone(),
+        SettingError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        SettingError::Catalog(error) => catalog(error),
     }
 }
 

@@ -90,6 +90,7 @@ fn objects(input: &[u8]) {
     reads::<record::VersioningRecord>(input);
     reads::<record::VersionRecord>(input);
     reads::<record::OrderRecord>(input);
+    reads::<record::SettingRecord>(input);
     let head = HeadRecord::decode(input);
     if reads::<ObjectRecord>(input) || reads::<record::KeptObjectRecord>(input) {
         assert!(head.is_ok(), "a listing reads the first fields of the same row");

@@ -393,6 +393,48 @@ def versions():
     s3.delete_bucket(Bucket="kept")
 
 
+def tags():
+    def shown(**which):
+        return {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(Bucket="photos", **which)["TagSet"]}
+
+    s3.put_object(Bucket="photos", Key="tagged", Body=b"x", Tagging="colour=deep%20blue&a=1")
+    assert shown(Key="tagged") == {"colour": "deep blue", "a": "1"}
+    assert s3.get_object(Bucket="photos", Key="tagged")["TagCount"] == 2
+    s3.put_object_tagging(Bucket="photos", Key="tagged", Tagging={"TagSet": [{"Key": "b", "Value": "2"}]})
+    s3.copy_object(Bucket="photos", Key="copy", CopySource={"Bucket": "photos", "Key": "tagged"})
+    assert shown(Key="copy") == {"b": "2"}
+    s3.delete_object_tagging(Bucket="photos", Key="tagged")
+    assert shown(Key="tagged") == {} and "TagCount" not in s3.get_object(Bucket="photos", Key="tagged")
+    many = {"TagSet": [{"Key": str(n), "Value": ""} for n in range(11)]}
+    refused("InvalidTag", s3.put_object_tagging, Bucket="photos", Key="tagged", Tagging=many)
+    refused("NoSuchTagSet", s3.get_bucket_tagging, Bucket="photos")
+    s3.put_bucket_tagging(Bucket="photos", Tagging={"TagSet": [{"Key": "team", "Value": "blue"}]})
+    assert s3.get_bucket_tagging(Bucket="photos")["TagSet"] == [{"Key": "team", "Value": "blue"}]
+    s3.delete_bucket_tagging(Bucket="photos")
+    refused("NoSuchTagSet", s3.get_bucket_tagging, Bucket="photos")
+
+
+def lifecycle():
+    rules = [
+        {
+            "ID": "old", "Status": "Enabled", "Filter": {"And": {"Prefix": "logs/", "Tags": [{"Key": "k", "Value": "v"}]}},
+            "Expiration": {"Days": 30}, "NoncurrentVersionExpiration": {"NoncurrentDays": 7, "NewerNoncurrentVersions": 3},
+        },
+        {
+            "ID": "left", "Status": "Disabled", "Filter": {"Prefix": ""},
+            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}, "Expiration": {"ExpiredObjectDeleteMarker": True},
+        },
+    ]
+    refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket="photos")
+    s3.put_bucket_lifecycle_configuration(Bucket="photos", LifecycleConfiguration={"Rules": rules})
+    assert s3.get_bucket_lifecycle_configuration(Bucket="photos")["Rules"] == rules
+    rules[0]["Transitions"] = [{"Days": 1, "StorageClass": "GLACIER"}]
+    call = s3.put_bucket_lifecycle_configuration
+    refused("NotImplemented", call, Bucket="photos", LifecycleConfiguration={"Rules": rules})
+    s3.delete_bucket_lifecycle(Bucket="photos")
+    refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket="photos")
+
+
 def strangers():
     wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
     refused("InvalidAccessKeyId", wrong.list_buckets)
@@ -415,7 +457,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod audit;
+mod bucket_settings;
 mod buckets;
 mod check;
 mod commit;
@@ -32,6 +33,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
+pub use bucket_settings::SettingError;
 pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{
     BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,

@@ -13,8 +13,8 @@ pub use accounts::{
     read_audit_entry, read_audit_head, read_credential, user, user_name,
 };
 pub use buckets::{
-    access_key, bucket, bucket_counter, bucket_gone, bucket_upload, bucket_uploads, object, objects,
-    read_bucket_upload,
+    access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
+    bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
 pub use segments::{
@@ -123,6 +123,8 @@ pub enum Table {
     AuditEntry = 41,
     /// (chain) → how much of it was cut off, signed
     AuditCut = 42,
+    /// (setting, bucket) → what is set of the bucket
+    BucketSetting = 52,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -19,9 +19,9 @@ pub mod record;
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
     AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
-    BucketId, BucketKind, BucketUsage, Committed, Condemned, Condition, Credential, CredentialId,
-    CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError, ListQuery,
-    ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
+    BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
+    CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
+    ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
     ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
     Role, Scope, SegmentRef, TaggedPart, Target, Upload, UploadId, UploadIdError, User, UserId, UserName,
     UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,

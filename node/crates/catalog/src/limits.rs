@@ -21,6 +21,8 @@ pub const ETAG_BYTES_MAX: usize = 128;
 pub const META_BYTES_MAX: usize = 8 << 10;
 /// Bytes of a part's sealed checksums at most.
 pub const PART_TAG_SEALED_BYTES_MAX: usize = 1 << 10;
+/// Bytes of what is set of a bucket at most, each: a thousand rules.
+pub const BUCKET_SETTING_BYTES_MAX: usize = 512 << 10;
 /// S3 key pairs at most.
 pub const ACCESS_KEYS_MAX: usize = 10_000;
 /// Bytes of the name and of the owner of a key pair at most.

@@ -17,7 +17,7 @@ pub use account::{
     UserId, UserName, UserNameError,
 };
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
-pub use bucket::{Bucket, BucketKind, BucketUsage, NewBucket, WrappedSecret};
+pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};

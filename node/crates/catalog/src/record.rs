@@ -8,6 +8,7 @@ pub mod bytes;
 mod garbage;
 mod members;
 mod objects;
+mod settings;
 mod shreds;
 mod uploads;
 mod versions;
@@ -26,6 +27,7 @@ pub use members::{
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+pub use settings::SettingRecord;
 pub use shreds::{ShredRecord, ShredState};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};

@@ -29,6 +29,7 @@ use crate::pools::Pools;
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
+use crate::work::expire::Expire;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
@@ -79,6 +80,7 @@ pub(crate) struct Core {
     pub(crate) advance: AdvanceLayouts,
     pub(crate) alarms: TellStewards,
     pub(crate) recode: Recode,
+    pub(crate) expire: Expire,
     pub(crate) shredder: Shredder,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
@@ -143,11 +145,12 @@ impl Core {
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),
-            app,
             registry,
             metrics: metrics.clone(),
             alarms: TellStewards(Arc::clone(&context)),
             recode: Recode::new(Arc::clone(&context)),
+            expire: Expire::new(Arc::clone(&context), Arc::clone(&app)),
+            app,
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),

@@ -27,6 +27,7 @@ mod group;
 mod https;
 mod join;
 mod layouts;
+mod lifecycle;
 pub mod limits;
 mod mesh_status;
 pub mod metrics;

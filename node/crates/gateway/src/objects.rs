@@ -4,7 +4,9 @@ mod buckets;
 mod erasure;
 mod meta;
 pub(crate) mod refusals;
+mod settings;
 mod shreds;
+mod tags;
 mod uploads;
 mod versions;
 mod write;
@@ -34,6 +36,7 @@ use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
+pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 pub(crate) use versions::{Removed, Seen};
 

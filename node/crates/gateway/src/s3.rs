@@ -16,12 +16,14 @@ mod coverage;
 mod fields;
 mod front;
 mod host;
+mod lifecycle;
 mod listing;
 mod multipart;
 mod names;
 mod objects;
 mod reads;
 mod refusals;
+mod tags;
 mod trace;
 mod versions;
 

@@ -1,6 +1,7 @@
 //! The gateway's background work.
 
 pub(crate) mod alarms;
+pub(crate) mod expire;
 pub(crate) mod files;
 pub(crate) mod follow;
 pub(crate) mod layouts;

@@ -6,7 +6,7 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::WRAPPED_SECRET_BYTES_MAX;
-use crate::model::{Bucket, BucketId, NewBucket, WrappedSecret};
+use crate::model::{Bucket, BucketId, BucketSetting, NewBucket, WrappedSecret};
 use crate::record::{self, BucketNextRecord, BucketRecord, KeyOnlyRecord};
 
 /// Why a bucket was not deleted.
@@ -130,6 +130,7 @@ impl<K: Keyspace> Catalog<K> {
             batch.delete(key.clone());
             put(&mut batch, keys::bucket_gone(record.id), &KeyOnlyRecord)?;
             batch.delete(keys::versioning(record.id));
+            BucketSetting::ALL.iter().for_each(|which| batch.delete(keys::bucket_setting(*which, record.id)));
             forget_usage(&mut batch, record.id);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(Some(bucket_of(name.clone(), record)));

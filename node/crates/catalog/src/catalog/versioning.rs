@@ -3,7 +3,7 @@
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::objects::{Present, object_of};
 use super::versions::{Edit, Kept, kept_as};
-use super::{Catalog, CatalogError, DeleteObjectError};
+use super::{Catalog, CatalogError, DeleteObjectError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
 use crate::model::{BucketId, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
@@ -11,17 +11,6 @@ use crate::record::{
     self, CurrentRecord, KeptRecord, OrderRecord, UploadRecord, UploadState, VersionBodyRecord,
     VersioningRecord,
 };
-
-/// Why a bucket's versioning was not set.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VersioningError {
-    /// The bucket was deleted.
-    #[error("the bucket is gone")]
-    BucketGone,
-    /// Any other fault.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-}
 
 pub(super) fn version_of((bucket, key): (BucketId, ObjectKey), kept: Kept, revision: Revision) -> Version {
     let (version, place) = (kept.id(), KeptRecord { order: kept.order, null: kept.record.null });
@@ -49,11 +38,11 @@ impl<K: Keyspace> Catalog<K> {
     /// Sets it. Nothing is lost by either: what was put before is the version without an id.
     ///
     /// # Errors
-    /// See [`VersioningError`].
-    pub async fn set_versioning(&self, bucket: BucketId, state: Versioning) -> Result<(), VersioningError> {
+    /// See [`SettingError`].
+    pub async fn set_versioning(&self, bucket: BucketId, state: Versioning) -> Result<(), SettingError> {
         for _ in 0..ATTEMPTS_MAX {
             if self.is_bucket_gone(bucket).await? {
-                return Err(VersioningError::BucketGone);
+                return Err(SettingError::BucketGone);
             }
             let mut batch = Batch::new();
             batch.expect(keys::bucket_gone(bucket), None);

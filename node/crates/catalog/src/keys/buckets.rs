@@ -4,7 +4,7 @@ use datamesh_shard::BucketName;
 
 use super::{KeyError, KeyReader, Table, table};
 use crate::keyspace::KeyRange;
-use crate::model::{AccessKeyId, BucketId, ObjectKey, UploadId};
+use crate::model::{AccessKeyId, BucketId, BucketSetting, ObjectKey, UploadId};
 
 /// Key of a bucket.
 #[must_use]
@@ -57,6 +57,29 @@ pub fn read_bucket_upload(key: &[u8]) -> Result<(ObjectKey, UploadId), KeyError>
     let (_, name, upload) = (key.u64()?, key.bytes()?, UploadId(key.fixed()?));
     key.end()?;
     Ok((ObjectKey::new(name).map_err(|_| KeyError::Name)?, upload))
+}
+
+/// Key of what is set of a bucket.
+#[must_use]
+pub fn bucket_setting(which: BucketSetting, bucket: BucketId) -> Vec<u8> {
+    table(Table::BucketSetting).u8(which as u8).u64(bucket.0).finish()
+}
+
+/// What is set, of all buckets.
+#[must_use]
+pub fn bucket_settings(which: BucketSetting) -> KeyRange {
+    KeyRange::prefix(table(Table::BucketSetting).u8(which as u8).finish())
+}
+
+/// Reads the bucket back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_bucket_setting(key: &[u8]) -> Result<BucketId, KeyError> {
+    let mut key = KeyReader::new(key, Table::BucketSetting)?;
+    let ([_], bucket) = (key.fixed::<1>()?, BucketId(key.u64()?));
+    key.end()?;
+    Ok(bucket)
 }
 
 /// Key of an S3 key pair.

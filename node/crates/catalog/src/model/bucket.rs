@@ -22,6 +22,21 @@ pub struct WrappedSecret {
     pub bytes: Vec<u8>,
 }
 
+/// What is set of a bucket and is opaque to the catalog. Numbers are never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum BucketSetting {
+    /// Its tags.
+    Tags = 1,
+    /// Rules by which its objects end.
+    Lifecycle = 2,
+}
+
+impl BucketSetting {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Tags, Self::Lifecycle];
+}
+
 /// A bucket to make if there is none of that name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewBucket {

@@ -14,8 +14,8 @@ use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
-    BucketId, BucketKind, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission, SegmentRef,
-    UploadId, Versioning, WrappedSecret,
+    BucketId, BucketKind, BucketSetting, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission,
+    SegmentRef, UploadId, Versioning, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
@@ -233,6 +233,7 @@ fn object_samples() -> Vec<Sample> {
                 },
             },
         ),
+        sample("bucket-setting", record::SettingRecord { bytes: b"{}".to_vec() }),
         sample("version-order", record::OrderRecord { order: 300 }),
         sample("key-only", record::KeyOnlyRecord),
         sample(
@@ -375,6 +376,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("version", key::version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap(), 300)),
         ("null-version", key::null_version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap())),
         ("version-of", key::version_of(UPLOAD)),
+        ("bucket-setting", key::bucket_setting(BucketSetting::Lifecycle, BucketId(5))),
         ("engine-revision", row::REVISION_KEY.to_vec()),
         ("engine-row", row::encode(Revision(300), b"value")),
         ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),

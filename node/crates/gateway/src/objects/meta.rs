@@ -49,6 +49,12 @@ impl Fields {
         self.system.is_empty() && self.user.is_empty()
     }
 
+    /// Whether they are small enough to be kept, with checksums that may come.
+    pub(super) fn fit(&self) -> bool {
+        let written = serde_json::to_vec(&self.pairs()).map_or(usize::MAX, |written| written.len());
+        written <= limits::FIELDS_BYTES_MAX
+    }
+
     /// As the catalog keeps them.
     pub(crate) fn seal(&self, secrets: &Secrets, target: &Target) -> Result<Vec<(String, String)>, Problem> {
         if self.is_empty() {
@@ -98,10 +104,9 @@ impl Meta {
         if fields.user.iter().any(|(name, _)| name.starts_with(SYSTEM)) {
             return Err(wrong(format!("the name of a field does not begin with {SYSTEM:?}")));
         }
-        let written = serde_json::to_vec(&fields.pairs()).map_or(usize::MAX, |written| written.len());
-        if written > limits::FIELDS_BYTES_MAX {
+        if !fields.fit() {
             let max = limits::FIELDS_BYTES_MAX;
-            return Err(wrong(format!("all metadata and headers have at most {max} bytes, as JSON")));
+            return Err(wrong(format!("all metadata, tags and headers have at most {max} bytes, as JSON")));
         }
         Ok(Self { content_type, fields })
     }

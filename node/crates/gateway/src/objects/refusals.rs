@@ -3,7 +3,7 @@
 use datamesh_catalog::catalog::ReferenceError;
 use datamesh_catalog::catalog::{
     BucketError, CatalogError, CommitObjectError, DeleteBucketError, DeleteObjectError, PutPageError,
-    UploadError,
+    SettingError, UploadError,
 };
 
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
@@ -49,6 +49,14 @@ pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
             Problem::new(Kind::BucketNotEmpty, detail).field("bucket")
         }
         DeleteBucketError::Catalog(error) => catalog(error),
+    }
+}
+
+pub(super) fn setting(error: SettingError) -> Problem {
+    match error {
+        SettingError::BucketGone => bucket_gone(),
+        SettingError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
+        SettingError::Catalog(error) => catalog(error),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Versions of objects, in buckets that keep them.
 
-use datamesh_catalog::catalog::VersioningError;
 use datamesh_catalog::{Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning};
 use datamesh_shard::BucketName;
 use tokio::time::Instant;
@@ -105,10 +104,7 @@ impl Objects {
         bucket: &BucketContext,
         state: Versioning,
     ) -> Result<(), Problem> {
-        self.context.catalog.set_versioning(bucket.id, state).await.map_err(|error| match error {
-            VersioningError::BucketGone => refusals::bucket_gone(),
-            VersioningError::Catalog(error) => refusals::catalog(error),
-        })
+        self.context.catalog.set_versioning(bucket.id, state).await.map_err(refusals::setting)
     }
 
     /// Some of a bucket's versions.

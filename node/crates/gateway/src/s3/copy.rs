@@ -7,7 +7,7 @@ use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, header};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, ETagCondition,
-    MetadataDirective, UploadPartCopyInput, UploadPartCopyOutput,
+    MetadataDirective, TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -15,10 +15,10 @@ use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part
 use super::fields::{refuse_what_is_not_there, said};
 use super::multipart::{number_of, upload_of};
 use super::reads::{Conditions, Judged};
-use super::{names, objects, versions};
+use super::{names, objects, tags, versions};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
-use crate::objects::{Found, Meta, Seen};
+use crate::objects::{Found, Meta, Seen, Tags};
 use crate::problem::Problem;
 
 /// Hands what is known of the source on, and looks at nothing: a read has proven the bytes already.
@@ -63,6 +63,14 @@ fn inherited(found: &Found, wanted: Option<Algorithm>) -> Option<Told> {
     (whole && there).then_some(Told { etag: md5, fields })
 }
 
+/// The tags of a copy: those of its source, unless it is said to have others.
+fn tags_of_copy(input: &CopyObjectInput, source: &Found) -> S3Result<Tags> {
+    match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
+        Some(TaggingDirective::REPLACE) => tags::of_header(input.tagging.as_deref()),
+        _ => Ok(Tags::of_fields(&source.fields.system)),
+    }
+}
+
 pub(super) async fn object(
     app: &Arc<App>,
     request: S3Request<CopyObjectInput>,
@@ -91,7 +99,7 @@ pub(super) async fn object(
         },
     )
     .await?;
-    let meta = match replaces {
+    let mut meta = match replaces {
         true => said!(input).meta()?,
         false => {
             let mut fields = found.fields.clone();
@@ -99,6 +107,8 @@ pub(super) async fn object(
             Meta { content_type: found.object.content_type.clone(), fields }
         }
     };
+    tags_of_copy(&input, &found)?.put_into(&mut meta.fields.system);
+    let meta = Meta::new(meta.content_type, meta.fields)?;
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
     let witness: Box<dyn Witness> = match inherited(&found, wanted) {

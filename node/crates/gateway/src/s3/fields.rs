@@ -7,7 +7,7 @@ use s3s::dto::{Expires, Metadata, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
 
 use crate::api::KEPT_HEADERS;
-use crate::objects::{Fields, Meta};
+use crate::objects::{Fields, Meta, Tags};
 
 /// The type of what came without one.
 const TYPE_DEFAULT: &str = "binary/octet-stream";
@@ -17,6 +17,7 @@ pub(super) struct Said {
     pub(super) content_type: Option<String>,
     pub(super) kept: [Option<String>; 5],
     pub(super) metadata: Option<Metadata>,
+    pub(super) tags: Tags,
 }
 
 /// Takes them out of a request. The shapes of several operations have them under the same names.
@@ -32,6 +33,7 @@ macro_rules! said {
                 $crate::s3::fields::written($input.expires.as_ref())?,
             ],
             metadata: $input.metadata.clone(),
+            tags: $crate::s3::tags::of_header($input.tagging.as_deref())?,
         }
     };
 }
@@ -50,7 +52,6 @@ macro_rules! refuse_what_is_not_there {
                 $input.object_lock_mode.is_some() || $input.object_lock_legal_hold_status.is_some(),
             ),
             ("keys of the customer", $input.sse_customer_algorithm.is_some()),
-            ("tags", $input.tagging.as_ref().is_some_and(|tags| !tags.is_empty())),
             ("websites", $input.website_redirect_location.is_some()),
         ])?;
         $crate::s3::fields::only_sse_s3($input.server_side_encryption.as_ref().map(|kind| kind.as_str()))?;
@@ -101,10 +102,11 @@ pub(super) fn only_standard(class: Option<&str>) -> S3Result<()> {
 impl Said {
     /// As it is kept with the object.
     pub(super) fn meta(self) -> S3Result<Meta> {
-        let Self { content_type, kept, metadata } = self;
+        let Self { content_type, kept, metadata, tags } = self;
         let name = |name: &HeaderName| name.as_str().to_owned();
         let system = KEPT_HEADERS.iter().map(name).zip(kept).filter_map(|(name, value)| Some((name, value?)));
-        let system = system.filter(|(_, value)| !value.is_empty()).collect();
+        let mut system = system.filter(|(_, value)| !value.is_empty()).collect();
+        tags.put_into(&mut system);
         // In the order of their names, so that equal metadata is sealed as equal bytes.
         let user: BTreeMap<String, String> = metadata.unwrap_or_default().into_iter().collect();
         let fields = Fields { system, user: user.into_iter().collect() };

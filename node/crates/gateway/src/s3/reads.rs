@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{into_shape, kind_of, of_fields};
-use super::{body, fields, names, versions};
+use super::{body, fields, names, tags, versions};
 use crate::api::App;
 use crate::objects::Found;
 
@@ -167,6 +167,7 @@ pub(super) async fn get(
     let (found, wanted) = sought!(app, request.headers, input);
     let mut output = GetObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
+    output.tag_count = tags::count(&found);
     output.body = Some(body::outgoing(app.objects.open(found, wanted.range).await?));
     Ok(S3Response::new(output))
 }

@@ -2,7 +2,9 @@
 
 mod access;
 mod documentation;
+mod lifecycle;
 mod multipart;
 mod signer;
 mod stores;
+mod tags;
 mod versions;

@@ -16,6 +16,7 @@ use crate::group::{Group, Leading};
 use crate::limits;
 use crate::metrics::CatalogMetrics;
 use crate::work::alarms::TellStewards;
+use crate::work::expire::Expire;
 use crate::work::follow::FollowOthers;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
@@ -77,6 +78,7 @@ impl Gateway {
             advance: core.advance,
             alarms: core.alarms,
             recode: core.recode,
+            expire: core.expire,
             shredder: core.shredder,
         };
         let leading = group.as_ref().map_or(Leading::Always, |group| group.leading());
@@ -152,6 +154,7 @@ struct Workers {
     advance: AdvanceLayouts,
     alarms: TellStewards,
     recode: Recode,
+    expire: Expire,
     shredder: Shredder,
 }
 
@@ -161,8 +164,9 @@ impl Workers {
         self.reclaim.leading = leading.clone();
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
+        let expire = WhileLeading::new(leading, self.expire);
         let shredder = WhileLeading::new(leading, self.shredder);
-        let mut wakes = vec![advance.wake(), recode.wake(), shredder.wake()];
+        let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
         wakes.extend(self.reclaim.wakes());
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
@@ -172,6 +176,7 @@ impl Workers {
         background.work("reports", self.reports, after);
         background.work("reclaim", self.reclaim, after);
         background.work("recode", recode, after);
+        background.work("expire", expire, after);
         background.work("alarms", self.alarms, after);
         background.work("shredding", shredder, after);
     }

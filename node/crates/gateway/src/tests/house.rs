@@ -1,6 +1,7 @@
 //! A gateway core over fake nodes and a real catalog, and a client for its routes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
-use datamesh_seal::ClusterSecret;
+use datamesh_seal::{ClusterSecret, Random};
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
@@ -21,7 +22,7 @@ use super::fake::{FakeNodes, peer};
 use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
 use crate::limits;
-use crate::surroundings::OperatingSystem;
+use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
 pub(crate) const ADMIN: &str = "admin-token-for-tests";
@@ -30,7 +31,32 @@ pub(crate) struct House {
     pub(crate) core: Core,
     pub(super) nodes: Arc<FakeNodes>,
     pub(crate) catalog: EmbeddedCatalog,
+    pub(crate) clock: Arc<Clock>,
     dir: TempDir,
+}
+
+/// The time of day, which a test may move on.
+#[derive(Default)]
+pub(crate) struct Clock {
+    ahead_ms: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn move_on(&self, by: Duration) {
+        self.ahead_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+}
+
+impl Random for Clock {
+    fn fill(&self, bytes: &mut [u8]) {
+        OperatingSystem.fill(bytes);
+    }
+}
+
+impl Surroundings for Clock {
+    fn now_unix_ms(&self) -> u64 {
+        OperatingSystem.now_unix_ms() + self.ahead_ms.load(Ordering::Relaxed)
+    }
 }
 
 /// An answer, read whole.
@@ -114,6 +140,7 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
+        let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
         let options = CatalogOptions { retention_ms };
         let catalog =
@@ -125,7 +152,7 @@ impl House {
             tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
             catalog: catalog.clone(),
             net: Arc::<FakeNodes>::clone(&nodes),
-            surroundings: Arc::new(OperatingSystem),
+            surroundings: Arc::<Clock>::clone(&clock),
             buffer_bytes,
             cache_bytes,
             on_layout: Box::new(|_| {}),
@@ -135,7 +162,7 @@ impl House {
         })
         .await
         .unwrap();
-        Self { core, nodes, catalog, dir }
+        Self { core, nodes, catalog, clock, dir }
     }
 
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.

@@ -30,7 +30,11 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
         ("GetObjectAttributes", "GET", "/@/x?attributes=".into(), b"", ReadOnly),
         ("ListParts", "GET", of_upload("/@/x?"), b"", ReadOnly),
         ("GetObjectTagging", "GET", "/@/x?tagging=".into(), b"", ReadOnly),
+        ("GetBucketTagging", "GET", "/@?tagging=".into(), b"", ReadOnly),
+        ("GetBucketLifecycleConfiguration", "GET", "/@?lifecycle=".into(), b"", ReadOnly),
         ("PutObject", "PUT", "/@/x".into(), b"text", ReadWrite),
+        ("PutObjectTagging", "PUT", "/@/x?tagging=".into(), b"<Tagging/>", ReadWrite),
+        ("DeleteObjectTagging", "DELETE", "/@/x?tagging=".into(), b"", ReadWrite),
         ("CopyObject", "PUT", "/@/y".into(), b"", ReadWrite),
         ("DeleteObject", "DELETE", "/@/z".into(), b"", ReadWrite),
         ("DeleteObjects", "POST", "/@?delete=".into(), DELETE_MANY, ReadWrite),
@@ -42,6 +46,16 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
         ("CreateBucket", "PUT", "/@".into(), b"", Admin),
         ("DeleteBucket", "DELETE", "/@".into(), b"", Admin),
         ("PutBucketVersioning", "PUT", "/@?versioning=".into(), b"<VersioningConfiguration/>", Admin),
+        ("PutBucketTagging", "PUT", "/@?tagging=".into(), b"<Tagging/>", Admin),
+        ("DeleteBucketTagging", "DELETE", "/@?tagging=".into(), b"", Admin),
+        (
+            "PutBucketLifecycleConfiguration",
+            "PUT",
+            "/@?lifecycle=".into(),
+            b"<LifecycleConfiguration/>",
+            Admin,
+        ),
+        ("DeleteBucketLifecycle", "DELETE", "/@?lifecycle=".into(), b"", Admin),
         ("DeleteBucketPolicy", "DELETE", "/@?policy=".into(), b"", Admin),
     ]
 }

@@ -1,0 +1,130 @@
+//! What is set of a bucket and is no concern of the catalog's: bytes by kind.
+
+use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::objects::Present;
+use super::versions::kept_as;
+use super::{Catalog, CatalogError, Invalid};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace};
+use crate::limits::{BUCKET_SETTING_BYTES_MAX, META_BYTES_MAX};
+use crate::model::{BucketId, BucketSetting, Object};
+use crate::record::{SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
+
+/// Why something was not set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingError {
+    /// The bucket was deleted.
+    #[error("the bucket is gone")]
+    BucketGone,
+    /// A limit.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Any other fault.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl<K: Keyspace> Catalog<K> {
+    /// What is set of a bucket, if it is.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn bucket_setting(
+        &self,
+        bucket: BucketId,
+        which: BucketSetting,
+    ) -> Result<Option<Vec<u8>>, CatalogError> {
+        let record = self.read::<SettingRecord>(&keys::bucket_setting(which, bucket)).await?;
+        Ok(record.map(|record| record.bytes))
+    }
+
+    /// Sets it, or takes it away.
+    ///
+    /// # Errors
+    /// See [`SettingError`].
+    pub async fn set_bucket_setting(
+        &self,
+        bucket: BucketId,
+        which: BucketSetting,
+        bytes: Option<Vec<u8>>,
+    ) -> Result<(), SettingError> {
+        let record = bytes.map(|bytes| SettingRecord { bytes });
+        let size = record.as_ref().map_or(0, |record| record.bytes.len());
+        at_most("bytes of a bucket's setting", size, BUCKET_SETTING_BYTES_MAX)?;
+        for _ in 0..ATTEMPTS_MAX {
+            if self.is_bucket_gone(bucket).await? {
+                return Err(SettingError::BucketGone);
+            }
+            let mut batch = Batch::new();
+            batch.expect(keys::bucket_gone(bucket), None);
+            let key = keys::bucket_setting(which, bucket);
+            match &record {
+                Some(record) => put(&mut batch, key, record)?,
+                None => batch.delete(key),
+            }
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// Buckets of which something of that kind is set.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn buckets_with(&self, which: BucketSetting) -> Result<Vec<BucketId>, CatalogError> {
+        let rows = whole(&self.view().await?, keys::bucket_settings(which)).await?.rows;
+        rows.iter().map(|row| Ok(keys::read_bucket_setting(&row.key)?)).collect()
+    }
+
+    /// Gives an object, or a version of one, other metadata; false when it is not as it was read any more.
+    ///
+    /// # Errors
+    /// See [`SettingError`].
+    pub async fn set_meta(&self, object: &Object, meta: Vec<(String, String)>) -> Result<bool, SettingError> {
+        at_most("bytes of metadata", meta_bytes(&meta), META_BYTES_MAX)?;
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(batch) = self.plan_meta(object, &meta).await? else { return Ok(false) };
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    async fn plan_meta(
+        &self,
+        object: &Object,
+        meta: &[(String, String)],
+    ) -> Result<Option<Batch>, CatalogError> {
+        let (view, mut batch) = (self.view().await?, Batch::new());
+        let whose = (object.bucket, &object.key);
+        let present = Present::find(&view, object.bucket, &object.key).await?;
+        if let Some(mut current) = present.current.filter(|current| current.object.upload == object.upload) {
+            if current.object.meta != object.meta {
+                return Ok(None);
+            }
+            meta.clone_into(&mut current.object.meta);
+            let key = keys::object(object.bucket, object.key.as_bytes());
+            batch.expect(key.clone(), present.version);
+            batch.put(key, current.encode()?);
+            return Ok(Some(batch));
+        }
+        let Some(version) = object.version else { return Ok(None) };
+        let Some(kept) = kept_as(&view, whose, version).await? else { return Ok(None) };
+        let key = keys::version(object.bucket, &object.key, kept.order);
+        let found = find::<VersionRecord>(&view, &key).await?;
+        match found.record {
+            Some(VersionRecord { null, what: VersionBodyRecord::Object(mut there) })
+                if there.upload == object.upload && there.meta == object.meta =>
+            {
+                meta.clone_into(&mut there.meta);
+                batch.expect(key.clone(), found.version);
+                put(&mut batch, key, &VersionRecord { null, what: VersionBodyRecord::Object(there) })?;
+                Ok(Some(batch))
+            }
+            _ => Ok(None),
+        }
+    }
+}

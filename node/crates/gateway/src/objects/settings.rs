@@ -1,0 +1,61 @@
+//! What is set of a bucket and is the gateway's business alone: kept as JSON.
+
+use datamesh_catalog::catalog::SettingError;
+use datamesh_catalog::{BucketSetting, Object};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::tags::Tags;
+use super::{BucketContext, Fields, Found, Objects, refusals, target_of};
+use crate::limits;
+use crate::problem::{Kind, Problem};
+
+impl Objects {
+    /// What is set, if it is.
+    pub(crate) async fn setting<T: DeserializeOwned>(
+        &self,
+        bucket: &BucketContext,
+        which: BucketSetting,
+    ) -> Result<Option<T>, Problem> {
+        let kept = self.context.catalog.bucket_setting(bucket.id, which).await.map_err(refusals::catalog)?;
+        let read = |bytes: Vec<u8>| {
+            serde_json::from_slice(&bytes).map_err(|e| Problem::internal("a setting is malformed", &e))
+        };
+        kept.map(read).transpose()
+    }
+
+    /// Sets it, or takes it away.
+    pub(crate) async fn set_setting<T: Serialize>(
+        &self,
+        bucket: &BucketContext,
+        which: BucketSetting,
+        value: Option<&T>,
+    ) -> Result<(), Problem> {
+        let written = value.map(serde_json::to_vec).transpose();
+        let written = written.map_err(|error| Problem::internal("cannot write a setting", &error))?;
+        let set = self.context.catalog.set_bucket_setting(bucket.id, which, written).await;
+        set.map_err(refusals::setting)
+    }
+
+    /// The tags of an object.
+    pub(crate) async fn tags_of(&self, object: &Object) -> Result<Tags, Problem> {
+        Ok(Tags::of_fields(&self.fields_of_object(object).await?.system))
+    }
+
+    /// Gives an object other tags; false when it is not as it was found any more.
+    pub(crate) async fn set_tags(&self, found: &Found, tags: &Tags) -> Result<bool, Problem> {
+        let mut fields: Fields = found.fields.clone();
+        tags.put_into(&mut fields.system);
+        if !fields.fit() {
+            let max = limits::FIELDS_BYTES_MAX;
+            let detail = format!("tags, metadata and headers have at most {max} bytes together, as JSON");
+            return Err(Problem::new(Kind::InvalidBody, detail));
+        }
+        let meta = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
+        match self.context.catalog.set_meta(&found.object, meta).await {
+            Ok(done) => Ok(done),
+            Err(SettingError::Catalog(error)) => Err(refusals::catalog(error)),
+            Err(error) => Err(refusals::setting(error)),
+        }
+    }
+}

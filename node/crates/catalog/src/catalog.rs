@@ -53,7 +53,6 @@ pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
 pub use uploads::UploadError;
 pub use users::{By, Ends, UserError};
-pub use versioning::VersioningError;
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::{CatalogError, DeleteObjectError};
 use datamesh_catalog::{
-    BucketId, BucketSetting, Condition, ObjectKey, VersionCursor, VersionEntry, VersionListing, VersionQuery,
+    BucketId, BucketSetting, Condition, Marking, ObjectKey, UploadId, VersionCursor, VersionEntry,
+    VersionListing, VersionQuery,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +17,7 @@ use super::{Next, Worker};
 use crate::api::App;
 use crate::lifecycle::{Candidate, Lifecycle, Rule, Standing, Verdict};
 use crate::pipeline::Context;
+use crate::surroundings::random;
 
 /// Between two walks.
 pub(crate) const PERIOD: Duration = Duration::from_secs(15 * 60);
@@ -200,7 +202,8 @@ impl Expire {
             // In a bucket that keeps versions this leaves a marker.
             (Some(object), Standing::Newest { .. }) => {
                 let same = Condition::IfUpload(object.upload);
-                catalog.delete_object(bucket, &entry.key, &same, now_unix_ms).await.map(drop)
+                let mark = Marking::ToHide(UploadId(random(&*self.context.surroundings)));
+                catalog.delete_object(bucket, &entry.key, &same, mark, now_unix_ms).await.map(drop)
             }
             _ => catalog.delete_version((bucket, &entry.key), entry.exact, now_unix_ms).await.map(drop),
         };

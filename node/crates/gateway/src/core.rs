@@ -33,7 +33,7 @@ use crate::work::expire::Expire;
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
-use crate::work::reports::PollReports;
+use crate::work::reports::{FirstLook, PollReports};
 use crate::work::shred::Shredder;
 
 /// What a core is made of.
@@ -156,7 +156,13 @@ impl Core {
             audit: WriteAudit(audit),
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
-            reports: PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics },
+            reports: PollReports {
+                pools: Arc::clone(&pools),
+                net,
+                layouts: Arc::clone(&layouts),
+                metrics,
+                first_look: FirstLook::default(),
+            },
             pools,
             layouts,
             reclaim,

@@ -28,6 +28,7 @@ use crate::limits;
 use crate::surroundings::OperatingSystem;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
+use crate::work::reports::FirstLook;
 
 pub use errors::GatewayError;
 use files::Prepared;
@@ -83,10 +84,11 @@ impl Addresses {
 pub struct Health {
     catalog: EmbeddedCatalog,
     group: Option<Arc<Group>>,
+    first_look: FirstLook,
 }
 
 impl Health {
-    /// Whether the catalog answers, and this gateway is one of those that keep it, where several do.
+    /// Whether the catalog answers, this gateway is one of those that keep it, where several do, and it has asked its nodes how they are.
     ///
     /// # Errors
     /// The catalog's.
@@ -94,6 +96,7 @@ impl Health {
         self.catalog.counters().await?;
         match &self.group {
             Some(group) if !group.votes() => Err(GatewayError::NoVote),
+            _ if !self.first_look.is_done() => Err(GatewayError::NotAsked),
             _ => Ok(()),
         }
     }
@@ -231,7 +234,8 @@ impl Gateway {
     /// For the readiness probe.
     #[must_use]
     pub fn health(&self) -> Health {
-        Health { catalog: self.catalog.clone(), group: self.group.clone() }
+        let first_look = self.core.reports.first_look.clone();
+        Health { catalog: self.catalog.clone(), group: self.group.clone(), first_look }
     }
 }
 

@@ -92,6 +92,9 @@ pub enum GatewayError {
         "this gateway's copy of the catalog is not among those that count yet: the others bring it up to them"
     )]
     NoVote,
+    /// Nothing is known of the storage nodes yet.
+    #[error("this gateway has not asked its nodes yet how they are")]
+    NotAsked,
     /// The group that keeps the catalog.
     #[error("catalog: {0}")]
     Group(#[from] GroupError),

@@ -128,7 +128,10 @@ async fn the_status_tells_what_members_report() {
     let mut house = House::new(6).await;
     house.nodes.kill(1);
     house.nodes.fill(2);
+    let first_look = house.core.reports.first_look.clone();
+    assert!(!first_look.is_done(), "nobody was asked");
     house.core.reports.work().await;
+    assert!(first_look.is_done(), "also where one does not answer");
     let pool = &house.status().await["pools"][0];
     let states: Vec<_> =
         pool["members"].as_array().unwrap().iter().map(|m| m["state"].as_str().unwrap()).collect();

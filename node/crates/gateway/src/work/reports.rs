@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use datamesh_exchange::message::{COUNTS_MAX, Request, Response, Stewardship};
@@ -26,11 +27,22 @@ const STEWARDSHIP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Members asked at the same time.
 const AT_ONCE: usize = 64;
 
+/// Whether all members were asked how they are since the gateway started. Until then it knows nothing of any, so all seem down.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FirstLook(Arc<AtomicBool>);
+
+impl FirstLook {
+    pub(crate) fn is_done(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 pub(crate) struct PollReports {
     pub(crate) pools: Arc<Pools>,
     pub(crate) net: Arc<dyn Net>,
     pub(crate) layouts: Arc<LayoutManager>,
     pub(crate) metrics: Metrics,
+    pub(crate) first_look: FirstLook,
 }
 
 impl Worker for PollReports {
@@ -51,6 +63,7 @@ impl Worker for PollReports {
                 }
                 self.count(name.as_str(), &pool);
             }
+            self.first_look.0.store(true, Ordering::Release);
             self.pools.forget_strangers();
             // Those of members that left must not stay.
             self.metrics.forget_latencies();

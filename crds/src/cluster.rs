@@ -47,7 +47,6 @@ use crate::span::Span;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.catalog) == has(oldSelf.catalog)").message("catalog: cannot be added or removed, what is in the old catalog would be out of reach; set it back").reason(Reason::FieldValueForbidden))]
-#[x_kube(validation = Rule::new("!has(self.catalog) || self.gateway.replicas == 1").message("gateway.replicas: only 1 with catalog.postgres in this version, since several gateways on one database do not see each other's layouts yet; set 1 or leave it out"))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
@@ -146,7 +145,7 @@ impl PullPolicy {
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
 pub struct GatewaySpec {
     /// Gateways, each with a copy of the catalog on a volume of its own. 3 survive the loss of one, 5 of two; 1 is the single copy
-    /// of all names and keys. It may grow, not shrink.
+    /// of all names and keys. With `catalog.postgres` none has a copy, and any that is left serves. It may grow, not shrink.
     #[serde(default = "one")]
     #[x_kube(validation = Rule::new("self == 1 || self == 3 || self == 5").message("gateway.replicas: 1, 3 or 5, since a majority of them has to agree on each change, and an even number survives no more losses than the odd one below it"))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("gateway.replicas: cannot shrink in this version, gateways that keep the catalog together do not leave yet; set it back to at least its old number").reason(Reason::FieldValueForbidden))]
@@ -253,6 +252,7 @@ fn default_postgres_port() -> i32 {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.nodePort) || self.type == 'NodePort'").message("gateway.exposure.nodePort: only with type NodePort; set the type or remove the port"))]
+#[x_kube(validation = Rule::new("!has(self.externalTrafficPolicy) || self.type == 'NodePort' || self.type == 'LoadBalancer'").message("gateway.exposure.externalTrafficPolicy: only with type NodePort or LoadBalancer; set the type or remove the policy"))]
 pub struct Exposure {
     /// Type of the gateway's Service.
     #[serde(rename = "type", default)]
@@ -261,6 +261,32 @@ pub struct Exposure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self >= 1 && self <= 65535").message("gateway.exposure.nodePort: a port is 1 to 65535, and usually Kubernetes allows 30000 to 32767"))]
     pub node_port: Option<i32>,
+    /// How what comes from outside gets to a gateway. `Local` keeps the address of the client, which the audit enters and by which
+    /// sign-ins are slowed down, and answers only on Kubernetes nodes that run a gateway. Left out, or `Cluster`: on any, with that
+    /// node's address in place of the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_traffic_policy: Option<ExternalTrafficPolicy>,
+}
+
+/// How traffic from outside gets to a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum ExternalTrafficPolicy {
+    /// By any Kubernetes node.
+    Cluster,
+    /// By those that run a gateway.
+    Local,
+}
+
+impl ExternalTrafficPolicy {
+    /// As a Service's field.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cluster => "Cluster",
+            Self::Local => "Local",
+        }
+    }
 }
 
 /// Types of the gateway's Service.

@@ -249,11 +249,13 @@ fn gateways_become_more_and_not_fewer() {
 }
 
 #[test]
-fn a_catalog_in_postgres_has_one_gateway() {
+fn a_catalog_in_postgres_may_have_several_gateways() {
     let postgres = ("/spec/catalog", serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}}));
     let with = |replicas: i32| cluster(&[postgres.clone(), ("/spec/gateway/replicas", replicas.into())]);
-    with(1).validate_cel().unwrap();
-    refused(with(3).validate_cel(), "gateway.replicas: only 1 with catalog.postgres");
+    for replicas in [1, 3] {
+        with(replicas).validate_cel().unwrap();
+    }
+    refused(with(2).validate_cel(), "gateway.replicas: 1, 3 or 5");
 }
 
 #[test]
@@ -264,6 +266,20 @@ fn node_ports_go_with_their_type() {
     refused(cluster(&[port]).validate_cel(), "a port is 1 to 65535");
     let port = ("/spec/gateway/exposure", serde_json::json!({"type": "NodePort", "nodePort": 30443}));
     cluster(&[port]).validate_cel().unwrap();
+}
+
+#[test]
+fn traffic_from_outside_goes_with_a_type_that_has_any() {
+    let local = |type_: &str| {
+        let exposure = serde_json::json!({"type": type_, "externalTrafficPolicy": "Local"});
+        cluster(&[("/spec/gateway/exposure", exposure)])
+    };
+    refused(
+        local("ClusterIP").validate_cel(),
+        "externalTrafficPolicy: only with type NodePort or LoadBalancer",
+    );
+    local("NodePort").validate_cel().unwrap();
+    local("LoadBalancer").validate_cel().unwrap();
 }
 
 #[test]

@@ -115,14 +115,17 @@ fn gateway_away(cluster: &DataMeshCluster, found: &Found, error: &GatewayError) 
     let (all, namespace) = (gateways(cluster), cluster.namespace().unwrap_or_default());
     let unready = all.iter().filter(|name| !found.gateway_is_ready(name));
     let pods: Vec<String> = unready.map(|name| names::pod(name)).collect();
-    let needed = report::catalog::majority(all.len());
+    let needed = match Keepers::of(Some(cluster)) {
+        Keepers::Postgres => 1,
+        Keepers::OneGateway | Keepers::Gateways => report::catalog::majority(all.len()),
+    };
     if all.len() - pods.len() >= needed {
         return Verdict::no(condition::READY, "GatewayUnreachable", error.to_string());
     }
     let text = match &pods[..] {
         [pod] => format!("Pod {pod} is not ready; see `kubectl -n {namespace} describe pod {pod}`."),
         _ => format!(
-            "Pods {} are not ready, and the catalog needs {needed} of its {} gateways; see `kubectl -n {namespace} describe \
+            "Pods {} are not ready, and {needed} of {} gateways are needed; see `kubectl -n {namespace} describe \
              pod {}`.",
             pods.join(", "),
             all.len(),

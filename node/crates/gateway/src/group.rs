@@ -67,11 +67,6 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Where what one gateway does for all is to be done.
-    pub(crate) fn leading(&self) -> Leading {
-        Leading::WithReplica(self.replica.clone())
-    }
-
     /// What the catalog stands on.
     pub(crate) fn keyspace(&self) -> AnyKeyspace {
         self.replica.clone().into()

@@ -8,7 +8,8 @@ mod cluster;
 mod postgres;
 
 use cluster::{Cluster, noise, start_gateway};
-use datamesh_settings::admin::CatalogEngine;
+use datamesh_settings::admin::{CatalogEngine, ClusterStatus, RecodeState};
+use datamesh_shard::ErasureProfile;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_outlive_connections_and_the_gateway() {
@@ -41,4 +42,47 @@ async fn files_outlive_connections_and_the_gateway() {
         running.end().await;
     }
     cluster.gateway.take().unwrap().end().await;
+}
+
+/// Each answers for all that the other acknowledged, learns its layouts, and goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_gateways_share_a_database() {
+    let server = postgres::server();
+    let database = server.database().await;
+    let mut cluster = Cluster::start_among(Some(&server.uri(&database)), &["gateway-2"]).await;
+    let first = cluster.addresses;
+    let (second, addresses) = cluster.others.remove(0);
+    cluster.put_pool().await;
+    let writable = |status: &ClusterStatus| status.pools.iter().any(|pool| pool.writable);
+    cluster.status_until(writable).await;
+    let (one, other) = (noise(1, 9 << 20), noise(2, 1000));
+    for key in ["one", "kept"] {
+        assert_eq!(cluster.put(key, &one).await, "whole");
+    }
+
+    cluster.addresses = addresses;
+    let status = cluster.status_until(writable).await;
+    assert_eq!((status.gateway.as_str(), status.catalog.objects), ("gateway-2", 2));
+    assert!(cluster.get("one").await == one, "its layout was learned");
+    assert_eq!(cluster.put("one", &other).await, "whole");
+    cluster.addresses = first;
+    assert!(cluster.get("one").await == other, "what was replaced by way of the other is not given any more");
+
+    // The one that did for all what one does is gone; the pool's next layout comes by way of the other.
+    cluster.gateway.take().unwrap().end().await;
+    cluster.addresses = addresses;
+    cluster.put_pool_as(ErasureProfile::new(3, 2).unwrap(), true).await;
+    // What was replaced is kept for readers.
+    let coded_anew = |status: &ClusterStatus| {
+        status.pools[0].recode.as_ref().is_some_and(|recode| recode.state == RecodeState::Ending)
+    };
+    cluster.status_until(coded_anew).await;
+    assert_eq!(cluster.put("two", &one).await, "whole");
+    for (key, bytes) in [("one", &other), ("two", &one), ("kept", &one)] {
+        assert!(cluster.get(key).await == *bytes, "{key}");
+    }
+    for running in cluster.nodes.drain(..).flatten() {
+        running.end().await;
+    }
+    second.end().await;
 }

@@ -41,9 +41,10 @@ fn endpoint(host: String) -> Endpoint {
     Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }
 }
 
-/// Where each of several gateways finds the others: by its pod's name, which stays when the pod is replaced. Empty for one alone.
+/// Where each of several gateways finds the others: by its pod's name, which stays when the pod is replaced. Empty for one alone, and where
+/// a database keeps the catalog.
 fn catalog_members(cluster: &ValidCluster) -> Vec<GatewayAddress> {
-    if cluster.gateways.len() < 2 {
+    if cluster.gateways.len() < 2 || cluster.database.is_some() {
         return Vec::new();
     }
     let host = |name: &NodeName| format!("{}.{}", names::pod(name.as_str()), mesh_host(&cluster.family));

@@ -25,6 +25,7 @@ pub(super) fn gateway(cluster: &ValidCluster) -> Service {
     }
     let spec = ServiceSpec {
         type_: Some(exposure.type_.as_str().into()),
+        external_traffic_policy: exposure.external_traffic_policy.map(|policy| policy.as_str().into()),
         ports: Some(ports),
         ..ServiceSpec::default()
     };

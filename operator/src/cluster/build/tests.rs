@@ -81,6 +81,24 @@ fn s3_is_served_where_the_spec_says_so() {
     assert!(settings.contains("listen: 0.0.0.0:9000") && settings.contains("domain: s3.example.com"));
 }
 
+/// Only the Service of clients: nodes have none from outside.
+#[test]
+fn traffic_from_outside_keeps_its_address_where_the_spec_says_so() {
+    use datamesh_crds::{Exposure, ExposureType, ExternalTrafficPolicy};
+    let mut cluster = cluster();
+    cluster.spec.gateway.exposure = Exposure {
+        type_: ExposureType::NodePort,
+        node_port: None,
+        external_traffic_policy: Some(ExternalTrafficPolicy::Local),
+    };
+    let found = Found::default();
+    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let services = serde_yaml::to_string(&objects.services).unwrap();
+    assert_eq!(services.matches("externalTrafficPolicy: Local").count(), 1, "{services}");
+}
+
 /// With a database the gateway has its files and may reach it; nothing else changes.
 #[test]
 fn a_catalog_in_postgres_is_mounted_and_reachable() {

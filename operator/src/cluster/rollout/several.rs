@@ -6,6 +6,8 @@
 //!
 //! Gateways that come newly are no members until the leader is told of them, which takes its restart: they wait for it and are not
 //! waited for. But what could keep them from starting is found out before anybody restarts for them: their volumes must be bound.
+//!
+//! Where a database keeps the catalog, no gateway needs another: what is ready counts, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,6 +89,11 @@ impl<'a> State<'a> {
         self.answer.as_ref().ok().map(|status| &status.catalog)
     }
 
+    /// Whether the gateways keep the catalog, and not a database.
+    fn keep_it(&self) -> bool {
+        self.found.database.is_none()
+    }
+
     fn members(&self) -> &'a [CatalogMember] {
         self.catalog().map_or(&[], |catalog| &catalog.members)
     }
@@ -102,11 +109,14 @@ impl<'a> State<'a> {
 
     /// Whether nobody keeps the catalog but one gateway, which has not been told of the others.
     fn is_alone(&self) -> bool {
-        self.catalog().is_some_and(|catalog| catalog.members.is_empty())
+        self.keep_it() && self.catalog().is_some_and(|catalog| catalog.members.is_empty())
     }
 
     /// The gateways the leader has not been told of. Without its name: those that some gateway has not been told of.
     fn newcomers(&self) -> &[String] {
+        if !self.keep_it() {
+            return &[];
+        }
         let told = match self.leader() {
             Some(leader) => self.found.gateway(leader).map(told),
             None => self.found.gateways.iter().map(told).min(),
@@ -151,10 +161,15 @@ impl<'a> State<'a> {
     /// Why nobody knows how the members are. A gateway that answers what this operator cannot read may need just the change.
     fn silence(&self) -> Option<String> {
         match self.answer {
+            _ if !self.keep_it() => None,
             Ok(_) if self.leader().is_none() => Some("the catalog (no gateway leads it now)".into()),
             Ok(_) | Err(GatewayError::Unreadable { .. }) => None,
             Err(error) => Some(format!("the catalog (nobody says how it is: {error})")),
         }
+    }
+
+    fn others_must(&self) -> &'static str {
+        if self.keep_it() { "have the whole catalog" } else { "are ready" }
     }
 
     fn restarting(&self, next: &str) -> Outcome {
@@ -165,9 +180,10 @@ impl<'a> State<'a> {
                 "Pod {pod} is being replaced by one that shares its catalog with {others}; puts and gets fail until it has."
             )
         } else {
+            let others = self.others_must();
             format!(
-                "Restarting gateways one at a time, each when all others have the whole catalog: {next} now, {left} still to \
-                 go. Requests go by way of the others meanwhile."
+                "Restarting gateways one at a time, each when all others {others}: {next} now, {left} still to go. Requests go \
+                 by way of the others meanwhile."
             )
         };
         Outcome::Underway { reason: "GatewayRestarting", message }
@@ -175,8 +191,10 @@ impl<'a> State<'a> {
 
     fn waiting(&self, blockers: &[String]) -> Outcome {
         let message = format!(
-            "{left} gateways wait for a restart ({who}): one restarts at a time, the leader last, and only while all others \
-             have the whole catalog. In the way: {blockers}. When that is put right it goes on by itself.",
+            "{left} gateways wait for a restart ({who}): one restarts at a time{leader}, and only while all others {others}. In \
+             the way: {blockers}. When that is put right it goes on by itself.",
+            leader = if self.keep_it() { ", the leader last" } else { "" },
+            others = self.others_must(),
             left = self.outdated.len(),
             who = self.outdated.join(", "),
             blockers = blockers.join(", "),

@@ -144,7 +144,7 @@ fn without_a_majority_it_says_which_pods_to_look_at() {
     let text = of(&one, "Ready").2;
     assert!(
         text.starts_with(
-            "Pods demo-gateway-0, demo-gateway-3-0 are not ready, and the catalog needs 2 of its 3"
+            "Pods demo-gateway-0, demo-gateway-3-0 are not ready, and 2 of 3 gateways are needed"
         ),
         "{text}"
     );

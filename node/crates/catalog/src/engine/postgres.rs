@@ -6,6 +6,7 @@
 
 mod connect;
 mod errors;
+mod lead;
 mod tables;
 mod view;
 mod writer;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Pool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -48,7 +49,8 @@ struct Shared {
     /// For views, which keep a connection each: they may wait for calls, and never calls for them.
     views: Pool,
     submit: mpsc::Sender<Request>,
-    /// The writer: it ends with the last clone.
+    lead: watch::Receiver<bool>,
+    /// The writer and whoever keeps the lead: they end with the last clone.
     _tasks: JoinSet<()>,
 }
 
@@ -88,7 +90,16 @@ impl PostgresKeyspace {
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
         let mut tasks = JoinSet::new();
         tasks.spawn(Writer::new(calls.clone(), changes_max).run(requests));
-        Ok(Self { shared: Arc::new(Shared { calls, views, submit, _tasks: tasks }) })
+        let (held, lead) = watch::channel(false);
+        tasks.spawn(lead::keep(calls.clone(), held));
+        Ok(Self { shared: Arc::new(Shared { calls, views, submit, lead, _tasks: tasks }) })
+    }
+
+    /// Whether this process does what one of all that share the database does for all. Nobody has that for some seconds after its
+    /// holder is lost; two may, for as long as the loss of a session goes unnoticed at one end.
+    #[must_use]
+    pub fn lead(&self) -> watch::Receiver<bool> {
+        self.shared.lead.clone()
     }
 
     async fn submit(&self, batch: Batch) -> Result<Revision, CommitError> {

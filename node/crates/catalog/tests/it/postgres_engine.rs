@@ -80,6 +80,30 @@ async fn a_head_that_went_back_is_refused() {
     assert_eq!(put(&again, b"a", b"5").await, Ok(Revision(2)), "whoever restarts accepts the loss");
 }
 
+/// Of all that share a database one has the lead; it goes on to another when its session or its process is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_all_leads() {
+    let database = server().database().await;
+    let first = PostgresKeyspace::open(server().options(&database)).await.unwrap();
+    let mut first_leads = first.lead();
+    first_leads.wait_for(|leads| *leads).await.unwrap();
+    let second = PostgresKeyspace::open(server().options(&database)).await.unwrap();
+    let other = PostgresKeyspace::open(server().options(&server().database().await)).await.unwrap();
+    other.lead().wait_for(|leads| *leads).await.unwrap();
+    assert!(*first_leads.borrow() && !*second.lead().borrow(), "another database's is another lead");
+
+    let admin = server().admin(&database).await;
+    let holder = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert_eq!(admin.query_one(holder, &[]).await.unwrap().get::<_, i64>(0), 1);
+    first_leads.wait_for(|leads| !*leads).await.unwrap();
+    let leads =
+        async |keyspace: &PostgresKeyspace| drop(keyspace.lead().wait_for(|leads| *leads).await.unwrap());
+    tokio::select! { () = leads(&first) => {}, () = leads(&second) => {} }
+    drop(first);
+    leads(&second).await;
+}
+
 /// Connections end under way, again and again: no acknowledged commit is lost, and none that was refused happened.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_break_lose_nothing() {

@@ -1,13 +1,14 @@
-//! What one gateway does for all: where the catalog leads. Two may do it for a moment, as everything of it is committed only if
+//! What one gateway does for all: where the catalog leads, or whoever has the lock of the database they share. Two may do it for a moment, as everything of it is committed only if
 //! nothing has changed; that nobody does for a moment does no harm.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::engine::raft::RaftKeyspace;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::work::{Next, Worker};
@@ -18,29 +19,54 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// Whether this gateway does what one does for all.
 #[derive(Clone)]
 pub(crate) enum Leading {
-    /// It keeps its catalog alone, or all do it, who share a database.
+    /// It keeps its catalog alone.
     Always,
     /// While its replica leads.
     WithReplica(RaftKeyspace),
+    /// While this is so: it has the lock of the database.
+    WithLock(watch::Receiver<bool>),
 }
 
 impl Leading {
+    /// As the engine of a gateway's catalog has it.
+    pub(crate) fn of(keyspace: &AnyKeyspace) -> Self {
+        match keyspace {
+            AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => Self::Always,
+            AnyKeyspace::Raft(replica) => Self::WithReplica(replica.clone()),
+            AnyKeyspace::Postgres(database) => Self::WithLock(database.lead()),
+        }
+    }
+
     pub(crate) fn now(&self) -> bool {
         match self {
             Self::Always => true,
             Self::WithReplica(replica) => replica.status().leader == Some(replica.id()),
+            Self::WithLock(held) => *held.borrow(),
+        }
+    }
+
+    /// Until it has the lead, or has it no more; false once that will not be.
+    async fn until(&mut self, leads: bool) -> bool {
+        match self {
+            Self::Always => leads,
+            Self::WithReplica(replica) => {
+                let own = replica.id();
+                replica.until(|group| (group.leader == Some(own)) == leads).await
+            }
+            Self::WithLock(held) => held.wait_for(|held| *held == leads).await.is_ok(),
         }
     }
 
     /// Wakes these each time this gateway gets the lead, until stopped.
-    pub(crate) async fn wake(self, workers: Vec<Arc<Notify>>, stop: CancellationToken) {
-        let Self::WithReplica(replica) = self else { return stop.cancelled().await };
-        let own = replica.id();
+    pub(crate) async fn wake(mut self, workers: Vec<Arc<Notify>>, stop: CancellationToken) {
+        if matches!(self, Self::Always) {
+            return stop.cancelled().await;
+        }
         let gets_it = async {
-            while replica.until(|group| group.leader == Some(own)).await {
+            while self.until(true).await {
                 tracing::info!("this gateway leads the catalog");
                 workers.iter().for_each(|worker| worker.notify_one());
-                if !replica.until(|group| group.leader != Some(own)).await {
+                if !self.until(false).await {
                     break;
                 }
                 tracing::info!("this gateway does not lead the catalog any more");

@@ -64,6 +64,7 @@ impl Gateway {
         let mut background = Tasks::default();
         // Others may write to it.
         let shared = group.is_some() || catalog.keyspace().is_elsewhere();
+        let leading = Leading::of(catalog.keyspace());
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
         background.work("membership", membership, &after);
@@ -81,7 +82,6 @@ impl Gateway {
             expire: core.expire,
             shredder: core.shredder,
         };
-        let leading = group.as_ref().map_or(Leading::Always, |group| group.leading());
         workers.start(&mut background, &leading, &after);
         let ended = tokio::select! {
             Some(ended) = tasks.0.join_next() => Some(ended),

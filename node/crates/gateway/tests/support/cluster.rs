@@ -70,6 +70,7 @@ pub(crate) struct Cluster {
     pub(crate) secret: ClusterSecret,
     pub(crate) gateway: Option<Running>,
     pub(crate) addresses: Addresses,
+    pub(crate) others: Vec<(Running, Addresses)>,
     pub(crate) nodes: Vec<Option<Running>>,
     client: reqwest::Client,
 }
@@ -115,10 +116,10 @@ pub(crate) fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) 
 }
 
 /// Its catalog is in the database of `dir/database`, if there is that file.
-fn gateway_settings(dir: &Path) -> GatewaySettings {
+fn gateway_settings(dir: &Path, folder: &str) -> GatewaySettings {
     let database = dir.join(DATABASE_FILE);
     let catalog_database = database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None });
-    GatewaySettings { catalog_database, ..settings_of_gateway(dir, "gateway") }
+    GatewaySettings { catalog_database, ..settings_of_gateway(dir, folder) }
 }
 
 /// A gateway that keeps its data in this folder of `dir`, where the files are that all have.
@@ -143,11 +144,16 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
 }
 
 pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Running, Addresses) {
-    let settings = gateway_settings(dir);
+    start_gateway_as(dir, secret, "gateway").await
+}
+
+/// The gateway of this name, with its data in the folder of that name.
+pub(crate) async fn start_gateway_as(dir: &Path, secret: &ClusterSecret, name: &str) -> (Running, Addresses) {
+    let settings = gateway_settings(dir, name);
     let settings = Settings {
         version: SETTINGS_VERSION,
         cluster: cluster_settings(secret, Vec::new()),
-        node: NodeName::new("gw").unwrap(),
+        node: NodeName::new(name).unwrap(),
         role: Role::Gateway(Box::new(settings)),
     };
     let gateway = Box::pin(Gateway::bind(&settings)).await.unwrap();
@@ -233,13 +239,23 @@ impl Cluster {
 
     /// With the catalog in this database.
     pub(crate) async fn start_on(database: Option<&str>) -> Self {
+        Self::start_among(database, &[]).await
+    }
+
+    /// The same, and other gateways of these names, which the nodes know too.
+    pub(crate) async fn start_among(database: Option<&str>, names: &[&str]) -> Self {
         let (dir, secret, certificate) = files();
         if let Some(uri) = database {
             std::fs::write(dir.path().join(DATABASE_FILE), uri).unwrap();
         }
         let client = client(&certificate);
         let (gateway, addresses) = start_gateway(dir.path(), &secret).await;
-        let mut cluster = Self { dir, secret, gateway: Some(gateway), addresses, nodes: Vec::new(), client };
+        let mut others = Vec::new();
+        for name in names {
+            others.push(start_gateway_as(dir.path(), &secret, name).await);
+        }
+        let gateway = Some(gateway);
+        let mut cluster = Self { dir, secret, gateway, addresses, others, nodes: Vec::new(), client };
         for n in 0..NODES {
             let running = cluster.start_node(n).await;
             cluster.nodes.push(Some(running));
@@ -248,12 +264,14 @@ impl Cluster {
     }
 
     pub(crate) async fn start_node(&self, n: u8) -> Running {
-        let gateway = Endpoint {
+        let endpoint = |addresses: &Addresses| Endpoint {
             host: "127.0.0.1".to_owned(),
-            mesh_port: self.addresses.mesh.port(),
-            bulk_port: self.addresses.bulk.port(),
+            mesh_port: addresses.mesh.port(),
+            bulk_port: addresses.bulk.port(),
         };
-        start_node(self.dir.path(), &self.secret, n, vec![gateway]).await
+        let others = self.others.iter().map(|(_, addresses)| addresses);
+        let gateways = std::iter::once(&self.addresses).chain(others).map(endpoint).collect();
+        start_node(self.dir.path(), &self.secret, n, gateways).await
     }
 
     pub(crate) async fn kill(&mut self, n: u8) {

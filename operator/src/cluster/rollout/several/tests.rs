@@ -199,6 +199,27 @@ fn while_nobody_says_how_the_catalog_is_no_ready_gateway_restarts() {
     assert_eq!(held(&decide(&gateways, &found, &strange())), [1, 3]);
 }
 
+/// Nobody needs another there, and nobody leads: only who is ready counts, and what the database's state is does not.
+#[test]
+fn with_a_database_one_restarts_while_all_others_are_ready() {
+    let decided = |pods: &[Pod], answer: &Answer| {
+        let (gateways, mut found) = running(pods, 1);
+        found.database = Some(k8s_openapi::api::core::v1::Secret::default());
+        decide(&gateways, &found, answer)
+    };
+    for answer in [says(catalog(0)), away()] {
+        let one = decided(&[Old, Old, Up], &answer);
+        assert_eq!(held(&one), [2]);
+        assert!(text(&one).1.contains("each when all others are ready: demo-gateway now, 1 still to go"));
+        let none = decided(&[Old, Old, Unready], &answer);
+        assert_eq!(held(&none), [1, 2]);
+        assert!(text(&none).1.contains(
+            "one restarts at a time, and only while all others are ready. In the way: demo-gateway-3"
+        ));
+    }
+    assert_eq!(held(&decided(&[Old, New, New], &away())), [1], "the others come first");
+}
+
 #[test]
 fn a_pod_that_is_being_replaced_is_named() {
     let (gateways, mut found) = running(&[Old, Up, Old], 3);

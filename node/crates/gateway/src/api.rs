@@ -11,6 +11,10 @@ mod incoming;
 mod invites;
 mod keys;
 mod listing;
+mod metadata;
+mod monitoring;
+pub(crate) mod openapi;
+mod pages;
 mod range;
 pub(crate) mod routes;
 mod shreds;
@@ -66,7 +70,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn no_route() -> Problem {
     Problem::new(
         Kind::NoSuchRoute,
-        "the API's paths begin with /api/v1/files, /buckets, /uploads, /shreds, /status, /auth or /admin",
+        "the paths there are stand in /api/v1/openapi.json, and to read in /api/v1/docs",
     )
 }
 

@@ -46,6 +46,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use api::openapi::document as openapi_document;
 pub use auth::{TokenError, Tokens};
 pub use group::GroupError;
 pub use https::BindError;

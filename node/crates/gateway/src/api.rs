@@ -15,6 +15,7 @@ mod metadata;
 mod monitoring;
 pub(crate) mod openapi;
 mod pages;
+mod quota;
 mod range;
 pub(crate) mod routes;
 mod shreds;
@@ -54,9 +55,11 @@ pub(crate) struct App {
     pub(crate) status: StatusSource,
     pub(crate) admin: admin::Admin,
     pub(crate) surroundings: Arc<dyn Surroundings>,
+    pub(crate) quotas: Quotas,
 }
 
 pub(crate) use admin::Admin;
+pub(crate) use quota::Quotas;
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -36,6 +36,7 @@ mod owned;
 pub mod pipeline;
 mod pools;
 pub mod problem;
+mod rate;
 mod s3;
 mod server;
 mod status;

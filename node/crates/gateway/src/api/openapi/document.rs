@@ -156,9 +156,13 @@ fn answer(route: &Route, given: &Given, shapes: &mut Shapes) -> Value {
     let names = given.headers.iter().chain(&["X-Request-Id"]);
     let headers: Map<_, _> = names.map(|name| ((*name).to_owned(), reference("headers", name))).collect();
     let mut out = json!({ "description": description(given.status), "headers": headers });
-    if route.method != "HEAD"
-        && let Some(content) = content(given.content, &mut shapes.answered)
-    {
+    let content = match given.content {
+        _ if route.method == "HEAD" => None,
+        // An object's type is its own, and its bytes, or a part of them, need not even be what that type says.
+        Content::Bytes => Some(json!({ "*/*": {} })),
+        content_of => content(content_of, &mut shapes.answered),
+    };
+    if let Some(content) = content {
         out["content"] = content;
     }
     out

@@ -308,6 +308,20 @@ mod tests {
         assert_eq!(kind_of(std::io::Error::other("reset")).await, Kind::BodyIncomplete);
     }
 
+    #[test]
+    fn a_document_is_an_object_and_what_is_wrong_in_it_has_a_place() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Document {
+            numbers: Vec<u8>,
+        }
+        assert_eq!(parse::<Document>(b" {\"numbers\": [1]} ").unwrap().numbers, [1]);
+        for wrong in [b"[[1]]" as &[u8], b"", b"{\"numbers\": [1]} {}"] {
+            assert_eq!(parse::<Document>(wrong).unwrap_err().kind(), Kind::InvalidBody);
+        }
+        let wrong = parse::<Document>(b"{\"numbers\": [1, \"x\"]}").unwrap_err();
+        assert!(format!("{wrong:?}").contains("numbers/1"), "{wrong:?}");
+    }
+
     #[tokio::test]
     async fn a_body_that_ends_early_is_incomplete() {
         assert!(of(Body::from("0123456789"), Some(100)).fill(&mut [0; 1000]).await.is_err());

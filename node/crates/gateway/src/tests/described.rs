@@ -4,10 +4,11 @@ mod schema;
 
 use std::sync::LazyLock;
 
+use axum::body::Body;
 use http::{Method, header};
 use serde_json::{Value, json};
 
-use super::house::Got;
+use super::house::{Got, House};
 use crate::api::openapi::document;
 use crate::api::routes::ROUTES;
 
@@ -64,6 +65,16 @@ pub(super) fn hold(method: &Method, path: &str, got: &Got) {
     if let Some(wrong) = schema::wrong(&json, schema, &DOCUMENT) {
         panic!("{named}: {wrong} in {json}");
     }
+}
+
+#[tokio::test]
+async fn anyone_may_read_the_description_and_its_page_loads_nothing() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let get = async |path| house.ask_as(None, Method::GET, path, (&[], Body::empty())).await.ok();
+    assert_eq!(get("/api/v1/openapi.json").await.json(), *DOCUMENT);
+    let page = get("/api/v1/docs").await;
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'; "));
 }
 
 #[test]

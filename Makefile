@@ -69,7 +69,7 @@ profile: ## where the CPU of one row of the benchmark goes: ROW="GET 10 MiB" SVG
 	scripts/profile.sh "$(or $(ROW),GET 10 MiB)" "$(SVG)"
 
 .PHONY: generate
-generate: ## write generated files anew (CRDs, install manifest, the table of docs/scale.md)
+generate: ## write generated files anew (CRDs, install manifest, docs/openapi.json, the table of docs/scale.md)
 	UPDATE=1 cargo test --workspace --test generated
 
 .PHONY: dev

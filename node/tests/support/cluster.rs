@@ -152,6 +152,11 @@ impl Cluster {
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
+    /// Where REST is served, without the path.
+    pub(crate) fn rest(&self) -> String {
+        format!("https://127.0.0.1:{}", self.ports.base + PORTS - 1)
+    }
+
     /// Where S3 is served.
     pub(crate) fn s3(&self) -> String {
         format!("https://127.0.0.1:{}", self.ports.base + 3)

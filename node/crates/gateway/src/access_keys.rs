@@ -147,7 +147,7 @@ impl AccessKeys {
 
 /// There is no such key pair.
 pub(crate) fn no_such_key() -> Problem {
-    Problem::new(Kind::NoSuchAccessKey, "GET /api/v1/admin/keys lists those that exist").field("id")
+    Problem::new(Kind::NoSuchAccessKey, "GET /api/v1/admin/keys lists those that exist").in_parameter("id")
 }
 
 fn refused(error: AccessKeyError) -> Problem {

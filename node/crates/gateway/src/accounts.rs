@@ -23,7 +23,7 @@ use crate::surroundings::Surroundings;
 use passwords::Passwords;
 use throttle::Throttle;
 
-pub(crate) use credentials::{Made, NewToken};
+pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
 pub(crate) use invitations::Invitation;
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};
@@ -76,7 +76,7 @@ fn no_account() -> Problem {
 
 /// There is no such user.
 pub(crate) fn no_such_user() -> Problem {
-    Problem::new(Kind::NoSuchUser, "GET /api/v1/admin/users lists those that exist").field("name")
+    Problem::new(Kind::NoSuchUser, "GET /api/v1/admin/users lists those that exist").in_parameter("name")
 }
 
 /// What a request was allowed by has ended while it was under way.
@@ -95,16 +95,16 @@ fn not_kept(error: CredentialError) -> Problem {
 
 fn not_made(error: UserError) -> Problem {
     match error {
-        error @ UserError::Taken(_) => Problem::new(Kind::UserExists, error.to_string()).field("name"),
+        error @ UserError::Taken(_) => Problem::new(Kind::UserExists, error.to_string()).in_body("name"),
         UserError::NotInvited => not_invited(),
-        UserError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()).field("email"),
+        UserError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()).in_body("email"),
         UserError::Catalog(error) => refusals::catalog(error),
     }
 }
 
 fn not_invited() -> Problem {
     Problem::new(Kind::Forbidden, "the invitation was used, has run out or was never made: ask for another")
-        .field("invite")
+        .in_body("invite")
 }
 
 /// Cuts a client's words down to so many bytes, at a character's end.

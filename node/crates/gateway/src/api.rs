@@ -11,6 +11,11 @@ mod incoming;
 mod invites;
 mod keys;
 mod listing;
+mod metadata;
+mod monitoring;
+pub(crate) mod openapi;
+mod pages;
+mod quota;
 mod range;
 pub(crate) mod routes;
 mod shreds;
@@ -50,9 +55,11 @@ pub(crate) struct App {
     pub(crate) status: StatusSource,
     pub(crate) admin: admin::Admin,
     pub(crate) surroundings: Arc<dyn Surroundings>,
+    pub(crate) quotas: Quotas,
 }
 
 pub(crate) use admin::Admin;
+pub(crate) use quota::Quotas;
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {
@@ -66,7 +73,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 async fn no_route() -> Problem {
     Problem::new(
         Kind::NoSuchRoute,
-        "the API's paths begin with /api/v1/files, /buckets, /uploads, /shreds, /status, /auth or /admin",
+        "the paths there are stand in /api/v1/openapi.json, and to read in /api/v1/docs",
     )
 }
 

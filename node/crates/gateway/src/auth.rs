@@ -72,7 +72,7 @@ fn may_be_sent_by_cookie(method: &Method, headers: &HeaderMap) -> Result<(), Pro
         Kind::Forbidden,
         "send the header `DataMesh-Request: 1` with changes that a cookie stands for",
     )
-    .field("DataMesh-Request"))
+    .in_header("DataMesh-Request"))
 }
 
 #[cfg(test)]

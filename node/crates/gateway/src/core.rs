@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
-use crate::api::{self, Admin, App};
+use crate::api::{self, Admin, App, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
@@ -142,6 +142,7 @@ impl Core {
             status,
             admin: admin((cluster, secret), &layouts, &context),
             surroundings,
+            quotas: Quotas::default(),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

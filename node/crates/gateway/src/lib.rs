@@ -36,6 +36,7 @@ mod owned;
 pub mod pipeline;
 mod pools;
 pub mod problem;
+mod rate;
 mod s3;
 mod server;
 mod status;
@@ -46,6 +47,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use api::openapi::document as openapi_document;
 pub use auth::{TokenError, Tokens};
 pub use group::GroupError;
 pub use https::BindError;

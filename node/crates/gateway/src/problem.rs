@@ -1,9 +1,13 @@
 //! Errors as clients see them: RFC 9457 problem details with a stable `type`.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+use serde_json::json;
 
 /// Where the types are documented; the slug follows.
 const TYPE_BASE: &str = "https://datamesh.io/problems/";
@@ -47,6 +51,8 @@ pub enum Kind {
     BodyIncomplete,
     /// If-Match or If-None-Match does not hold.
     PreconditionFailed,
+    /// It would overwrite what another may have written: If-Match must be sent.
+    PreconditionRequired,
     /// The range lies outside the object.
     RangeNotSatisfiable,
     /// The request contradicts what is there.
@@ -73,13 +79,15 @@ pub enum Kind {
     NoCatalog,
     /// The gateway is stopping.
     Stopping,
+    /// It is planned, and not there yet.
+    NotImplemented,
     /// A fault of the gateway; the log says more.
     Internal,
 }
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::NoSuchRoute,
@@ -98,6 +106,7 @@ impl Kind {
         Self::TooLarge,
         Self::BodyIncomplete,
         Self::PreconditionFailed,
+        Self::PreconditionRequired,
         Self::RangeNotSatisfiable,
         Self::Conflict,
         Self::BucketExists,
@@ -111,6 +120,7 @@ impl Kind {
         Self::Damaged,
         Self::NoCatalog,
         Self::Stopping,
+        Self::NotImplemented,
         Self::Internal,
     ];
 
@@ -159,6 +169,11 @@ impl Kind {
                 "precondition-failed",
                 "The object is not in the expected state",
             ),
+            Self::PreconditionRequired => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "precondition-required",
+                "The request must say what it expects to change",
+            ),
             Self::RangeNotSatisfiable => (
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "range-not-satisfiable",
@@ -194,6 +209,7 @@ impl Kind {
             }
             Self::NoCatalog => (StatusCode::SERVICE_UNAVAILABLE, "no-catalog", "No gateway leads now"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping"),
+            Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This is not there yet"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
         }
     }
@@ -204,18 +220,79 @@ impl Kind {
 pub struct Problem {
     kind: Kind,
     detail: String,
-    field: Option<&'static str>,
+    field: Option<Field>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// What of a request is wrong.
+#[derive(Debug)]
+enum Field {
+    /// Of the query or the path.
+    Parameter(&'static str),
+    Header(&'static str),
+    /// Of the body, as in `members/3/zone`.
+    Body(Cow<'static, str>),
+}
+
+/// Problem details (RFC 9457), of media type `application/problem+json`.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(crate) struct Document<'a> {
+    /// What kind of problem it is; programs go by this alone.
+    #[schemars(transform = all_types)]
     r#type: String,
+    /// The same in words.
     title: &'a str,
+    /// The answer's status.
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
+    /// What happened here, and what to do about it.
     detail: &'a str,
+    /// What of the request is wrong, by its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
+    /// The same with its place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Wrong<'a>>,
+}
+
+/// One thing that is wrong with a request, by its place: one of the three.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProblemError")]
+pub(crate) struct Wrong<'a> {
+    /// In the body: a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// In the query or the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<&'a str>,
+    /// What to do about it.
+    detail: &'a str,
+}
+
+impl Field {
+    fn name(&self) -> &str {
+        match self {
+            Self::Parameter(name) | Self::Header(name) => name,
+            Self::Body(name) => name,
+        }
+    }
+
+    fn wrong<'a>(&'a self, detail: &'a str) -> Wrong<'a> {
+        let none = Wrong { pointer: None, parameter: None, header: None, detail };
+        match self {
+            Self::Parameter(name) => Wrong { parameter: Some(name), ..none },
+            Self::Header(name) => Wrong { header: Some(name), ..none },
+            Self::Body(path) => Wrong { pointer: Some(format!("#/{path}")), ..none },
+        }
+    }
+}
+
+fn all_types(schema: &mut Schema) {
+    let types: Vec<_> = Kind::ALL.iter().map(|kind| format!("{TYPE_BASE}{}", kind.describe().1)).collect();
+    schema.insert("enum".to_owned(), json!(types));
 }
 
 impl Problem {
@@ -224,11 +301,22 @@ impl Problem {
         Self { kind, detail: detail.into(), field: None, headers: Vec::new() }
     }
 
-    /// Names the parameter, header or JSON field that is wrong.
+    /// Names the parameter of path or query that is wrong.
     #[must_use]
-    pub fn field(mut self, field: &'static str) -> Self {
-        self.field = Some(field);
-        self
+    pub fn in_parameter(self, name: &'static str) -> Self {
+        Self { field: Some(Field::Parameter(name)), ..self }
+    }
+
+    /// Names the request's header that is wrong.
+    #[must_use]
+    pub fn in_header(self, name: &'static str) -> Self {
+        Self { field: Some(Field::Header(name)), ..self }
+    }
+
+    /// Names what is wrong in the body, as in `members/3/zone`.
+    #[must_use]
+    pub fn in_body(self, path: impl Into<Cow<'static, str>>) -> Self {
+        Self { field: Some(Field::Body(path.into())), ..self }
     }
 
     /// Adds a header to the answer.
@@ -252,7 +340,12 @@ impl Problem {
 
     /// A wrong parameter, in one step.
     pub fn parameter(field: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(Kind::InvalidParameter, detail).field(field)
+        Self::new(Kind::InvalidParameter, detail).in_parameter(field)
+    }
+
+    /// A wrong header, in one step.
+    pub fn request_header(name: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Kind::InvalidParameter, detail).in_header(name)
     }
 
     /// A fault of the gateway itself: logged here, shown to the client without its inner workings.
@@ -285,7 +378,8 @@ impl IntoResponse for Problem {
             title,
             status: status.as_u16(),
             detail: &self.detail,
-            field: self.field,
+            field: self.field.as_ref().map(Field::name),
+            errors: self.field.iter().map(|field| field.wrong(&self.detail)).collect(),
         };
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response = Response::new(Body::from(body));
@@ -335,7 +429,19 @@ mod tests {
                 "status": 400,
                 "detail": "limit is 1 to 1000, not 0",
                 "field": "limit",
+                "errors": [{ "parameter": "limit", "detail": "limit is 1 to 1000, not 0" }],
             })
         );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let told = |problem: Problem| {
+            serde_json::to_value(problem.field.unwrap().wrong("x")).unwrap().as_object().unwrap().clone()
+        };
+        let new = || Problem::new(Kind::InvalidBody, "x");
+        assert_eq!(told(new().in_body("members/3/zone"))["pointer"], "#/members/3/zone");
+        assert_eq!(told(new().in_header("If-Match"))["header"], "If-Match");
+        assert_eq!(told(new().in_parameter("id"))["parameter"], "id");
     }
 }

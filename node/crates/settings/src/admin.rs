@@ -7,6 +7,7 @@ mod recode;
 mod scrub;
 
 use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
@@ -19,7 +20,7 @@ pub use scrub::{
 };
 
 /// `PUT /api/v1/admin/pools/{pool}`: what the administrator wants of one pool. Idempotent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolSpec {
     /// k and m of new segments.
@@ -50,7 +51,7 @@ impl PoolSpec {
 }
 
 /// One node the administrator wants in a pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DesiredMember {
     /// Its identity.
@@ -63,7 +64,7 @@ pub struct DesiredMember {
 }
 
 /// `GET /api/v1/status` and `GET /api/v1/admin/status`: what the cluster knows of itself, as its nodes reported it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
     /// The cluster's name.
@@ -85,7 +86,7 @@ pub struct ClusterStatus {
 }
 
 /// One pool's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolStatus {
     /// Its name.
@@ -130,7 +131,7 @@ pub struct PoolStatus {
 
 /// How a pool's segments are. Each partition is counted by its steward, the first live node that holds it; nothing here
 /// is better than the truth at the time of counting.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolSafety {
     /// Partitions of the pool's newest layout.
@@ -249,7 +250,7 @@ impl PoolSafety {
 }
 
 /// What a member is to the gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum MemberState {
     /// Desired, but has not joined yet.
     Joining,
@@ -262,7 +263,7 @@ pub enum MemberState {
 }
 
 /// One member's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MemberStatus {
     /// Its identity.
@@ -286,7 +287,7 @@ pub struct MemberStatus {
 }
 
 /// How far a member is with giving its shards to the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DrainStatus {
     /// Where it stands.
@@ -306,7 +307,7 @@ pub struct DrainStatus {
 }
 
 /// Where a drain stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DrainState {
     /// Wanted, but the layout that says so is not committed yet.
     Pending,
@@ -319,7 +320,7 @@ pub enum DrainState {
 }
 
 /// What a storage node reports of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeReport {
     /// Rises each time its store is opened.

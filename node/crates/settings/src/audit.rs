@@ -1,12 +1,13 @@
 //! What the audit says: who did what, on what, from where, and what came of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of each text of an entry at most; longer ones are cut.
 pub const TEXT_BYTES_MAX: usize = 1200;
 
 /// One entry. Chains hash its JSON, so fields are never added in place: another version of it would be another type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditEntry {
     /// When it was answered, in Unix milliseconds.
@@ -42,7 +43,7 @@ impl AuditEntry {
 }
 
 /// An entry as it is listed and exported, with what proves it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditLine {
     /// Which gateway's, in which of its lives.
@@ -56,7 +57,7 @@ pub struct AuditLine {
 }
 
 /// How far a chain goes, signed by the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditChain {
     /// Which.

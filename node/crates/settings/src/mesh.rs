@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::admin::MemberState;
 
 /// What one storage node sees of the others of its pool.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshView {
     /// Its build's version.
@@ -20,7 +21,7 @@ pub struct MeshView {
 }
 
 /// What a gateway says of itself to the others that keep the catalog with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CatalogStanding {
     /// Its `node`.
@@ -49,7 +50,7 @@ impl CatalogStanding {
 }
 
 /// What a gateway has of the catalog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CatalogHolding {
     /// Nothing yet.
@@ -61,7 +62,7 @@ pub enum CatalogHolding {
 }
 
 /// How one node is to another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerView {
     /// Its public key.
@@ -72,7 +73,7 @@ pub struct PeerView {
 }
 
 /// Whether and how fast one process reaches another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sight {
     /// Whether it is believed to answer.
@@ -86,7 +87,7 @@ pub struct Sight {
 }
 
 /// `GET /api/v1/admin/mesh`: every node was asked what it sees when this was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshStatus {
     /// The gateway that asked.
@@ -100,7 +101,7 @@ pub struct MeshStatus {
 }
 
 /// One node, as the gateway sees it and as it sees the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MeshNode {
     /// Its pool.
@@ -126,7 +127,7 @@ pub struct MeshNode {
 }
 
 /// How one node reaches another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SeenNode {
     /// The other.
@@ -137,7 +138,7 @@ pub struct SeenNode {
 }
 
 /// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// How bad it is.
@@ -147,7 +148,7 @@ pub struct Finding {
 }
 
 /// How bad something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum Severity {
     /// Data cannot be read, or cannot be written.
     Critical,

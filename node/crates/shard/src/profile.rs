@@ -1,11 +1,14 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{DATA_SHARDS_MAX, PARITY_SHARDS_MAX};
 
 /// k data and m parity shards: any k of the k+m bring a segment back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 pub struct ErasureProfile {
+    #[schemars(range(min = 1, max = DATA_SHARDS_MAX))]
     data: u8,
+    #[schemars(range(min = 1, max = PARITY_SHARDS_MAX))]
     parity: u8,
 }
 
@@ -86,7 +89,7 @@ impl<'de> Deserialize<'de> for ErasureProfile {
 }
 
 /// The AEAD that seals a segment's frames. The number is the suite byte of the seal header.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Cipher {
     /// AES-256-GCM: the faster one on machines with AES instructions.
     #[default]

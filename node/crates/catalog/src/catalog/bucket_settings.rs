@@ -6,7 +6,7 @@ use super::versions::kept_as;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace};
-use crate::limits::{BUCKET_SETTING_BYTES_MAX, META_BYTES_MAX};
+use crate::limits::{BUCKET_SETTING_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX};
 use crate::model::{BucketId, BucketSetting, Object};
 use crate::record::{SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
 
@@ -78,14 +78,22 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(|row| Ok(keys::read_bucket_setting(&row.key)?)).collect()
     }
 
-    /// Gives an object, or a version of one, other metadata; false when it is not as it was read any more.
+    /// Gives an object, or a version of one, another media type, if one is named, and other metadata; false when it is not as it was
+    /// read any more.
     ///
     /// # Errors
     /// See [`SettingError`].
-    pub async fn set_meta(&self, object: &Object, meta: Vec<(String, String)>) -> Result<bool, SettingError> {
+    pub async fn set_meta(
+        &self,
+        object: &Object,
+        content_type: Option<&str>,
+        meta: Vec<(String, String)>,
+    ) -> Result<bool, SettingError> {
+        let content_type = content_type.unwrap_or(&object.content_type);
+        at_most("bytes of a content type", content_type.len(), CONTENT_TYPE_BYTES_MAX)?;
         at_most("bytes of metadata", meta_bytes(&meta), META_BYTES_MAX)?;
         for _ in 0..ATTEMPTS_MAX {
-            let Some(batch) = self.plan_meta(object, &meta).await? else { return Ok(false) };
+            let Some(batch) = self.plan_meta(object, (content_type, &meta)).await? else { return Ok(false) };
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
@@ -96,15 +104,16 @@ impl<K: Keyspace> Catalog<K> {
     async fn plan_meta(
         &self,
         object: &Object,
-        meta: &[(String, String)],
+        (content_type, meta): (&str, &[(String, String)]),
     ) -> Result<Option<Batch>, CatalogError> {
         let (view, mut batch) = (self.view().await?, Batch::new());
         let whose = (object.bucket, &object.key);
         let present = Present::find(&view, object.bucket, &object.key).await?;
         if let Some(mut current) = present.current.filter(|current| current.object.upload == object.upload) {
-            if current.object.meta != object.meta {
+            if (&current.object.meta, &current.object.content_type) != (&object.meta, &object.content_type) {
                 return Ok(None);
             }
+            content_type.clone_into(&mut current.object.content_type);
             meta.clone_into(&mut current.object.meta);
             let key = keys::object(object.bucket, object.key.as_bytes());
             batch.expect(key.clone(), present.version);
@@ -117,8 +126,11 @@ impl<K: Keyspace> Catalog<K> {
         let found = find::<VersionRecord>(&view, &key).await?;
         match found.record {
             Some(VersionRecord { null, what: VersionBodyRecord::Object(mut there) })
-                if there.upload == object.upload && there.meta == object.meta =>
+                if there.upload == object.upload
+                    && there.meta == object.meta
+                    && there.content_type == object.content_type =>
             {
+                content_type.clone_into(&mut there.content_type);
                 meta.clone_into(&mut there.meta);
                 batch.expect(key.clone(), found.version);
                 put(&mut batch, key, &VersionRecord { null, what: VersionBodyRecord::Object(there) })?;

@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use datamesh_shard::BucketName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Characters of a key id.
@@ -44,7 +45,7 @@ impl fmt::Display for AccessKeyId {
 }
 
 /// What a key pair may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Permission {
     /// Read and list.

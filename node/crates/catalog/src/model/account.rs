@@ -1,6 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::USER_NAME_CHARS_MAX;
@@ -49,8 +50,9 @@ hex_id!(UserId, 16);
 hex_id!(CredentialId, 8);
 
 /// What somebody is called: ASCII, so that no two names look alike, and unique whatever their case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._-]*$", "maxLength" = USER_NAME_CHARS_MAX))]
 pub struct UserName(Box<str>);
 
 /// Why a text is no user's name.
@@ -109,7 +111,7 @@ impl fmt::Display for UserName {
 }
 
 /// What somebody may do; each may do what the ones before may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Role {
     /// Files, buckets and the status.
@@ -139,7 +141,7 @@ impl Role {
 }
 
 /// What of its owner's role a token may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Scope {
     /// Read files, lists and the status.
@@ -246,7 +248,7 @@ pub enum CredentialKind {
 }
 
 /// Who may become a user by themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Registration {
     /// Nobody: an administrator makes users.

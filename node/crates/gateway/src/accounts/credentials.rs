@@ -14,7 +14,7 @@ use crate::problem::{Kind, Problem};
 /// A use is noted when the last one noted is so long ago: a write for each request would cost more than the request.
 const NOTED_EVERY_MS: u64 = 5 * 60 * 1000;
 /// Days a token lasts at most.
-const TOKEN_DAYS_MAX: u64 = 366;
+pub(crate) const TOKEN_DAYS_MAX: u64 = 366;
 /// How long a code to choose a password, and an invitation, count.
 const RESET_MS: u64 = DAY_MS;
 const INVITE_MS: u64 = 7 * DAY_MS;
@@ -137,17 +137,17 @@ impl Accounts {
         let NewToken { name, mut scopes, days } = new;
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
             let detail = format!("a token lasts 1 to {TOKEN_DAYS_MAX} days, not {days}");
-            return Err(Problem::new(Kind::InvalidBody, detail).field("days"));
+            return Err(Problem::new(Kind::InvalidBody, detail).in_body("days"));
         }
         scopes.sort_unstable();
         scopes.dedup();
         if scopes.is_empty() {
             let detail = "name what the token is for: read, write, administer";
-            return Err(Problem::new(Kind::InvalidBody, detail).field("scopes"));
+            return Err(Problem::new(Kind::InvalidBody, detail).in_body("scopes"));
         }
         if scopes.contains(&Scope::Administer) && principal.role == Role::Member {
             let detail = "a member has nothing to administer, so neither has a token of one";
-            return Err(Problem::new(Kind::Forbidden, detail).field("scopes"));
+            return Err(Problem::new(Kind::Forbidden, detail).in_body("scopes"));
         }
         let lasting = Lasting { kind: CredentialKind::Token { name, scopes }, for_ms: days * DAY_MS };
         self.add(id, lasting, from).await
@@ -182,7 +182,8 @@ impl Accounts {
 
     /// Ends a session or token of the user who asks.
     pub(crate) async fn end(&self, principal: &Principal, id: &str) -> Result<(), Problem> {
-        let none = || Problem::new(Kind::NoSuchCredential, "it has ended, or is somebody else's").field("id");
+        let none =
+            || Problem::new(Kind::NoSuchCredential, "it has ended, or is somebody else's").in_parameter("id");
         let Who::User { id: user, .. } = principal.who else { return Err(no_account()) };
         let id = id.parse().map_err(|_| none())?;
         match self.catalog.end_credential(user, id).await.map_err(refusals::catalog)? {

@@ -57,7 +57,7 @@ impl Accounts {
     pub(crate) async fn withdraw(&self, id: &str) -> Result<(), Problem> {
         let none = || {
             Problem::new(Kind::NoSuchCredential, "GET /api/v1/admin/invites lists those that count")
-                .field("id")
+                .in_parameter("id")
         };
         let id: CredentialId = id.parse().map_err(|_| none())?;
         let all = self.invitations().await?;

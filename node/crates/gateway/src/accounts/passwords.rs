@@ -136,7 +136,7 @@ fn check(password: &str) -> Result<(), Problem> {
     } else {
         return Ok(());
     };
-    Err(Problem::new(Kind::InvalidBody, wrong).field("password"))
+    Err(Problem::new(Kind::InvalidBody, wrong).in_body("password"))
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ impl Accounts {
         let attempt = self.attempt(&user.name.folded(), from)?;
         let Some(proven) = user.password.clone() else { return Err(superseded()) };
         if !self.passwords.verify(user.id, old, user.password).await? {
-            return Err(Problem::new(Kind::Forbidden, "the old password is wrong").field("old"));
+            return Err(Problem::new(Kind::Forbidden, "the old password is wrong").in_body("old"));
         }
         self.throttle.succeeded((&user.name.folded(), address_of(from)), attempt);
         let hash = self.passwords.hash(user.id, new).await?;
@@ -171,7 +171,7 @@ impl Accounts {
         (from, note): (Option<Address>, &Note),
     ) -> Result<(), Problem> {
         let wrong = || {
-            Problem::new(Kind::Forbidden, "the code was used, has run out or was never made").field("code")
+            Problem::new(Kind::Forbidden, "the code was used, has run out or was never made").in_body("code")
         };
         let known = self.known(code).await?.ok_or_else(wrong)?;
         let (CredentialKind::Reset, Some(user)) = (known.credential.kind, known.user) else {

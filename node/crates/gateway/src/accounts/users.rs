@@ -40,7 +40,9 @@ pub(crate) struct Change {
 impl Accounts {
     fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
         if RESERVED.contains(&name.folded().as_str()) {
-            return Err(Problem::new(Kind::UserExists, format!("the name {name} is reserved")).field("name"));
+            return Err(
+                Problem::new(Kind::UserExists, format!("the name {name} is reserved")).in_body("name")
+            );
         }
         let id = UserId(random(&*self.surroundings));
         let (created_unix_ms, password) = (self.now(), None);
@@ -148,7 +150,7 @@ impl Accounts {
     ) -> Result<User, Problem> {
         let user = self.myself(principal).await?;
         if email.as_ref().is_some_and(|email| email.len() > datamesh_catalog::limits::EMAIL_BYTES_MAX) {
-            return Err(Problem::new(Kind::InvalidBody, "the address is too long").field("email"));
+            return Err(Problem::new(Kind::InvalidBody, "the address is too long").in_body("email"));
         }
         let changed = move |user: &mut User| user.email = email.clone().filter(|email| !email.is_empty());
         self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)

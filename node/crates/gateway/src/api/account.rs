@@ -9,12 +9,13 @@ use axum::response::{IntoResponse, Response};
 use datamesh_catalog::catalog::KnownCredential;
 use datamesh_catalog::{CredentialKind, Role, Scope, User, UserName};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn};
+use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
 use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
@@ -31,9 +32,10 @@ pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
 /// A text that is gone when it is dropped.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(from = "String")]
-struct Secret(Zeroizing<String>);
+#[schemars(extend("format" = "password"))]
+pub(super) struct Secret(#[schemars(with = "String")] Zeroizing<String>);
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -41,54 +43,57 @@ impl From<String> for Secret {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Login {
+pub(super) struct Login {
     name: String,
     password: Secret,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Register {
+pub(super) struct Register {
     name: UserName,
     password: Secret,
     email: Option<String>,
     invite: Option<Secret>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Reset {
+pub(super) struct Reset {
     code: Secret,
     password: Secret,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ChangePassword {
+pub(super) struct ChangePassword {
     old: Secret,
     new: Secret,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ChangeProfile {
+pub(super) struct ChangeProfile {
     email: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct MakeToken {
+pub(super) struct MakeToken {
     name: String,
+    #[schemars(length(min = 1))]
     scopes: Vec<Scope>,
     /// How long it counts.
+    #[schemars(range(min = 1, max = TOKEN_DAYS_MAX))]
     days: u64,
 }
 
 /// A user as they and administrators see them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "User")]
 pub(super) struct ShownUser {
     id: String,
     name: UserName,
@@ -119,17 +124,18 @@ impl From<User> for ShownUser {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ShownLogin<'a> {
+#[schemars(rename = "SignedIn")]
+pub(super) struct ShownLogin<'a> {
     token: &'a str,
     expires_at: String,
     user: ShownUser,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Profile {
+pub(super) struct Profile {
     /// `file`, `session` or `token`.
     via: &'static str,
     role: Role,
@@ -141,9 +147,10 @@ struct Profile {
     user: Option<ShownUser>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ShownCredential<'a> {
+#[schemars(rename = "Credential")]
+pub(super) struct ShownCredential<'a> {
     id: String,
     /// Shown once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,8 +169,9 @@ struct ShownCredential<'a> {
     current: bool,
 }
 
-#[derive(Serialize)]
-struct Credentials<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialList")]
+pub(super) struct Credentials<'a> {
     items: Vec<ShownCredential<'a>>,
 }
 

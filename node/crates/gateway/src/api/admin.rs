@@ -11,6 +11,7 @@ use datamesh_settings::admin::{ClusterStatus, PoolSpec};
 use datamesh_settings::mesh::MeshStatus;
 use datamesh_shard::{NodeName, PoolName};
 use http::{HeaderMap, HeaderValue, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -60,9 +61,9 @@ pub(super) async fn put_pool(
 fn refused(error: PutPoolError) -> Problem {
     match error {
         PutPoolError::Spec(spec) if spec.is_in_use() => {
-            Problem::new(Kind::PoolInUse, spec.to_string()).field(spec.field())
+            Problem::new(Kind::PoolInUse, spec.to_string()).in_body(spec.field())
         }
-        PutPoolError::Spec(spec) => Problem::new(Kind::InvalidBody, spec.to_string()).field(spec.field()),
+        PutPoolError::Spec(spec) => Problem::new(Kind::InvalidBody, spec.to_string()).in_body(spec.field()),
         error => match error.catalog() {
             Some(error) => refusals::catalog(error.clone()),
             None => Problem::internal("cannot keep the pool", &error),
@@ -109,10 +110,10 @@ fn names(pool: &str, node: &str) -> Result<(PoolName, NodeName), Problem> {
 
 fn not_done(error: NodeError) -> Problem {
     match error {
-        NodeError::NoPool(_) => Problem::new(Kind::NoSuchNode, error.to_string()).field("pool"),
-        NodeError::NoMember { .. } => Problem::new(Kind::NoSuchNode, error.to_string()).field("node"),
-        NodeError::Spec(spec) => Problem::new(Kind::PoolInUse, spec.to_string()).field("node"),
-        NodeError::Answers { .. } => Problem::new(Kind::Conflict, error.to_string()).field("node"),
+        NodeError::NoPool(_) => Problem::new(Kind::NoSuchNode, error.to_string()).in_parameter("pool"),
+        NodeError::NoMember { .. } => Problem::new(Kind::NoSuchNode, error.to_string()).in_parameter("node"),
+        NodeError::Spec(spec) => Problem::new(Kind::PoolInUse, spec.to_string()).in_parameter("node"),
+        NodeError::Answers { .. } => Problem::new(Kind::Conflict, error.to_string()).in_parameter("node"),
         error => match error.catalog() {
             Some(error) => refusals::catalog(error.clone()),
             None => Problem::internal("cannot change the node", &error),
@@ -120,9 +121,9 @@ fn not_done(error: NodeError) -> Problem {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct ExportedKey<'a> {
+pub(super) struct ExportedKey<'a> {
     cluster: &'a NodeName,
     fingerprint: String,
     secret: &'a str,

@@ -13,10 +13,12 @@ use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::{AuditAt, AuditHead, AuditRow, keys};
 use datamesh_settings::audit::{AuditChain, AuditEntry, AuditLine};
 use futures::stream;
-use http::header;
+use http::{Uri, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::pages::{self, Page};
 use crate::audit::Audit;
 use crate::limits;
 use crate::objects::refusals;
@@ -28,15 +30,18 @@ const READ_MAX: usize = 10_000;
 const CURSOR_CHARS_MAX: usize = 512;
 
 /// What a client may ask. Times are RFC 3339.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     actor: Option<String>,
     /// What the action begins with.
     action: Option<String>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     since: Option<jiff::Timestamp>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     until: Option<jiff::Timestamp>,
     cursor: Option<String>,
+    #[schemars(range(min = 1, max = limits::LIST_MAX))]
     limit: Option<usize>,
 }
 
@@ -54,13 +59,7 @@ struct Wanted {
 impl Wanted {
     fn read(asked: Asked) -> Result<Self, Problem> {
         let Query(params) = asked.map_err(|error| Problem::parameter("query", error.body_text()))?;
-        let limit = params.limit.unwrap_or(limits::LIST_MAX);
-        if !(1..=limits::LIST_MAX).contains(&limit) {
-            return Err(Problem::parameter(
-                "limit",
-                format!("limit is 1 to {}, not {limit}", limits::LIST_MAX),
-            ));
-        }
+        let limit = pages::limit(params.limit)?;
         let unix_ms = |time: jiff::Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
         let between = (params.since.map_or(0, unix_ms), params.until.map_or(u64::MAX, unix_ms));
         let after = params.cursor.as_deref().map(cursor).transpose()?;
@@ -87,8 +86,9 @@ fn line(row: AuditRow) -> AuditLine {
     AuditLine { chain: at.chain, number: at.number, link: hex::encode(link), entry }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AuditPage")]
 pub(super) struct Listed {
     items: Vec<AuditLine>,
     /// Where to go on; absent at the end.
@@ -97,7 +97,15 @@ pub(super) struct Listed {
 }
 
 /// `GET audit`: entries in the order of time.
-pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked) -> Result<Json<Listed>, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    asked: Asked,
+) -> Result<Page<Listed>, Problem> {
+    let listed = |items, next: Option<String>| {
+        let cursor = next.clone();
+        Ok(Page::new(Listed { items, next_cursor: next }, &uri, cursor.as_deref()))
+    };
     let wanted = Wanted::read(asked)?;
     let (mut items, mut read, mut after) = (Vec::new(), 0, wanted.after.clone());
     loop {
@@ -113,14 +121,14 @@ pub(super) async fn list(State(app): State<Arc<App>>, asked: Asked) -> Result<Js
                 items.push(line(row));
             }
             if items.len() == wanted.limit {
-                return Ok(Json(Listed { items, next_cursor: after.as_ref().map(cursor_of) }));
+                return listed(items, after.as_ref().map(cursor_of));
             }
         }
         if !page.more {
-            return Ok(Json(Listed { items, next_cursor: None }));
+            return listed(items, None);
         }
         if read >= READ_MAX {
-            return Ok(Json(Listed { items, next_cursor: after.as_ref().map(cursor_of) }));
+            return listed(items, after.as_ref().map(cursor_of));
         }
     }
 }
@@ -155,8 +163,9 @@ async fn exported(audit: &Audit, wanted: &mut Wanted) -> Result<(Bytes, bool), C
     Ok((text.into(), page.more))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "AuditChains")]
 pub(super) struct Chains {
     /// The cluster's key, by which the signatures are checked, in hexadecimal.
     public_key: String,

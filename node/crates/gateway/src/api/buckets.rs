@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::Bucket;
 use http::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::App;
@@ -14,16 +15,18 @@ use super::listing::rfc3339;
 use super::target::bucket_name;
 use crate::problem::Problem;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+#[schemars(rename = "Bucket")]
+pub(super) struct Shown {
     name: String,
     pool: String,
     created_at: String,
 }
 
-#[derive(Serialize)]
-struct Listed {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BucketList")]
+pub(super) struct Listed {
     items: Vec<Shown>,
 }
 

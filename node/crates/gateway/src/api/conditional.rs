@@ -18,13 +18,15 @@ pub(super) fn of_write(headers: &HeaderMap) -> Result<Condition, Problem> {
     match (matching, none_matching) {
         (None, None) => Ok(Condition::None),
         (None, Some("*")) => Ok(Condition::IfAbsent),
-        (None, Some(_)) => Err(Problem::parameter("If-None-Match", "a write takes `If-None-Match: *` only")),
+        (None, Some(_)) => {
+            Err(Problem::request_header("If-None-Match", "a write takes `If-None-Match: *` only"))
+        }
         (Some(tag), None) => match tags(tag).as_slice() {
             [tag] if *tag != "*" => Ok(Condition::IfMatch((*tag).to_owned())),
-            _ => Err(Problem::parameter("If-Match", "a write takes `If-Match` with one entity tag")),
+            _ => Err(Problem::request_header("If-Match", "a write takes `If-Match` with one entity tag")),
         },
         (Some(_), Some(_)) => {
-            Err(Problem::parameter("If-Match", "`If-Match` and `If-None-Match` exclude each other"))
+            Err(Problem::request_header("If-Match", "`If-Match` and `If-None-Match` exclude each other"))
         }
     }
 }
@@ -47,7 +49,7 @@ pub(super) fn of_read(headers: &HeaderMap, etag: &str) -> Result<Read, Problem> 
         && !lists(list)
     {
         return Err(
-            Problem::new(Kind::PreconditionFailed, "the object has another entity tag").field("If-Match")
+            Problem::new(Kind::PreconditionFailed, "the object has another entity tag").in_header("If-Match")
         );
     }
     if let Some(list) = text(headers, &header::IF_NONE_MATCH)?

@@ -12,6 +12,7 @@ use datamesh_catalog::{Marking, Object};
 use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::conditional::{self, Read};
@@ -37,9 +38,10 @@ pub(crate) const KEPT_HEADERS: [HeaderName; 5] = [
 const TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// What a put answers, besides its headers.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Written<'a> {
+#[schemars(rename = "WrittenObject")]
+pub(super) struct Written<'a> {
     key: String,
     size: u64,
     etag: &'a str,
@@ -164,7 +166,7 @@ fn http_date(unix_ms: u64) -> String {
 pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
     let text = |value: &HeaderValue, field| match value.to_str() {
         Ok(text) => Ok(text.to_owned()),
-        Err(_) => Err(Problem::parameter(field, "the header's value is plain ASCII")),
+        Err(_) => Err(Problem::request_header(field, "the header's value is plain ASCII")),
     };
     let content_type =
         headers.get(header::CONTENT_TYPE).map(|value| text(value, "Content-Type")).transpose()?;
@@ -178,8 +180,9 @@ pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
 }
 
 /// What a delete answers.
-#[derive(Serialize)]
-struct Deleted {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeletedObject")]
+pub(super) struct Deleted {
     key: String,
     /// Id of the marker that hides the object, in a bucket that keeps versions.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,9 +195,9 @@ struct Deleted {
 /// What a delete may claim. The object is gone for every request that begins after the answer, and with its row the key
 /// that opens its shards is out of reach of the API. Not covered, whatever the times say: disk blocks until a store compacts them,
 /// the catalog's files until the same, backups, snapshots of volumes, and nodes that were given up for lost.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Erased {
+pub(super) struct Erased {
     /// Reads that were under way find the shards until then.
     kept_until: String,
     /// By then no node gives shards of it any more, if all of them and the gateway go on answering. Absent while `waitsFor` names
@@ -213,7 +216,7 @@ impl From<Erasure> for Erased {
 }
 
 /// How a delete is wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeleteParams {
     /// Without the retention, and out of the files of catalog and nodes: see `shreds`.

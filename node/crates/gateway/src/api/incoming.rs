@@ -9,12 +9,16 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use tokio::time::timeout;
 
 use crate::limits;
 use crate::objects::refusals;
 use crate::pipeline::ReadError;
 use crate::problem::{Kind, Problem};
+
+/// Bytes of the place of an error in a body that are told; what the client made longer it knows.
+const PATH_BYTES_MAX: usize = 256;
 
 /// Looks at a body as it passes, and says at its end whether it is the one that was meant.
 pub(crate) trait Witness: Send {
@@ -223,16 +227,34 @@ where
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))
+    // Derived readers take a list for an object's fields, in their order: nothing that is promised.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(Problem::new(Kind::InvalidBody, "send a JSON object"));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong(&error))?;
+    reader.end().map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))?;
+    Ok(read)
+}
+
+/// What is wrong with a document, and where in it.
+fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let steps = error.path().iter().filter_map(|step| match step {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    let path = steps.collect::<Vec<_>>().join("/");
+    let problem = Problem::new(Kind::InvalidBody, error.inner().to_string());
+    if path.is_empty() || path.len() > PATH_BYTES_MAX { problem } else { problem.in_body(path) }
 }
 
 async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
     if let Some(kind) = headers.get(header::CONTENT_TYPE)
         && !kind.to_str().is_ok_and(|kind| kind.starts_with("application/json"))
     {
-        return Err(
-            Problem::new(Kind::InvalidBody, "send `Content-Type: application/json`").field("Content-Type")
-        );
+        return Err(Problem::new(Kind::InvalidBody, "send `Content-Type: application/json`")
+            .in_header("Content-Type"));
     }
     small(body).await
 }
@@ -284,6 +306,20 @@ mod tests {
         assert_eq!(kind_of(source()).await, refusals::read(source()).kind(), "as a read of a copy's source");
         assert_eq!(kind_of(Refused(Kind::Unauthorized, "a chunk")).await, Kind::Unauthorized);
         assert_eq!(kind_of(std::io::Error::other("reset")).await, Kind::BodyIncomplete);
+    }
+
+    #[test]
+    fn a_document_is_an_object_and_what_is_wrong_in_it_has_a_place() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Document {
+            numbers: Vec<u8>,
+        }
+        assert_eq!(parse::<Document>(b" {\"numbers\": [1]} ").unwrap().numbers, [1]);
+        for wrong in [b"[[1]]" as &[u8], b"", b"{\"numbers\": [1]} {}"] {
+            assert_eq!(parse::<Document>(wrong).unwrap_err().kind(), Kind::InvalidBody);
+        }
+        let wrong = parse::<Document>(b"{\"numbers\": [1, \"x\"]}").unwrap_err();
+        assert!(format!("{wrong:?}").contains("numbers/1"), "{wrong:?}");
     }
 
     #[tokio::test]

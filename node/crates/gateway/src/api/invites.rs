@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{Role, UserName};
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account::{NO_STORE, Origin, from};
@@ -18,24 +19,26 @@ use crate::audit::Note;
 use crate::auth::Principal;
 use crate::problem::Problem;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Invite {
+pub(super) struct Invite {
     role: Role,
 }
 
 /// An invitation that was just made: the one time its code is shown.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+#[schemars(rename = "InvitationCode")]
+pub(super) struct Shown<'a> {
     id: String,
     code: &'a str,
     expires_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+#[schemars(rename = "Invitation")]
+pub(super) struct Item {
     id: String,
     role: Role,
     /// Absent: who has the administrator's token file.
@@ -52,7 +55,8 @@ impl From<Invitation> for Item {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "InvitationList")]
 pub(super) struct Listed {
     items: Vec<Item>,
 }

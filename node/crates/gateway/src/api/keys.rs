@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{AccessKey, AccessKeyId, Permission};
 use datamesh_shard::BucketName;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listing::rfc3339;
@@ -20,9 +21,9 @@ use crate::problem::Problem;
 /// Whom a key acts for where nobody is named.
 const OWNER_DEFAULT: &str = "admin";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Create {
+pub(super) struct Create {
     name: String,
     owner: Option<String>,
     permission: Permission,
@@ -31,15 +32,16 @@ struct Create {
     buckets: Vec<BucketName>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Change {
+pub(super) struct Change {
     disabled: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Shown<'a> {
+#[schemars(rename = "AccessKey")]
+pub(super) struct Shown<'a> {
     id: &'a str,
     /// Shown once, when the key is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,8 +54,9 @@ struct Shown<'a> {
     disabled: bool,
 }
 
-#[derive(Serialize)]
-struct Listed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AccessKeyList")]
+pub(super) struct Listed<'a> {
     items: Vec<Shown<'a>>,
 }
 

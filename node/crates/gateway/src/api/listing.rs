@@ -2,32 +2,42 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Query, State};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datamesh_catalog::{Cursor, ListQuery, Listing};
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
+use http::Uri;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::App;
+use super::pages::{self, Page};
 use super::target::BucketPath;
 use crate::limits;
 use crate::problem::Problem;
 
 /// What a client may ask.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
+    /// What the keys begin with.
+    #[schemars(length(max = OBJECT_KEY_BYTES_MAX))]
     prefix: Option<String>,
+    /// `nextCursor` of the page before, unchanged.
     cursor: Option<String>,
+    /// Entries of the page at most.
+    #[schemars(range(min = 1, max = limits::LIST_MAX))]
     limit: Option<usize>,
+    /// One character: keys that have it behind the prefix are rolled up there.
+    #[schemars(length(max = 1))]
     delimiter: Option<String>,
 }
 
 /// One page of objects.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "ObjectList")]
 pub(super) struct Answer {
     items: Vec<Item>,
     /// Keys that were rolled up at the delimiter.
@@ -37,9 +47,10 @@ pub(super) struct Answer {
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Item {
+#[schemars(rename = "ObjectSummary")]
+pub(super) struct Item {
     key: String,
     size: u64,
     content_type: String,
@@ -51,18 +62,18 @@ struct Item {
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     BucketPath(bucket): BucketPath,
+    uri: Uri,
     params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Answer>, Problem> {
+) -> Result<Page<Answer>, Problem> {
     let Query(params) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let listing = app.objects.list(&bucket, &query(params)?).await?;
-    Ok(Json(answer(listing)))
+    let answer = answer(listing);
+    let next = answer.next_cursor.clone();
+    Ok(Page::new(answer, &uri, next.as_deref()))
 }
 
 fn query(params: Params) -> Result<ListQuery, Problem> {
-    let limit = params.limit.unwrap_or(limits::LIST_MAX);
-    if !(1..=limits::LIST_MAX).contains(&limit) {
-        return Err(Problem::parameter("limit", format!("limit is 1 to {}, not {limit}", limits::LIST_MAX)));
-    }
+    let limit = pages::limit(params.limit)?;
     let prefix = params.prefix.unwrap_or_default().into_bytes();
     if prefix.len() > OBJECT_KEY_BYTES_MAX {
         return Err(Problem::parameter(

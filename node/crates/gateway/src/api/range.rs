@@ -57,7 +57,7 @@ fn resolve((first, last): (Option<u64>, Option<u64>), size: u64) -> Option<Range
 
 fn outside(size: u64) -> Problem {
     let problem =
-        Problem::new(Kind::RangeNotSatisfiable, format!("the object has {size} bytes")).field("Range");
+        Problem::new(Kind::RangeNotSatisfiable, format!("the object has {size} bytes")).in_header("Range");
     match HeaderValue::try_from(format!("bytes */{size}")) {
         Ok(value) => problem.header(header::CONTENT_RANGE, value),
         Err(_) => problem,

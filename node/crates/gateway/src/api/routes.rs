@@ -1,14 +1,22 @@
-//! Every route there is, what it asks for and what does it, in one table: none can be without the middle column.
+//! Every route there is in one table: what it asks for, what does it, and what it takes and gives. None can be without one of these, and
+//! the API's description is made of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{MethodFilter, on};
 use datamesh_catalog::Role;
+use datamesh_settings::admin::{ClusterStatus, FsckEvent, FsckRequest, PoolSpec};
+use datamesh_settings::audit::AuditLine;
+use datamesh_settings::mesh::MeshStatus;
 use http::Method;
+use serde_json::Value;
 
+use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, shreds, uploads, users,
+    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, metadata, monitoring, shreds,
+    uploads, users,
 };
 use crate::auth::Need;
 
@@ -17,13 +25,15 @@ pub(crate) struct Route {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) need: Need,
+    /// What it takes and gives, for its description.
+    pub(crate) says: fn() -> Operation,
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal $need:expr => $does:path;)*) => {
+    ($($method:ident $path:literal $need:expr => $does:path, $says:expr;)*) => {
         /// The table.
         pub(crate) const ROUTES: &[Route] =
-            &[$(Route { method: stringify!($method), path: $path, need: $need }),*];
+            &[$(Route { method: stringify!($method), path: $path, need: $need, says: || $says }),*];
 
         /// The router it makes.
         pub(super) fn routed() -> Router<Arc<App>> {
@@ -37,69 +47,179 @@ use Need::{Anyone, Read, Themselves, Write};
 const AUDITOR: Need = Need::Role(Role::Auditor);
 const OPERATOR: Need = Need::Role(Role::Operator);
 const ADMIN: Need = Need::InPerson(Role::Admin);
+/// What an answer has that shows a secret.
+const SECRET: &[&str] = &["Cache-Control"];
+
+/// Headers of requests that change an object.
+const CONDITIONS: &[&str] = &["If-Match", "If-None-Match"];
+/// Headers of requests that read one.
+const READING: &[&str] = &["Range"];
 
 routes! {
-    GET "/api/v1/files" Read => listing::list;
-    GET "/api/v1/files/{*key}" Read => files::read;
-    HEAD "/api/v1/files/{*key}" Read => files::read;
-    PUT "/api/v1/files/{*key}" Write => files::write;
-    DELETE "/api/v1/files/{*key}" Write => files::delete;
-    GET "/api/v1/buckets" Read => buckets::list;
-    PUT "/api/v1/buckets/{bucket}" Write => buckets::create;
-    DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete;
-    GET "/api/v1/buckets/{bucket}/files" Read => listing::list;
-    GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read;
-    HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read;
-    PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write;
-    DELETE "/api/v1/buckets/{bucket}/files/{*key}" Write => files::delete;
-    POST "/api/v1/uploads" Write => uploads::begin;
-    GET "/api/v1/uploads/{id}" Write => uploads::show;
-    DELETE "/api/v1/uploads/{id}" Write => uploads::abort;
-    PUT "/api/v1/uploads/{id}/parts/{part}" Write => uploads::part;
-    POST "/api/v1/uploads/{id}/complete" Write => uploads::complete;
-    GET "/api/v1/shreds" Read => shreds::list;
-    GET "/api/v1/shreds/{id}" Read => shreds::show;
-    DELETE "/api/v1/shreds/{id}" Write => shreds::forget;
-    GET "/api/v1/status" Read => admin::status;
-    POST "/api/v1/auth/login" Anyone => account::login;
-    POST "/api/v1/auth/register" Anyone => account::register;
-    POST "/api/v1/auth/reset" Anyone => account::reset;
-    POST "/api/v1/auth/logout" Themselves => account::logout;
-    GET "/api/v1/auth/profile" Read => account::profile;
-    PUT "/api/v1/auth/profile" Themselves => account::change_profile;
-    POST "/api/v1/auth/password" Themselves => account::change_password;
-    GET "/api/v1/auth/sessions" Themselves => account::sessions;
-    DELETE "/api/v1/auth/sessions/{id}" Themselves => account::end;
-    GET "/api/v1/auth/tokens" Themselves => account::tokens;
-    POST "/api/v1/auth/tokens" Themselves => account::make_token;
-    DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end;
-    GET "/api/v1/admin/status" AUDITOR => admin::status;
-    GET "/api/v1/admin/mesh" AUDITOR => admin::mesh;
-    POST "/api/v1/admin/fsck" OPERATOR => fsck::check;
-    GET "/api/v1/admin/audit" AUDITOR => audit::list;
-    GET "/api/v1/admin/audit/export" AUDITOR => audit::export;
-    GET "/api/v1/admin/audit/chains" AUDITOR => audit::chains;
-    PUT "/api/v1/admin/pools/{pool}" OPERATOR => admin::put_pool;
-    PUT "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::drain;
-    DELETE "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::undrain;
-    POST "/api/v1/admin/pools/{pool}/nodes/{node}/replace" OPERATOR => admin::replace;
-    GET "/api/v1/admin/keys" ADMIN => keys::list;
-    POST "/api/v1/admin/keys" ADMIN => keys::create;
-    PUT "/api/v1/admin/keys/{id}" ADMIN => keys::change;
-    DELETE "/api/v1/admin/keys/{id}" ADMIN => keys::delete;
-    POST "/api/v1/admin/key/export" ADMIN => admin::export_key;
-    GET "/api/v1/admin/users" ADMIN => users::list;
-    POST "/api/v1/admin/users" ADMIN => users::create;
-    GET "/api/v1/admin/users/{name}" ADMIN => users::show;
-    PUT "/api/v1/admin/users/{name}" ADMIN => users::change;
-    DELETE "/api/v1/admin/users/{name}" ADMIN => users::delete;
-    POST "/api/v1/admin/users/{name}/reset" ADMIN => users::reset;
-    DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions;
-    POST "/api/v1/admin/invites" ADMIN => invites::create;
-    GET "/api/v1/admin/invites" ADMIN => invites::list;
-    DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete;
-    GET "/api/v1/admin/registration" ADMIN => users::registration;
-    PUT "/api/v1/admin/registration" ADMIN => users::set_registration;
+    GET "/api/v1/openapi.json" Anyone => openapi::json,
+        does("This description").gives::<BTreeMap<String, Value>>(200);
+    GET "/api/v1/docs" Anyone => openapi::page,
+        does("This description, to read").gives_a_page();
+    GET "/api/v1/files" Read => listing::list,
+        does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+    GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
+    HEAD "/api/v1/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
+    PUT "/api/v1/files/{*key}" Write => files::write, writes_object();
+    DELETE "/api/v1/files/{*key}" Write => files::delete, deletes_object();
+    GET "/api/v1/buckets" Read => buckets::list,
+        does("Lists the buckets by name").gives::<buckets::Listed>(200);
+    PUT "/api/v1/buckets/{bucket}" Write => buckets::create,
+        does("Makes a bucket").gives::<buckets::Shown>(201);
+    DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete,
+        does("Deletes a bucket that is empty").gives_nothing(204);
+    GET "/api/v1/buckets/{bucket}/files" Read => listing::list,
+        does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+    GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
+    HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
+    PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write, writes_object();
+    DELETE "/api/v1/buckets/{bucket}/files/{*key}" Write => files::delete, deletes_object();
+    GET "/api/v1/metadata/{*key}" Read => metadata::read, reads_metadata();
+    PUT "/api/v1/metadata/{*key}" Write => metadata::write, writes_metadata();
+    GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
+    PUT "/api/v1/buckets/{bucket}/metadata/{*key}" Write => metadata::write, writes_metadata();
+    POST "/api/v1/uploads" Write => uploads::begin,
+        does("Begins an upload in parts").takes::<uploads::Begin>().gives::<uploads::Shown>(201);
+    GET "/api/v1/uploads/{id}" Write => uploads::show,
+        does("Shows which parts have arrived").gives::<uploads::Shown>(200);
+    DELETE "/api/v1/uploads/{id}" Write => uploads::abort,
+        does("Gives an upload up").gives_nothing(204);
+    PUT "/api/v1/uploads/{id}/parts/{part}" Write => uploads::part,
+        does("Stores a part; again replaces it").takes_bytes().gives::<uploads::Part>(200);
+    POST "/api/v1/uploads/{id}/complete" Write => uploads::complete,
+        does("Makes the object of its parts").heeds(CONDITIONS).may_take::<uploads::Complete>()
+            .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
+    GET "/api/v1/shreds" Read => shreds::list,
+        does("Lists what is being shredded, and was lately").gives::<shreds::All>(200);
+    GET "/api/v1/shreds/{id}" Read => shreds::show,
+        does("Shows how far a shredding is").gives::<shreds::Shown>(200);
+    DELETE "/api/v1/shreds/{id}" Write => shreds::forget,
+        does("Calls a shredding off, or forgets one that is over").gives_nothing(204);
+    GET "/api/v1/status" Read => admin::status,
+        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+    GET "/api/v1/monitoring/health" Read => monitoring::health,
+        does("Shows whether all is well").gives::<monitoring::Health>(200);
+    GET "/api/v1/monitoring/metrics" AUDITOR => monitoring::metrics,
+        does("Shows the cluster's numbers").gives::<monitoring::Numbers>(200);
+    GET "/api/v1/monitoring/alerts" AUDITOR => monitoring::alerts,
+        does("Lists what is to be looked at, worst first").gives::<monitoring::Alerts>(200);
+    GET "/api/v1/monitoring/analytics" AUDITOR => monitoring::analytics,
+        does("Is not there yet").gives_a_problem(501);
+    POST "/api/v1/auth/login" Anyone => account::login,
+        does("Signs in").takes::<account::Login>().gives::<account::ShownLogin<'_>>(200).with(SECRET);
+    POST "/api/v1/auth/register" Anyone => account::register,
+        does("Makes an account, where that is allowed").takes::<account::Register>().gives::<account::ShownUser>(201);
+    POST "/api/v1/auth/reset" Anyone => account::reset,
+        does("Chooses a password by a code").takes::<account::Reset>().gives_nothing(204);
+    POST "/api/v1/auth/logout" Themselves => account::logout,
+        does("Ends the session that asks").gives_nothing(204);
+    GET "/api/v1/auth/profile" Read => account::profile,
+        does("Shows who asks").gives::<account::Profile>(200);
+    PUT "/api/v1/auth/profile" Themselves => account::change_profile,
+        does("Changes the address for mail").takes::<account::ChangeProfile>().gives::<account::ShownUser>(200);
+    POST "/api/v1/auth/password" Themselves => account::change_password,
+        does("Changes the password; other sessions end").takes::<account::ChangePassword>().gives_nothing(204);
+    GET "/api/v1/auth/sessions" Themselves => account::sessions,
+        does("Lists one's sessions").gives::<account::Credentials<'_>>(200);
+    DELETE "/api/v1/auth/sessions/{id}" Themselves => account::end,
+        does("Ends a session").gives_nothing(204);
+    GET "/api/v1/auth/tokens" Themselves => account::tokens,
+        does("Lists one's tokens").gives::<account::Credentials<'_>>(200);
+    POST "/api/v1/auth/tokens" Themselves => account::make_token,
+        does("Makes a token for a program").takes::<account::MakeToken>()
+            .gives::<account::ShownCredential<'_>>(201).with(SECRET);
+    DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end,
+        does("Ends a token").gives_nothing(204);
+    GET "/api/v1/admin/status" AUDITOR => admin::status,
+        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+    GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
+        does("Asks all nodes what they see of one another").gives::<MeshStatus>(200);
+    POST "/api/v1/admin/fsck" OPERATOR => fsck::check,
+        does("Checks the catalog and the nodes, told line by line").may_take::<FsckRequest>().gives_lines::<FsckEvent>();
+    GET "/api/v1/admin/audit" AUDITOR => audit::list,
+        does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200);
+    GET "/api/v1/admin/audit/export" AUDITOR => audit::export,
+        does("Gives all of the audit, line by line").asks::<audit::Params>().gives_lines::<AuditLine>();
+    GET "/api/v1/admin/audit/chains" AUDITOR => audit::chains,
+        does("Shows how far each chain goes, signed").gives::<audit::Chains>(200);
+    PUT "/api/v1/admin/pools/{pool}" OPERATOR => admin::put_pool,
+        does("Says what a pool shall be").takes::<PoolSpec>().gives::<ClusterStatus>(200);
+    PUT "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::drain,
+        does("Has a node give its shards to the others").gives::<ClusterStatus>(200);
+    DELETE "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::undrain,
+        does("Lets a node take shards again").gives::<ClusterStatus>(200);
+    POST "/api/v1/admin/pools/{pool}/nodes/{node}/replace" OPERATOR => admin::replace,
+        does("Gives a node's volume up for lost").gives::<ClusterStatus>(200);
+    GET "/api/v1/admin/keys" ADMIN => keys::list,
+        does("Lists the key pairs of S3").gives::<keys::Listed<'_>>(200);
+    POST "/api/v1/admin/keys" ADMIN => keys::create,
+        does("Makes a key pair of S3").takes::<keys::Create>().gives::<keys::Shown<'_>>(201).with(SECRET);
+    PUT "/api/v1/admin/keys/{id}" ADMIN => keys::change,
+        does("Refuses a key pair, or takes it again").takes::<keys::Change>().gives_nothing(204);
+    DELETE "/api/v1/admin/keys/{id}" ADMIN => keys::delete,
+        does("Deletes a key pair").gives_nothing(204);
+    POST "/api/v1/admin/key/export" ADMIN => admin::export_key,
+        does("Shows the cluster's secret, to be kept where the cluster is not").gives::<admin::ExportedKey<'_>>(200).with(SECRET);
+    GET "/api/v1/admin/users" ADMIN => users::list,
+        does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200);
+    POST "/api/v1/admin/users" ADMIN => users::create,
+        does("Makes a user").takes::<users::Create>().gives::<users::Code<'_>>(201).with(SECRET);
+    GET "/api/v1/admin/users/{name}" ADMIN => users::show,
+        does("Shows a user").gives::<account::ShownUser>(200);
+    PUT "/api/v1/admin/users/{name}" ADMIN => users::change,
+        does("Changes a user's role, or refuses them").takes::<users::Changed>().gives::<account::ShownUser>(200);
+    DELETE "/api/v1/admin/users/{name}" ADMIN => users::delete,
+        does("Deletes a user; what they stored stays").gives_nothing(204);
+    POST "/api/v1/admin/users/{name}/reset" ADMIN => users::reset,
+        does("Takes a user's password and gives a code for another").gives::<users::Code<'_>>(200).with(SECRET);
+    DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions,
+        does("Ends all sessions of a user").gives::<users::Ended>(200);
+    POST "/api/v1/admin/invites" ADMIN => invites::create,
+        does("Makes an invitation").takes::<invites::Invite>().gives::<invites::Shown<'_>>(201).with(SECRET);
+    GET "/api/v1/admin/invites" ADMIN => invites::list,
+        does("Lists the invitations that count").gives::<invites::Listed>(200);
+    DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete,
+        does("Takes an invitation back").gives_nothing(204);
+    GET "/api/v1/admin/registration" ADMIN => users::registration,
+        does("Shows who may register").gives::<users::Registering>(200);
+    PUT "/api/v1/admin/registration" ADMIN => users::set_registration,
+        does("Says who may register").takes::<users::Registering>().gives::<users::Registering>(200);
+}
+
+fn reads_object(summary: &'static str) -> Operation {
+    does(summary)
+        .heeds(READING)
+        .gives_bytes(200)
+        .with(&["ETag"])
+        .gives_bytes(206)
+        .with(&["ETag"])
+        .gives_nothing(304)
+        .with(&["ETag"])
+}
+
+fn writes_object() -> Operation {
+    let stores =
+        does("Stores an object; replaces what was there in one step").heeds(CONDITIONS).takes_bytes();
+    stores.gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"])
+}
+
+fn reads_metadata() -> Operation {
+    does("Shows an object's type and metadata").gives::<metadata::Metadata>(200).with(&["ETag"])
+}
+
+fn writes_metadata() -> Operation {
+    let changes =
+        does("Changes an object's type and metadata, without its bytes; needs If-Match").heeds(&["If-Match"]);
+    changes.takes::<metadata::Change>().gives::<metadata::Metadata>(200).with(&["ETag"])
+}
+
+fn deletes_object() -> Operation {
+    let deletes = does("Deletes an object").heeds(CONDITIONS).asks::<files::DeleteParams>();
+    deletes.gives::<files::Deleted>(200).gives::<shreds::Shown>(202).with(&["Location"]).gives_nothing(204)
 }
 
 /// What a request asks for. What is no route, or no method of one, is answered to whoever may read: what is there is no stranger's

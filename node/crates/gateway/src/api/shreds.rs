@@ -10,6 +10,7 @@ use datamesh_catalog::catalog::Shred;
 use datamesh_catalog::record::ShredState;
 use datamesh_shard::NodeName;
 use http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::App;
@@ -27,8 +28,9 @@ const STAYS: [&str; 4] = [
 ];
 
 /// How far a shredding is, and what it may claim.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Shred")]
 pub(super) struct Shown {
     id: String,
     /// While it goes on: afterwards it is forgotten.
@@ -49,14 +51,16 @@ pub(super) struct Shown {
     stays: [&'static str; 4],
 }
 
-#[derive(Serialize)]
-struct Nodes {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShredNodes")]
+pub(super) struct Nodes {
     done: usize,
     of: usize,
 }
 
 /// All of them.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ShredList")]
 pub(super) struct All {
     items: Vec<Shown>,
 }
@@ -90,7 +94,8 @@ pub(super) fn begun(shredding: (Shred, Progress)) -> Response {
 }
 
 fn id_of(text: &str) -> Result<UploadId, Problem> {
-    text.parse().map_err(|_| Problem::new(Kind::NoSuchUpload, "an id is 32 hexadecimal digits").field("id"))
+    text.parse()
+        .map_err(|_| Problem::new(Kind::NoSuchUpload, "an id is 32 hexadecimal digits").in_parameter("id"))
 }
 
 /// Shows all.

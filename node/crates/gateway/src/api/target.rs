@@ -1,4 +1,4 @@
-//! Which object a path names: `/api/v1/files/{key}` or `/api/v1/buckets/{bucket}/files/{key}`.
+//! Which object a path names: `/api/v1/files/{key}` or `/api/v1/buckets/{bucket}/files/{key}`, and the same with `metadata`.
 
 use axum::extract::FromRequestParts;
 use datamesh_catalog::ObjectKey;
@@ -62,7 +62,7 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => (DEFAULT_BUCKET, rest),
     };
-    match rest.strip_prefix("files") {
+    match rest.strip_prefix("files").or_else(|| rest.strip_prefix("metadata")) {
         Some("") => Ok((bucket, "")),
         Some(rest) if rest.starts_with('/') => Ok((bucket, &rest[1..])),
         _ => Err(Problem::parameter("path", "the path names no file")),
@@ -108,6 +108,8 @@ mod tests {
         assert_eq!(of("/api/v1/files/a+b"), default("a+b"));
         assert_eq!(of("/api/v1/buckets/photos/files/1"), Some(("photos".to_owned(), b"1".to_vec())));
         assert_eq!(of("/api/v1/buckets/files/files/files"), Some(("files".to_owned(), b"files".to_vec())));
+        assert_eq!(of("/api/v1/metadata/files/a"), default("files/a"));
+        assert_eq!(of("/api/v1/buckets/photos/metadata/1"), Some(("photos".to_owned(), b"1".to_vec())));
         assert_eq!(of(&format!("/api/v1/files/{}", "k".repeat(1024))).unwrap().1.len(), 1024);
     }
 

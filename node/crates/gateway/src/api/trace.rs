@@ -28,7 +28,8 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", id = %id, method, route);
     let need = need_of(request.method(), request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let mut response = answer(&app, (need, &id, &route), request, next).instrument(span.clone()).await;
+    let answered = answer(&app, (need, &id, &route), request, next).instrument(span.clone()).await;
+    let mut response = answered.into_response();
     let status = response.status().as_u16();
     let took = begun.elapsed();
     // No path here: it holds the object's name.
@@ -40,19 +41,34 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     response
 }
 
-/// Has the request done if who asks may have it; the audit tells of changes, of what is done in person, and of what was refused.
+/// Finds out who asks. Who sends too much is refused first.
 async fn answer(
     app: &Arc<App>,
+    asked: (Need, &str, &str),
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let from = request.extensions().get::<Address>().copied();
+    let now_unix_ms = app.surroundings.now_unix_ms();
+    let of_address = from.map(|from| app.quotas.of_address(from, now_unix_ms)).transpose()?;
+    // Of whom nothing is known the metrics tell: strangers must not fill the audit.
+    let principal = who(app, asked.0, (request.method(), request.headers()), from).await?;
+    let of_user = principal.as_ref().map(|who| app.quotas.of_user(who, now_unix_ms)).transpose()?;
+    let mut response = judged(app, asked, (from, principal), request, next).await;
+    for share in of_address.into_iter().chain(of_user) {
+        share.tell(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Has the request done if who asks may have it; the audit tells of changes, of what is done in person, and of what was refused.
+async fn judged(
+    app: &Arc<App>,
     (need, id, route): (Need, &str, &str),
+    (from, principal): (Option<Address>, Option<Principal>),
     request: Request,
     next: Next,
 ) -> Response {
-    let from = request.extensions().get::<Address>().copied();
-    let principal = match who(app, need, (request.method(), request.headers()), from).await {
-        Ok(principal) => principal,
-        // Of whom nothing is known the metrics tell: strangers must not fill the audit.
-        Err(problem) => return problem.into_response(),
-    };
     let may = principal.as_ref().map_or(Ok(()), |principal| principal.may(need));
     let note = Note::default();
     if principal.is_some() {

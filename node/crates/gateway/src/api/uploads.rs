@@ -7,7 +7,10 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{PartSummary, UploadId};
+use datamesh_shard::BucketName;
+use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use http::{HeaderMap, StatusCode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, DURABILITY};
@@ -19,10 +22,13 @@ use crate::objects::{Fields, Meta};
 use crate::problem::{Kind, Problem};
 
 /// `POST /api/v1/uploads`.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Begin {
+    /// The default bucket if left out.
+    #[schemars(with = "Option<BucketName>")]
     bucket: Option<String>,
+    #[schemars(length(min = 1, max = OBJECT_KEY_BYTES_MAX))]
     key: String,
     content_type: Option<String>,
     #[serde(default)]
@@ -30,9 +36,10 @@ pub(super) struct Begin {
 }
 
 /// What begins, goes on or is asked for.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Shown {
+#[schemars(rename = "Upload")]
+pub(super) struct Shown {
     id: String,
     key: String,
     /// Bytes of each part but the last that work best.
@@ -42,14 +49,15 @@ struct Shown {
     parts: Vec<Part>,
 }
 
-#[derive(Serialize)]
-struct Part {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UploadPart")]
+pub(super) struct Part {
     number: u32,
     size: u64,
 }
 
 /// `POST /api/v1/uploads/{id}/complete`.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Complete {
     /// The object's parts in order; absent: all, by number.
@@ -91,8 +99,9 @@ fn shown(upload: &datamesh_catalog::Upload, parts: &[PartSummary]) -> Shown {
 }
 
 fn id_of(text: &str) -> Result<UploadId, Problem> {
-    text.parse()
-        .map_err(|_| Problem::new(Kind::NoSuchUpload, "an upload's id is 32 hexadecimal digits").field("id"))
+    text.parse().map_err(|_| {
+        Problem::new(Kind::NoSuchUpload, "an upload's id is 32 hexadecimal digits").in_parameter("id")
+    })
 }
 
 /// Shows what has arrived, so that a client knows where to go on.

@@ -7,48 +7,56 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{Registration, Role, UserName};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::account::{NO_STORE, Origin, ShownUser, from};
 use super::listing::rfc3339;
+use super::pages::{self, Page};
 use super::{App, incoming};
 use crate::accounts::{Change, Made, NewUser};
 use crate::audit::Note;
 use crate::limits;
 use crate::problem::Problem;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Create {
+pub(super) struct Create {
     name: UserName,
     email: Option<String>,
     role: Role,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Changed {
+pub(super) struct Changed {
     role: Option<Role>,
     disabled: Option<bool>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(rename = "RegistrationSetting")]
 pub(super) struct Registering {
     registration: Registration,
 }
 
 /// What a client may ask.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
+    /// `nextCursor` of the page before, unchanged.
+    #[schemars(with = "Option<UserName>")]
     cursor: Option<String>,
+    /// Entries of the page at most.
+    #[schemars(range(min = 1, max = limits::LIST_MAX))]
     limit: Option<usize>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "UserPage")]
 pub(super) struct Listed {
     items: Vec<ShownUser>,
     /// Where to go on; absent at the end.
@@ -57,9 +65,10 @@ pub(super) struct Listed {
 }
 
 /// A code that counts once, shown this once.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Code<'a> {
+#[schemars(rename = "OneUseCode")]
+pub(super) struct Code<'a> {
     code: &'a str,
     expires_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,19 +98,19 @@ pub(super) async fn create(
 /// `GET users`: in the order of their names. A cursor is the name before.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
+    uri: Uri,
     params: Result<Query<Params>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Listed>, Problem> {
+) -> Result<Page<Listed>, Problem> {
     let Query(Params { cursor, limit }) =
         params.map_err(|error| Problem::parameter("query", error.body_text()))?;
-    let limit = limit.unwrap_or(limits::LIST_MAX);
-    if !(1..=limits::LIST_MAX).contains(&limit) {
-        return Err(Problem::parameter("limit", format!("limit is 1 to {}, not {limit}", limits::LIST_MAX)));
-    }
+    let limit = pages::limit(limit)?;
     let wrong = |_| Problem::parameter("cursor", "take the cursor from the page before, unchanged");
     let after = cursor.map(UserName::try_from).transpose().map_err(wrong)?;
     let (users, more) = app.accounts.list(after.as_ref(), limit).await?;
     let next_cursor = users.last().filter(|_| more).map(|user| user.name.to_string());
-    Ok(Json(Listed { items: users.into_iter().map(ShownUser::from).collect(), next_cursor }))
+    let items = users.into_iter().map(ShownUser::from).collect();
+    let next = next_cursor.clone();
+    Ok(Page::new(Listed { items, next_cursor }, &uri, next.as_deref()))
 }
 
 /// `GET users/{name}`.
@@ -158,7 +167,8 @@ pub(super) async fn reset(
     Ok(code(StatusCode::OK, &made, None))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EndedSessions")]
 pub(super) struct Ended {
     ended: usize,
 }

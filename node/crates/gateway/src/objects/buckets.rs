@@ -98,7 +98,7 @@ impl Buckets {
         let new = self.new_bucket(name)?;
         let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
         made.map_err(refusals::make_bucket)?.ok_or_else(|| {
-            Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).field("bucket")
+            Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).in_parameter("bucket")
         })
     }
 
@@ -167,5 +167,5 @@ pub(super) fn none_of(name: &BucketName) -> Problem {
         Kind::NoSuchBucket,
         format!("there is no bucket {name}; files without a bucket go to {DEFAULT_BUCKET}"),
     )
-    .field("bucket")
+    .in_parameter("bucket")
 }

@@ -94,9 +94,9 @@ impl Meta {
     pub(crate) fn new(content_type: String, fields: Fields) -> Result<Self, Problem> {
         if content_type.len() > CONTENT_TYPE_BYTES_MAX || content_type.chars().any(char::is_control) {
             let detail = format!("a content type has at most {CONTENT_TYPE_BYTES_MAX} printable characters");
-            return Err(Problem::parameter("Content-Type", detail));
+            return Err(Problem::request_header("Content-Type", detail));
         }
-        let wrong = |detail: String| Problem::parameter("x-datamesh-meta-*", detail);
+        let wrong = |detail: String| Problem::request_header("x-datamesh-meta-*", detail);
         let bytes: usize = fields.user.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > limits::META_BYTES_MAX {
             return Err(wrong(format!("user metadata has at most {} bytes in all", limits::META_BYTES_MAX)));

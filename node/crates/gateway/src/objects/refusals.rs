@@ -23,7 +23,7 @@ pub(super) fn no_upload() -> Problem {
 }
 
 pub(super) fn bucket_gone() -> Problem {
-    Problem::new(Kind::NoSuchBucket, "the bucket was deleted meanwhile").field("bucket")
+    Problem::new(Kind::NoSuchBucket, "the bucket was deleted meanwhile").in_parameter("bucket")
 }
 
 fn precondition(current_etag: Option<String>) -> Problem {
@@ -46,7 +46,7 @@ pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
         DeleteBucketError::NotEmpty => {
             let detail =
                 "delete its objects first; where it keeps versions, all of those by S3, which lists them";
-            Problem::new(Kind::BucketNotEmpty, detail).field("bucket")
+            Problem::new(Kind::BucketNotEmpty, detail).in_parameter("bucket")
         }
         DeleteBucketError::Catalog(error) => catalog(error),
     }
@@ -73,7 +73,7 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
         CommitObjectError::UploadGone => no_upload(),
         CommitObjectError::BucketGone => bucket_gone(),
         error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
-            Problem::new(Kind::Conflict, error.to_string()).field("parts")
+            Problem::new(Kind::Conflict, error.to_string()).in_body("parts")
         }
         error @ CommitObjectError::PartsChanged => Problem::new(Kind::Changed, error.to_string()),
         CommitObjectError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),

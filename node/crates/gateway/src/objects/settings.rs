@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tags::Tags;
-use super::{BucketContext, Fields, Found, Objects, refusals, target_of};
+use super::{BucketContext, Fields, Found, Meta, Objects, refusals, target_of};
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
@@ -51,8 +51,28 @@ impl Objects {
             let detail = format!("tags, metadata and headers have at most {max} bytes together, as JSON");
             return Err(Problem::new(Kind::InvalidBody, detail));
         }
+        self.set_fields(found, None, &fields).await
+    }
+
+    /// Gives an object another type and other metadata of the user's; false when it is not as it was found any more.
+    pub(crate) async fn set_metadata(
+        &self,
+        found: &Found,
+        content_type: String,
+        user: Vec<(String, String)>,
+    ) -> Result<bool, Problem> {
+        let meta = Meta::new(content_type, Fields { user, ..found.fields.clone() })?;
+        self.set_fields(found, Some(&meta.content_type), &meta.fields).await
+    }
+
+    async fn set_fields(
+        &self,
+        found: &Found,
+        content_type: Option<&str>,
+        fields: &Fields,
+    ) -> Result<bool, Problem> {
         let meta = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
-        match self.context.catalog.set_meta(&found.object, meta).await {
+        match self.context.catalog.set_meta(&found.object, content_type, meta).await {
             Ok(done) => Ok(done),
             Err(SettingError::Catalog(error)) => Err(refusals::catalog(error)),
             Err(error) => Err(refusals::setting(error)),

@@ -63,7 +63,7 @@ fn hidden(marker: &Marker) -> Problem {
          delete the delete marker {} by S3 first, so that what it hides is the newest",
         marker.version
     );
-    Problem::new(Kind::Conflict, detail).field("shred")
+    Problem::new(Kind::Conflict, detail).in_parameter("shred")
 }
 
 /// Its keys would stay in the other gateways' files, and in all logs.
@@ -73,7 +73,7 @@ fn in_copies() -> Problem {
         "several gateways keep the catalog, and the logs and files of all of them keep what was deleted until they are written anew, \
          so nothing can be shredded: delete without `shred`",
     )
-    .field("shred")
+    .in_parameter("shred")
 }
 
 /// Its keys would stay in files that nobody here can clean.
@@ -83,7 +83,7 @@ fn elsewhere() -> Problem {
         "the catalog is in PostgreSQL, whose files, log and backups keep what was deleted until its own administrator removes it, \
          so nothing can be shredded: delete without `shred`",
     )
-    .field("shred")
+    .in_parameter("shred")
 }
 
 fn no_shred() -> Problem {

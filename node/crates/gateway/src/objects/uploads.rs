@@ -155,7 +155,7 @@ impl Objects {
             None => self.upload(id).await?.1.iter().map(|part| part.part).collect(),
         };
         if parts.is_empty() {
-            return Err(Problem::new(Kind::Conflict, "no part has arrived yet").field("parts"));
+            return Err(Problem::new(Kind::Conflict, "no part has arrived yet").in_body("parts"));
         }
         self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new(), seen: None }, condition)
             .await

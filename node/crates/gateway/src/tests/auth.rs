@@ -57,8 +57,9 @@ async fn no_route_opens_for_less_than_its_role() {
         let Some(least) =
             documented(route).unwrap().split([',', ' ']).next().filter(|least| *least != "anyone")
         else {
-            // Nobody is needed, but a body is.
-            assert_eq!(status(&house, None, route).await, StatusCode::BAD_REQUEST, "{named}");
+            // Nobody is needed, but to change something a body is.
+            let expected = if route.method == "GET" { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            assert_eq!(status(&house, None, route).await, expected, "{named}");
             continue;
         };
         for token in [None, Some("wrong-token-wrong-token"), Some(""), Some("dms_wrong")] {

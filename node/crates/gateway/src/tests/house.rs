@@ -18,6 +18,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
 
+use super::described;
 use super::fake::{FakeNodes, peer};
 use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
@@ -243,7 +244,10 @@ impl House {
             let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        read(self.send(request).await).await
+        let (method, path) = (request.method().clone(), path.to_owned());
+        let got = read(self.send(request).await).await;
+        described::hold(&method, &path, &got);
+        got
     }
 
     pub(crate) async fn put(&self, key: &str, body: impl Into<Body>) -> Got {

@@ -38,6 +38,10 @@ async fn pages_prefixes_and_delimiters() {
     }
     assert_eq!(seen, all.into_iter().collect::<Vec<_>>());
     assert_eq!(keys(&list(&house, "prefix=b/").await).len(), 7);
+    let first = house.ask(Method::GET, "/api/v1/files?limit=4", &[], Body::empty()).await.ok();
+    let next = first.header("link").strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+    let second = house.ask(Method::GET, next, &[], Body::empty()).await.ok();
+    assert_eq!(keys(&second.json()), seen[4..8]);
     let rolled = list(&house, "delimiter=/").await;
     assert_eq!(rolled["commonPrefixes"], serde_json::json!(["a/", "b/", "c/"]));
     let item = &list(&house, "limit=1").await["items"][0];

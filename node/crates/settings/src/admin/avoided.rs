@@ -1,8 +1,9 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// That a gateway avoids a member, by what its own requests came to: it is read last, and takes no shard that another may
 /// take at no cost to safety. What it has counts as ever.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AvoidedStatus {
     /// Why.
@@ -14,7 +15,7 @@ pub struct AvoidedStatus {
 }
 
 /// Why a member is avoided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AvoidedReason {
     /// Its disk, or the way to it, takes far longer than those of the pool's other members, or it fails often.
     Slow,

@@ -1,10 +1,11 @@
 //! What the cluster knows of its catalog.
 
 use datamesh_shard::{Incarnation, NodeName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The catalog's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CatalogStatus {
     /// Who keeps it. Absent from gateways that know but one way.
@@ -24,7 +25,7 @@ pub struct CatalogStatus {
 }
 
 /// Who keeps a catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CatalogEngine {
     /// The gateways, on their volumes.
@@ -42,7 +43,7 @@ impl CatalogEngine {
 }
 
 /// One of several gateways that keep the catalog together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CatalogMember {
     /// The gateway.
@@ -55,7 +56,7 @@ pub struct CatalogMember {
 }
 
 /// What a gateway has of the catalog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum CatalogMemberState {
     /// It votes and has everything, or will in a moment: a whole copy.

@@ -1,10 +1,11 @@
 //! What a check of the catalog against itself and against the nodes says, line by line (`POST /api/v1/admin/fsck`).
 
 use datamesh_shard::PoolName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /api/v1/admin/fsck`: what shall be done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct FsckRequest {
     /// Whether what can be mended is.
@@ -12,7 +13,7 @@ pub struct FsckRequest {
 }
 
 /// One line of the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", tag = "type")]
 pub enum FsckEvent {
     /// How far it is, each second at most.
@@ -29,7 +30,7 @@ pub enum FsckEvent {
 }
 
 /// How far a check is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FsckProgress {
     /// What it looks at.
@@ -42,7 +43,7 @@ pub struct FsckProgress {
 }
 
 /// What a check looks at, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FsckStep {
     /// Uploads and objects: whether the rows of their segments are as their pages say.
@@ -56,7 +57,7 @@ pub enum FsckStep {
 }
 
 /// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FsckFinding {
     /// What.
@@ -80,7 +81,7 @@ pub struct FsckFinding {
 }
 
 /// Kinds of what may be wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FsckKind {
     /// Rows of the catalog disagree; the detail says which, and whether that follows from the rest.
@@ -96,7 +97,7 @@ pub enum FsckKind {
 }
 
 /// What came of a check.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FsckSummary {
     /// Uploads and objects of more than 4 KiB that were looked at.

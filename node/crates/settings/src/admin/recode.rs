@@ -1,11 +1,12 @@
 use datamesh_shard::ErasureProfile;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Bytes a second that coding anew may be held to, at least: fewer would never end.
 pub const RECODE_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 
 /// What becomes of data that was written in a profile which the pool had before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RecodeSpec {
     /// Whether it is coded anew, in the pool's present profile, behind other work. Otherwise it stays as it is; what is done
@@ -31,7 +32,7 @@ impl RecodeSpec {
 }
 
 /// What a pool has in one profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProfileStatus {
     /// k and m.
@@ -42,7 +43,7 @@ pub struct ProfileStatus {
 }
 
 /// Where coding anew stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RecodeState {
     /// Nobody asked for it: the data stays in its earlier profiles.
     Off,
@@ -55,7 +56,7 @@ pub enum RecodeState {
 }
 
 /// How far a pool is with coding anew what it has in earlier profiles.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecodeStatus {
     /// Where it stands.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Seconds within which a node reads all of its shards when nobody says otherwise: 14 days.
@@ -12,7 +13,7 @@ pub const SCRUB_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 const SLACK_SECONDS: u64 = 3600;
 
 /// How the nodes of a pool read their shards, to see whether they are still what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScrubSpec {
     /// Seconds within which each node reads all of its shards once; [`SCRUB_PERIOD_SECONDS_MIN`] to
@@ -48,7 +49,7 @@ impl ScrubSpec {
 }
 
 /// What a node says of its scrub. Times are by its own clock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ScrubReport {
     /// What it was told last.
@@ -75,7 +76,7 @@ impl ScrubReport {
 }
 
 /// How far the nodes of a pool are with reading their shards.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PoolScrub {
     /// What the administrator wants.

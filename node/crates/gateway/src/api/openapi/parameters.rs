@@ -1,0 +1,109 @@
+//! Parameters of paths, and headers: what they mean and what they may be.
+
+use datamesh_catalog::UserName;
+use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
+use datamesh_shard::{BucketName, NodeName, PoolName};
+use schemars::SchemaGenerator;
+use serde_json::{Map, Value, json};
+
+use crate::limits;
+
+/// The parameters that stand in a path in braces.
+pub(super) fn of_path(path: &str, shapes: &mut SchemaGenerator) -> Vec<Value> {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names
+        .map(|name| {
+            let name = name.trim_start_matches('*');
+            let (description, schema) = path_parameter(name, path, shapes);
+            json!({ "name": name, "in": "path", "required": true, "description": description, "schema": schema })
+        })
+        .collect()
+}
+
+fn path_parameter(name: &str, path: &str, shapes: &mut SchemaGenerator) -> (&'static str, Value) {
+    let hex = |chars: usize| json!({ "type": "string", "pattern": format!("^[0-9a-f]{{{chars}}}$") });
+    match name {
+        "key" => (
+            "The object's key. Whatever follows is part of it, slashes too, encoded or not.",
+            json!({ "type": "string", "minLength": 1, "maxLength": OBJECT_KEY_BYTES_MAX }),
+        ),
+        "bucket" => ("The bucket.", shapes.subschema_for::<BucketName>().to_value()),
+        "pool" => ("The pool.", shapes.subschema_for::<PoolName>().to_value()),
+        "node" => ("The storage node.", shapes.subschema_for::<NodeName>().to_value()),
+        "name" => ("The user, in whatever case.", shapes.subschema_for::<UserName>().to_value()),
+        "part" => {
+            ("The part's number.", json!({ "type": "integer", "minimum": 1, "maximum": limits::PARTS_MAX }))
+        }
+        _ if path.contains("/keys/") => ("The key's id.", json!({ "type": "string", "minLength": 1 })),
+        _ if path.contains("/uploads/") || path.contains("/shreds/") => ("Its id.", hex(32)),
+        _ => ("Its id.", hex(16)),
+    }
+}
+
+/// The fields of a type as parameters of the query.
+pub(super) fn of_query(schema: &Value) -> Vec<Value> {
+    let none = Map::new();
+    let fields = schema["properties"].as_object().unwrap_or(&none);
+    let needed =
+        |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    fields
+        .iter()
+        .map(|(name, schema)| {
+            let mut schema = schema.clone();
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            never_null(&mut schema);
+            let mut parameter =
+                json!({ "name": name, "in": "query", "required": needed(name), "schema": schema });
+            if let (Some(parameter), Some(description)) = (parameter.as_object_mut(), description) {
+                parameter.insert("description".to_owned(), description);
+            }
+            parameter
+        })
+        .collect()
+}
+
+/// A parameter is there or not; a query cannot say null.
+fn never_null(schema: &mut Value) {
+    if let Some(kinds) = schema["type"].as_array() {
+        let kind = kinds.iter().find(|kind| *kind != "null").cloned();
+        schema["type"] = kind.unwrap_or_default();
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let one = any.iter().find(|one| one["type"] != "null").cloned();
+        *schema = one.unwrap_or_default();
+    }
+}
+
+/// Headers of requests that count.
+pub(super) fn of_headers(names: &[&str]) -> Vec<Value> {
+    let parameter = |name: &&str| {
+        let (description, schema) = request_header(name);
+        json!({ "name": name, "in": "header", "description": description, "schema": schema })
+    };
+    names.iter().map(parameter).collect()
+}
+
+fn request_header(name: &str) -> (&'static str, Value) {
+    let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    match name {
+        "If-Match" => {
+            ("Go on only if the object has this entity tag; otherwise 412.", text("^\"[0-9a-f]{1,64}\"$"))
+        }
+        "If-None-Match" => {
+            ("`*`: go on only if there is nothing yet; otherwise 412.", json!({ "const": "*" }))
+        }
+        "Range" => ("One range of bytes; what is none is as good as absent.", json!({ "type": "string" })),
+        _ => ("", json!({ "type": "string" })),
+    }
+}
+
+/// Headers of answers, by the names under which operations refer to them.
+pub(super) fn answered() -> Value {
+    let header = |description: &str| json!({ "description": description, "required": true, "schema": { "type": "string" } });
+    json!({
+        "X-Request-Id": header("The request's id: 16 hexadecimal digits, which the gateway's log and the audit name."),
+        "ETag": header("The object's entity tag, always a strong one."),
+        "Location": header("Where it is asked for."),
+        "Cache-Control": header("`no-store` where the answer shows a secret."),
+    })
+}

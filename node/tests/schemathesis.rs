@@ -1,0 +1,61 @@
+//! The API is as `docs/openapi.json` says, by requests that schemathesis makes of it: right ones and wrong ones, to every route.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and prints what was found"
+)]
+
+#[path = "support/cluster.rs"]
+#[allow(dead_code, reason = "each test uses a part")]
+mod cluster;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cluster::Cluster;
+use tokio::process::Command;
+
+/// The same requests in each run.
+const SEED: &str = "20261130";
+/// Requests made up for each route, besides those at the edges of its parameters.
+const EXAMPLES: &str = "4";
+/// Generous: it takes a minute on a machine that does nothing else.
+const DEADLINE: Duration = Duration::from_secs(300);
+/// What is left out. Pools: what is put afterwards could find another pool, that nobody can write. Analytics: 501 is what it shall say.
+const LEFT_OUT: &str = "^/api/v1/(admin/pools/\\{pool\\}|monitoring/analytics)$";
+
+/// Where `scripts/install-deps.sh` puts it.
+fn program() -> PathBuf {
+    let given = std::env::var_os("DATAMESH_S3_VENV").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/venv");
+    given.unwrap_or_else(home).join("bin/schemathesis")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_as_it_is_described() {
+    let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let secrets = cluster.data().join("secrets");
+    let token = std::fs::read_to_string(secrets.join("admin-token")).unwrap();
+    let mut run = Command::new(program());
+    run.current_dir(folder.path())
+        .env("HOME", folder.path())
+        .arg("--config-file")
+        .arg(here.join("tests/schemathesis/schemathesis.toml"))
+        .arg("run")
+        .arg(here.join("../docs/openapi.json"))
+        .args(["--url", &cluster.rest(), "--tls-verify"])
+        .arg(secrets.join("ca.crt"))
+        .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
+        .args(["--checks", "all", "--seed", SEED, "--max-examples", EXAMPLES])
+        // Who is refused before their body was read finds the connection closed while they send it.
+        .args(["--exclude-path-regex", LEFT_OUT, "--request-retries", "3"])
+        .kill_on_drop(true);
+    let ran = tokio::time::timeout(DEADLINE, run.output()).await.unwrap();
+    let ran = ran.unwrap_or_else(|error| panic!("{error}: run `make deps`"));
+    let told = String::from_utf8_lossy(&ran.stdout);
+    println!("{told}");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(told.contains("Test cases:"), "nothing was tried");
+}

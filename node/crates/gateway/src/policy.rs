@@ -80,7 +80,11 @@ impl Statement {
         self.actions.contains(&deed.action)
             && self.principals.include(deed.principal)
             && self.resources.iter().any(|pattern| pattern.matches(resource)) != self.other_resources
-            && self.conditions.iter().all(|condition| condition.holds(deed.facts))
+            && self.conditions.iter().all(|condition| self.holds(condition, deed.facts))
+    }
+
+    fn holds(&self, condition: &Condition, facts: &Facts) -> bool {
+        if condition.is_beyond(facts) { self.effect == Effect::Deny } else { condition.holds(facts) }
     }
 
     fn verdict(&self) -> Verdict {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::pattern::Pattern;
+use super::pattern::matches;
 
 /// What an action is done to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,8 @@ actions! {
 impl Action {
     /// Those that a name with `*` and `?` means; small and capital letters are the same.
     pub(super) fn named(pattern: &str) -> BTreeSet<Self> {
-        let pattern = Pattern::new(pattern.to_ascii_lowercase());
-        let named = |action: &&Self| pattern.matches(&action.name().to_ascii_lowercase());
+        let pattern = pattern.to_ascii_lowercase();
+        let named = |action: &&Self| matches(&pattern, &action.name().to_ascii_lowercase());
         Self::ALL.iter().filter(named).copied().collect()
     }
 

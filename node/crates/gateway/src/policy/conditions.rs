@@ -2,12 +2,12 @@
 
 mod operator;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
 use super::facts::{Fact, Facts, Key};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, TooCostly};
 pub(super) use operator::NoOperator;
 use operator::{Family, Operator, Over};
 
@@ -28,7 +28,14 @@ pub(crate) enum ConditionError {
     Nothing(String),
     #[error("variables (${{…}}) in conditions are not known here")]
     Variable,
+    #[error(transparent)]
+    Pattern(#[from] TooCostly),
 }
+
+/// Bits before an address of IPv4 in the form of IPv6.
+const MAPPED_BITS: u8 = 96;
+/// Bytes of a text of a request at most that patterns are held against: keys and prefixes have 1 KiB.
+const TEXT_BYTES_MAX: usize = 2 << 10;
 
 /// How a fact stands to a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +103,11 @@ impl Condition {
         if values.iter().any(|value| value.contains("${")) {
             return Err(ConditionError::Variable);
         }
-        let test = test(named.family, values).map_err(|(wanted, value)| ConditionError::Value {
-            operator: operator.to_owned(),
-            key,
-            wanted,
-            value: value.to_owned(),
+        let test = test(named.family, values).map_err(|wrong| match wrong {
+            Wrong::Pattern(costly) => ConditionError::Pattern(costly),
+            Wrong::Value(wanted, value) => {
+                ConditionError::Value { operator: operator.to_owned(), key, wanted, value: value.to_owned() }
+            }
         })?;
         let Operator { over, if_exists, negated, .. } = named;
         Ok(Self { key, over, if_exists, negated, test })
@@ -109,6 +116,12 @@ impl Condition {
     /// What it is about.
     pub(super) fn key(&self) -> Key {
         self.key
+    }
+
+    /// Whether the request says more than a pattern is held against. Nobody is let in by that, nor escapes a denial.
+    pub(super) fn is_beyond(&self, facts: &Facts) -> bool {
+        let long = |fact| matches!(fact, Fact::Text(text) if text.len() > TEXT_BYTES_MAX);
+        matches!(self.test, Test::Like(_)) && self.key.of(facts).is_some_and(long)
     }
 
     /// Whether it holds of a request.
@@ -151,22 +164,29 @@ impl Test {
     }
 }
 
-type Wrong<'a> = (&'static str, &'a str);
+enum Wrong<'a> {
+    /// What is wanted, and what there is.
+    Value(&'static str, &'a str),
+    Pattern(TooCostly),
+}
 
 fn test<'a>(family: Family, values: &[&'a str]) -> Result<Test, Wrong<'a>> {
     Ok(match family {
         Family::Text => Test::Text(values.iter().map(|value| (*value).to_owned()).collect()),
         Family::Letters => Test::Letters(values.iter().map(|value| value.to_lowercase()).collect()),
-        Family::Like => Test::Like(values.iter().map(|value| Pattern::new(*value)).collect()),
-        Family::Number(compare) => Test::Number(compare, each(values, "whole numbers", number)?),
-        Family::Date(compare) => {
-            Test::Number(compare, each(values, "dates as of RFC 3339, or seconds since 1970", date)?)
+        Family::Like => {
+            let patterns = values.iter().map(|value| Pattern::new(*value)).collect::<Result<_, _>>();
+            Test::Like(patterns.map_err(Wrong::Pattern)?)
         }
+        Family::Number(compare) => Test::Number(compare, each(values, "whole numbers", number)?),
+        Family::Date(compare) => Test::Number(compare, each(values, DATES, date)?),
         Family::Bool => Test::Bool(each(values, "true or false", truth)?),
-        Family::Address => Test::Address(each(values, "addresses or ranges as 10.0.0.0/8", net)?),
+        Family::Address => {
+            Test::Address(each(values, "addresses, or ranges as 10.0.0.0/8 with no bits behind", net)?)
+        }
         Family::Null => match each(values, "true or false", truth)?[..] {
             [absent] => Test::Absent(absent),
-            _ => return Err(("one value", values.first().copied().unwrap_or_default())),
+            _ => return Err(Wrong::Value("one value", values.first().copied().unwrap_or_default())),
         },
     })
 }
@@ -176,7 +196,7 @@ fn each<'a, T>(
     wanted: &'static str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<Vec<T>, Wrong<'a>> {
-    values.iter().map(|value| read(value).ok_or((wanted, *value))).collect()
+    values.iter().map(|value| read(value).ok_or(Wrong::Value(wanted, value))).collect()
 }
 
 fn number(text: &str) -> Option<i64> {
@@ -187,17 +207,75 @@ fn truth(text: &str) -> Option<bool> {
     text.to_ascii_lowercase().parse().ok()
 }
 
+/// Digits of seconds since 1970 at least: fewer are a year, or a day without its dashes.
+const SECONDS_DIGITS_MIN: usize = 9;
+const DATES: &str = "dates as 2026-12-31T18:00:00Z, days as 2026-12-31, or seconds since 1970";
+
 fn date(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<i64>() {
-        return seconds.checked_mul(1000);
+        return seconds.checked_mul(1000).filter(|_| text.len() >= SECONDS_DIGITS_MIN);
     }
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Some(at.as_millisecond());
     }
-    let day = text.parse::<jiff::civil::Date>().ok()?;
+    // A time of day without a zone would be taken for a day.
+    let day = text.parse::<jiff::civil::Date>().ok().filter(|day| day.to_string() == text)?;
     Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond())
 }
 
+/// As addresses of requests are taken: one of IPv4 in the form of IPv6 is the former. Bits behind the range are a mistake for one address.
 fn net(text: &str) -> Option<IpNet> {
-    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    let net = match (net.addr().to_canonical(), net) {
+        (IpAddr::V4(address), IpNet::V6(net)) => {
+            let prefix = net.prefix_len().checked_sub(MAPPED_BITS)?;
+            IpNet::new(address.into(), prefix).ok()?
+        }
+        (_, net) => net,
+    };
+    // Some of what it covers would never match.
+    let covers_mapped =
+        matches!(net, IpNet::V6(net) if net.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()));
+    (net.trunc() == net && (!covers_mapped || net.prefix_len() == 0)).then_some(net)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_whole_or_none() {
+        let day = date("2026-12-31").unwrap();
+        assert_eq!(date("2026-12-31T18:00:00Z").unwrap(), day + 18 * 3_600_000);
+        assert_eq!(date("2026-12-31T18:00:00+01:00").unwrap(), day + 17 * 3_600_000);
+        assert_eq!(date(&(day / 1000).to_string()), Some(day));
+        for text in [
+            "2027",
+            "20270101",
+            "2026-12-31T18:00:00",
+            "2027-01-01T00:00[America/New_York]",
+            "2026-12-31 18:00",
+            "",
+        ] {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_addresses_that_requests_have() {
+        let is = |text: &str| net(text).map(|net| net.to_string());
+        for (text, expected) in [
+            ("10.0.0.0/8", Some("10.0.0.0/8")),
+            ("10.1.2.3", Some("10.1.2.3/32")),
+            ("::ffff:203.0.113.0/120", Some("203.0.113.0/24")),
+            ("::ffff:203.0.113.7", Some("203.0.113.7/32")),
+            ("2001:db8::/32", Some("2001:db8::/32")),
+            ("::/0", Some("::/0")),
+            ("10.1.2.3/8", None),
+            ("::ffff:0:0/90", None),
+            ("::/64", None),
+        ] {
+            assert_eq!(is(text).as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub(super) enum Principal {
 }
 
 /// A text; numbers and truth values are their own.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text(pub(super) String);
 
 /// One of something, or a list.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::actions::{Action, Level};
 use super::conditions::{Condition, ConditionError};
 use super::document::{self, Document, Members, OneOrMany, Text};
 use super::facts::Key;
-use super::pattern::Pattern;
+use super::pattern::{self, Pattern, TooCostly};
 use super::principals::{NoPrincipal, Principals};
 use super::{POLICY_BYTES_MAX, Policy, Statement};
 
@@ -55,6 +57,8 @@ pub(crate) enum StatementFault {
     NothingToDo(String),
     #[error(transparent)]
     Condition(#[from] ConditionError),
+    #[error(transparent)]
+    Pattern(#[from] TooCostly),
     #[error("requests for {action:?} never say {key}", key = .key.name())]
     NeverSaid { action: String, key: Key },
 }
@@ -68,7 +72,9 @@ impl Policy {
         if text.len() > POLICY_BYTES_MAX {
             return Err(PolicyError::TooLong);
         }
-        let read: Document = serde_json::from_str(text).map_err(|e| PolicyError::Malformed(e.to_string()))?;
+        let malformed = |error: serde_json::Error| PolicyError::Malformed(error.to_string());
+        only_objects(&serde_json::from_str(text).map_err(malformed)?)?;
+        let read: Document = serde_json::from_str(text).map_err(malformed)?;
         if let Some(version) = read.version.filter(|version| !VERSIONS.contains(&version.as_str())) {
             return Err(PolicyError::Version(version));
         }
@@ -85,6 +91,32 @@ impl Policy {
     }
 }
 
+/// What the types would read as well: nothing in place of something, and lists in place of members.
+fn only_objects(document: &Value) -> Result<(), PolicyError> {
+    let refused = |what: &str| Err(PolicyError::Malformed(what.to_owned()));
+    let statements = match document.get("Statement") {
+        Some(Value::Array(statements)) => statements.as_slice(),
+        Some(statement) => std::slice::from_ref(statement),
+        None => &[],
+    };
+    if !document.is_object() || !statements.iter().all(Value::is_object) {
+        return refused("a policy and each of its statements are objects");
+    }
+    if has_null(document) {
+        return refused("null is no value: leave out what is not meant");
+    }
+    Ok(())
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 fn checked(written: document::Statement, bucket: &str) -> Result<Statement, StatementFault> {
     if written.not_principal.is_some() {
         return Err(StatementFault::NotPrincipal);
@@ -95,14 +127,16 @@ fn checked(written: document::Statement, bucket: &str) -> Result<Statement, Stat
     let patterns =
         resources.iter().map(|Text(text)| resource(text, bucket)).collect::<Result<Vec<_>, _>>()?;
     let conditions = conditions(written.condition)?;
+    let reached = [Level::Bucket, Level::Object].map(|level| reaches(&patterns, level, bucket));
     let mut named = BTreeSet::new();
-    for Text(action) in &actions {
+    for Text(action) in actions.iter().collect::<BTreeSet<_>>() {
         let meant = Action::named(action);
         if meant.is_empty() {
             return Err(StatementFault::Action(action.clone()));
         }
         if !other_actions {
-            let done = |action: &Action| other_resources || reaches(&patterns, action.level(), bucket);
+            let done =
+                |action: &Action| other_resources || reached[usize::from(action.level() == Level::Object)];
             if !meant.iter().any(done) {
                 return Err(StatementFault::NothingToDo(action.clone()));
             }
@@ -153,7 +187,7 @@ fn resource(text: &str, bucket: &str) -> Result<Pattern, StatementFault> {
     if text.contains("${") {
         return Err(StatementFault::Variable);
     }
-    let pattern = text.strip_prefix(RESOURCE).map(Pattern::new);
+    let pattern = text.strip_prefix(RESOURCE).map(Pattern::new).transpose()?;
     let of_bucket = |pattern: &Pattern| {
         reaches_one(pattern, Level::Bucket, bucket) || reaches_one(pattern, Level::Object, bucket)
     };
@@ -171,7 +205,7 @@ fn reaches_one(pattern: &Pattern, level: Level, bucket: &str) -> bool {
     let text = pattern.as_str();
     match (level, text.split_once('/')) {
         (Level::Bucket, _) => pattern.matches(bucket),
-        (Level::Object, Some((before, key))) => !key.is_empty() && Pattern::new(before).matches(bucket),
+        (Level::Object, Some((before, key))) => !key.is_empty() && pattern::matches(before, bucket),
         (Level::Object, None) => text.ends_with('*') && pattern.matches(bucket),
     }
 }

@@ -1,5 +1,6 @@
 //! Who may do what: what is found out of each request before it is done.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use datamesh_catalog::{Grant, Permission};
@@ -26,6 +27,8 @@ pub(super) struct Seen {
     /// The request's id.
     pub(super) id: String,
     pub(super) from: Option<Address>,
+    /// Nobody signed it, and a policy may let it through.
+    pub(super) stranger: AtomicBool,
     /// The operation's name, as soon as it is known.
     pub(super) operation: OnceLock<String>,
     /// The audit's entry of a change, as soon as it is known who asks for it.
@@ -35,7 +38,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// The request has an entry from here on, whatever comes of it.
+    /// The request has an entry from here on, once its note counts, whatever comes of it.
     fn witness(&self, audit: &Arc<Audit>, (asker, operation, path): (&Asker, &str, &S3Path)) {
         let durable = if need(operation) == Permission::Admin { Durable::Before } else { Durable::Soon };
         let asked = Asked {
@@ -45,7 +48,6 @@ impl Seen {
             from: self.from,
             request: &self.id,
         };
-        self.note.count();
         *self.witnessed.lock() = Some(Witnessed::new(audit, asked, (self.note.clone(), durable)));
     }
 }
@@ -152,10 +154,15 @@ impl S3Access for Rules {
         }
         let asker = self.asker(cx.credentials())?;
         if asker.is_anonymous() {
+            if let Some(seen) = &seen {
+                seen.stranger.store(true, Ordering::Relaxed);
+            }
             unsigned::only_plain(cx.headers(), cx.uri())?;
         }
         let facts = self.facts(&operation, cx, seen.as_ref().and_then(|seen| seen.from));
         let asked = actions::of(&operation, facts.version.is_some(), cx.headers().contains_key(TAGGING));
+        // Whether what their body names lets strangers do anything is found out there, and counts there.
+        let counts = !(asker.is_anonymous() && matches!(asked, actions::Asked::Later(_)));
         let path = cx.s3_path();
         let wanted = Wanted { operation: &operation, need: need(&operation), asked, path };
         let judged = Standing::judge(&self.0, (asker.clone(), facts), wanted).await;
@@ -167,6 +174,9 @@ impl S3Access for Rules {
             }
         {
             seen.witness(&self.0.audit, (&asker, &operation, path));
+            if counts {
+                seen.note.count();
+            }
         }
         let judged = judged?;
         if let Asker::Key(_, known) = asker {
@@ -185,7 +195,9 @@ impl S3Access for Rules {
             ..standing.facts().of_version(None)
         };
         let tagged = input.tagging.is_some();
-        standing.may(&actions::of_put(tagged), Some(&input.key), &facts)
+        standing.may(&actions::of_put(tagged), Some(&input.key), &facts)?;
+        noted(&request.extensions).count();
+        Ok(())
     }
 
     async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {

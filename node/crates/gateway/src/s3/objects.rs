@@ -136,12 +136,19 @@ pub(super) async fn delete_many(
     }
     // Its absence is the whole request's fault.
     app.objects.bucket(&names::bucket(&input.bucket)?).await?;
-    let (bucket, standing) = (input.bucket.as_str(), &*standing);
+    let (bucket, standing, note) = (input.bucket.as_str(), &*standing, &note);
     let done = stream::iter(objects).map(|object| async move {
         let (key, version_id) = (object.key.clone(), object.version_id.clone());
         let outcome = match may_delete(standing, &object) {
-            Ok(()) => delete_one(app, bucket, object).await,
-            Err(error) => Err(error),
+            Ok(()) => {
+                note.count();
+                delete_one(app, bucket, object).await
+            }
+            Err(error) => {
+                // To judge a thousand keys takes a while, and others wait for this thread.
+                tokio::task::yield_now().await;
+                Err(error)
+            }
         };
         (key, version_id, outcome)
     });

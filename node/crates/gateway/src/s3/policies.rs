@@ -11,7 +11,7 @@ use s3s::dto::{
     PublicAccessBlockConfiguration, PutBucketPolicyInput, PutBucketPolicyOutput, PutPublicAccessBlockInput,
     PutPublicAccessBlockOutput,
 };
-use s3s::{S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::access::noted;
 use super::names;
@@ -61,7 +61,11 @@ async fn only_known_keys(app: &Arc<App>, policy: &Policy) -> S3Result<()> {
 async fn kept(app: &Arc<App>, bucket: &str) -> S3Result<String> {
     let bucket = app.objects.bucket(&names::bucket(bucket)?).await?;
     let kept = app.objects.setting::<String>(&bucket, BucketSetting::Policy).await?;
-    kept.ok_or_else(|| s3_error!(NoSuchBucketPolicy, "the bucket has no policy"))
+    kept.ok_or_else(no_policy)
+}
+
+fn no_policy() -> S3Error {
+    s3_error!(NoSuchBucketPolicy, "the bucket has no policy")
 }
 
 /// `GetBucketPolicy`.
@@ -88,9 +92,9 @@ pub(super) async fn status(
     app: &Arc<App>,
     request: S3Request<GetBucketPolicyStatusInput>,
 ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
-    let bucket = request.input.bucket;
-    let policy = Policy::parse(&kept(app, &bucket).await?, &bucket);
-    let policy = policy.map_err(|error| s3_error!(MalformedPolicy, "{error}"))?;
+    let bucket = names::bucket(&request.input.bucket)?;
+    app.objects.bucket(&bucket).await?;
+    let policy = app.objects.policy(&bucket).await?.ok_or_else(no_policy)?;
     let policy_status = Some(PolicyStatus { is_public: Some(policy.is_public()) });
     Ok(S3Response::new(GetBucketPolicyStatusOutput { policy_status }))
 }

@@ -98,6 +98,16 @@ async fn what_is_unsigned_is_plain() {
     assert_eq!(admin.refusal("GET", "/photos/y", Ask::default()).await.as_deref(), Some("NoSuchKey"));
 }
 
+async fn audited(house: &House) -> Vec<serde_json::Value> {
+    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
+    let all = ask.await.ok().json();
+    all["items"].as_array().unwrap().iter().map(|item| item["entry"].clone()).collect()
+}
+
+async fn of_strangers(house: &House) -> Vec<serde_json::Value> {
+    audited(house).await.into_iter().filter(|entry| entry["actor"] == "anonymous").collect()
+}
+
 #[tokio::test]
 async fn the_audit_names_strangers_where_they_change_something() {
     let house = House::new(6).await;
@@ -107,12 +117,10 @@ async fn the_audit_names_strangers_where_they_change_something() {
     admin.stranger("PUT", "/photos/y", ask).await.ok();
     admin.unsigned("GET", "/photos/y").await.ok();
     assert_eq!(admin.unsigned("DELETE", "/photos/y").await.status, 403);
-    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
-    let all = ask.await.ok().json();
-    let entries: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| &item["entry"]).collect();
+    let entries = audited(&house).await;
     let of_policy = entries.iter().find(|entry| entry["action"] == "s3:PutBucketPolicy").unwrap();
     assert_eq!((&of_policy["target"], &of_policy["detail"]), (&"/photos".into(), &"public=true".into()));
-    let strangers: Vec<_> = entries.iter().filter(|entry| entry["actor"] == "anonymous").collect();
+    let strangers = of_strangers(&house).await;
     assert_eq!(strangers.len(), 1, "{strangers:?}");
     assert_eq!(strangers[0]["target"], "/photos/y");
     assert_eq!(strangers[0]["address"], STRANGER.to_string());
@@ -165,6 +173,17 @@ async fn each_of_many_deletes_is_judged() {
     assert_eq!(text.matches("<Code>AccessDenied</Code>").count(), 2, "{text}");
     assert_eq!(admin.refusal("GET", "/photos/mine/a", Ask::default()).await.as_deref(), Some("NoSuchKey"));
     assert_eq!(admin.refusal("GET", "/photos/theirs/b", Ask::default()).await, None);
+
+    // Strangers are judged key by key as well, and entered where any was theirs to delete.
+    let of_strangers_mine = allow(r#""*""#, r#""s3:DeleteObject""#).replace("photos/*", "photos/mine/*");
+    assert_eq!(set(&admin, "photos", &of_strangers_mine).await, None);
+    let body = b"<Delete><Object><Key>theirs/b</Key></Object></Delete>";
+    let got = admin.stranger("POST", "/photos?delete=", Ask { body, ..Ask::default() }).await.ok();
+    assert!(String::from_utf8_lossy(&got.body).contains("<Code>AccessDenied</Code>"));
+    assert!(of_strangers(&house).await.is_empty());
+    let body = b"<Delete><Object><Key>mine/c</Key></Object></Delete>";
+    admin.stranger("POST", "/photos?delete=", Ask { body, ..Ask::default() }).await.ok();
+    assert_eq!(of_strangers(&house).await.len(), 1);
 }
 
 fn form(key: &str) -> String {
@@ -190,6 +209,7 @@ async fn a_form_is_judged_by_the_key_in_it() {
     assert_eq!(set(&admin, "photos", &policy).await, None);
     sent("inbox/a").await.ok();
     assert_eq!(sent("outbox/a").await.status, 403);
+    assert_eq!(of_strangers(&house).await.len(), 1, "what they are refused is not entered");
     assert_eq!(&admin.ask("GET", "/photos/inbox/a", Ask::default()).await.ok().body[..], b"by form");
     assert_eq!(admin.refusal("GET", "/photos/outbox/a", Ask::default()).await.as_deref(), Some("NoSuchKey"));
 }

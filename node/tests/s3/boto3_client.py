@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import http.client
+import io
+import json
 import os
 import random
 import socket
@@ -12,6 +14,7 @@ import zlib
 
 import boto3
 from boto3.s3.transfer import TransferConfig
+from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
@@ -346,7 +349,7 @@ def presigned_by_version_4():
 
 
 def not_there():
-    refused("NotImplemented", s3.get_bucket_policy, Bucket="photos")
+    refused("NotImplemented", s3.get_bucket_acl, Bucket="photos")
 
 
 def versions():
@@ -435,6 +438,62 @@ def lifecycle():
     refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket="photos")
 
 
+def policies():
+    # Checksums behind the body come in chunks, which must be signed.
+    plain = Config(signature_version=UNSIGNED, request_checksum_calculation="when_required")
+    stranger = boto3.client("s3", region_name="us-east-1", config=plain)
+    chunked = boto3.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
+    s3.put_object(Bucket="photos", Key="public/a", Body=b"for all")
+    s3.put_object(Bucket="photos", Key="private/a", Body=b"for some")
+    refused("NoSuchBucketPolicy", s3.get_bucket_policy, Bucket="photos")
+    refused("NoSuchPublicAccessBlockConfiguration", s3.get_public_access_block, Bucket="photos")
+    refused("AccessDenied", stranger.get_object, Bucket="photos", Key="public/a")
+    statements = [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/public/*"},
+        {
+            "Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["s3:ListBucket"], "Resource": "arn:aws:s3:::photos",
+            "Condition": {"StringLike": {"s3:prefix": "public/*"}, "Bool": {"aws:SecureTransport": "true"}},
+        },
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject*", "Resource": "arn:aws:s3:::photos/inbox/*"},
+        {"Sid": "Kept", "Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::photos/public/*"},
+    ]
+    text = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    s3.put_bucket_policy(Bucket="photos", Policy=text)
+    assert json.loads(s3.get_bucket_policy(Bucket="photos")["Policy"]) == json.loads(text)
+    assert s3.get_bucket_policy_status(Bucket="photos")["PolicyStatus"]["IsPublic"]
+    assert stranger.get_object(Bucket="photos", Key="public/a")["Body"].read() == b"for all"
+    assert fetch(f"{ENDPOINT}/photos/public/a") == (200, b"for all")
+    refused("AccessDenied", stranger.get_object, Bucket="photos", Key="private/a")
+    listed = stranger.list_objects_v2(Bucket="photos", Prefix="public/")
+    assert [object["Key"] for object in listed["Contents"]] == ["public/a"]
+    refused("AccessDenied", stranger.list_objects_v2, Bucket="photos")
+    refused("AccessDenied", stranger.list_buckets)
+    stranger.put_object(Bucket="photos", Key="inbox/a", Body=b"theirs")
+    refused("NotImplemented", chunked.put_object, Bucket="photos", Key="inbox/b", Body=b"theirs")
+    stranger.upload_fileobj(io.BytesIO(b"x" * (6 << 20)), "photos", "inbox/large", Config=TransferConfig(multipart_threshold=5 << 20))
+    assert s3.head_object(Bucket="photos", Key="inbox/large")["ContentLength"] == 6 << 20
+    refused("AccessDenied", stranger.put_object, Bucket="photos", Key="b", Body=b"x")
+    # Whoever signs for a stranger lends them what the key may, and no more than the policy leaves it.
+    lent = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "private/a"})
+    assert fetch(lent) == (200, b"for some")
+    refused("AccessDenied", s3.delete_object, Bucket="photos", Key="public/a")
+    objects = [{"Key": "public/a"}, {"Key": "private/a"}]
+    done = s3.delete_objects(Bucket="photos", Delete={"Objects": objects})
+    assert [error["Code"] for error in done["Errors"]] == ["AccessDenied"] and len(done["Deleted"]) == 1
+    s3.put_public_access_block(Bucket="photos", PublicAccessBlockConfiguration={"RestrictPublicBuckets": True, "BlockPublicPolicy": True})
+    assert s3.get_public_access_block(Bucket="photos")["PublicAccessBlockConfiguration"]["RestrictPublicBuckets"]
+    refused("AccessDenied", stranger.get_object, Bucket="photos", Key="public/a")
+    refused("AccessDenied", s3.put_bucket_policy, Bucket="photos", Policy=text)
+    s3.delete_public_access_block(Bucket="photos")
+    assert stranger.get_object(Bucket="photos", Key="public/a")["Body"].read() == b"for all"
+    statements[1]["Condition"] = {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
+    unknown = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    error = refused("MalformedPolicy", s3.put_bucket_policy, Bucket="photos", Policy=unknown)
+    assert "aws:PrincipalOrgID" in str(error), error
+    s3.delete_bucket_policy(Bucket="photos")
+    refused("AccessDenied", stranger.get_object, Bucket="photos", Key="public/a")
+
+
 def strangers():
     wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
     refused("InvalidAccessKeyId", wrong.list_buckets)
@@ -457,7 +516,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, policies, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

@@ -3,6 +3,7 @@
 //! * `api`: routes, requests and answers; [`problem`] is every error a client can see.
 //! * `auth`: who asks, and whether they may; `accounts`: users and what stands for them; `audit`: who did what.
 //! * `objects`: what a put, get, list or delete does with catalog and pipeline.
+//! * `policy`: what a bucket's policy says of a request.
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
@@ -34,6 +35,7 @@ pub mod metrics;
 mod objects;
 mod owned;
 pub mod pipeline;
+mod policy;
 mod pools;
 pub mod problem;
 mod rate;

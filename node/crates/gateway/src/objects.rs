@@ -3,6 +3,7 @@
 mod buckets;
 mod erasure;
 mod meta;
+mod policies;
 pub(crate) mod refusals;
 mod settings;
 mod shreds;
@@ -36,6 +37,8 @@ use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
+use policies::Policies;
+pub(crate) use policies::PublicAccessBlock;
 pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 pub(crate) use versions::{Removed, Seen};
@@ -64,6 +67,7 @@ pub(crate) struct Objects {
     abandoned: Abandoned,
     shreds: Arc<Shreds>,
     copies: Semaphore,
+    policies: Policies,
 }
 
 /// Bytes of the transfers' budget to each copy that is under way. A copy holds buffers that it reads into while it waits for those it
@@ -79,7 +83,7 @@ impl Objects {
     ) -> Self {
         let copies = usize::try_from(context.budget.bytes() / COPY_BYTES).unwrap_or(usize::MAX);
         let copies = Semaphore::new(copies.clamp(1, Semaphore::MAX_PERMITS));
-        Self { context, buckets: Buckets::new(source), abandoned, shreds, copies }
+        Self { context, buckets: Buckets::new(source), abandoned, shreds, copies, policies: Policies::new() }
     }
 
     fn now_unix_ms(&self) -> u64 {

@@ -2,12 +2,13 @@
 //! done by the same [`crate::objects`] as the REST API's.
 //!
 //! * `front`: which operations there are, one line each; `docs/s3.md` says why the others are not.
-//! * `access`: who may do what.
+//! * `access`: who may do what; `standing`: what key and policy say together; `actions`: what policies call it.
 //! * `coverage`: what a signature must cover.
 //! * `refusals`: every problem in S3's words.
 //! * `checksums`: what a body is held against, and what is kept of it.
 
 mod access;
+mod actions;
 mod body;
 mod buckets;
 mod checksums;
@@ -21,10 +22,13 @@ mod listing;
 mod multipart;
 mod names;
 mod objects;
+mod policies;
 mod reads;
 mod refusals;
+mod standing;
 mod tags;
 mod trace;
+mod unsigned;
 mod versions;
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is set of a bucket and is no concern of the catalog's: bytes by kind.
 
+use datamesh_shard::BucketName;
+
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
 use super::objects::Present;
 use super::versions::kept_as;
@@ -8,7 +10,7 @@ use crate::keys;
 use crate::keyspace::{Batch, Keyspace};
 use crate::limits::{BUCKET_SETTING_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX};
 use crate::model::{BucketId, BucketSetting, Object};
-use crate::record::{SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
+use crate::record::{BucketRecord, SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
 
 /// Why something was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,24 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Option<Vec<u8>>, CatalogError> {
         let record = self.read::<SettingRecord>(&keys::bucket_setting(which, bucket)).await?;
         Ok(record.map(|record| record.bytes))
+    }
+
+    /// The bucket that has a name now, and what is set of it, of one moment: what decides who may do something there must not be
+    /// another bucket's.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn setting_of_name(
+        &self,
+        name: &BucketName,
+        which: BucketSetting,
+    ) -> Result<Option<(BucketId, Option<Vec<u8>>)>, CatalogError> {
+        let view = self.view().await?;
+        let Some(bucket) = find::<BucketRecord>(&view, &keys::bucket(name)).await?.record else {
+            return Ok(None);
+        };
+        let setting = find::<SettingRecord>(&view, &keys::bucket_setting(which, bucket.id)).await?.record;
+        Ok(Some((bucket.id, setting.map(|record| record.bytes))))
     }
 
     /// Sets it, or takes it away.

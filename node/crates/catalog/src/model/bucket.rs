@@ -30,11 +30,15 @@ pub enum BucketSetting {
     Tags = 1,
     /// Rules by which its objects end.
     Lifecycle = 2,
+    /// Who may do what in it.
+    Policy = 10,
+    /// What its policy may not open.
+    PublicAccessBlock = 11,
 }
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tags, Self::Lifecycle];
+    pub const ALL: [Self; 4] = [Self::Tags, Self::Lifecycle, Self::Policy, Self::PublicAccessBlock];
 }
 
 /// A bucket to make if there is none of that name.

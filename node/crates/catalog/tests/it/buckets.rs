@@ -3,7 +3,8 @@
 use datamesh_catalog::catalog::{CommitObjectError, DeleteBucketError, UploadError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    Bucket, BucketId, BucketKind, Catalog, Condition, DraftBody, NewBucket, Target, WrappedSecret,
+    Bucket, BucketId, BucketKind, BucketSetting, Catalog, Condition, DraftBody, NewBucket, Target,
+    WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
 
@@ -14,6 +15,7 @@ use crate::support::{
 on_all_engines!(catalog_on:
     made_once, only_empty_ones_go, nothing_is_committed_in_a_bucket_that_is_gone, a_put_and_a_deletion_race,
     uploads_are_listed_while_they_are_open, parts_keep_their_tags,
+    what_is_set_is_that_of_the_bucket_with_the_name_now,
 );
 
 fn named(name: &str) -> BucketName {
@@ -50,6 +52,23 @@ async fn made_once<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(catalog.bucket(&named("photos")).await.unwrap(), None);
     let again = bucket(&catalog, "photos").await;
     assert!(again.id > made.id, "a number is never given twice");
+}
+
+async fn what_is_set_is_that_of_the_bucket_with_the_name_now<K: Keyspace>(catalog: Catalog<K>) {
+    let name = named("photos");
+    let policy = async || catalog.setting_of_name(&name, BucketSetting::Policy).await.unwrap();
+    assert_eq!(policy().await, None, "there is no bucket");
+    let made = bucket(&catalog, "photos").await;
+    assert_eq!(policy().await, Some((made.id, None)));
+    let set = catalog.set_bucket_setting(made.id, BucketSetting::Policy, Some(b"{}".to_vec()));
+    set.await.unwrap();
+    assert_eq!(policy().await, Some((made.id, Some(b"{}".to_vec()))));
+    let blocked = catalog.setting_of_name(&name, BucketSetting::PublicAccessBlock).await.unwrap();
+    assert_eq!(blocked, Some((made.id, None)));
+    catalog.delete_bucket(&name).await.unwrap();
+    let again = bucket(&catalog, "photos").await;
+    assert_eq!(policy().await, Some((again.id, None)));
+    assert_eq!(catalog.bucket_setting(made.id, BucketSetting::Policy).await.unwrap(), None);
 }
 
 async fn only_empty_ones_go<K: Keyspace>(catalog: Catalog<K>) {

@@ -12,7 +12,7 @@ use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
 /// Names that the audit has for others.
-const RESERVED: [&str; 4] = ["operator", "user", "admin", "unknown"];
+const RESERVED: [&str; 5] = ["operator", "user", "admin", "unknown", "anonymous"];
 
 /// Somebody whom an administrator makes a user.
 pub(crate) struct NewUser {

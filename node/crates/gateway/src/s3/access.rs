@@ -1,27 +1,34 @@
-//! Who may do what: a key pair's permission and buckets, held against each operation.
+//! Who may do what: what is found out of each request before it is done.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use datamesh_catalog::{AccessKeyId, Grant, Permission};
+use datamesh_catalog::{Grant, Permission};
 use http::{Extensions, HeaderMap, header};
 use parking_lot::Mutex;
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::auth::{S3Auth, SecretKey};
-use s3s::dto::{CopyObjectInput, CopySource, UploadPartCopyInput};
+use s3s::auth::{Credentials, S3Auth, SecretKey};
+use s3s::dto::{CopyObjectInput, CopySource, PostObjectInput, UploadPartCopyInput};
 use s3s::path::S3Path;
 use s3s::{S3Request, S3Result, s3_error};
 
+use super::actions::{self, TAGGING};
 use super::coverage::uncovered;
+use super::standing::{self, Asker, Standing, Wanted};
+use super::unsigned;
 use crate::access_keys::KnownKey;
 use crate::api::App;
-use crate::audit::{Actor, Asked, Audit, Durable, Note, Witnessed};
+use crate::audit::{Asked, Audit, Durable, Note, Witnessed};
 use crate::auth::Address;
+use crate::policy::{Action, Facts};
 
 /// What is found out of a request while the library has it: for log, metrics and the audit.
 pub(super) struct Seen {
     /// The request's id.
     pub(super) id: String,
     pub(super) from: Option<Address>,
+    /// Nobody signed it, and a policy may let it through.
+    pub(super) stranger: AtomicBool,
     /// The operation's name, as soon as it is known.
     pub(super) operation: OnceLock<String>,
     /// The audit's entry of a change, as soon as it is known who asks for it.
@@ -31,18 +38,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// The request has an entry from here on, whatever comes of it.
-    fn witness(&self, audit: &Arc<Audit>, (key, operation, path): (&AccessKeyId, &str, &S3Path)) {
+    /// The request has an entry from here on, once its note counts, whatever comes of it.
+    fn witness(&self, audit: &Arc<Audit>, (asker, operation, path): (&Asker, &str, &S3Path)) {
         let durable = if need(operation) == Permission::Admin { Durable::Before } else { Durable::Soon };
-        let (name, credential) = (format!("key:{key}"), key.to_string());
         let asked = Asked {
-            actor: Actor { name, credential, ..Actor::default() },
+            actor: asker.actor(),
             action: format!("s3:{operation}"),
             target: target_of(path),
             from: self.from,
             request: &self.id,
         };
-        self.note.count();
         *self.witnessed.lock() = Some(Witnessed::new(audit, asked, (self.note.clone(), durable)));
     }
 }
@@ -95,10 +100,6 @@ pub(super) fn allows(grant: &Grant, need: Permission, bucket: Option<&str>) -> b
     grant.permission >= need && (grant.buckets.is_empty() || bucket.is_none_or(named))
 }
 
-fn denied() -> s3s::S3Error {
-    s3_error!(AccessDenied, "the access key does not allow this")
-}
-
 /// Looks keys up: the library checks signatures with their secrets.
 pub(super) struct Signatures(pub(super) Arc<App>);
 
@@ -112,8 +113,27 @@ impl S3Auth for Signatures {
     }
 }
 
-/// Holds each request against its key.
+/// Holds each request against its key and the policy of its bucket.
 pub(super) struct Rules(pub(super) Arc<App>);
+
+impl Rules {
+    fn asker(&self, credentials: Option<&Credentials>) -> S3Result<Asker> {
+        let Some(credentials) = credentials else { return Ok(Asker::Anonymous) };
+        let id = credentials.access_key.parse().map_err(|_| standing::denied())?;
+        let known = self.0.keys.opened(&id).ok_or_else(standing::denied)?;
+        Ok(Asker::Key(id, known))
+    }
+
+    /// What is known of a request besides its path.
+    fn facts(&self, operation: &str, cx: &S3AccessContext<'_>, from: Option<Address>) -> Facts {
+        let said = Facts {
+            source: from.map(|Address(address)| address),
+            now_unix_ms: self.0.surroundings.now_unix_ms(),
+            ..Facts::default()
+        };
+        actions::facts(operation, said, (cx.headers(), cx.uri()))
+    }
+}
 
 #[async_trait::async_trait]
 impl S3Access for Rules {
@@ -132,39 +152,95 @@ impl S3Access for Rules {
                 "sign the header {name} too: what the request does hangs on it"
             ));
         }
-        let credentials = cx.credentials().ok_or_else(|| s3_error!(AccessDenied, "sign the request"))?;
-        let id = credentials.access_key.parse().map_err(|_| denied())?;
-        let (known, need) = (self.0.keys.opened(&id), need(&operation));
-        let bucket = cx.s3_path().get_bucket_name();
-        let known = known.filter(|known| allows(&known.grant, need, bucket));
-        // Changes have an entry, and what is refused.
-        if let Some(seen) = &seen
-            && (known.is_none() || need > Permission::ReadOnly)
-        {
-            seen.witness(&self.0.audit, (&id, &operation, cx.s3_path()));
+        let asker = self.asker(cx.credentials())?;
+        if asker.is_anonymous() {
+            if let Some(seen) = &seen {
+                seen.stranger.store(true, Ordering::Relaxed);
+            }
+            unsigned::only_plain(cx.headers(), cx.uri())?;
         }
-        let known = known.ok_or_else(denied)?;
-        cx.extensions_mut().insert(Caller(known));
+        let facts = self.facts(&operation, cx, seen.as_ref().and_then(|seen| seen.from));
+        let asked = actions::of(&operation, facts.version.is_some(), cx.headers().contains_key(TAGGING));
+        // Whether what their body names lets strangers do anything is found out there, and counts there.
+        let counts = !(asker.is_anonymous() && matches!(asked, actions::Asked::Later(_)));
+        let path = cx.s3_path();
+        let wanted = Wanted { operation: &operation, need: need(&operation), asked, path };
+        let judged = Standing::judge(&self.0, (asker.clone(), facts), wanted).await;
+        // Changes have an entry, and what is refused to a key. Strangers must not fill the audit with what they are refused.
+        if let Some(seen) = &seen
+            && match judged {
+                Ok(_) => need(&operation) > Permission::ReadOnly,
+                Err(_) => !asker.is_anonymous(),
+            }
+        {
+            seen.witness(&self.0.audit, (&asker, &operation, path));
+            if counts {
+                seen.note.count();
+            }
+        }
+        let judged = judged?;
+        if let Asker::Key(_, known) = asker {
+            cx.extensions_mut().insert(Caller(known));
+        }
+        cx.extensions_mut().insert(Arc::new(judged));
+        Ok(())
+    }
+
+    /// A form names its key among its fields.
+    async fn post_object(&self, request: &mut S3Request<PostObjectInput>) -> S3Result<()> {
+        let standing = standing::of(&request.extensions)?;
+        let input = &request.input;
+        let facts = Facts {
+            acl: input.acl.as_ref().map(|acl| acl.as_str().to_owned()),
+            ..standing.facts().of_version(None)
+        };
+        let tagged = input.tagging.is_some();
+        standing.may(&actions::of_put(tagged), Some(&input.key), &facts)?;
+        noted(&request.extensions).count();
         Ok(())
     }
 
     async fn copy_object(&self, request: &mut S3Request<CopyObjectInput>) -> S3Result<()> {
-        may_read(&request.extensions, &request.input.copy_source)
+        let there = self.source(&request.extensions, &request.input.copy_source).await?;
+        let here = standing::of(&request.extensions)?;
+        let tagging = here.may(&[Action::PutObjectTagging], Some(&request.input.key), here.facts());
+        let travel = there.tags().and(tagging).is_ok();
+        request.extensions.insert(TagsTravel(travel));
+        Ok(())
     }
 
     async fn upload_part_copy(&self, request: &mut S3Request<UploadPartCopyInput>) -> S3Result<()> {
-        may_read(&request.extensions, &request.input.copy_source)
+        self.source(&request.extensions, &request.input.copy_source).await.map(drop)
     }
 }
 
-/// The source of a copy may lie in another bucket than the one the request names.
-fn may_read(extensions: &Extensions, source: &CopySource) -> S3Result<()> {
-    let Caller(known) = extensions.get().ok_or_else(denied)?;
-    match source {
-        CopySource::Bucket { bucket, .. } if allows(&known.grant, Permission::ReadOnly, Some(bucket)) => {
-            Ok(())
-        }
-        _ => Err(denied()),
+/// Whether who copies an object may also read its tags there and give them here.
+#[derive(Clone, Copy)]
+pub(super) struct TagsTravel(pub(super) bool);
+
+/// The source of a copy, which its asker may read.
+struct Source<'a> {
+    standing: Standing,
+    key: &'a str,
+}
+
+impl Source<'_> {
+    fn tags(&self) -> S3Result<()> {
+        let facts = self.standing.facts();
+        self.standing.may(&actions::of_tags_read(facts.version.is_some()), Some(self.key), facts)
+    }
+}
+
+impl Rules {
+    /// The source of a copy may lie in another bucket than the one the request names.
+    async fn source<'a>(&self, extensions: &Extensions, source: &'a CopySource) -> S3Result<Source<'a>> {
+        let here = standing::of(extensions)?;
+        let CopySource::Bucket { bucket, key, version_id } = source else { return Err(standing::denied()) };
+        let version = version_id.as_deref().map(str::to_owned);
+        let actions = actions::of_read(version.is_some());
+        let standing = here.elsewhere(&self.0, bucket, version).await?;
+        standing.may(&actions, Some(key), standing.facts())?;
+        Ok(Source { standing, key })
     }
 }
 

@@ -11,6 +11,7 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
+use super::access::TagsTravel;
 use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
 use super::fields::{refuse_what_is_not_there, said};
 use super::multipart::{number_of, upload_of};
@@ -107,7 +108,16 @@ pub(super) async fn object(
             Meta { content_type: found.object.content_type.clone(), fields }
         }
     };
-    tags_of_copy(&input, &found)?.put_into(&mut meta.fields.system);
+    let tags = tags_of_copy(&input, &found)?;
+    let replaced = input.tagging_directive.as_ref().is_some_and(|d| d.as_str() == TaggingDirective::REPLACE);
+    let travel = request.extensions.get::<TagsTravel>().is_some_and(|TagsTravel(travel)| *travel);
+    if !replaced && !travel && tags != Tags::default() {
+        return Err(s3_error!(
+            AccessDenied,
+            "the source has tags, which this key may not read there or put here"
+        ));
+    }
+    tags.put_into(&mut meta.fields.system);
     let meta = Meta::new(meta.content_type, meta.fields)?;
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;

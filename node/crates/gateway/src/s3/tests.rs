@@ -4,6 +4,8 @@ mod access;
 mod documentation;
 mod lifecycle;
 mod multipart;
+mod policies;
+mod principals;
 mod signer;
 mod stores;
 mod tags;

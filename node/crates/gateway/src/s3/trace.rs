@@ -1,5 +1,6 @@
 //! Around every request: its id, its line in the log, its metrics; and the service that the library makes of [`Front`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();
     let (operation, witnessed, note) = (OnceLock::new(), Mutex::default(), Note::default());
-    let seen = Arc::new(Seen { id: id.clone(), from, operation, witnessed, note });
+    let stranger = AtomicBool::new(false);
+    let seen = Arc::new(Seen { id: id.clone(), from, stranger, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
     let mut response = answer(&served, request).instrument(span.clone()).await;
@@ -97,6 +99,11 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     span.in_scope(|| tracing::info!(operation, status, took_ms = took.as_secs_f64() * 1e3, "answered"));
     let route = format!("s3:{operation}");
     served.app.metrics.request(RequestLabels { route, method: method.to_owned(), status }, took);
+    if seen.stranger.load(Ordering::Relaxed) {
+        // Whoever may put an object that all may read must not have a page of theirs run beside the sessions of this host.
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     if let Ok(value) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

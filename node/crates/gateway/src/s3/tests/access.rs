@@ -10,10 +10,11 @@ use crate::tests::house::{ADMIN, House};
 const DELETE_MANY: &[u8] = b"<Delete><Object><Key>x</Key></Object></Delete>";
 const COMPLETE: &[u8] =
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>";
+const BLOCK_NOTHING: &[u8] = b"<PublicAccessBlockConfiguration/>";
 const UPLOAD: &str = "uploadId=00000000000000000000000000000000";
 
 /// Every operation that is served, some that are not, and the least permission that each needs. `@` is the bucket.
-fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission)> {
+pub(super) fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission)> {
     use Permission::{Admin, ReadOnly, ReadWrite};
     let of_upload = |path: &str| format!("{path}{UPLOAD}");
     vec![
@@ -56,7 +57,13 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
             Admin,
         ),
         ("DeleteBucketLifecycle", "DELETE", "/@?lifecycle=".into(), b"", Admin),
+        ("GetBucketPolicy", "GET", "/@?policy=".into(), b"", ReadOnly),
+        ("GetBucketPolicyStatus", "GET", "/@?policyStatus=".into(), b"", ReadOnly),
+        ("PutBucketPolicy", "PUT", "/@?policy=".into(), b"{}", Admin),
         ("DeleteBucketPolicy", "DELETE", "/@?policy=".into(), b"", Admin),
+        ("GetPublicAccessBlock", "GET", "/@?publicAccessBlock=".into(), b"", ReadOnly),
+        ("PutPublicAccessBlock", "PUT", "/@?publicAccessBlock=".into(), BLOCK_NOTHING, Admin),
+        ("DeletePublicAccessBlock", "DELETE", "/@?publicAccessBlock=".into(), b"", Admin),
     ]
 }
 

@@ -10,7 +10,7 @@ const BY_THE_LIBRARY: &str = "PostObject";
 /// As many as S3 has, and the library knows.
 const ALL: usize = 99;
 
-fn camel(name: &str) -> String {
+pub(super) fn camel(name: &str) -> String {
     let part = |part: &str| part[..1].to_uppercase() + &part[1..];
     name.split('_').map(part).collect()
 }

@@ -1,6 +1,7 @@
 //! A client that signs as version 4 wants it, small enough to be read: an oracle beside the real ones.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::body::Body;
@@ -11,10 +12,13 @@ use ring::{digest, hmac};
 use tower::ServiceExt as _;
 
 use crate::access_keys::NewKey;
+use crate::auth::Address;
 use crate::s3;
 use crate::tests::house::{Got, House, read};
 
 const HOST: &str = "gateway.test";
+/// Where unsigned requests come from.
+pub(super) const STRANGER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
 /// A key pair and the port it is used at.
 pub(super) struct Client {
@@ -101,8 +105,24 @@ impl Client {
 
     /// A request without a signature.
     pub(super) async fn unsigned(&self, method: &str, target: &str) -> Got {
-        let request = Request::builder().method(method).uri(target).header("host", HOST);
-        read(self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+        self.stranger(method, target, Ask::default()).await
+    }
+
+    /// The same with more to say, from [`STRANGER`].
+    pub(super) async fn stranger(&self, method: &str, target: &str, ask: Ask<'_>) -> Got {
+        let mut request = Request::builder().method(method).uri(target).header("host", HOST);
+        for (name, value) in ask.headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request
+            .header("content-length", ask.body.len())
+            .extension(Address(STRANGER.into()))
+            .body(Body::from(ask.body.to_vec()))
+            .unwrap();
+        if ask.body.is_empty() {
+            request.headers_mut().remove("content-length");
+        }
+        read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 }
 

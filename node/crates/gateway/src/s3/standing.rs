@@ -1,0 +1,208 @@
+//! Somebody before a bucket: what their key allows, and what the bucket's policy says of it.
+//!
+//! A denial of the policy wins over all, an allowance extends what the key may, and whoever has no key has nothing else. Buckets are
+//! administered with a key, whatever a policy says; the cluster's own administrators always reach the policy itself.
+
+use std::sync::Arc;
+
+use datamesh_catalog::{AccessKeyId, Permission};
+use http::Extensions;
+use s3s::path::S3Path;
+use s3s::{S3Error, S3Result, s3_error};
+
+use super::access::allows;
+use super::actions::Asked;
+use super::names;
+use crate::access_keys::KnownKey;
+use crate::api::App;
+use crate::audit::Actor;
+use crate::policy::{Action, Deed, Facts, Policy, Principal, Verdict};
+
+/// Operations on the policy itself, from which the cluster's administrators cannot be locked out.
+const RESCUES: [&str; 3] = ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"];
+
+/// Who asks.
+#[derive(Clone)]
+pub(super) enum Asker {
+    /// Nobody signed the request.
+    Anonymous,
+    Key(AccessKeyId, Arc<KnownKey>),
+}
+
+/// What they want.
+pub(super) struct Wanted<'a> {
+    pub(super) operation: &'a str,
+    pub(super) need: Permission,
+    pub(super) asked: Asked,
+    pub(super) path: &'a S3Path,
+}
+
+/// They stand before a bucket whose policy was read.
+pub(super) struct Standing {
+    asker: Asker,
+    facts: Facts,
+    need: Permission,
+    bucket: String,
+    policy: Option<Arc<Policy>>,
+    /// The policy lets strangers in, and something keeps them out.
+    restricted: bool,
+}
+
+/// The key does not allow it, and no policy does.
+pub(super) fn denied() -> S3Error {
+    s3_error!(AccessDenied, "the access key does not allow this")
+}
+
+fn unsigned() -> S3Error {
+    s3_error!(AccessDenied, "sign the request")
+}
+
+/// The standing of a request that was let through.
+pub(super) fn of(extensions: &Extensions) -> S3Result<Arc<Standing>> {
+    extensions.get::<Arc<Standing>>().cloned().ok_or_else(denied)
+}
+
+impl Asker {
+    fn principal(&self) -> Principal<'_> {
+        match self {
+            Self::Anonymous => Principal::Anonymous,
+            Self::Key(id, known) => Principal::Key { id: id.as_str(), owner: &known.grant.owner },
+        }
+    }
+
+    pub(super) fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Anonymous)
+    }
+
+    fn may_by_key(&self, need: Permission, bucket: Option<&str>) -> bool {
+        match self {
+            Self::Anonymous => false,
+            Self::Key(_, known) => allows(&known.grant, need, bucket),
+        }
+    }
+
+    /// Administers all buckets.
+    fn administers(&self) -> bool {
+        let all =
+            |known: &KnownKey| known.grant.permission == Permission::Admin && known.grant.buckets.is_empty();
+        matches!(self, Self::Key(_, known) if all(known))
+    }
+
+    fn refused(&self) -> S3Error {
+        if self.is_anonymous() { unsigned() } else { denied() }
+    }
+
+    /// As the audit names them.
+    pub(super) fn actor(&self) -> Actor {
+        match self {
+            Self::Anonymous => Actor { name: "anonymous".to_owned(), ..Actor::default() },
+            Self::Key(id, _) => {
+                Actor { name: format!("key:{id}"), credential: id.to_string(), ..Actor::default() }
+            }
+        }
+    }
+}
+
+impl Standing {
+    /// Holds a request against key and policy.
+    ///
+    /// # Errors
+    /// `AccessDenied`; the catalog's faults.
+    pub(super) async fn judge(
+        app: &Arc<App>,
+        (asker, facts): (Asker, Facts),
+        wanted: Wanted<'_>,
+    ) -> S3Result<Self> {
+        let Wanted { operation, need, asked, path } = wanted;
+        let (bucket, key) = (path.get_bucket_name(), path.get_object_key());
+        let by_key = asker.may_by_key(need, bucket);
+        let rescued = RESCUES.contains(&operation) && asker.administers();
+        match (asked, bucket) {
+            (Asked::Nothing, _) | (_, None) if !by_key => Err(asker.refused()),
+            (Asked::Nothing, bucket) => Ok(Self::without_policy((asker, facts), need, bucket)),
+            (_, bucket) if rescued => Ok(Self::without_policy((asker, facts), need, bucket)),
+            (_, None) => Ok(Self::without_policy((asker, facts), need, None)),
+            (Asked::Now(actions), Some(bucket)) => {
+                let standing = Self::before(app, (asker, facts), need, bucket).await?;
+                standing.may(&actions, key, &standing.facts)?;
+                Ok(standing)
+            }
+            (Asked::Later(actions), Some(bucket)) => {
+                let standing = Self::before(app, (asker, facts), need, bucket).await?;
+                if by_key || standing.may_be_allowed(actions) {
+                    Ok(standing)
+                } else {
+                    Err(standing.asker.refused())
+                }
+            }
+        }
+    }
+
+    fn without_policy((asker, facts): (Asker, Facts), need: Permission, bucket: Option<&str>) -> Self {
+        let bucket = bucket.unwrap_or_default().to_owned();
+        Self { asker, facts, need, bucket, policy: None, restricted: false }
+    }
+
+    async fn before(
+        app: &Arc<App>,
+        (asker, facts): (Asker, Facts),
+        need: Permission,
+        bucket: &str,
+    ) -> S3Result<Self> {
+        let mut standing = Self::without_policy((asker, facts), need, Some(bucket));
+        // What is no name is no bucket's: the operation says so.
+        let Ok(name) = names::bucket(bucket) else { return Ok(standing) };
+        standing.policy = app.objects.policy(&name).await?;
+        if standing.asker.is_anonymous() && standing.policy.as_ref().is_some_and(|policy| policy.is_public())
+        {
+            standing.restricted = app.objects.keeps_strangers_out(&name).await?;
+        }
+        Ok(standing)
+    }
+
+    /// The same asker before another bucket, to read an object there.
+    pub(super) async fn elsewhere(
+        &self,
+        app: &Arc<App>,
+        bucket: &str,
+        version: Option<String>,
+    ) -> S3Result<Self> {
+        let facts = self.facts.of_version(version);
+        Self::before(app, (self.asker.clone(), facts), Permission::ReadOnly, bucket).await
+    }
+
+    pub(super) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn is_closed_to_asker(&self) -> bool {
+        self.asker.is_anonymous() && (self.restricted || self.need == Permission::Admin)
+    }
+
+    fn may_be_allowed(&self, actions: &[Action]) -> bool {
+        let policy = self.policy.as_ref().filter(|_| !self.is_closed_to_asker());
+        policy.is_some_and(|policy| policy.may_allow(self.asker.principal(), actions))
+    }
+
+    /// Whether they may do all of this.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(super) fn may(&self, actions: &[Action], key: Option<&str>, facts: &Facts) -> S3Result<()> {
+        let by_key = self.asker.may_by_key(self.need, Some(&self.bucket));
+        for action in actions {
+            let deed =
+                Deed { principal: self.asker.principal(), action: *action, bucket: &self.bucket, key, facts };
+            match self.policy.as_ref().map_or(Verdict::Silent, |policy| policy.judge(&deed)) {
+                Verdict::Deny if self.asker.is_anonymous() => return Err(unsigned()),
+                Verdict::Deny => {
+                    return Err(s3_error!(AccessDenied, "the bucket's policy denies {}", action.name()));
+                }
+                Verdict::Allow if !self.is_closed_to_asker() => {}
+                Verdict::Allow | Verdict::Silent if by_key => {}
+                Verdict::Allow | Verdict::Silent => return Err(self.asker.refused()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datamesh_catalog::VersionId;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
-use http::{HeaderMap, HeaderName, header};
+use http::{Extensions, HeaderMap, HeaderName, header};
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, ETagCondition,
     MetadataDirective, TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
@@ -65,10 +65,17 @@ fn inherited(found: &Found, wanted: Option<Algorithm>) -> Option<Told> {
 }
 
 /// The tags of a copy: those of its source, unless it is said to have others.
-fn tags_of_copy(input: &CopyObjectInput, source: &Found) -> S3Result<Tags> {
-    match input.tagging_directive.as_ref().map(TaggingDirective::as_str) {
-        Some(TaggingDirective::REPLACE) => tags::of_header(input.tagging.as_deref()),
-        _ => Ok(Tags::of_fields(&source.fields.system)),
+fn tags_of_copy(input: &CopyObjectInput, source: &Found, extensions: &Extensions) -> S3Result<Tags> {
+    let directive = input.tagging_directive.as_ref().map(TaggingDirective::as_str);
+    if directive == Some(TaggingDirective::REPLACE) {
+        return tags::of_header(input.tagging.as_deref());
+    }
+    let tags = Tags::of_fields(&source.fields.system);
+    let travel = extensions.get::<TagsTravel>().is_some_and(|TagsTravel(travel)| *travel);
+    if travel || tags == Tags::default() {
+        Ok(tags)
+    } else {
+        Err(s3_error!(AccessDenied, "the source has tags, which this key may not read there or put here"))
     }
 }
 
@@ -108,16 +115,7 @@ pub(super) async fn object(
             Meta { content_type: found.object.content_type.clone(), fields }
         }
     };
-    let tags = tags_of_copy(&input, &found)?;
-    let replaced = input.tagging_directive.as_ref().is_some_and(|d| d.as_str() == TaggingDirective::REPLACE);
-    let travel = request.extensions.get::<TagsTravel>().is_some_and(|TagsTravel(travel)| *travel);
-    if !replaced && !travel && tags != Tags::default() {
-        return Err(s3_error!(
-            AccessDenied,
-            "the source has tags, which this key may not read there or put here"
-        ));
-    }
-    tags.put_into(&mut meta.fields.system);
+    tags_of_copy(&input, &found, &request.extensions)?.put_into(&mut meta.fields.system);
     let meta = Meta::new(meta.content_type, meta.fields)?;
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;

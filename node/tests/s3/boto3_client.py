@@ -456,6 +456,32 @@ def lifecycle():
     refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket="photos")
 
 
+def cors():
+    def asked(origin, method, key="tagged"):
+        headers = {"Origin": origin, "Access-Control-Request-Method": method}
+        return fetch(f"{ENDPOINT}/photos/{key}", method="OPTIONS", headers=headers)
+
+    rules = [
+        {
+            "ID": "app", "AllowedOrigins": ["https://*.example.com"], "AllowedMethods": ["GET", "PUT"],
+            "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60,
+        },
+    ]
+    refused("NoSuchCORSConfiguration", s3.get_bucket_cors, Bucket="photos")
+    assert asked("https://app.example.com", "GET")[0] == 403, "no rules"
+    s3.put_bucket_cors(Bucket="photos", CORSConfiguration={"CORSRules": rules})
+    assert s3.get_bucket_cors(Bucket="photos")["CORSRules"] == rules
+    assert asked("https://app.example.com", "GET")[0] == 200
+    assert asked("https://example.org", "GET")[0] == 403
+    assert asked("https://app.example.com", "DELETE")[0] == 403
+    signed = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "tagged"})
+    status, _, headers = answered(signed, headers={"Origin": "https://app.example.com"})
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://app.example.com", headers
+    s3.delete_bucket_cors(Bucket="photos")
+    refused("NoSuchCORSConfiguration", s3.get_bucket_cors, Bucket="photos")
+    assert asked("https://app.example.com", "GET")[0] == 403
+
+
 def strangers():
     wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
     refused("InvalidAccessKeyId", wrong.list_buckets)
@@ -478,7 +504,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, cors, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

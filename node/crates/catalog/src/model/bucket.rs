@@ -30,11 +30,13 @@ pub enum BucketSetting {
     Tags = 1,
     /// Rules by which its objects end.
     Lifecycle = 2,
+    /// Rules for web pages of others.
+    Cors = 3,
 }
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Tags, Self::Lifecycle];
+    pub const ALL: [Self; 3] = [Self::Tags, Self::Lifecycle, Self::Cors];
 }
 
 /// A bucket to make if there is none of that name.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
-    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketInput, DeleteBucketLifecycleInput,
-    DeleteBucketLifecycleOutput, DeleteBucketOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
-    DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput,
-    DeleteObjectsInput, DeleteObjectsOutput, GetBucketLifecycleConfigurationInput,
+    CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketCorsInput, DeleteBucketCorsOutput,
+    DeleteBucketInput, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput, DeleteBucketOutput,
+    DeleteBucketTaggingInput, DeleteBucketTaggingOutput, DeleteObjectInput, DeleteObjectOutput,
+    DeleteObjectTaggingInput, DeleteObjectTaggingOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    GetBucketCorsInput, GetBucketCorsOutput, GetBucketLifecycleConfigurationInput,
     GetBucketLifecycleConfigurationOutput, GetBucketLocationInput, GetBucketLocationOutput,
     GetBucketTaggingInput, GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput,
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput, GetObjectOutput,
@@ -16,14 +17,15 @@ use s3s::dto::{
     HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput, PutBucketTaggingInput,
-    PutBucketTaggingOutput, PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput,
-    PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput,
-    UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
+    PutBucketCorsInput, PutBucketCorsOutput, PutBucketLifecycleConfigurationInput,
+    PutBucketLifecycleConfigurationOutput, PutBucketTaggingInput, PutBucketTaggingOutput,
+    PutBucketVersioningInput, PutBucketVersioningOutput, PutObjectInput, PutObjectOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, UploadPartCopyInput, UploadPartCopyOutput,
+    UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
-use super::{buckets, copy, lifecycle, listing, multipart, objects, reads, tags, versions};
+use super::{buckets, copy, cors, lifecycle, listing, multipart, objects, reads, tags, versions};
 use crate::api::App;
 
 /// The gateway as the library sees it.
@@ -73,6 +75,9 @@ operations! {
     get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput = lifecycle::get;
     put_bucket_lifecycle_configuration: PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput = lifecycle::put;
     delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput = lifecycle::delete;
+    get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput = cors::get;
+    put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput = cors::put;
+    delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput = cors::delete;
     copy_object: CopyObjectInput => CopyObjectOutput = copy::object;
     upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput = copy::part;
     list_objects: ListObjectsInput => ListObjectsOutput = listing::first;

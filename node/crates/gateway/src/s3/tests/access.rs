@@ -32,6 +32,7 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
         ("GetObjectTagging", "GET", "/@/x?tagging=".into(), b"", ReadOnly),
         ("GetBucketTagging", "GET", "/@?tagging=".into(), b"", ReadOnly),
         ("GetBucketLifecycleConfiguration", "GET", "/@?lifecycle=".into(), b"", ReadOnly),
+        ("GetBucketCors", "GET", "/@?cors=".into(), b"", ReadOnly),
         ("PutObject", "PUT", "/@/x".into(), b"text", ReadWrite),
         ("PutObjectTagging", "PUT", "/@/x?tagging=".into(), b"<Tagging/>", ReadWrite),
         ("DeleteObjectTagging", "DELETE", "/@/x?tagging=".into(), b"", ReadWrite),
@@ -55,6 +56,8 @@ fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8], Permission
             b"<LifecycleConfiguration/>",
             Admin,
         ),
+        ("PutBucketCors", "PUT", "/@?cors=".into(), b"<CORSConfiguration/>", Admin),
+        ("DeleteBucketCors", "DELETE", "/@?cors=".into(), b"", Admin),
         ("DeleteBucketLifecycle", "DELETE", "/@?lifecycle=".into(), b"", Admin),
         ("DeleteBucketPolicy", "DELETE", "/@?policy=".into(), b"", Admin),
     ]

@@ -101,8 +101,22 @@ impl Client {
 
     /// A request without a signature.
     pub(super) async fn unsigned(&self, method: &str, target: &str) -> Got {
-        let request = Request::builder().method(method).uri(target).header("host", HOST);
-        read(self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()).await
+        self.plain(HOST, method, target, &[]).await
+    }
+
+    /// The same with headers, to a name.
+    pub(super) async fn plain(
+        &self,
+        host: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Got {
+        let request = Request::builder().method(method).uri(target).header("host", host);
+        let with =
+            |request: http::request::Builder, (name, value): &(&str, &str)| request.header(*name, *value);
+        let request = headers.iter().fold(request, with).body(Body::empty()).unwrap();
+        read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 }
 

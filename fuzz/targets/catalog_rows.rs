@@ -132,4 +132,5 @@ fn columns(input: &[u8]) {
     let _ = keys::read_audit_head(input);
     let _ = keys::read_audit_cut(input);
     let _ = keys::read_bucket_upload(input);
+    let _ = keys::read_bucket_setting(input);
 }

@@ -1,6 +1,7 @@
 """What boto3 does with its own defaults, held against what S3 promises. Ends with an error at the first difference."""
 
 import base64
+import datetime
 import hashlib
 import http.client
 import io
@@ -305,14 +306,18 @@ def transfers():
     assert s3.get_object(Bucket="copies", Key="large")["Body"].read() == body
 
 
-def fetch(url, method="GET", data=None, headers=None):
-    """Status and body, with no header of its own making: version 2 signs the type of the content."""
+def answered(url, method="GET", data=None, headers=None):
+    """Status, body and headers, with no header of its own making: version 2 signs the type of the content."""
     parts = urllib.parse.urlsplit(url)
     context = ssl.create_default_context(cafile=os.environ["AWS_CA_BUNDLE"])
     connection = http.client.HTTPSConnection(parts.netloc, context=context)
     connection.request(method, f"{parts.path}?{parts.query}", body=data, headers=headers or {})
     answer = connection.getresponse()
-    return answer.status, answer.read()
+    return answer.status, answer.read(), answer.headers
+
+
+def fetch(*request, **more):
+    return answered(*request, **more)[:2]
 
 
 def presigned(version):
@@ -403,9 +408,19 @@ def tags():
     s3.put_object(Bucket="photos", Key="tagged", Body=b"x", Tagging="colour=deep%20blue&a=1")
     assert shown(Key="tagged") == {"colour": "deep blue", "a": "1"}
     assert s3.get_object(Bucket="photos", Key="tagged")["TagCount"] == 2
+    head = s3.head_object(Bucket="photos", Key="tagged")
+    assert head["ResponseMetadata"]["HTTPHeaders"]["x-amz-tagging-count"] == "2", head
+    upload = s3.create_multipart_upload(Bucket="photos", Key="parted", Tagging="of=upload")["UploadId"]
+    part = s3.upload_part(Bucket="photos", Key="parted", UploadId=upload, PartNumber=1, Body=b"x")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(Bucket="photos", Key="parted", UploadId=upload, MultipartUpload=parts)
+    assert shown(Key="parted") == {"of": "upload"}
     s3.put_object_tagging(Bucket="photos", Key="tagged", Tagging={"TagSet": [{"Key": "b", "Value": "2"}]})
     s3.copy_object(Bucket="photos", Key="copy", CopySource={"Bucket": "photos", "Key": "tagged"})
     assert shown(Key="copy") == {"b": "2"}
+    source = {"Bucket": "photos", "Key": "tagged"}
+    s3.copy_object(Bucket="photos", Key="copy", CopySource=source, TaggingDirective="REPLACE", Tagging="c=3")
+    assert shown(Key="copy") == {"c": "3"}
     s3.delete_object_tagging(Bucket="photos", Key="tagged")
     assert shown(Key="tagged") == {} and "TagCount" not in s3.get_object(Bucket="photos", Key="tagged")
     many = {"TagSet": [{"Key": str(n), "Value": ""} for n in range(11)]}
@@ -434,6 +449,12 @@ def lifecycle():
     rules[0]["Transitions"] = [{"Days": 1, "StorageClass": "GLACIER"}]
     call = s3.put_bucket_lifecycle_configuration
     refused("NotImplemented", call, Bucket="photos", LifecycleConfiguration={"Rules": rules})
+    for key in ("due/a", "not due/a"):
+        s3.put_object(Bucket="photos", Key=key, Body=b"x")
+    past = {"ID": "past", "Status": "Enabled", "Filter": {"Prefix": "due/"}, "Expiration": {"Date": datetime.datetime(2020, 1, 1)}}
+    s3.put_bucket_lifecycle_configuration(Bucket="photos", LifecycleConfiguration={"Rules": [past]})
+    s3.get_waiter("object_not_exists").wait(Bucket="photos", Key="due/a", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    s3.head_object(Bucket="photos", Key="not due/a")
     s3.delete_bucket_lifecycle(Bucket="photos")
     refused("NoSuchLifecycleConfiguration", s3.get_bucket_lifecycle_configuration, Bucket="photos")
 
@@ -494,6 +515,32 @@ def policies():
     refused("AccessDenied", stranger.get_object, Bucket="photos", Key="public/a")
 
 
+def cors():
+    def asked(origin, method, key="tagged"):
+        headers = {"Origin": origin, "Access-Control-Request-Method": method}
+        return fetch(f"{ENDPOINT}/photos/{key}", method="OPTIONS", headers=headers)
+
+    rules = [
+        {
+            "ID": "app", "AllowedOrigins": ["https://*.example.com"], "AllowedMethods": ["GET", "PUT"],
+            "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60,
+        },
+    ]
+    refused("NoSuchCORSConfiguration", s3.get_bucket_cors, Bucket="photos")
+    assert asked("https://app.example.com", "GET")[0] == 403, "no rules"
+    s3.put_bucket_cors(Bucket="photos", CORSConfiguration={"CORSRules": rules})
+    assert s3.get_bucket_cors(Bucket="photos")["CORSRules"] == rules
+    assert asked("https://app.example.com", "GET")[0] == 200
+    assert asked("https://example.org", "GET")[0] == 403
+    assert asked("https://app.example.com", "DELETE")[0] == 403
+    signed = s3.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "tagged"})
+    status, _, headers = answered(signed, headers={"Origin": "https://app.example.com"})
+    assert status == 200 and headers["Access-Control-Allow-Origin"] == "https://app.example.com", headers
+    s3.delete_bucket_cors(Bucket="photos")
+    refused("NoSuchCORSConfiguration", s3.get_bucket_cors, Bucket="photos")
+    assert asked("https://app.example.com", "GET")[0] == 403
+
+
 def strangers():
     wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
     refused("InvalidAccessKeyId", wrong.list_buckets)
@@ -516,7 +563,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, policies, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, cors, policies, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

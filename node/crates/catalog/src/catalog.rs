@@ -8,6 +8,7 @@ mod check;
 mod commit;
 mod credentials;
 mod drains;
+mod expiry;
 mod faults;
 mod garbage;
 mod given_up;
@@ -33,13 +34,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
-pub use bucket_settings::SettingError;
+pub use bucket_settings::{SettingError, StraySetting};
 pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{
     BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
 };
 pub use commit::CommitObjectError;
 pub use credentials::{CredentialError, KnownCredential};
+pub use expiry::{Ended, Ending, RulesAt, VersionStanding};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;
 pub use joins::{BindError, IncarnationError};

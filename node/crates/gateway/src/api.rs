@@ -38,6 +38,7 @@ use crate::objects::Objects;
 use crate::problem::{Kind, Problem};
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
+use crate::work::expire::NewRules;
 
 pub(crate) use files::KEPT_HEADERS;
 pub(crate) use incoming::{Incoming, Refused, Told, Witness};
@@ -54,6 +55,8 @@ pub(crate) struct App {
     pub(crate) keys: AccessKeys,
     pub(crate) status: StatusSource,
     pub(crate) admin: admin::Admin,
+    /// Told when a bucket gets other rules of expiry.
+    pub(crate) new_rules: NewRules,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) quotas: Quotas,
 }

@@ -3,10 +3,12 @@
 //!
 //! * `note`: what a handler says of its request.
 //! * `witnessed`: what a request is worth an entry, also one whose client hung up.
+//! * `deed`: what the gateway does by itself.
 //! * `chain`: entries become links, and the chain's head is signed.
 //! * `retention`: the oldest entries go.
 
 mod chain;
+mod deed;
 mod note;
 mod retention;
 pub(crate) mod witnessed;
@@ -27,6 +29,7 @@ use crate::accounts::cut;
 use crate::surroundings::Surroundings;
 use crate::work::{Next, Worker};
 
+pub(crate) use deed::Deed;
 pub(crate) use note::{Actor, Note};
 pub(crate) use retention::{CutAudit, ENTRIES_KEPT};
 pub(crate) use witnessed::{Asked, Witnessed};

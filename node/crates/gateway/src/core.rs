@@ -29,7 +29,7 @@ use crate::pools::Pools;
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
-use crate::work::expire::Expire;
+use crate::work::expire::{Expire, NewRules};
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
@@ -141,6 +141,7 @@ impl Core {
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
             admin: admin((cluster, secret), &layouts, &context),
+            new_rules: NewRules::default(),
             surroundings,
             quotas: Quotas::default(),
         });

@@ -85,6 +85,7 @@ impl Check {
         self.uploads().await?;
         self.references().await?;
         self.objects().await?;
+        self.settings().await?;
         self.partitions().await
     }
 

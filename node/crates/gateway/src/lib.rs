@@ -22,6 +22,7 @@ mod auth;
 mod book;
 mod cache;
 mod core;
+mod cors;
 pub mod embed;
 mod fsck;
 mod group;

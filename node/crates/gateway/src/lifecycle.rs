@@ -1,5 +1,8 @@
-//! Rules by which a bucket's objects, versions and uploads end, and whether one has: no clock, no catalog.
+//! Rules by which a bucket's objects, versions and uploads end, and whether one has: no clock, no rows.
 
+use std::cell::LazyCell;
+
+use datamesh_catalog::catalog::VersionStanding as Standing;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::Tags;
@@ -61,7 +64,7 @@ pub(crate) enum Expiration {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Noncurrent {
     pub(crate) days: u32,
-    /// So many of the newest stay in any case.
+    /// So many of the newest objects among them stay in any case; deletes are not counted, and not kept by this.
     #[serde(default)]
     pub(crate) kept: u32,
 }
@@ -76,26 +79,9 @@ pub(crate) struct Candidate<'a> {
     pub(crate) standing: Standing,
 }
 
-/// Where a version stands among those of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It is what the key shows; `only`: there is no other.
-    Newest {
-        /// Whether there is no other.
-        only: bool,
-    },
-    /// Another one took its place.
-    Behind {
-        /// When, in milliseconds since 1970.
-        since_unix_ms: u64,
-        /// So many that are behind are newer.
-        newer: u32,
-    },
-}
-
 /// What a rule makes of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+enum Verdict {
     /// It stays.
     Stays,
     /// It ends.
@@ -112,9 +98,42 @@ fn due_unix_ms(from_unix_ms: u64, days: u32) -> u64 {
         .saturating_mul(DAY_MS)
 }
 
+impl Lifecycle {
+    /// Whether a version may have ended, for all one can tell without its tags.
+    pub(crate) fn may_end(&self, candidate: &Candidate<'_>, now_unix_ms: u64) -> bool {
+        self.rules.iter().any(|rule| rule.judge(candidate, now_unix_ms) != Verdict::Stays)
+    }
+
+    /// The first rule that ends a version now. The tags are asked for at most once; where they do not read, no rule of tags takes it.
+    pub(crate) fn ends(
+        &self,
+        candidate: &Candidate<'_>,
+        now_unix_ms: u64,
+        tags: impl FnOnce() -> Option<Tags>,
+    ) -> Option<&Rule> {
+        let tags = LazyCell::new(tags);
+        self.rules.iter().find(|rule| match rule.judge(candidate, now_unix_ms) {
+            Verdict::Stays => false,
+            Verdict::Ends => true,
+            Verdict::EndsWithTags => tags.as_ref().is_some_and(|tags| tags.include(&rule.filter.tags)),
+        })
+    }
+
+    /// The first rule by which an upload to this key that began then is given up now.
+    pub(crate) fn aborts(&self, key: &[u8], begun_unix_ms: u64, now_unix_ms: u64) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.aborts(key, begun_unix_ms, now_unix_ms))
+    }
+
+    /// So many newer objects decide at most.
+    pub(crate) fn kept_max(&self) -> usize {
+        let kept = self.rules.iter().filter_map(|rule| rule.noncurrent.as_ref()).map(|rule| rule.kept);
+        kept.max().map_or(0, |kept| usize::try_from(kept).unwrap_or(usize::MAX))
+    }
+}
+
 impl Rule {
     /// What becomes of a version now.
-    pub(crate) fn judge(&self, candidate: &Candidate<'_>, now_unix_ms: u64) -> Verdict {
+    fn judge(&self, candidate: &Candidate<'_>, now_unix_ms: u64) -> Verdict {
         if !self.enabled || !self.is_due(candidate, now_unix_ms) || !self.filter.takes(candidate) {
             return Verdict::Stays;
         }
@@ -139,14 +158,17 @@ impl Rule {
                 }
                 Some(Expiration::Date(_)) | None => false,
             },
-            (Standing::Behind { since_unix_ms, newer }, _) => self.noncurrent.as_ref().is_some_and(|rule| {
-                newer >= rule.kept && due_unix_ms(since_unix_ms, rule.days) <= now_unix_ms
-            }),
+            (Standing::Behind { since_unix_ms, newer }, size) => {
+                self.noncurrent.as_ref().is_some_and(|rule| {
+                    let beyond = size.is_none() || usize::try_from(rule.kept).is_ok_and(|kept| newer >= kept);
+                    beyond && due_unix_ms(since_unix_ms, rule.days) <= now_unix_ms
+                })
+            }
         }
     }
 
     /// Whether an upload to this key that began then is given up now.
-    pub(crate) fn aborts(&self, key: &[u8], begun_unix_ms: u64, now_unix_ms: u64) -> bool {
+    fn aborts(&self, key: &[u8], begun_unix_ms: u64, now_unix_ms: u64) -> bool {
         let due = |days| due_unix_ms(begun_unix_ms, days) <= now_unix_ms;
         let is_theirs = key.starts_with(self.filter.prefix.as_bytes());
         self.enabled && is_theirs && self.abort_uploads_after_days.is_some_and(due)

@@ -82,6 +82,11 @@ struct LatencyLabels {
     operation: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
 /// All counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -95,6 +100,7 @@ pub struct Metrics {
     scrubs: Family<MemberLabels, Gauge>,
     latencies: Family<LatencyLabels, Gauge<f64, AtomicU64>>,
     hedged: Counter,
+    expired: Family<KindLabels, Counter>,
     /// What pools have in which profile.
     pub profiles: ProfileMetrics,
     /// The group that keeps the catalog.
@@ -131,6 +137,7 @@ impl Metrics {
             scrubs: Family::default(),
             latencies: Family::default(),
             hedged: Counter::default(),
+            expired: Family::default(),
             profiles: ProfileMetrics::default(),
             catalog: CatalogMetrics::default(),
             cache: CacheMetrics::default(),
@@ -152,6 +159,7 @@ impl Metrics {
         let latency = "Mean time a member lately took for a shard, failures reckoned as 2 s";
         registry.register("shard_latency_seconds", latency, m.latencies.clone());
         registry.register("reads_with_parity", "Segments read with the help of parity", m.hedged.clone());
+        registry.register("expired", "What rules of buckets ended, by kind", m.expired.clone());
         m.profiles.register(&mut registry);
         m.catalog.register(&mut registry);
         m.cache.register(&mut registry);
@@ -195,6 +203,11 @@ impl Metrics {
     /// Counts a segment that was read with the help of parity.
     pub fn rebuilt(&self) {
         self.hedged.inc();
+    }
+
+    /// Counts what rules of a bucket ended.
+    pub fn expired(&self, kind: &'static str, count: u64) {
+        self.expired.get_or_create(&KindLabels { kind }).inc_by(count);
     }
 
     /// Sets how many members of a pool are in a state.

@@ -5,14 +5,17 @@
 //! * `access`: who may do what; `standing`: what key and policy say together; `actions`: what policies call it.
 //! * `coverage`: what a signature must cover.
 //! * `refusals`: every problem in S3's words.
+//! * `browser`: what pages of others may do from a browser, and are told.
 //! * `checksums`: what a body is held against, and what is kept of it.
 
 mod access;
 mod actions;
 mod body;
+mod browser;
 mod buckets;
 mod checksums;
 mod copy;
+mod cors;
 mod coverage;
 mod fields;
 mod front;

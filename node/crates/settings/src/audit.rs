@@ -13,7 +13,7 @@ pub struct AuditEntry {
     /// When it was answered, in Unix milliseconds.
     pub at_unix_ms: u64,
     /// Who: `operator` and `user` are the holders of the token files, `user:NAME` has an account, `key:ID` signs for S3,
-    /// `unknown:NAME` did not prove to be that user, `unknown:` is nobody.
+    /// `unknown:NAME` did not prove to be that user, `unknown:` is nobody, `lifecycle` is the rules of a bucket.
     pub actor: String,
     /// That user's id, which no other ever has; empty for who is no user.
     pub user: String,

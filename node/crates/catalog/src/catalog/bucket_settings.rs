@@ -1,16 +1,29 @@
 //! What is set of a bucket and is no concern of the catalog's: bytes by kind.
 
+use std::collections::HashSet;
+
 use datamesh_shard::BucketName;
 
-use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::faults::{ATTEMPTS_MAX, at_most, each, find, put};
 use super::objects::Present;
 use super::versions::kept_as;
 use super::{Catalog, CatalogError, Invalid};
-use crate::keys;
-use crate::keyspace::{Batch, Keyspace};
+use crate::keys::{self, Table};
+use crate::keyspace::{Batch, Keyspace, Row};
 use crate::limits::{BUCKET_SETTING_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX};
 use crate::model::{BucketId, BucketSetting, Object};
-use crate::record::{BucketRecord, SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
+use crate::record::{self, BucketRecord, SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
+
+/// Something that is set of a bucket that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StraySetting {
+    /// The number of what is set; later builds may know more of them.
+    pub setting: u8,
+    /// The bucket.
+    pub bucket: BucketId,
+    /// Whether it is taken away.
+    pub mended: bool,
+}
 
 /// Why something was not set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,8 +107,47 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn buckets_with(&self, which: BucketSetting) -> Result<Vec<BucketId>, CatalogError> {
-        let rows = whole(&self.view().await?, keys::bucket_settings(which)).await?.rows;
-        rows.iter().map(|row| Ok(keys::read_bucket_setting(&row.key)?)).collect()
+        let mut buckets = Vec::new();
+        let keep = |row: Row| {
+            buckets.push(keys::read_bucket_setting(&row.key)?.1);
+            Ok(())
+        };
+        each(&self.view().await?, keys::bucket_settings(which), keep).await?;
+        Ok(buckets)
+    }
+
+    /// What is set of buckets that are not there. With `mend`, it is taken away.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn stray_settings(&self, mend: bool) -> Result<Vec<StraySetting>, CatalogError> {
+        let (view, mut there) = (self.view().await?, HashSet::new());
+        each(&view, keys::all(Table::Bucket), |row| {
+            there.insert(record::decode::<BucketRecord>(&row.value)?.id);
+            Ok(())
+        })
+        .await?;
+        let mut found = Vec::new();
+        each(&view, keys::all(Table::BucketSetting), |row| {
+            let (setting, bucket) = keys::read_bucket_setting(&row.key)?;
+            if !there.contains(&bucket) {
+                found.push((StraySetting { setting, bucket, mended: false }, row.key, row.version));
+            }
+            Ok(())
+        })
+        .await?;
+        drop(view);
+        let mut strays = Vec::with_capacity(found.len());
+        for (mut stray, key, version) in found {
+            if mend {
+                let mut batch = Batch::new();
+                batch.expect(key.clone(), Some(version));
+                batch.delete(key);
+                stray.mended = self.try_commit(batch).await?.is_some();
+            }
+            strays.push(stray);
+        }
+        Ok(strays)
     }
 
     /// Gives an object, or a version of one, another media type, if one is named, and other metadata; false when it is not as it was

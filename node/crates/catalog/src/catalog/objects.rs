@@ -103,9 +103,6 @@ impl Present {
             Condition::None => true,
             Condition::IfAbsent => etag.is_none(),
             Condition::IfMatch(wanted) => etag == Some(wanted),
-            Condition::IfUpload(wanted) => {
-                self.current.as_ref().is_some_and(|current| current.object.upload == *wanted)
-            }
         };
         if met { Ok(()) } else { Err(Unmet { current_etag: etag.cloned() }) }
     }

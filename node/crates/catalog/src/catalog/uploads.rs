@@ -210,24 +210,36 @@ impl<K: Keyspace> Catalog<K> {
         ends: impl Fn(u64) -> bool,
     ) -> Result<bool, CatalogError> {
         for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let Some(open) = open_upload(&view, upload).await? else { return Ok(false) };
-            let lease = find::<LeaseRecord>(&view, &keys::lease(upload)).await?.record;
-            if !ends(lease.map_or(0, |lease| lease.until_unix_ms)) {
-                return Ok(false);
-            }
-            let mut batch = Batch::new();
-            plan_end(&view, &mut batch, &open, UploadState::Aborted).await?;
-            let mut delta = Delta { uploads: -1, ..Delta::default() };
-            let (whose, due) = ((open.record.bucket, upload), self.due_unix_ms(now_unix_ms));
-            condemn_upload(&view, (&mut batch, &mut delta), whose, due).await?;
-            drop(view);
-            delta.add_to(&mut batch);
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(true);
+            if let Some(done) = self.try_abort(upload, now_unix_ms, &ends, |_| {}).await? {
+                return Ok(done);
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// The same once, with what else must be so; `None`: something of it changed meanwhile.
+    pub(super) async fn try_abort(
+        &self,
+        upload: UploadId,
+        now_unix_ms: u64,
+        ends: impl Fn(u64) -> bool,
+        expect: impl Fn(&mut Batch),
+    ) -> Result<Option<bool>, CatalogError> {
+        let view = self.view().await?;
+        let Some(open) = open_upload(&view, upload).await? else { return Ok(Some(false)) };
+        let lease = find::<LeaseRecord>(&view, &keys::lease(upload)).await?.record;
+        if !ends(lease.map_or(0, |lease| lease.until_unix_ms)) {
+            return Ok(Some(false));
+        }
+        let mut batch = Batch::new();
+        expect(&mut batch);
+        plan_end(&view, &mut batch, &open, UploadState::Aborted).await?;
+        let mut delta = Delta { uploads: -1, ..Delta::default() };
+        let (whose, due) = ((open.record.bucket, upload), self.due_unix_ms(now_unix_ms));
+        condemn_upload(&view, (&mut batch, &mut delta), whose, due).await?;
+        drop(view);
+        delta.add_to(&mut batch);
+        Ok(self.try_commit(batch).await?.map(|_| true))
     }
 }
 

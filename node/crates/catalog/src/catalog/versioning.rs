@@ -133,7 +133,7 @@ impl<K: Keyspace> Catalog<K> {
 
 impl Present {
     /// Whether the key's object is this version.
-    fn is(&self, version: VersionId) -> bool {
+    pub(super) fn is(&self, version: VersionId) -> bool {
         self.current.as_ref().is_some_and(|current| {
             let (place, upload) = (current.place(), current.object.upload);
             let exact = VersionId::Numbered { order: place.order, upload };

@@ -63,6 +63,11 @@ impl History {
         edit.batch.expect_unchanged(keys::versions_of(edit.bucket, edit.key.as_bytes()), self.since);
     }
 
+    /// The newest two of those that are not the key's object.
+    pub(super) fn newest(&self) -> &[Kept] {
+        &self.newest
+    }
+
     fn next_order(&self, present: &Present) -> u64 {
         let current = present.current.as_ref().map(|current| current.place().order);
         let newest = self.newest.first().map(|kept| kept.order).max(current);

@@ -71,15 +71,15 @@ pub fn bucket_settings(which: BucketSetting) -> KeyRange {
     KeyRange::prefix(table(Table::BucketSetting).u8(which as u8).finish())
 }
 
-/// Reads the bucket back.
+/// Reads the setting's number and the bucket back.
 ///
 /// # Errors
 /// Refuses keys of other tables, and everything that is no such key.
-pub fn read_bucket_setting(key: &[u8]) -> Result<BucketId, KeyError> {
+pub fn read_bucket_setting(key: &[u8]) -> Result<(u8, BucketId), KeyError> {
     let mut key = KeyReader::new(key, Table::BucketSetting)?;
-    let ([_], bucket) = (key.fixed::<1>()?, BucketId(key.u64()?));
+    let ([which], bucket) = (key.fixed::<1>()?, BucketId(key.u64()?));
     key.end()?;
-    Ok(bucket)
+    Ok((which, bucket))
 }
 
 /// Key of an S3 key pair.

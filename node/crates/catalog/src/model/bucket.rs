@@ -30,6 +30,8 @@ pub enum BucketSetting {
     Tags = 1,
     /// Rules by which its objects end.
     Lifecycle = 2,
+    /// Rules for web pages of others.
+    Cors = 3,
     /// Who may do what in it.
     Policy = 10,
     /// What its policy may not open.
@@ -38,7 +40,8 @@ pub enum BucketSetting {
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Tags, Self::Lifecycle, Self::Policy, Self::PublicAccessBlock];
+    pub const ALL: [Self; 5] =
+        [Self::Tags, Self::Lifecycle, Self::Cors, Self::Policy, Self::PublicAccessBlock];
 }
 
 /// A bucket to make if there is none of that name.

@@ -87,8 +87,6 @@ pub enum Condition {
     IfAbsent,
     /// There is one, with this entity tag.
     IfMatch(String),
-    /// There is one, and it came of this upload.
-    IfUpload(UploadId),
 }
 
 /// A commit that happened.

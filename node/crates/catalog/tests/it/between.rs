@@ -27,17 +27,17 @@ on_all_engines!(bare:
 
 /// A keyspace on which something happens just before the next commit.
 #[derive(Clone)]
-struct Meddled {
+pub(crate) struct Meddled {
     keyspace: AnyKeyspace,
     first: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
 }
 
 impl Meddled {
-    fn new(keyspace: AnyKeyspace) -> Self {
+    pub(crate) fn new(keyspace: AnyKeyspace) -> Self {
         Self { keyspace, first: Arc::default() }
     }
 
-    fn before_the_next_commit(&self, happens: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn before_the_next_commit(&self, happens: impl Future<Output = ()> + Send + 'static) {
         *self.first.lock() = Some(Box::pin(happens));
     }
 }

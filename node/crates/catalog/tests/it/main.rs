@@ -16,6 +16,7 @@ mod buckets;
 mod check;
 mod conformance;
 mod crash;
+mod expiry;
 mod faults;
 mod figures;
 mod garbage;

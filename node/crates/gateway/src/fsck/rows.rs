@@ -1,9 +1,11 @@
 //! Whether the catalog's rows agree with each other.
 
-use datamesh_catalog::catalog::{CatalogError, Flaw};
+use datamesh_catalog::BucketSetting;
+use datamesh_catalog::catalog::{CatalogError, Flaw, StraySetting};
 use datamesh_settings::admin::{FsckFinding, FsckKind, FsckStep};
 
 use super::{Check, finding};
+use crate::lifecycle::Lifecycle;
 
 /// Uploads, references or objects that are read at once.
 const AT_ONCE: usize = 256;
@@ -42,6 +44,25 @@ impl Check {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// What is set of buckets that are not there, and rules that do not read: nothing of such a bucket ends.
+    pub(super) async fn settings(&mut self) -> Result<(), CatalogError> {
+        for stray in self.context.catalog.stray_settings(self.repair).await? {
+            let StraySetting { setting, bucket, mended } = stray;
+            let detail = format!("setting {setting} of bucket {bucket} is there, and the bucket is not");
+            self.find(FsckFinding { mended, ..finding(FsckKind::Rows, detail) }).await;
+        }
+        for id in self.context.catalog.buckets_with(BucketSetting::Lifecycle).await? {
+            let kept = self.context.catalog.bucket_setting(id, BucketSetting::Lifecycle).await?;
+            let Some(Err(error)) = kept.map(|bytes| serde_json::from_slice::<Lifecycle>(&bytes)) else {
+                continue;
+            };
+            let detail = format!("the lifecycle rules of the bucket do not read, put them anew: {error}");
+            let bucket = self.buckets.get(&id).cloned();
+            self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
+        }
+        Ok(())
     }
 
     async fn flaw(&mut self, flaw: Flaw) -> Result<(), CatalogError> {

@@ -40,6 +40,16 @@ fn versions_behind_count_from_when_they_were_replaced() {
     assert_eq!(judge(2, midnight_after(1) - 1), Verdict::Stays);
     assert_eq!(judge(2, midnight_after(1)), Verdict::Ends);
     assert_eq!(judge(1, u64::MAX), Verdict::Stays, "two stay");
+    let marker = |now| {
+        let standing = Standing::Behind { since_unix_ms: NOON, newer: 0 };
+        rule.judge(&Candidate { size_bytes: None, ..object(standing) }, now)
+    };
+    assert_eq!(marker(midnight_after(1) - 1), Verdict::Stays);
+    assert_eq!(
+        marker(midnight_after(1)),
+        Verdict::Ends,
+        "a delete behind hides nothing, and is none that is kept"
+    );
     assert_eq!(rule.judge(&object(NEWEST), u64::MAX), Verdict::Stays);
 }
 
@@ -67,6 +77,26 @@ fn filters_take_what_they_name() {
         let rule = Rule { filter, expiration: Some(Expiration::Days(1)), ..rule() };
         assert_eq!(rule.judge(&object(NEWEST), u64::MAX), verdict, "{rule:?}");
     }
+}
+
+#[test]
+fn the_first_rule_that_ends_a_version_is_named() {
+    let days = |id: &str, tags: &str| {
+        let filter = Filter { tags: Tags::of_query(tags).unwrap(), ..Filter::default() };
+        Rule { id: id.into(), filter, expiration: Some(Expiration::Days(1)), ..rule() }
+    };
+    let lifecycle = Lifecycle { rules: vec![days("red", "colour=red"), days("blue", "colour=blue")] };
+    let named = |tags: Option<&str>, now| {
+        let tags = || tags.map(|tags| Tags::of_query(tags).unwrap());
+        lifecycle.ends(&object(NEWEST), now, tags).map(|rule| rule.id.as_str())
+    };
+    assert_eq!(named(Some("colour=blue&a=1"), u64::MAX), Some("blue"));
+    assert_eq!(named(Some("colour=blue"), NOON), None, "it is not due");
+    assert_eq!(named(Some("color=blue"), u64::MAX), None);
+    assert_eq!(named(None, u64::MAX), None, "its tags do not read");
+    assert!(lifecycle.may_end(&object(NEWEST), u64::MAX) && !lifecycle.may_end(&object(NEWEST), NOON));
+    let marker = Candidate { size_bytes: None, ..object(Standing::Newest { only: true }) };
+    assert!(!lifecycle.may_end(&marker, u64::MAX), "a delete has no tags");
 }
 
 #[test]

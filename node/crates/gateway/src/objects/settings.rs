@@ -10,6 +10,13 @@ use super::{BucketContext, Fields, Found, Meta, Objects, refusals, target_of};
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
+impl BucketContext {
+    /// The tags of an object in it.
+    pub(crate) fn tags_of(&self, object: &Object) -> Result<Tags, Problem> {
+        Ok(Tags::of_fields(&Fields::open(&self.secrets, &target_of(object), &object.meta)?.system))
+    }
+}
+
 impl Objects {
     /// What is set, if it is.
     pub(crate) async fn setting<T: DeserializeOwned>(
@@ -35,11 +42,6 @@ impl Objects {
         let written = written.map_err(|error| Problem::internal("cannot write a setting", &error))?;
         let set = self.context.catalog.set_bucket_setting(bucket.id, which, written).await;
         set.map_err(refusals::setting)
-    }
-
-    /// The tags of an object.
-    pub(crate) async fn tags_of(&self, object: &Object) -> Result<Tags, Problem> {
-        Ok(Tags::of_fields(&self.fields_of_object(object).await?.system))
     }
 
     /// Gives an object other tags; false when it is not as it was found any more.

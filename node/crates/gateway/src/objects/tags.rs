@@ -18,6 +18,8 @@ const RESERVED: &str = "aws:";
 /// Why tags are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TagsError {
+    #[error("names and values of tags have no control characters")]
+    Control,
     #[error("there are at most {0} tags")]
     TooMany(usize),
     #[error("a tag's name has 1 to {NAME_CHARS_MAX} characters")]
@@ -47,6 +49,10 @@ impl Tags {
         for (name, value) in pairs {
             if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
                 return Err(TagsError::Name);
+            }
+            // XML has no way to write them.
+            if name.chars().chain(value.chars()).any(char::is_control) {
+                return Err(TagsError::Control);
             }
             if name.starts_with(RESERVED) {
                 return Err(TagsError::Reserved);
@@ -138,6 +144,9 @@ mod tests {
         assert_eq!(Tags::new([(String::new(), String::new())], 10), Err(TagsError::Name));
         assert_eq!(Tags::new([("a".into(), "v".repeat(257))], 10), Err(TagsError::Value("a".into())));
         assert_eq!(Tags::new(pairs(&[("aws:x", "")]), 10), Err(TagsError::Reserved));
+        for control in [("a\0", ""), ("a", "\n"), ("a", "\u{85}")] {
+            assert_eq!(Tags::new(pairs(&[control]), 10), Err(TagsError::Control));
+        }
     }
 
     #[test]
@@ -146,6 +155,7 @@ mod tests {
         let mut fields = BTreeMap::from([("cache-control".to_owned(), "no-cache".to_owned())]);
         tags.put_into(&mut fields);
         assert_eq!((fields.len(), Tags::of_fields(&fields)), (2, tags.clone()));
+        assert_eq!(fields[FIELD], r#"{"a":"1","b":"\""}"#, "as the first version wrote them");
         assert!(tags.include(&Tags::new(pairs(&[("a", "1")]), 10).unwrap()));
         assert!(!tags.include(&Tags::new(pairs(&[("a", "2")]), 10).unwrap()));
         Tags::default().put_into(&mut fields);

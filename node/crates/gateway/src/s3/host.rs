@@ -5,6 +5,7 @@ use s3s::host::{S3Host, VirtualHost};
 
 /// Takes what stands in front of the domain for a bucket; requests to any other name are path-style, so that the gateway is
 /// found by its service's name as well.
+#[derive(Clone, Debug)]
 pub(super) struct Domain(pub(super) String);
 
 impl S3Host for Domain {

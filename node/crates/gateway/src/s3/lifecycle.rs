@@ -62,6 +62,7 @@ pub(super) async fn put(
         rules.push(rule);
     }
     app.objects.set_setting(&bucket, BucketSetting::Lifecycle, Some(&Lifecycle { rules })).await?;
+    app.new_rules.set();
     Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
 }
 
@@ -112,9 +113,30 @@ fn positive(number: Option<i32>, field: &str) -> S3Result<u32> {
     number.ok_or_else(|| s3_error!(InvalidArgument, "{field} is 1 or more"))
 }
 
+/// A rule says what it is about, in one way: of two, the wider one might be taken.
 fn filter(given: Option<LifecycleRuleFilter>, old_prefix: Option<String>) -> S3Result<Filter> {
-    let LifecycleRuleFilter { and, object_size_greater_than, object_size_less_than, prefix, tag, .. } =
-        given.unwrap_or_default();
+    match (given, old_prefix) {
+        (Some(given), None) => conditions(given),
+        (None, Some(prefix)) => Ok(Filter { prefix, ..Filter::default() }),
+        _ => Err(s3_error!(
+            MalformedXML,
+            "a rule has a Filter, which may be empty; or, in its place, a Prefix"
+        )),
+    }
+}
+
+fn conditions(given: LifecycleRuleFilter) -> S3Result<Filter> {
+    let LifecycleRuleFilter { and, object_size_greater_than, object_size_less_than, prefix, tag, .. } = given;
+    let there = [
+        and.is_some(),
+        object_size_greater_than.is_some(),
+        object_size_less_than.is_some(),
+        prefix.is_some(),
+        tag.is_some(),
+    ];
+    if there.iter().filter(|there| **there).count() > 1 {
+        return Err(s3_error!(MalformedXML, "a Filter has one condition: several stand in its And"));
+    }
     let and = and.unwrap_or_default();
     let given = and.tags.unwrap_or_default().into_iter().chain(tag).collect();
     let size = |size: Option<i64>, field: &str| {
@@ -122,7 +144,7 @@ fn filter(given: Option<LifecycleRuleFilter>, old_prefix: Option<String>) -> S3R
         size.map(|size| u64::try_from(size).map_err(wrong)).transpose()
     };
     Ok(Filter {
-        prefix: prefix.or(and.prefix).or(old_prefix).unwrap_or_default(),
+        prefix: prefix.or(and.prefix).unwrap_or_default(),
         tags: tags::of_set(given, OF_OBJECT_MAX)?,
         larger_than: size(
             object_size_greater_than.or(and.object_size_greater_than),
@@ -133,7 +155,7 @@ fn filter(given: Option<LifecycleRuleFilter>, old_prefix: Option<String>) -> S3R
 }
 
 fn expiration(given: LifecycleExpiration) -> S3Result<Expiration> {
-    match (given.date, given.days, given.expired_object_delete_marker) {
+    match (given.date, given.days, given.expired_object_delete_marker.filter(|says| *says)) {
         (None, Some(days), None) => Ok(Expiration::Days(positive(Some(days), "Days")?)),
         (None, None, Some(true)) => Ok(Expiration::LoneMarkers),
         (Some(date), None, None) => {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datamesh_catalog::Body;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::dto::{
     Checksum, ChecksumMode, ETag, ETagCondition, GetObjectAttributesInput, GetObjectAttributesOutput,
     GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
@@ -16,6 +16,9 @@ use super::checksums::{into_shape, kind_of, of_fields};
 use super::{body, fields, names, tags, versions};
 use crate::api::App;
 use crate::objects::Found;
+
+/// How many tags an object has.
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
 /// Conditions of a read.
 pub(super) struct Conditions {
@@ -180,7 +183,12 @@ pub(super) async fn head(
     let (found, wanted) = sought!(app, request.headers, input);
     let mut output = HeadObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
-    Ok(S3Response::new(output))
+    let mut response = S3Response::new(output);
+    // The library's shape has no place for it.
+    if let Some(count) = tags::count(&found) {
+        response.headers.insert(TAGGING_COUNT, HeaderValue::from(count));
+    }
+    Ok(response)
 }
 
 pub(super) async fn attributes(

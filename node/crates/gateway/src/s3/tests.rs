@@ -1,6 +1,7 @@
 //! The S3 port as clients see it, over fake nodes and a real catalog; and the documentation, held against the code.
 
 mod access;
+mod cors;
 mod documentation;
 mod lifecycle;
 mod multipart;

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::access::{Rules, Seen, Signatures};
 use super::body::Patient;
+use super::browser::{self, Browser};
 use super::front::Front;
 use super::host::Domain;
 use crate::api::{App, known_method};
@@ -47,6 +48,7 @@ const FORM_READ_AHEAD: usize = 256 << 10;
 struct Served {
     app: Arc<App>,
     service: S3Service,
+    domain: Option<Domain>,
     forms: Semaphore,
 }
 
@@ -56,10 +58,11 @@ pub(crate) fn router(app: Arc<App>, domain: Option<String>) -> Router {
     builder.set_auth(Signatures(Arc::clone(&app)));
     builder.set_access(Rules(Arc::clone(&app)));
     builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config()))));
-    if let Some(domain) = domain {
-        builder.set_host(Domain(domain));
+    let domain = domain.map(Domain);
+    if let Some(domain) = &domain {
+        builder.set_host(domain.clone());
     }
-    let served = Served { app, service: builder.build(), forms: Semaphore::new(FORMS_MAX) };
+    let served = Served { app, service: builder.build(), domain, forms: Semaphore::new(FORMS_MAX) };
     Router::new().fallback(serve).with_state(Arc::new(served))
 }
 
@@ -83,7 +86,7 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let seen = Arc::new(Seen { id: id.clone(), from, stranger, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
-    let mut response = answer(&served, request).instrument(span.clone()).await;
+    let mut response = for_browsers(&served, &seen, request).instrument(span.clone()).await;
     let witnessed = seen.witnessed.lock().take();
     if let Some(witnessed) = witnessed
         && let Err(error) = witnessed.answered(response.status().as_u16()).await
@@ -107,6 +110,20 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     if let Ok(value) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    response
+}
+
+/// Answers what browsers ask, and tells them of the answers to the rest.
+async fn for_browsers(served: &Served, seen: &Seen, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let (mut response, said) = match browser::look(&served.app, served.domain.as_ref(), &parts).await {
+        Browser::Adds(said) => (answer(served, Request::from_parts(parts, body)).await, said),
+        Browser::Answer(response) => {
+            let _ = seen.operation.set("Preflight".to_owned());
+            (response, HeaderMap::new())
+        }
+    };
+    browser::add(&mut response, said);
     response
 }
 

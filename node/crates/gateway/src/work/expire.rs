@@ -1,49 +1,72 @@
 //! Ends what the rules of buckets say has ended: objects, versions, deletes that hide nothing, and uploads. It walks over the
-//! buckets that have rules, some versions at a time, and keeps nothing: each end has the condition that what it ends is still there,
-//! so that several gateways may do it at once, and one that stopped half-way begins again.
+//! buckets that have rules, some rows at a time. What a list shows is only a hint: each end is judged again by the rows as they are,
+//! and its commit requires that they, and the rules, are so still. So several gateways may do it at once, and one that stopped
+//! half-way begins again.
+
+mod new_rules;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::catalog::{CatalogError, DeleteObjectError};
+use datamesh_catalog::catalog::{CatalogError, Ended, Ending, RulesAt, VersionStanding};
 use datamesh_catalog::{
-    BucketId, BucketSetting, Condition, Marking, ObjectKey, UploadId, VersionCursor, VersionEntry,
+    BucketId, BucketSetting, ListedUpload, UploadId, Version, VersionCursor, VersionEntry, VersionId,
     VersionListing, VersionQuery,
 };
+use datamesh_shard::BucketName;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 
+pub(crate) use self::new_rules::NewRules;
+use self::told::Told;
 use super::{Next, Worker};
 use crate::api::App;
-use crate::lifecycle::{Candidate, Lifecycle, Rule, Standing, Verdict};
+use crate::lifecycle::{Candidate, Lifecycle};
+use crate::objects::BucketContext;
 use crate::pipeline::Context;
 use crate::surroundings::random;
 
-/// Between two walks.
-pub(crate) const PERIOD: Duration = Duration::from_secs(15 * 60);
+/// Between two walks, unless rules are set. Days end at midnight, so what is due goes within this after it.
+pub(crate) const PERIOD: Duration = Duration::from_secs(3600);
 /// Between two steps of one: others have the catalog to themselves meanwhile.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Versions looked at in one step.
-const VERSIONS_AT_ONCE: usize = 256;
-/// Uploads looked at at once.
-const UPLOADS_AT_ONCE: usize = 256;
+/// After a fault: the catalog may have nobody who leads it.
+const AFTER_FAULT: Duration = Duration::from_secs(10);
+/// Rows looked at in one step, and so the most that ends in one.
+const ROWS_AT_ONCE: usize = 256;
 
 /// The worker.
 pub(crate) struct Expire {
     context: Arc<Context>,
     app: Arc<App>,
     /// Buckets of this walk that are not done, the next one last.
-    left: Vec<BucketId>,
+    left: Vec<(BucketId, BucketName)>,
     /// Where the walk is in the bucket under way.
     at: Option<At>,
 }
 
+/// A bucket under way.
 struct At {
-    bucket: BucketId,
-    rules: Vec<Rule>,
-    after: Option<VersionCursor>,
-    /// The key of the last version that was looked at, when that was put, and how many behind the newest it was.
-    last: Option<(ObjectKey, u64, u32)>,
+    name: BucketName,
+    bucket: Arc<BucketContext>,
+    rules: RulesAt,
+    lifecycle: Lifecycle,
+    place: Place,
+}
+
+/// How far it is there.
+enum Place {
+    Uploads { after: Option<ListedUpload> },
+    Versions { after: Option<VersionCursor>, last: Option<Last> },
+}
+
+/// The version that was looked at last.
+struct Last {
+    entry: VersionEntry,
+    /// Objects of its key that were seen behind the newest version, itself among them.
+    behind: usize,
 }
 
 impl Expire {
@@ -53,166 +76,172 @@ impl Expire {
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
-        if let Some(mut at) = self.at.take() {
-            if self.versions(&mut at).await? {
-                self.at = Some(at);
-            }
-            return Ok(Next::Wait(PAUSE));
+        // Nothing ends while that cannot be written down.
+        self.app.audit.flush().await?;
+        if let Some(at) = self.at.take() {
+            self.at = self.go_on(at).await?;
+        } else if let Some((bucket, name)) = self.left.pop() {
+            self.at = self.begin(bucket, name).await?;
+        } else {
+            self.app.new_rules.seen();
+            self.left = self.with_rules().await?;
         }
-        match self.left.pop() {
-            Some(bucket) => self.begin(bucket).await?,
-            None => {
-                self.left = self.context.catalog.buckets_with(BucketSetting::Lifecycle).await?;
-                if self.left.is_empty() {
-                    return Ok(Next::Wait(PERIOD));
-                }
-            }
-        }
-        let over = self.left.is_empty() && self.at.is_none();
+        let over = self.left.is_empty() && self.at.is_none() && !self.app.new_rules.are_there();
         Ok(Next::Wait(if over { PERIOD } else { PAUSE }))
     }
 
-    async fn begin(&mut self, bucket: BucketId) -> Result<(), CatalogError> {
-        let kept = self.context.catalog.bucket_setting(bucket, BucketSetting::Lifecycle).await?;
-        let Some(bytes) = kept else { return Ok(()) };
-        match serde_json::from_slice::<Lifecycle>(&bytes) {
-            Ok(Lifecycle { rules }) => {
-                self.uploads(bucket, &rules).await?;
-                self.at = Some(At { bucket, rules, after: None, last: None });
-            }
-            Err(error) => tracing::error!(%bucket, %error, "the rules of a bucket do not read"),
+    async fn with_rules(&self) -> Result<Vec<(BucketId, BucketName)>, CatalogError> {
+        let with = self.context.catalog.buckets_with(BucketSetting::Lifecycle).await?;
+        if with.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let all = self.context.catalog.buckets().await?;
+        let named = all.into_iter().map(|bucket| (bucket.id, bucket.name));
+        Ok(named.filter(|(id, _)| with.binary_search(id).is_ok()).collect())
     }
 
-    async fn uploads(&self, bucket: BucketId, rules: &[Rule]) -> Result<(), CatalogError> {
+    async fn begin(&self, id: BucketId, name: BucketName) -> Result<Option<At>, CatalogError> {
+        let Some((rules, lifecycle)) = self.rules(id).await? else { return Ok(None) };
+        let bucket = match self.app.objects.bucket(&name).await {
+            Ok(bucket) if bucket.id == id => bucket,
+            // Another one has the name by now.
+            Ok(_) => return Ok(None),
+            Err(problem) => {
+                tracing::warn!(bucket = %id, detail = problem.detail(), "the rules of a bucket are not carried out");
+                return Ok(None);
+            }
+        };
+        Ok(Some(At { name, bucket, rules, lifecycle, place: Place::Uploads { after: None } }))
+    }
+
+    async fn rules(&self, bucket: BucketId) -> Result<Option<(RulesAt, Lifecycle)>, CatalogError> {
+        let kept = self.context.catalog.bucket_rules(bucket, BucketSetting::Lifecycle).await?;
+        let Some((bytes, rules)) = kept else { return Ok(None) };
+        match serde_json::from_slice(&bytes) {
+            Ok(lifecycle) => Ok(Some((rules, lifecycle))),
+            Err(error) => {
+                tracing::error!(%bucket, %error, "the rules of a bucket do not read: nothing of it ends");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Looks at some more; `None` at the bucket's end, or if its rules are others now: those are for the next walk.
+    async fn go_on(&self, mut at: At) -> Result<Option<At>, CatalogError> {
+        let kept = self.context.catalog.bucket_rules(at.bucket.id, BucketSetting::Lifecycle).await?;
+        if kept.is_none_or(|(_, rules)| rules != at.rules) {
+            return Ok(None);
+        }
+        let mut told = Told::default();
+        let looked = self.some(&mut at, &mut told).await;
+        // Also what had ended before a fault.
+        told.tell(&self.app, &at.name).await;
+        Ok(looked?.map(|place| At { place, ..at }))
+    }
+
+    async fn some(&self, at: &mut At, told: &mut Told) -> Result<Option<Place>, CatalogError> {
+        match std::mem::replace(&mut at.place, Place::Uploads { after: None }) {
+            Place::Uploads { after } => self.uploads(at, after, told).await.map(Some),
+            Place::Versions { after, last } => self.versions(at, (after, last), told).await,
+        }
+    }
+
+    async fn uploads(
+        &self,
+        at: &At,
+        after: Option<ListedUpload>,
+        told: &mut Told,
+    ) -> Result<Place, CatalogError> {
         let (catalog, now_unix_ms) = (&self.context.catalog, self.context.surroundings.now_unix_ms());
-        let mut last: Option<datamesh_catalog::ListedUpload> = None;
-        loop {
-            let after = last.as_ref().map(|last| (&last.key, Some(last.upload)));
-            let listed = catalog.bucket_uploads(bucket, b"", after, UPLOADS_AT_ONCE).await?;
-            for upload in &listed {
-                let (key, begun) = (upload.key.as_bytes(), upload.created_unix_ms);
-                if rules.iter().any(|rule| rule.aborts(key, begun, now_unix_ms)) {
-                    catalog.abort_upload(upload.upload, now_unix_ms).await?;
-                }
-            }
-            last = listed.into_iter().last();
-            if last.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Looks at some versions; false at the bucket's end.
-    async fn versions(&self, at: &mut At) -> Result<bool, CatalogError> {
-        let after = at.after.take();
-        let query = VersionQuery { after, limit: VERSIONS_AT_ONCE, ..VersionQuery::default() };
-        let VersionListing { entries, next, .. } =
-            self.context.catalog.list_versions(at.bucket, &query).await?;
-        for (n, entry) in entries.iter().enumerate() {
-            let last = at.last.take().filter(|(key, ..)| *key == entry.key);
-            let behind = last.as_ref().map_or(0, |(_, _, behind)| behind.saturating_add(1));
-            let standing = match last {
-                Some((_, since_unix_ms, newer)) => Standing::Behind { since_unix_ms, newer },
-                None => {
-                    Standing::Newest { only: self.is_only((at.bucket, entry), entries.get(n + 1)).await? }
-                }
+        let after = after.as_ref().map(|last| (&last.key, Some(last.upload)));
+        let listed = catalog.bucket_uploads(at.bucket.id, b"", after, ROWS_AT_ONCE).await?;
+        for ListedUpload { key, upload, created_unix_ms } in &listed {
+            let Some(rule) = at.lifecycle.aborts(key.as_bytes(), *created_unix_ms, now_unix_ms) else {
+                continue;
             };
-            at.last = Some((entry.key.clone(), entry.created_unix_ms, behind));
-            self.end((at.bucket, &at.rules), entry, standing).await?;
-        }
-        at.after = next;
-        Ok(at.after.is_some())
-    }
-
-    /// Whether a key has no other version than its newest. Asked of deletes only.
-    async fn is_only(
-        &self,
-        (bucket, entry): (BucketId, &VersionEntry),
-        next: Option<&VersionEntry>,
-    ) -> Result<bool, CatalogError> {
-        match next {
-            Some(next) => Ok(next.key != entry.key),
-            None if entry.object.is_some() => Ok(false),
-            None => {
-                let after = Some(VersionCursor::Version(entry.key.clone(), entry.exact));
-                let prefix = entry.key.as_bytes().to_vec();
-                let query = VersionQuery { prefix, after, limit: 1, delimiter: None };
-                let behind = self.context.catalog.list_versions(bucket, &query).await?;
-                Ok(behind.entries.first().is_none_or(|behind| behind.key != entry.key))
+            if catalog.expire_upload(&at.rules, *upload, now_unix_ms).await? {
+                told.upload(key, &rule.id);
             }
         }
+        Ok(match listed.into_iter().last() {
+            Some(last) => Place::Uploads { after: Some(last) },
+            None => Place::Versions { after: None, last: None },
+        })
     }
 
-    /// Ends a version if a rule says so.
-    async fn end(
+    async fn versions(
         &self,
-        (bucket, rules): (BucketId, &[Rule]),
-        entry: &VersionEntry,
-        standing: Standing,
-    ) -> Result<(), CatalogError> {
+        at: &At,
+        (after, mut last): (Option<VersionCursor>, Option<Last>),
+        told: &mut Told,
+    ) -> Result<Option<Place>, CatalogError> {
+        let query = VersionQuery { after, limit: ROWS_AT_ONCE, ..VersionQuery::default() };
+        let VersionListing { entries, next, .. } =
+            self.context.catalog.list_versions(at.bucket.id, &query).await?;
+        let mut entries = entries.into_iter().peekable();
+        while let Some(entry) = entries.next() {
+            let newer = last.take().filter(|last| last.entry.key == entry.key);
+            let followed = entries.peek().map(|next| next.key == entry.key);
+            let behind = newer.as_ref().map_or(0, |newer| newer.behind);
+            let standing = match &newer {
+                Some(Last { entry: newer, .. }) => {
+                    VersionStanding::Behind { since_unix_ms: newer.created_unix_ms, newer: behind }
+                }
+                // Of the last one of the list nobody knows: it is looked at.
+                None => VersionStanding::Newest { only: !followed.unwrap_or(false) },
+            };
+            let exact = newer.as_ref().map(|newer| newer.entry.exact);
+            if self.version(at, (&entry, standing, exact), told).await? {
+                // What is behind it stands behind the one before from now on.
+                last = newer;
+                continue;
+            }
+            let counts = entry.object.is_some() && matches!(standing, VersionStanding::Behind { .. });
+            last = Some(Last { entry, behind: behind + usize::from(counts) });
+        }
+        Ok(next.map(|next| Place::Versions { after: Some(next), last }))
+    }
+
+    /// Ends a version if a rule says so, first by what the list shows of it, then by what is there. Gives whether it is gone for good.
+    async fn version(
+        &self,
+        at: &At,
+        (entry, standing, newer): (&VersionEntry, VersionStanding, Option<VersionId>),
+        told: &mut Told,
+    ) -> Result<bool, CatalogError> {
         let now_unix_ms = self.context.surroundings.now_unix_ms();
-        let candidate = Candidate {
+        let of = |standing| Candidate {
             key: entry.key.as_bytes(),
             size_bytes: entry.object.as_ref().map(|object| object.size_bytes),
             created_unix_ms: entry.created_unix_ms,
             standing,
         };
-        for rule in rules {
-            let ends = match rule.judge(&candidate, now_unix_ms) {
-                Verdict::Stays => false,
-                Verdict::Ends => true,
-                Verdict::EndsWithTags => self.has_tags(bucket, entry, rule).await?,
-            };
-            if ends {
-                tracing::debug!(%bucket, rule = rule.id, version = %entry.version, "a rule ends a version");
-                return self.delete(bucket, entry, standing, now_unix_ms).await;
-            }
+        if !at.lifecycle.may_end(&of(standing), now_unix_ms) {
+            return Ok(false);
         }
-        Ok(())
-    }
-
-    async fn has_tags(
-        &self,
-        bucket: BucketId,
-        entry: &VersionEntry,
-        rule: &Rule,
-    ) -> Result<bool, CatalogError> {
-        let found = self.context.catalog.object_version(bucket, &entry.key, entry.exact).await?;
-        let Some(datamesh_catalog::Version::Object(object)) = found else { return Ok(false) };
-        match self.app.objects.tags_of(&object).await {
-            Ok(tags) => Ok(tags.include(&rule.filter.tags)),
-            Err(problem) => {
-                tracing::warn!(%bucket, detail = problem.detail(), "the tags of an object do not read: it stays");
-                Ok(false)
-            }
-        }
-    }
-
-    async fn delete(
-        &self,
-        bucket: BucketId,
-        entry: &VersionEntry,
-        standing: Standing,
-        now_unix_ms: u64,
-    ) -> Result<(), CatalogError> {
-        let catalog = &self.context.catalog;
-        let done = match (&entry.object, standing) {
-            // In a bucket that keeps versions this leaves a marker.
-            (Some(object), Standing::Newest { .. }) => {
-                let same = Condition::IfUpload(object.upload);
-                let mark = Marking::ToHide(UploadId(random(&*self.context.surroundings)));
-                catalog.delete_object(bucket, &entry.key, &same, mark, now_unix_ms).await.map(drop)
-            }
-            _ => catalog.delete_version((bucket, &entry.key), entry.exact, now_unix_ms).await.map(drop),
+        let ending =
+            Ending { key: &entry.key, exact: entry.exact, newer, counted_max: at.lifecycle.kept_max() };
+        let marker = (UploadId(random(&*self.context.surroundings)), now_unix_ms);
+        let mut rule = None;
+        let judged = |version: &Version, standing| {
+            rule = at.lifecycle.ends(&of(standing), now_unix_ms, || tags_of(&at.bucket, version));
+            rule.is_some()
         };
-        match done {
-            // Another one was put meanwhile: it has its own time.
-            Ok(()) | Err(DeleteObjectError::PreconditionFailed { .. }) => Ok(()),
-            Err(DeleteObjectError::Catalog(error)) => Err(error),
+        let ended = self.context.catalog.expire_version(&at.rules, &ending, marker, judged).await?;
+        if let Some((ended, rule)) = ended.zip(rule) {
+            told.version(&entry.key, ended, &rule.id);
         }
+        Ok(ended.is_some_and(|ended| ended != Ended::Hidden))
     }
+}
+
+fn tags_of(bucket: &BucketContext, version: &Version) -> Option<crate::objects::Tags> {
+    let Version::Object(object) = version else { return None };
+    let tags = bucket.tags_of(object);
+    tags.inspect_err(|problem| {
+        tracing::warn!(detail = problem.detail(), "the tags of an object do not read: it stays");
+    })
+    .ok()
 }
 
 impl Worker for Expire {
@@ -220,12 +249,19 @@ impl Worker for Expire {
         "expire"
     }
 
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(self.app.new_rules.wake())
+    }
+
     fn work(&mut self) -> BoxFuture<'_, Next> {
         async {
             self.step().await.unwrap_or_else(|error| {
-                tracing::error!(%error, "rules of expiry are not carried out");
-                (self.at, self.left) = (None, Vec::new());
-                Next::Wait(PERIOD)
+                // The other buckets have their turn, and this one in the next walk; where nobody leads the catalog, all begins anew.
+                if error.is_leaderless() {
+                    (self.at, self.left) = (None, Vec::new());
+                }
+                tracing::error!(%error, "rules of a bucket are not carried out");
+                Next::Wait(AFTER_FAULT)
             })
         }
         .boxed()

@@ -1,16 +1,22 @@
-//! What rules end, and when: with a clock that is moved on.
+//! What rules end, and when, and what they leave: with a clock that is moved on.
+
+mod rules;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::Permission;
+use datamesh_catalog::{BucketSetting, Permission};
+use datamesh_settings::admin::FsckEvent;
+use futures::StreamExt as _;
+use http::Method;
 
 use super::signer::{Ask, Client};
-use crate::tests::house::House;
+use crate::tests::house::{ADMIN, House};
 use crate::work::expire::{Expire, PERIOD};
 use crate::work::{Next, Worker as _};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const ENABLED: &[u8] = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
 
 struct Logs {
     house: House,
@@ -31,6 +37,7 @@ impl Logs {
         assert_eq!(refused, None, "{method} {target}");
     }
 
+    /// Puts as many bytes as its path has.
     async fn put(&self, target: &str, tags: &str) {
         let headers = [("x-amz-tagging", tags)];
         let ask = Ask { headers: &headers, body: target.as_bytes(), ..Ask::default() };
@@ -68,10 +75,40 @@ impl Logs {
         let text = self.text("/logs?versions=").await;
         (text.matches("<Version>").count(), text.matches("<DeleteMarker>").count())
     }
+
+    /// What the audit says of ends.
+    async fn told(&self) -> Vec<String> {
+        let path = "/api/v1/admin/audit?action=s3:Expire";
+        let got = self.house.ask_as(Some(ADMIN), Method::GET, path, (&[], "".into())).await.ok().json();
+        let entries = got["items"].as_array().unwrap().iter().map(|item| &item["entry"]);
+        let of = |entry: &serde_json::Value, field: &str| entry[field].as_str().unwrap().to_owned();
+        let line = |entry| format!("{} {}: {}", of(entry, "actor"), of(entry, "target"), of(entry, "detail"));
+        entries.map(line).collect()
+    }
+
+    fn metrics(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.house.core.registry).unwrap();
+        text
+    }
 }
 
 fn rule(filter: &str, what: &str) -> String {
-    format!("<Rule><ID>{}</ID><Status>Enabled</Status><Filter>{filter}</Filter>{what}</Rule>", what.len())
+    named(&what.len().to_string(), filter, what)
+}
+
+fn named(id: &str, filter: &str, what: &str) -> String {
+    format!("<Rule><ID>{id}</ID><Status>Enabled</Status><Filter>{filter}</Filter>{what}</Rule>")
+}
+
+fn days(days: u32) -> String {
+    format!("<Expiration><Days>{days}</Days></Expiration>")
+}
+
+fn noncurrent(days: u32, kept: &str) -> String {
+    format!(
+        "<NoncurrentVersionExpiration><NoncurrentDays>{days}</NoncurrentDays>{kept}</NoncurrentVersionExpiration>"
+    )
 }
 
 #[tokio::test]
@@ -80,14 +117,12 @@ async fn objects_end_after_their_days_where_the_filter_takes_them() {
     logs.put("/logs/a/1", "").await;
     logs.put("/logs/b/1", "keep=no").await;
     logs.put("/logs/b/2", "keep=yes").await;
-    let two_days = rule("<Prefix>a/</Prefix>", "<Expiration><Days>2</Days></Expiration>");
-    let tagged = rule(
-        "<And><Prefix>b/</Prefix><Tag><Key>keep</Key><Value>no</Value></Tag></And>",
-        "<Expiration><Days>10</Days></Expiration>",
-    );
-    assert_eq!(logs.rules(&format!("{two_days}{tagged}")).await, None);
+    let two_days = named("two", "<Prefix>a/</Prefix>", &days(2));
+    let tagged = "<And><Prefix>b/</Prefix><Tag><Key>keep</Key><Value>no</Value></Tag></And>";
+    assert_eq!(logs.rules(&format!("{two_days}{}", rule(tagged, &days(10)))).await, None);
     logs.walk().await;
     assert_eq!(logs.keys().await, ["a/1", "b/1", "b/2"], "nothing is due");
+    assert!(logs.told().await.is_empty() && !logs.metrics().contains("expired_total{"), "the control");
     logs.house.clock.move_on(3 * DAY);
     logs.put("/logs/a/1", "").await;
     logs.walk().await;
@@ -95,6 +130,8 @@ async fn objects_end_after_their_days_where_the_filter_takes_them() {
     logs.house.clock.move_on(3 * DAY);
     logs.walk().await;
     assert_eq!(logs.keys().await, ["b/1", "b/2"]);
+    assert_eq!(logs.told().await, [r#"lifecycle /logs: object: 1; from "a/1" to "a/1", by {"two"}"#]);
+    assert!(logs.metrics().contains("datamesh_gateway_expired_total{kind=\"object\"} 1\n"));
     logs.house.clock.move_on(10 * DAY);
     logs.walk().await;
     logs.walk().await;
@@ -105,26 +142,39 @@ async fn objects_end_after_their_days_where_the_filter_takes_them() {
 }
 
 #[tokio::test]
+async fn sizes_dates_and_rules_that_are_off_leave_what_they_do_not_mean() {
+    let logs = Logs::new().await;
+    for target in ["/logs/8", "/logs/nine", "/logs/twelve"] {
+        logs.put(target, "").await;
+    }
+    let sizes = "<And><ObjectSizeGreaterThan>7</ObjectSizeGreaterThan><ObjectSizeLessThan>12</ObjectSizeLessThan></And>";
+    let off = rule("", &days(1)).replace("Enabled", "Disabled");
+    assert_eq!(logs.rules(&format!("{off}{}", named("sizes", sizes, &days(1)))).await, None);
+    assert!(logs.text("/logs?lifecycle=").await.contains("<Status>Disabled</Status>"));
+    logs.house.clock.move_on(3 * DAY);
+    logs.walk().await;
+    assert_eq!(logs.keys().await, ["8", "twelve"], "of 7, 10 and 12 bytes");
+    let date = |year: u32| format!("<Expiration><Date>{year}-01-01T00:00:00Z</Date></Expiration>");
+    assert_eq!(logs.rules(&rule("<Prefix>t</Prefix>", &date(2100))).await, None);
+    logs.walk().await;
+    assert_eq!(logs.keys().await, ["8", "twelve"], "the day has not come");
+    assert_eq!(logs.rules(&rule("<Prefix>t</Prefix>", &date(2020))).await, None);
+    logs.walk().await;
+    assert_eq!(logs.keys().await, ["8"]);
+}
+
+#[tokio::test]
 async fn versions_markers_and_uploads_end() {
     let logs = Logs::new().await;
-    let enabled = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
     logs.put("/logs/a", "").await;
-    logs.done("PUT", "/logs?versioning=", enabled).await;
+    logs.done("PUT", "/logs?versioning=", ENABLED).await;
     for _ in 0..3 {
         logs.put("/logs/a", "").await;
     }
     logs.done("POST", "/logs/b?uploads=", b"").await;
-    let rules = [
-        rule("", "<Expiration><Days>5</Days></Expiration>"),
-        rule(
-            "",
-            "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays><NewerNoncurrentVersions>1</NewerNoncurrentVersions></NoncurrentVersionExpiration>",
-        ),
-        rule(
-            "",
-            "<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
-        ),
-    ];
+    let abort = "<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>";
+    let one_stays = noncurrent(1, "<NewerNoncurrentVersions>1</NewerNoncurrentVersions>");
+    let rules = [rule("", &days(5)), rule("", &one_stays), rule("", abort)];
     assert_eq!(logs.rules(&rules.concat()).await, None);
     assert!(
         logs.text("/logs?lifecycle=").await.contains("<NewerNoncurrentVersions>1</NewerNoncurrentVersions>")
@@ -142,42 +192,86 @@ async fn versions_markers_and_uploads_end() {
     logs.walk().await;
     assert_eq!(logs.kept().await, (1, 1));
     assert_eq!(logs.house.catalog.counters().await.unwrap().uploads, 0);
-    let all = rule(
-        "",
-        "<NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>",
-    );
     let lone =
         rule("", "<Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>");
-    assert_eq!(logs.rules(&format!("{all}{lone}")).await, None);
+    assert_eq!(logs.rules(&lone).await, None);
+    logs.walk().await;
+    assert_eq!(logs.kept().await, (1, 1), "the marker hides something");
+    assert_eq!(logs.rules(&format!("{}{lone}", rule("", &noncurrent(1, "")))).await, None);
     logs.walk().await;
     logs.walk().await;
     assert_eq!(logs.kept().await, (0, 0));
 }
 
+/// More of one key than are looked at in one step.
 #[tokio::test]
-async fn rules_that_cannot_be_carried_out_are_refused() {
+async fn many_versions_of_a_key_end_in_one_walk() {
     let logs = Logs::new().await;
-    let transition = "<Transition><Days>1</Days><StorageClass>GLACIER</StorageClass></Transition>";
-    let many: String = (0..1001).map(|_| rule("", "<Expiration><Days>1</Days></Expiration>")).collect();
-    for (rules, code) in [
-        (rule("", transition), "NotImplemented"),
-        (rule("", "<Expiration><Days>0</Days></Expiration>"), "InvalidArgument"),
-        (rule("", "<Expiration><Date>2030-01-01T01:00:00Z</Date></Expiration>"), "InvalidArgument"),
-        (rule("", "<Expiration></Expiration>"), "MalformedXML"),
-        (rule("", ""), "InvalidRequest"),
-        (
-            rule(
-                "<ObjectSizeGreaterThan>5</ObjectSizeGreaterThan>",
-                "<AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
-            ),
-            "InvalidRequest",
-        ),
-        (rule("", "<Expiration><Days>1</Days></Expiration>").repeat(2), "InvalidArgument"),
-        (many, "MalformedXML"),
-    ] {
-        assert_eq!(logs.rules(&rules).await.as_deref(), Some(code), "{}", &rules[..rules.len().min(300)]);
+    logs.done("PUT", "/logs?versioning=", ENABLED).await;
+    for _ in 0..300 {
+        logs.put("/logs/a", "").await;
     }
-    let date = rule("", "<Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration>");
+    logs.put("/logs/b", "").await;
+    let kept = "<NewerNoncurrentVersions>5</NewerNoncurrentVersions>";
+    assert_eq!(logs.rules(&named("n", "", &noncurrent(1, kept))).await, None);
+    logs.walk().await;
+    assert_eq!(logs.kept().await, (301, 0), "the control");
+    logs.house.clock.move_on(3 * DAY);
+    logs.walk().await;
+    assert_eq!(logs.kept().await, (7, 0), "both objects, and five behind");
+    let told = logs.told().await.concat();
+    assert!(logs.told().await.len() <= 3 && told.contains("version: "), "{told}");
+    assert!(logs.metrics().contains("datamesh_gateway_expired_total{kind=\"version\"} 294\n"));
+}
+
+#[tokio::test]
+async fn new_rules_are_carried_out_at_once() {
+    let logs = Logs::new().await;
+    let mut worker = Expire::new(Arc::clone(&logs.house.core.context), Arc::clone(&logs.house.core.app));
+    assert_eq!(worker.work().await, Next::Wait(PERIOD), "there are none");
+    let date = rule("", "<Expiration><Date>2020-01-01T00:00:00Z</Date></Expiration>");
+    logs.put("/logs/a", "").await;
     assert_eq!(logs.rules(&date).await, None);
-    assert!(logs.text("/logs?lifecycle=").await.contains("<Date>2030-01-01T00:00:00"), "as it was put");
+    worker.wakes().unwrap().notified().await;
+    while worker.work().await != Next::Wait(PERIOD) {}
+    assert_eq!(logs.keys().await, Vec::<String>::new());
+    // Also those of a bucket that the walk has passed.
+    logs.put("/logs/a", "").await;
+    assert_eq!(logs.rules(&rule("", &days(9))).await, None);
+    for _ in 0..2 {
+        assert_ne!(worker.work().await, Next::Wait(PERIOD), "the walk is in the bucket");
+    }
+    assert_eq!(logs.rules(&date).await, None);
+    while worker.work().await != Next::Wait(PERIOD) {}
+    assert_eq!(logs.keys().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn rules_that_do_not_read_end_nothing_and_are_found() {
+    let logs = Logs::new().await;
+    logs.put("/logs/a", "").await;
+    let bucket = logs.house.catalog.buckets().await.unwrap().remove(0);
+    let newer = br#"{"rules":[{"id":"a","enabled":true,"filter":{"prefix":""},"expiration":{"Days":1},"unless":"x"}]}"#;
+    let set = |bytes: &[u8]| {
+        logs.house.catalog.set_bucket_setting(bucket.id, BucketSetting::Lifecycle, Some(bytes.to_vec()))
+    };
+    set(newer).await.unwrap();
+    logs.house.clock.move_on(9 * DAY);
+    logs.walk().await;
+    assert_eq!(logs.keys().await, ["a"], "a condition that is not understood is not left out");
+    let findings = async || {
+        let events: Vec<FsckEvent> = logs.house.core.app.admin.fsck.begin(false).unwrap().collect().await;
+        let details = events.into_iter().filter_map(|event| match event {
+            FsckEvent::Finding(finding) => Some((finding.bucket, finding.detail)),
+            _ => None,
+        });
+        details.collect::<Vec<_>>()
+    };
+    let found = findings().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0.as_deref() == Some("logs") && found[0].1.contains("unless"), "{found:?}");
+    assert_eq!(logs.rules(&rule("", &days(1))).await, None);
+    assert_eq!(findings().await, []);
+    logs.walk().await;
+    assert_eq!(logs.keys().await, Vec::<String>::new());
 }

@@ -124,6 +124,21 @@ impl Client {
         }
         read(self.router.clone().oneshot(request).await.unwrap()).await
     }
+
+    /// The same with headers, to a name.
+    pub(super) async fn plain(
+        &self,
+        host: &str,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> Got {
+        let request = Request::builder().method(method).uri(target).header("host", host);
+        let with =
+            |request: http::request::Builder, (name, value): &(&str, &str)| request.header(*name, *value);
+        let request = headers.iter().fold(request, with).body(Body::empty()).unwrap();
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
 }
 
 fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {

@@ -42,6 +42,8 @@ async fn an_object_has_tags_and_keeps_what_else_it_has() {
     assert_eq!(shown(&client, "/photos/x?tagging=").await, pairs(&[("a", "1"), ("colour", "deep blue")]));
     let got = client.ask("GET", "/photos/x", Ask::default()).await.ok();
     assert_eq!((got.header("x-amz-tagging-count"), got.header("x-amz-meta-m")), ("2", "n"));
+    let got = client.ask("HEAD", "/photos/x", Ask::default()).await.ok();
+    assert_eq!(got.header("x-amz-tagging-count"), "2");
     assert_eq!(put(&client, "/photos/x?tagging=", &tagging(&[("b", "2")])).await, None);
     let got = client.ask("GET", "/photos/x", Ask::default()).await.ok();
     assert_eq!((got.header("x-amz-tagging-count"), got.header("x-amz-meta-m")), ("1", "n"));

@@ -30,6 +30,8 @@ pub(crate) enum Failure {
     SizeDiffers { key: String, sent: u64, stored: u64 },
     #[error("{0} was replaced or deleted while it was written out: the output is not whole")]
     Replaced(String),
+    #[error("Kubernetes: {message}")]
+    Kubernetes { status: u16, message: String },
     #[error("the gateway's answer is not understood: {0}")]
     Answer(String),
     #[error("interrupted; run the same command again to go on where it stopped")]
@@ -102,11 +104,11 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoServer(_) | Self::NoToken(..) | Self::Config { .. } | Self::Usage(_) => Exit::Usage,
-            Self::Refused { status: 404 | 410, .. } => Exit::NotFound,
-            Self::Refused { status: 401 | 403, .. } => {
+            Self::Refused { status: 404 | 410, .. } | Self::Kubernetes { status: 404, .. } => Exit::NotFound,
+            Self::Refused { status: 401 | 403, .. } | Self::Kubernetes { status: 401 | 403, .. } => {
                 Exit::NotAllowed
             }
-            Self::Http(_) => Exit::NotReached,
+            Self::Http(_) | Self::Kubernetes { status: 0, .. } => Exit::NotReached,
             Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) => Exit::Precondition,
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Failed,

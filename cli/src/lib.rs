@@ -6,6 +6,7 @@ mod commands;
 mod config;
 mod exit;
 mod failure;
+mod kubectl;
 mod output;
 mod progress;
 pub mod reference;
@@ -21,6 +22,11 @@ use crate::failure::Failure;
 /// The program `datamesh`.
 pub fn datamesh() -> ExitCode {
     ended(run(commands::run(Args::parse())))
+}
+
+/// The program `kubectl-datamesh`, which kubectl runs for `kubectl datamesh`.
+pub fn kubectl() -> ExitCode {
+    ended(run(kubectl::run(kubectl::KubectlArgs::parse())))
 }
 
 fn ended(outcome: Result<ExitCode, Failure>) -> ExitCode {
@@ -50,5 +56,6 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         crate::args::Args::command().debug_assert();
+        crate::kubectl::KubectlArgs::command().debug_assert();
     }
 }

@@ -12,6 +12,8 @@ mod accounts;
 mod copies;
 #[path = "program/outputs.rs"]
 mod outputs;
+#[path = "program/plugin.rs"]
+mod plugin;
 #[path = "program/relay.rs"]
 mod relay;
 #[path = "program/store.rs"]

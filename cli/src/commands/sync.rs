@@ -10,6 +10,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -26,8 +27,10 @@ use state::State;
 
 pub(crate) use plan::Direction;
 
-/// Steps after which what was done is noted: so much may be looked at again after an interruption.
-const STEPS_PER_NOTE: usize = 64;
+/// Steps that are begun together.
+const STEPS_MAX: usize = 64;
+/// After this long what was done is noted: what came since is looked at again after an interruption. The note of many files is long.
+const NOTE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Synchronises once.
 pub(crate) async fn run(session: &Session, args: SyncArgs) -> Result<ExitCode, Failure> {
@@ -180,8 +183,8 @@ impl<'a> Pair<'a> {
     /// Does the steps, says which, and notes what came of them.
     async fn perform(&mut self, pass: &mut Pass) -> Result<(), Failure> {
         let mut done = Vec::new();
-        let mut broken = Ok(());
-        for steps in pass.steps.chunks(STEPS_PER_NOTE) {
+        let (mut broken, mut noted) = (Ok(()), Instant::now());
+        for steps in pass.steps.chunks(STEPS_MAX) {
             let sides = self.sides();
             let acts = steps.iter().map(|step| async move { (step, sides.act(step).await) });
             let outcomes: Vec<_> = futures::stream::iter(acts).buffered(PARALLEL_FILES).collect().await;
@@ -198,11 +201,15 @@ impl<'a> Pair<'a> {
                     Err(failure) => broken = Err(failure),
                 }
             }
-            self.state.save()?;
             if broken.is_err() {
                 break;
             }
+            if noted.elapsed() > NOTE_PERIOD {
+                self.state.save()?;
+                noted = Instant::now();
+            }
         }
+        self.state.save()?;
         pass.steps = done;
         broken
     }

@@ -79,6 +79,13 @@ impl Sides<'_> {
         if self.now(path)? == expected { Ok(()) } else { Err(Failure::Changed(self.file(path))) }
     }
 
+    /// What is above a path must be folders, if anything: a link would lead elsewhere.
+    fn expect_folders(&self, path: &str) -> Result<(), Failure> {
+        let above = path.match_indices('/').map(|(at, _)| self.file(&path[..at]));
+        let is_other = |folder: &PathBuf| std::fs::symlink_metadata(folder).is_ok_and(|meta| !meta.is_dir());
+        above.into_iter().find(is_other).map_or(Ok(()), |folder| Err(Failure::Changed(folder)))
+    }
+
     async fn upload(&self, path: &str, only: &Only) -> Result<(String, Option<Known>), Failure> {
         // Taken before the file is read: whatever is written to it from now on makes it another one.
         let local = self.now(path)?.ok_or_else(|| Failure::Changed(self.file(path)))?;
@@ -92,6 +99,7 @@ impl Sides<'_> {
         replaces: Option<Identity>,
     ) -> Result<(String, Option<Known>), Failure> {
         let target = self.file(path);
+        self.expect_folders(path)?;
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
         }

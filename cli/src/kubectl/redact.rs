@@ -31,8 +31,26 @@ const HARMLESS: &[&str] = &[
     "automountserviceaccounttoken",
     "imagepullsecrets",
     "serviceaccounttoken",
-    "projected.sources.serviceaccounttoken",
 ];
+
+/// Whether a name says that its value is secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    // However its words are joined.
+    let plain = name.replace(['-', '_'], "");
+    let words = [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "credential",
+        "signature",
+        "privatekey",
+        "accesskey",
+        "apikey",
+    ];
+    words.iter().any(|word| plain.contains(word)) && !HARMLESS.contains(&name.as_str())
+}
 
 static RULES: LazyLock<[Option<Regex>; 5]> =
     LazyLock::new(|| [PEM, TOKENS, NAMED, USERINFO, HEX].map(|rule| Regex::new(rule).ok()));
@@ -84,6 +102,21 @@ impl Redactor {
         object
     }
 
+    /// What follows an argument `--password` is one.
+    fn walk_list(&self, items: &mut [Value]) {
+        let mut announced = false;
+        for item in items {
+            let text = item.as_str().unwrap_or_default();
+            let announces = text.starts_with('-') && !text.contains('=') && is_secret(text);
+            if announced && item.is_string() {
+                *item = self.mark(text).into();
+            } else {
+                self.walk(item);
+            }
+            announced = announces;
+        }
+    }
+
     fn walk(&self, value: &mut Value) {
         match value {
             Value::Object(fields) => {
@@ -96,16 +129,12 @@ impl Redactor {
                 }
                 for (name, field) in fields.iter_mut() {
                     match field {
-                        // In the form that the rule for names knows.
-                        Value::String(text) => {
-                            let told = self.text(&format!("{name}={text}"));
-                            *text = told.split_once('=').map_or(String::new(), |(_, rest)| rest.to_owned());
-                        }
+                        Value::String(text) if is_secret(name) => *text = self.mark(text),
                         field => self.walk(field),
                     }
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.walk(item)),
+            Value::Array(items) => self.walk_list(items),
             Value::String(text) => *text = self.text(text),
             _ => {}
         }
@@ -177,11 +206,11 @@ mod tests {
             "metadata": {
                 "name": "demo",
                 "managedFields": [{ "manager": "x" }],
-                "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{…}", "token": "planted-1" },
+                "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{…}", "token": "planted-1 planted-4" },
             },
             "spec": { "containers": [{
                 "env": [{ "name": "HARMLESS", "value": "planted-2" }],
-                "args": ["--password=planted-3", "--keep"],
+                "args": ["--password=planted-3", "--keep", "--admin-token", "planted-5", "--also"],
             }], "volumes": [{ "secret": { "secretName": "demo-tokens" } }] },
         });
         let told = redactor.object(object);
@@ -190,7 +219,8 @@ mod tests {
             !text.contains("planted") && !text.contains("managedFields") && !text.contains("last-applied"),
             "{text}"
         );
-        assert_eq!(told["spec"]["containers"][0]["args"][1], "--keep");
+        let args = &told["spec"]["containers"][0]["args"];
+        assert_eq!((&args[1], &args[4]), (&json!("--keep"), &json!("--also")));
         assert_eq!(told["spec"]["volumes"][0]["secret"]["secretName"], "demo-tokens");
     }
 }

@@ -40,6 +40,20 @@ impl Files {
     }
 }
 
+impl Files {
+    /// What was asked for beside the namespace. That it cannot be had is said in its place: a bundle must not fail for the
+    /// failure it is about, and not everybody may read everything.
+    fn answer<T: Serialize>(&mut self, name: &str, answer: &Result<T, Failure>) -> Result<(), Failure> {
+        match answer {
+            Ok(object) => self.object(name, object),
+            Err(failure) => {
+                self.text(&format!("{name}.txt"), &format!("not to be had: {failure}\n"));
+                Ok(())
+            }
+        }
+    }
+}
+
 /// Writes the archive.
 pub(super) async fn run(
     kubernetes: &Kubernetes,
@@ -50,7 +64,11 @@ pub(super) async fn run(
     let snapshot = kubernetes.gather().await?;
     let mut files = Files { redactor: Redactor::new()?, files: Vec::new() };
     objects(&mut files, &snapshot)?;
-    logs(&mut files, kubernetes, &snapshot, log_lines).await;
+    files.answer("machines", &kubernetes.machines().await)?;
+    let operators = kubernetes.operators().await;
+    files.answer("operators", &operators)?;
+    let pods: Vec<Pod> = snapshot.pods.iter().cloned().chain(operators.unwrap_or_default()).collect();
+    logs(&mut files, kubernetes, &pods, log_lines).await;
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let file = file.unwrap_or_else(|| format!("datamesh-{}-{time}.tar.zst", snapshot.namespace).into());
     let count = files.files.len();
@@ -78,16 +96,15 @@ fn objects(files: &mut Files, snapshot: &Snapshot) -> Result<(), Failure> {
     files.object("events", &snapshot.events)
 }
 
-/// What cannot be had is said in the log's place: a bundle must not fail for the failure it is about.
-async fn logs(files: &mut Files, kubernetes: &Kubernetes, snapshot: &Snapshot, lines: u32) {
-    let wanted = snapshot.pods.iter().flat_map(|pod| {
-        containers(pod).into_iter().map(move |(container, previous)| (pod.name_any(), container, previous))
+async fn logs(files: &mut Files, kubernetes: &Kubernetes, pods: &[Pod], lines: u32) {
+    let wanted = pods.iter().flat_map(|pod| {
+        containers(pod).into_iter().map(move |(container, previous)| (pod, container, previous))
     });
     let fetches = wanted.map(|(pod, container, previous)| async move {
-        let log = kubernetes.log(&pod, &container, (lines, previous)).await;
+        let log = kubernetes.log(pod, &container, (lines, previous)).await;
         let life = if previous { "-previous" } else { "" };
         let text = log.unwrap_or_else(|failure| format!("not to be had: {failure}\n"));
-        (format!("logs/{pod}-{container}{life}.log"), text)
+        (format!("logs/{}-{container}{life}.log", pod.name_any()), text)
     });
     let fetched: Vec<_> = futures::stream::iter(fetches).buffered(PARALLEL_LOGS).collect().await;
     fetched.iter().for_each(|(name, text)| files.text(name, text));

@@ -1,11 +1,11 @@
 //! What Kubernetes has of the clusters of one namespace.
 
 use datamesh_crds::{DataMeshCluster, StoragePool, label};
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::events::v1::Event;
 use kube::api::{ListParams, LogParams};
 use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -63,6 +63,19 @@ impl Kubernetes {
         Ok(Snapshot { namespace: self.namespace.clone(), clusters, pools, pods, claims, events })
     }
 
+    /// The operator's pods, in whichever namespace they are.
+    pub(super) async fn operators(&self) -> Result<Vec<Pod>, Failure> {
+        let which = format!("{}={},{}=operator", label::NAME, label::DATAMESH, label::COMPONENT);
+        let api: Api<Pod> = Api::all(self.client.clone());
+        Ok(api.list(&ListParams::default().labels(&which)).await.map_err(kubernetes)?.items)
+    }
+
+    /// The machines of the Kubernetes cluster.
+    pub(super) async fn machines(&self) -> Result<Vec<Node>, Failure> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        Ok(api.list(&ListParams::default()).await.map_err(kubernetes)?.items)
+    }
+
     async fn list<K>(&self, which: &ListParams) -> Result<Vec<K>, Failure>
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>,
@@ -75,11 +88,12 @@ impl Kubernetes {
     /// The end of a container's log; of the life before this one, too.
     pub(super) async fn log(
         &self,
-        pod: &str,
+        pod: &Pod,
         container: &str,
         (lines, previous): (u32, bool),
     ) -> Result<String, Failure> {
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        let namespace = pod.namespace().unwrap_or_else(|| self.namespace.clone());
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         let params = LogParams {
             container: Some(container.to_owned()),
             tail_lines: Some(i64::from(lines)),
@@ -88,7 +102,7 @@ impl Kubernetes {
             timestamps: true,
             ..LogParams::default()
         };
-        api.logs(pod, &params).await.map_err(kubernetes)
+        api.logs(&pod.name_any(), &params).await.map_err(kubernetes)
     }
 }
 

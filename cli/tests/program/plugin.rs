@@ -89,6 +89,7 @@ fn answer(path: &str, state: &str) -> (&'static str, &'static str, String) {
         path if path == format!("{api}/datameshclusters") => "clusters",
         path if path == format!("{api}/storagepools") => "pools",
         "/api/v1/namespaces/datamesh/pods" => "pods",
+        "/api/v1/pods" => "operators",
         "/api/v1/namespaces/datamesh/persistentvolumeclaims" => "claims",
         "/apis/events.k8s.io/v1/namespaces/datamesh/events" => "events",
         _ => {
@@ -150,6 +151,14 @@ fn a_bundle_has_logs_and_no_secret_was_asked_for() {
         entry.read_to_string(&mut text).unwrap();
     }
     assert!(names.contains(&"datamesh-bundle/logs/demo-main-2-0-node-previous.log".to_owned()), "{names:?}");
+    assert!(
+        names.contains(&"datamesh-bundle/logs/datamesh-operator-5d4-x-operator.log".to_owned()),
+        "{names:?}"
+    );
+    assert!(
+        names.contains(&"datamesh-bundle/machines.txt".to_owned()),
+        "not everybody may read them: {names:?}"
+    );
     assert!(text.contains("last words") && text.contains("OOMKilled") && !text.contains(PLANTED));
     let asked = server.asked.lock().unwrap();
     assert!(asked.len() > 6 && asked.iter().all(|path| !path.contains("/secrets")), "{asked:?}");

@@ -105,7 +105,7 @@ pub(crate) struct SyncArgs {
     /// Which side follows which
     #[arg(long, value_enum, default_value_t = Direction::Both)]
     pub(crate) direction: Direction,
-    /// One way: delete what the side that leads does not have. Both ways: go on although the folder is empty
+    /// One way: delete what the side that leads does not have. Both ways: go on although one side is empty
     #[arg(long)]
     pub(crate) delete: bool,
     /// Say what would be done, and do nothing

@@ -38,7 +38,7 @@ pub(crate) async fn run(session: &Session, args: SyncArgs) -> Result<ExitCode, F
     if rules.direction == Direction::Down && !args.dry_run {
         std::fs::create_dir_all(&args.folder).map_err(Failure::file(&args.folder))?;
     }
-    let mut pair = Pair::open(session, args.folder, &args.prefix, rules)?;
+    let mut pair = Pair::open(session, args.folder, &args.prefix, rules).await?;
     let mut pass = pair.look().await?;
     if args.dry_run {
         pass.steps.iter().try_for_each(|step| say(session, step))?;
@@ -51,7 +51,7 @@ pub(crate) async fn run(session: &Session, args: SyncArgs) -> Result<ExitCode, F
 /// Makes the bucket like the folder; with `--watch` whenever something changes there.
 pub(crate) async fn mirror(session: &Session, args: MirrorArgs) -> Result<ExitCode, Failure> {
     let rules = Rules { direction: Direction::Up, delete: args.delete };
-    let mut pair = Pair::open(session, args.folder, &args.prefix, rules)?;
+    let mut pair = Pair::open(session, args.folder, &args.prefix, rules).await?;
     // Before the first look, so that nothing changes unseen between the two.
     let watch = args.watch.then(|| watch::Watch::of(&pair.folder)).transpose()?;
     let mut pass = pair.look().await?;
@@ -97,13 +97,18 @@ struct Pass {
 }
 
 impl<'a> Pair<'a> {
-    fn open(session: &'a Session, folder: PathBuf, prefix: &str, rules: Rules) -> Result<Self, Failure> {
+    async fn open(
+        session: &'a Session,
+        folder: PathBuf,
+        prefix: &str,
+        rules: Rules,
+    ) -> Result<Self, Failure> {
         if !folder.is_dir() {
             return Err(Failure::Usage(format!("{} is no folder: make it first", folder.display())));
         }
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let state = State::open(session, &folder, &prefix)?;
+        let state = State::open(session, &folder, &prefix).await?;
         Ok(Self { session, folder, prefix, rules, state })
     }
 
@@ -168,16 +173,25 @@ impl<'a> Pair<'a> {
         sides.plan(self.rules, |path, number| names::copy_of(path, &host, &date, number))
     }
 
-    /// A volume that is not mounted looks like a folder whose files were all deleted.
+    /// A volume that is not mounted looks like a folder whose files were all deleted, and a bucket that was made anew like one that was
+    /// emptied.
     fn refuse_to_empty(&self, sides: &Sides, pass: &Pass) -> Result<(), Failure> {
-        let deleted = pass.steps.iter().filter(|step| matches!(step, Step::DeleteRemote { .. })).count();
-        if sides.local.is_empty() && deleted > 0 && !self.rules.delete {
-            return Err(Failure::Usage(format!(
-                "{} is empty, and {deleted} objects would be deleted: if that is meant, say so with --delete",
-                self.folder.display()
-            )));
+        let count = |of: fn(&Step) -> bool| pass.steps.iter().filter(|step| of(step)).count();
+        let remote = count(|step| matches!(step, Step::DeleteRemote { .. }));
+        let local = count(|step| matches!(step, Step::DeleteLocal { .. }));
+        let (empty, deleted) = if sides.local.is_empty() && remote > 0 {
+            (self.folder.display().to_string(), format!("{remote} objects"))
+        } else if sides.remote.is_empty() && local > 0 {
+            (format!("the bucket below {:?}", self.prefix), format!("{local} files"))
+        } else {
+            return Ok(());
+        };
+        if self.rules.delete {
+            return Ok(());
         }
-        Ok(())
+        Err(Failure::Usage(format!(
+            "{empty} is empty, and {deleted} would be deleted: if that is meant, say so with --delete"
+        )))
     }
 
     /// Does the steps, says which, and notes what came of them.

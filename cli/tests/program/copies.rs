@@ -1,7 +1,10 @@
 //! Objects are copied, moved, found and summed.
 
+use std::process::Stdio;
+
 use serde_json::json;
 
+use super::relay::{Order, Relay, Then};
 use super::store::{User, new_seed, random};
 use super::{failure, keys};
 
@@ -42,6 +45,23 @@ fn what_would_lose_an_object_is_refused() {
     assert_eq!(failure(user.command(&["mv", "lost/none", "lost/two"])).0, 3);
     assert_eq!(user.run(&["get", "lost/one", "-"]), b"one");
     assert_eq!(user.run(&["get", "lost/two", "-"]), b"two");
+}
+
+#[test]
+fn what_is_stored_while_it_is_moved_stays() {
+    let user = User::new();
+    user.write("old", random(new_seed(), 9_000_001));
+    user.write("new", b"new".to_vec());
+    user.run(&["put", "old", "moving/a"]);
+    let relay = Relay::start(0, user.store.https_port, Then::Pass, Then::Hold(4 << 20));
+    let mut command = user.command(&["mv", "moving/a", "moving/b"]);
+    let child = command.env("DATAMESH_SERVER", relay.url()).stdout(Stdio::null()).spawn().unwrap();
+    relay.wait_held();
+    user.run(&["put", "new", "moving/a"]);
+    relay.order(Order::GoOn);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(6));
+    assert_eq!(user.run(&["get", "moving/a", "-"]), b"new");
+    assert!(user.run(&["get", "moving/b", "-"]) == user.read("old"));
 }
 
 #[test]

@@ -120,6 +120,11 @@ fn one_way_deletes_only_when_told() {
     assert!(code == 2 && text.contains("--delete"), "{text}");
     assert_eq!(keys(&user.json(&["ls", "oneway/"])), ["oneway/a"]);
     assert_eq!(steps(&sync(&user, &["folder", "oneway", "--delete"])), ["deleteRemote a"]);
+    user.write("folder/c", b"c".to_vec());
+    sync(&user, &["folder", "oneway"]);
+    user.run(&["rm", "oneway/c"]);
+    let (code, text) = failure(user.command(&["sync", "folder", "oneway"]));
+    assert!(code == 2 && text.contains("1 files would be deleted"), "{text}");
     assert_eq!(failure(user.command(&["sync", "nowhere", "oneway"])).0, 2);
 }
 
@@ -186,4 +191,28 @@ fn a_sync_that_was_killed_is_done_by_the_next_one() {
     assert_eq!(files(&user.file("folder")), names, "what is alike is no conflict");
     assert_eq!(keys(&user.json(&["ls", "killed/"])), names.map(|name| format!("killed/{name}")));
     assert_eq!(sync(&user, &["folder", "killed"])["steps"], json!([]));
+}
+
+#[test]
+fn what_is_stored_while_it_is_synchronised_is_not_written_over() {
+    let user = User::new();
+    user.write("folder/a", b"old".to_vec());
+    sync(&user, &["folder", "racing"]);
+    let ours = user.write("folder/a", random(new_seed(), 9_000_001));
+    user.write("theirs", b"theirs".to_vec());
+    let relay = Relay::start(0, user.store.https_port, Then::Hold(4 << 20), Then::Pass);
+    let mut command = user.command(&["sync", "folder", "racing"]);
+    command.env("DATAMESH_SERVER", relay.url()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    relay.wait_held();
+    user.run(&["put", "theirs", "racing/a"]);
+    relay.order(Order::GoOn);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(7) && said.contains("not done: a: "), "{}: {said}", output.status);
+    assert_eq!(user.run(&["get", "racing/a", "-"]), b"theirs");
+    let answer = sync(&user, &["folder", "racing"]);
+    assert_eq!(steps(&answer), ["keepBoth a"]);
+    let copy = answer["steps"][0]["becomes"].as_str().unwrap();
+    assert!(user.run(&["get", &format!("racing/{copy}"), "-"]) == ours);
 }

@@ -20,7 +20,8 @@ const VERSION: u32 = 1;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Content {
     version: u32,
-    server: String,
+    /// Fingerprint of the cluster's key: another cluster at the same address has agreed on nothing.
+    cluster: String,
     bucket: String,
     prefix: String,
     folder: PathBuf,
@@ -37,10 +38,11 @@ pub(super) struct State {
 impl State {
     /// # Errors
     /// When another command synchronises the same pair, or the file is damaged.
-    pub(super) fn open(session: &Session, folder: &Path, prefix: &str) -> Result<Self, Failure> {
+    pub(super) async fn open(session: &Session, folder: &Path, prefix: &str) -> Result<Self, Failure> {
+        let cluster = session.client.status().await?.key_fingerprint;
         let folder = folder.canonicalize().map_err(Failure::file(folder))?;
         let sides = [
-            session.server.as_bytes(),
+            cluster.as_bytes(),
             session.bucket.as_bytes(),
             prefix.as_bytes(),
             folder.as_os_str().as_encoded_bytes(),
@@ -53,7 +55,7 @@ impl State {
         let lock = locked(&path)?;
         let empty = Content {
             version: VERSION,
-            server: session.server.clone(),
+            cluster,
             bucket: session.bucket.clone(),
             prefix: prefix.to_owned(),
             folder,

@@ -47,7 +47,7 @@ impl Caller {
     fn lines(&mut self, name: &str) -> usize {
         let printed = self.told("", name, &[]);
         let lines = printed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| document(name, line)).count()
+        lines.inspect(|line| drop(document(name, line))).count()
     }
 }
 

@@ -201,7 +201,7 @@ fn of_events(events: &[Event]) -> Vec<Finding> {
             Some(format!("{kind} {}", regarding.name.as_deref()?))
         });
         let (Some(about), Some(reason)) = (about, event.reason.as_deref()) else { continue };
-        let times = event.series.as_ref().map_or(1, |series| series.count);
+        let times = event.series.as_ref().map(|series| series.count).or(event.deprecated_count).unwrap_or(1);
         let entry = grouped.entry((about, reason)).or_default();
         entry.0 = entry.0.saturating_add(times.max(1));
         entry.1 = event.note.as_deref().unwrap_or_default();

@@ -59,3 +59,33 @@ fn entries(
 pub(super) fn taken(skipped: &BTreeMap<String, &'static str>) -> BTreeSet<String> {
     skipped.keys().cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use super::*;
+
+    #[test]
+    fn files_are_found_and_the_rest_is_told() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |path: &str| top.path().join(path);
+        std::fs::create_dir_all(at("deep/empty")).unwrap();
+        std::fs::write(at("deep/a"), "abc").unwrap();
+        std::fs::write(at("b.datamesh-part"), "half").unwrap();
+        std::os::unix::fs::symlink("deep", at("link")).unwrap();
+        std::fs::write(top.path().join(OsStr::from_bytes(b"x\xff")), "").unwrap();
+        let found = scan(top.path(), "").unwrap();
+        let sizes: Vec<_> = found.files.iter().map(|(path, id)| (path.as_str(), id.size)).collect();
+        assert_eq!(sizes, [("deep/a", 3)]);
+        let skipped: Vec<_> = found.skipped.into_iter().collect();
+        let expected = [("link", "a symbolic link"), ("x\u{fffd}", "its name is not UTF-8")];
+        assert_eq!(skipped, expected.map(|(path, why)| (path.to_owned(), why)));
+        let names = |below: &str| scan(top.path(), below).unwrap().files.into_keys().collect::<Vec<_>>();
+        assert_eq!(
+            (names("deep"), names("deep/a"), names("gone")),
+            (vec!["deep/a".to_owned()], vec!["deep/a".to_owned()], vec![])
+        );
+    }
+}

@@ -24,6 +24,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Every command takes")]
 pub(crate) struct Global {
     /// The gateway's address, https://HOST:PORT
     #[arg(long, global = true, env = "DATAMESH_SERVER")]
@@ -80,8 +81,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MeshCommand,
     },
-    /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed). Interrupting it stops
-    /// it; with --output json each line is a JSON value. Exit code 7: something is not as it should be
+    /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed)
+    ///
+    /// Interrupting it stops it. With --output json each line is a JSON value. Exit code 7: something is not as it should be.
     Fsck {
         /// Mend what can be: rows that follow from others, shards that nothing needs
         #[arg(long)]
@@ -163,8 +165,10 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         pool: Option<PoolName>,
     },
-    /// Move all shards of a node to the others (admin token needed). Once it is drained, its pod and its volume may go;
-    /// reads and writes go on meanwhile. Interrupting the command does not interrupt the drain.
+    /// Move all shards of a node to the others (admin token needed)
+    ///
+    /// Once it is drained, its pod and its volume may go; reads and writes go on meanwhile. Interrupting the command does not interrupt
+    /// the drain.
     Drain {
         /// The node
         node: NodeName,
@@ -175,8 +179,9 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         no_wait: bool,
     },
-    /// Give the volume of a node up that is lost for good, so that the node can join again with an empty one (admin token
-    /// needed). Refused while the node answers.
+    /// Give the volume of a node up that is lost for good (admin token needed)
+    ///
+    /// The node can join again with an empty one. Refused while it answers.
     Replace {
         /// The node
         node: NodeName,

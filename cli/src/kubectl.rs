@@ -43,7 +43,9 @@ enum KubectlCommand {
     Status,
     /// Say what is wrong, what it means and what to do, worst first (exit code 7: something is)
     Diagnose,
-    /// Have a node give its shards to the others, after a look at what would block that. Asks the gateway: --server and an admin token are needed
+    /// Have a node give its shards to the others, after a look at what would block that
+    ///
+    /// It asks the gateway, so --server and an administrator's token are needed.
     Drain {
         /// The StoragePool
         pool: PoolName,

@@ -8,7 +8,9 @@ use crate::commands::{Age, Direction, Size};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FilesCommand {
-    /// Store a file (or standard input: `-`). An interrupted upload of a large file goes on where it stopped.
+    /// Store a file or, from `-`, standard input
+    ///
+    /// An interrupted upload of a large file goes on where it stopped when the command is run again.
     Put {
         /// File or, with --recursive, folder; `-` reads standard input
         source: PathBuf,
@@ -21,7 +23,9 @@ pub(crate) enum FilesCommand {
         #[arg(long)]
         no_clobber: bool,
     },
-    /// Fetch a file. An interrupted download goes on where it stopped.
+    /// Fetch a file
+    ///
+    /// An interrupted download goes on where it stopped when the command is run again.
     Get {
         /// Key, or, with --recursive, prefix
         key: String,
@@ -58,7 +62,9 @@ pub(crate) enum FilesCommand {
     },
     /// Copy an object to another key or bucket
     Cp(CopyArgs),
-    /// Move an object to another key or bucket: what was copied is deleted, unless it was changed meanwhile
+    /// Move an object to another key or bucket
+    ///
+    /// It is copied, and what was copied is deleted, unless it was changed meanwhile.
     Mv(CopyArgs),
     /// Show the keys that fit all that is asked for
     Find {
@@ -90,7 +96,9 @@ pub(crate) enum FilesCommand {
         #[arg(long, short, default_value_t = 1)]
         depth: usize,
     },
-    /// Make a folder and the keys below a prefix the same: changes of each go to the other, and where both were changed both are kept
+    /// Make a folder and the keys below a prefix the same, both ways
+    ///
+    /// Changes of each side go to the other; where both were changed, both versions are kept. docs/cli.md says more.
     Sync(SyncArgs),
     /// Make the keys below a prefix like a folder, once or for as long as it changes
     Mirror(MirrorArgs),

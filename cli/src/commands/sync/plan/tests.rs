@@ -205,6 +205,13 @@ impl World {
         }
     }
 
+    /// Versions that nobody has any more, and nobody wanted gone.
+    fn lost(&self) -> Vec<Content> {
+        let left: BTreeSet<Content> = self.bucket.objects.values().map(|(content, _)| *content).collect();
+        let there = |content: &Content| left.contains(content) || self.gone.contains(content);
+        (1..=self.written).filter(|content| !there(content)).collect()
+    }
+
     fn contents(&self, who: usize) -> BTreeMap<&String, Content> {
         self.replicas[who].files.iter().map(|(path, (content, _))| (path, *content)).collect()
     }
@@ -224,10 +231,7 @@ proptest! {
             world.bucket.objects.iter().map(|(path, (content, _))| (path, *content)).collect();
         prop_assert_eq!(world.contents(0), objects.clone());
         prop_assert_eq!(world.contents(1), objects.clone());
-        let left: BTreeSet<Content> = objects.values().copied().collect();
-        let lost: Vec<Content> =
-            (1..=world.written).filter(|content| !left.contains(content) && !world.gone.contains(content)).collect();
-        prop_assert!(lost.is_empty(), "lost {:?}, left {:?}", lost, left);
+        prop_assert_eq!(world.lost(), Vec::<Content>::new());
         for replica in &world.replicas {
             prop_assert_eq!(replica.plan(&world.bucket, BOTH), vec![]);
         }
@@ -260,7 +264,23 @@ proptest! {
     }
 }
 
-/// That the search could find a loss: without the word of what both knew, a deletion is none, and what is deleted comes back.
+/// That the search above could find a loss.
+#[test]
+fn whoever_writes_over_a_conflict_is_found() {
+    let mut world = World::new();
+    for event in [Event::Write(0, 0), Event::Sync(0), Event::Sync(1), Event::Write(0, 0), Event::Sync(0)] {
+        world.happen(event);
+    }
+    world.happen(Event::Write(1, 0));
+    let plan = world.replicas[1].plan(&world.bucket, BOTH);
+    let [Step::KeepBoth { path, .. }] = &plan[..] else { unreachable!("{plan:?}") };
+    let over = Step::Upload { path: path.clone(), only: Only::Always };
+    world.replicas[1].act(&mut world.bucket, over);
+    world.sync(0);
+    assert_eq!(world.lost(), [2]);
+}
+
+/// Without the word of what both knew, a deletion is none, and what is deleted comes back.
 #[test]
 fn without_a_state_nothing_is_deleted() {
     let mut world = World::new();

@@ -86,7 +86,7 @@ build_image() {
     fi
     split_image
     # For this machine; with the programs of the image it may be there already.
-    cargo build --quiet --workspace --bin datamesh
+    cargo build --quiet --workspace --bin datamesh --bin kubectl-datamesh
 }
 
 load_image() {

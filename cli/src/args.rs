@@ -1,4 +1,5 @@
 mod accounts;
+mod files;
 
 use std::path::PathBuf;
 
@@ -7,16 +8,14 @@ use clap_complete::Shell;
 use datamesh_shard::{NodeName, PoolName};
 
 pub(crate) use accounts::{AuditCommand, ScopeName, SessionsCommand, TokensCommand, UsersCommand};
+pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///
 /// Settings come from options, then the environment (DATAMESH_SERVER, DATAMESH_TOKEN, DATAMESH_CA_FILE,
 /// DATAMESH_ADMIN_TOKEN), then the file DATAMESH_CONFIG names (default ~/.config/datamesh/config.yaml).
-///
-/// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not allowed; 5 gateway not reached; 6 precondition
-/// failed; 7 done, but the cluster or the object is not whole; 130 interrupted.
 #[derive(Debug, Parser)]
-#[command(name = "datamesh", version, max_term_width = 110)]
+#[command(name = "datamesh", version, max_term_width = 110, after_long_help = crate::exit::paragraph())]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -25,6 +24,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Every command takes")]
 pub(crate) struct Global {
     /// The gateway's address, https://HOST:PORT
     #[arg(long, global = true, env = "DATAMESH_SERVER")]
@@ -59,54 +59,8 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Store a file (or standard input: `-`). An interrupted upload of a large file goes on where it stopped.
-    Put {
-        /// File or, with --recursive, folder; `-` reads standard input
-        source: PathBuf,
-        /// Key to store it under; ends with `/` or is left out: the file's name is used
-        key: Option<String>,
-        /// Store all files of a folder
-        #[arg(long, short)]
-        recursive: bool,
-        /// Fail if the key exists
-        #[arg(long)]
-        no_clobber: bool,
-    },
-    /// Fetch a file. An interrupted download goes on where it stopped.
-    Get {
-        /// Key, or, with --recursive, prefix
-        key: String,
-        /// File or folder to write; `-` writes to standard output; left out: the key's last part
-        target: Option<PathBuf>,
-        /// Fetch all keys that begin with the prefix
-        #[arg(long, short)]
-        recursive: bool,
-    },
-    /// List keys
-    Ls {
-        /// Only keys that begin with this
-        #[arg(default_value = "")]
-        prefix: String,
-        /// All keys instead of one level up to the next `/`
-        #[arg(long, short)]
-        recursive: bool,
-    },
-    /// Delete keys
-    Rm {
-        /// Keys, or, with --recursive, prefixes
-        #[arg(required = true)]
-        keys: Vec<String>,
-        /// Delete all keys that begin with each prefix
-        #[arg(long, short)]
-        recursive: bool,
-        /// Also take what was stored out of the nodes' files, and the keys to it out of the catalog's, at once, and wait for
-        /// that; reads under way end. Says what stays. Interrupting the command does not interrupt it: `datamesh shreds`
-        #[arg(long)]
-        shred: bool,
-        /// With --shred: do not wait
-        #[arg(long, requires = "shred")]
-        no_wait: bool,
-    },
+    #[command(flatten)]
+    Files(FilesCommand),
     /// Show what is being shredded, and was in the last week
     Shreds {
         /// Only this one
@@ -127,8 +81,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: MeshCommand,
     },
-    /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed). Interrupting it stops
-    /// it; with --output json each line is a JSON value. Exit code 7: something is not as it should be
+    /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed)
+    ///
+    /// Interrupting it stops it. With --output json each line is a JSON value. Exit code 7: something is not as it should be.
     Fsck {
         /// Mend what can be: rows that follow from others, shards that nothing needs
         #[arg(long)]
@@ -183,7 +138,17 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AdminCommand,
     },
+    /// Print the manual page of `datamesh`, or write those of all commands into a folder
+    #[command(after_help = "To install them: datamesh man ~/.local/share/man/man1, then: man datamesh-put")]
+    Man {
+        /// Folder to write all pages into; it is made where it is missing
+        folder: Option<PathBuf>,
+    },
     /// Print a completion script for a shell
+    #[command(after_help = "To install it:
+  bash  datamesh completion bash > ~/.local/share/bash-completion/completions/datamesh
+  zsh   datamesh completion zsh > ~/.zfunc/_datamesh      (with fpath+=~/.zfunc before compinit)
+  fish  datamesh completion fish > ~/.config/fish/completions/datamesh.fish")]
     Completion {
         /// Which shell
         shell: Shell,
@@ -200,8 +165,10 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         pool: Option<PoolName>,
     },
-    /// Move all shards of a node to the others (admin token needed). Once it is drained, its pod and its volume may go;
-    /// reads and writes go on meanwhile. Interrupting the command does not interrupt the drain.
+    /// Move all shards of a node to the others (admin token needed)
+    ///
+    /// Once it is drained, its pod and its volume may go; reads and writes go on meanwhile. Interrupting the command does not interrupt
+    /// the drain.
     Drain {
         /// The node
         node: NodeName,
@@ -212,8 +179,9 @@ pub(crate) enum NodeCommand {
         #[arg(long)]
         no_wait: bool,
     },
-    /// Give the volume of a node up that is lost for good, so that the node can join again with an empty one (admin token
-    /// needed). Refused while the node answers.
+    /// Give the volume of a node up that is lost for good (admin token needed)
+    ///
+    /// The node can join again with an empty one. Refused while it answers.
     Replace {
         /// The node
         node: NodeName,

@@ -25,6 +25,7 @@ pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
 pub(crate) use audit::{Chains, Wanted};
+pub(crate) use keys::AccessKey;
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -32,6 +33,31 @@ const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 /// Keys asked for in one page of a listing.
 const LIST_LIMIT: usize = 1000;
+
+/// What must be there for a change to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// Whatever there is.
+    Always,
+    /// Nothing.
+    IfAbsent,
+    /// The version with this entity tag, as listings show it.
+    IfMatch(String),
+}
+
+impl Only {
+    pub(crate) fn if_absent(wanted: bool) -> Self {
+        if wanted { Self::IfAbsent } else { Self::Always }
+    }
+
+    fn asked_of(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Always => request,
+            Self::IfAbsent => request.header(IF_NONE_MATCH, "*"),
+            Self::IfMatch(etag) => request.header(IF_MATCH, format!("\"{etag}\"")),
+        }
+    }
+}
 
 /// A connection to one gateway.
 #[derive(Clone)]
@@ -64,6 +90,12 @@ impl Client {
         Ok(Self { http: builder.build()?, config, base, bucket, patience })
     }
 
+    /// The same gateway, another bucket.
+    pub(crate) fn of_bucket(&self, bucket: &str) -> Result<Self, Failure> {
+        let bucket = BucketName::new(bucket).map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(Self { bucket, ..self.clone() })
+    }
+
     /// A request with the user's token.
     fn user(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         Ok(self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(self.config.token()?))
@@ -81,16 +113,13 @@ impl Client {
         key: &str,
         body: reqwest::Body,
         size: Option<u64>,
-        no_clobber: bool,
+        only: &Only,
     ) -> Result<Stored, Failure> {
         let mut request = self.user(Method::PUT, &file_path(&self.bucket, key)?)?.body(body);
         if let Some(size) = size {
             request = request.header(reqwest::header::CONTENT_LENGTH, size);
         }
-        if no_clobber {
-            request = request.header(IF_NONE_MATCH, "*");
-        }
-        stored(accepted(request.send().await?).await?).await
+        stored(accepted(only.asked_of(request).send().await?).await?).await
     }
 
     /// Fetches an object from `offset` on, only if it is still the one with `etag`.
@@ -100,15 +129,15 @@ impl Client {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }
         if let Some(etag) = etag {
-            request = request.header(IF_MATCH, etag);
+            request = request.header(IF_MATCH, format!("\"{}\"", etag.trim_matches('"')));
         }
         accepted(request.send().await?).await
     }
 
     /// Deletes a key; `None` when nothing was there, or the gateway is one that does not say more.
-    pub(crate) async fn delete(&self, key: &str) -> Result<Option<Erasure>, Failure> {
+    pub(crate) async fn delete(&self, key: &str, only: &Only) -> Result<Option<Erasure>, Failure> {
         let request = self.user(Method::DELETE, &file_path(&self.bucket, key)?)?;
-        let response = accepted(request.send().await?).await?;
+        let response = accepted(only.asked_of(request).send().await?).await?;
         if response.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -166,13 +195,27 @@ impl Client {
     /// Every key below a prefix.
     pub(crate) async fn list_all(&self, prefix: &str) -> Result<Vec<ObjectInfo>, Failure> {
         let mut all = Vec::new();
+        self.each_object(prefix, |object| {
+            all.push(object);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
+    }
+
+    /// Shows every object below a prefix in order of key, page by page: a bucket need not fit into memory.
+    pub(crate) async fn each_object(
+        &self,
+        prefix: &str,
+        mut see: impl FnMut(ObjectInfo) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut cursor = None;
         loop {
             let page = self.list(prefix, false, cursor.as_deref()).await?;
-            all.extend(page.items);
+            page.items.into_iter().try_for_each(&mut see)?;
             cursor = page.next_cursor;
             if cursor.is_none() {
-                return Ok(all);
+                return Ok(());
             }
         }
     }
@@ -208,14 +251,11 @@ impl Client {
         &self,
         id: &str,
         parts: &[u32],
-        no_clobber: bool,
+        only: &Only,
     ) -> Result<ObjectInfo, Failure> {
         let mut request = self.user(Method::POST, &format!("/uploads/{id}/complete"))?;
         request = request.json(&serde_json::json!({ "parts": parts }));
-        if no_clobber {
-            request = request.header(IF_NONE_MATCH, "*");
-        }
-        json(accepted(request.send().await?).await?).await
+        json(accepted(only.asked_of(request).send().await?).await?).await
     }
 
     /// Why an object that could not be sent is refused, if it is: a gateway answers before it read the whole body, and
@@ -343,9 +383,9 @@ pub(crate) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name).and_then(|value| value.to_str().ok()).map(Into::into)
 }
 
-/// The object's ETag of an answer.
+/// The object's entity tag in an answer, as listings show it: without the quotes of the header.
 pub(crate) fn etag(response: &Response) -> Option<String> {
-    header(response.headers(), ETAG.as_str())
+    header(response.headers(), ETAG.as_str()).map(|tag| tag.trim_matches('"').to_owned())
 }
 
 #[cfg(test)]

@@ -2,17 +2,23 @@
 
 mod admin;
 mod audit;
+mod cp;
+mod du;
+mod files;
+mod find;
 mod fsck;
 mod get;
 mod keys;
 mod login;
 mod ls;
+mod man;
 mod mesh;
-mod node;
+pub(crate) mod node;
 mod put;
 mod rm;
 mod shreds;
 mod status;
+mod sync;
 mod tokens;
 mod users;
 
@@ -20,6 +26,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
+use serde::Serialize;
 
 use crate::args::{
     AdminCommand, Args, Command, Format, Global, KeyCommand, KeysCommand, MeshCommand, NodeCommand,
@@ -28,7 +35,11 @@ use crate::args::{
 use crate::client::Client;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::output;
 use crate::retry::Patience;
+
+pub(crate) use find::{Age, Size};
+pub(crate) use sync::Direction;
 
 /// What every command needs: who to ask and how to show it.
 pub(crate) struct Session {
@@ -40,7 +51,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn open(global: &Global) -> Result<Self, Failure> {
+    pub(crate) fn open(global: &Global) -> Result<Self, Failure> {
         let config = Config::load(global)?;
         let server = config.server.clone();
         let patience = Patience(Duration::from_secs(global.retry_seconds));
@@ -48,21 +59,27 @@ impl Session {
         let json = global.output == Format::Json;
         Ok(Self { client, server, bucket: global.bucket.clone(), json, quiet: global.quiet })
     }
+
+    /// Prints a result: one JSON document for programs, words for people.
+    pub(crate) fn show(
+        &self,
+        result: &impl Serialize,
+        words: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<ExitCode, Failure> {
+        if self.json {
+            output::json(result)?
+        } else {
+            words()?
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Runs one command.
 pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     let session = || Session::open(&args.global);
     match args.command {
-        Command::Put { source, key, recursive, no_clobber } => {
-            put::run(&session()?, put::Put { source, key, recursive, no_clobber }).await
-        }
-        Command::Get { key, target, recursive } => get::run(&session()?, &key, target, recursive).await,
-        Command::Ls { prefix, recursive } => ls::run(&session()?, &prefix, recursive).await,
-        Command::Rm { keys, recursive, shred: false, .. } => rm::run(&session()?, keys, recursive).await,
-        Command::Rm { keys, recursive, no_wait, .. } => {
-            shreds::delete(&session()?, keys, recursive, !no_wait).await
-        }
+        Command::Files(command) => files::run(&session()?, command).await,
         Command::Shreds { id: Some(id), forget: true } => shreds::forget(&session()?, &id).await,
         Command::Shreds { id, .. } => shreds::show(&session()?, id).await,
         Command::Status => status::run(&session()?).await,
@@ -107,6 +124,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {
             admin::export_key(&session()?, file).await
         }
+        Command::Man { folder } => man::run(args.global.output == Format::Json, folder.as_deref()),
         Command::Completion { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "datamesh", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -1,8 +1,9 @@
 use std::error::Error;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use serde::Deserialize;
+
+use crate::exit::Exit;
 
 /// Why a command did not do what it was asked. The text says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(crate) enum Failure {
     SizeDiffers { key: String, sent: u64, stored: u64 },
     #[error("{0} was replaced or deleted while it was written out: the output is not whole")]
     Replaced(String),
+    #[error("Kubernetes: {message}")]
+    Kubernetes { status: u16, message: String },
     #[error("the gateway's answer is not understood: {0}")]
     Answer(String),
     #[error("interrupted; run the same command again to go on where it stopped")]
@@ -97,19 +100,18 @@ impl Failure {
         }
     }
 
-    /// The documented exit code.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::NoServer(_) | Self::NoToken(..) | Self::Config { .. } | Self::Usage(_) => 2,
-            Self::Refused { status: 404 | 410, .. } => 3,
-            Self::Refused { status: 401 | 403, .. } => 4,
-            Self::Http(_) => 5,
-            Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) => 6,
-            Self::Interrupted => 130,
-            _ => 1,
-        })
+    /// How a command ends by it.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::NoServer(_) | Self::NoToken(..) | Self::Config { .. } | Self::Usage(_) => Exit::Usage,
+            Self::Refused { status: 404 | 410, .. } | Self::Kubernetes { status: 404, .. } => Exit::NotFound,
+            Self::Refused { status: 401 | 403, .. } | Self::Kubernetes { status: 401 | 403, .. } => {
+                Exit::NotAllowed
+            }
+            Self::Http(_) | Self::Kubernetes { status: 0, .. } => Exit::NotReached,
+            Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) => Exit::Precondition,
+            Self::Interrupted => Exit::Interrupted,
+            _ => Exit::Failed,
+        }
     }
 }
-
-/// Exit code of a command that did its work on a cluster that is not whole.
-pub(crate) const NOT_WHOLE: u8 = 7;

@@ -8,10 +8,18 @@
 
 #[path = "program/accounts.rs"]
 mod accounts;
+#[path = "program/copies.rs"]
+mod copies;
+#[path = "program/outputs.rs"]
+mod outputs;
+#[path = "program/plugin.rs"]
+mod plugin;
 #[path = "program/relay.rs"]
 mod relay;
 #[path = "program/store.rs"]
 mod store;
+#[path = "program/syncs.rs"]
+mod syncs;
 #[path = "program/transfers.rs"]
 mod transfers;
 

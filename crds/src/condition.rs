@@ -12,3 +12,19 @@ pub const DATA_SAFE: &str = "DataSafe";
 pub const DRAINING: &str = "Draining";
 /// Volumes exist, but the key that opens them does not (clusters only).
 pub const KEY_MISSING: &str = "KeyMissing";
+
+/// Whether a condition of this type is what one wants to see.
+#[must_use]
+pub fn is_good(type_: &str, status: &str) -> bool {
+    status == if matches!(type_, READY | DATA_SAFE) { "True" } else { "False" }
+}
+
+/// Whether somebody should look: work in progress is no alarm unless it fails.
+#[must_use]
+pub fn is_alarming(type_: &str, status: &str, reason: &str) -> bool {
+    match type_ {
+        PROGRESSING => matches!(reason, "Retrying" | "InvalidSpec" | "VolumesNotGrown"),
+        DRAINING => matches!(reason, "Stalled" | "Refused"),
+        _ => !is_good(type_, status),
+    }
+}

@@ -15,7 +15,7 @@ impl Cluster {
     pub async fn datamesh<S: AsRef<OsStr>>(&self, args: &[S]) -> anyhow::Result<String> {
         let door = self.gateway().await?;
         let access = door.gateway.access().clone();
-        let output = tokio::process::Command::new(program()?)
+        let output = tokio::process::Command::new(self.program("datamesh")?)
             .args(args)
             .env("DATAMESH_CONFIG", &self.client_config)
             .env("DATAMESH_SERVER", format!("https://{}", access.address))
@@ -28,13 +28,16 @@ impl Cluster {
         ensure!(output.status.success(), "datamesh: {}: {said}", output.status);
         Ok(String::from_utf8(output.stdout)?)
     }
-}
 
-/// The `datamesh` program beside this test, where `up.sh` built it.
-fn program() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let folder = this.ancestors().nth(2).context("no target folder")?;
-    let program = folder.join("datamesh");
-    ensure!(program.is_file(), "{} is not built", program.display());
-    Ok(program)
+    /// A program for administrators beside this test, where `up.sh` built it.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let this = std::env::current_exe()?;
+        let folder = this.ancestors().nth(2).context("no target folder")?;
+        let program = folder.join(name);
+        ensure!(program.is_file(), "{} is not built", program.display());
+        Ok(program)
+    }
 }

@@ -31,20 +31,12 @@ impl Verdict {
 
     /// Whether this is what one wants to see of its type.
     pub(crate) fn is_good(&self) -> bool {
-        let wanted = match self.type_ {
-            condition::READY | condition::DATA_SAFE => ConditionStatus::True,
-            _ => ConditionStatus::False,
-        };
-        self.status == wanted
+        condition::is_good(self.type_, self.status.as_str())
     }
 
     /// Whether somebody should look: work in progress is no alarm unless it fails.
     pub(crate) fn is_alarming(&self) -> bool {
-        match self.type_ {
-            condition::PROGRESSING => matches!(self.reason, "Retrying" | "InvalidSpec" | "VolumesNotGrown"),
-            condition::DRAINING => matches!(self.reason, "Stalled" | "Refused"),
-            _ => !self.is_good(),
-        }
+        condition::is_alarming(self.type_, self.status.as_str(), self.reason)
     }
 }
 

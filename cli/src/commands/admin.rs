@@ -12,15 +12,14 @@ use crate::output;
 pub(crate) async fn export_key(session: &Session, file: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let exported = session.client.export_key().await?;
     let manifest = secret_manifest(&exported)?;
-    match &file {
-        None => std::io::stdout().lock().write_all(manifest.as_bytes())?,
-        Some(path) => {
-            write_private(path, manifest.as_bytes()).map_err(Failure::file(path))?;
-            let (key, file) = (&exported.fingerprint, path.display());
-            output::note(&format!("key {key} written to {file}; keep it where the cluster is not"));
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    let Some(path) = file else {
+        std::io::stdout().lock().write_all(manifest.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    write_private(&path, manifest.as_bytes()).map_err(Failure::file(&path))?;
+    let key = &exported.fingerprint;
+    output::note(&format!("key {key} written to {}; keep it where the cluster is not", path.display()));
+    session.show(&serde_json::json!({ "fingerprint": key, "file": path }), || Ok(()))
 }
 
 /// Writes a file only its owner may read; whole or not at all.

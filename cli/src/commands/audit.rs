@@ -29,10 +29,7 @@ pub(crate) async fn run(session: &Session, command: AuditCommand) -> Result<Exit
 
 async fn list(session: &Session, wanted: Wanted, limit: usize) -> Result<ExitCode, Failure> {
     let lines = session.client.audit(&wanted, limit).await?;
-    if session.json {
-        output::json(&json!({ "entries": lines }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let answer = json!({ "entries": lines });
     let head =
         ["TIME (ms)", "ACTOR", "ACTION", "TARGET", "DETAIL", "ADDRESS", "STATUS"].map(String::from).to_vec();
     let row = |line: AuditLine| {
@@ -41,8 +38,7 @@ async fn list(session: &Session, wanted: Wanted, limit: usize) -> Result<ExitCod
         vec![time, entry.actor, entry.action, entry.target, entry.detail, entry.address, status]
     };
     let rows: Vec<_> = std::iter::once(head).chain(lines.into_iter().map(row)).collect();
-    output::table(&rows)?;
-    Ok(ExitCode::SUCCESS)
+    session.show(&answer, || output::table(&rows))
 }
 
 async fn export(session: &Session, wanted: Wanted) -> Result<ExitCode, Failure> {
@@ -118,16 +114,15 @@ fn told(
     chains: &Chains,
     Checked { entries: seen, findings }: Checked,
 ) -> Result<ExitCode, Failure> {
-    if session.json {
-        output::json(
-            &json!({ "publicKey": chains.public_key, "entries": seen, "heads": chains.items, "cuts": chains.cuts, "findings": findings }),
-        )?;
-    } else {
+    let (key, heads, cuts) = (&chains.public_key, &chains.items, &chains.cuts);
+    let answer =
+        json!({ "publicKey": key, "entries": seen, "heads": heads, "cuts": cuts, "findings": findings });
+    session.show(&answer, || {
         findings.iter().try_for_each(|finding| output::line(finding))?;
         let said = if findings.is_empty() { "all as it was written" } else { "NOT as it was written" };
-        output::line(&format!("{seen} entries of {} chains: {said}", chains.items.len()))?;
-    }
-    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(crate::failure::NOT_WHOLE) })
+        output::line(&format!("{seen} entries of {} chains: {said}", heads.len()))
+    })?;
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { crate::exit::Exit::NotWhole.into() })
 }
 
 /// What was kept of an earlier check.

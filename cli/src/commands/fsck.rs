@@ -3,7 +3,8 @@ use std::process::ExitCode;
 use datamesh_settings::admin::{FsckEvent, FsckFinding, FsckProgress, FsckStep, FsckSummary};
 
 use crate::commands::Session;
-use crate::failure::{Failure, NOT_WHOLE};
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output;
 use crate::progress;
 
@@ -32,7 +33,7 @@ pub(crate) async fn run(session: &Session, repair: bool) -> Result<ExitCode, Fai
     if !session.json {
         output::line(&sum(&summary, repair))?;
     }
-    Ok(if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+    Ok(if summary.is_clean() { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }
 
 fn so_far(FsckProgress { step, done, of }: &FsckProgress) -> String {

@@ -10,14 +10,16 @@ use std::process::ExitCode;
 use futures::{StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
 use reqwest::Response;
+use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::etag;
 use crate::commands::Session;
-use crate::commands::get::partial::Partial;
 use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
 use crate::{output, progress};
+
+pub(super) use partial::{Partial, is_unfinished};
 
 /// Times an object may be replaced while it is fetched before the command gives up.
 const REPLACED_MAX: u32 = 5;
@@ -80,15 +82,27 @@ fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
 
 async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Failure> {
     let partial = Partial::of(target);
+    let fetched = fetch(session, key, &partial).await?;
+    partial.finish(target).await?;
+    Ok(fetched.bytes)
+}
+
+/// What was fetched.
+pub(super) struct Fetched {
+    bytes: u64,
+    pub(super) etag: String,
+}
+
+/// Fetches what an object has beside the file that it is to become.
+pub(super) async fn fetch(session: &Session, key: &str, partial: &Partial) -> Result<Fetched, Failure> {
     let bar = progress::bar(key, Some(0), session.quiet);
     let mut pauses = session.client.patience.pauses();
     let (mut furthest, mut replaced) = (partial.bytes().await, 0);
     loop {
-        match attempt(session, key, &partial, &bar).await {
-            Ok(bytes) => {
-                partial.finish(target).await?;
+        match attempt(session, key, partial, &bar).await {
+            Ok(fetched) => {
                 bar.finish_and_clear();
-                return Ok(bytes);
+                return Ok(fetched);
             }
             // The object was replaced since the first half was fetched: begin again with the new one.
             Err(Failure::Refused { status: 412 | 416, .. }) if replaced < REPLACED_MAX => {
@@ -108,7 +122,12 @@ async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Fa
     }
 }
 
-async fn attempt(session: &Session, key: &str, partial: &Partial, bar: &ProgressBar) -> Result<u64, Failure> {
+async fn attempt(
+    session: &Session,
+    key: &str,
+    partial: &Partial,
+    bar: &ProgressBar,
+) -> Result<Fetched, Failure> {
     let (offset, tag) = partial.resume_point().await;
     let response = session.client.get(key, offset, tag.as_deref()).await?;
     let offset = if response.status().as_u16() == 206 { offset } else { 0 };
@@ -126,7 +145,7 @@ async fn attempt(session: &Session, key: &str, partial: &Partial, bar: &Progress
     // What arrived is kept even when the rest did not, to go on from there.
     file.flush().await?;
     file.sync_all().await?;
-    copied.map(|()| end)
+    copied.map(|()| Fetched { bytes: end, etag: tag })
 }
 
 /// Writes the body of an answer; tells of every piece that was written.
@@ -146,18 +165,12 @@ async fn copy(
 }
 
 fn report(session: &Session, fetched: &[(String, PathBuf, u64)]) -> Result<ExitCode, Failure> {
-    if session.json {
-        let files: Vec<_> = fetched
-            .iter()
-            .map(|(key, path, size)| serde_json::json!({ "key": key, "path": path, "size": size }))
-            .collect();
-        output::json(&serde_json::json!({ "fetched": files }))?;
-    } else {
-        for (key, path, bytes) in fetched {
-            output::line(&format!("{key} -> {} ({})", path.display(), output::bytes(*bytes)))?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    let file = |(key, path, size): &(String, PathBuf, u64)| json!({ "key": key, "path": path, "size": size });
+    let files: Vec<_> = fetched.iter().map(file).collect();
+    let words = |(key, path, bytes): &(String, PathBuf, u64)| {
+        output::line(&format!("{key} -> {} ({})", path.display(), output::bytes(*bytes)))
+    };
+    session.show(&json!({ "fetched": files }), || fetched.iter().try_for_each(words))
 }
 
 #[cfg(test)]

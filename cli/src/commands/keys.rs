@@ -1,6 +1,7 @@
 use std::process::ExitCode;
 
 use crate::args::PermissionName;
+use crate::client::AccessKey;
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
@@ -13,49 +14,31 @@ pub(crate) async fn create(
     buckets: &[String],
 ) -> Result<ExitCode, Failure> {
     let key = session.client.create_key(name, permission.as_str(), buckets).await?;
-    if session.json {
-        output::json(&key)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    output::line(&format!("AWS_ACCESS_KEY_ID={}", key.id))?;
-    output::line(&format!("AWS_SECRET_ACCESS_KEY={}", key.secret.unwrap_or_default()))?;
-    output::note("the secret is not shown again");
-    Ok(ExitCode::SUCCESS)
+    session.show(&key, || {
+        output::line(&format!("AWS_ACCESS_KEY_ID={}", key.id))?;
+        output::line(&format!("AWS_SECRET_ACCESS_KEY={}", key.secret.as_deref().unwrap_or_default()))?;
+        output::note("the secret is not shown again");
+        Ok(())
+    })
 }
 
 /// Shows all key pairs.
 pub(crate) async fn list(session: &Session) -> Result<ExitCode, Failure> {
     let keys = session.client.keys().await?;
-    if session.json {
-        output::json(&serde_json::json!({ "keys": keys }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut rows =
-        vec![["ID", "NAME", "OWNER", "PERMISSION", "BUCKETS", "CREATED", ""].map(String::from).to_vec()];
-    for key in keys {
+    let answer = serde_json::json!({ "keys": keys });
+    let head = ["ID", "NAME", "OWNER", "PERMISSION", "BUCKETS", "CREATED", ""].map(String::from).to_vec();
+    let row = |key: AccessKey| {
         let buckets = if key.buckets.is_empty() { "all".to_owned() } else { key.buckets.join(",") };
-        let disabled = if key.disabled { "disabled" } else { "" };
-        rows.push(vec![
-            key.id,
-            key.name,
-            key.owner,
-            key.permission,
-            buckets,
-            key.created_at,
-            disabled.to_owned(),
-        ]);
-    }
-    output::table(&rows)?;
-    Ok(ExitCode::SUCCESS)
+        let disabled = if key.disabled { "disabled" } else { "" }.to_owned();
+        vec![key.id, key.name, key.owner, key.permission, buckets, key.created_at, disabled]
+    };
+    session.show(&answer, || {
+        output::table(&std::iter::once(head).chain(keys.into_iter().map(row)).collect::<Vec<_>>())
+    })
 }
 
 /// Revokes a key pair.
 pub(crate) async fn delete(session: &Session, id: &str) -> Result<ExitCode, Failure> {
     session.client.delete_key(id).await?;
-    if session.json {
-        output::json(&serde_json::json!({ "deleted": id }))?;
-    } else {
-        output::line(&format!("{id} is revoked"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    session.show(&serde_json::json!({ "deleted": id }), || output::line(&format!("{id} is revoked")))
 }

@@ -72,7 +72,9 @@ pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
     SavedSession::forget()?;
     match ended {
         // It had ended already.
-        Err(Failure::Refused { status: 401, .. }) | Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Failure::Refused { status: 401, .. }) | Ok(()) => {
+            session.show(&serde_json::json!({ "signedOut": true }), || Ok(()))
+        }
         Err(failure) => Err(failure),
     }
 }
@@ -82,5 +84,5 @@ pub(crate) async fn password(session: &Session, secrets: Secrets) -> Result<Exit
     let (old, new) = (secrets.ask("Old password")?, secrets.ask_new()?);
     session.client.change_password(&old, &new).await?;
     output::note("the other sessions have ended");
-    Ok(ExitCode::SUCCESS)
+    session.show(&serde_json::json!({ "passwordChanged": true }), || Ok(()))
 }

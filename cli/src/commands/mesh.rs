@@ -7,39 +7,35 @@ use datamesh_settings::mesh::{MeshNode, MeshStatus, SeenNode, Severity};
 
 use super::status::state;
 use crate::commands::Session;
-use crate::failure::{Failure, NOT_WHOLE};
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output;
 
 /// Shows what the nodes see; exit code 7 when something is wrong.
 pub(crate) async fn status(session: &Session) -> Result<ExitCode, Failure> {
     let mesh = session.client.mesh().await?;
-    if session.json {
-        output::json(&mesh)?;
-    } else {
-        let status = session.client.status().await?;
-        show(&mesh, &status)?;
-    }
+    let status = session.client.status().await?;
+    session.show(&mesh, || show(&mesh, &status))?;
     Ok(exit_code(&mesh))
 }
 
 /// Says what is wrong; exit code 7 when anything is.
 pub(crate) async fn diagnose(session: &Session) -> Result<ExitCode, Failure> {
     let mesh = session.client.mesh().await?;
-    if session.json {
-        output::json(&mesh.findings)?;
-    } else if mesh.findings.is_empty() {
-        output::line("Nothing is wrong, as far as the gateway and the nodes can tell.")?;
-    } else {
-        for finding in &mesh.findings {
-            let mark = if finding.severity == Severity::Critical { "CRITICAL" } else { "warning" };
-            output::line(&format!("{mark}: {}", finding.message))?;
+    session.show(&mesh.findings, || {
+        if mesh.findings.is_empty() {
+            output::line("Nothing is wrong, as far as the gateway and the nodes can tell.")?;
         }
-    }
+        mesh.findings.iter().try_for_each(|finding| {
+            let mark = if finding.severity == Severity::Critical { "CRITICAL" } else { "warning" };
+            output::line(&format!("{mark}: {}", finding.message))
+        })
+    })?;
     Ok(exit_code(&mesh))
 }
 
 fn exit_code(mesh: &MeshStatus) -> ExitCode {
-    if mesh.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) }
+    if mesh.findings.is_empty() { ExitCode::SUCCESS } else { Exit::NotWhole.into() }
 }
 
 fn show(mesh: &MeshStatus, status: &ClusterStatus) -> Result<(), Failure> {

@@ -7,9 +7,11 @@ use datamesh_settings::admin::{ClusterStatus, DrainState, DrainStatus, MemberSta
 use datamesh_shard::{NodeName, PoolName};
 use indicatif::{HumanDuration, ProgressBar};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::commands::Session;
-use crate::failure::{Failure, NOT_WHOLE};
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output;
 use crate::progress;
 
@@ -47,13 +49,9 @@ pub(crate) async fn status(
     {
         return Err(unknown(&status, &node));
     }
-    if session.json {
-        output::json(&nodes)?;
-    } else {
-        show(&nodes)?;
-    }
+    session.show(&nodes, || show(&nodes))?;
     let is_well = nodes.iter().all(|node| is_well(node.member));
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+    Ok(if is_well { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }
 
 /// Has a node give its shards to the others, and waits until it has none unless told not to.
@@ -64,16 +62,13 @@ pub(crate) async fn drain(session: &Session, which: Which, wait: bool) -> Result
     if wait {
         status = drained(session, status, &pool, node).await?;
     }
-    if session.json {
-        output::json(&drain_of(&status, &pool, node))?;
-    } else if wait {
-        output::line(&format!("{node} has no shard any more and takes none: its pod and its volume may go"))?;
-    } else {
-        output::line(&format!(
-            "{node} gives its shards away; `datamesh node status {node}` says how far it is"
-        ))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    session.show(&drain_of(&status, &pool, node), || {
+        output::line(&if wait {
+            format!("{node} has no shard any more and takes none: its pod and its volume may go")
+        } else {
+            format!("{node} gives its shards away; `datamesh node status {node}` says how far it is")
+        })
+    })
 }
 
 /// Shows how far the drain is until it is done; gives the status then.
@@ -112,8 +107,8 @@ async fn drained(
 pub(crate) async fn undrain(session: &Session, which: Which) -> Result<ExitCode, Failure> {
     let pool = pool_of(&session.client.status().await?, &which)?;
     session.client.undrain(&pool, &which.node).await?;
-    output::line(&format!("{} takes shards again; what left it comes back", which.node))?;
-    Ok(ExitCode::SUCCESS)
+    let said = format!("{} takes shards again; what left it comes back", which.node);
+    session.show(&json!({ "node": which.node, "pool": pool, "draining": false }), || output::line(&said))
 }
 
 /// Gives a node's volume up for lost.
@@ -130,12 +125,14 @@ pub(crate) async fn replace(session: &Session, which: Which, yes: bool) -> Resul
     let is_draining =
         |n: NodeOfPool<'_>| n.member.node == *node && n.pool == &pool && n.member.drain.is_some();
     let is_left = nodes(&status).any(|n| n.member.node == *node && n.pool == &pool);
-    output::line(&if is_left && !nodes(&status).any(is_draining) {
-        format!("{node} may join with an empty volume; its shards are rebuilt there")
-    } else {
-        format!("{node} is left out; its shards are rebuilt on the others")
-    })?;
-    Ok(ExitCode::SUCCESS)
+    let joins = is_left && !nodes(&status).any(is_draining);
+    session.show(&json!({ "node": node, "pool": pool, "mayJoinAgain": joins }), || {
+        output::line(&if joins {
+            format!("{node} may join with an empty volume; its shards are rebuilt there")
+        } else {
+            format!("{node} is left out; its shards are rebuilt on the others")
+        })
+    })
 }
 
 fn nodes(status: &ClusterStatus) -> impl Iterator<Item = NodeOfPool<'_>> {

@@ -9,14 +9,18 @@ use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use indicatif::ProgressBar;
+use serde_json::json;
 use tokio_util::io::ReaderStream;
 
-use crate::client::{Stored, WHOLE};
+use crate::client::{Only, Stored, WHOLE};
 use crate::commands::Session;
 use crate::commands::put::folder::Contents;
 use crate::commands::put::source::Source;
 use crate::failure::Failure;
 use crate::{output, progress};
+
+pub(crate) use folder::describe;
+pub(crate) use source::Identity;
 
 /// Files above this go in parts: sending them twice after an interruption would hurt.
 const SINGLE_REQUEST_BYTES_MAX: u64 = 64 << 20;
@@ -42,7 +46,8 @@ pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure
     for (path, what) in &found.skipped {
         output::note(&format!("skipped {}: {what}", path.display()));
     }
-    let puts = found.files.iter().map(|(path, key)| put_file(session, path, key, put.no_clobber));
+    let only = Only::if_absent(put.no_clobber);
+    let puts = found.files.iter().map(|(path, key)| put_file(session, path, key, &only));
     let stored: Vec<_> = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
     report(session, &stored, found.skipped.len())
 }
@@ -53,7 +58,7 @@ async fn put_stdin(session: &Session, put: Put) -> Result<Stored, Failure> {
         put.key.ok_or_else(|| Failure::Usage("standard input needs a key: datamesh put - KEY".into()))?;
     let bar = progress::bar(&key, None, session.quiet);
     let body = body(tokio::io::stdin(), bar.clone());
-    let sent = session.client.put(&key, body, None, put.no_clobber).await;
+    let sent = session.client.put(&key, body, None, &Only::if_absent(put.no_clobber)).await;
     if let Err(Failure::Http(_)) = &sent {
         session.client.refusal(&key).await?;
     }
@@ -93,13 +98,19 @@ fn contents(put: &Put) -> Result<Contents, Failure> {
     folder::contents(&put.source, &prefix)
 }
 
-async fn put_file(session: &Session, path: &Path, key: &str, no_clobber: bool) -> Result<Stored, Failure> {
+/// Stores one file, in parts where it is large.
+pub(super) async fn put_file(
+    session: &Session,
+    path: &Path,
+    key: &str,
+    only: &Only,
+) -> Result<Stored, Failure> {
     let source = Source::of(path).await?;
     let bar = progress::bar(key, Some(source.size()), session.quiet);
     let stored = if source.size() > SINGLE_REQUEST_BYTES_MAX {
-        resume::put_parts(session, &source, key, no_clobber, &bar).await?
+        resume::put_parts(session, &source, key, only, &bar).await?
     } else {
-        put_whole(session, &source, key, no_clobber, &bar).await?
+        put_whole(session, &source, key, only, &bar).await?
     };
     bar.finish_and_clear();
     if stored.info.size != source.size() {
@@ -112,13 +123,13 @@ async fn put_whole(
     session: &Session,
     source: &Source,
     key: &str,
-    no_clobber: bool,
+    only: &Only,
     bar: &ProgressBar,
 ) -> Result<Stored, Failure> {
     let attempt = || async {
         bar.set_position(0);
         let body = source.whole(bar.clone()).await?;
-        let sent = session.client.put(key, body, Some(source.size()), no_clobber).await;
+        let sent = session.client.put(key, body, Some(source.size()), only).await;
         judged(sent, source, session.client.refusal(key)).await
     };
     session.client.patience.retried(attempt).await
@@ -144,21 +155,16 @@ fn body(reader: impl tokio::io::AsyncRead + Send + Unpin + 'static, bar: Progres
 }
 
 fn report(session: &Session, stored: &[Stored], skipped: usize) -> Result<ExitCode, Failure> {
-    if session.json {
-        let objects: Vec<_> = stored
-            .iter()
-            .map(|s| serde_json::json!({ "object": s.info, "durability": s.durability }))
-            .collect();
-        output::json(&serde_json::json!({ "stored": objects, "skipped": skipped }))?;
-    } else {
-        for one in stored {
-            let note =
-                if is_whole(one) { String::new() } else { format!("  NOT YET WHOLE: {}", one.durability) };
-            output::line(&format!("stored {} ({}){note}", one.info.key, output::bytes(one.info.size)))?;
-        }
-    }
+    let object = |one: &Stored| json!({ "object": one.info, "durability": one.durability });
+    let objects: Vec<_> = stored.iter().map(object).collect();
+    let words = |one: &Stored| {
+        let note = if is_whole(one) { String::new() } else { format!("  NOT YET WHOLE: {}", one.durability) };
+        output::line(&format!("stored {} ({}){note}", one.info.key, output::bytes(one.info.size)))
+    };
+    let answer = json!({ "stored": objects, "skipped": skipped });
+    session.show(&answer, || stored.iter().try_for_each(words))?;
     let whole = stored.iter().all(is_whole);
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(crate::failure::NOT_WHOLE) })
+    Ok(if whole { ExitCode::SUCCESS } else { crate::exit::Exit::NotWhole.into() })
 }
 
 fn is_whole(stored: &Stored) -> bool {

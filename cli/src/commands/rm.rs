@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use crate::client::Erasure;
+use crate::client::{Erasure, Only};
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
@@ -26,7 +26,7 @@ async fn delete(
 ) -> Result<(), Failure> {
     for key in keys {
         for key in keys_of(session, vec![key], recursive).await? {
-            let erasure = session.client.delete(&key).await?;
+            let erasure = session.client.delete(&key, &Only::Always).await?;
             if !session.json {
                 let said =
                     erasure.as_ref().map(|erasure| format!("; {}", erasure.said())).unwrap_or_default();

@@ -10,8 +10,6 @@ use crate::progress;
 
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Exit code where something of it stays in a node's files.
-const PARTLY: u8 = 7;
 
 /// Deletes keys and has them shredded; stops at the first that cannot be deleted. Waits for all of them together.
 pub(crate) async fn delete(
@@ -40,7 +38,7 @@ pub(crate) async fn delete(
     done?;
     let partly =
         begun.iter().flat_map(|(_, shredding)| shredding).any(|shredding| !shredding.partly.is_empty());
-    Ok(if partly { ExitCode::from(PARTLY) } else { ExitCode::SUCCESS })
+    Ok(if partly { crate::exit::Exit::NotWhole.into() } else { ExitCode::SUCCESS })
 }
 
 async fn begin(
@@ -81,24 +79,16 @@ pub(crate) async fn show(session: &Session, id: Option<String>) -> Result<ExitCo
         Some(id) => vec![session.client.shredding(&id).await?],
         None => session.client.shreddings().await?,
     };
-    if session.json {
-        output::json(&serde_json::json!({ "shreds": all }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for shredding in &all {
+    let words = |shredding: &Shredding| {
         let key = shredding.key.as_deref().map(|key| format!(" {key}")).unwrap_or_default();
-        output::line(&format!("{}{key}, since {}: {}", shredding.id, shredding.begun, shredding.said()))?;
-    }
-    Ok(ExitCode::SUCCESS)
+        output::line(&format!("{}{key}, since {}: {}", shredding.id, shredding.begun, shredding.said()))
+    };
+    session.show(&serde_json::json!({ "shreds": all }), || all.iter().try_for_each(words))
 }
 
 /// Calls one off, or forgets it.
 pub(crate) async fn forget(session: &Session, id: &str) -> Result<ExitCode, Failure> {
     session.client.forget_shredding(id).await?;
-    if !session.json {
-        output::line(&format!(
-            "{id} is called off, or forgotten if it was over; what was deleted stays deleted"
-        ))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    let said = format!("{id} is called off, or forgotten if it was over; what was deleted stays deleted");
+    session.show(&serde_json::json!({ "forgotten": id }), || output::line(&said))
 }

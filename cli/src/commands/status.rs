@@ -8,7 +8,8 @@ use datamesh_settings::admin::{
 use indicatif::HumanDuration;
 
 use crate::commands::Session;
-use crate::failure::{Failure, NOT_WHOLE};
+use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::output;
 
 mod catalog;
@@ -16,13 +17,9 @@ mod catalog;
 /// Shows what the cluster knows of itself; exit code 7 when something is wrong.
 pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     let status = session.client.status().await?;
-    if session.json {
-        output::json(&status)?;
-    } else {
-        show(&status)?;
-    }
+    session.show(&status, || show(&status))?;
     let is_well = catalog::is_well(&status.catalog) && status.pools.iter().all(is_well);
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::from(NOT_WHOLE) })
+    Ok(if is_well { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }
 
 /// What the nodes counted decides. Before they have counted all of it, short puts are shown, but are not known to be wrong still:

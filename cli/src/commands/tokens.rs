@@ -14,22 +14,17 @@ pub(crate) async fn create(
 ) -> Result<ExitCode, Failure> {
     let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
     let made = session.client.make_token(name, &scopes, days).await?;
-    if session.json {
-        output::json(&made)?;
-    } else {
+    session.show(&made, || {
         output::line(made.token.as_deref().unwrap_or_default())?;
         output::note("the token is not shown again");
-    }
-    Ok(ExitCode::SUCCESS)
+        Ok(())
+    })
 }
 
 /// Shows all `sessions` or `tokens`.
 pub(crate) async fn list(session: &Session, which: &str) -> Result<ExitCode, Failure> {
     let all = session.client.credentials(which).await?;
-    if session.json {
-        output::json(&serde_json::json!({ which: all }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    let answer = serde_json::json!({ which: all });
     let head = ["ID", "NAME", "SCOPES", "ADDRESS", "LAST USED", "EXPIRES", ""].map(String::from).to_vec();
     let row = |credential: crate::client::Credential| {
         vec![
@@ -43,17 +38,11 @@ pub(crate) async fn list(session: &Session, which: &str) -> Result<ExitCode, Fai
         ]
     };
     let rows: Vec<_> = std::iter::once(head).chain(all.into_iter().map(row)).collect();
-    output::table(&rows)?;
-    Ok(ExitCode::SUCCESS)
+    session.show(&answer, || output::table(&rows))
 }
 
 /// Ends one.
 pub(crate) async fn delete(session: &Session, which: &str, id: &str) -> Result<ExitCode, Failure> {
     session.client.end_credential(which, id).await?;
-    if session.json {
-        output::json(&serde_json::json!({ "deleted": id }))?;
-    } else {
-        output::line(&format!("{id} has ended"))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    session.show(&serde_json::json!({ "deleted": id }), || output::line(&format!("{id} has ended")))
 }

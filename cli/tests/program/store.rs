@@ -76,7 +76,7 @@ impl Drop for Store {
 }
 
 /// A program of the workspace: Cargo puts all of them into one folder.
-fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_datamesh")).with_file_name(name);
     assert!(program.is_file(), "{} is missing: cargo build --workspace --bins", program.display());
     program

@@ -8,6 +8,7 @@ mod force_deleted_pod;
 mod gateways_added;
 mod gateways_keep_one_catalog;
 mod invalid_specs;
+mod kubectl_plugin;
 mod log_corrupted;
 mod operator_killed;
 mod operator_restarted;
@@ -30,6 +31,7 @@ const PROMISES: &[Promise] = &[
     Promise { name: "real_files", check: |cluster| Box::pin(real_files::check(cluster)) },
     Promise { name: "s3_client", check: |cluster| Box::pin(s3_client::check(cluster)) },
     Promise { name: "blindness", check: |cluster| Box::pin(blindness::check(cluster)) },
+    Promise { name: "kubectl_plugin", check: |cluster| Box::pin(kubectl_plugin::check(cluster)) },
     Promise { name: "invalid_specs", check: |cluster| Box::pin(invalid_specs::check(cluster)) },
     Promise { name: "operator_restarted", check: |cluster| Box::pin(operator_restarted::check(cluster)) },
     Promise { name: "operator_killed", check: |cluster| Box::pin(operator_killed::check(cluster)) },

@@ -44,7 +44,8 @@ fn key(top: &Path, prefix: &str, path: &Path) -> Result<String, Failure> {
     Ok(format!("{prefix}/{below}").trim_start_matches('/').to_owned())
 }
 
-fn describe(kind: FileType) -> &'static str {
+/// What something is that is neither file nor folder.
+pub(crate) fn describe(kind: FileType) -> &'static str {
     if kind.is_symlink() {
         "a symbolic link"
     } else if kind.is_fifo() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{Stored, Upload, WHOLE};
+use crate::client::{Only, Stored, Upload, WHOLE};
 use crate::commands::Session;
 use crate::commands::put::judged;
 use crate::commands::put::source::{Identity, Source};
@@ -39,7 +39,7 @@ pub(super) async fn put_parts(
     session: &Session,
     source: &Source,
     key: &str,
-    no_clobber: bool,
+    only: &Only,
     bar: &ProgressBar,
 ) -> Result<Stored, Failure> {
     let mut transfer = Transfer::of(session, source, key).await?;
@@ -48,7 +48,7 @@ pub(super) async fn put_parts(
         transfer.forget().await;
         return Err(changed);
     }
-    let complete = || session.client.complete_upload(&transfer.note.upload, &parts, no_clobber);
+    let complete = || session.client.complete_upload(&transfer.note.upload, &parts, only);
     let info = session.client.patience.retried(complete).await?;
     transfer.forget().await;
     Ok(Stored { info, durability: transfer.note.short.unwrap_or_else(|| WHOLE.to_owned()) })

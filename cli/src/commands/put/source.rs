@@ -17,9 +17,16 @@ use crate::failure::Failure;
 
 /// What changes when a file is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
-    size: u64,
-    modified_ns: u128,
+pub(crate) struct Identity {
+    pub(crate) size: u64,
+    pub(crate) modified_ns: u128,
+}
+
+impl Identity {
+    pub(crate) fn of(meta: &std::fs::Metadata) -> Self {
+        let modified = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        Self { size: meta.len(), modified_ns: modified.map_or(0, |time| time.as_nanos()) }
+    }
 }
 
 /// A file as it was when its put began.
@@ -39,7 +46,7 @@ impl Source {
                 path.display()
             )));
         }
-        Ok(Self { path: path.into(), identity: identity(&meta) })
+        Ok(Self { path: path.into(), identity: Identity::of(&meta) })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -89,13 +96,8 @@ impl Source {
     /// When the file is not what it was.
     pub(super) async fn check(&self) -> Result<(), Failure> {
         let meta = tokio::fs::metadata(&self.path).await.map_err(Failure::file(&self.path))?;
-        if identity(&meta) == self.identity { Ok(()) } else { Err(Failure::Changed(self.path.clone())) }
+        if Identity::of(&meta) == self.identity { Ok(()) } else { Err(Failure::Changed(self.path.clone())) }
     }
-}
-
-fn identity(meta: &std::fs::Metadata) -> Identity {
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    Identity { size: meta.len(), modified_ns: modified.map_or(0, |time| time.as_nanos()) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,28 @@
+use std::process::ExitCode;
+
+use super::{Session, cp, du, find, get, ls, put, rm, shreds, sync};
+use crate::args::FilesCommand;
+use crate::failure::Failure;
+
+/// Does what is done with files.
+pub(crate) async fn run(session: &Session, command: FilesCommand) -> Result<ExitCode, Failure> {
+    match command {
+        FilesCommand::Put { source, key, recursive, no_clobber } => {
+            put::run(session, put::Put { source, key, recursive, no_clobber }).await
+        }
+        FilesCommand::Get { key, target, recursive } => get::run(session, &key, target, recursive).await,
+        FilesCommand::Ls { prefix, recursive } => ls::run(session, &prefix, recursive).await,
+        FilesCommand::Rm { keys, recursive, shred: false, .. } => rm::run(session, keys, recursive).await,
+        FilesCommand::Rm { keys, recursive, no_wait, .. } => {
+            shreds::delete(session, keys, recursive, !no_wait).await
+        }
+        FilesCommand::Cp(args) => cp::run(session, args, cp::Source::Stays).await,
+        FilesCommand::Mv(args) => cp::run(session, args, cp::Source::Goes).await,
+        FilesCommand::Find { prefix, name, larger, smaller, newer, older } => {
+            find::run(session, &prefix, find::Wanted::new(name, [larger, smaller], [newer, older])).await
+        }
+        FilesCommand::Sync(args) => sync::run(session, args).await,
+        FilesCommand::Mirror(args) => sync::mirror(session, args).await,
+        FilesCommand::Du { prefix, depth } => du::run(session, &prefix, depth).await,
+    }
+}

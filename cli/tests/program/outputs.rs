@@ -1,0 +1,154 @@
+//! What programs rely on: every command answers in JSON.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::failure;
+use super::store::{User, succeeded};
+
+/// Print what is a file, whatever is asked for, or are refused here: six nodes that are up can spare none.
+const NO_DOCUMENT: &[&str] = &["completion", "node drain", "node replace"];
+
+/// Calls commands and remembers which.
+struct Caller {
+    user: User,
+    called: BTreeSet<String>,
+    /// Signs its requests by the session instead of by tokens.
+    signed_in: bool,
+}
+
+impl Caller {
+    /// What a command prints, told these lines.
+    fn told(&mut self, lines: &str, name: &str, args: &[&str]) -> Vec<u8> {
+        self.called.insert(name.to_owned());
+        let all: Vec<&str> = name.split(' ').chain(args.iter().copied()).chain(["-o", "json"]).collect();
+        let mut command = self.user.unconfigured(&all);
+        if self.signed_in {
+            command.env("DATAMESH_SERVER", self.user.store.url());
+            command.env("DATAMESH_CA_FILE", self.user.store.secret("ca.crt"));
+        } else {
+            command.env("DATAMESH_CONFIG", self.user.store.secret("cli.yaml"));
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        succeeded(child.wait_with_output().unwrap())
+    }
+
+    /// One document.
+    fn call(&mut self, name: &str, args: &[&str]) -> Value {
+        document(name, &self.told("", name, args))
+    }
+
+    /// A document a line.
+    fn lines(&mut self, name: &str) -> usize {
+        let printed = self.told("", name, &[]);
+        let lines = printed.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.inspect(|line| drop(document(name, line))).count()
+    }
+}
+
+fn document(name: &str, printed: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(printed);
+    serde_json::from_slice(printed).unwrap_or_else(|error| panic!("{name}: {error}: {text:?}"))
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
+
+#[test]
+fn every_command_speaks_json() {
+    let mut caller = Caller { user: User::new(), called: BTreeSet::new(), signed_in: false };
+    files(&mut caller);
+    cluster(&mut caller);
+    accounts(&mut caller);
+    let there: BTreeSet<String> = datamesh_cli::reference::command_names().into_iter().collect();
+    let without: BTreeSet<String> = NO_DOCUMENT.iter().map(|name| (*name).to_owned()).collect();
+    assert!(without.is_subset(&there) && there.len() > 30, "{there:?}");
+    let left: Vec<_> = there.difference(&caller.called).filter(|name| !without.contains(*name)).collect();
+    assert!(left.is_empty(), "call these here, too: {left:?}");
+}
+
+fn files(caller: &mut Caller) {
+    caller.user.write("x", b"content".to_vec());
+    caller.call("put", &["x", "outputs/x"]);
+    caller.call("get", &["outputs/x", "y"]);
+    caller.call("ls", &["outputs/"]);
+    caller.call("cp", &["outputs/x", "outputs/y"]);
+    caller.call("mv", &["outputs/y", "outputs/z"]);
+    caller.call("find", &["outputs/"]);
+    caller.call("du", &["outputs/"]);
+    std::fs::create_dir(caller.user.file("folder")).unwrap();
+    caller.call("sync", &["folder", "outputs"]);
+    caller.call("mirror", &["folder", "outputs"]);
+    caller.call("rm", &["-r", "outputs/"]);
+    caller.call("shreds", &[]);
+}
+
+fn cluster(caller: &mut Caller) {
+    caller.call("status", &[]);
+    let nodes = caller.call("node status", &[]);
+    let node = text(&nodes[0], "node").to_owned();
+    caller.call("node undrain", &[&node]);
+    caller.call("mesh status", &[]);
+    caller.call("mesh diagnose", &[]);
+    assert!(caller.lines("fsck") > 0);
+    caller.call("man", &["pages"]);
+    assert!(caller.user.file("pages/datamesh-node-drain.1").is_file());
+    caller.call("admin key export", &["exported.yaml"]);
+    caller.call("audit list", &["--limit", "3"]);
+    assert!(caller.lines("audit export") > 0);
+    caller.call("audit verify", &[]);
+    let key = caller.call("keys create", &["outputs"]);
+    caller.call("keys list", &[]);
+    caller.call("keys delete", &[text(&key, "id")]);
+}
+
+fn accounts(caller: &mut Caller) {
+    let made = caller.call("users create", &["olga"]);
+    let lines = format!("{}\na long enough password\n", text(&made, "code"));
+    caller.called.insert("login".to_owned());
+    caller.signed_in = true;
+    document("login", &caller.told(&lines, "login", &["olga", "--code", "--stdin"]));
+    let token = caller.call("tokens create", &["reader"]);
+    caller.call("tokens list", &[]);
+    caller.call("tokens delete", &[text(&token, "id")]);
+    let lines = "a long enough password\nanother long password\n";
+    document("password", &caller.told(lines, "password", &["--stdin"]));
+    let sessions = caller.call("sessions list", &[]);
+    let session = text(&sessions["sessions"][0], "id").to_owned();
+    caller.call("sessions end", &[&session]);
+    caller.call("logout", &[]);
+    caller.signed_in = false;
+    caller.call("users list", &[]);
+    caller.call("users role", &["olga", "auditor"]);
+    caller.call("users sign-out", &["olga"]);
+    caller.call("users disable", &["olga"]);
+    caller.call("users enable", &["olga"]);
+    caller.call("users reset", &["olga"]);
+    caller.call("users delete", &["olga"]);
+}
+
+#[test]
+fn a_command_that_fails_prints_no_document() {
+    let user = User::new();
+    let output = user.command(&["get", "outputs/none", "none", "-o", "json"]).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(3), 0));
+    let (code, text) = failure(user.command(&["ls", "-o", "xml"]));
+    assert!(code == 2 && text.contains("json"), "{text}");
+}
+
+#[test]
+fn manual_pages_and_help_name_the_exit_codes() {
+    let user = User::new();
+    for args in [&["man"][..], &["--help"]] {
+        let shown = String::from_utf8(succeeded(user.unconfigured(args).output().unwrap())).unwrap();
+        assert!(shown.contains("130") && shown.contains("precondition"), "{args:?}: {shown}");
+    }
+    let shown = succeeded(user.unconfigured(&["completion", "--help"]).output().unwrap());
+    assert!(String::from_utf8(shown).unwrap().contains("bash-completion/completions/datamesh"));
+}

@@ -21,6 +21,7 @@ use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
+use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
@@ -60,6 +61,8 @@ pub struct CoreConfig {
     pub on_layout: OnLayout,
     /// Told of each volume that was given up for lost, at the start and when one is.
     pub on_given_up: OnGivenUp,
+    /// What sends mail; none: nothing does.
+    pub mailer: Option<Mailer>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -97,8 +100,18 @@ impl Core {
         config: CoreConfig,
         group: Option<Arc<Group>>,
     ) -> Result<Self, LoadLayoutError> {
-        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
-            config;
+        let CoreConfig {
+            cluster,
+            gateway,
+            secret,
+            tokens,
+            catalog,
+            net,
+            surroundings,
+            on_layout,
+            mailer,
+            ..
+        } = config;
         let budget = Budget::new(config.buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
@@ -134,7 +147,7 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
-            accounts: Accounts::new(&context, Arc::clone(&secret)),
+            accounts: Accounts::new(&context, Arc::clone(&secret), mailer),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),

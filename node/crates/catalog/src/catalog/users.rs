@@ -221,6 +221,7 @@ impl<K: Keyspace> Catalog<K> {
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());
             batch.delete(keys::user_name(&user.name.folded()));
+            batch.delete(keys::second_factor(id));
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }

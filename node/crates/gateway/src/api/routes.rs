@@ -8,7 +8,8 @@ use datamesh_catalog::Role;
 use http::Method;
 
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, shreds, uploads, users,
+    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset, second_factor,
+    shreds, uploads, users,
 };
 use crate::auth::Need;
 
@@ -64,6 +65,7 @@ routes! {
     POST "/api/v1/auth/login" Anyone => account::login;
     POST "/api/v1/auth/register" Anyone => account::register;
     POST "/api/v1/auth/reset" Anyone => account::reset;
+    POST "/api/v1/auth/reset/mail" Anyone => mailed_reset::ask;
     POST "/api/v1/auth/logout" Themselves => account::logout;
     GET "/api/v1/auth/profile" Read => account::profile;
     PUT "/api/v1/auth/profile" Themselves => account::change_profile;
@@ -73,6 +75,10 @@ routes! {
     GET "/api/v1/auth/tokens" Themselves => account::tokens;
     POST "/api/v1/auth/tokens" Themselves => account::make_token;
     DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end;
+    GET "/api/v1/auth/second-factor" Themselves => second_factor::show;
+    POST "/api/v1/auth/second-factor" Themselves => second_factor::offer;
+    POST "/api/v1/auth/second-factor/confirm" Themselves => second_factor::confirm;
+    POST "/api/v1/auth/second-factor/remove" Themselves => second_factor::remove;
     GET "/api/v1/admin/status" AUDITOR => admin::status;
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh;
     POST "/api/v1/admin/fsck" OPERATOR => fsck::check;
@@ -95,6 +101,7 @@ routes! {
     DELETE "/api/v1/admin/users/{name}" ADMIN => users::delete;
     POST "/api/v1/admin/users/{name}/reset" ADMIN => users::reset;
     DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions;
+    DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear;
     POST "/api/v1/admin/invites" ADMIN => invites::create;
     GET "/api/v1/admin/invites" ADMIN => invites::list;
     DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete;

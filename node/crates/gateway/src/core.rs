@@ -100,18 +100,8 @@ impl Core {
         config: CoreConfig,
         group: Option<Arc<Group>>,
     ) -> Result<Self, LoadLayoutError> {
-        let CoreConfig {
-            cluster,
-            gateway,
-            secret,
-            tokens,
-            catalog,
-            net,
-            surroundings,
-            on_layout,
-            mailer,
-            ..
-        } = config;
+        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
+            config;
         let budget = Budget::new(config.buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
@@ -147,7 +137,7 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
-            accounts: Accounts::new(&context, Arc::clone(&secret), mailer),
+            accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),

@@ -2,10 +2,10 @@
 //! whichever gateways it is shown to.
 
 use super::faults::{ATTEMPTS_MAX, find, put};
-use super::{Catalog, CatalogError};
+use super::{Catalog, CatalogError, Ends};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace};
-use crate::model::{PasswordHash, SecondFactor, Shown, User, UserId};
+use crate::model::{CredentialId, PasswordHash, SecondFactor, Shown, User, UserId};
 
 impl<K: Keyspace> Catalog<K> {
     /// A user's second factor, also one that does not count yet.
@@ -39,6 +39,38 @@ impl<K: Keyspace> Catalog<K> {
             batch.expect(owner_row.clone(), owner.version);
             batch.expect(row.clone(), found.version);
             put(&mut batch, row.clone(), offered)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Makes the second factor count that was offered with this secret. The user's sessions end with it, which began without, but the one
+    /// that asks; so do codes to choose a password. Gives false where it was not offered any more, or that session ended.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn confirm_second_factor(
+        &self,
+        user: UserId,
+        confirmed: &SecondFactor,
+        asks: CredentialId,
+    ) -> Result<bool, CatalogError> {
+        let row = keys::second_factor(user);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<SecondFactor>(&view, &row).await?;
+            let offered =
+                found.record.is_some_and(|known| !known.counts() && known.sealed == confirmed.sealed);
+            let mut batch = Batch::new();
+            let known = self.end_credentials(&view, (user, Ends::SessionsBut(asks)), &mut batch).await?;
+            drop(view);
+            if !offered || !known.contains(&asks) {
+                return Ok(false);
+            }
+            batch.expect(row.clone(), found.version);
+            put(&mut batch, row.clone(), confirmed)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }

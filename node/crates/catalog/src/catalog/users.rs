@@ -230,7 +230,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Has a batch delete a user's credentials; gives all that there are. Fails at its commit when there is a new one.
-    async fn end_credentials(
+    pub(super) async fn end_credentials(
         &self,
         view: &impl View,
         (user, ends): (UserId, Ends),

@@ -203,11 +203,17 @@ async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap());
     assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "another, while none counts");
     catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
-    let counts = |factor: &mut SecondFactor| {
-        factor.since_unix_ms = 7;
-        true
+    catalog.add_session((alice.id, by(&hash)), (id(9), &session(5)), 5).await.unwrap();
+    catalog.add_credential(alice.id, (id(8), &token()), 5).await.unwrap();
+    let confirm = async |factor: SecondFactor, asks| {
+        catalog.confirm_second_factor(alice.id, &factor, asks).await.unwrap()
     };
-    assert!(catalog.change_second_factor(alice.id, counts).await.unwrap().is_some());
+    assert!(!confirm(SecondFactor { sealed: vec![2], ..factor(7) }, id(1)).await, "another was offered");
+    assert!(!confirm(factor(7), id(7)).await, "the session ended");
+    assert_eq!(ids(&catalog, &alice).await, [id(1), id(8), id(9)]);
+    assert!(confirm(factor(7), id(1)).await);
+    assert_eq!(ids(&catalog, &alice).await, [id(1), id(8)], "what began without it has ended");
+    assert!(!confirm(factor(7), id(1)).await, "once");
     assert!(catalog.change_second_factor(alice.id, |_| false).await.unwrap().is_none());
     assert!(!catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "one counts");
     let add = async |number: u8, shown: Option<Shown>| {

@@ -149,18 +149,18 @@ impl Accounts {
         };
         let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| self.fresh_recovery_code()).collect();
         let hash = |code: &Zeroizing<String>| self.secret.recovery_code_hash(&user.id.0, code.as_bytes());
-        let (recovery, now_unix_ms) = (codes.iter().map(hash).collect::<Vec<_>>(), self.now());
-        let confirmed = move |factor: &mut SecondFactor| {
-            // Another may have been offered meanwhile, or this one confirmed.
-            let same = !factor.counts() && factor.sealed == offered.sealed;
-            (factor.since_unix_ms, factor.used_step) = (now_unix_ms, step);
-            (factor.wrong, factor.last_wrong_unix_ms) = (0, 0);
-            factor.recovery.clone_from(&recovery);
-            same
+        let confirmed = SecondFactor {
+            since_unix_ms: self.now(),
+            used_step: step,
+            wrong: 0,
+            last_wrong_unix_ms: 0,
+            recovery: codes.iter().map(hash).collect(),
+            sealed: offered.sealed,
         };
-        let confirmed = self.catalog.change_second_factor(user.id, confirmed).await;
-        confirmed.map_err(refusals::catalog)?.ok_or_else(nothing)?;
-        self.catalog.end_sessions(user.id, Some(session)).await.map_err(refusals::catalog)?;
+        let confirmed = self.catalog.confirm_second_factor(user.id, &confirmed, session).await;
+        if !confirmed.map_err(refusals::catalog)? {
+            return Err(nothing());
+        }
         Ok(codes.iter().map(|code| grouped(code)).collect())
     }
 

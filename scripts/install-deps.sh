@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 source scripts/target.sh
 
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
-# Clients of S3, and a database, for the tests; the Python ones come from node/tests/s3/requirements.txt.
+# Clients of S3, a mail server and a database, for the tests; the Python ones come from node/tests/s3/requirements.txt.
 TO_TEST=(postgresql python3 python3-venv rclone restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)

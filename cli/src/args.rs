@@ -7,7 +7,10 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use datamesh_shard::{NodeName, PoolName};
 
-pub(crate) use accounts::{AuditCommand, ScopeName, SessionsCommand, TokensCommand, UsersCommand};
+pub(crate) use accounts::{
+    AuditCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand, SessionsCommand,
+    TokensCommand, UsersCommand,
+};
 pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
@@ -94,14 +97,28 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
-    /// Sign in; the session is kept for the commands after it
+    /// Sign in; the session is kept for the commands after it. Asks for a code of the second factor where you have one
     Login {
         /// Who
         name: String,
         /// Choose a password first, by a code that an administrator gave
         #[arg(long)]
         code: bool,
-        /// Read code and password as lines of standard input
+        /// Read what is asked for as lines of standard input: with --code that code, the password, and the code of a second factor
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Become a user, where the cluster lets you, and sign in
+    Register {
+        /// What you want to be called
+        name: String,
+        /// Come by an invitation: its code is asked for
+        #[arg(long)]
+        invite: bool,
+        /// Where mail reaches you
+        #[arg(long)]
+        email: Option<String>,
+        /// Read the invitation's code and the password as lines of standard input
         #[arg(long)]
         stdin: bool,
     },
@@ -109,9 +126,17 @@ pub(crate) enum Command {
     Logout,
     /// Choose another password; the other sessions end
     Password {
+        /// Have a code mailed to this user's address, with which `login NAME --code` chooses a password
+        #[arg(long, value_name = "NAME")]
+        forgotten: Option<String>,
         /// Read the old and the new one as lines of standard input
         #[arg(long)]
         stdin: bool,
+    },
+    /// Codes that sign-in asks for besides the password
+    SecondFactor {
+        #[command(subcommand)]
+        command: SecondFactorCommand,
     },
     /// Where you are signed in
     Sessions {
@@ -127,6 +152,11 @@ pub(crate) enum Command {
     Users {
         #[command(subcommand)]
         command: UsersCommand,
+    },
+    /// Codes by which people become users (role admin needed)
+    Invites {
+        #[command(subcommand)]
+        command: InvitesCommand,
     },
     /// Who did what (role auditor needed)
     Audit {

@@ -8,6 +8,7 @@ mod files;
 mod find;
 mod fsck;
 mod get;
+mod invites;
 mod keys;
 mod login;
 mod ls;
@@ -16,6 +17,7 @@ mod mesh;
 pub(crate) mod node;
 mod put;
 mod rm;
+mod second_factor;
 mod shreds;
 mod status;
 mod sync;
@@ -106,8 +108,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Login { name, code, stdin } => {
             login::login(&session()?, &name, (login::Secrets::of(stdin), code)).await
         }
+        Command::Register { name, invite, email, stdin } => {
+            let newcomer = login::Newcomer { name: &name, invited: invite, email: email.as_deref() };
+            login::register(&session()?, newcomer, login::Secrets::of(stdin)).await
+        }
+        Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
+        Command::Invites { command } => invites::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
-        Command::Password { stdin } => login::password(&session()?, login::Secrets::of(stdin)).await,
+        Command::Password { forgotten: Some(name), .. } => login::forgotten(&session()?, &name).await,
+        Command::Password { stdin, .. } => login::password(&session()?, login::Secrets::of(stdin)).await,
         Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,
         Command::Sessions { command: SessionsCommand::End { id } } => {
             tokens::delete(&session()?, "sessions", &id).await

@@ -41,6 +41,9 @@ pub(crate) enum Failure {
 /// An RFC 9457 problem document.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Problem {
+    /// A link that ends with what names the kind of problem.
+    #[serde(default, rename = "type")]
+    pub(crate) link: String,
     #[serde(default)]
     pub(crate) title: String,
     #[serde(default)]
@@ -89,6 +92,11 @@ fn is_certificate(error: &reqwest::Error) -> bool {
 impl Failure {
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File { path: path.into(), source }
+    }
+
+    /// Whether the gateway refused with this problem, by the end of its type.
+    pub(crate) fn is(&self, slug: &str) -> bool {
+        matches!(self, Self::Refused { problem, .. } if problem.link.rsplit('/').next() == Some(slug))
     }
 
     /// Whether asking again may help: the gateway was not reached, or said that it is busy.

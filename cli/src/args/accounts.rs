@@ -84,6 +84,63 @@ impl RoleName {
     }
 }
 
+/// Who may become a user by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RegistrationName {
+    /// Nobody: administrators make users
+    Closed,
+    /// Whoever has an invitation
+    Invite,
+    /// Anybody who reaches the gateway
+    Open,
+}
+
+impl RegistrationName {
+    /// As the API calls it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Invite => "invite",
+            Self::Open => "open",
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum InvitesCommand {
+    /// Make an invitation; its code is shown this once, and counts once, for a week
+    Create {
+        /// What who comes with it may do
+        #[arg(long, value_enum, default_value_t = RoleName::Member)]
+        role: RoleName,
+    },
+    /// Show those that count, without their codes
+    List,
+    /// Take one back: its code is refused from now on
+    Revoke {
+        /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecondFactorCommand {
+    /// Show whether it is on
+    Status,
+    /// Turn it on: shows a secret for a program that makes codes (TOTP), asks for a code, and shows recovery codes
+    Enable {
+        /// Read the password and the code as lines of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Turn it off
+    Disable {
+        /// Read the password and the code as lines of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsersCommand {
     /// Show all
@@ -121,6 +178,17 @@ pub(crate) enum UsersCommand {
     Reset {
         /// Who
         name: String,
+    },
+    /// Take the second factor of a user who lost it; the password alone signs them in then
+    ClearSecondFactor {
+        /// Who; not yourself
+        name: String,
+    },
+    /// Show or say who may become a user by themselves
+    Registration {
+        /// Who; left out: shows it
+        #[arg(value_enum)]
+        who: Option<RegistrationName>,
     },
     /// End all sessions of a user
     SignOut {

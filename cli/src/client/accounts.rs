@@ -57,6 +57,59 @@ pub(crate) struct Credential {
     pub(crate) current: bool,
 }
 
+/// An invitation that was just made.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Invited {
+    pub(crate) id: String,
+    pub(crate) code: String,
+    pub(crate) expires_at: String,
+}
+
+/// An invitation that counts.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Invite {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    /// None: the administrator's token file.
+    pub(crate) by: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: String,
+}
+
+/// How a second factor is.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecondFactor {
+    pub(crate) enabled: bool,
+    pub(crate) since: Option<String>,
+    pub(crate) recovery_codes_left: usize,
+}
+
+/// A second factor that is offered.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Offer {
+    pub(crate) secret: String,
+    pub(crate) uri: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Recovery {
+    recovery_codes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Registration {
+    registration: String,
+}
+
+#[derive(Deserialize)]
+struct Invites {
+    items: Vec<Invite>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Users {
@@ -70,11 +123,28 @@ struct Credentials {
 }
 
 impl Client {
-    /// Signs in.
-    pub(crate) async fn login(&self, name: &str, password: &str) -> Result<Login, Failure> {
-        let body = json!({ "name": name, "password": password });
+    /// Signs in; `code`: of the second factor.
+    pub(crate) async fn login(
+        &self,
+        name: &str,
+        password: &str,
+        code: Option<&str>,
+    ) -> Result<Login, Failure> {
+        let body = json!({ "name": name, "password": password, "code": code });
         let request = self.http.post(format!("{}/api/v1/auth/login", self.base)).json(&body);
         json(accepted(request.send().await?).await?).await
+    }
+
+    /// Becomes a user.
+    pub(crate) async fn register(
+        &self,
+        (name, email): (&str, Option<&str>),
+        password: &str,
+        invite: Option<&str>,
+    ) -> Result<(), Failure> {
+        let body = json!({ "name": name, "email": email, "password": password, "invite": invite });
+        let request = self.http.post(format!("{}/api/v1/auth/register", self.base)).json(&body);
+        accepted(request.send().await?).await.map(drop)
     }
 
     /// Chooses a password by a code.
@@ -82,6 +152,12 @@ impl Client {
         let body = json!({ "code": code, "password": password });
         let request = self.http.post(format!("{}/api/v1/auth/reset", self.base)).json(&body);
         accepted(request.send().await?).await.map(drop)
+    }
+
+    /// Has a code to choose a password mailed, if there is such a user.
+    pub(crate) async fn mail_code(&self, name: &str) -> Result<(), Failure> {
+        let url = format!("{}/api/v1/auth/reset/mail", self.base);
+        accepted(self.http.post(url).json(&json!({ "name": name })).send().await?).await.map(drop)
     }
 
     /// Asks for something of one's own.
@@ -107,6 +183,28 @@ impl Client {
     /// Chooses another password.
     pub(crate) async fn change_password(&self, old: &str, new: &str) -> Result<(), Failure> {
         self.own(Method::POST, "/password", Some(json!({ "old": old, "new": new }))).await.map(drop)
+    }
+
+    /// How one's own second factor is.
+    pub(crate) async fn second_factor(&self) -> Result<SecondFactor, Failure> {
+        json(self.own(Method::GET, "/second-factor", None).await?).await
+    }
+
+    /// Asks for a second factor.
+    pub(crate) async fn offer_second_factor(&self, password: &str) -> Result<Offer, Failure> {
+        json(self.own(Method::POST, "/second-factor", Some(json!({ "password": password }))).await?).await
+    }
+
+    /// Makes it count, by a code of it; gives the recovery codes.
+    pub(crate) async fn confirm_second_factor(&self, code: &str) -> Result<Vec<String>, Failure> {
+        let answer = self.own(Method::POST, "/second-factor/confirm", Some(json!({ "code": code }))).await?;
+        Ok(json::<Recovery>(answer).await?.recovery_codes)
+    }
+
+    /// Removes it.
+    pub(crate) async fn remove_second_factor(&self, password: &str, code: &str) -> Result<(), Failure> {
+        let body = json!({ "password": password, "code": code });
+        self.own(Method::POST, "/second-factor/remove", Some(body)).await.map(drop)
     }
 
     /// One's own `sessions` or `tokens`.
@@ -138,7 +236,16 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> Result<reqwest::Response, Failure> {
-        let url = format!("{}/api/v1/admin/users{path}", self.base);
+        self.as_administrator(method, &format!("/users{path}"), body).await
+    }
+
+    async fn as_administrator(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<reqwest::Response, Failure> {
+        let url = format!("{}/api/v1/admin{path}", self.base);
         let mut request = self.http.request(method, url).bearer_auth(self.config.admin_token()?);
         if let Some(body) = body {
             request = request.json(&body);
@@ -186,6 +293,40 @@ impl Client {
     /// Ends a user's sessions.
     pub(crate) async fn end_sessions(&self, name: &str) -> Result<(), Failure> {
         self.of_user(Method::DELETE, &format!("{}/sessions", user_path(name)), None).await.map(drop)
+    }
+
+    /// Takes a user's second factor away.
+    pub(crate) async fn clear_second_factor(&self, name: &str) -> Result<(), Failure> {
+        self.of_user(Method::DELETE, &format!("{}/second-factor", user_path(name)), None).await.map(drop)
+    }
+
+    /// Makes an invitation.
+    pub(crate) async fn invite(&self, role: &str) -> Result<Invited, Failure> {
+        let body = json!({ "role": role });
+        json(self.as_administrator(Method::POST, "/invites", Some(body)).await?).await
+    }
+
+    /// Those that count.
+    pub(crate) async fn invites(&self) -> Result<Vec<Invite>, Failure> {
+        Ok(json::<Invites>(self.as_administrator(Method::GET, "/invites", None).await?).await?.items)
+    }
+
+    /// Takes one back.
+    pub(crate) async fn revoke_invite(&self, id: &str) -> Result<(), Failure> {
+        let path = format!("/invites/{}", utf8_percent_encode(id, QUERY));
+        self.as_administrator(Method::DELETE, &path, None).await.map(drop)
+    }
+
+    /// Who may become a user by themselves; says so first where it is given.
+    pub(crate) async fn registration(&self, who: Option<&str>) -> Result<String, Failure> {
+        let answer = match who {
+            None => self.as_administrator(Method::GET, "/registration", None).await?,
+            Some(who) => {
+                let body = json!({ "registration": who });
+                self.as_administrator(Method::PUT, "/registration", Some(body)).await?
+            }
+        };
+        Ok(json::<Registration>(answer).await?.registration)
     }
 }
 

@@ -20,7 +20,7 @@ impl Secrets {
         if from_input { Self::Input } else { Self::Terminal }
     }
 
-    fn ask(self, what: &str) -> Result<String, Failure> {
+    pub(super) fn ask(self, what: &str) -> Result<String, Failure> {
         match self {
             Self::Terminal => Ok(rpassword::prompt_password(format!("{what}: "))?),
             Self::Input => {
@@ -55,7 +55,40 @@ pub(crate) async fn login(
     } else {
         secrets.ask("Password")?
     };
-    let login = session.client.login(name, &password).await?;
+    sign_in(session, name, (&password, secrets)).await
+}
+
+/// Who wants to become a user.
+pub(crate) struct Newcomer<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) invited: bool,
+    pub(crate) email: Option<&'a str>,
+}
+
+/// Becomes a user and signs in.
+pub(crate) async fn register(
+    session: &Session,
+    Newcomer { name, invited, email }: Newcomer<'_>,
+    secrets: Secrets,
+) -> Result<ExitCode, Failure> {
+    let invite = if invited { Some(secrets.ask("Invitation")?) } else { None };
+    let password = secrets.ask_new()?;
+    session.client.register((name, email), &password, invite.as_deref().map(str::trim)).await?;
+    sign_in(session, name, (&password, secrets)).await
+}
+
+/// Signs in and keeps the session; asks for a code of the second factor where one is needed.
+async fn sign_in(
+    session: &Session,
+    name: &str,
+    (password, secrets): (&str, Secrets),
+) -> Result<ExitCode, Failure> {
+    let login = match session.client.login(name, password, None).await {
+        Err(failure) if failure.is("second-factor-required") => {
+            session.client.login(name, password, Some(&secrets.ask("Code of the second factor")?)).await
+        }
+        login => login,
+    }?;
     SavedSession { server: session.server.clone(), token: login.token }.save()?;
     if session.json {
         output::json(&serde_json::json!({ "user": login.user, "expiresAt": login.expires_at }))?;
@@ -77,6 +110,13 @@ pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Has a code to choose a password mailed.
+pub(crate) async fn forgotten(session: &Session, name: &str) -> Result<ExitCode, Failure> {
+    session.client.mail_code(name).await?;
+    output::note(&format!("if {name} has an address, a code is on its way: datamesh login {name} --code"));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Chooses another password.

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::args::UsersCommand;
+use crate::args::{RegistrationName, UsersCommand};
 use crate::client::{Code, User};
 use crate::commands::Session;
 use crate::failure::Failure;
@@ -26,6 +26,13 @@ pub(crate) async fn run(session: &Session, command: UsersCommand) -> Result<Exit
         UsersCommand::Enable { name } => {
             changed(session, &client.change_user(&name, json!({ "disabled": false })).await?)?;
         }
+        UsersCommand::ClearSecondFactor { name } => {
+            client.clear_second_factor(&name).await?;
+            done(session, &name, "without a second factor")?;
+        }
+        UsersCommand::Registration { who } => {
+            registration(session, &client.registration(who.map(RegistrationName::as_str)).await?)?;
+        }
         UsersCommand::SignOut { name } => {
             client.end_sessions(&name).await?;
             done(session, &name, "signed out everywhere")?;
@@ -36,6 +43,13 @@ pub(crate) async fn run(session: &Session, command: UsersCommand) -> Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn registration(session: &Session, who: &str) -> Result<(), Failure> {
+    if session.json {
+        return output::json(&json!({ "registration": who }));
+    }
+    output::line(who)
 }
 
 fn list(session: &Session, users: Vec<User>) -> Result<(), Failure> {

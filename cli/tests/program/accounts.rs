@@ -94,3 +94,71 @@ fn somebody_signs_in_and_is_known_to_have() {
     assert_eq!(failure(of(&user, &["ls"])).0, 4, "refused at once");
     user.run(&["users", "delete", "carol"]);
 }
+
+#[test]
+fn somebody_comes_by_an_invitation_and_adds_a_second_factor() {
+    let user = User::new();
+    assert_eq!(user.json(&["users", "registration"])["registration"], "closed");
+    user.run(&["users", "registration", "invite"]);
+    let made = user.json(&["invites", "create", "--role", "auditor"]);
+    let listed = user.json(&["invites", "list"]);
+    assert_eq!(
+        (&listed["invites"][0]["id"], &listed["invites"][0]["role"]),
+        (&made["id"], &json!("auditor"))
+    );
+    let code = made["code"].as_str().unwrap();
+    assert!(!listed.to_string().contains(code));
+    let lines = format!("{code}\na long enough password\n");
+    told(of(&user, &["register", "dora", "--invite", "--stdin"]), &lines);
+    let failed = of(&user, &["register", "eve", "--invite", "--stdin"]);
+    assert_eq!(refused(failed, &lines), 4, "the invitation was used");
+    assert_eq!(user.json(&["invites", "list"])["invites"], json!([]));
+    let made = user.json(&["invites", "create"]);
+    let id = made["id"].as_str().unwrap();
+    user.run(&["invites", "revoke", id]);
+    assert_eq!(failure(of_admin(&user, &["invites", "revoke", id])).0, 3);
+
+    let (secret, recovery) = with_second_factor(&user);
+    let status = json(of(&user, &["second-factor", "status"]));
+    assert_eq!((&status["enabled"], &status["recoveryCodesLeft"]), (&json!(true), &json!(10)));
+    assert_eq!(secret.len(), 32);
+    succeeded(of(&user, &["logout"]).output().unwrap());
+    let login = || of(&user, &["login", "dora", "--stdin"]);
+    assert_eq!(refused(login(), "a long enough password\nno code\n"), 4);
+    told(login(), &format!("a long enough password\n{}\n", recovery[0]));
+    let disable = of(&user, &["second-factor", "disable", "--stdin"]);
+    told(disable, &format!("a long enough password\n{}\n", recovery[1]));
+    told(login(), "a long enough password\n");
+    assert_eq!(failure(of_admin(&user, &["users", "clear-second-factor", "dora"])).0, 3, "there is none");
+}
+
+fn of_admin(user: &User, args: &[&str]) -> Command {
+    user.command(args)
+}
+
+/// The exit code of a program that fails on these lines.
+fn refused(mut command: Command, lines: &str) -> i32 {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait().unwrap().code().unwrap()
+}
+
+/// Adds a second factor as a program would: it reads the secret and answers with a code. Gives the secret and the recovery codes.
+fn with_second_factor(user: &User) -> (String, Vec<String>) {
+    let mut command = of(user, &["second-factor", "enable", "--stdin", "--output", "json"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut asked, answered) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    asked.write_all(b"a long enough password\n").unwrap();
+    let mut answers = serde_json::Deserializer::from_reader(answered).into_iter::<Value>();
+    let offer = answers.next().unwrap().unwrap();
+    let secret = offer["secret"].as_str().unwrap().to_owned();
+    let key = totp_rs::Secret::try_from_base32(&secret).unwrap();
+    let phone = totp_rs::Builder::new().with_secret(key).build().unwrap();
+    let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    asked.write_all(format!("{}\n", phone.generate(seconds)).as_bytes()).unwrap();
+    let codes = answers.next().unwrap().unwrap();
+    assert!(child.wait().unwrap().success());
+    let codes = codes["recoveryCodes"].as_array().unwrap();
+    (secret, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
+}

@@ -22,6 +22,7 @@ mod parts;
 mod recode;
 mod references;
 mod releases;
+mod second_factors;
 mod shreds;
 mod tally;
 mod uploads;
@@ -40,7 +41,7 @@ pub use check::{
     BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
 };
 pub use commit::CommitObjectError;
-pub use credentials::{CredentialError, KnownCredential};
+pub use credentials::{CredentialError, KnownCredential, Proven};
 pub use expiry::{Ended, Ending, RulesAt, VersionStanding};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;

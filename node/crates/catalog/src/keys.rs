@@ -10,7 +10,7 @@ mod versions;
 
 pub use accounts::{
     audit_between, audit_cut, audit_entry, audit_head, credential, credentials, read_audit_cut,
-    read_audit_entry, read_audit_head, read_credential, user, user_name,
+    read_audit_entry, read_audit_head, read_credential, second_factor, user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
@@ -123,6 +123,8 @@ pub enum Table {
     AuditEntry = 41,
     /// (chain) → how much of it was cut off, signed
     AuditCut = 42,
+    /// (user) → what they show at sign-in besides the password
+    SecondFactor = 60,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
 }

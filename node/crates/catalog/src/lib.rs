@@ -23,7 +23,7 @@ pub use model::{
     CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
     ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
     ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
-    Role, Scope, SegmentRef, TaggedPart, Target, Upload, UploadId, UploadIdError, User, UserId, UserName,
-    UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing,
-    VersionObject, VersionQuery, Versioning, WrappedSecret,
+    Role, Scope, SecondFactor, SegmentRef, Shown, TaggedPart, Target, Upload, UploadId, UploadIdError, User,
+    UserId, UserName, UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
+    VersionListing, VersionObject, VersionQuery, Versioning, WrappedSecret,
 };

@@ -41,6 +41,10 @@ pub const SESSIONS_MAX: usize = 50;
 pub const TOKENS_MAX: usize = 64;
 /// Codes and invitations of one user at most.
 pub const CODES_MAX: usize = 36;
+/// Bytes of a second factor's sealed secret at most: 64 of a secret, and what sealing adds.
+pub const SECOND_FACTOR_SEALED_BYTES_MAX: usize = 256;
+/// Recovery codes of one user at most.
+pub const RECOVERY_CODES_MAX: usize = 16;
 /// Bytes of a token's name, and of what a session's program calls itself, at most.
 pub const CREDENTIAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a network address as text at most.

@@ -7,6 +7,7 @@ mod bucket;
 mod ids;
 mod listing;
 mod object;
+mod second_factor;
 mod segment;
 mod upload;
 mod version;
@@ -21,6 +22,7 @@ pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, Wrap
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
+pub use second_factor::{SecondFactor, Shown};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
 pub use version::{

@@ -3,7 +3,9 @@
 
 mod credentials;
 mod invitations;
+mod mailed_reset;
 mod passwords;
+mod second_factor;
 mod secrets;
 mod sign_in;
 mod throttle;
@@ -16,15 +18,18 @@ use datamesh_catalog::{EmbeddedCatalog, User, UserId};
 use datamesh_seal::ClusterSecret;
 
 use crate::auth::{Principal, Who};
+use crate::mail::Mailer;
 use crate::objects::refusals;
 use crate::pipeline::Context;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
+use mailed_reset::Post;
 use passwords::Passwords;
 use throttle::Throttle;
 
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
 pub(crate) use invitations::Invitation;
+pub(crate) use second_factor::Offered;
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};
 
@@ -41,10 +46,12 @@ pub(crate) struct Accounts {
     surroundings: Arc<dyn Surroundings>,
     passwords: Passwords,
     throttle: Throttle,
+    /// Absent: the cluster sends no mail.
+    post: Option<Post>,
 }
 
 impl Accounts {
-    pub(crate) fn new(context: &Arc<Context>, secret: Arc<ClusterSecret>) -> Self {
+    pub(crate) fn new(context: &Arc<Context>, secret: Arc<ClusterSecret>, mailer: Option<Mailer>) -> Self {
         Self {
             context: Arc::clone(context),
             catalog: context.catalog.clone(),
@@ -52,11 +59,17 @@ impl Accounts {
             passwords: Passwords::new(Arc::clone(context), Arc::clone(&secret)),
             secret,
             throttle: Throttle::default(),
+            post: mailer.map(Post::new),
         }
     }
 
     fn now(&self) -> u64 {
         self.surroundings.now_unix_ms()
+    }
+
+    /// Runs what nobody waits for: whoever measured how long it takes would learn from it.
+    pub(crate) fn behind_the_answer(&self, task: impl Future<Output = ()> + Send + 'static) {
+        drop(self.context.spawn_tail(task));
     }
 
     /// The user who asks.
@@ -88,6 +101,7 @@ fn not_kept(error: CredentialError) -> Problem {
     match error {
         CredentialError::NoUser => no_such_user(),
         CredentialError::Superseded => superseded(),
+        CredentialError::SecondFactor => second_factor::wrong_code(),
         CredentialError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         CredentialError::Catalog(error) => refusals::catalog(error),
     }

@@ -21,6 +21,7 @@ use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
 use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
+use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
@@ -60,6 +61,8 @@ pub struct CoreConfig {
     pub on_layout: OnLayout,
     /// Told of each volume that was given up for lost, at the start and when one is.
     pub on_given_up: OnGivenUp,
+    /// What sends mail; none: nothing does.
+    pub mailer: Option<Mailer>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -134,7 +137,7 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
-            accounts: Accounts::new(&context, Arc::clone(&secret)),
+            accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),

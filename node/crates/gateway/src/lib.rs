@@ -31,6 +31,7 @@ mod join;
 mod layouts;
 mod lifecycle;
 pub mod limits;
+pub mod mail;
 mod mesh_status;
 pub mod metrics;
 mod objects;

@@ -17,6 +17,8 @@ const TYPE_BASE: &str = "https://datamesh.io/problems/";
 pub enum Kind {
     /// No token, or a wrong one.
     Unauthorized,
+    /// The password is right; a code of the second factor is asked for, or the one that came is wrong.
+    SecondFactorRequired,
     /// The token does not allow this.
     Forbidden,
     /// No such route.
@@ -87,8 +89,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Unauthorized,
+        Self::SecondFactorRequired,
         Self::Forbidden,
         Self::NoSuchRoute,
         Self::MethodNotAllowed,
@@ -131,6 +134,9 @@ impl Kind {
         match self {
             Self::Unauthorized => {
                 (StatusCode::UNAUTHORIZED, "unauthorized", "A valid bearer token is needed")
+            }
+            Self::SecondFactorRequired => {
+                (StatusCode::UNAUTHORIZED, "second-factor-required", "A code of the second factor is needed")
             }
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not allow this"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "no-such-route", "There is nothing at this path"),

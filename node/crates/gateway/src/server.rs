@@ -157,7 +157,7 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, mailer, .. } = prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -172,6 +172,7 @@ impl Gateway {
             cache_bytes: gateway.cache_bytes,
             on_layout: believe(Arc::clone(&trust)),
             on_given_up: disbelieve(Arc::clone(&trust)),
+            mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         };

@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq as _;
 mod access_key;
 mod credential;
 mod join_token;
+mod second_factor;
 mod wrap;
 
 pub use join_token::{JoinToken, JoinTokenError};
@@ -132,6 +133,30 @@ impl ClusterSecret {
     #[must_use]
     pub fn password_pepper(&self, user: &[u8; 16]) -> Zeroizing<[u8; 32]> {
         credential::pepper(self, user)
+    }
+
+    /// Seals the secret of the second factor of the user of this id for the catalog.
+    #[must_use]
+    pub fn seal_second_factor(&self, user: &[u8; 16], secret: &[u8]) -> Vec<u8> {
+        second_factor::seal(self, user, secret)
+    }
+
+    /// Opens what [`ClusterSecret::seal_second_factor`] gave for this user.
+    ///
+    /// # Errors
+    /// When it was sealed for another user, under another cluster secret, or was altered.
+    pub fn open_second_factor(
+        &self,
+        user: &[u8; 16],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        second_factor::open(self, user, sealed)
+    }
+
+    /// What the catalog keeps of a recovery code of the user of this id.
+    #[must_use]
+    pub fn recovery_code_hash(&self, user: &[u8; 16], code: &[u8]) -> [u8; 32] {
+        second_factor::recovery_hash(self, user, code)
     }
 
     /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the

@@ -16,6 +16,8 @@ pub(crate) const ACCESS_KEYS: &str = "datamesh.io 2026 secrets of access keys v1
 pub(crate) const ACCESS_KEY_RECORD: &str = "datamesh.io 2026 record ids of access keys v1";
 pub(crate) const CREDENTIALS: &str = "datamesh.io 2026 hashes of credentials v1";
 pub(crate) const PASSWORDS: &str = "datamesh.io 2026 pepper of passwords v1";
+pub(crate) const SECOND_FACTORS: &str = "datamesh.io 2026 secrets of second factors v1";
+pub(crate) const RECOVERY_CODES: &str = "datamesh.io 2026 hashes of recovery codes v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -57,6 +59,8 @@ mod tests {
             JOIN_TOKEN,
             CREDENTIALS,
             PASSWORDS,
+            SECOND_FACTORS,
+            RECOVERY_CODES,
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,
         ];

@@ -96,6 +96,8 @@ fn made() -> BTreeMap<String, String> {
     add("access-key-secret", hex::encode(cluster().seal_access_key("DM0123456789ABCDEFGH", "secret")));
     add("credential-hash", hex::encode(cluster().credential_hash(&[4; 24], &[5; 32])));
     add("password-pepper", hex::encode(*cluster().password_pepper(&[1; 16])));
+    add("second-factor", hex::encode(cluster().seal_second_factor(&[1; 16], &[2; 20])));
+    add("recovery-code-hash", hex::encode(cluster().recovery_code_hash(&[1; 16], b"code")));
     let link = Link::first().next("gw/3", 0, b"text");
     add("chain-link", hex::encode(link.0));
     add("chain-head", hex::encode(sign_head(&cluster().signing_key(), "gw/3", 1, &link)));

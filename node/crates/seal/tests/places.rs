@@ -115,6 +115,19 @@ fn the_secret_of_an_access_key_opens_for_that_key_alone() {
 }
 
 #[test]
+fn the_secret_of_a_second_factor_opens_for_its_user_alone() {
+    let cluster = ClusterSecret::generate();
+    let sealed = cluster.seal_second_factor(&[1; 16], b"twenty bytes of them");
+    assert_eq!(&cluster.open_second_factor(&[1; 16], &sealed).unwrap()[..], b"twenty bytes of them");
+    assert!(!sealed.windows(6).any(|window| window == b"twenty"), "it is not written in the clear");
+    assert!(cluster.open_second_factor(&[2; 16], &sealed).is_err(), "another user's");
+    assert!(ClusterSecret::generate().open_second_factor(&[1; 16], &sealed).is_err());
+    let hash = cluster.recovery_code_hash(&[1; 16], b"code");
+    assert_ne!(hash, cluster.recovery_code_hash(&[2; 16], b"code"), "another user's");
+    assert_ne!(hash, ClusterSecret::generate().recovery_code_hash(&[1; 16], b"code"));
+}
+
+#[test]
 fn a_join_token_lets_one_node_into_one_pool() {
     let mut dice = Dice::printed("a_join_token");
     let node = |name: &str| NodeName::new(name).unwrap();

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod mail;
 pub mod mesh;
 
 use std::net::SocketAddr;
@@ -189,6 +190,9 @@ pub struct GatewaySettings {
     /// it alone, or the database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalog_members: Vec<GatewayAddress>,
+    /// How mail leaves the cluster. Absent: none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<mail::MailSettings>,
 }
 
 /// A gateway, and where other gateways reach it.

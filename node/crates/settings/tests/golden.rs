@@ -9,6 +9,7 @@ use datamesh_settings::admin::{
     AvoidedReason, AvoidedStatus, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, MemberState,
     MemberStatus, NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
 };
+use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
     Settings, SettingsError, StorageSettings, TlsFiles,
@@ -19,6 +20,7 @@ const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
+const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -94,6 +96,7 @@ fn gateway() -> Settings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        mail: None,
     };
     Settings {
         version: 1,
@@ -120,6 +123,23 @@ fn gateway_of_three() -> Settings {
     let mut settings = gateway();
     let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
     role.catalog_members = ["gateway", "gateway-2", "gateway-3"].map(|name| member(node(name))).into();
+    settings
+}
+
+fn gateway_with_mail() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| Some(std::path::PathBuf::from(format!("/etc/datamesh/mail/{name}")));
+    role.mail = Some(MailSettings {
+        host: "smtp.example.org".into(),
+        port: 587,
+        tls: MailTls::Starttls,
+        ca_file: file("ca.crt"),
+        user_file: file("user"),
+        password_file: file("password"),
+        from: "DataMesh <datamesh@example.org>".into(),
+        link_base: Some("https://files.example.org/reset".into()),
+    });
     settings
 }
 
@@ -251,6 +271,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY, gateway()),
         (GATEWAY_DATABASE, gateway_on_database()),
         (GATEWAY_MEMBERS, gateway_of_three()),
+        (GATEWAY_MAIL, gateway_with_mail()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {

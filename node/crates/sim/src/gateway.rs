@@ -163,6 +163,7 @@ impl Gateway {
             cache_bytes: CACHE_BYTES,
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
+            mailer: None,
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
         })

@@ -5,7 +5,9 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Row, View};
 use crate::limits::{ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, SESSIONS_MAX, TOKENS_MAX};
-use crate::model::{Credential, CredentialId, CredentialKind, PasswordHash, User, UserId};
+use crate::model::{
+    Credential, CredentialId, CredentialKind, PasswordHash, SecondFactor, Shown, User, UserId,
+};
 use crate::record;
 
 /// Why a credential was not kept.
@@ -17,12 +19,24 @@ pub enum CredentialError {
     /// The password that was proven is another by now, or the user is disabled.
     #[error("the password is another by now, or the user is disabled")]
     Superseded,
+    /// A second factor is asked for, and what was shown of it was shown before, or is of another one.
+    #[error("the code of the second factor was used, or the second factor is another by now")]
+    SecondFactor,
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// Any other fault.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+/// What somebody who signs in has shown: it is looked at again in the commit that begins the session.
+#[derive(Clone, Copy, Debug)]
+pub struct Proven<'a> {
+    /// The hash of the password that was right.
+    pub password: &'a PasswordHash,
+    /// What was right of the second factor, where they have one.
+    pub factor: Option<&'a Shown>,
 }
 
 /// A credential and its id.
@@ -69,6 +83,22 @@ pub(super) async fn read_all(view: &impl View, user: UserId) -> Result<Vec<Known
     whole(view, keys::credentials(user)).await?.rows.iter().map(known).collect()
 }
 
+/// Has a batch use up what was shown of a user's second factor, if they have one; the batch fails when it changes meanwhile.
+async fn spend_factor(
+    view: &impl View,
+    (user, shown): (UserId, Option<&Shown>),
+    batch: &mut Batch,
+) -> Result<(), CredentialError> {
+    let row = keys::second_factor(user);
+    let found = find::<SecondFactor>(view, &row).await?;
+    batch.expect(row.clone(), found.version);
+    if let Some(factor) = found.record.filter(SecondFactor::counts) {
+        let spent = shown.and_then(|shown| factor.spent(shown)).ok_or(CredentialError::SecondFactor)?;
+        put(batch, row, &spent)?;
+    }
+    Ok(())
+}
+
 fn validate(credential: &Credential) -> Result<(), Invalid> {
     at_most("bytes of an address", credential.address.len(), ADDRESS_BYTES_MAX)?;
     match &credential.kind {
@@ -80,13 +110,14 @@ fn validate(credential: &Credential) -> Result<(), Invalid> {
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// Keeps the session of a user who has just proven this password, if it still is theirs and they are not disabled.
+    /// Keeps the session of a user who has just proven this, if it still is theirs and they are not disabled. What was shown of a
+    /// second factor is used up with it.
     ///
     /// # Errors
     /// See [`CredentialError`].
     pub async fn add_session(
         &self,
-        (user, proven): (UserId, &PasswordHash),
+        (user, proven): (UserId, Proven<'_>),
         new: (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
@@ -109,7 +140,7 @@ impl<K: Keyspace> Catalog<K> {
 
     async fn keep_credential(
         &self,
-        (user, proven): (UserId, Option<&PasswordHash>),
+        (user, proven): (UserId, Option<Proven<'_>>),
         (id, credential): (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
@@ -121,13 +152,16 @@ impl<K: Keyspace> Catalog<K> {
             if owner.record.is_none() && user != UserId([0; 16]) {
                 return Err(CredentialError::NoUser);
             }
-            if proven.is_some_and(|proven| !owner.record.is_some_and(|user| user.proves(proven))) {
-                return Err(CredentialError::Superseded);
+            let mut batch = Batch::new();
+            if let Some(proven) = proven {
+                if !owner.record.is_some_and(|user| user.proves(proven.password)) {
+                    return Err(CredentialError::Superseded);
+                }
+                spend_factor(&view, (user, proven.factor), &mut batch).await?;
             }
             let since = view.revision().await.map_err(CatalogError::from)?;
             let known = read_all(&view, user).await?;
             drop(view);
-            let mut batch = Batch::new();
             batch.expect(row.clone(), owner.version);
             batch.expect_unchanged(keys::credentials(user), since);
             let (mut live, over): (Vec<_>, Vec<_>) =

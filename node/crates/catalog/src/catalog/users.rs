@@ -221,6 +221,7 @@ impl<K: Keyspace> Catalog<K> {
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());
             batch.delete(keys::user_name(&user.name.folded()));
+            batch.delete(keys::second_factor(id));
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
@@ -229,7 +230,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Has a batch delete a user's credentials; gives all that there are. Fails at its commit when there is a new one.
-    async fn end_credentials(
+    pub(super) async fn end_credentials(
         &self,
         view: &impl View,
         (user, ends): (UserId, Ends),

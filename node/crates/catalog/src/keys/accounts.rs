@@ -39,6 +39,12 @@ pub fn read_credential(key: &[u8]) -> Result<CredentialId, KeyError> {
     Ok(id)
 }
 
+/// Key of a user's second factor.
+#[must_use]
+pub fn second_factor(user: UserId) -> Vec<u8> {
+    table(Table::SecondFactor).fixed(&user.0).finish()
+}
+
 /// Key of how far a chain of the audit goes.
 #[must_use]
 pub fn audit_head(chain: &str) -> Vec<u8> {

@@ -1,8 +1,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::Record;
-use crate::limits::{ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX};
-use crate::model::{Credential, CredentialKind, Registration, User, UserId};
+use crate::limits::{
+    ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
+    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX,
+};
+use crate::model::{Credential, CredentialKind, Registration, SecondFactor, User, UserId};
 
 /// Scopes of a token at most: one of each.
 const SCOPES_MAX: usize = 3;
@@ -37,6 +40,17 @@ impl Record for Credential {
             CredentialKind::Token { scopes, .. } if scopes.len() > SCOPES_MAX => Err("too many scopes"),
             _ => Ok(()),
         }
+    }
+}
+
+impl Record for SecondFactor {
+    const NAME: &'static str = "second factor";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.sealed.len() > SECOND_FACTOR_SEALED_BYTES_MAX {
+            return Err("the sealed secret is too long");
+        }
+        if self.recovery.len() > RECOVERY_CODES_MAX { Err("too many recovery codes") } else { Ok(()) }
     }
 }
 

@@ -1,15 +1,15 @@
 //! Users and what stands for them: names are given once, rows decide, what ends is gone in the same batch.
 
-use datamesh_catalog::catalog::{By, CredentialError, Ends, UserError};
+use datamesh_catalog::catalog::{By, CredentialError, Ends, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, User, UserId,
-    UserName,
+    Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, SecondFactor, Shown,
+    User, UserId, UserName,
 };
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: names, changes, credentials, passwords, races, one_use, too_many);
+on_all_engines!(catalog_on: names, changes, credentials, passwords, races, one_use, too_many, second_factors, one_code_once);
 
 fn user(number: u8, name: &str) -> User {
     User {
@@ -46,6 +46,10 @@ fn token() -> Credential {
 
 fn id(number: u8) -> CredentialId {
     CredentialId([number; 8])
+}
+
+fn by(password: &PasswordHash) -> Proven<'_> {
+    Proven { password, factor: None }
 }
 
 async fn ids<K: Keyspace>(catalog: &Catalog<K>, of: &User) -> Vec<CredentialId> {
@@ -127,14 +131,14 @@ async fn races<K: Keyspace>(catalog: Catalog<K>) {
     let (old, new) = (PasswordHash("old".into()), PasswordHash("new".into()));
     let all = (Ends::All, By::Administrator);
     catalog.set_password(alice.id, Some(old.clone()), all.clone()).await.unwrap();
-    catalog.add_session((alice.id, &old), (id(1), &session(5)), 5).await.unwrap();
+    catalog.add_session((alice.id, by(&old)), (id(1), &session(5)), 5).await.unwrap();
     let change = (Ends::SessionsBut(id(1)), By::Password(old.clone()));
     catalog.end_credential(alice.id, id(1)).await.unwrap();
     let ended = catalog.set_password(alice.id, Some(new.clone()), change.clone()).await.unwrap();
     assert!(!ended, "a session that ended changes nothing");
-    catalog.add_session((alice.id, &old), (id(1), &session(5)), 5).await.unwrap();
+    catalog.add_session((alice.id, by(&old)), (id(1), &session(5)), 5).await.unwrap();
     catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
-    let disabled = catalog.add_session((alice.id, &old), (id(2), &session(5)), 5).await;
+    let disabled = catalog.add_session((alice.id, by(&old)), (id(2), &session(5)), 5).await;
     assert_eq!(disabled, Err(CredentialError::Superseded));
     assert!(!catalog.set_password(alice.id, Some(new.clone()), change.clone()).await.unwrap());
     catalog.change_user(alice.id, |user| user.disabled = false).await.unwrap();
@@ -142,7 +146,7 @@ async fn races<K: Keyspace>(catalog: Catalog<K>) {
     assert!(!catalog.set_password(alice.id, Some(old.clone()), change).await.unwrap(), "it is another");
     catalog.set_password(alice.id, None, all).await.unwrap();
     for proven in [old, new] {
-        let late = catalog.add_session((alice.id, &proven), (id(3), &session(5)), 5).await;
+        let late = catalog.add_session((alice.id, by(&proven)), (id(3), &session(5)), 5).await;
         assert_eq!(late, Err(CredentialError::Superseded));
     }
 }
@@ -177,4 +181,81 @@ async fn too_many<K: Keyspace>(catalog: Catalog<K>) {
     catalog.add_credential(alice.id, (id(203), &session(300)), 5).await.unwrap();
     catalog.add_credential(alice.id, (id(202), &token()), 1000).await.unwrap();
     assert_eq!(ids(&catalog, &alice).await, [id(202)], "what ran out is gone");
+}
+
+fn factor(since_unix_ms: u64) -> SecondFactor {
+    SecondFactor {
+        sealed: vec![1],
+        since_unix_ms,
+        used_step: 10,
+        wrong: 1,
+        last_wrong_unix_ms: 5,
+        recovery: vec![[1; 32], [2; 32]],
+    }
+}
+
+async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = user(1, "alice");
+    assert!(!catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "whose is it?");
+    catalog.create_user(&alice, None).await.unwrap();
+    let hash = PasswordHash("h".into());
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap());
+    assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "another, while none counts");
+    catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
+    catalog.add_session((alice.id, by(&hash)), (id(9), &session(5)), 5).await.unwrap();
+    catalog.add_credential(alice.id, (id(8), &token()), 5).await.unwrap();
+    let confirm = async |factor: SecondFactor, asks| {
+        catalog.confirm_second_factor(alice.id, &factor, asks).await.unwrap()
+    };
+    assert!(!confirm(SecondFactor { sealed: vec![2], ..factor(7) }, id(1)).await, "another was offered");
+    assert!(!confirm(factor(7), id(7)).await, "the session ended");
+    assert_eq!(ids(&catalog, &alice).await, [id(1), id(8), id(9)]);
+    assert!(confirm(factor(7), id(1)).await);
+    assert_eq!(ids(&catalog, &alice).await, [id(1), id(8)], "what began without it has ended");
+    assert!(!confirm(factor(7), id(1)).await, "once");
+    assert!(catalog.change_second_factor(alice.id, |_| false).await.unwrap().is_none());
+    assert!(!catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "one counts");
+    let add = async |number: u8, shown: Option<Shown>| {
+        let proven = Proven { password: &hash, factor: shown.as_ref() };
+        catalog.add_session((alice.id, proven), (id(number), &session(5)), 5).await
+    };
+    let refused = Err(CredentialError::SecondFactor);
+    for wrong in [None, Some(Shown::Step(10)), Some(Shown::Step(9)), Some(Shown::Recovery([3; 32]))] {
+        assert_eq!(add(2, wrong).await, refused);
+    }
+    add(3, Some(Shown::Step(11))).await.unwrap();
+    assert_eq!(add(4, Some(Shown::Step(11))).await, refused, "once");
+    add(4, Some(Shown::Recovery([1; 32]))).await.unwrap();
+    assert_eq!(add(5, Some(Shown::Recovery([1; 32]))).await, refused, "once");
+    let left = catalog.second_factor(alice.id).await.unwrap().unwrap();
+    assert_eq!((left.used_step, left.wrong, left.recovery), (11, 0, vec![[2; 32]]));
+    let other = PasswordHash("other".into());
+    let remove =
+        async |password, shown| catalog.remove_second_factor(alice.id, (password, &shown)).await.unwrap();
+    assert!(!remove(&other, Shown::Step(12)).await, "another password");
+    assert!(!remove(&hash, Shown::Step(11)).await, "an old code");
+    assert!(remove(&hash, Shown::Step(12)).await);
+    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    assert!(catalog.clear_second_factor(alice.id).await.unwrap());
+    assert!(!catalog.clear_second_factor(alice.id).await.unwrap());
+    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    catalog.delete_user(alice.id).await.unwrap();
+    assert_eq!(catalog.second_factor(alice.id).await.unwrap(), None, "it goes with its user");
+}
+
+/// Two gateways take the same code at the same moment: one begins a session.
+async fn one_code_once<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
+    catalog.create_user(&alice, None).await.unwrap();
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    for (step, shown) in [(0, Shown::Step(11)), (1, Shown::Recovery([2; 32]))] {
+        let proven = Proven { password: &hash, factor: Some(&shown) };
+        let add = async |number| {
+            catalog.add_session((alice.id, proven), (id(number), &session(5)), 5).await.is_ok()
+        };
+        let (one, other) = futures::join!(add(10 + step), add(20 + step));
+        assert!(one != other, "{shown:?}");
+    }
 }

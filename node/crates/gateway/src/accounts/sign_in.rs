@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use datamesh_catalog::catalog::{By, CredentialError, Ends};
+use datamesh_catalog::catalog::{By, CredentialError, Ends, Proven};
 use datamesh_catalog::limits::CREDENTIAL_NAME_BYTES_MAX;
-use datamesh_catalog::{CredentialKind, PasswordHash, User, UserName};
+use datamesh_catalog::{CredentialKind, User, UserName};
 use zeroize::Zeroizing;
 
 use super::credentials::Lasting;
@@ -23,6 +23,8 @@ const SESSION_MS: u64 = 30 * DAY_MS;
 pub(crate) struct SignIn<'a> {
     pub(crate) name: &'a str,
     pub(crate) password: Zeroizing<String>,
+    /// A code of their second factor, if they sent one.
+    pub(crate) code: Option<&'a str>,
     /// What their program calls itself.
     pub(crate) device: &'a str,
     pub(crate) from: Option<Address>,
@@ -42,9 +44,9 @@ impl Accounts {
     /// Signs somebody in. That there is no such user is not to be seen, nor to be measured.
     ///
     /// # Errors
-    /// `unauthorized`, or `too-many-requests` with the time to wait.
+    /// `unauthorized`, `second-factor-required`, or `too-many-requests` with the time to wait.
     pub(crate) async fn sign_in(&self, asked: SignIn<'_>, note: &Note) -> Result<SignedIn, Problem> {
-        let SignIn { name, password, device, from } = asked;
+        let SignIn { name, password, code, device, from } = asked;
         let address = address_of(from);
         let name = name.parse::<UserName>().map_err(|_| refused())?;
         let attempt = self.attempt(&name.folded(), from)?;
@@ -59,18 +61,36 @@ impl Accounts {
             self.count_failure(&user);
             return Err(refused());
         }
-        self.throttle.succeeded((&name.folded(), address), attempt);
         if user.disabled {
+            self.throttle.succeeded((&name.folded(), address), attempt);
             return Err(refused());
         }
-        let session = self.begin_session((&user, &proven), device, from, note).await?;
+        let factor = match self.shown(&user, code).await {
+            // Half a sign-in: wrong ones of the name are not forgotten for it, but it was none.
+            Err(problem) if code.is_none() => {
+                note.detail("the second factor is missing".into());
+                self.throttle.went_halfway(address, attempt);
+                return Err(problem);
+            }
+            Err(problem) => {
+                note.detail("the second factor is wrong".into());
+                if problem.kind() == Kind::SecondFactorRequired {
+                    self.count_failure(&user);
+                }
+                return Err(problem);
+            }
+            Ok(shown) => shown,
+        };
+        self.throttle.succeeded((&name.folded(), address), attempt);
+        let proven = Proven { password: &proven, factor: factor.as_ref() };
+        let session = self.begin_session((&user, proven), device, from, note).await?;
         Ok(SignedIn { user, session })
     }
 
-    /// Begins the session of a user who proved the password of this hash, if it is theirs still.
+    /// Begins the session of a user who proved this, if it is theirs still.
     async fn begin_session(
         &self,
-        (user, proven): (&User, &PasswordHash),
+        (user, proven): (&User, Proven<'_>),
         device: &str,
         from: Option<Address>,
         note: &Note,
@@ -193,6 +213,6 @@ impl Accounts {
 }
 
 /// Requests that came over no connection count as one address.
-fn address_of(from: Option<Address>) -> IpAddr {
+pub(super) fn address_of(from: Option<Address>) -> IpAddr {
     from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Address(address)| address)
 }

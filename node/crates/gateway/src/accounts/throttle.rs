@@ -98,10 +98,14 @@ impl Throttle {
 
     /// The attempt was right: the name's wrong ones are forgotten, and of the address it was none.
     pub(super) fn succeeded(&self, (name, from): (&str, IpAddr), begun: Begun) {
-        let from = network(from);
+        self.0.lock().names.remove(&(network(from), name.to_owned()));
+        self.went_halfway(from, begun);
+    }
+
+    /// The password was right and more is asked for: of the address it was no wrong attempt, of the name nothing is forgotten.
+    pub(super) fn went_halfway(&self, from: IpAddr, begun: Begun) {
         let mut known = self.0.lock();
-        known.names.remove(&(from, name.to_owned()));
-        if let Some(attempts) = known.addresses.get_mut(&from) {
+        if let Some(attempts) = known.addresses.get_mut(&network(from)) {
             attempts.count = attempts.count.saturating_sub(1);
             if attempts.last_unix_ms == begun.at_unix_ms {
                 attempts.last_unix_ms = begun.before_unix_ms;

@@ -142,13 +142,14 @@ impl Accounts {
         self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
-    /// Says where mail reaches the user who asks.
+    /// Says where mail reaches the user who asks, if they prove their password.
     pub(crate) async fn change_email(
         &self,
         principal: &Principal,
-        email: Option<String>,
+        (email, password): (Option<String>, Zeroizing<String>),
+        from: Option<Address>,
     ) -> Result<User, Problem> {
-        let user = self.myself(principal).await?;
+        let (user, _) = self.proven_again(principal, password, from).await?;
         if email.as_ref().is_some_and(|email| email.len() > datamesh_catalog::limits::EMAIL_BYTES_MAX) {
             return Err(Problem::new(Kind::InvalidBody, "the address is too long").in_body("email"));
         }

@@ -35,7 +35,7 @@ pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
 #[derive(Deserialize, JsonSchema)]
 #[serde(from = "String")]
 #[schemars(extend("format" = "password"))]
-pub(super) struct Secret(#[schemars(with = "String")] Zeroizing<String>);
+pub(super) struct Secret(#[schemars(with = "String")] pub(super) Zeroizing<String>);
 
 impl From<String> for Secret {
     fn from(text: String) -> Self {
@@ -48,6 +48,8 @@ impl From<String> for Secret {
 pub(super) struct Login {
     name: String,
     password: Secret,
+    /// Of the second factor, where the user has one.
+    code: Option<Secret>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -77,6 +79,8 @@ pub(super) struct ChangePassword {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ChangeProfile {
     email: Option<String>,
+    /// Codes to choose a password are mailed to the address: an open session alone must not move it.
+    password: Secret,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -204,9 +208,10 @@ pub(super) async fn login(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Login { name, password: Secret(password) } = incoming::json(&headers, body).await?;
+    let Login { name, password: Secret(password), code } = incoming::json(&headers, body).await?;
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-    let asked = SignIn { name: &name, password, device, from: from(origin) };
+    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let asked = SignIn { name: &name, password, code, device, from: from(origin) };
     answer_login(app.accounts.sign_in(asked, &note).await?)
 }
 
@@ -287,11 +292,13 @@ pub(super) async fn profile(
 pub(super) async fn change_profile(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
+    origin: Origin,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ShownUser>, Problem> {
-    let ChangeProfile { email } = incoming::json(&headers, body).await?;
-    Ok(Json(app.accounts.change_email(&principal, email).await?.into()))
+    let ChangeProfile { email, password: Secret(password) } = incoming::json(&headers, body).await?;
+    let user = app.accounts.change_email(&principal, (email, password), from(origin)).await?;
+    Ok(Json(user.into()))
 }
 
 /// `POST password`: another password; the other sessions end.

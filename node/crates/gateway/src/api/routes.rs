@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, metadata, monitoring, shreds,
-    uploads, users,
+    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset, metadata,
+    monitoring, second_factor, shreds, uploads, users,
 };
 use crate::auth::Need;
 
@@ -115,6 +115,8 @@ routes! {
         does("Makes an account, where that is allowed").takes::<account::Register>().gives::<account::ShownUser>(201);
     POST "/api/v1/auth/reset" Anyone => account::reset,
         does("Chooses a password by a code").takes::<account::Reset>().gives_nothing(204);
+    POST "/api/v1/auth/reset/mail" Anyone => mailed_reset::ask,
+        does("Mails a code to choose a password, if there is such a user").takes::<mailed_reset::Ask>().gives_nothing(202);
     POST "/api/v1/auth/logout" Themselves => account::logout,
         does("Ends the session that asks").gives_nothing(204);
     GET "/api/v1/auth/profile" Read => account::profile,
@@ -134,6 +136,15 @@ routes! {
             .gives::<account::ShownCredential<'_>>(201).with(SECRET);
     DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end,
         does("Ends a token").gives_nothing(204);
+    GET "/api/v1/auth/second-factor" Themselves => second_factor::show,
+        does("Shows whether a second factor is asked for").gives::<second_factor::Shown>(200);
+    POST "/api/v1/auth/second-factor" Themselves => second_factor::offer,
+        does("Offers a second factor").takes::<second_factor::Offer>().gives::<second_factor::ShownOffer<'_>>(200).with(SECRET);
+    POST "/api/v1/auth/second-factor/confirm" Themselves => second_factor::confirm,
+        does("Makes the second factor count, and shows recovery codes").takes::<second_factor::Confirm>()
+            .gives::<second_factor::Recovery<'_>>(200).with(SECRET);
+    POST "/api/v1/auth/second-factor/remove" Themselves => second_factor::remove,
+        does("Removes the second factor").takes::<second_factor::Remove>().gives_nothing(204);
     GET "/api/v1/admin/status" AUDITOR => admin::status,
         does("Shows how the cluster is").gives::<ClusterStatus>(200);
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
@@ -178,6 +189,8 @@ routes! {
         does("Takes a user's password and gives a code for another").gives::<users::Code<'_>>(200).with(SECRET);
     DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions,
         does("Ends all sessions of a user").gives::<users::Ended>(200);
+    DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear,
+        does("Removes the second factor of a user who lost it").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

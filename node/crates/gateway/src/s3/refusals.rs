@@ -30,6 +30,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::NoSuchNode
         | Kind::NoSuchUser
         | Kind::NoSuchCredential
+        | Kind::SecondFactorRequired
         | Kind::UserExists
         | Kind::TooManyRequests => S3ErrorCode::InvalidRequest,
         Kind::TooLarge => S3ErrorCode::EntityTooLarge,

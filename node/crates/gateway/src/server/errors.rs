@@ -12,6 +12,7 @@ use crate::auth::TokenError;
 use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
+use crate::mail::MailError;
 
 /// Why a gateway could not be bound, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,9 @@ pub enum GatewayError {
         /// Why.
         source: std::io::Error,
     },
+    /// How mail is sent.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),

@@ -14,6 +14,7 @@ use super::GatewayError;
 use crate::auth::Tokens;
 use crate::book::AddressBook;
 use crate::https::Certificates;
+use crate::mail::Mailer;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
@@ -27,6 +28,7 @@ pub(super) struct Prepared {
     pub(super) book: Arc<AddressBook>,
     /// Of the catalog, where it is not in the data folder.
     pub(super) database: Option<PostgresOptions>,
+    pub(super) mailer: Option<Mailer>,
 }
 
 impl Prepared {
@@ -46,6 +48,7 @@ impl Prepared {
             identity: identity(dir)?,
             book: Arc::new(AddressBook::open(dir)),
             database: settings.catalog_database.as_ref().map(database).transpose()?,
+            mailer: settings.mail.clone().map(Mailer::open).transpose()?,
         })
     }
 }

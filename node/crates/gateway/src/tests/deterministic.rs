@@ -137,6 +137,7 @@ pub(super) async fn gateway_of(
         cache_bytes: 1 << 20,
         on_layout: Box::new(|_| {}),
         on_given_up: Box::new(|_| {}),
+        mailer: None,
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
     })

@@ -23,6 +23,7 @@ use super::fake::{FakeNodes, peer};
 use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
 use crate::limits;
+use crate::mail::Mailer;
 use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
@@ -137,7 +138,21 @@ impl House {
         Self::of(nodes, (buffer_bytes, 0), 0).await
     }
 
-    async fn of(nodes: u8, (buffer_bytes, cache_bytes): (u64, u64), retention_ms: u64) -> Self {
+    async fn of(nodes: u8, buffers: (u64, u64), retention_ms: u64) -> Self {
+        Self::sending(nodes, buffers, retention_ms, None).await
+    }
+
+    /// One that sends mail, without a pool.
+    pub(crate) async fn mailing(mailer: Mailer) -> Self {
+        Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
+    }
+
+    async fn sending(
+        nodes: u8,
+        (buffer_bytes, cache_bytes): (u64, u64),
+        retention_ms: u64,
+        mailer: Option<Mailer>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
@@ -158,6 +173,7 @@ impl House {
             cache_bytes,
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
+            mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })

@@ -2,8 +2,8 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, Scope, User, UserId,
-    record,
+    AuditAt, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, Scope, SecondFactor,
+    User, UserId, record,
 };
 use datamesh_settings::audit::AuditEntry;
 
@@ -38,6 +38,17 @@ fn user() -> User {
     }
 }
 
+fn second_factor() -> SecondFactor {
+    SecondFactor {
+        sealed: vec![0x99; 60],
+        since_unix_ms: TIME,
+        used_step: 59_666_666,
+        wrong: 2,
+        last_wrong_unix_ms: TIME + 1,
+        recovery: vec![[0xaa; 32], [0xbb; 32]],
+    }
+}
+
 pub(super) fn samples() -> Vec<Sample> {
     let entry = AuditEntry {
         at_unix_ms: TIME,
@@ -61,6 +72,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("token", credential(token)),
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
+        sample("second-factor", second_factor()),
         sample("user-name", record::UserNameRecord { user: USER }),
         sample("registration", record::RegistrationRecord { registration: Registration::Open }),
         sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
@@ -85,6 +97,7 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user", key::user(USER)),
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
+        ("second-factor", key::second_factor(USER)),
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),

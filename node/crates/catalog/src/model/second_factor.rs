@@ -1,0 +1,67 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a user shows at sign-in besides the password: codes of the time (RFC 6238), each once, or one of a few recovery codes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactor {
+    /// The sealed secret that codes are made of.
+    pub sealed: Vec<u8>,
+    /// When its owner showed that they have it; 0: not yet, and it is asked for by nobody.
+    pub since_unix_ms: u64,
+    /// The time step whose code was taken last: neither it nor one before is taken again.
+    pub used_step: u64,
+    /// Codes of the time since the last right one that were wrong, or are being looked at.
+    pub wrong: u32,
+    /// When the last of them came.
+    pub last_wrong_unix_ms: u64,
+    /// Hashes of the recovery codes that are left.
+    pub recovery: Vec<[u8; 32]>,
+}
+
+impl fmt::Debug for SecondFactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecondFactor(since {}, …)", self.since_unix_ms)
+    }
+}
+
+/// What was shown of a second factor, and is right.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// The code of a time step.
+    Step(u64),
+    /// The recovery code of this hash.
+    Recovery([u8; 32]),
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Step(_) => "Step(…)",
+            Self::Recovery(_) => "Recovery(…)",
+        })
+    }
+}
+
+impl SecondFactor {
+    /// Whether sign-in asks for it.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.since_unix_ms > 0
+    }
+
+    /// As it is once this was used; `None` when it was used before.
+    #[must_use]
+    pub fn spent(mut self, shown: &Shown) -> Option<Self> {
+        match shown {
+            Shown::Step(step) if *step > self.used_step => self.used_step = *step,
+            Shown::Step(_) => return None,
+            Shown::Recovery(hash) => {
+                let at = self.recovery.iter().position(|left| left == hash)?;
+                self.recovery.remove(at);
+            }
+        }
+        (self.wrong, self.last_wrong_unix_ms) = (0, 0);
+        Some(self)
+    }
+}

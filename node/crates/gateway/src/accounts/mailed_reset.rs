@@ -1,0 +1,131 @@
+//! A code to choose a password, by mail to the address of the account. Who asks learns nothing: the answer is there before anybody looks
+//! whether there is such a user, and the same either way.
+
+use std::sync::Arc;
+
+use datamesh_catalog::{CredentialKind, User, UserName};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use super::credentials::Lasting;
+use super::passwords::too_many;
+use super::sign_in::address_of;
+use super::throttle::Throttle;
+use super::{Accounts, Made};
+use crate::auth::Address;
+use crate::mail::{MailError, Mailer};
+use crate::objects::refusals;
+use crate::problem::{Kind, Problem};
+
+/// How long a code that was mailed counts: mailboxes are read by others sooner or later.
+const MAILED_MS: u64 = 3_600_000;
+/// Codes of a user that count, beyond which none is mailed: nobody fills a mailbox, nor takes the room of an administrator's code.
+const CODES_AT_ONCE: usize = 3;
+/// Mails under way at most.
+const MAILS_AT_ONCE: usize = 16;
+/// When who is sent away for that may come again.
+const AGAIN_SECONDS: u64 = 10;
+
+/// What sends codes, and how often it was asked to.
+pub(super) struct Post {
+    mailer: Mailer,
+    /// Not that of sign-in: who asks for a code goes on to use it.
+    throttle: Throttle,
+    places: Arc<Semaphore>,
+}
+
+impl Post {
+    pub(super) fn new(mailer: Mailer) -> Self {
+        Self { mailer, throttle: Throttle::default(), places: Arc::new(Semaphore::new(MAILS_AT_ONCE)) }
+    }
+}
+
+/// A code that may be asked for.
+pub(crate) struct AskedReset {
+    name: UserName,
+    from: Option<Address>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Accounts {
+    /// Begins to ask for a code for a name, unless too many were asked for.
+    ///
+    /// # Errors
+    /// `conflict` where the cluster sends no mail, `too-many-requests` with the time to wait.
+    pub(crate) fn ask_reset(&self, name: UserName, from: Option<Address>) -> Result<AskedReset, Problem> {
+        let none =
+            || Problem::new(Kind::Conflict, "this cluster sends no mail: ask an administrator for a code");
+        let post = self.post.as_ref().ok_or_else(none)?;
+        let begun = post.throttle.begin(&name.folded(), address_of(from), self.now());
+        begun.map_err(|seconds| too_many("too many codes were asked for from your address", seconds))?;
+        let place = Arc::clone(&post.places).try_acquire_owned();
+        let place = place.map_err(|_| too_many("many codes are being mailed", AGAIN_SECONDS))?;
+        Ok(AskedReset { name, from, _place: place })
+    }
+
+    /// Does it, if there is such a user who has an address: behind the answer. Failures are the log's, without a name or an address.
+    pub(crate) async fn mail_reset(&self, AskedReset { name, from, .. }: AskedReset) {
+        let Some(post) = &self.post else { return };
+        match self.code_to_mail(&name, from).await {
+            Ok(Some((user, to, made))) => {
+                let id = user.id;
+                match post
+                    .mailer
+                    .send(&to, "Choose a password", letter(&post.mailer, &user.name, &made))
+                    .await
+                {
+                    Ok(()) => tracing::info!(user = %id, "a code to choose a password was mailed"),
+                    Err(error) => self.take_back(&user, &made, &error).await,
+                }
+            }
+            Ok(None) => {}
+            Err(problem) => {
+                tracing::warn!(problem = problem.detail(), "no code to choose a password was made")
+            }
+        }
+    }
+
+    async fn code_to_mail(
+        &self,
+        name: &UserName,
+        from: Option<Address>,
+    ) -> Result<Option<(User, String, Made)>, Problem> {
+        let user = self.catalog.user_of(name).await.map_err(refusals::catalog)?;
+        let Some(user) = user.filter(|user| !user.disabled) else { return Ok(None) };
+        let Some(to) = user.email.clone() else { return Ok(None) };
+        let (known, now_unix_ms) = (self.catalog.credentials(user.id).await, self.now());
+        let codes = known.map_err(refusals::catalog)?.into_iter().filter(|known| {
+            known.credential.kind == CredentialKind::Reset && known.credential.until_unix_ms > now_unix_ms
+        });
+        if codes.count() >= CODES_AT_ONCE {
+            return Ok(None);
+        }
+        let lasting = Lasting { kind: CredentialKind::Reset, for_ms: MAILED_MS };
+        let made = self.add(user.id, lasting, from).await?;
+        Ok(Some((user, to, made)))
+    }
+
+    /// A code that nobody got counts no more.
+    async fn take_back(&self, user: &User, made: &Made, error: &MailError) {
+        tracing::warn!(user = %user.id, %error, "a code to choose a password could not be mailed");
+        if let Err(error) = self.catalog.end_credential(user.id, made.id).await {
+            tracing::warn!(user = %user.id, %error, "a code that was not mailed counts until it runs out");
+        }
+    }
+}
+
+fn letter(mailer: &Mailer, name: &UserName, made: &Made) -> Zeroizing<String> {
+    let code = made.text.as_str();
+    let mut text = Zeroizing::new(format!(
+        "Somebody, probably you, asked for a new password for {name}.\n\n\
+         This code lets you choose one, once, within an hour:\n\n{code}\n\n"
+    ));
+    match mailer.link_base() {
+        Some(page) => text.push_str(&format!(
+            "Open this page:\n\n{page}#code={code}\n\nOr run: datamesh login {name} --code\n\n"
+        )),
+        None => text.push_str(&format!("Run: datamesh login {name} --code\n\n")),
+    }
+    text.push_str("If it was not you, do nothing: your password stays what it is.\n");
+    text
+}

@@ -78,7 +78,7 @@ fn next_unix_ms(factor: &SecondFactor) -> u64 {
 
 /// A code is asked for, or the one that came is none.
 pub(super) fn required(detail: &str) -> Problem {
-    Problem::new(Kind::SecondFactorRequired, detail).field("code")
+    Problem::new(Kind::SecondFactorRequired, detail).in_body("code")
 }
 
 /// The code that was shown is none, or was used.
@@ -194,7 +194,7 @@ impl Accounts {
         }
         match self.catalog.clear_second_factor(user.id).await.map_err(refusals::catalog)? {
             true => Ok(()),
-            false => Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor").field("name")),
+            false => Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor").in_parameter("name")),
         }
     }
 
@@ -269,7 +269,7 @@ impl Accounts {
         let attempt = self.attempt(&user.name.folded(), from)?;
         let Some(proven) = user.password.clone() else { return Err(superseded()) };
         if !self.passwords.verify(user.id, password, user.password.clone()).await? {
-            return Err(Problem::new(Kind::Forbidden, "the password is wrong").field("password"));
+            return Err(Problem::new(Kind::Forbidden, "the password is wrong").in_body("password"));
         }
         self.throttle.succeeded((&user.name.folded(), address_of(from)), attempt);
         Ok((user, proven))

@@ -7,6 +7,7 @@ mod fsck;
 mod keys;
 
 use std::net::ToSocketAddrs as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use datamesh_settings::admin::ClusterStatus;
 use datamesh_settings::mesh::MeshStatus;
@@ -115,7 +116,20 @@ impl Client {
         size: Option<u64>,
         only: &Only,
     ) -> Result<Stored, Failure> {
-        let mut request = self.user(Method::PUT, &file_path(&self.bucket, key)?)?.body(body);
+        self.put_as(key, body, size, only, HeaderMap::new()).await
+    }
+
+    /// As [`Self::put`], with headers that say what it is.
+    pub(crate) async fn put_as(
+        &self,
+        key: &str,
+        body: reqwest::Body,
+        size: Option<u64>,
+        only: &Only,
+        headers: HeaderMap,
+    ) -> Result<Stored, Failure> {
+        let request = self.user(Method::PUT, &file_path(&self.bucket, key)?)?;
+        let mut request = request.headers(headers).body(body);
         if let Some(size) = size {
             request = request.header(reqwest::header::CONTENT_LENGTH, size);
         }
@@ -142,6 +156,22 @@ impl Client {
             return Ok(None);
         }
         json(response).await.map(Some)
+    }
+
+    /// Deletes a key if it still has this version, and asks again while that fails in passing.
+    pub(crate) async fn delete_version(&self, key: &str, etag: &str) -> Result<(), Failure> {
+        let only = Only::IfMatch(etag.to_owned());
+        let asked = AtomicBool::new(false);
+        let (only, asked) = (&only, &asked);
+        let attempt = || async move {
+            let is_first = !asked.swap(true, Ordering::Relaxed);
+            match self.delete(key, only).await {
+                // The answer to the first was lost, not what it asked for.
+                Err(Failure::Refused { status: 404 | 412, .. }) if !is_first => Ok(()),
+                deleted => deleted.map(drop),
+            }
+        };
+        self.patience.retried(attempt).await
     }
 
     /// Deletes a key and has it shredded; `None` when there was none.

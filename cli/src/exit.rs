@@ -39,7 +39,7 @@ impl Exit {
             Self::Usage => "wrong usage or configuration: nothing was begun",
             Self::NotFound => "not found",
             Self::NotAllowed => "not allowed: no valid token, or one that may not do this",
-            Self::NotReached => "the gateway was not reached, or its certificate was refused",
+            Self::NotReached => "the gateway was not reached or stayed busy, or its certificate was refused",
             Self::Precondition => {
                 "precondition failed: something is there already, was changed meanwhile, or is in the way"
             }

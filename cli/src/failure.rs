@@ -30,6 +30,11 @@ pub(crate) enum Failure {
     SizeDiffers { key: String, sent: u64, stored: u64 },
     #[error("{0} was replaced or deleted while it was written out: the output is not whole")]
     Replaced(String),
+    #[error(
+        "{0} is not the folder any more that it was when this began: it, or a volume in it, was moved, deleted or unmounted; nothing was \
+         deleted for that. Run the command again when it is back"
+    )]
+    Gone(PathBuf),
     #[error("Kubernetes: {message}")]
     Kubernetes { status: u16, message: String },
     #[error("the gateway's answer is not understood: {0}")]
@@ -116,8 +121,12 @@ impl Failure {
             Self::Refused { status: 401 | 403, .. } | Self::Kubernetes { status: 401 | 403, .. } => {
                 Exit::NotAllowed
             }
-            Self::Http(_) | Self::Kubernetes { status: 0, .. } => Exit::NotReached,
-            Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) => Exit::Precondition,
+            Self::Http(_)
+            | Self::Kubernetes { status: 0, .. }
+            | Self::Refused { status: 408 | 429 | 502..=504, .. } => Exit::NotReached,
+            Self::Refused { status: 409 | 412 | 428, .. } | Self::Replaced(_) | Self::Changed(_) => {
+                Exit::Precondition
+            }
             Self::Interrupted => Exit::Interrupted,
             _ => Exit::Failed,
         }

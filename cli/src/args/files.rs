@@ -113,9 +113,12 @@ pub(crate) struct SyncArgs {
     /// Which side follows which
     #[arg(long, value_enum, default_value_t = Direction::Both)]
     pub(crate) direction: Direction,
-    /// One way: delete what the side that leads does not have. Both ways: go on although one side is empty
+    /// One way: delete what the side that leads does not have
     #[arg(long)]
     pub(crate) delete: bool,
+    /// Go on although one side is empty, or more than half of what the other has would be deleted
+    #[arg(long)]
+    pub(crate) mass_delete: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -130,6 +133,9 @@ pub(crate) struct MirrorArgs {
     /// Delete what the folder does not have
     #[arg(long)]
     pub(crate) delete: bool,
+    /// With --delete: go on although the folder is empty, or more than half of what the bucket has would be deleted
+    #[arg(long, requires = "delete")]
+    pub(crate) mass_delete: bool,
     /// Go on whenever something changes in the folder, until interrupted
     #[arg(long)]
     pub(crate) watch: bool,

@@ -1,8 +1,10 @@
 //! Copies and moves: what the gateway gives is sent back to it, piece by piece, under the other key.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::json;
 
 use crate::args::CopyArgs;
@@ -12,6 +14,9 @@ use crate::commands::put::PARALLEL_FILES;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::{output, progress};
+
+/// Begins the headers of a user's own metadata.
+const META: &str = "x-datamesh-meta-";
 
 /// What becomes of what was copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +32,14 @@ struct Pair {
     to: String,
 }
 
+/// What was done to one.
+struct Copied<'a> {
+    pair: &'a Pair,
+    stored: Stored,
+    /// Whether the source is deleted.
+    goes: bool,
+}
+
 /// Copies or moves one object or all below a prefix. The first that fails ends it; those done before stay done.
 pub(crate) async fn run(session: &Session, args: CopyArgs, source: Source) -> Result<ExitCode, Failure> {
     let target = match &args.to_bucket {
@@ -36,16 +49,18 @@ pub(crate) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
     let only = Only::if_absent(args.no_clobber);
     let pairs = pairs(session, &args).await?;
     if args.to_bucket.as_ref().is_none_or(|bucket| *bucket == session.bucket) {
-        pairs.iter().try_for_each(apart)?;
+        apart(&pairs)?;
     }
     let (target, only) = (&target, &only);
     let copies = pairs.iter().map(|pair| async move {
         let (stored, tag) = copy(session, target, pair, only).await?;
-        if source == Source::Goes {
+        // As long as the copy may be lost more easily than what it was made of, that stays.
+        let goes = source == Source::Goes && is_whole(&stored);
+        if goes {
             // What was put there since the copy was made stays.
-            session.client.delete(&pair.from, &Only::IfMatch(tag)).await?;
+            session.client.delete_version(&pair.from, &tag).await?;
         }
-        Ok::<_, Failure>((pair, stored))
+        Ok::<_, Failure>(Copied { pair, stored, goes })
     });
     let done: Vec<_> = futures::stream::iter(copies).buffered(PARALLEL_FILES).try_collect().await?;
     report(session, &done, source)
@@ -69,13 +84,28 @@ fn named(source: &str, target: &str) -> String {
     if target.ends_with('/') { format!("{target}{last}") } else { target.to_owned() }
 }
 
-fn apart(Pair { from, to }: &Pair) -> Result<(), Failure> {
-    if from == to {
-        return Err(Failure::Usage(format!(
-            "{from} would be copied onto itself: name another key or bucket"
-        )));
+/// Pairs are copied at the same time: what one writes to must not be what another one reads from.
+fn apart(pairs: &[Pair]) -> Result<(), Failure> {
+    let sources: HashSet<&str> = pairs.iter().map(|pair| pair.from.as_str()).collect();
+    match pairs.iter().find(|pair| sources.contains(pair.to.as_str())) {
+        None => Ok(()),
+        Some(Pair { from, to }) if from == to => {
+            Err(Failure::Usage(format!("{from} would be copied onto itself: name another key or bucket")))
+        }
+        Some(Pair { from, to }) => Err(Failure::Usage(format!(
+            "{from} would be copied onto {to}, which is to be copied itself: name a prefix outside of the source"
+        ))),
     }
-    Ok(())
+}
+
+/// What describes an object beside its bytes, as the gateway gives and takes it.
+fn described(headers: &HeaderMap) -> HeaderMap {
+    let is_kept = |name: &HeaderName| name == CONTENT_TYPE || name.as_str().starts_with(META);
+    headers
+        .iter()
+        .filter(|(name, _)| is_kept(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// Gives what was stored and the entity tag of what it was copied from.
@@ -93,33 +123,47 @@ async fn copy(
         let size = size.ok_or_else(|| missing("size"))?;
         bar.set_length(size);
         bar.set_position(0);
-        let counted = bar.clone();
+        let (counted, headers) = (bar.clone(), described(response.headers()));
         let bytes = response.bytes_stream().inspect_ok(move |piece| counted.inc(piece.len() as u64));
         let body = reqwest::Body::wrap_stream(bytes);
-        let stored = target.put(to, body, Some(size), only).await;
+        let stored = target.put_as(to, body, Some(size), only, headers).await;
         if let Err(Failure::Http(_)) = &stored {
             target.refusal(to).await?;
         }
-        Ok((stored?, tag))
+        let stored = stored?;
+        if stored.info.size != size {
+            return Err(Failure::SizeDiffers { key: to.clone(), sent: size, stored: stored.info.size });
+        }
+        Ok((stored, tag))
     };
     let copied = session.client.patience.retried(attempt).await?;
     bar.finish_and_clear();
     Ok(copied)
 }
 
-fn report(session: &Session, done: &[(&Pair, Stored)], source: Source) -> Result<ExitCode, Failure> {
-    let (field, verb) = match source {
-        Source::Stays => ("copied", "copied"),
-        Source::Goes => ("moved", "moved"),
+fn is_whole(stored: &Stored) -> bool {
+    stored.durability == WHOLE
+}
+
+fn report(session: &Session, done: &[Copied<'_>], source: Source) -> Result<ExitCode, Failure> {
+    let field = if source == Source::Goes { "moved" } else { "copied" };
+    let one = |Copied { pair, stored, goes }: &Copied<'_>| json!({ "from": pair.from, "object": stored.info, "durability": stored.durability, "sourceStays": !goes });
+    let words = |Copied { pair, stored, goes }: &Copied<'_>| {
+        let (from, to, bytes) = (&pair.from, &pair.to, output::bytes(stored.info.size));
+        let (verb, note) = match (source, goes) {
+            (Source::Goes, true) => ("moved", String::new()),
+            (Source::Goes, false) => {
+                ("copied", format!("  NOT YET WHOLE: {}; the source stays: move it again", stored.durability))
+            }
+            (Source::Stays, _) if is_whole(stored) => ("copied", String::new()),
+            (Source::Stays, _) => ("copied", format!("  NOT YET WHOLE: {}", stored.durability)),
+        };
+        output::line(&format!("{verb} {from} -> {to} ({bytes}){note}"))
     };
-    let one = |(pair, stored): &(&Pair, Stored)| json!({ "from": pair.from, "object": stored.info, "durability": stored.durability });
     session.show(&json!({ field: done.iter().map(one).collect::<Vec<_>>() }), || {
-        done.iter().try_for_each(|(pair, stored)| {
-            let (from, to, bytes) = (&pair.from, &pair.to, output::bytes(stored.info.size));
-            output::line(&format!("{verb} {from} -> {to} ({bytes})"))
-        })
+        done.iter().try_for_each(words)
     })?;
-    let whole = done.iter().all(|(_, stored)| stored.durability == WHOLE);
+    let whole = done.iter().all(|copied| is_whole(&copied.stored));
     Ok(if whole { Exit::Done } else { Exit::NotWhole }.into())
 }
 
@@ -132,6 +176,30 @@ mod tests {
         assert_eq!(named("a/b.txt", "c/"), "c/b.txt");
         assert_eq!(named("a/b.txt", "c"), "c");
         assert_eq!(named("b.txt", "a/b/"), "a/b/b.txt");
-        assert!(apart(&Pair { from: "a".into(), to: named("a", "a") }).is_err());
+    }
+
+    #[test]
+    fn what_is_read_is_not_written_to_meanwhile() {
+        let refused = |pairs: &[(&str, &str)]| {
+            let pair = |(from, to): &(&str, &str)| Pair { from: (*from).into(), to: (*to).into() };
+            apart(&pairs.iter().map(pair).collect::<Vec<_>>()).err().map(|failure| failure.to_string())
+        };
+        assert!(refused(&[("a", "a")]).is_some_and(|text| text.contains("onto itself")));
+        let overlapping = [("logs/app", "logs/old/app"), ("logs/old/app", "logs/old/old/app")];
+        assert!(refused(&overlapping).is_some_and(|text| text.contains("to be copied itself")));
+        assert_eq!(refused(&[("logs/app", "logs/old/app"), ("logs/b", "logs/old/b")]), None);
+    }
+
+    #[test]
+    fn what_describes_an_object_goes_with_it() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("content-type", "text/html"), ("x-datamesh-meta-a", "b"), ("etag", "\"1\"")] {
+            headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        let kept = described(&headers);
+        assert_eq!(
+            (kept.len(), &kept["content-type"], &kept["x-datamesh-meta-a"]),
+            (2, &headers["content-type"], &headers["x-datamesh-meta-a"])
+        );
     }
 }

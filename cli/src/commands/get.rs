@@ -38,13 +38,15 @@ pub(crate) async fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let path = target_file(key, target)?;
-    let bytes = get_file(session, key, &path).await?;
+    let bytes = get_file(session, key, &path, Partial::of(&path)).await?;
     report(session, &[(key.to_owned(), path, bytes)])
 }
 
 /// Fetches all keys of a prefix into a folder; keys that would leave the folder are refused.
 async fn get_all(session: &Session, prefix: &str, folder: &Path) -> Result<ExitCode, Failure> {
     let objects = session.client.list_all(prefix).await?;
+    // Before anything is begun.
+    objects.iter().try_for_each(|object| inside(&object.key).map(drop))?;
     let gets = objects.iter().map(|object| get_below(session, &object.key, folder));
     let fetched: Vec<_> = futures::stream::iter(gets).buffered(PARALLEL_FILES).try_collect().await?;
     report(session, &fetched)
@@ -55,7 +57,7 @@ async fn get_below(session: &Session, key: &str, folder: &Path) -> Result<(Strin
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
     }
-    let bytes = get_file(session, key, &path).await?;
+    let bytes = get_file(session, key, &path, Partial::among_others(&path)).await?;
     Ok((key.to_owned(), path, bytes))
 }
 
@@ -80,8 +82,7 @@ fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Failure> {
-    let partial = Partial::of(target);
+async fn get_file(session: &Session, key: &str, target: &Path, partial: Partial) -> Result<u64, Failure> {
     let fetched = fetch(session, key, &partial).await?;
     partial.finish(target).await?;
     Ok(fetched.bytes)
@@ -89,7 +90,7 @@ async fn get_file(session: &Session, key: &str, target: &Path) -> Result<u64, Fa
 
 /// What was fetched.
 pub(super) struct Fetched {
-    bytes: u64,
+    pub(super) bytes: u64,
     pub(super) etag: String,
 }
 

@@ -1,27 +1,30 @@
 //! A folder and the keys below a prefix become the same. [`plan`] decides, [`act`] does it; what was agreed on is in [`state`].
 
 mod act;
+mod guard;
 mod local;
 mod names;
+mod pass;
 mod plan;
 mod state;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::args::{MirrorArgs, SyncArgs};
 use crate::commands::Session;
 use crate::commands::put::PARALLEL_FILES;
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
+use guard::{Counts, MassDeletion, Top};
 use local::Found;
+use pass::{Pass, say};
 use plan::{Known, RemoteFile, Rules, Sides, Step};
 use state::State;
 
@@ -31,14 +34,25 @@ pub(crate) use plan::Direction;
 const STEPS_MAX: usize = 64;
 /// After this long what was done is noted: what came since is looked at again after an interruption. The note of many files is long.
 const NOTE_PERIOD: Duration = Duration::from_secs(10);
+/// While a folder is watched, all of both sides is looked at this often: not every change is told.
+const LOOK_PERIOD: Duration = Duration::from_secs(3600);
+/// So soon where something could not be done: not everything that makes it possible is told.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Synchronises once.
 pub(crate) async fn run(session: &Session, args: SyncArgs) -> Result<ExitCode, Failure> {
+    if args.delete && args.direction == Direction::Both {
+        return Err(Failure::Usage(
+            "--delete is for --direction up or down; both ways, what one side deleted is deleted anyway"
+                .into(),
+        ));
+    }
     let rules = Rules { direction: args.direction, delete: args.delete };
     if rules.direction == Direction::Down && !args.dry_run {
         std::fs::create_dir_all(&args.folder).map_err(Failure::file(&args.folder))?;
     }
-    let mut pair = Pair::open(session, args.folder, &args.prefix, rules).await?;
+    let mut pair = Pair::open(session, &args.folder, &args.prefix, rules).await?;
+    pair.mass_delete = args.mass_delete;
     let mut pass = pair.look().await?;
     if args.dry_run {
         pass.steps.iter().try_for_each(|step| say(session, step))?;
@@ -51,25 +65,29 @@ pub(crate) async fn run(session: &Session, args: SyncArgs) -> Result<ExitCode, F
 /// Makes the bucket like the folder; with `--watch` whenever something changes there.
 pub(crate) async fn mirror(session: &Session, args: MirrorArgs) -> Result<ExitCode, Failure> {
     let rules = Rules { direction: Direction::Up, delete: args.delete };
-    let mut pair = Pair::open(session, args.folder, &args.prefix, rules).await?;
+    let mut pair = Pair::open(session, &args.folder, &args.prefix, rules).await?;
+    pair.mass_delete = args.mass_delete;
     // Before the first look, so that nothing changes unseen between the two.
-    let watch = args.watch.then(|| watch::Watch::of(&pair.folder)).transpose()?;
+    let watch = args.watch.then(|| watch::Watch::of(pair.top.path())).transpose()?;
     let mut pass = pair.look().await?;
     pair.perform(&mut pass).await?;
     let exit = pass.report(session, false)?;
     let Some(mut watch) = watch else { return Ok(exit) };
-    output::note(&format!("{} is watched; Ctrl-C ends that", pair.folder.display()));
+    output::note(&format!("{} is watched; Ctrl-C ends that", pair.top.path().display()));
     loop {
-        let changed = watch.next().await?;
-        let mut pass = match changed {
+        let period = if pass.unfinished.is_empty() { LOOK_PERIOD } else { LOOK_AGAIN };
+        // What was gathered when the time is over is seen by the look at everything.
+        let changed = timeout(period, watch.next()).await.unwrap_or(Ok(watch::Changed::Anything))?;
+        pass = match changed {
             watch::Changed::Paths(paths) => pair.look_at(&paths)?,
             watch::Changed::Anything => pair.look().await?,
         };
         pair.perform(&mut pass).await?;
-        if !pass.unfinished.is_empty() {
+        if pass.counts.is_none() && !pass.unfinished.is_empty() {
             // Something else is there than was known of: look at both sides.
-            pass = pair.look().await?;
-            pair.perform(&mut pass).await?;
+            let mut again = pair.look().await?;
+            pair.perform(&mut again).await?;
+            pass = again.after(pass.steps);
         }
         if pass.moves() {
             pass.report(session, false)?;
@@ -80,45 +98,35 @@ pub(crate) async fn mirror(session: &Session, args: MirrorArgs) -> Result<ExitCo
 /// A folder, the keys below a prefix, and what both last agreed on.
 struct Pair<'a> {
     session: &'a Session,
-    folder: PathBuf,
+    top: Top,
     prefix: String,
     rules: Rules,
+    /// Whether most of a side may be deleted.
+    mass_delete: bool,
     state: State,
 }
 
-/// What is to be done, and what came of it.
-#[derive(Default)]
-struct Pass {
-    steps: Vec<Step>,
-    /// Left alone, and why.
-    skipped: BTreeMap<String, &'static str>,
-    /// Was to be done and could not: it is looked at again the next time.
-    unfinished: Vec<(String, String)>,
-}
-
 impl<'a> Pair<'a> {
-    async fn open(
-        session: &'a Session,
-        folder: PathBuf,
-        prefix: &str,
-        rules: Rules,
-    ) -> Result<Self, Failure> {
+    async fn open(session: &'a Session, folder: &Path, prefix: &str, rules: Rules) -> Result<Self, Failure> {
         if !folder.is_dir() {
             return Err(Failure::Usage(format!("{} is no folder: make it first", folder.display())));
         }
         let prefix = prefix.trim_end_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        let state = State::open(session, &folder, &prefix).await?;
-        Ok(Self { session, folder, prefix, rules, state })
+        let top = Top::of(folder)?;
+        let state = State::open(session, folder, &prefix).await?;
+        Ok(Self { session, top, prefix, rules, mass_delete: false, state })
     }
 
     fn sides(&self) -> act::Sides<'_> {
-        act::Sides { session: self.session, folder: &self.folder, prefix: &self.prefix }
+        act::Sides { session: self.session, top: &self.top, prefix: &self.prefix }
     }
 
     /// Looks at all of both sides.
     async fn look(&self) -> Result<Pass, Failure> {
-        let mut found = local::scan(&self.folder, "")?;
+        let mut found = local::scan(self.top.path(), "")?;
+        // What was found was found in the folder that was named, whatever is at its path by now.
+        self.top.check()?;
         let mut remote = BTreeMap::new();
         let see = |object: crate::client::ObjectInfo| {
             let path = object.key.strip_prefix(&self.prefix).unwrap_or(&object.key).to_owned();
@@ -130,19 +138,49 @@ impl<'a> Pair<'a> {
         };
         self.session.client.each_object(&self.prefix, see).await?;
         let mut sides = Sides { known: self.state.files().clone(), remote, ..Sides::default() };
-        let pass = self.planned(&mut sides, found).await?;
-        self.refuse_to_empty(&sides, &pass)?;
-        Ok(pass)
+        let clashes = separate(&mut sides, &mut found);
+        let counts = Counts { local: sides.local.len(), remote: sides.remote.len() };
+        let unfinished = self.compare(&mut sides).await?;
+        Ok(Pass {
+            steps: self.steps(&sides),
+            counts: Some(counts),
+            skipped: found.skipped,
+            clashes,
+            unfinished,
+        })
+    }
+
+    /// Reads what only its bytes can tell apart. What cannot be read is left alone, and given with the reason.
+    async fn compare(&self, sides: &mut Sides) -> Result<Vec<(String, String)>, Failure> {
+        let mut unread = Vec::new();
+        for path in sides.doubtful() {
+            match self.sides().are_alike(&path).await {
+                Ok(true) => drop(sides.alike.insert(path)),
+                Ok(false) => {}
+                Err(failure) if is_of_this_file(&failure) => {
+                    sides.known.remove(&path);
+                    sides.local.remove(&path);
+                    sides.remote.remove(&path);
+                    unread.push((path, failure.to_string()));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(unread)
     }
 
     /// Looks at some paths of the folder alone; of the bucket it goes by what is known.
     fn look_at(&self, paths: &BTreeSet<String>) -> Result<Pass, Failure> {
         let mut found = Found::default();
-        for path in paths {
-            let below = local::scan(&self.folder, path)?;
+        let is_followed = |path: &&String| names::refusal(path).is_none() && !self.top.leads_out(path);
+        let paths: BTreeSet<&str> = paths.iter().filter(is_followed).map(String::as_str).collect();
+        for path in &paths {
+            let below = local::scan(self.top.path(), path)?;
             found.files.extend(below.files);
             found.skipped.extend(below.skipped);
         }
+        // A folder that was moved away has none of these, and nobody deleted them.
+        self.top.check()?;
         let is_meant = |path: &str| {
             Path::new(path).ancestors().any(|above| above.to_str().is_some_and(|above| paths.contains(above)))
         };
@@ -153,18 +191,8 @@ impl<'a> Pair<'a> {
         };
         let remote = known.iter().map(as_known).collect();
         let mut sides = Sides { known, remote, ..Sides::default() };
-        separate(&mut sides, &mut found);
-        Ok(Pass { steps: self.steps(&sides), skipped: found.skipped, unfinished: Vec::new() })
-    }
-
-    async fn planned(&self, sides: &mut Sides, mut found: Found) -> Result<Pass, Failure> {
-        separate(sides, &mut found);
-        for path in sides.doubtful() {
-            if self.sides().are_alike(&path).await? {
-                sides.alike.insert(path);
-            }
-        }
-        Ok(Pass { steps: self.steps(sides), skipped: found.skipped, unfinished: Vec::new() })
+        let clashes = separate(&mut sides, &mut found);
+        Ok(Pass { steps: self.steps(&sides), skipped: found.skipped, clashes, ..Pass::default() })
     }
 
     fn steps(&self, sides: &Sides) -> Vec<Step> {
@@ -173,29 +201,26 @@ impl<'a> Pair<'a> {
         sides.plan(self.rules, |path, number| names::copy_of(path, &host, &date, number))
     }
 
-    /// A volume that is not mounted looks like a folder whose files were all deleted, and a bucket that was made anew like one that was
-    /// emptied.
-    fn refuse_to_empty(&self, sides: &Sides, pass: &Pass) -> Result<(), Failure> {
-        let count = |of: fn(&Step) -> bool| pass.steps.iter().filter(|step| of(step)).count();
-        let remote = count(|step| matches!(step, Step::DeleteRemote { .. }));
-        let local = count(|step| matches!(step, Step::DeleteLocal { .. }));
-        let (empty, deleted) = if sides.local.is_empty() && remote > 0 {
-            (self.folder.display().to_string(), format!("{remote} objects"))
-        } else if sides.remote.is_empty() && local > 0 {
-            (format!("the bucket below {:?}", self.prefix), format!("{local} files"))
-        } else {
-            return Ok(());
+    fn refuse_mass_deletion(&self, pass: &Pass) -> Result<(), Failure> {
+        let found = pass.counts.and_then(|counts| guard::mass_deletion(&pass.steps, counts));
+        let (lacks, deleted) = match found {
+            Some(MassDeletion::Objects(count)) if !self.mass_delete => {
+                (self.top.path().display().to_string(), format!("{count} objects"))
+            }
+            Some(MassDeletion::Files(count)) if !self.mass_delete => {
+                (format!("the bucket below {:?}", self.prefix), format!("{count} files"))
+            }
+            _ => return Ok(()),
         };
-        if self.rules.delete {
-            return Ok(());
-        }
         Err(Failure::Usage(format!(
-            "{empty} is empty, and {deleted} would be deleted: if that is meant, say so with --delete"
+            "{lacks} is empty or lacks most of what the other side has, and {deleted} would be deleted: check that its volume is \
+             mounted and the prefix is the one you mean; --dry-run shows which, and --mass-delete deletes them"
         )))
     }
 
     /// Does the steps, says which, and notes what came of them.
     async fn perform(&mut self, pass: &mut Pass) -> Result<(), Failure> {
+        self.refuse_mass_deletion(pass)?;
         let mut done = Vec::new();
         let (mut broken, mut noted) = (Ok(()), Instant::now());
         for steps in pass.steps.chunks(STEPS_MAX) {
@@ -229,19 +254,24 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// Takes what cannot be on both sides out of them.
-fn separate(sides: &mut Sides, found: &mut Found) {
+/// Takes what cannot be on both sides out of them. Gives what clashes: a file where the other side has a folder, or one above.
+fn separate(sides: &mut Sides, found: &mut Found) -> BTreeSet<String> {
     let mut paths: BTreeSet<&str> = found.files.keys().map(String::as_str).collect();
     paths.extend(sides.remote.keys().map(String::as_str));
-    let refused = names::clashes(&paths, &local::taken(&found.skipped));
-    for path in refused {
-        found.files.remove(&path);
-        sides.remote.remove(&path);
-        found.skipped.entry(path).or_insert("a file is where a folder is, or the other way round");
+    let taken = local::taken(&found.skipped);
+    let is_below_taken = |path: &String| {
+        Path::new(path).ancestors().any(|above| above.to_str().is_some_and(|above| taken.contains(above)))
+    };
+    let refused = names::clashes(&paths, &taken);
+    for path in &refused {
+        found.files.remove(path);
+        sides.remote.remove(path);
+        found.skipped.entry(path.clone()).or_insert("a file is where a folder is, or the other way round");
     }
     // What is left alone is not gone.
     sides.known.retain(|path, _| !found.skipped.contains_key(path));
     sides.local = std::mem::take(&mut found.files);
+    refused.into_iter().filter(|path| !is_below_taken(path)).collect()
 }
 
 fn owned((path, known): (&String, &Known)) -> (String, Known) {
@@ -258,40 +288,4 @@ fn is_of_this_file(failure: &Failure) -> bool {
             | Failure::SizeDiffers { .. }
             | Failure::Refused { status: 400 | 404 | 409 | 412, .. }
     )
-}
-
-/// For people, as it is done.
-fn say(session: &Session, step: &Step) -> Result<(), Failure> {
-    match step.words() {
-        Some(words) if !session.json => output::line(&words),
-        _ => Ok(()),
-    }
-}
-
-impl Pass {
-    fn moves(&self) -> bool {
-        self.steps.iter().any(|step| step.json().is_some()) || !self.unfinished.is_empty()
-    }
-
-    fn report(&self, session: &Session, dry_run: bool) -> Result<ExitCode, Failure> {
-        for (path, why) in &self.skipped {
-            output::note(&format!("skipped {path}: {why}"));
-        }
-        for (path, why) in &self.unfinished {
-            output::note(&format!("not done: {path}: {why}"));
-        }
-        let steps: Vec<Value> = self.steps.iter().filter_map(Step::json).collect();
-        if session.json {
-            let skipped = self.skipped.iter().map(|(path, why)| json!({ "path": path, "why": why }));
-            let unfinished = self.unfinished.iter().map(|(path, why)| json!({ "path": path, "why": why }));
-            output::json_line(&json!({
-                "dryRun": dry_run,
-                "steps": steps,
-                "skipped": skipped.collect::<Vec<_>>(),
-                "unfinished": unfinished.collect::<Vec<_>>(),
-            }))?;
-        }
-        // What is no file was never promised to be there; what both sides lack for its name alone was.
-        Ok(if self.unfinished.is_empty() { Exit::Done } else { Exit::NotWhole }.into())
-    }
 }

@@ -41,6 +41,11 @@ fn what_would_lose_an_object_is_refused() {
         let (code, text) = failure(user.command(args));
         assert!(code == 2 && text.contains("onto itself"), "{args:?}: {text}");
     }
+    user.run(&["put", "one", "lost/old/one"]);
+    for args in [&["mv", "-r", "lost/", "lost/old/"][..], &["cp", "-r", "lost/", "lost/old/"]] {
+        let (code, text) = failure(user.command(args));
+        assert!(code == 2 && text.contains("to be copied itself"), "{args:?}: {text}");
+    }
     assert_eq!(failure(user.command(&["mv", "--no-clobber", "lost/one", "lost/two"])).0, 6);
     assert_eq!(failure(user.command(&["mv", "lost/none", "lost/two"])).0, 3);
     assert_eq!(user.run(&["get", "lost/one", "-"]), b"one");

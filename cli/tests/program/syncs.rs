@@ -88,7 +88,9 @@ fn names_that_would_leave_the_folder_are_refused() {
     user.write("folder/file", b"file".to_vec());
     std::fs::create_dir(user.file("outside")).unwrap();
     std::os::unix::fs::symlink("../outside", user.file("folder/link")).unwrap();
-    let answer = sync(&user, &["folder", "leave"]);
+    let output = user.command(&["sync", "folder", "leave", "-o", "json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(7), "a file where a folder is, on the other side");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(steps(&answer), Vec::<String>::new());
     let skipped: Vec<&str> =
         answer["skipped"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
@@ -116,15 +118,23 @@ fn one_way_deletes_only_when_told() {
 
     // A folder whose volume is not there must not empty the bucket.
     std::fs::remove_file(user.file("folder/a")).unwrap();
-    let (code, text) = failure(user.command(&["sync", "folder", "oneway"]));
-    assert!(code == 2 && text.contains("--delete"), "{text}");
+    for args in [&["sync", "folder", "oneway"][..], &["mirror", "folder", "oneway", "--delete"]] {
+        let (code, text) = failure(user.command(args));
+        assert!(code == 2 && text.contains("1 objects would be deleted"), "{args:?}: {text}");
+    }
     assert_eq!(keys(&user.json(&["ls", "oneway/"])), ["oneway/a"]);
-    assert_eq!(steps(&sync(&user, &["folder", "oneway", "--delete"])), ["deleteRemote a"]);
+    assert_eq!(steps(&sync(&user, &["folder", "oneway", "--dry-run"])), ["deleteRemote a"]);
+    assert_eq!(steps(&sync(&user, &["folder", "oneway", "--mass-delete"])), ["deleteRemote a"]);
     user.write("folder/c", b"c".to_vec());
     sync(&user, &["folder", "oneway"]);
     user.run(&["rm", "oneway/c"]);
     let (code, text) = failure(user.command(&["sync", "folder", "oneway"]));
     assert!(code == 2 && text.contains("1 files would be deleted"), "{text}");
+    // Nor must a mistyped prefix empty the folder.
+    let down = ["sync", "folder", "mistyped", "--direction", "down", "--delete"];
+    assert_eq!(failure(user.command(&down)).0, 2);
+    assert_eq!(files(&user.file("folder")), ["c"]);
+    assert_eq!(failure(user.command(&["sync", "folder", "oneway", "--delete"])).0, 2);
     assert_eq!(failure(user.command(&["sync", "nowhere", "oneway"])).0, 2);
 }
 
@@ -163,11 +173,17 @@ fn a_mirror_follows_what_changes() {
     assert_eq!(line(), "upload    a");
     std::fs::rename(user.file("folder/new"), user.file("folder/renamed")).unwrap();
     assert_eq!([line(), line()], ["delete    new/b (in the bucket)", "upload    renamed/b"]);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // Moved away, it deletes nothing of what is not at its path any more.
+    std::fs::rename(user.file("folder"), user.file("away")).unwrap();
+    user.write("away/a", b"elsewhere".to_vec());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(notes.next().unwrap().unwrap().contains("is not the folder any more"));
+    std::fs::rename(user.file("away"), user.file("folder")).unwrap();
+    user.write("folder/a", b"changed".to_vec());
     assert_eq!(keys(&user.json(&["ls", "-r", "mirrored/"])), ["mirrored/a", "mirrored/renamed/b"]);
     assert_eq!(user.run(&["get", "mirrored/a", "-"]), b"changed");
-    // What was done is known: nothing moves again.
+    // What was done is known: nothing moves again, but what was written meanwhile.
+    user.json(&["mirror", "folder", "mirrored"]);
     let again = succeeded(user.command(&["mirror", "folder", "mirrored", "-o", "json"]).output().unwrap());
     assert_eq!(serde_json::from_slice::<Value>(&again).unwrap()["steps"], json!([]));
 }

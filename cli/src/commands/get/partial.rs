@@ -1,5 +1,6 @@
 //! What of a download is there, beside the file it will become.
 
+use std::ffi::OsStr;
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,8 @@ use crate::failure::Failure;
 
 const DATA: &str = ".datamesh-part";
 const TAG: &str = ".datamesh-part-etag";
+/// Bytes that file systems take as a name.
+const NAME_BYTES_MAX: usize = 255;
 
 /// Whether a file of this name is what is there of a download.
 pub(crate) fn is_unfinished(name: &str) -> bool {
@@ -23,13 +26,33 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
+    /// Named after the file that it becomes, if there is room for that.
     pub(crate) fn of(target: &Path) -> Self {
-        let beside = |suffix: &str| {
-            let mut name = target.as_os_str().to_owned();
-            name.push(suffix);
-            PathBuf::from(name)
+        match target.file_name() {
+            Some(name) if name.len() + TAG.len() > NAME_BYTES_MAX => Self::among_others(target),
+            name => Self::beside(target, name.unwrap_or_default()),
+        }
+    }
+
+    /// Named by a hash: of any length, and another one for each name, also where the file system takes `A` for `a`.
+    pub(crate) fn among_others(target: &Path) -> Self {
+        let name = target.file_name().unwrap_or_default();
+        let hash = blake3::hash(name.as_encoded_bytes()).to_hex();
+        Self::beside(target, OsStr::new(&hash[..32]))
+    }
+
+    fn beside(target: &Path, name: &OsStr) -> Self {
+        let ending = |ending: &str| {
+            let mut name = name.to_owned();
+            name.push(ending);
+            target.with_file_name(name)
         };
-        Self { data: beside(DATA), tag: beside(TAG) }
+        Self { data: ending(DATA), tag: ending(TAG) }
+    }
+
+    /// What is there of the object.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// Bytes that are there.
@@ -59,12 +82,41 @@ impl Partial {
 
     pub(crate) async fn finish(&self, target: &Path) -> Result<(), Failure> {
         tokio::fs::rename(&self.data, target).await.map_err(Failure::file(target))?;
-        let _ = tokio::fs::remove_file(&self.tag).await;
+        self.forget_tag().await;
         Ok(())
+    }
+
+    /// When the file became what it was to become.
+    pub(crate) async fn forget_tag(&self) {
+        let _ = tokio::fs::remove_file(&self.tag).await;
     }
 
     pub(crate) async fn discard(&self) {
         let _ = tokio::fs::remove_file(&self.data).await;
         let _ = tokio::fs::remove_file(&self.tag).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_half_file_has_a_name_of_its_own_that_file_systems_take() {
+        let names = |partial: &Partial| {
+            [&partial.data, &partial.tag].map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        };
+        assert_eq!(
+            names(&Partial::of(Path::new("d/copy"))),
+            ["copy.datamesh-part", "copy.datamesh-part-etag"]
+        );
+        let long = format!("d/{}", "x".repeat(NAME_BYTES_MAX));
+        for partial in [Partial::of(Path::new(&long)), Partial::among_others(Path::new(&long))] {
+            assert!(names(&partial).iter().all(|name| name.len() < 64 && is_unfinished(name)), "{long}");
+            assert_eq!(partial.data().parent(), Some(Path::new("d")));
+        }
+        let lower =
+            |name: &str| names(&Partial::among_others(Path::new(name))).map(|name| name.to_lowercase());
+        assert_ne!(lower("A"), lower("a"));
     }
 }

@@ -1,10 +1,15 @@
 //! Does the steps. Each first looks whether what it expects is still there, so that nothing is written over that the plan did not see.
+//! Between that look and what is done to the folder nothing is waited for.
 
 use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tokio::io::{AsyncReadExt as _, BufReader};
 
+use super::guard::Top;
+use super::local::is_gone;
 use super::plan::{Known, Step};
 use crate::client::Only;
 use crate::commands::Session;
@@ -16,7 +21,7 @@ use crate::failure::Failure;
 #[derive(Clone, Copy)]
 pub(super) struct Sides<'a> {
     pub(super) session: &'a Session,
-    pub(super) folder: &'a Path,
+    pub(super) top: &'a Top,
     /// Empty or ends with `/`.
     pub(super) prefix: &'a str,
 }
@@ -30,7 +35,7 @@ impl Sides<'_> {
     }
 
     fn file(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
+        self.top.path().join(path)
     }
 
     /// Does one step.
@@ -44,7 +49,10 @@ impl Sides<'_> {
                 self.download(path, *replaces).await.map(|known| vec![known])
             }
             Step::DeleteRemote { path, etag } => {
-                self.session.client.delete(&self.key(path), &Only::IfMatch(etag.clone())).await?;
+                // It may be back since it was found gone: then nobody wants the object deleted.
+                self.expect(path, None)?;
+                self.top.check()?;
+                self.session.client.delete_version(&self.key(path), etag).await?;
                 Ok(vec![(path.clone(), None)])
             }
             Step::DeleteLocal { path, was } => {
@@ -56,8 +64,7 @@ impl Sides<'_> {
             Step::KeepBoth { path, was, becomes } => {
                 self.expect(path, Some(*was))?;
                 self.expect(becomes, None)?;
-                std::fs::rename(self.file(path), self.file(becomes))
-                    .map_err(Failure::file(self.file(becomes)))?;
+                rename(&self.file(path), &self.file(becomes), Target::MustBeFree)?;
                 Ok(vec![self.download(path, None).await?, self.upload(becomes, &Only::IfAbsent).await?])
             }
             Step::Remember { path, known } => Ok(vec![(path.clone(), Some(known.clone()))]),
@@ -68,7 +75,7 @@ impl Sides<'_> {
     /// The file as it is now; `None`: there is nothing.
     fn now(&self, path: &str) -> Result<Option<Identity>, Failure> {
         match std::fs::symlink_metadata(self.file(path)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             // A link or a folder is there now: nothing that may be read or replaced.
             Ok(meta) if !meta.is_file() => Err(Failure::Changed(self.file(path))),
             meta => Ok(Some(Identity::of(&meta.map_err(Failure::file(self.file(path)))?))),
@@ -76,17 +83,16 @@ impl Sides<'_> {
     }
 
     fn expect(&self, path: &str, expected: Option<Identity>) -> Result<(), Failure> {
+        self.expect_folders(path)?;
         if self.now(path)? == expected { Ok(()) } else { Err(Failure::Changed(self.file(path))) }
     }
 
-    /// What is above a path must be folders, if anything: a link would lead elsewhere.
     fn expect_folders(&self, path: &str) -> Result<(), Failure> {
-        let above = path.match_indices('/').map(|(at, _)| self.file(&path[..at]));
-        let is_other = |folder: &PathBuf| std::fs::symlink_metadata(folder).is_ok_and(|meta| !meta.is_dir());
-        above.into_iter().find(is_other).map_or(Ok(()), |folder| Err(Failure::Changed(folder)))
+        if self.top.leads_out(path) { Err(Failure::Changed(self.file(path))) } else { Ok(()) }
     }
 
     async fn upload(&self, path: &str, only: &Only) -> Result<(String, Option<Known>), Failure> {
+        self.expect_folders(path)?;
         // Taken before the file is read: whatever is written to it from now on makes it another one.
         let local = self.now(path)?.ok_or_else(|| Failure::Changed(self.file(path)))?;
         let stored = put_file(self.session, &self.file(path), &self.key(path), only).await?;
@@ -103,11 +109,17 @@ impl Sides<'_> {
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
         }
-        let partial = Partial::of(&target);
+        let partial = Partial::among_others(&target);
         let fetched = get::fetch(self.session, &self.key(path), &partial).await?;
+        // Taken before others see the file: what they write to it makes it another one. Its name is no part of its identity.
+        let data = partial.data();
+        let local = Identity::of(&std::fs::symlink_metadata(data).map_err(Failure::file(data))?);
+        if local.size != fetched.bytes {
+            return Err(Failure::Changed(data.to_owned()));
+        }
         self.expect(path, replaces)?;
-        partial.finish(&target).await?;
-        let local = self.now(path)?.ok_or_else(|| Failure::Changed(target))?;
+        rename(data, &target, if replaces.is_some() { Target::IsReplaced } else { Target::MustBeFree })?;
+        partial.forget_tag().await;
         Ok((path.to_owned(), Some(Known { local, etag: fetched.etag })))
     }
 
@@ -115,7 +127,7 @@ impl Sides<'_> {
     fn remove_empty_folders(&self, path: &str) {
         let folders = Path::new(path).ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
         for folder in folders {
-            if std::fs::remove_dir(self.folder.join(folder)).is_err() {
+            if std::fs::remove_dir(self.top.path().join(folder)).is_err() {
                 return;
             }
         }
@@ -142,5 +154,50 @@ impl Sides<'_> {
             Ok(file.read_u8().await.is_err())
         };
         self.session.client.patience.retried(attempt).await
+    }
+}
+
+/// What is at the name that a file is to get.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    IsReplaced,
+    MustBeFree,
+}
+
+/// # Errors
+/// [`Failure::Changed`] where something is at a name that must be free.
+fn rename(from: &Path, to: &Path, target: Target) -> Result<(), Failure> {
+    if target == Target::MustBeFree {
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) => return Err(Failure::Changed(to.to_owned())),
+            // Some network file systems cannot; it was free a moment ago.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return renamed.map_err(|error| Failure::file(to)(error.into())),
+        }
+    }
+    std::fs::rename(from, to).map_err(Failure::file(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_must_be_free_is_not_taken_from_anybody() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("new"), "new").unwrap();
+        std::fs::write(at("there"), "there").unwrap();
+        assert!(matches!(rename(&at("new"), &at("there"), Target::MustBeFree), Err(Failure::Changed(_))));
+        assert_eq!(std::fs::read(at("there")).unwrap(), b"there");
+        let before = Identity::of(&std::fs::metadata(at("new")).unwrap());
+        rename(&at("new"), &at("free"), Target::MustBeFree).unwrap();
+        assert_eq!(
+            Identity::of(&std::fs::metadata(at("free")).unwrap()),
+            before,
+            "its name is no part of it"
+        );
+        rename(&at("free"), &at("there"), Target::IsReplaced).unwrap();
+        assert_eq!(std::fs::read(at("there")).unwrap(), b"new");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::names::UNFINISHED;
 use crate::commands::get::is_unfinished;
 use crate::commands::put::{Identity, describe};
 use crate::failure::Failure;
@@ -23,7 +24,7 @@ pub(super) fn scan(top: &Path, below: &str) -> Result<Found, Failure> {
         let path = if name.is_empty() { top.to_owned() } else { top.join(&name) };
         let meta = match std::fs::symlink_metadata(&path) {
             // Gone since its folder was read.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !name.is_empty() => continue,
+            Err(error) if is_gone(&error) && !name.is_empty() => continue,
             meta => meta.map_err(Failure::file(&path))?,
         };
         if meta.is_dir() {
@@ -44,15 +45,30 @@ fn entries(
 ) -> Result<Vec<String>, Failure> {
     let below = |entry: &str| if name.is_empty() { entry.to_owned() } else { format!("{name}/{entry}") };
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Failure::file(folder))? {
-        let entry = entry.map_err(Failure::file(folder))?.file_name();
+    let entries = match std::fs::read_dir(folder) {
+        // Gone since it was seen.
+        Err(error) if is_gone(&error) && !name.is_empty() => return Ok(names),
+        entries => entries.map_err(Failure::file(folder))?,
+    };
+    for entry in entries {
+        let entry = entry.map_err(Failure::file(folder))?;
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let entry = entry.file_name();
         match entry.to_str() {
+            Some(entry) if is_unfinished(entry) && is_folder => {
+                drop(skipped.insert(below(entry), UNFINISHED));
+            }
             Some(entry) if is_unfinished(entry) => {}
             Some(entry) => names.push(below(entry)),
             None => drop(skipped.insert(below(&entry.to_string_lossy()), "its name is not UTF-8")),
         }
     }
     Ok(names)
+}
+
+/// Nothing is there, or a file where a folder above it was.
+pub(super) fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
 /// The paths of what is skipped.
@@ -74,14 +90,21 @@ mod tests {
         std::fs::create_dir_all(at("deep/empty")).unwrap();
         std::fs::write(at("deep/a"), "abc").unwrap();
         std::fs::write(at("b.datamesh-part"), "half").unwrap();
+        std::fs::create_dir(at("c.datamesh-part")).unwrap();
+        std::fs::write(at("c.datamesh-part/d"), "").unwrap();
         std::os::unix::fs::symlink("deep", at("link")).unwrap();
         std::fs::write(top.path().join(OsStr::from_bytes(b"x\xff")), "").unwrap();
         let found = scan(top.path(), "").unwrap();
         let sizes: Vec<_> = found.files.iter().map(|(path, id)| (path.as_str(), id.size)).collect();
         assert_eq!(sizes, [("deep/a", 3)]);
         let skipped: Vec<_> = found.skipped.into_iter().collect();
-        let expected = [("link", "a symbolic link"), ("x\u{fffd}", "its name is not UTF-8")];
+        let expected = [
+            ("c.datamesh-part", UNFINISHED),
+            ("link", "a symbolic link"),
+            ("x\u{fffd}", "its name is not UTF-8"),
+        ];
         assert_eq!(skipped, expected.map(|(path, why)| (path.to_owned(), why)));
+        assert!(scan(top.path(), "deep/a/below").unwrap().files.is_empty(), "a file is where its folder was");
         let names = |below: &str| scan(top.path(), below).unwrap().files.into_keys().collect::<Vec<_>>();
         assert_eq!(
             (names("deep"), names("deep/a"), names("gone")),

@@ -9,6 +9,9 @@ const PART_BYTES_MAX: usize = 255;
 /// Bytes of a path below the folder: Linux takes 4,096 with the folder itself.
 const PATH_BYTES_MAX: usize = 3072;
 
+/// Why a name is left alone that looks like what is there of a download.
+pub(super) const UNFINISHED: &str = "it is named as an unfinished download is";
+
 /// Why a key cannot be a file below the folder.
 pub(crate) fn refusal(path: &str) -> Option<&'static str> {
     let parts = || path.split('/');
@@ -20,8 +23,8 @@ pub(crate) fn refusal(path: &str) -> Option<&'static str> {
         Some("its name has an empty part")
     } else if path.contains('\0') {
         Some("its name has a zero byte")
-    } else if is_unfinished(path) {
-        Some("it is named as an unfinished download is")
+    } else if parts().any(is_unfinished) {
+        Some(UNFINISHED)
     } else {
         None
     }
@@ -83,6 +86,8 @@ mod tests {
             "a\0b",
             &long,
             "x.datamesh-part",
+            "x.datamesh-part/b",
+            "a/x.datamesh-part-etag/b",
         ] {
             assert!(refusal(bad).is_some(), "{bad:?}");
         }

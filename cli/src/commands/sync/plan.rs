@@ -84,7 +84,7 @@ pub(crate) enum Step {
         path: String,
         known: Known,
     },
-    /// Nothing moves: neither has it any more.
+    /// Nothing moves: neither has it any more, or one side alone keeps it.
     Forget {
         path: String,
     },
@@ -131,7 +131,8 @@ impl Sides {
                 Some(delete())
             }
             Direction::Both | Direction::Up => Some(upload()),
-            Direction::Down => rules.delete.then(delete),
+            Direction::Down if rules.delete => Some(delete()),
+            Direction::Down => self.forgotten(path),
         }
     }
 
@@ -143,8 +144,14 @@ impl Sides {
                 Some(delete())
             }
             Direction::Both | Direction::Down => Some(download()),
-            Direction::Up => rules.delete.then(delete),
+            Direction::Up if rules.delete => Some(delete()),
+            Direction::Up => self.forgotten(path),
         }
+    }
+
+    /// What one side alone has, and may keep, is not agreed on any more: else it would count as deleted the next time both ways.
+    fn forgotten(&self, path: &str) -> Option<Step> {
+        self.known.contains_key(path).then(|| Step::Forget { path: path.to_owned() })
     }
 
     fn on_both(

@@ -54,7 +54,7 @@ pub(super) struct Watch {
 /// The watched folders' paths below the top by their numbers. One that is moved keeps its number.
 type Folders = HashMap<i32, String>;
 
-/// Written files, what came, what went. A file is looked at when its writer closes it.
+/// Written files, what came, what went; that the volume goes is always told. A file is looked at when its writer closes it.
 fn wanted() -> WatchFlags {
     WatchFlags::CLOSE_WRITE
         | WatchFlags::CREATE
@@ -119,16 +119,27 @@ impl Watch {
         Ok(changed)
     }
 
+    /// Forgets a folder that was moved, and all below it. Within the top it comes again under its new name.
+    fn unfollow(&mut self, moved: &str) {
+        let is_below = |path: &str| {
+            path.strip_prefix(moved).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        for (number, _) in self.folders.extract_if(|_, path| is_below(path)) {
+            // If it is gone by now, so is its watch.
+            let _ = inotify::remove_watch(self.events.get_ref(), number);
+        }
+    }
+
     /// Waits for events and adds what they are about.
     async fn gather(&mut self, changed: &mut Changed) -> Result<(), Failure> {
-        let mut came = Vec::new();
+        let mut folders = Vec::new();
         {
             let mut ready = self.events.readable().await?;
             let mut buffer = [MaybeUninit::uninit(); EVENT_BYTES];
             let mut events = inotify::Reader::new(self.events.get_ref(), &mut buffer);
             loop {
                 match events.next() {
-                    Ok(event) => came.extend(seen(&mut self.folders, &event, changed)),
+                    Ok(event) => folders.extend(seen(&self.top, &mut self.folders, &event, changed)?),
                     Err(Errno::AGAIN) => break,
                     Err(error) => return Err(Failure::Io(error.into())),
                 }
@@ -136,32 +147,75 @@ impl Watch {
             ready.clear_ready();
         }
         // Before anybody looks at it: what is written there from now on is told, what was written before is found.
-        came.into_iter().try_for_each(|folder| self.follow(folder))
+        folders.into_iter().try_for_each(|folder| match folder {
+            Folder::Came(path) => self.follow(path),
+            Folder::Left(path) => {
+                self.unfollow(&path);
+                Ok(())
+            }
+        })
     }
 }
 
-/// Adds what an event is about; gives a folder that came.
-fn seen(folders: &mut Folders, event: &inotify::Event<'_>, changed: &mut Changed) -> Option<String> {
+/// What is to be done about a folder.
+#[derive(Debug, PartialEq, Eq)]
+enum Folder {
+    Came(String),
+    Left(String),
+}
+
+/// Adds what an event is about; gives a folder that came or left.
+///
+/// # Errors
+/// When the volume of a folder was unmounted: what is missing then was not deleted.
+fn seen(
+    top: &Path,
+    folders: &mut Folders,
+    event: &inotify::Event<'_>,
+    changed: &mut Changed,
+) -> Result<Option<Folder>, Failure> {
     let flags = event.events();
-    if flags.contains(ReadFlags::IGNORED) {
-        folders.remove(&event.wd());
-        return None;
+    if flags.contains(ReadFlags::UNMOUNT) {
+        return Err(Failure::Gone(
+            folders.get(&event.wd()).map_or_else(|| top.to_owned(), |folder| top.join(folder)),
+        ));
     }
-    let folder = folders.get(&event.wd());
-    let name = event.file_name().map(|name| name.to_str());
-    let (Some(folder), Some(Ok(name)), false) = (folder, name, flags.contains(ReadFlags::QUEUE_OVERFLOW))
-    else {
-        // Of the folder itself, of a name that is not UTF-8, or the kernel lost count.
+    if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
         *changed = Changed::Anything;
-        return None;
+        // Also of folders that came nothing was told: each is watched anew, under the path that it has now.
+        return Ok(Some(Folder::Came(String::new())));
+    }
+    if flags.contains(ReadFlags::IGNORED) {
+        if folders.remove(&event.wd()).is_some_and(|folder| folder.is_empty()) {
+            return Err(Failure::Gone(top.to_owned()));
+        }
+        return Ok(None);
+    }
+    let (Some(folder), Some(Ok(name))) =
+        (folders.get(&event.wd()), event.file_name().map(|name| name.to_str()))
+    else {
+        // Of a folder that left, or of a name that is not UTF-8.
+        *changed = Changed::Anything;
+        return Ok(None);
     };
     let path = joined(folder, name);
     let is_folder = flags.contains(ReadFlags::ISDIR);
-    // A file that is made is closed, too.
-    if is_folder || !flags.contains(ReadFlags::CREATE) {
+    if is_folder || !flags.contains(ReadFlags::CREATE) || is_written(&top.join(&path)) {
         changed.add(path.clone());
     }
-    (is_folder && flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO)).then_some(path)
+    Ok(match is_folder {
+        true if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => Some(Folder::Came(path)),
+        true if flags.contains(ReadFlags::MOVED_FROM) => Some(Folder::Left(path)),
+        _ => None,
+    })
+}
+
+/// Whether a file that came has bytes already. One that is opened anew has none, and is closed later; one that comes by `link(2)` has
+/// all, and nobody closes it.
+fn is_written(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::symlink_metadata(path)
+        .is_ok_and(|meta| !meta.is_dir() && (!meta.is_file() || meta.len() > 0 || meta.nlink() > 1))
 }
 
 fn joined(folder: &str, name: &str) -> String {
@@ -208,6 +262,50 @@ mod tests {
         told(&mut watch, &["old", "moved"]).await;
         std::fs::remove_file(at("moved/deep/a")).unwrap();
         told(&mut watch, &["moved/deep/a"]).await;
+    }
+
+    /// As git, Maildir and all who write a file before it has its name.
+    #[tokio::test]
+    async fn files_that_come_by_link_are_told() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |path: &str| top.path().join(path);
+        let mut watch = Watch::of(top.path()).unwrap();
+        std::fs::write(at("tmp"), "all").unwrap();
+        told(&mut watch, &["tmp"]).await;
+        std::fs::hard_link(at("tmp"), at("object")).unwrap();
+        std::fs::remove_file(at("tmp")).unwrap();
+        told(&mut watch, &["object"]).await;
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_left_is_not_followed_and_the_top_ends_it() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        std::fs::create_dir_all(at("top/a/deep")).unwrap();
+        let mut watch = Watch::of(&at("top")).unwrap();
+        std::fs::rename(at("top/a"), at("away")).unwrap();
+        told(&mut watch, &["a"]).await;
+        assert_eq!(watch.folders.values().collect::<Vec<_>>(), [""]);
+        std::fs::remove_dir(at("top")).unwrap();
+        assert!(matches!(watch.next().await, Err(Failure::Gone(_))));
+    }
+
+    /// A folder of which nothing was told is watched once the system says that it lost count.
+    #[tokio::test]
+    async fn after_lost_events_all_folders_are_watched() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |path: &str| top.path().join(path);
+        let mut watch = Watch::of(top.path()).unwrap();
+        let queued = std::fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
+        // Each is told twice at least: that it came, and that it went.
+        for _ in 0..=queued.trim().parse::<u32>().unwrap() / 2 {
+            std::fs::write(at("x"), "").unwrap();
+            std::fs::remove_file(at("x")).unwrap();
+        }
+        std::fs::create_dir(at("unseen")).unwrap();
+        assert_eq!(watch.next().await.unwrap(), Changed::Anything);
+        std::fs::write(at("unseen/b"), "b").unwrap();
+        told(&mut watch, &["unseen/b"]).await;
     }
 
     #[test]

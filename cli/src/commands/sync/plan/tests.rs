@@ -79,7 +79,9 @@ impl Replica {
             Step::Download { path, replaces } if is(&self.files, &path, replaces) => {
                 self.download(bucket, &path);
             }
-            Step::DeleteRemote { path, etag } if bucket.meets(&path, &Only::IfMatch(etag.clone())) => {
+            Step::DeleteRemote { path, etag }
+                if !self.files.contains_key(&path) && bucket.meets(&path, &Only::IfMatch(etag.clone())) =>
+            {
                 bucket.objects.remove(&path);
                 self.known.remove(&path);
             }
@@ -126,6 +128,8 @@ enum Event {
     Sync(usize),
     /// One plans, the other is through before it acts, and it is interrupted after so many steps.
     Race(usize, usize),
+    /// Between its plan and its steps somebody writes in its folder.
+    Late(usize, usize),
     /// It no longer knows anything.
     LoseState(usize),
 }
@@ -139,6 +143,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (who.clone(), path.clone(), path.clone()).prop_map(|(who, a, b)| Event::Rename(who, a, b)),
         4 => who.clone().prop_map(Event::Sync),
         2 => (who.clone(), 0..6_usize).prop_map(|(who, steps)| Event::Race(who, steps)),
+        2 => (who.clone(), path).prop_map(|(who, path)| Event::Late(who, path)),
         1 => who.prop_map(Event::LoseState),
     ]
 }
@@ -198,6 +203,13 @@ impl World {
                 let plan = self.replicas[who].plan(&self.bucket, BOTH);
                 self.sync(1 - who);
                 for step in plan.into_iter().take(steps) {
+                    self.replicas[who].act(&mut self.bucket, step);
+                }
+            }
+            Event::Late(who, path) => {
+                let plan = self.replicas[who].plan(&self.bucket, BOTH);
+                self.happen(Event::Write(who, path));
+                for step in plan {
                     self.replicas[who].act(&mut self.bucket, step);
                 }
             }
@@ -278,6 +290,37 @@ fn whoever_writes_over_a_conflict_is_found() {
     world.replicas[1].act(&mut world.bucket, over);
     world.sync(0);
     assert_eq!(world.lost(), [2]);
+}
+
+/// A file that was away for a moment keeps its object, which others would lose with it.
+#[test]
+fn a_file_that_is_back_keeps_its_object() {
+    let mut world = World::new();
+    for event in [Event::Write(0, 0), Event::Sync(0), Event::Delete(0, 0), Event::Late(0, 0)] {
+        world.happen(event);
+    }
+    assert_eq!(world.bucket.objects.len(), 1);
+}
+
+/// What a one-way run left alone, the next two-way run does not delete.
+#[test]
+fn what_one_way_keeps_both_ways_do_not_delete() {
+    for (direction, only_here) in [(Direction::Up, false), (Direction::Down, true)] {
+        let mut world = World::new();
+        for event in [Event::Write(0, 0), Event::Sync(0)] {
+            world.happen(event);
+        }
+        if only_here {
+            world.bucket.objects.clear();
+        } else {
+            world.happen(Event::Delete(0, 0));
+        }
+        for step in world.replicas[0].plan(&world.bucket, Rules { direction, delete: false }) {
+            world.replicas[0].act(&mut world.bucket, step);
+        }
+        world.sync(0);
+        assert_eq!((world.replicas[0].files.len(), world.bucket.objects.len()), (1, 1), "{direction:?}");
+    }
 }
 
 /// Without the word of what both knew, a deletion is none, and what is deleted comes back.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use crate::output;
 
 /// Events that are kept, the newest: a bad day has many.
 const EVENTS_MAX: usize = 2000;
@@ -41,6 +42,9 @@ pub(super) struct Snapshot {
     pub(super) claims: Vec<PersistentVolumeClaim>,
     pub(super) events: Vec<Event>,
 }
+
+const CLUSTERS: &str = "clusters";
+const POOLS: &str = "pools";
 
 /// Kinds that could not be had, and why.
 pub(super) type Missing = Vec<(&'static str, Failure)>;
@@ -76,13 +80,24 @@ impl Kubernetes {
         Ok(Self { client: Client::try_from(config).map_err(kubernetes)?, namespace })
     }
 
-    /// All, or why some could not be had.
+    /// What there is.
+    ///
+    /// # Errors
+    /// When clusters or pools cannot be had. Of all else it is told: not everybody may read everything.
     pub(super) async fn gather(&self) -> Result<Snapshot, Failure> {
         let (snapshot, missing) = self.gather_some().await;
-        missing.into_iter().next().map_or(Ok(snapshot), |(_, failure)| Err(failure))
+        for (kind, failure) in missing {
+            if matches!(kind, CLUSTERS | POOLS) {
+                return Err(failure);
+            }
+            output::note(&format!(
+                "{kind} are not to be had, and what they would tell is missing: {failure}"
+            ));
+        }
+        Ok(snapshot)
     }
 
-    /// What can be had, and of what could not be, which it is and why: not everybody may read everything.
+    /// What can be had, and of what could not be, which it is and why.
     pub(super) async fn gather_some(&self) -> (Snapshot, Missing) {
         let ours = ListParams::default().labels(&format!("{}={}", label::MANAGED_BY, label::OPERATOR));
         let all = ListParams::default();
@@ -96,8 +111,8 @@ impl Kubernetes {
         let mut missing = Missing::new();
         let snapshot = Snapshot {
             namespace: self.namespace.clone(),
-            clusters: had("clusters", clusters, &mut missing),
-            pools: had("pools", pools, &mut missing),
+            clusters: had(CLUSTERS, clusters, &mut missing),
+            pools: had(POOLS, pools, &mut missing),
             pods: had("pods", pods, &mut missing),
             claims: had("volumes", claims, &mut missing),
             events: had("events", events, &mut missing),

@@ -82,7 +82,8 @@ fn both_versions_of_a_conflict_are_kept() {
 #[test]
 fn names_that_would_leave_the_folder_are_refused() {
     let user = User::new();
-    for key in ["leave/../../escaped", "leave//x", "leave/link/x", "leave/file/x"] {
+    for key in ["leave/../../escaped", "leave//x", "leave/link/x", "leave/file/x", "leave/x.datamesh-part/b"]
+    {
         user.put_raw(key, "escaped");
     }
     user.write("folder/file", b"file".to_vec());
@@ -94,7 +95,11 @@ fn names_that_would_leave_the_folder_are_refused() {
     assert_eq!(steps(&answer), Vec::<String>::new());
     let skipped: Vec<&str> =
         answer["skipped"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
-    assert_eq!(skipped, ["../../escaped", "/x", "file", "file/x", "link", "link/x"]);
+    assert_eq!(skipped, ["../../escaped", "/x", "file", "file/x", "link", "link/x", "x.datamesh-part/b"]);
+    let there = || keys(&user.json(&["ls", "-r", "leave/"])).len();
+    let before = there();
+    user.command(&["sync", "folder", "leave"]).output().unwrap();
+    assert_eq!(there(), before, "what is left alone is not deleted by the next run");
     assert_eq!(
         (files(&user.file("folder")), files(&user.file("outside"))),
         (vec!["file".to_owned(), "link".to_owned()], vec![])

@@ -237,3 +237,30 @@ fn what_is_stored_while_it_is_synchronised_is_not_written_over() {
     let copy = answer["steps"][0]["becomes"].as_str().unwrap();
     assert!(user.run(&["get", &format!("racing/{copy}"), "-"]) == ours);
 }
+
+/// Steps take their time: a file that was away at the look, as while git checks out, is back when its turn comes.
+#[test]
+fn a_file_that_is_back_keeps_its_object() {
+    let user = User::new();
+    user.write("folder/a", b"old".to_vec());
+    user.write("folder/z", b"z".to_vec());
+    sync(&user, &["folder", "back"]);
+    user.write("folder/a", random(new_seed(), 9_000_001));
+    // As many as are under way at once: the deletion waits for the first.
+    for name in ["b", "c", "d", "e", "f", "g", "h"] {
+        user.write(&format!("folder/{name}"), b"new".to_vec());
+    }
+    std::fs::remove_file(user.file("folder/z")).unwrap();
+    let relay = Relay::start(0, user.store.https_port, Then::Hold(4 << 20), Then::Pass);
+    let mut command = user.command(&["sync", "folder", "back"]);
+    command.env("DATAMESH_SERVER", relay.url()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    relay.wait_held();
+    user.write("folder/z", b"back".to_vec());
+    relay.order(Order::GoOn);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(7) && said.contains("not done: z: "), "{}: {said}", output.status);
+    assert_eq!(user.run(&["get", "back/z", "-"]), b"z");
+    assert_eq!(steps(&sync(&user, &["folder", "back"])), ["upload z"]);
+}

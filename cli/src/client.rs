@@ -97,6 +97,12 @@ impl Client {
         Ok(Self { bucket, ..self.clone() })
     }
 
+    /// # Errors
+    /// When no request can name this key.
+    pub(crate) fn can_name(&self, key: &str) -> Result<(), Failure> {
+        file_path(&self.bucket, key).map(drop)
+    }
+
     /// A request with the user's token.
     fn user(&self, method: Method, path: &str) -> Result<RequestBuilder, Failure> {
         Ok(self.http.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(self.config.token()?))
@@ -253,7 +259,7 @@ impl Client {
     /// Begins an upload in parts.
     pub(crate) async fn begin_upload(&self, key: &str) -> Result<Upload, Failure> {
         // What is stored under a key that no path can name could never be fetched.
-        file_path(&self.bucket, key)?;
+        self.can_name(key)?;
         let body = serde_json::json!({ "bucket": self.bucket, "key": key });
         json(accepted(self.user(Method::POST, "/uploads")?.json(&body).send().await?).await?).await
     }

@@ -24,7 +24,9 @@ pub(crate) enum Failure {
     Http(#[from] reqwest::Error),
     #[error("{problem}")]
     Refused { status: u16, problem: Problem },
-    #[error("{0} changed while it was read, so nothing was stored; put it again when nothing writes to it")]
+    #[error(
+        "{0} was changed meanwhile, so nothing was done with it; run the command again when nothing writes to it"
+    )]
     Changed(PathBuf),
     #[error("{key}: {sent} bytes were sent and {stored} are stored; put it again")]
     SizeDiffers { key: String, sent: u64, stored: u64 },

@@ -48,6 +48,11 @@ pub(crate) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
     };
     let only = Only::if_absent(args.no_clobber);
     let pairs = pairs(session, &args).await?;
+    // Before anything is begun.
+    for pair in &pairs {
+        session.client.can_name(&pair.from)?;
+        target.can_name(&pair.to)?;
+    }
     if args.to_bucket.as_ref().is_none_or(|bucket| *bucket == session.bucket) {
         apart(&pairs)?;
     }

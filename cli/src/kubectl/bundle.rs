@@ -1,5 +1,6 @@
 //! The support bundle: an archive of what Kubernetes has of the clusters of a namespace, each file redacted before it is written.
 
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
@@ -19,6 +20,9 @@ use crate::output;
 const LEVEL: i32 = 9;
 /// Logs that are fetched at once.
 const PARALLEL_LOGS: usize = 4;
+
+/// Kinds of objects that are asked for in the namespace.
+const KINDS: usize = 5;
 
 /// The files of an archive, redacted already: there is no other way in.
 struct Files {
@@ -61,9 +65,20 @@ pub(super) async fn run(
     file: Option<PathBuf>,
     log_lines: u32,
 ) -> Result<(), Failure> {
-    let snapshot = kubernetes.gather().await?;
+    let (snapshot, missing) = kubernetes.gather_some().await;
+    if missing.len() == KINDS {
+        // Nothing is known: there is no Kubernetes that answers, or none that this user may ask.
+        return Err(missing
+            .into_iter()
+            .next()
+            .map_or_else(|| Failure::Answer(String::new()), |(_, failure)| failure));
+    }
     let mut files = Files { redactor: Redactor::new()?, files: Vec::new() };
     objects(&mut files, &snapshot)?;
+    files.files.retain(|(name, _)| missing.iter().all(|(kind, _)| *name != format!("{kind}.yaml")));
+    for (kind, failure) in &missing {
+        files.text(&format!("not-to-be-had/{kind}.txt"), &format!("{failure}\n"));
+    }
     files.answer("machines", &kubernetes.machines().await)?;
     let operators = kubernetes.operators().await;
     files.answer("operators", &operators)?;
@@ -110,20 +125,27 @@ async fn logs(files: &mut Files, kubernetes: &Kubernetes, pods: &[Pod], lines: u
     fetched.iter().for_each(|(name, text)| files.text(name, text));
 }
 
-/// Containers of a pod, and those that ended before, once more.
+/// Containers of a pod, those that prepare it first, and those that ended before, once more.
 fn containers(pod: &Pod) -> Vec<(String, bool)> {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
-    let restarted = |name: &str| {
-        statuses.unwrap_or_default().iter().any(|status| status.name == name && status.restart_count > 0)
-    };
-    let all = pod.spec.as_ref().map_or(&[][..], |spec| &spec.containers);
+    let statuses: Vec<_> = pod.status.iter().flat_map(diagnose::container_statuses).collect();
+    let restarted =
+        |name: &str| statuses.iter().any(|status| status.name == name && status.restart_count > 0);
+    let all = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten().chain(&spec.containers));
     let lives = |name: &str| [Some(false), restarted(name).then_some(true)].into_iter().flatten();
-    all.iter().flat_map(|one| lives(&one.name).map(|previous| (one.name.clone(), previous))).collect()
+    all.flat_map(|one| lives(&one.name).map(|previous| (one.name.clone(), previous))).collect()
 }
 
-/// Writes the archive, never over another one.
+/// Writes the archive for its owner alone, never over another one. What could not be written whole does not stay.
 fn write(path: &Path, files: Vec<(String, String)>) -> std::io::Result<()> {
-    let out = std::fs::File::create_new(path)?;
+    let out = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = pack(out, files);
+    if written.is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+fn pack(out: std::fs::File, files: Vec<(String, String)>) -> std::io::Result<()> {
     let mut archive = tar::Builder::new(zstd::Encoder::new(out, LEVEL)?);
     for (name, text) in files {
         let mut header = tar::Header::new_gnu();
@@ -172,6 +194,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bundle.tar.zst");
         write(&path, files.files).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         let found = read(&path);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
         for name in [
@@ -196,5 +220,12 @@ mod tests {
         let of = |name: &str| containers(snapshot.pods.iter().find(|pod| pod.name_any() == name).unwrap());
         assert_eq!(of("demo-main-2-0"), [("node".to_owned(), false), ("node".to_owned(), true)]);
         assert_eq!(of("demo-main-0-0"), [("node".to_owned(), false)]);
+        let mut pod = snapshot.pods[1].clone();
+        let spec = pod.spec.as_mut().unwrap();
+        spec.init_containers = Some(vec![k8s_openapi::api::core::v1::Container {
+            name: "prepare".into(),
+            ..Default::default()
+        }]);
+        assert_eq!(containers(&pod)[0], ("prepare".to_owned(), false));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use datamesh_crds::{StoragePool, condition};
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod, PodStatus};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
@@ -148,13 +148,17 @@ fn of_pod(pod: &Pod) -> Option<Finding> {
         let remedy = "free or add a machine in its zone: a node's volume stays where it is";
         return Some(finding(Severity::Warning, about, what, remedy));
     }
-    let containers = status.container_statuses.as_deref().unwrap_or_default();
-    if let Some((what, remedy)) = containers.iter().find_map(of_container) {
+    if let Some((what, remedy)) = container_statuses(status).find_map(of_container) {
         return Some(finding(Severity::Warning, about, what, remedy));
     }
     let phase = status.phase.as_deref().unwrap_or("Unknown");
     let remedy = "its log says what it waits for: kubectl logs";
     Some(finding(Severity::Warning, about, format!("not ready, phase {phase}"), remedy))
+}
+
+/// Of all containers, those that prepare the pod first: the others wait for them.
+pub(super) fn container_statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    status.init_container_statuses.iter().flatten().chain(status.container_statuses.iter().flatten())
 }
 
 fn of_container(status: &ContainerStatus) -> Option<(String, &'static str)> {

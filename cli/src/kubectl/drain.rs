@@ -23,6 +23,7 @@ pub(super) async fn run(
         output::note(&format!("{}: {}", blocked.about, blocked.what));
     }
     let session = Session::open(global)?;
+    same_cluster(snapshot, found, &session.client.status().await?.key_fingerprint)?;
     node::drain(&session, node::Which { node: name, pool: Some(pool) }, wait).await
 }
 
@@ -43,17 +44,42 @@ fn check<'a>(snapshot: &'a Snapshot, pool: &str, node: &str) -> Result<&'a Stora
         return Err(Failure::Usage(format!("pool {pool} has no node {node}; it has: {}", nodes.join(", "))));
     }
     let (k, m) = (found.spec.erasure.data_shards, found.spec.erasure.parity_shards);
+    // One that is down, or joins, takes no shards.
     let others = |member: &&datamesh_crds::PoolMember| {
-        member.node != node && !status.draining.iter().any(|draining| draining.node == member.node)
+        member.node != node
+            && matches!(member.state.as_deref(), Some("Up" | "Full"))
+            && !status.draining.iter().any(|draining| draining.node == member.node)
     };
     let left = status.members.iter().filter(others).count();
     if i32::try_from(left).unwrap_or(i32::MAX) < k + m {
         return Err(Failure::Usage(format!(
-            "{left} nodes would be left, and profile {k}+{m} needs {}: raise spec.replicas of pool {pool} first",
+            "{left} nodes would be left that are up, and profile {k}+{m} needs {}: wait for those that are not, or raise spec.replicas of pool {pool} \
+             first",
             k + m
         )));
     }
     Ok(found)
+}
+
+/// Names of clusters, pools and nodes recur: the gateway that is asked must be the one of the cluster that was looked at.
+fn same_cluster(snapshot: &Snapshot, pool: &StoragePool, gateways: &str) -> Result<(), Failure> {
+    let name = &pool.spec.cluster_ref;
+    let cluster = snapshot.clusters.iter().find(|cluster| cluster.name_any() == *name);
+    let status = cluster.and_then(|cluster| cluster.status.as_ref());
+    match status.and_then(|status| status.key_fingerprint.as_deref()).filter(|ours| !ours.is_empty()) {
+        Some(ours) if gateways.starts_with(ours) || !gateways.is_empty() && ours.starts_with(gateways) => {
+            Ok(())
+        }
+        Some(ours) => Err(Failure::Usage(format!(
+            "the gateway at --server is of another cluster (key {gateways}) than {name} in namespace {} (key {ours}): name \
+             {name}'s gateway, or the context of the other",
+            snapshot.namespace
+        ))),
+        None => Err(Failure::Usage(format!(
+            "cluster {name} does not say which key it has, so whether --server is its gateway cannot be told: wait for the operator, \
+             or use `datamesh node drain`"
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -71,11 +97,32 @@ mod tests {
         assert!(refused(&snapshot, "main", "demo-main-9").contains("it has: demo-main-0, "));
         assert!(
             refused(&snapshot, "main", "demo-main-0")
-                .contains("5 nodes would be left, and profile 4+2 needs 6")
+                .contains("5 nodes would be left that are up, and profile 4+2 needs 6")
         );
         let status = snapshot.pools[0].status.as_mut().unwrap();
-        let more = datamesh_crds::PoolMember { node: "demo-main-6".into(), zone: "a".into(), state: None };
-        status.members.push(more);
+        let more = |state: &str| datamesh_crds::PoolMember {
+            node: "demo-main-6".into(),
+            zone: "a".into(),
+            state: Some(state.into()),
+        };
+        status.members.push(more("Down"));
+        assert!(refused(&snapshot, "main", "demo-main-0").contains("5 nodes would be left"));
+        snapshot.pools[0].status.as_mut().unwrap().members[6] = more("Up");
         assert_eq!(refused(&snapshot, "main", "demo-main-0"), "");
+    }
+
+    #[test]
+    fn another_clusters_gateway_is_not_asked() {
+        let mut snapshot = recorded::well();
+        let judged = |snapshot: &Snapshot, gateways: &str| {
+            same_cluster(snapshot, &snapshot.pools[0], gateways).is_ok()
+        };
+        let ours = |snapshot: &mut Snapshot, key: Option<&str>| {
+            snapshot.clusters[0].status.as_mut().unwrap().key_fingerprint = key.map(Into::into);
+        };
+        ours(&mut snapshot, Some("0011"));
+        assert!(judged(&snapshot, "00112233") && !judged(&snapshot, "ff112233") && !judged(&snapshot, ""));
+        ours(&mut snapshot, None);
+        assert!(!judged(&snapshot, "00112233"));
     }
 }

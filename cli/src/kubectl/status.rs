@@ -33,8 +33,11 @@ fn of<'a>(conditions: &'a [Condition], type_: &str) -> &'a str {
     conditions.iter().find(|known| known.type_ == type_).map_or("Unknown", |known| known.status.as_str())
 }
 
-/// Whether all are ready and all data is safe. Work in progress is well.
+/// Whether there is a cluster, all are ready and all data is safe. Work in progress is well.
 fn is_well(snapshot: &Snapshot) -> bool {
+    if snapshot.clusters.is_empty() {
+        return false;
+    }
     let clusters = snapshot.clusters.iter().map(conditions_of_cluster);
     let mut all = clusters.chain(snapshot.pools.iter().map(conditions_of_pool));
     all.all(|known| {
@@ -134,6 +137,6 @@ mod tests {
     fn what_the_operator_never_looked_at_is_not_well() {
         let mut snapshot = recorded::well();
         snapshot.pools[0].status = None;
-        assert!(!is_well(&snapshot));
+        assert!(!is_well(&snapshot) && !is_well(&Snapshot::default()));
     }
 }

@@ -78,6 +78,10 @@ fn serve(mut client: TcpStream, state: &str, asked: &Mutex<Vec<String>>) {
 
 fn answer(path: &str, state: &str) -> (&'static str, &'static str, String) {
     let api = "/apis/datamesh.io/v1alpha1/namespaces/datamesh";
+    if state == "restricted" && (path.ends_with("/events") || path.ends_with("/persistentvolumeclaims")) {
+        let status = json!({ "kind": "Status", "status": "Failure", "message": "not for you", "reason": "Forbidden", "code": 403 });
+        return ("403 Forbidden", "application/json", status.to_string());
+    }
     let file = match path {
         path if path.ends_with("/log") => {
             return (
@@ -162,6 +166,27 @@ fn a_bundle_has_logs_and_no_secret_was_asked_for() {
     assert!(text.contains("last words") && text.contains("OOMKilled") && !text.contains(PLANTED));
     let asked = server.asked.lock().unwrap();
     assert!(asked.len() > 6 && asked.iter().all(|path| !path.contains("/secrets")), "{asked:?}");
+}
+
+#[test]
+fn who_may_not_read_everything_gets_a_bundle_of_the_rest() {
+    let home = tempfile::tempdir().unwrap();
+    let server = ApiServer::start("restricted");
+    let (code, shown) = ran(server.plugin(home.path(), &["bundle", "rest.tar.zst", "-o", "json"]));
+    assert_eq!(code, 0, "{shown}");
+    let packed = std::fs::File::open(home.path().join("rest.tar.zst")).unwrap();
+    let mut archive = tar::Archive::new(zstd::Decoder::new(packed).unwrap());
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
+    for name in ["not-to-be-had/events.txt", "not-to-be-had/volumes.txt", "diagnosis.yaml"] {
+        assert!(names.contains(&format!("datamesh-bundle/{name}")), "{name} of {names:?}");
+    }
+    assert!(!names.contains(&"datamesh-bundle/events.yaml".to_owned()), "none is not the same as not known");
+    // Nothing is told of a namespace without clusters.
+    assert_eq!(ran(server.plugin(home.path(), &["status"])).0, 7);
 }
 
 #[test]

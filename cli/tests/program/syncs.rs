@@ -82,7 +82,8 @@ fn both_versions_of_a_conflict_are_kept() {
 #[test]
 fn names_that_would_leave_the_folder_are_refused() {
     let user = User::new();
-    for key in ["leave/../../escaped", "leave//x", "leave/link/x", "leave/file/x"] {
+    for key in ["leave/../../escaped", "leave//x", "leave/link/x", "leave/file/x", "leave/x.datamesh-part/b"]
+    {
         user.put_raw(key, "escaped");
     }
     user.write("folder/file", b"file".to_vec());
@@ -94,7 +95,11 @@ fn names_that_would_leave_the_folder_are_refused() {
     assert_eq!(steps(&answer), Vec::<String>::new());
     let skipped: Vec<&str> =
         answer["skipped"].as_array().unwrap().iter().map(|one| one["path"].as_str().unwrap()).collect();
-    assert_eq!(skipped, ["../../escaped", "/x", "file", "file/x", "link", "link/x"]);
+    assert_eq!(skipped, ["../../escaped", "/x", "file", "file/x", "link", "link/x", "x.datamesh-part/b"]);
+    let there = || keys(&user.json(&["ls", "-r", "leave/"])).len();
+    let before = there();
+    user.command(&["sync", "folder", "leave"]).output().unwrap();
+    assert_eq!(there(), before, "what is left alone is not deleted by the next run");
     assert_eq!(
         (files(&user.file("folder")), files(&user.file("outside"))),
         (vec!["file".to_owned(), "link".to_owned()], vec![])
@@ -231,4 +236,31 @@ fn what_is_stored_while_it_is_synchronised_is_not_written_over() {
     assert_eq!(steps(&answer), ["keepBoth a"]);
     let copy = answer["steps"][0]["becomes"].as_str().unwrap();
     assert!(user.run(&["get", &format!("racing/{copy}"), "-"]) == ours);
+}
+
+/// Steps take their time: a file that was away at the look, as while git checks out, is back when its turn comes.
+#[test]
+fn a_file_that_is_back_keeps_its_object() {
+    let user = User::new();
+    user.write("folder/a", b"old".to_vec());
+    user.write("folder/z", b"z".to_vec());
+    sync(&user, &["folder", "back"]);
+    user.write("folder/a", random(new_seed(), 9_000_001));
+    // As many as are under way at once: the deletion waits for the first.
+    for name in ["b", "c", "d", "e", "f", "g", "h"] {
+        user.write(&format!("folder/{name}"), b"new".to_vec());
+    }
+    std::fs::remove_file(user.file("folder/z")).unwrap();
+    let relay = Relay::start(0, user.store.https_port, Then::Hold(4 << 20), Then::Pass);
+    let mut command = user.command(&["sync", "folder", "back"]);
+    command.env("DATAMESH_SERVER", relay.url()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    relay.wait_held();
+    user.write("folder/z", b"back".to_vec());
+    relay.order(Order::GoOn);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(7) && said.contains("not done: z: "), "{}: {said}", output.status);
+    assert_eq!(user.run(&["get", "back/z", "-"]), b"z");
+    assert_eq!(steps(&sync(&user, &["folder", "back"])), ["upload z"]);
 }

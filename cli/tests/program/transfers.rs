@@ -111,6 +111,6 @@ fn a_file_that_changes_while_it_is_put_is_not_stored() {
     let output = child.wait_with_output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(6), "{complaint}");
-    assert!(complaint.contains("changes changed while it was read"), "{complaint}");
+    assert!(complaint.contains("changes was changed meanwhile"), "{complaint}");
     assert_eq!(user.command(&["get", "changes", "copy"]).output().unwrap().status.code(), Some(3));
 }

@@ -50,7 +50,7 @@ impl Sides<'_> {
             }
             Step::DeleteRemote { path, etag } => {
                 // It may be back since it was found gone: then nobody wants the object deleted.
-                self.expect(path, None)?;
+                self.expect_no_file(path)?;
                 self.top.check()?;
                 self.session.client.delete_version(&self.key(path), etag).await?;
                 Ok(vec![(path.clone(), None)])
@@ -87,6 +87,17 @@ impl Sides<'_> {
         if self.now(path)? == expected { Ok(()) } else { Err(Failure::Changed(self.file(path))) }
     }
 
+    /// A folder may be there: it is not the file that was deleted.
+    fn expect_no_file(&self, path: &str) -> Result<(), Failure> {
+        self.expect_folders(path)?;
+        match std::fs::symlink_metadata(self.file(path)) {
+            Ok(meta) if meta.is_dir() => Ok(()),
+            Err(error) if is_gone(&error) => Ok(()),
+            _ => Err(Failure::Changed(self.file(path))),
+        }
+    }
+
+    /// A link above a path would lead elsewhere.
     fn expect_folders(&self, path: &str) -> Result<(), Failure> {
         if self.top.leads_out(path) { Err(Failure::Changed(self.file(path))) } else { Ok(()) }
     }
@@ -105,6 +116,8 @@ impl Sides<'_> {
         replaces: Option<Identity>,
     ) -> Result<(String, Option<Known>), Failure> {
         let target = self.file(path);
+        // Folders are made below: not in place of a volume that went.
+        self.top.check()?;
         self.expect_folders(path)?;
         if let Some(folder) = target.parent() {
             std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
@@ -115,6 +128,8 @@ impl Sides<'_> {
         let data = partial.data();
         let local = Identity::of(&std::fs::symlink_metadata(data).map_err(Failure::file(data))?);
         if local.size != fetched.bytes {
+            // Somebody else wrote to it.
+            partial.discard().await;
             return Err(Failure::Changed(data.to_owned()));
         }
         self.expect(path, replaces)?;

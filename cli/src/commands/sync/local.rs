@@ -56,7 +56,7 @@ fn entries(
         let entry = entry.file_name();
         match entry.to_str() {
             Some(entry) if is_unfinished(entry) && is_folder => {
-                drop(skipped.insert(below(entry), UNFINISHED));
+                skipped.insert(below(entry), UNFINISHED);
             }
             Some(entry) if is_unfinished(entry) => {}
             Some(entry) => names.push(below(entry)),

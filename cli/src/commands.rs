@@ -121,8 +121,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Sessions { command: SessionsCommand::End { id } } => {
             tokens::delete(&session()?, "sessions", &id).await
         }
-        Command::Tokens { command: TokensCommand::Create { name, scopes, days } } => {
-            tokens::create(&session()?, &name, &scopes, days).await
+        Command::Tokens { command: TokensCommand::Create { name, scopes, days, stdin } } => {
+            tokens::create(&session()?, &name, (&scopes, days), login::Secrets::of(stdin)).await
         }
         Command::Tokens { command: TokensCommand::List } => tokens::list(&session()?, "tokens").await,
         Command::Tokens { command: TokensCommand::Delete { id } } => {

@@ -29,6 +29,9 @@ pub(crate) enum TokensCommand {
         /// For how many days it counts, 366 at most
         #[arg(long, default_value_t = 90)]
         days: u64,
+        /// Read the password, and a code of the second factor, as lines from standard input
+        #[arg(long)]
+        stdin: bool,
     },
     /// Show all, without what makes them tokens
     List,

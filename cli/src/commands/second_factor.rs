@@ -51,6 +51,8 @@ async fn enable(session: &Session, secrets: Secrets) -> Result<(), Failure> {
     }
     output::line("Keep these recovery codes; each signs you in once without the program:")?;
     codes.iter().try_for_each(|code| output::line(&format!("  {code}")))?;
-    output::note("the second factor is on; your other sessions have ended; the codes are not shown again");
+    output::note(
+        "the second factor is on; your other sessions, tokens and invitations have ended; the codes are not shown again",
+    );
     Ok(())
 }

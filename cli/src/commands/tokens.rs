@@ -1,19 +1,29 @@
 use std::process::ExitCode;
 
+use super::login::Secrets;
 use crate::args::ScopeName;
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
 
-/// Makes a token and shows it, this once.
+/// Makes a token and shows it, this once; asks for the password, and for a code of the second factor where one is needed.
 pub(crate) async fn create(
     session: &Session,
     name: &str,
-    scopes: &[ScopeName],
-    days: u64,
+    (scopes, days): (&[ScopeName], u64),
+    secrets: Secrets,
 ) -> Result<ExitCode, Failure> {
     let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let made = session.client.make_token(name, &scopes, days).await?;
+    let make = async |password: &str, code: Option<&str>| {
+        session.client.make_token(name, &scopes, days, (password, code)).await
+    };
+    let password = secrets.ask("Password")?;
+    let made = match make(&password, None).await {
+        Err(failure) if failure.is("second-factor-required") => {
+            make(&password, Some(&secrets.ask("Code of the second factor")?)).await
+        }
+        made => made,
+    }?;
     session.show(&made, || {
         output::line(made.token.as_deref().unwrap_or_default())?;
         output::note("the token is not shown again");

@@ -43,7 +43,8 @@ fn somebody_signs_in_and_is_known_to_have() {
     user.write("x", b"text".to_vec());
     succeeded(of(&user, &["put", "x", "carol/x"]).output().unwrap());
     assert_eq!(failure(of(&user, &["users", "list"])).0, 4, "an auditor makes no users");
-    let made = json(of(&user, &["tokens", "create", "reader", "--scope", "read"]));
+    let create = ["tokens", "create", "reader", "--scope", "read", "--stdin", "--output", "json"];
+    let made: Value = serde_json::from_slice(&told(of(&user, &create), "a long enough password\n")).unwrap();
     let by_token = |args: &[&str]| {
         let mut command = of(&user, args);
         command.env("DATAMESH_TOKEN", made["token"].as_str().unwrap());

@@ -114,7 +114,8 @@ fn accounts(caller: &mut Caller) {
     caller.called.insert("login".to_owned());
     caller.signed_in = true;
     document("login", &caller.told(&lines, "login", &["olga", "--code", "--stdin"]));
-    let token = caller.call("tokens create", &["reader"]);
+    let told = caller.told("a long enough password\n", "tokens create", &["reader", "--stdin"]);
+    let token = document("tokens create", &told);
     caller.call("tokens list", &[]);
     caller.call("tokens delete", &[text(&token, "id")]);
     let lines = "a long enough password\nanother long password\n";

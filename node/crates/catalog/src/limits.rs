@@ -41,6 +41,8 @@ pub const SESSIONS_MAX: usize = 50;
 pub const TOKENS_MAX: usize = 64;
 /// Codes and invitations of one user at most.
 pub const CODES_MAX: usize = 36;
+/// Codes to choose a password of one user beyond which none is mailed: nobody fills a mailbox, nor takes the room of an administrator's.
+pub const MAILED_CODES_MAX: usize = 3;
 /// Bytes of a second factor's sealed secret at most: 64 of a secret, and what sealing adds.
 pub const SECOND_FACTOR_SEALED_BYTES_MAX: usize = 256;
 /// Recovery codes of one user at most.

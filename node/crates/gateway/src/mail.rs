@@ -1,6 +1,7 @@
 //! Mail: handed to the server of the settings, one connection each. Nothing of a mail is ever logged, nor what the server says of it,
 //! which may name whom it is for.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use lettre::message::{Mailbox, header::ContentType};
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// How long each step of a conversation with the server may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the whole of it may take, however much the server says.
+const PATIENCE_IN_ALL: Duration = Duration::from_secs(60);
 /// Bytes of a certificate file at most.
 const CA_BYTES_MAX: u64 = 1 << 20;
 
@@ -33,6 +37,11 @@ pub enum MailError {
         "mail.tls is `none`, over which no password is sent: choose `starttls` or `implicit`, or leave mail.userFile out"
     )]
     PasswordInTheClear,
+    /// No TLS, and not to this machine.
+    #[error(
+        "mail.tls is `none`, which mail.host may have on this machine alone, as localhost: choose `starttls` or `implicit`"
+    )]
+    InTheClear,
     /// A secret's file.
     #[error(transparent)]
     Secret(#[from] SettingsError),
@@ -106,12 +115,16 @@ impl Mailer {
         let settings = self.settings.clone();
         let transport = tokio::task::spawn_blocking(move || transport(&settings));
         let transport = transport.await.map_err(|_| MailError::Tls)??;
-        transport.send(message).await.map(drop).map_err(|error| refused(&error))
+        let late = MailError::Server { what: "takes too long", code: None };
+        let sent = timeout(PATIENCE_IN_ALL, transport.send(message)).await.map_err(|_| late)?;
+        sent.map(drop).map_err(|error| refused(&error))
     }
 }
 
 fn transport(settings: &MailSettings) -> Result<Transport, MailError> {
     let tls = match settings.tls {
+        // Whoever listens to a code has the account.
+        MailTls::None if !is_this_machine(&settings.host) => return Err(MailError::InTheClear),
         MailTls::None => Tls::None,
         MailTls::Starttls => Tls::Required(parameters(settings)?),
         MailTls::Implicit => Tls::Wrapper(parameters(settings)?),
@@ -126,6 +139,10 @@ fn transport(settings: &MailSettings) -> Result<Transport, MailError> {
         }
         _ => return Err(MailError::HalfSignIn),
     })
+}
+
+fn is_this_machine(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 fn parameters(settings: &MailSettings) -> Result<TlsParameters, MailError> {

@@ -35,7 +35,7 @@ pub struct MailSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MailTls {
-    /// Not: for a server on the same machine or network. No password is sent.
+    /// Not: for a server on the same machine, and refused for any other. No password is sent.
     None,
     /// Once the server was greeted; one that cannot is refused.
     Starttls,

@@ -4,7 +4,9 @@ use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Row, View};
-use crate::limits::{ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, SESSIONS_MAX, TOKENS_MAX};
+use crate::limits::{
+    ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX, TOKENS_MAX,
+};
 use crate::model::{
     Credential, CredentialId, CredentialKind, PasswordHash, SecondFactor, Shown, User, UserId,
 };
@@ -16,8 +18,8 @@ pub enum CredentialError {
     /// There is no such user any more.
     #[error("there is no such user any more")]
     NoUser,
-    /// The password that was proven is another by now, or the user is disabled.
-    #[error("the password is another by now, or the user is disabled")]
+    /// What it was asked for by holds no more: the password, the session or the address is another by now, or the user is disabled.
+    #[error("the password, the session or the address is another by now, or the user is disabled")]
     Superseded,
     /// A second factor is asked for, and what was shown of it was shown before, or is of another one.
     #[error("the code of the second factor was used, or the second factor is another by now")]
@@ -37,6 +39,31 @@ pub struct Proven<'a> {
     pub password: &'a PasswordHash,
     /// What was right of the second factor, where they have one.
     pub factor: Option<&'a Shown>,
+}
+
+/// What must hold in the commit that keeps a credential.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Nothing,
+    /// The user's proof, which is used up, and the session that asks, where one does.
+    Proven(Proven<'a>, Option<CredentialId>),
+    /// Mail reaches the user here, and they have a password to replace and room for another code.
+    Mail(&'a str),
+}
+
+impl Given<'_> {
+    fn holds(self, owner: Option<&User>, known: &[KnownCredential]) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Proven(proven, asks) => {
+                owner.is_some_and(|user| user.proves(proven.password))
+                    && asks.is_none_or(|asks| known.iter().any(|known| known.id == asks))
+            }
+            Self::Mail(to) => owner.is_some_and(|user| {
+                !user.disabled && user.password.is_some() && user.email.as_deref() == Some(to)
+            }),
+        }
+    }
 }
 
 /// A credential and its id.
@@ -121,7 +148,34 @@ impl<K: Keyspace> Catalog<K> {
         new: (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
-        self.keep_credential((user, Some(proven)), new, now_unix_ms).await
+        self.keep_credential((user, Given::Proven(proven, None)), new, now_unix_ms).await
+    }
+
+    /// Keeps the token of a user who has just proven this in a session that has not ended. What was shown of a second factor is used up
+    /// with it.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub async fn add_token(
+        &self,
+        (user, proven, asks): (UserId, Proven<'_>, CredentialId),
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, Given::Proven(proven, Some(asks))), new, now_unix_ms).await
+    }
+
+    /// Keeps a code that will be mailed to this address, if that is the user's still, they have a password and are not disabled.
+    ///
+    /// # Errors
+    /// See [`CredentialError`]; a limit where they have [`MAILED_CODES_MAX`] codes.
+    pub async fn add_mailed_code(
+        &self,
+        (user, to): (UserId, &str),
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, Given::Mail(to)), new, now_unix_ms).await
     }
 
     /// Keeps a new credential. What has run out goes with it; of too many sessions the one used longest ago goes too, of anything
@@ -135,12 +189,12 @@ impl<K: Keyspace> Catalog<K> {
         new: (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
-        self.keep_credential((user, None), new, now_unix_ms).await
+        self.keep_credential((user, Given::Nothing), new, now_unix_ms).await
     }
 
     async fn keep_credential(
         &self,
-        (user, proven): (UserId, Option<Proven<'_>>),
+        (user, given): (UserId, Given<'_>),
         (id, credential): (CredentialId, &Credential),
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
@@ -153,14 +207,14 @@ impl<K: Keyspace> Catalog<K> {
                 return Err(CredentialError::NoUser);
             }
             let mut batch = Batch::new();
-            if let Some(proven) = proven {
-                if !owner.record.is_some_and(|user| user.proves(proven.password)) {
-                    return Err(CredentialError::Superseded);
-                }
-                spend_factor(&view, (user, proven.factor), &mut batch).await?;
-            }
             let since = view.revision().await.map_err(CatalogError::from)?;
             let known = read_all(&view, user).await?;
+            if !given.holds(owner.record.as_ref(), &known) {
+                return Err(CredentialError::Superseded);
+            }
+            if let Given::Proven(proven, _) = given {
+                spend_factor(&view, (user, proven.factor), &mut batch).await?;
+            }
             drop(view);
             batch.expect(row.clone(), owner.version);
             batch.expect_unchanged(keys::credentials(user), since);
@@ -175,6 +229,11 @@ impl<K: Keyspace> Catalog<K> {
                 batch.delete(keys::credential(user, live.remove(oldest).id));
             }
             fits(credential, &live)?;
+            if let Given::Mail(_) = given {
+                let codes =
+                    live.iter().filter(|known| known.credential.kind == CredentialKind::Reset).count();
+                at_most("codes to choose a password of a user", codes + 1, MAILED_CODES_MAX)?;
+            }
             put(&mut batch, keys::credential(user, id), credential)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(());

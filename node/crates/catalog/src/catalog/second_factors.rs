@@ -4,8 +4,23 @@
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::{Catalog, CatalogError, Ends};
 use crate::keys;
-use crate::keyspace::{Batch, Keyspace};
+use crate::keyspace::{Batch, Keyspace, View};
 use crate::model::{CredentialId, PasswordHash, SecondFactor, Shown, User, UserId};
+
+/// Has a batch that changes a user's password delete a second factor that was offered by the old one and does not count.
+pub(super) async fn delete_offer(
+    view: &impl View,
+    user: UserId,
+    batch: &mut Batch,
+) -> Result<(), CatalogError> {
+    let row = keys::second_factor(user);
+    let found = find::<SecondFactor>(view, &row).await?;
+    batch.expect(row.clone(), found.version);
+    if found.record.is_some_and(|factor| !factor.counts()) {
+        batch.delete(row);
+    }
+    Ok(())
+}
 
 impl<K: Keyspace> Catalog<K> {
     /// A user's second factor, also one that does not count yet.
@@ -16,14 +31,14 @@ impl<K: Keyspace> Catalog<K> {
         self.read(&keys::second_factor(user)).await
     }
 
-    /// Keeps a second factor that does not count yet, in the place of another such. Gives false where one counts already, or there is
-    /// no such user.
+    /// Keeps a second factor that does not count yet, in the place of another such, for who has shown the password of this hash. Gives
+    /// false where one counts already, or the password is another by now.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn offer_second_factor(
         &self,
-        user: UserId,
+        (user, proven): (UserId, &PasswordHash),
         offered: &SecondFactor,
     ) -> Result<bool, CatalogError> {
         let (row, owner_row) = (keys::second_factor(user), keys::user(user));
@@ -32,7 +47,8 @@ impl<K: Keyspace> Catalog<K> {
             let owner = find::<User>(&view, &owner_row).await?;
             let found = find::<SecondFactor>(&view, &row).await?;
             drop(view);
-            if owner.record.is_none() || found.record.is_some_and(|known| known.counts()) {
+            let proves = owner.record.is_some_and(|user| user.proves(proven));
+            if !proves || found.record.is_some_and(|known| known.counts()) {
                 return Ok(false);
             }
             let mut batch = Batch::new();
@@ -46,8 +62,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Makes the second factor count that was offered with this secret. The user's sessions end with it, which began without, but the one
-    /// that asks; so do codes to choose a password. Gives false where it was not offered any more, or that session ended.
+    /// Makes the second factor count that was offered with this secret. All that stood for the user ends with it, which was made without,
+    /// but the session that asks. Gives false where it was not offered any more, or that session ended.
     ///
     /// # Errors
     /// The engine's faults.
@@ -64,7 +80,7 @@ impl<K: Keyspace> Catalog<K> {
             let offered =
                 found.record.is_some_and(|known| !known.counts() && known.sealed == confirmed.sealed);
             let mut batch = Batch::new();
-            let known = self.end_credentials(&view, (user, Ends::SessionsBut(asks)), &mut batch).await?;
+            let known = self.end_credentials(&view, (user, Ends::AllBut(asks)), &mut batch).await?;
             drop(view);
             if !offered || !known.contains(&asks) {
                 return Ok(false);

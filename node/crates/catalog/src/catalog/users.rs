@@ -25,11 +25,17 @@ pub enum UserError {
     Catalog(#[from] CatalogError),
 }
 
-/// Which of a user's credentials end with their password.
+/// Which of a user's credentials end with what they stood on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
     /// Sessions and codes, but for this one: the owner chose another password.
     SessionsBut(CredentialId),
+    /// Everything but this session: what was made before a second factor counted was made without one.
+    AllBut(CredentialId),
+    /// Codes to choose a password: they were mailed where mail goes no more.
+    Codes,
+    /// None.
+    Nothing,
     /// Everything: whoever asks for this trusts none of them.
     All,
 }
@@ -40,7 +46,18 @@ impl Ends {
             Self::SessionsBut(kept) => {
                 id == kept || matches!(kind, CredentialKind::Token { .. } | CredentialKind::Invite { .. })
             }
+            Self::AllBut(kept) => id == kept,
+            Self::Codes => *kind != CredentialKind::Reset,
+            Self::Nothing => true,
             Self::All => false,
+        }
+    }
+
+    /// The session that is spared, which must count still.
+    fn kept(self) -> Option<CredentialId> {
+        match self {
+            Self::SessionsBut(kept) | Self::AllBut(kept) => Some(kept),
+            Self::Codes | Self::Nothing | Self::All => None,
         }
     }
 }
@@ -51,7 +68,7 @@ impl Ends {
 pub enum By {
     /// An administrator may.
     Administrator,
-    /// A code, which is used up.
+    /// A code, which is used up, of a user who is not disabled.
     Code(CredentialId),
     /// The password that was proven, by a user who is not disabled.
     Password(PasswordHash),
@@ -61,7 +78,7 @@ impl By {
     fn counts(&self, user: &User, known: &[CredentialId]) -> bool {
         match self {
             Self::Administrator => true,
-            Self::Code(code) => known.contains(code),
+            Self::Code(code) => !user.disabled && known.contains(code),
             Self::Password(proven) => user.proves(proven),
         }
     }
@@ -171,8 +188,44 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Gives a user another password, or none, and ends their credentials with it. Gives whether there is such a user, and `by` and the
-    /// session that is spared count still.
+    /// Says where mail reaches a user, or that it does not. Codes to choose a password that went to another address end in the same
+    /// commit. `by`: the password that they proved and the session that asks, looked for in that commit; none: an administrator says so.
+    /// Gives the user as they then are, `None` when there is none or `by` counts no more.
+    ///
+    /// # Errors
+    /// [`UserError::Invalid`] for an address that is too long, and the engine's faults.
+    pub async fn set_email(
+        &self,
+        id: UserId,
+        email: Option<String>,
+        by: Option<(&PasswordHash, CredentialId)>,
+    ) -> Result<Option<User>, UserError> {
+        at_most("bytes of an e-mail address", email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
+        let row = keys::user(id);
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<User>(&view, &row).await?;
+            let Some(mut user) = found.record else { return Ok(None) };
+            let mut batch = Batch::new();
+            // Nothing is mailed to who has no password: their code is an administrator's, and stays.
+            let ends = if user.password.is_some() { Ends::Codes } else { Ends::Nothing };
+            let known = self.end_credentials(&view, (id, ends), &mut batch).await?;
+            drop(view);
+            if by.is_some_and(|(proven, asks)| !user.proves(proven) || !known.contains(&asks)) {
+                return Ok(None);
+            }
+            user.email = email.clone();
+            batch.expect(row.clone(), found.version);
+            put(&mut batch, row.clone(), &user)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(Some(user));
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// Gives a user another password, or none, and ends their credentials with it, and a second factor that was offered by the old one
+    /// and does not count. Gives whether there is such a user, and `by` and the session that is spared count still.
     ///
     /// # Errors
     /// The engine's faults.
@@ -189,10 +242,11 @@ impl<K: Keyspace> Catalog<K> {
             let Some(mut user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
             let known = self.end_credentials(&view, (id, ends), &mut batch).await?;
-            let spared = if let Ends::SessionsBut(kept) = ends { known.contains(&kept) } else { true };
+            let spared = ends.kept().is_none_or(|kept| known.contains(&kept));
             if !spared || !by.counts(&user, &known) {
                 return Ok(false);
             }
+            super::second_factors::delete_offer(&view, id, &mut batch).await?;
             drop(view);
             user.password = password.clone();
             (user.failed_sign_ins, user.last_failed_unix_ms) = (0, 0);

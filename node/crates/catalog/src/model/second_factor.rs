@@ -9,9 +9,11 @@ pub struct SecondFactor {
     pub sealed: Vec<u8>,
     /// When its owner showed that they have it; 0: not yet, and it is asked for by nobody.
     pub since_unix_ms: u64,
-    /// The time step whose code was taken last: neither it nor one before is taken again.
+    /// The time step whose code was taken last: neither it nor one before is taken again. Of one that does not count yet: the last step
+    /// before it was offered whose code is not taken.
     pub used_step: u64,
-    /// Codes of the time since the last right one that were wrong, or are being looked at.
+    /// Codes of the time that were wrong, or are being looked at. A right one halves them, a recovery code forgives
+    /// them.
     pub wrong: u32,
     /// When the last of them came.
     pub last_wrong_unix_ms: u64,
@@ -54,14 +56,18 @@ impl SecondFactor {
     #[must_use]
     pub fn spent(mut self, shown: &Shown) -> Option<Self> {
         match shown {
-            Shown::Step(step) if *step > self.used_step => self.used_step = *step,
+            // Not forgiven: the owner's sign-ins must not give a patient guesser new tries for ever.
+            Shown::Step(step) if *step > self.used_step => {
+                (self.used_step, self.wrong) = (*step, self.wrong / 2)
+            }
             Shown::Step(_) => return None,
             Shown::Recovery(hash) => {
                 let at = self.recovery.iter().position(|left| left == hash)?;
                 self.recovery.remove(at);
+                self.wrong = 0;
             }
         }
-        (self.wrong, self.last_wrong_unix_ms) = (0, 0);
+        self.last_wrong_unix_ms = 0;
         Some(self)
     }
 }

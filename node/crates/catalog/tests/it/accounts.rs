@@ -9,7 +9,7 @@ use datamesh_catalog::{
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: names, changes, credentials, passwords, races, one_use, too_many, second_factors, one_code_once);
+on_all_engines!(catalog_on: names, changes, credentials, passwords, races, addresses, one_use, too_many, second_factors, one_code_once);
 
 fn user(number: u8, name: &str) -> User {
     User {
@@ -151,6 +151,39 @@ async fn races<K: Keyspace>(catalog: Catalog<K>) {
     }
 }
 
+/// An address is set by what still holds, and codes that went to another end with it.
+async fn addresses<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
+    catalog.create_user(&alice, None).await.unwrap();
+    let reset = credential(CredentialKind::Reset, 0);
+    let mail = async |number, to| catalog.add_mailed_code((alice.id, to), (id(number), &reset), 5).await;
+    let set = async |email: &str, by: Option<(&PasswordHash, CredentialId)>| {
+        catalog.set_email(alice.id, Some(email.into()), by).await.unwrap().is_some()
+    };
+    catalog.add_credential(alice.id, (id(9), &reset), 5).await.unwrap();
+    assert!(set("a@x", None).await);
+    assert_eq!(ids(&catalog, &alice).await, [id(9)], "an administrator's code is not one that was mailed");
+    assert_eq!(mail(1, "a@x").await, Err(CredentialError::Superseded), "nor is one mailed beside it");
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    catalog.add_session((alice.id, by(&hash)), (id(8), &session(5)), 5).await.unwrap();
+    assert_eq!(mail(1, "b@x").await, Err(CredentialError::Superseded), "the address is another");
+    for number in 1..=3 {
+        mail(number, "a@x").await.unwrap();
+    }
+    assert!(matches!(mail(4, "a@x").await, Err(CredentialError::Invalid(_))));
+    assert!(!set("b@x", Some((&PasswordHash("old".into()), id(8)))).await, "the password is another");
+    assert!(!set("b@x", Some((&hash, id(7)))).await, "the session ended");
+    assert!(set("b@x", Some((&hash, id(8)))).await);
+    assert_eq!(ids(&catalog, &alice).await, [id(8)], "what was mailed to the old one has ended");
+    let long = catalog.set_email(alice.id, Some("a".repeat(1 << 16)), None).await;
+    assert!(matches!(long, Err(UserError::Invalid(_))));
+    mail(5, "b@x").await.unwrap();
+    catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
+    let by_code = (Ends::All, By::Code(id(5)));
+    assert!(!catalog.set_password(alice.id, Some(hash.clone()), by_code).await.unwrap(), "they are disabled");
+    assert_eq!(mail(6, "b@x").await, Err(CredentialError::Superseded));
+}
+
 async fn one_use<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, bob) = (user(1, "alice"), user(2, "bob"));
     catalog.create_user(&alice, None).await.unwrap();
@@ -196,12 +229,17 @@ fn factor(since_unix_ms: u64) -> SecondFactor {
 
 async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     let alice = user(1, "alice");
-    assert!(!catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "whose is it?");
-    catalog.create_user(&alice, None).await.unwrap();
     let hash = PasswordHash("h".into());
+    let proven = (alice.id, &hash);
+    assert!(!catalog.offer_second_factor(proven, &factor(0)).await.unwrap(), "whose is it?");
+    catalog.create_user(&alice, None).await.unwrap();
+    assert!(!catalog.offer_second_factor(proven, &factor(0)).await.unwrap(), "by which password?");
     catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
-    assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap());
-    assert!(catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "another, while none counts");
+    assert!(catalog.offer_second_factor(proven, &factor(0)).await.unwrap());
+    assert!(catalog.offer_second_factor(proven, &factor(0)).await.unwrap(), "another, while none counts");
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    assert_eq!(catalog.second_factor(alice.id).await.unwrap(), None, "an offer ends with its password");
+    assert!(catalog.offer_second_factor(proven, &factor(0)).await.unwrap());
     catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
     catalog.add_session((alice.id, by(&hash)), (id(9), &session(5)), 5).await.unwrap();
     catalog.add_credential(alice.id, (id(8), &token()), 5).await.unwrap();
@@ -212,14 +250,24 @@ async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     assert!(!confirm(factor(7), id(7)).await, "the session ended");
     assert_eq!(ids(&catalog, &alice).await, [id(1), id(8), id(9)]);
     assert!(confirm(factor(7), id(1)).await);
-    assert_eq!(ids(&catalog, &alice).await, [id(1), id(8)], "what began without it has ended");
+    assert_eq!(ids(&catalog, &alice).await, [id(1)], "what began without it has ended");
     assert!(!confirm(factor(7), id(1)).await, "once");
     assert!(catalog.change_second_factor(alice.id, |_| false).await.unwrap().is_none());
-    assert!(!catalog.offer_second_factor(alice.id, &factor(0)).await.unwrap(), "one counts");
+    assert!(!catalog.offer_second_factor(proven, &factor(0)).await.unwrap(), "one counts");
     let add = async |number: u8, shown: Option<Shown>| {
         let proven = Proven { password: &hash, factor: shown.as_ref() };
         catalog.add_session((alice.id, proven), (id(number), &session(5)), 5).await
     };
+    let make = async |asks, shown: Shown| {
+        let proven = Proven { password: &hash, factor: Some(&shown) };
+        catalog.add_token((alice.id, proven, asks), (id(40), &token()), 5).await
+    };
+    assert_eq!(
+        make(id(1), Shown::Step(10)).await,
+        Err(CredentialError::SecondFactor),
+        "a token needs a code"
+    );
+    assert_eq!(make(id(2), Shown::Step(11)).await, Err(CredentialError::Superseded), "and a session");
     let refused = Err(CredentialError::SecondFactor);
     for wrong in [None, Some(Shown::Step(10)), Some(Shown::Step(9)), Some(Shown::Recovery([3; 32]))] {
         assert_eq!(add(2, wrong).await, refused);
@@ -236,10 +284,10 @@ async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     assert!(!remove(&other, Shown::Step(12)).await, "another password");
     assert!(!remove(&hash, Shown::Step(11)).await, "an old code");
     assert!(remove(&hash, Shown::Step(12)).await);
-    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    catalog.offer_second_factor((alice.id, &hash), &factor(7)).await.unwrap();
     assert!(catalog.clear_second_factor(alice.id).await.unwrap());
     assert!(!catalog.clear_second_factor(alice.id).await.unwrap());
-    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    catalog.offer_second_factor((alice.id, &hash), &factor(7)).await.unwrap();
     catalog.delete_user(alice.id).await.unwrap();
     assert_eq!(catalog.second_factor(alice.id).await.unwrap(), None, "it goes with its user");
 }
@@ -249,7 +297,7 @@ async fn one_code_once<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
     catalog.create_user(&alice, None).await.unwrap();
     catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
-    catalog.offer_second_factor(alice.id, &factor(7)).await.unwrap();
+    catalog.offer_second_factor((alice.id, &hash), &factor(7)).await.unwrap();
     for (step, shown) in [(0, Shown::Step(11)), (1, Shown::Recovery([2; 32]))] {
         let proven = Proven { password: &hash, factor: Some(&shown) };
         let add = async |number| {

@@ -1,6 +1,6 @@
 //! What stands for a user. Its row is read for each request, so what was ended is refused at once, at every gateway.
 
-use datamesh_catalog::catalog::KnownCredential;
+use datamesh_catalog::catalog::{KnownCredential, Proven};
 use datamesh_catalog::{Credential, CredentialId, CredentialKind, Role, Scope, User, UserId};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -126,14 +126,18 @@ impl Accounts {
         Ok(Some(Principal { who: Who::User { id: user.id, name: user.name }, via, role: user.role }))
     }
 
-    /// Makes a token for the user who asks.
+    /// Makes a token for the user who asks, if they prove their password, and a second factor that counts: it outlives their session.
+    ///
+    /// # Errors
+    /// `forbidden` for a wrong password, `second-factor-required` where no code came or a wrong one.
     pub(crate) async fn make_token(
         &self,
         principal: &Principal,
         new: NewToken,
+        (password, code): (Zeroizing<String>, Option<&str>),
         from: Option<Address>,
     ) -> Result<Made, Problem> {
-        let Who::User { id, .. } = principal.who else { return Err(no_account()) };
+        let Via::Session(session) = principal.via else { return Err(no_account()) };
         let NewToken { name, mut scopes, days } = new;
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
             let detail = format!("a token lasts 1 to {TOKEN_DAYS_MAX} days, not {days}");
@@ -149,8 +153,15 @@ impl Accounts {
             let detail = "a member has nothing to administer, so neither has a token of one";
             return Err(Problem::new(Kind::Forbidden, detail).in_body("scopes"));
         }
+        let (user, proven) = self.proven_again(principal, password, from).await?;
+        let factor = self.shown(&user, code).await?;
         let lasting = Lasting { kind: CredentialKind::Token { name, scopes }, for_ms: days * DAY_MS };
-        self.add(id, lasting, from).await
+        let made = self.fresh_credential(user.id, lasting, from);
+        let proven = Proven { password: &proven, factor: factor.as_ref() };
+        let new = (made.id, &made.credential);
+        let added = self.catalog.add_token((user.id, proven, session), new, self.now()).await;
+        added.map_err(not_kept)?;
+        Ok(made)
     }
 
     /// Makes the code by which a user chooses a password, once.

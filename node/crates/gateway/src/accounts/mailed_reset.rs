@@ -1,17 +1,17 @@
 //! A code to choose a password, by mail to the address of the account. Who asks learns nothing: the answer is there before anybody looks
 //! whether there is such a user, and the same either way.
 
-use std::sync::Arc;
-
+use datamesh_catalog::catalog::CredentialError;
 use datamesh_catalog::{CredentialKind, User, UserName};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::credentials::Lasting;
 use super::passwords::too_many;
 use super::sign_in::address_of;
 use super::throttle::Throttle;
-use super::{Accounts, Made};
+use super::{Accounts, Made, not_kept};
+use crate::audit::{Audit, Deed};
 use crate::auth::Address;
 use crate::mail::{MailError, Mailer};
 use crate::objects::refusals;
@@ -19,24 +19,20 @@ use crate::problem::{Kind, Problem};
 
 /// How long a code that was mailed counts: mailboxes are read by others sooner or later.
 const MAILED_MS: u64 = 3_600_000;
-/// Codes of a user that count, beyond which none is mailed: nobody fills a mailbox, nor takes the room of an administrator's code.
-const CODES_AT_ONCE: usize = 3;
 /// Mails under way at most.
 const MAILS_AT_ONCE: usize = 16;
-/// When who is sent away for that may come again.
-const AGAIN_SECONDS: u64 = 10;
 
 /// What sends codes, and how often it was asked to.
 pub(super) struct Post {
     mailer: Mailer,
     /// Not that of sign-in: who asks for a code goes on to use it.
     throttle: Throttle,
-    places: Arc<Semaphore>,
+    places: Semaphore,
 }
 
 impl Post {
     pub(super) fn new(mailer: Mailer) -> Self {
-        Self { mailer, throttle: Throttle::default(), places: Arc::new(Semaphore::new(MAILS_AT_ONCE)) }
+        Self { mailer, throttle: Throttle::default(), places: Semaphore::new(MAILS_AT_ONCE) }
     }
 }
 
@@ -44,7 +40,6 @@ impl Post {
 pub(crate) struct AskedReset {
     name: UserName,
     from: Option<Address>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Accounts {
@@ -58,17 +53,24 @@ impl Accounts {
         let post = self.post.as_ref().ok_or_else(none)?;
         let begun = post.throttle.begin(&name.folded(), address_of(from), self.now());
         begun.map_err(|seconds| too_many("too many codes were asked for from your address", seconds))?;
-        let place = Arc::clone(&post.places).try_acquire_owned();
-        let place = place.map_err(|_| too_many("many codes are being mailed", AGAIN_SECONDS))?;
-        Ok(AskedReset { name, from, _place: place })
+        Ok(AskedReset { name, from })
     }
 
     /// Does it, if there is such a user who has an address: behind the answer. Failures are the log's, without a name or an address.
-    pub(crate) async fn mail_reset(&self, AskedReset { name, from, .. }: AskedReset) {
+    /// Where too many are under way it is dropped here, and not before the answer, which would tell who holds the places: who exists.
+    pub(crate) async fn mail_reset(&self, AskedReset { name, from }: AskedReset, audit: &Audit) {
         let Some(post) = &self.post else { return };
+        let Ok(_place) = post.places.try_acquire() else {
+            tracing::warn!(
+                mails = MAILS_AT_ONCE,
+                "as many mails as may be are under way: a code was not sent"
+            );
+            return;
+        };
         match self.code_to_mail(&name, from).await {
             Ok(Some((user, to, made))) => {
                 let id = user.id;
+                tell_of(audit, (&user, &made), from).await;
                 match post
                     .mailer
                     .send(&to, "Choose a password", letter(&post.mailer, &user.name, &made))
@@ -91,18 +93,19 @@ impl Accounts {
         from: Option<Address>,
     ) -> Result<Option<(User, String, Made)>, Problem> {
         let user = self.catalog.user_of(name).await.map_err(refusals::catalog)?;
-        let Some(user) = user.filter(|user| !user.disabled) else { return Ok(None) };
+        let Some(user) = user else { return Ok(None) };
         let Some(to) = user.email.clone() else { return Ok(None) };
-        let (known, now_unix_ms) = (self.catalog.credentials(user.id).await, self.now());
-        let codes = known.map_err(refusals::catalog)?.into_iter().filter(|known| {
-            known.credential.kind == CredentialKind::Reset && known.credential.until_unix_ms > now_unix_ms
-        });
-        if codes.count() >= CODES_AT_ONCE {
-            return Ok(None);
-        }
         let lasting = Lasting { kind: CredentialKind::Reset, for_ms: MAILED_MS };
-        let made = self.add(user.id, lasting, from).await?;
-        Ok(Some((user, to, made)))
+        let made = self.fresh_credential(user.id, lasting, from);
+        let new = (made.id, &made.credential);
+        match self.catalog.add_mailed_code((user.id, &to), new, self.now()).await {
+            Ok(()) => Ok(Some((user, to, made))),
+            // Disabled, without a password or with codes enough: an administrator's code is theirs to use.
+            Err(CredentialError::NoUser | CredentialError::Superseded | CredentialError::Invalid(_)) => {
+                Ok(None)
+            }
+            Err(error) => Err(not_kept(error)),
+        }
     }
 
     /// A code that nobody got counts no more.
@@ -111,6 +114,20 @@ impl Accounts {
         if let Err(error) = self.catalog.end_credential(user.id, made.id).await {
             tracing::warn!(user = %user.id, %error, "a code that was not mailed counts until it runs out");
         }
+    }
+}
+
+/// Has the audit say that a code was made, and for whom: nobody waits for it who could measure it.
+async fn tell_of(audit: &Audit, (user, made): (&User, &Made), from: Option<Address>) {
+    let from = from.map(|Address(address)| format!(" from={address}")).unwrap_or_default();
+    let deed = Deed {
+        actor: "unknown:",
+        action: "POST /api/v1/auth/reset/mail",
+        target: format!("/api/v1/admin/users/{}", user.name),
+        detail: format!("code={}{from}", made.id),
+    };
+    if let Err(error) = audit.write(deed).await {
+        tracing::error!(%error, "the audit's entry of a code that is mailed is not written down yet");
     }
 }
 

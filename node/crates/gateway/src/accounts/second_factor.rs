@@ -28,6 +28,14 @@ const FREE_CODES: u32 = 5;
 /// The first pause, which doubles, and the longest: of a million codes three count at a time.
 const PAUSE_MS: u64 = 15_000;
 const PAUSE_MS_MAX: u64 = 900_000;
+/// Wrong codes after which none of the time is taken, until a recovery code is (NIST SP 800-63B wants at most a hundred). Another password
+/// forgives none: who reads the owner's mail can choose one.
+const WRONG_CODES_MAX: u32 = 50;
+/// Seconds of a time step, and how many steps clocks may differ.
+const STEP_SECONDS: u64 = 30;
+const SKEW_STEPS: u64 = 1;
+/// How long an offer may be confirmed, in steps: ten minutes.
+const OFFER_STEPS: u64 = 20;
 /// What programs that make codes show beside the name.
 const ISSUER: &str = "DataMesh";
 
@@ -76,6 +84,16 @@ fn next_unix_ms(factor: &SecondFactor) -> u64 {
     factor.last_wrong_unix_ms.saturating_add(pause_ms)
 }
 
+/// The step before the first whose code is taken of a second factor that is offered now.
+fn step_before_offer(now_unix_ms: u64) -> u64 {
+    (now_unix_ms / 1000 / STEP_SECONDS).saturating_sub(SKEW_STEPS + 1)
+}
+
+/// Whether it was offered lately: an offer nobody took must not wait for who finds an open session.
+fn is_offered(factor: &SecondFactor, now_unix_ms: u64) -> bool {
+    !factor.counts() && step_before_offer(now_unix_ms) <= factor.used_step.saturating_add(OFFER_STEPS)
+}
+
 /// A code is asked for, or the one that came is none.
 pub(super) fn required(detail: &str) -> Problem {
     Problem::new(Kind::SecondFactorRequired, detail).in_body("code")
@@ -109,18 +127,20 @@ impl Accounts {
         password: Zeroizing<String>,
         from: Option<Address>,
     ) -> Result<Offered, Problem> {
-        let (user, _) = self.proven_again(principal, password, from).await?;
+        let (user, proven) = self.proven_again(principal, password, from).await?;
         let secret = Zeroizing::new(random::<SECRET_BYTES>(&*self.surroundings));
         let offered = SecondFactor {
             sealed: self.secret.seal_second_factor(&user.id.0, &secret[..]),
             since_unix_ms: 0,
-            used_step: 0,
+            used_step: step_before_offer(self.now()),
             wrong: 0,
             last_wrong_unix_ms: 0,
             recovery: Vec::new(),
         };
-        if !self.catalog.offer_second_factor(user.id, &offered).await.map_err(refusals::catalog)? {
-            return Err(Problem::new(Kind::Conflict, "there is a second factor: remove it first"));
+        let kept = self.catalog.offer_second_factor((user.id, &proven), &offered).await;
+        if !kept.map_err(refusals::catalog)? {
+            let detail = "there is a second factor: remove it first; or the password was changed meanwhile";
+            return Err(Problem::new(Kind::Conflict, detail));
         }
         let secret = Zeroizing::new(Secret::new_stack(*secret).to_base32());
         let name = utf8_percent_encode(user.name.as_str(), NON_ALPHANUMERIC);
@@ -128,8 +148,8 @@ impl Accounts {
         Ok(Offered { secret, uri: Zeroizing::new(uri) })
     }
 
-    /// Makes the second factor that was offered count, by a code of it, and gives the recovery codes, this once. The user's other
-    /// sessions end: they began without it.
+    /// Makes the second factor that was offered in the last ten minutes count, by a code of it, and gives the recovery codes, this once.
+    /// The user's other sessions, tokens, codes and invitations end: they were made without it.
     ///
     /// # Errors
     /// `second-factor-required` where the code is none, `conflict` where nothing was offered.
@@ -138,11 +158,12 @@ impl Accounts {
         principal: &Principal,
         code: &str,
     ) -> Result<Vec<Zeroizing<String>>, Problem> {
-        let nothing = || Problem::new(Kind::Conflict, "no second factor is offered: ask for one first");
+        let nothing =
+            || Problem::new(Kind::Conflict, "no second factor is offered, or not lately: ask for one first");
         let user = self.myself(principal).await?;
         let Via::Session(session) = principal.via else { return Err(no_account()) };
         let known = self.catalog.second_factor(user.id).await.map_err(refusals::catalog)?;
-        let offered = known.filter(|factor| !factor.counts()).ok_or_else(nothing)?;
+        let offered = known.filter(|factor| is_offered(factor, self.now())).ok_or_else(nothing)?;
         let Some(code @ Code::OfTime(_)) = Code::read(code) else { return Err(wrong_code()) };
         let Shown::Step(step) = self.judge((user.id, &offered), code).await? else {
             return Err(wrong_code());
@@ -194,7 +215,10 @@ impl Accounts {
         }
         match self.catalog.clear_second_factor(user.id).await.map_err(refusals::catalog)? {
             true => Ok(()),
-            false => Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor").in_parameter("name")),
+            false => {
+                Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor")
+                    .in_parameter("name"))
+            }
         }
     }
 
@@ -232,7 +256,7 @@ impl Accounts {
     async fn claim_attempt(&self, user: UserId) -> Result<SecondFactor, Problem> {
         let now_unix_ms = self.now();
         let claim = move |factor: &mut SecondFactor| {
-            let may = next_unix_ms(factor) <= now_unix_ms;
+            let may = factor.wrong < WRONG_CODES_MAX && next_unix_ms(factor) <= now_unix_ms;
             (factor.wrong, factor.last_wrong_unix_ms) = (factor.wrong.saturating_add(1), now_unix_ms);
             may
         };
@@ -241,6 +265,11 @@ impl Accounts {
             return Ok(factor);
         }
         let known = self.catalog.second_factor(user).await.map_err(refusals::catalog)?;
+        if known.as_ref().is_some_and(|factor| factor.wrong >= WRONG_CODES_MAX) {
+            return Err(required(
+                "too many codes were wrong: only a recovery code is taken now, and codes of the time after it",
+            ));
+        }
         let next_unix_ms = known.as_ref().map_or(now_unix_ms, next_unix_ms);
         let seconds = next_unix_ms.saturating_sub(now_unix_ms).div_ceil(1000).max(1);
         Err(too_many("too many codes were wrong; a recovery code is taken at once", seconds))

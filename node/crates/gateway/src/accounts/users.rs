@@ -4,9 +4,9 @@ use datamesh_catalog::catalog::{By, Ends};
 use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
-use super::{Accounts, Made, no_such_user, not_invited, not_made};
+use super::{Accounts, Made, no_account, no_such_user, not_invited, not_made, superseded};
 use crate::audit::{Actor, Note};
-use crate::auth::{Address, Principal};
+use crate::auth::{Address, Principal, Via};
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
@@ -31,9 +31,10 @@ pub(crate) struct Registering<'a> {
 }
 
 /// What an administrator changes of a user.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
     pub(crate) role: Option<Role>,
+    /// Empty: mail reaches them nowhere.
+    pub(crate) email: Option<String>,
     pub(crate) disabled: Option<bool>,
 }
 
@@ -132,12 +133,17 @@ impl Accounts {
         self.catalog.user_of(&name).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
-    /// Changes what a user may do, from their next request on.
+    /// Changes what a user may do, from their next request on, and where mail reaches them.
     pub(crate) async fn change(&self, name: &str, change: Change) -> Result<User, Problem> {
         let user = self.user(name).await?;
+        let Change { role, email, disabled } = change;
+        if let Some(email) = email {
+            let email = Some(email).filter(|email| !email.is_empty());
+            self.catalog.set_email(user.id, email, None).await.map_err(not_made)?.ok_or_else(no_such_user)?;
+        }
         let changed = move |user: &mut User| {
-            user.role = change.role.unwrap_or(user.role);
-            user.disabled = change.disabled.unwrap_or(user.disabled);
+            user.role = role.unwrap_or(user.role);
+            user.disabled = disabled.unwrap_or(user.disabled);
         };
         self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
@@ -149,12 +155,11 @@ impl Accounts {
         (email, password): (Option<String>, Zeroizing<String>),
         from: Option<Address>,
     ) -> Result<User, Problem> {
-        let (user, _) = self.proven_again(principal, password, from).await?;
-        if email.as_ref().is_some_and(|email| email.len() > datamesh_catalog::limits::EMAIL_BYTES_MAX) {
-            return Err(Problem::new(Kind::InvalidBody, "the address is too long").in_body("email"));
-        }
-        let changed = move |user: &mut User| user.email = email.clone().filter(|email| !email.is_empty());
-        self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
+        let (user, proven) = self.proven_again(principal, password, from).await?;
+        let Via::Session(session) = principal.via else { return Err(no_account()) };
+        let email = email.filter(|email| !email.is_empty());
+        let set = self.catalog.set_email(user.id, email, Some((&proven, session))).await;
+        set.map_err(not_made)?.ok_or_else(superseded)
     }
 
     /// Takes a user's password and all that stands for them, and gives the code by which they choose another.

@@ -92,6 +92,10 @@ pub(super) struct MakeToken {
     /// How long it counts.
     #[schemars(range(min = 1, max = TOKEN_DAYS_MAX))]
     days: u64,
+    /// A token outlives the session: an open one alone must not make it.
+    password: Secret,
+    /// Of the second factor, where the user has one.
+    code: Option<Secret>,
 }
 
 /// A user as they and administrators see them.
@@ -352,9 +356,12 @@ pub(super) async fn make_token(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let MakeToken { name, scopes, days } = incoming::json(&headers, body).await?;
+    let MakeToken { name, scopes, days, password: Secret(password), code } =
+        incoming::json(&headers, body).await?;
     note.detail(format!("name={name} scopes={scopes:?} days={days}"));
-    let made = app.accounts.make_token(&principal, NewToken { name, scopes, days }, from(origin)).await?;
+    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let new = NewToken { name, scopes, days };
+    let made = app.accounts.make_token(&principal, new, (password, code), from(origin)).await?;
     note.target(format!("/api/v1/auth/tokens/{}", made.id));
     let known = KnownCredential { id: made.id, credential: made.credential };
     Ok((StatusCode::CREATED, NO_STORE, Json(shown(known, false, Some(&made.text)))).into_response())

@@ -29,6 +29,6 @@ pub(super) async fn ask(
     let Ask { name } = incoming::json(&headers, body).await?;
     let asked = app.accounts.ask_reset(name, from(origin))?;
     let behind = Arc::clone(&app);
-    app.accounts.behind_the_answer(async move { behind.accounts.mail_reset(asked).await });
+    app.accounts.behind_the_answer(async move { behind.accounts.mail_reset(asked, &behind.audit).await });
     Ok(StatusCode::ACCEPTED)
 }

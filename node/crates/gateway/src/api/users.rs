@@ -33,6 +33,8 @@ pub(super) struct Create {
 pub(super) struct Changed {
     role: Option<Role>,
     disabled: Option<bool>,
+    /// Where mail reaches them; empty: nowhere. Codes that were mailed end.
+    email: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema)]
@@ -122,13 +124,15 @@ pub(super) async fn show(
 }
 
 /// What is changed of a user, for the audit.
-fn described(role: Option<Role>, disabled: Option<bool>) -> String {
+fn described(role: Option<Role>, disabled: Option<bool>, email: Option<&str>) -> String {
     let role = role.map(|role| format!("role={}", role.as_str()));
     let disabled = disabled.map(|disabled| format!("disabled={disabled}"));
-    role.into_iter().chain(disabled).collect::<Vec<_>>().join(" ")
+    // Addresses of people are not for everybody who reads the audit.
+    let email = email.map(|email| if email.is_empty() { "email=none" } else { "email=set" }.to_owned());
+    role.into_iter().chain(disabled).chain(email).collect::<Vec<_>>().join(" ")
 }
 
-/// `PUT users/{name}`: role, and whether they are refused; from their next request on. Who is refused signs nothing for S3 either.
+/// `PUT users/{name}`: role, address, and whether they are refused; from their next request on. Who is refused signs nothing for S3 either.
 pub(super) async fn change(
     State(app): State<Arc<App>>,
     Extension(note): Extension<Note>,
@@ -136,13 +140,13 @@ pub(super) async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<ShownUser>, Problem> {
-    let Changed { role, disabled } = incoming::json(&headers, body).await?;
-    note.detail(described(role, disabled));
+    let Changed { role, disabled, email } = incoming::json(&headers, body).await?;
+    note.detail(described(role, disabled, email.as_deref()));
     let user = app.accounts.user(&name).await?;
     if disabled == Some(true) {
         app.keys.disable_all_of(user.name.as_str()).await?;
     }
-    Ok(Json(app.accounts.change(&name, Change { role, disabled }).await?.into()))
+    Ok(Json(app.accounts.change(&name, Change { role, email, disabled }).await?.into()))
 }
 
 /// `DELETE users/{name}`: what they stored stays, their S3 keys are refused.

@@ -58,7 +58,7 @@ impl People {
     }
 
     pub(super) async fn token(&self, house: &House, role: Role, scopes: &[&str]) -> String {
-        let new = json!({ "name": "test", "scopes": scopes, "days": 1 });
+        let new = json!({ "name": "test", "scopes": scopes, "days": 1, "password": PASSWORD });
         text(&tell(house, Some(self.session(role)), "POST", "/auth/tokens", new).await.ok(), "token")
     }
 }

@@ -17,14 +17,19 @@ const LATER: Duration = Duration::from_secs(1000);
 struct Phone(Totp);
 
 impl Phone {
-    /// Adds a second factor; gives it and the recovery codes.
-    async fn added(house: &House, session: &str) -> (Self, Vec<String>) {
+    /// Has one offered, which does not count yet.
+    async fn offered(house: &House, session: &str) -> Self {
         let body = json!({ "password": PASSWORD });
         let offered = tell(house, Some(session), "POST", "/auth/second-factor", body).await.ok().json();
         let (secret, uri) = (offered["secret"].as_str().unwrap(), offered["uri"].as_str().unwrap());
         assert!(uri.starts_with("otpauth://totp/DataMesh:") && uri.contains(&format!("secret={secret}&")));
         let secret = Secret::try_from_base32(secret).unwrap();
-        let phone = Self(Builder::new().with_secret(secret).build().unwrap());
+        Self(Builder::new().with_secret(secret).build().unwrap())
+    }
+
+    /// Adds a second factor; gives it and the recovery codes.
+    async fn added(house: &House, session: &str) -> (Self, Vec<String>) {
+        let phone = Self::offered(house, session).await;
         let body = json!({ "code": phone.code(house) });
         let confirmed = tell(house, Some(session), "POST", "/auth/second-factor/confirm", body).await.ok();
         assert_eq!(confirmed.header("cache-control"), "no-store");
@@ -58,8 +63,15 @@ async fn sign_in_asks_for_a_code_and_takes_it_once() {
     let house = House::without_pool(6, 64 << 20).await;
     let session = signed_in(&house, "alice", Role::Member).await;
     let other = login(&house, "alice", PASSWORD).await.ok().json()["token"].as_str().unwrap().to_owned();
-    let body = json!({ "name": "program", "scopes": ["read"], "days": 1 });
-    let token = tell(&house, Some(&session), "POST", "/auth/tokens", body).await.ok().json();
+    let make = async |password: &str, code: Option<&str>| {
+        let body = json!({ "name": "p", "scopes": ["read"], "days": 1, "password": password, "code": code });
+        tell(&house, Some(&session), "POST", "/auth/tokens", body).await
+    };
+    let via = async |token: &Value| {
+        tell(&house, token["token"].as_str(), "GET", "/auth/profile", Value::Null).await
+    };
+    assert_eq!(make("not the password", None).await.problem(), "forbidden", "an open session makes no token");
+    let token = make(PASSWORD, None).await.ok().json();
     assert_eq!(state(&house, &session).await, json!({ "enabled": false, "recoveryCodesLeft": 0 }));
     let body = json!({ "password": "not the password" });
     let refused = tell(&house, Some(&session), "POST", "/auth/second-factor", body).await;
@@ -71,8 +83,11 @@ async fn sign_in_asks_for_a_code_and_takes_it_once() {
         "unauthorized",
         "it began without"
     );
-    let profile = tell(&house, token["token"].as_str(), "GET", "/auth/profile", Value::Null).await.ok();
-    assert_eq!(profile.json()["via"], json!("token"), "programs have no phone");
+    assert_eq!(via(&token).await.problem(), "unauthorized", "it was made without");
+    assert_eq!(make(PASSWORD, None).await.problem(), "second-factor-required");
+    let token = make(PASSWORD, Some(&codes[9])).await.ok().json();
+    assert_eq!(via(&token).await.ok().json()["via"], json!("token"), "programs have no phone");
+    assert_eq!(make(PASSWORD, Some(&codes[9])).await.problem(), "second-factor-required", "once");
 
     let asked = login(&house, "alice", PASSWORD).await;
     assert_eq!((asked.status.as_u16(), asked.problem().as_str()), (401, "second-factor-required"));
@@ -90,7 +105,7 @@ async fn sign_in_asks_for_a_code_and_takes_it_once() {
     house.clock.move_on(LATER);
     login_with(&house, &codes[3].to_lowercase()).await.ok();
     assert_eq!(login_with(&house, &codes[3]).await.problem(), "second-factor-required", "once");
-    assert_eq!(state(&house, &session).await["recoveryCodesLeft"], json!(9));
+    assert_eq!(state(&house, &session).await["recoveryCodesLeft"], json!(8));
 }
 
 #[tokio::test]
@@ -125,6 +140,15 @@ async fn wrong_codes_wait_for_all_addresses_together_and_recovery_codes_do_not()
     assert_eq!(all.iter().filter(|status| **status == 401).count(), 5, "many at once are no way around");
     house.clock.move_on(LATER);
     assert_eq!(attempt(300, phone.code(&house)).await, 200);
+    // Somebody patient: at last none of the time is taken, until a recovery code was.
+    for n in 0..50 {
+        house.clock.move_on(LATER);
+        attempt(400 + n, phone.wrong_code(&house)).await;
+    }
+    house.clock.move_on(LATER);
+    assert_eq!(attempt(500, phone.code(&house)).await, 401);
+    assert_eq!(attempt(501, codes[1].clone()).await, 200);
+    assert_eq!(attempt(502, phone.code(&house)).await, 200);
 }
 
 #[tokio::test]
@@ -184,6 +208,10 @@ async fn another_password_leaves_it_and_nothing_counts_before_its_code() {
     let body = json!({ "password": PASSWORD });
     tell(&house, Some(&session), "POST", "/auth/second-factor", body).await.ok();
     login(&house, "alice", PASSWORD).await.ok();
+    let stale = Phone::offered(&house, &session).await;
+    house.clock.move_on(LATER);
+    assert_eq!(confirm(&stale.code(&house)).await.problem(), "conflict", "an offer waits ten minutes");
+    Phone::offered(&house, &session).await;
     assert_eq!(confirm("no code").await.problem(), "second-factor-required");
     let (phone, _) = Phone::added(&house, &session).await;
     let got = tell(&house, Some(ADMIN), "POST", "/admin/users/alice/reset", Value::Null).await.ok();

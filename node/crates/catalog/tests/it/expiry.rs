@@ -174,7 +174,7 @@ async fn other_rules_and_other_tags_end_nothing(keyspace: AnyKeyspace) {
     let bare = |version: &Version, _| matches!(version, Version::Object(object) if object.meta == before);
     let meta = vec![("tags".to_owned(), "keep".to_owned())];
     photos.meddled.before_the_next_commit(async move {
-        assert!(others.set_meta(&object, meta).await.unwrap());
+        assert!(others.set_meta(&object, None, meta).await.unwrap());
     });
     let (ended, judged) = photos.end((&listed, 0), bare).await;
     assert_eq!((ended, judged.len()), (None, 2), "judged again, with its tags");

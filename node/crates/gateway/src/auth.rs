@@ -23,15 +23,22 @@ pub(crate) const CHANGE_HEADER: &str = "datamesh-request";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Address(pub(crate) IpAddr);
 
-/// Finds out who asks.
+/// What a request shows of who sends it.
+pub(crate) enum Shown<'a> {
+    /// A token of the files.
+    Holder(Principal),
+    /// What is to be looked up: see [`owner`].
+    Credential(&'a str),
+}
+
+/// Reads what a request shows. Looks nothing up.
 ///
 /// # Errors
-/// `unauthorized` without a known token, `forbidden` for a change by cookie that a page of another site could have sent.
-pub(crate) async fn authenticate(
-    (tokens, accounts): (&Tokens, &Accounts),
-    (method, headers): (&Method, &HeaderMap),
-    from: Option<Address>,
-) -> Result<Principal, Problem> {
+/// `unauthorized` without anything, `forbidden` for a change by cookie that a page of another site could have sent.
+pub(crate) fn shown<'a>(
+    tokens: &Tokens,
+    (method, headers): (&Method, &'a HeaderMap),
+) -> Result<Shown<'a>, Problem> {
     let given = match (bearer(headers), cookie(headers)) {
         (Some(token), _) => token,
         (None, Some(session)) => {
@@ -42,10 +49,20 @@ pub(crate) async fn authenticate(
             return Err(Problem::new(Kind::Unauthorized, "send the header `Authorization: Bearer <token>`"));
         }
     };
-    if let Some(role) = tokens.role_of(given) {
-        return Ok(Principal::holder(role));
-    }
-    let known = accounts.authenticate(given, from).await?;
+    let holder = tokens.role_of(given).map(Principal::holder);
+    Ok(holder.map_or(Shown::Credential(given), Shown::Holder))
+}
+
+/// Whose a session or token is, by its row.
+///
+/// # Errors
+/// `unauthorized` when it is not known.
+pub(crate) async fn owner(
+    accounts: &Accounts,
+    credential: &str,
+    from: Option<Address>,
+) -> Result<Principal, Problem> {
+    let known = accounts.authenticate(credential, from).await?;
     known.ok_or_else(|| Problem::new(Kind::Unauthorized, "the token is not known to this cluster"))
 }
 

@@ -60,6 +60,9 @@ pub(crate) struct Found {
     asked: Instant,
 }
 
+/// Separates tags of metadata from every other BLAKE3 use.
+const METADATA_TAG: &str = "datamesh.io 2026 tag of an object's metadata";
+
 /// All objects of all buckets.
 pub(crate) struct Objects {
     context: Arc<Context>,
@@ -227,6 +230,18 @@ impl Found {
     fn new(object: Object, bucket: Arc<BucketContext>, asked: Instant) -> Result<Self, Problem> {
         let fields = Fields::open(&bucket.secrets, &target_of(&object), &object.meta)?;
         Ok(Self { object, fields, bucket, asked })
+    }
+
+    /// Changes whenever its bytes, its type or its metadata do: hexadecimal digits. The metadata is taken as it is sealed.
+    pub(crate) fn metadata_tag(&self) -> String {
+        let Object { etag, upload, content_type, meta, .. } = &self.object;
+        let pairs = meta.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let mut hasher = blake3::Hasher::new_derive_key(METADATA_TAG);
+        for part in [etag.as_bytes(), &upload.0, content_type.as_bytes()].into_iter().chain(pairs) {
+            // With its length: the same bytes, split elsewhere, are other metadata.
+            hasher.update(&part.len().to_le_bytes()).update(part);
+        }
+        hasher.finalize().to_hex().to_string()
     }
 }
 

@@ -26,7 +26,7 @@ use crate::problem::Problem;
 /// How safe a put is at the moment of its answer.
 pub(super) const DURABILITY: HeaderName = HeaderName::from_static("datamesh-durability");
 /// Headers of this prefix are kept with the object.
-const META_PREFIX: &str = "x-datamesh-meta-";
+pub(super) const META_PREFIX: &str = "x-datamesh-meta-";
 /// Headers that are kept with an object as they came, and given with it.
 pub(crate) const KEPT_HEADERS: [HeaderName; 5] = [
     header::CACHE_CONTROL,
@@ -100,9 +100,10 @@ pub(super) async fn read(
     let object = &found.object;
     let judged = conditional::of_read(&headers, &object.etag)?;
     if judged == Read::NotModified {
-        return Ok(
-            (StatusCode::NOT_MODIFIED, [(header::ETAG, conditional::quoted(&object.etag)?)]).into_response()
-        );
+        // Type and metadata may be others than those the client has, though the bytes are the same.
+        let mut answer = head(object, &found.fields, &(0..object.size_bytes), StatusCode::NOT_MODIFIED)?;
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+        return Ok(answer);
     }
     let wanted = match judged {
         Read::SendWhole => Wanted::Whole,
@@ -176,7 +177,8 @@ pub(super) fn meta_of(headers: &HeaderMap) -> Result<Meta, Problem> {
             user.push((name.to_owned(), text(value, "x-datamesh-meta-*")?));
         }
     }
-    Meta::new(content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned()), Fields { user, ..Fields::default() })
+    let content_type = content_type.unwrap_or_else(|| TYPE_DEFAULT.to_owned());
+    Ok(Meta::new(content_type, Fields { user, ..Fields::default() })?)
 }
 
 /// What a delete answers.

@@ -241,12 +241,17 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     let steps = error.path().iter().filter_map(|step| match step {
         Segment::Seq { index } => Some(index.to_string()),
-        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Map { key } => Some(escaped(key)),
         Segment::Enum { .. } | Segment::Unknown => None,
     });
     let path = steps.collect::<Vec<_>>().join("/");
     let problem = Problem::new(Kind::InvalidBody, error.inner().to_string());
     if path.is_empty() || path.len() > PATH_BYTES_MAX { problem } else { problem.in_body(path) }
+}
+
+/// A name as a step of a JSON pointer (RFC 6901).
+pub(super) fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {

@@ -8,13 +8,14 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::Condition;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::files::META_PREFIX;
 use super::target::ObjectPath;
 use super::{App, conditional, incoming};
-use crate::objects::Found;
+use crate::objects::{Fields, Found, Meta};
 use crate::problem::{Kind, Problem};
 
 /// What is known of an object besides its bytes.
@@ -28,19 +29,19 @@ pub(super) struct Metadata {
     meta: BTreeMap<String, String>,
 }
 
-/// What it shall be: what can be said in headers.
+/// What it shall be: what can be said in headers, and whatever is there already.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Change {
     #[schemars(regex(pattern = "^[ -~]{1,255}$"))]
     content_type: String,
     #[serde(default)]
-    #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9-]+$" }, "additionalProperties" = { "type": "string", "pattern": "^[ -~]*$" }))]
+    #[schemars(extend("propertyNames" = { "pattern": "^[a-z0-9!#$%&'*+.^_`|~-]+$" }, "additionalProperties" = { "type": "string", "pattern": "^[\\t -~]*$" }))]
     meta: BTreeMap<String, String>,
 }
 
 fn shown(found: Found) -> Result<Response, Problem> {
-    let etag = [(header::ETAG, conditional::quoted(&found.object.etag)?)];
+    let etag = [(header::ETAG, conditional::quoted(&found.metadata_tag())?)];
     let meta = found.fields.user.into_iter().collect();
     Ok((etag, Json(Metadata { content_type: found.object.content_type, meta })).into_response())
 }
@@ -50,7 +51,7 @@ pub(super) async fn read(State(app): State<Arc<App>>, path: ObjectPath) -> Resul
     shown(app.objects.find(&path.bucket, path.key).await?)
 }
 
-/// `PUT`: all of it, in place of what there was. The entity tag stays, for it is of the bytes.
+/// `PUT`: all of it, in place of what there was. The object's own entity tag stays, for it is of the bytes.
 pub(super) async fn write(
     State(app): State<Arc<App>>,
     path: ObjectPath,
@@ -59,25 +60,31 @@ pub(super) async fn write(
 ) -> Result<Response, Problem> {
     let tag = required_tag(&headers)?;
     let Change { content_type, meta } = incoming::json(&headers, body).await?;
-    if content_type.is_empty() || !content_type.bytes().all(is_printable) {
+    let found = app.objects.find(&path.bucket, path.key).await?;
+    if found.metadata_tag() != tag {
+        return Err(changed());
+    }
+    let is_type = !content_type.is_empty() && content_type.bytes().all(is_printable);
+    if !is_type && content_type != found.object.content_type {
         let detail = "a type is printable ASCII, as in `image/png`";
         return Err(Problem::new(Kind::InvalidBody, detail).in_body("contentType"));
     }
-    if let Some((name, _)) = meta.iter().find(|(name, value)| !is_header(name, value)) {
-        let detail = "names are a-z, 0-9 and `-`, values plain ASCII: both become a header";
-        return Err(Problem::new(Kind::InvalidBody, detail)
-            .in_body(format!("meta/{}", crate::accounts::cut(name, 64))));
+    let is_kept = |name: &str, value: &str| found.fields.user.iter().any(|(n, v)| n == name && v == value);
+    if let Some((name, _)) =
+        meta.iter().find(|(name, value)| !is_header(name, value) && !is_kept(name, value))
+    {
+        let detail = "a name is what a header may be called, in lower case, and a value plain ASCII";
+        let place = format!("meta/{}", incoming::escaped(crate::accounts::cut(name, 64)));
+        return Err(Problem::new(Kind::InvalidBody, detail).in_body(place));
     }
-    let found = app.objects.find(&path.bucket, path.key.clone()).await?;
-    if found.object.etag != tag {
-        let detail = format!("the object's entity tag is \"{}\"", found.object.etag);
-        return Err(Problem::new(Kind::PreconditionFailed, detail).in_header("If-Match"));
-    }
-    if !app.objects.set_metadata(&found, content_type, meta.into_iter().collect()).await? {
-        let detail = "somebody else changed the object meanwhile: read it again";
-        return Err(Problem::new(Kind::PreconditionFailed, detail).in_header("If-Match"));
-    }
-    shown(app.objects.find(&path.bucket, path.key).await?)
+    let fields = Fields { user: meta.into_iter().collect(), ..found.fields.clone() };
+    let meta = Meta::new(content_type, fields).map_err(|error| error.in_body())?;
+    shown(app.objects.set_metadata(found, meta).await?.ok_or_else(changed)?)
+}
+
+fn changed() -> Problem {
+    let detail = "the object or its metadata has changed since this tag was shown: read it again";
+    Problem::new(Kind::PreconditionFailed, detail).in_header("If-Match")
 }
 
 /// Who overwrites without having looked may take away what another just wrote: a tag is asked for.
@@ -96,6 +103,8 @@ fn is_printable(byte: u8) -> bool {
 }
 
 fn is_header(name: &str, value: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !name.is_empty() && name.bytes().all(known) && value.bytes().all(is_printable)
+    let is_name = !name.is_empty() && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    is_name
+        && HeaderName::try_from(format!("{META_PREFIX}{name}")).is_ok()
+        && HeaderValue::from_str(value).is_ok()
 }

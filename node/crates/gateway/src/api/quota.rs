@@ -1,7 +1,8 @@
-//! How many requests an address and a user may send: more are refused with 429 before anything is done or allocated for them. Answers
-//! say how much is left (`RateLimit`, draft-ietf-httpapi-ratelimit-headers).
+//! How many requests may be sent: more are refused with 429 before anything is done or allocated for them. Whoever is known is counted
+//! by name alone, and strangers by their address, so that these hold up nobody who is known. Answers say how much is left (`RateLimit`,
+//! draft-ietf-httpapi-ratelimit-headers).
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -15,12 +16,20 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Of all who ask.
 pub(crate) struct Quotas {
+    /// Of addresses that show no credential.
+    strangers: Rates<IpAddr>,
+    /// Of addresses that show one, while it is looked up.
     addresses: Rates<IpAddr>,
     users: Rates<String>,
 }
 
 impl Default for Quotas {
     fn default() -> Self {
+        let stranger = Rate {
+            of: "stranger",
+            burst: limits::STRANGER_REQUESTS,
+            per_second: limits::STRANGER_REQUESTS_PER_SECOND,
+        };
         let address = Rate {
             of: "address",
             burst: limits::ADDRESS_REQUESTS,
@@ -28,67 +37,73 @@ impl Default for Quotas {
         };
         let user =
             Rate { of: "user", burst: limits::USER_REQUESTS, per_second: limits::USER_REQUESTS_PER_SECOND };
-        Self::of(address, user)
+        Self::of(stranger, address, user)
     }
 }
 
 /// What was taken of a quota, for the answer's headers.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
+pub(crate) struct Share {
     rate: Rate,
-    left: u32,
+    taken: Taken,
 }
 
 impl Quotas {
-    fn of(address: Rate, user: Rate) -> Self {
-        Self { addresses: Rates::new(address, limits::RATES_MAX), users: Rates::new(user, limits::RATES_MAX) }
-    }
-
-    /// Takes a request of an address.
-    pub(super) fn of_address(&self, Address(from): Address, now_unix_ms: u64) -> Result<Share, Problem> {
-        share(self.addresses.rate(), self.addresses.take(&network(from), now_unix_ms))
-    }
-
-    /// Takes a request of whoever asks.
-    pub(super) fn of_user(&self, principal: &Principal, now_unix_ms: u64) -> Result<Share, Problem> {
-        share(self.users.rate(), self.users.take(&principal.actor().name, now_unix_ms))
-    }
-}
-
-fn share(rate: Rate, taken: Taken) -> Result<Share, Problem> {
-    match taken {
-        Taken::Left(left) => Ok(Share { rate, left }),
-        Taken::Wait(seconds) => {
-            let detail =
-                format!("this {} sends more than {} requests a second: slow down", rate.of, rate.per_second);
-            let none = Share { rate, left: 0 };
-            Err(none.on_problem(Problem::new(Kind::TooManyRequests, detail), seconds))
+    fn of(stranger: Rate, address: Rate, user: Rate) -> Self {
+        Self {
+            strangers: Rates::new(stranger, limits::RATES_MAX, region),
+            addresses: Rates::new(address, limits::RATES_MAX, region),
+            users: Rates::new(user, limits::RATES_MAX, String::clone),
         }
+    }
+
+    /// Takes a request of an address that shows no credential.
+    pub(crate) fn of_stranger(&self, Address(from): Address, now_unix_ms: u64) -> Share {
+        let taken = self.strangers.take(&network(from), now_unix_ms);
+        Share { rate: self.strangers.rate(), taken }
+    }
+
+    /// Takes a request of an address whose credential is not looked up yet.
+    pub(crate) fn of_address(&self, Address(from): Address, now_unix_ms: u64) -> Share {
+        let taken = self.addresses.take(&network(from), now_unix_ms);
+        Share { rate: self.addresses.rate(), taken }
+    }
+
+    /// The credential is known: its owner is counted, and the address is not.
+    pub(crate) fn give_back(&self, Address(from): Address) {
+        self.addresses.give_back(&network(from));
+    }
+
+    /// Takes a request of whoever is known.
+    pub(crate) fn of_user(&self, principal: &Principal, now_unix_ms: u64) -> Share {
+        let taken = self.users.take(&principal.actor().name, now_unix_ms);
+        Share { rate: self.users.rate(), taken }
     }
 }
 
 impl Share {
-    fn on_problem(self, problem: Problem, seconds: u64) -> Problem {
-        let problem = problem.header(header::RETRY_AFTER, HeaderValue::from(seconds));
-        self.headers().into_iter().fold(problem, |problem, (name, value)| problem.header(name, value))
+    /// Refuses a request that came too early.
+    pub(crate) fn judge(self) -> Result<(), Problem> {
+        let Taken::Wait(seconds) = self.taken else { return Ok(()) };
+        let Rate { of, per_second, .. } = self.rate;
+        let detail = format!("this {of} sends more than {per_second} requests a second: slow down");
+        let problem = Problem::new(Kind::TooManyRequests, detail);
+        Err(problem.header(header::RETRY_AFTER, HeaderValue::from(seconds)))
     }
 
-    fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
-        let Self { rate: Rate { of, burst, per_second }, left } = self;
-        let window = burst / per_second;
-        let policy = format!("\"{of}\";q={burst};w={window}");
-        let left = format!("\"{of}\";r={left};t={window}");
-        let value = |text| HeaderValue::try_from(text).ok();
-        [(POLICY, value(policy)), (LEFT, value(left))]
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect()
-    }
-
-    /// Says in an answer what is left.
-    pub(super) fn tell(self, headers: &mut HeaderMap) {
-        for (name, value) in self.headers() {
-            headers.append(name, value);
+    /// Says in an answer what is left, and after how many seconds all of it is back.
+    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+        let Self { rate: Rate { of, burst, per_second }, taken } = self;
+        let left = match taken {
+            Taken::Left(left) => left,
+            Taken::Wait(_) => 0,
+        };
+        let back = burst.saturating_sub(left).div_ceil(per_second);
+        let policy = format!("\"{of}\";q={burst};w={}", burst / per_second);
+        for (name, text) in [(POLICY, policy), (LEFT, format!("\"{of}\";r={left};t={back}"))] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.append(name, value);
+            }
         }
     }
 }
@@ -98,6 +113,14 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
         v4 => v4,
+    }
+}
+
+/// Networks that one owner may have many of: a /48, or a /16 of IPv4.
+fn region(network: &IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
+        IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 16))),
     }
 }
 
@@ -112,20 +135,29 @@ mod tests {
     #[test]
     fn who_sends_too_much_is_told_when_to_come_again() {
         let rate = Rate { of: "address", burst: 4, per_second: 2 };
-        let quotas = Quotas::of(rate, rate);
+        let quotas = Quotas::of(rate, rate, rate);
         let from = |text: &str| Address(text.parse().unwrap());
         for left in (0..4).rev() {
             let mut headers = HeaderMap::new();
-            quotas.of_address(from("2001:db8::1"), NOW).unwrap().tell(&mut headers);
+            let share = quotas.of_address(from("2001:db8::1"), NOW);
+            share.judge().unwrap();
+            share.tell(&mut headers);
             assert_eq!(headers["ratelimit-policy"], "\"address\";q=4;w=2");
-            assert_eq!(headers["ratelimit"], format!("\"address\";r={left};t=2"));
+            assert_eq!(headers["ratelimit"], format!("\"address\";r={left};t={}", (5 - left) / 2));
         }
-        let refused = quotas.of_address(from("2001:db8::2"), NOW).unwrap_err().into_response();
+        let refused = quotas.of_address(from("2001:db8::2"), NOW).judge().unwrap_err().into_response();
         assert_eq!(
             (refused.status().as_u16(), &refused.headers()["retry-after"]),
             (429, &"1".parse().unwrap())
         );
-        assert!(quotas.of_address(from("2001:db8:0:1::1"), NOW).is_ok(), "another network");
-        assert!(quotas.of_address(from("2001:db8::1"), NOW + 1000).is_ok());
+        assert!(quotas.of_address(from("2001:db8:0:1::1"), NOW).judge().is_ok(), "another network");
+        assert!(quotas.of_stranger(from("2001:db8::1"), NOW).judge().is_ok(), "strangers count apart");
+        assert!(quotas.of_address(from("2001:db8::1"), NOW + 1000).judge().is_ok());
+    }
+
+    #[test]
+    fn neighbours_are_those_of_one_owner() {
+        let of = |text: &str| region(&network(text.parse().unwrap())).to_string();
+        assert_eq!((of("2001:db8:7:8::1"), of("192.0.2.1")), ("2001:db8:7::".into(), "192.0.0.0".into()));
     }
 }

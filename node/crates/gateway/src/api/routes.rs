@@ -57,9 +57,9 @@ const READING: &[&str] = &["Range"];
 
 routes! {
     GET "/api/v1/openapi.json" Anyone => openapi::json,
-        does("This description").gives::<BTreeMap<String, Value>>(200);
+        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/docs" Anyone => openapi::page,
-        does("This description, to read").gives_a_page();
+        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/files" Read => listing::list,
         does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
     GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
@@ -225,8 +225,8 @@ fn reads_metadata() -> Operation {
 }
 
 fn writes_metadata() -> Operation {
-    let changes =
-        does("Changes an object's type and metadata, without its bytes; needs If-Match").heeds(&["If-Match"]);
+    let summary = "Changes an object's type and metadata, without its bytes; needs If-Match with the tag that GET of it shows";
+    let changes = does(summary).heeds(&["If-Match"]);
     changes.takes::<metadata::Change>().gives::<metadata::Metadata>(200).with(&["ETag"])
 }
 

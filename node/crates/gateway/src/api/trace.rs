@@ -10,12 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::quota::Share;
 use super::routes::need_of;
 use super::{App, incoming};
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
-use crate::auth::{Address, Need, Principal, authenticate};
+use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 use crate::surroundings::{Surroundings, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,8 +29,7 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
     let span = tracing::info_span!("request", id = %id, method, route);
     let need = need_of(request.method(), request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let answered = answer(&app, (need, &id, &route), request, next).instrument(span.clone()).await;
-    let mut response = answered.into_response();
+    let mut response = answer(&app, (need, &id, &route), request, next).instrument(span.clone()).await;
     let status = response.status().as_u16();
     let took = begun.elapsed();
     // No path here: it holds the object's name.
@@ -41,24 +41,68 @@ pub(super) async fn around(State(app): State<Arc<App>>, request: Request, next: 
     response
 }
 
-/// Finds out who asks. Who sends too much is refused first.
-async fn answer(
-    app: &Arc<App>,
-    asked: (Need, &str, &str),
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
+/// Finds out who asks. Who sends too much is refused first. All answers say what is left.
+async fn answer(app: &Arc<App>, asked: (Need, &str, &str), request: Request, next: Next) -> Response {
     let from = request.extensions().get::<Address>().copied();
-    let now_unix_ms = app.surroundings.now_unix_ms();
-    let of_address = from.map(|from| app.quotas.of_address(from, now_unix_ms)).transpose()?;
-    // Of whom nothing is known the metrics tell: strangers must not fill the audit.
-    let principal = who(app, asked.0, (request.method(), request.headers()), from).await?;
-    let of_user = principal.as_ref().map(|who| app.quotas.of_user(who, now_unix_ms)).transpose()?;
-    let mut response = judged(app, asked, (from, principal), request, next).await;
-    for share in of_address.into_iter().chain(of_user) {
+    let mut shares = Vec::new();
+    let sent = (request.method(), request.headers());
+    let mut response = match counted(app, asked.0, sent, from, &mut shares).await {
+        Ok(principal) => judged(app, asked, (from, principal), request, next).await,
+        // Of whom nothing is known the metrics tell: strangers must not fill the audit.
+        Err(problem) => problem.into_response(),
+    };
+    for share in shares {
         share.tell(response.headers_mut());
     }
-    Ok(response)
+    response
+}
+
+/// Who asks, if they may send one more: whoever is known is counted by name, whoever is not by address.
+async fn counted(
+    app: &App,
+    need: Need,
+    sent: (&Method, &HeaderMap),
+    from: Option<Address>,
+    shares: &mut Vec<Share>,
+) -> Result<Option<Principal>, Problem> {
+    let shown = match need {
+        Need::Anyone => Ok(None),
+        _ => shown(&app.tokens, sent).map(Some),
+    };
+    let principal = match shown {
+        Ok(Some(Shown::Holder(holder))) => holder,
+        Ok(Some(Shown::Credential(credential))) => looked_up(app, credential, from, shares).await?,
+        nobody => {
+            if let Some(from) = from {
+                take(shares, app.quotas.of_stranger(from, app.surroundings.now_unix_ms()))?;
+            }
+            return nobody.map(|_| None);
+        }
+    };
+    take(shares, app.quotas.of_user(&principal, app.surroundings.now_unix_ms()))?;
+    Ok(Some(principal))
+}
+
+/// Whose a session or token is. Those that are not known are counted by address: each costs a read of the catalog.
+async fn looked_up(
+    app: &App,
+    credential: &str,
+    from: Option<Address>,
+    shares: &mut Vec<Share>,
+) -> Result<Principal, Problem> {
+    let Some(address) = from else { return owner(&app.accounts, credential, from).await };
+    take(shares, app.quotas.of_address(address, app.surroundings.now_unix_ms()))?;
+    let owner = owner(&app.accounts, credential, from).await;
+    if !owner.as_ref().is_err_and(|problem| problem.kind() == Kind::Unauthorized) {
+        app.quotas.give_back(address);
+        shares.clear();
+    }
+    owner
+}
+
+fn take(shares: &mut Vec<Share>, share: Share) -> Result<(), Problem> {
+    shares.push(share);
+    share.judge()
 }
 
 /// Has the request done if who asks may have it; the audit tells of changes, of what is done in person, and of what was refused.
@@ -105,7 +149,10 @@ async fn who(
     if need == Need::Anyone {
         return Ok(None);
     }
-    authenticate((&app.tokens, &app.accounts), asked, from).await.map(Some)
+    Ok(Some(match shown(&app.tokens, asked)? {
+        Shown::Holder(holder) => holder,
+        Shown::Credential(credential) => owner(&app.accounts, credential, from).await?,
+    }))
 }
 
 /// Hands the request on. What people and administrators send is small, and is read first; then it is asked again who sends it, for a

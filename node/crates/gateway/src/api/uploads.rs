@@ -76,8 +76,8 @@ pub(super) async fn begin(
     let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
     let key = object_key(begin.key.as_bytes())?;
     let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
-    let meta =
-        Meta::new(content_type, Fields { user: begin.meta.into_iter().collect(), ..Fields::default() })?;
+    let fields = Fields { user: begin.meta.into_iter().collect(), ..Fields::default() };
+    let meta = Meta::new(content_type, fields).map_err(|error| error.in_body())?;
     let upload = app.objects.begin(&bucket, key, meta, limits::UPLOAD_LEASE).await?;
     note.target(format!("/api/v1/uploads/{}", upload.target.upload));
     Ok((StatusCode::CREATED, Json(shown(&upload, &[]))).into_response())

@@ -10,7 +10,7 @@ use datamesh_catalog::limits::CONTENT_TYPE_BYTES_MAX;
 use super::refusals;
 use crate::limits;
 use crate::pipeline::{Record, Secrets};
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// The one field that the catalog keeps: version 1 of the sealed metadata.
 const FIELD: &str = "sealed-v1";
@@ -82,6 +82,39 @@ impl Fields {
     }
 }
 
+/// What of it is not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MetaError {
+    /// Of the content type.
+    #[error("a content type has at most {CONTENT_TYPE_BYTES_MAX} printable characters")]
+    ContentType,
+    /// Of the user's own, or of all together.
+    #[error("{0}")]
+    Fields(String),
+}
+
+/// As they are told of in headers.
+impl From<MetaError> for Problem {
+    fn from(error: MetaError) -> Self {
+        let header = match error {
+            MetaError::ContentType => "Content-Type",
+            MetaError::Fields(_) => "x-datamesh-meta-*",
+        };
+        Self::request_header(header, error.to_string())
+    }
+}
+
+impl MetaError {
+    /// As they are told of in the fields `contentType` and `meta` of a body.
+    pub(crate) fn in_body(&self) -> Problem {
+        let field = match self {
+            Self::ContentType => "contentType",
+            Self::Fields(_) => "meta",
+        };
+        Problem::new(Kind::InvalidBody, self.to_string()).in_body(field)
+    }
+}
+
 /// What a client says of its object.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meta {
@@ -91,12 +124,11 @@ pub(crate) struct Meta {
 
 impl Meta {
     /// Checks sizes and names.
-    pub(crate) fn new(content_type: String, fields: Fields) -> Result<Self, Problem> {
+    pub(crate) fn new(content_type: String, fields: Fields) -> Result<Self, MetaError> {
         if content_type.len() > CONTENT_TYPE_BYTES_MAX || content_type.chars().any(char::is_control) {
-            let detail = format!("a content type has at most {CONTENT_TYPE_BYTES_MAX} printable characters");
-            return Err(Problem::request_header("Content-Type", detail));
+            return Err(MetaError::ContentType);
         }
-        let wrong = |detail: String| Problem::request_header("x-datamesh-meta-*", detail);
+        let wrong = MetaError::Fields;
         let bytes: usize = fields.user.iter().map(|(name, value)| name.len() + value.len()).sum();
         if bytes > limits::META_BYTES_MAX {
             return Err(wrong(format!("user metadata has at most {} bytes in all", limits::META_BYTES_MAX)));

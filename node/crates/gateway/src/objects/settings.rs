@@ -53,28 +53,26 @@ impl Objects {
             let detail = format!("tags, metadata and headers have at most {max} bytes together, as JSON");
             return Err(Problem::new(Kind::InvalidBody, detail));
         }
-        self.set_fields(found, None, &fields).await
+        let sealed = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
+        self.set_fields(found, None, sealed).await
     }
 
-    /// Gives an object another type and other metadata of the user's; false when it is not as it was found any more.
-    pub(crate) async fn set_metadata(
-        &self,
-        found: &Found,
-        content_type: String,
-        user: Vec<(String, String)>,
-    ) -> Result<bool, Problem> {
-        let meta = Meta::new(content_type, Fields { user, ..found.fields.clone() })?;
-        self.set_fields(found, Some(&meta.content_type), &meta.fields).await
+    /// Gives an object another type and other metadata, and shows it as it is then; none when it is not as it was found any more.
+    pub(crate) async fn set_metadata(&self, found: Found, meta: Meta) -> Result<Option<Found>, Problem> {
+        let Meta { content_type, fields } = meta;
+        let sealed = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
+        let is_done = self.set_fields(&found, Some(&content_type), sealed.clone()).await?;
+        let object = Object { content_type, meta: sealed, ..found.object };
+        Ok(is_done.then_some(Found { object, fields, ..found }))
     }
 
     async fn set_fields(
         &self,
         found: &Found,
         content_type: Option<&str>,
-        fields: &Fields,
+        sealed: Vec<(String, String)>,
     ) -> Result<bool, Problem> {
-        let meta = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
-        match self.context.catalog.set_meta(&found.object, content_type, meta).await {
+        match self.context.catalog.set_meta(&found.object, content_type, sealed).await {
             Ok(done) => Ok(done),
             Err(SettingError::Catalog(error)) => Err(refusals::catalog(error)),
             Err(error) => Err(refusals::setting(error)),

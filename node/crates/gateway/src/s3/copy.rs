@@ -116,7 +116,7 @@ pub(super) async fn object(
         }
     };
     tags_of_copy(&input, &found, &request.extensions)?.put_into(&mut meta.fields.system);
-    let meta = Meta::new(meta.content_type, meta.fields)?;
+    let meta = Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?;
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
     let witness: Box<dyn Witness> = match inherited(&found, wanted) {

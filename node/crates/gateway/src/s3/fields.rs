@@ -111,7 +111,7 @@ impl Said {
         let user: BTreeMap<String, String> = metadata.unwrap_or_default().into_iter().collect();
         let fields = Fields { system, user: user.into_iter().collect() };
         let kind = content_type.filter(|kind| !kind.is_empty()).unwrap_or_else(|| TYPE_DEFAULT.to_owned());
-        Meta::new(kind, fields).map_err(|problem| s3_error!(MetadataTooLarge, "{}", problem.detail()))
+        Meta::new(kind, fields).map_err(|error| s3_error!(MetadataTooLarge, "{error}"))
     }
 }
 

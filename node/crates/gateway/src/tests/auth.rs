@@ -1,11 +1,15 @@
+use std::net::{IpAddr, Ipv4Addr};
+
 use axum::body::Body;
 use datamesh_catalog::Role;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, header};
 
 use super::accounts::People;
 use super::house::{ADMIN, House, USER};
 use crate::api::routes::{ROUTES, Route};
-use crate::auth::Need;
+use crate::auth::{Address, Need};
+use crate::limits;
+use crate::surroundings::Surroundings;
 
 /// What a role is held against: what the documentation says, not what the code does.
 const DOCUMENTED: &str = include_str!("../../../../../docs/accounts.md");
@@ -139,4 +143,46 @@ async fn the_key_is_exported_to_the_administrator_alone() {
     assert_eq!(got.json()["fingerprint"], house.status().await["keyFingerprint"]);
     assert_eq!(got.header("cache-control"), "no-store");
     assert!(!house.status().await.to_string().contains(got.json()["secret"].as_str().unwrap()));
+}
+
+/// All behind one address: what strangers send is counted apart from what those send who are known.
+#[tokio::test]
+async fn strangers_hold_up_nobody_who_is_known() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let people = People::of_every_role(&house).await;
+    let from = Address(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let ask = async |path: &str, token: Option<&str>| {
+        let mut request = http::Request::get(path).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(from);
+        if let Some(token) = token {
+            let value = format!("Bearer {token}").parse().unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        house.send(request).await
+    };
+    let told = async |token| {
+        let got = ask("/api/v1/auth/profile", token).await;
+        let of = |name: &str| got.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(got.headers().get_all("ratelimit").iter().count(), 1);
+        (got.status().as_u16(), of("ratelimit"))
+    };
+    // As seen from there, and no more come back before.
+    let soon_unix_ms = house.clock.now_unix_ms() + 3000;
+    for _ in 0..limits::STRANGER_REQUESTS {
+        house.core.app.quotas.of_stranger(from, soon_unix_ms).judge().unwrap();
+    }
+    let refused = ask("/api/v1/docs", None).await;
+    let named = |name: &str| refused.headers()[name].to_str().unwrap();
+    assert_eq!((refused.status().as_u16(), named("retry-after")), (429, "1"));
+    assert_eq!(named("ratelimit"), "\"stranger\";r=0;t=4");
+    let (known, wrong) = (people.session(Role::Admin), "wrong-token-wrong-token");
+    for token in [known, ADMIN, USER] {
+        let (status, left) = told(Some(token)).await;
+        assert!(status == 200 && left.starts_with("\"user\";r="), "{status} {left}");
+    }
+    assert_eq!(
+        told(Some(wrong)).await,
+        (401, "\"address\";r=19999;t=1".to_owned()),
+        "nothing was taken for those"
+    );
 }

@@ -75,6 +75,9 @@ async fn anyone_may_read_the_description_and_its_page_loads_nothing() {
     let page = get("/api/v1/docs").await;
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
     assert!(page.header("content-security-policy").starts_with("default-src 'none'; "));
+    let held = [("if-none-match", page.header("etag"))];
+    let same = house.ask_as(None, Method::GET, "/api/v1/docs", (&held, Body::empty())).await;
+    assert_eq!((same.status.as_u16(), same.body.len()), (304, 0), "whoever has it is not sent it again");
 }
 
 #[test]

@@ -86,9 +86,10 @@ pub(super) fn of_headers(names: &[&str]) -> Vec<Value> {
 fn request_header(name: &str) -> (&'static str, Value) {
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
     match name {
-        "If-Match" => {
-            ("Go on only if the object has this entity tag; otherwise 412.", text("^\"[0-9a-f]{1,64}\"$"))
-        }
+        "If-Match" => (
+            "Go on only if what is at this path has this entity tag; otherwise 412.",
+            text("^\"[0-9a-f]{1,64}\"$"),
+        ),
         "If-None-Match" => {
             ("`*`: go on only if there is nothing yet; otherwise 412.", json!({ "const": "*" }))
         }
@@ -102,7 +103,7 @@ pub(super) fn answered() -> Value {
     let header = |description: &str| json!({ "description": description, "required": true, "schema": { "type": "string" } });
     json!({
         "X-Request-Id": header("The request's id: 16 hexadecimal digits, which the gateway's log and the audit name."),
-        "ETag": header("The object's entity tag, always a strong one."),
+        "ETag": header("The entity tag of what is at this path, always a strong one."),
         "Location": header("Where it is asked for."),
         "Cache-Control": header("`no-store` where the answer shows a secret."),
     })

@@ -17,6 +17,9 @@ pub(crate) async fn run(session: &Session, command: SecondFactorCommand) -> Resu
             let secrets = Secrets::of(stdin);
             let (password, code) = (secrets.ask("Password")?, secrets.ask("Code")?);
             session.client.remove_second_factor(&password, &code).await?;
+            if session.json {
+                output::json(&json!({ "enabled": false }))?;
+            }
             output::note("the password alone signs you in now");
         }
     }

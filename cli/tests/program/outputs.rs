@@ -9,8 +9,17 @@ use serde_json::Value;
 use super::failure;
 use super::store::{User, succeeded};
 
-/// Print what is a file, whatever is asked for, or are refused here: six nodes that are up can spare none.
-const NO_DOCUMENT: &[&str] = &["completion", "node drain", "node replace"];
+/// Print what is a file, whatever is asked for; are refused here, as six nodes that are up can spare none; or need a program that
+/// makes codes, or an invitation, and are called in `accounts`.
+const NO_DOCUMENT: &[&str] = &[
+    "completion",
+    "node drain",
+    "node replace",
+    "register",
+    "second-factor enable",
+    "second-factor disable",
+    "users clear-second-factor",
+];
 
 /// Calls commands and remembers which.
 struct Caller {
@@ -116,6 +125,7 @@ fn accounts(caller: &mut Caller) {
     document("login", &caller.told(&lines, "login", &["olga", "--code", "--stdin"]));
     let told = caller.told("a long enough password\n", "tokens create", &["reader", "--stdin"]);
     let token = document("tokens create", &told);
+    caller.call("second-factor status", &[]);
     caller.call("tokens list", &[]);
     caller.call("tokens delete", &[text(&token, "id")]);
     let lines = "a long enough password\nanother long password\n";
@@ -126,6 +136,10 @@ fn accounts(caller: &mut Caller) {
     caller.call("logout", &[]);
     caller.signed_in = false;
     caller.call("users list", &[]);
+    caller.call("users registration", &[]);
+    let invitation = caller.call("invites create", &[]);
+    caller.call("invites list", &[]);
+    caller.call("invites revoke", &[text(&invitation, "id")]);
     caller.call("users role", &["olga", "auditor"]);
     caller.call("users sign-out", &["olga"]);
     caller.call("users disable", &["olga"]);

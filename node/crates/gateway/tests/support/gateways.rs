@@ -100,13 +100,14 @@ impl Gateways {
         (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
     }
 
-    /// What was killed gives its folder and its ports back when its last task is gone.
+    /// What was killed gives its folder and its ports back when its last task is gone. Until then, whoever looks into the folder,
+    /// which takes no lock, may miss a file that was there a moment ago.
     async fn bind_again(&self, at: usize) -> Result<(usize, Running, Addresses), GatewayError> {
         let mut bound = self.bind(at, true).await;
         for _ in 0..ASKED_MAX {
             let Err(error) = &bound else { break };
             let text = error.to_string();
-            if !["open elsewhere", "in use"].iter().any(|passes| text.contains(passes)) {
+            if !["open elsewhere", "in use", "While open a file for random read"].iter().any(|passes| text.contains(passes)) {
                 break;
             }
             tokio::time::sleep(PAUSE).await;

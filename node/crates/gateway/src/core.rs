@@ -34,7 +34,7 @@ use crate::work::expire::{Expire, NewRules};
 use crate::work::layouts::AdvanceLayouts;
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
-use crate::work::reports::{FirstLook, PollReports};
+use crate::work::reports::PollReports;
 use crate::work::shred::Shredder;
 
 /// What a core is made of.
@@ -161,13 +161,7 @@ impl Core {
             audit: WriteAudit(audit),
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
-            reports: PollReports {
-                pools: Arc::clone(&pools),
-                net,
-                layouts: Arc::clone(&layouts),
-                metrics,
-                first_look: FirstLook::default(),
-            },
+            reports: PollReports::new(Arc::clone(&layouts), net, metrics),
             pools,
             layouts,
             reclaim,

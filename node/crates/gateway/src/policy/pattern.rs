@@ -46,7 +46,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
 /// What is behind the part where the text begins with it.
 fn begin<'a>(part: &str, text: &'a str) -> Option<&'a str> {
     let mut left = text.chars();
-    part.chars().all(|wanted| left.next().is_some_and(|given| fits(wanted, given))).then(|| left.as_str())
+    part.chars().all(|wanted| left.next().is_some_and(|given| fits(wanted, given))).then_some(left.as_str())
 }
 
 /// What is behind the first place where the part is.

@@ -77,6 +77,11 @@ impl Worker for PollReports {
 }
 
 impl PollReports {
+    pub(crate) fn new(layouts: Arc<LayoutManager>, net: Arc<dyn Net>, metrics: Metrics) -> Self {
+        let (pools, first_look) = (Arc::clone(&layouts.pools), FirstLook::default());
+        Self { pools, net, layouts, metrics, first_look }
+    }
+
     async fn poll(&self, pool: &Pool) {
         let peers = pool.layout().map_or(&[][..], |layout| &layout.members).iter().map(|member| member.peer);
         futures::stream::iter(peers).for_each_concurrent(AT_ONCE, |peer| self.ask(pool, peer)).await;

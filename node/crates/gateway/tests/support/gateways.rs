@@ -107,7 +107,10 @@ impl Gateways {
         for _ in 0..ASKED_MAX {
             let Err(error) = &bound else { break };
             let text = error.to_string();
-            if !["open elsewhere", "in use", "While open a file for random read"].iter().any(|passes| text.contains(passes)) {
+            if !["open elsewhere", "in use", "While open a file for random read"]
+                .iter()
+                .any(|passes| text.contains(passes))
+            {
                 break;
             }
             tokio::time::sleep(PAUSE).await;

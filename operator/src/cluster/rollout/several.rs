@@ -98,9 +98,9 @@ impl<'a> State<'a> {
         self.catalog().map_or(&[], |catalog| &catalog.members)
     }
 
-    /// By way of whom the catalog changes. One that keeps it alone is the first.
+    /// By way of whom the catalog changes. One that keeps it alone is the first; a database has none.
     fn leader(&self) -> Option<&str> {
-        let catalog = self.catalog()?;
+        let catalog = self.catalog().filter(|_| self.keep_it())?;
         if catalog.members.is_empty() {
             return self.all.first().map(String::as_str);
         }

@@ -8,11 +8,13 @@ cd "$(dirname "$0")/.."
 source scripts/target.sh
 
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
-# Clients of S3, a mail server and a database, for the tests; the Python ones come from node/tests/s3/requirements.txt.
+# Clients of S3, a mail server and a database, for the tests; those of Python come from node/tests/s3/requirements.txt, those of
+# JavaScript from node/tests/npm.
 TO_TEST=(postgresql python3 python3-venv rclone restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
 GO_WANTED=1.25
+NODE_WANTED=20
 RUST_WANTED=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
 say() { echo "install-deps: $*" >&2; }
@@ -68,6 +70,27 @@ need_python_clients() {
     cp "$list" "$venv/requirements.txt"
 }
 
+# Node.js as the machine has it, if it is new enough, or Debian's.
+need_node() {
+    local found
+    command -v npm >/dev/null || install_packages nodejs npm
+    found=$(node --version)
+    at_least "$NODE_WANTED" "${found#v}" && return 0
+    fail "Node.js $NODE_WANTED or newer is missing (found: $found): install it from https://nodejs.org"
+}
+
+# The JavaScript clients, as their lock file names them by hash; anew when it has changed.
+need_npm_clients() {
+    local from=node/tests/npm to=${DATAMESH_NPM:-$HOME/.cache/datamesh/npm}
+    cmp -s "$from/package-lock.json" "$to/package-lock.json" && [ -e "$to/node_modules/.complete" ] && return 0
+    say "installing JavaScript clients to $to"
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$to"
+    touch "$to/node_modules/.complete"
+}
+
 if ! command -v dpkg-query >/dev/null; then
     say "not a Debian machine: nothing installed; see CONTRIBUTING.md for what is needed"
     exit 0
@@ -80,6 +103,8 @@ if ! installed postgresql && [ "$(id -u)" = 0 ]; then
 fi
 install_packages "${TO_COMPILE[@]}" "${TO_TEST[@]}"
 need_python_clients
+need_node
+need_npm_clients
 need_rust
 if [ "$(choose_target)" = local ]; then
     install_packages "${TO_RUN_KUBERNETES[@]}"

@@ -22,6 +22,13 @@ fn venv() -> PathBuf {
     given.unwrap_or_else(home)
 }
 
+/// Where it puts the JavaScript ones.
+fn npm() -> PathBuf {
+    let given = std::env::var_os("DATAMESH_NPM").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/npm");
+    given.unwrap_or_else(home)
+}
+
 /// A program of a client, told where the gateway is and with which key.
 fn client(program: &Path, cluster: &Cluster, folder: &Path) -> Command {
     let secrets = cluster.data().join("secrets");
@@ -52,6 +59,29 @@ async fn boto3() {
     let (id, _) = cluster.s3_key();
     let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
     println!("{}", run(python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duckdb() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/duckdb_client.py");
+    let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
+    println!("{}", run(python.arg(script).env("SEED", seed.to_string())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn javascript_sdk() {
+    let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
+    // A module finds its packages in the folders above it.
+    let script = folder.path().join("sdk.mjs");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm/sdk.mjs"), &script).unwrap();
+    std::os::unix::fs::symlink(npm().join("node_modules"), folder.path().join("node_modules")).unwrap();
+    let (id, secret) = cluster.s3_key();
+    let mut node = client(Path::new("node"), &cluster, folder.path());
+    node.env("NODE_EXTRA_CA_CERTS", cluster.data().join("secrets/ca.crt"))
+        .env("KEY_ID", id)
+        .env("KEY_SECRET", secret);
+    println!("{}", run(node.arg(script)));
 }
 
 /// Files of every kind that tools meet, below a folder.

@@ -15,6 +15,7 @@ mod given_up;
 mod joins;
 mod layouts;
 mod listing;
+mod meddling;
 mod objects;
 mod open;
 mod pages;
@@ -97,11 +98,17 @@ struct Shared {
     incarnation: Incarnation,
     /// Buckets that were seen to keep versions: spares a look, and decides nothing.
     with_versions: RwLock<HashSet<BucketId>>,
+    meddling: meddling::Meddling,
 }
 
 impl Shared {
     fn new(options: CatalogOptions, incarnation: Incarnation) -> Self {
-        Self { options, incarnation, with_versions: RwLock::default() }
+        Self {
+            options,
+            incarnation,
+            with_versions: RwLock::default(),
+            meddling: meddling::Meddling::default(),
+        }
     }
 }
 

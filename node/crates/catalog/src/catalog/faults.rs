@@ -129,6 +129,7 @@ impl<K: Keyspace> Catalog<K> {
 
     /// Commits; `None` when what the batch rests on has changed meanwhile: plan again.
     pub(super) async fn try_commit(&self, batch: Batch) -> Result<Option<Revision>, CatalogError> {
+        self.shared.meddling.happen().await;
         match self.keyspace.commit(batch).await {
             Ok(revision) => Ok(Some(revision)),
             Err(CommitError::Conflict { .. }) => Ok(None),

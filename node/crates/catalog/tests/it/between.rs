@@ -1,20 +1,14 @@
 //! What others do between the moment an operation looks and the moment it commits.
 
-use std::sync::Arc;
-
 use datamesh_catalog::catalog::{CommitObjectError, UploadError};
 use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::keys;
-use datamesh_catalog::keyspace::{
-    Batch, Changes, ChangesError, CommitError, Keyspace, ReadError, Revision, Versioned,
-};
+use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
     BucketKind, Condition, DraftBody, EmbeddedCatalog, NewBucket, NewUpload, ObjectDraft, PartTag, Target,
     WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
-use futures::future::BoxFuture;
-use parking_lot::Mutex;
 
 use crate::support::{
     bare, catalog_on, draft, key, new_upload, on_all_engines, page, put, target, upload_id,
@@ -24,47 +18,6 @@ on_all_engines!(bare:
     no_upload_begins_in_a_bucket_that_goes, a_part_that_is_another_one_by_now_is_not_committed,
     uploads_of_a_bucket_that_is_gone_are_looked_at_once, leases_end_what_a_deletion_left_behind,
 );
-
-/// A keyspace on which something happens just before the next commit.
-#[derive(Clone)]
-pub(crate) struct Meddled {
-    keyspace: AnyKeyspace,
-    first: Arc<Mutex<Option<BoxFuture<'static, ()>>>>,
-}
-
-impl Meddled {
-    pub(crate) fn new(keyspace: AnyKeyspace) -> Self {
-        Self { keyspace, first: Arc::default() }
-    }
-
-    pub(crate) fn before_the_next_commit(&self, happens: impl Future<Output = ()> + Send + 'static) {
-        *self.first.lock() = Some(Box::pin(happens));
-    }
-}
-
-impl Keyspace for Meddled {
-    type View<'a> = <AnyKeyspace as Keyspace>::View<'a>;
-
-    async fn view(&self) -> Result<Self::View<'_>, ReadError> {
-        self.keyspace.view().await
-    }
-
-    async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
-        self.keyspace.get(key).await
-    }
-
-    async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
-        let first = self.first.lock().take();
-        if let Some(first) = first {
-            first.await;
-        }
-        self.keyspace.commit(batch).await
-    }
-
-    async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
-        self.keyspace.changes_since(since, limit).await
-    }
-}
 
 fn photos() -> BucketName {
     BucketName::new("photos").unwrap()
@@ -84,11 +37,10 @@ async fn to_photos(catalog: &EmbeddedCatalog, upload: u64) -> NewUpload {
 }
 
 async fn no_upload_begins_in_a_bucket_that_goes(keyspace: AnyKeyspace) {
-    let (catalog, meddled) = (catalog_on(keyspace.clone()).await, Meddled::new(keyspace));
-    let beginning = catalog_on(meddled.clone()).await;
+    let (catalog, beginning) = (catalog_on(keyspace.clone()).await, catalog_on(keyspace).await);
     let new = to_photos(&catalog, 1).await;
     let deleting = catalog.clone();
-    meddled.before_the_next_commit(async move {
+    beginning.before_the_next_commit(async move {
         deleting.delete_bucket(&photos()).await.unwrap().unwrap();
     });
     assert_eq!(beginning.begin_listed_upload(new.clone()).await, Err(UploadError::BucketGone));
@@ -106,8 +58,7 @@ fn of_part_one() -> ObjectDraft {
 
 /// The part's bytes are replaced, or only what its client was told: before the commit looks, or after.
 async fn a_part_that_is_another_one_by_now_is_not_committed(keyspace: AnyKeyspace) {
-    let (catalog, meddled) = (catalog_on(keyspace.clone()).await, Meddled::new(keyspace));
-    let committing = catalog_on(meddled.clone()).await;
+    let (catalog, committing) = (catalog_on(keyspace.clone()).await, catalog_on(keyspace).await);
     let id = upload_id(1);
     catalog.begin_listed_upload(new_upload("a", 1, 0)).await.unwrap();
     catalog.put_part(id, &page(1, 0, &[1], true), tag("one")).await.unwrap();
@@ -120,7 +71,7 @@ async fn a_part_that_is_another_one_by_now_is_not_committed(keyspace: AnyKeyspac
     for (segments, etag) in [(vec![3], "three"), (vec![3], "three again")] {
         let (_, seen) = catalog.tagged_parts(id).await.unwrap();
         let putting = catalog.clone();
-        meddled.before_the_next_commit(async move {
+        committing.before_the_next_commit(async move {
             putting.put_part(id, &page(1, 0, &segments, true), tag(etag)).await.unwrap();
         });
         assert_eq!(

@@ -6,12 +6,11 @@ use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{Batch, Keyspace};
 use datamesh_catalog::record::{self, SettingRecord};
 use datamesh_catalog::{
-    Bucket, BucketId, BucketKind, BucketSetting, Catalog, Condition, EmbeddedCatalog, Marking, NewBucket,
-    Target, Version, VersionEntry, VersionQuery, Versioning, WrappedSecret,
+    Bucket, BucketId, BucketKind, BucketSetting, Condition, EmbeddedCatalog, Marking, NewBucket, Target,
+    Version, VersionEntry, VersionQuery, Versioning, WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
 
-use crate::between::Meddled;
 use crate::support::{bare, catalog_on, inline, key, new_upload, on_all_engines, upload_id};
 
 on_all_engines!(bare:
@@ -26,8 +25,7 @@ const LIFECYCLE: BucketSetting = BucketSetting::Lifecycle;
 
 /// A catalog in which others may be quicker, a bucket there, its rules, and a handle of the others.
 struct Photos {
-    meddled: Meddled,
-    catalog: Catalog<Meddled>,
+    catalog: EmbeddedCatalog,
     others: EmbeddedCatalog,
     bucket: Bucket,
     rules: RulesAt,
@@ -35,8 +33,7 @@ struct Photos {
 
 impl Photos {
     async fn new(keyspace: AnyKeyspace) -> Self {
-        let meddled = Meddled::new(keyspace.clone());
-        let (catalog, others) = (catalog_on(meddled.clone()).await, catalog_on(keyspace).await);
+        let (catalog, others) = (catalog_on(keyspace.clone()).await, catalog_on(keyspace).await);
         let (name, pool) = (BucketName::new("photos").unwrap(), PoolName::new("fast").unwrap());
         let new = NewBucket { name, kind: BucketKind::Managed, pool, created_unix_ms: 1 };
         let secret = |_| WrappedSecret { version: 1, bytes: vec![1] };
@@ -44,7 +41,7 @@ impl Photos {
         others.set_bucket_setting(bucket.id, LIFECYCLE, Some(b"rules".to_vec())).await.unwrap();
         let (bytes, rules) = others.bucket_rules(bucket.id, LIFECYCLE).await.unwrap().unwrap();
         assert_eq!(bytes, b"rules");
-        Self { meddled, catalog, others, bucket, rules }
+        Self { catalog, others, bucket, rules }
     }
 
     async fn keep_versions(&self) {
@@ -136,7 +133,7 @@ async fn what_shows_again_stays(keyspace: AnyKeyspace) {
     photos.put(2).await;
     let listed = photos.listed().await;
     let (others, bucket, newest) = (photos.others.clone(), photos.bucket.id, listed[0].version);
-    photos.meddled.before_the_next_commit(async move {
+    photos.catalog.before_the_next_commit(async move {
         others.delete_version((bucket, &key("a")), newest, 5).await.unwrap().unwrap();
     });
     let is_behind = |_: &Version, standing| matches!(standing, VersionStanding::Behind { .. });
@@ -158,7 +155,7 @@ async fn what_was_put_anew_stays(keyspace: AnyKeyspace) {
     photos.put(1).await;
     let listed = photos.listed().await;
     let (others, bucket) = (photos.others.clone(), photos.bucket.id);
-    photos.meddled.before_the_next_commit(async move { put(&others, bucket, 2).await });
+    photos.catalog.before_the_next_commit(async move { put(&others, bucket, 2).await });
     let (ended, judged) = photos.end((&listed, 0), |_, _| true).await;
     assert_eq!((ended, judged.len()), (None, 1));
     assert_eq!(photos.times().await, [2]);
@@ -173,13 +170,13 @@ async fn other_rules_and_other_tags_end_nothing(keyspace: AnyKeyspace) {
     let before = object.meta.clone();
     let bare = |version: &Version, _| matches!(version, Version::Object(object) if object.meta == before);
     let meta = vec![("tags".to_owned(), "keep".to_owned())];
-    photos.meddled.before_the_next_commit(async move {
+    photos.catalog.before_the_next_commit(async move {
         assert!(others.set_meta(&object, None, meta).await.unwrap());
     });
     let (ended, judged) = photos.end((&listed, 0), bare).await;
     assert_eq!((ended, judged.len()), (None, 2), "judged again, with its tags");
     let others = photos.others.clone();
-    photos.meddled.before_the_next_commit(async move {
+    photos.catalog.before_the_next_commit(async move {
         others.set_bucket_setting(bucket, LIFECYCLE, Some(b"others".to_vec())).await.unwrap();
     });
     let (ended, judged) = photos.end((&listed, 0), |_, _| true).await;
@@ -193,7 +190,7 @@ async fn a_bucket_that_keeps_versions_by_now_keeps_this_one(keyspace: AnyKeyspac
     photos.put(1).await;
     let listed = photos.listed().await;
     let (others, bucket) = (photos.others.clone(), photos.bucket.id);
-    photos.meddled.before_the_next_commit(async move {
+    photos.catalog.before_the_next_commit(async move {
         others.set_versioning(bucket, Versioning::Enabled).await.unwrap();
     });
     let (ended, judged) = photos.end((&listed, 0), |_, _| true).await;
@@ -247,7 +244,7 @@ async fn uploads_end_by_the_rules_that_are_there(keyspace: AnyKeyspace) {
     assert!(expire(1).await.unwrap());
     assert!(!expire(1).await.unwrap(), "it has ended");
     let others = photos.others.clone();
-    photos.meddled.before_the_next_commit(async move {
+    photos.catalog.before_the_next_commit(async move {
         others.set_bucket_setting(bucket, LIFECYCLE, None).await.unwrap();
     });
     assert!(!expire(2).await.unwrap());

@@ -4,6 +4,7 @@
 pub mod artifacts;
 pub mod cli;
 pub mod cluster;
+pub mod database;
 pub mod forward;
 pub mod gateway;
 pub mod kubectl;

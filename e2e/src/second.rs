@@ -29,21 +29,19 @@ impl Cluster {
         self.make_second_with(space, json!({}), pool).await
     }
 
-    /// The same, with further fields of its gateway's spec.
+    /// The same, with further fields of the cluster's spec; those of its gateway stand beside the ones that keep it small.
     ///
     /// # Errors
     /// The API server refuses.
-    pub async fn make_second_with(&self, space: &str, gateway: Value, pool: Value) -> anyhow::Result<()> {
+    pub async fn make_second_with(&self, space: &str, mut cluster: Value, pool: Value) -> anyhow::Result<()> {
         self.make_namespace(space).await?;
         let demo = self.clusters(NAMESPACE).get(CLUSTER).await?;
         let image = demo.data.pointer("/spec/image").cloned().unwrap_or_default();
         let resources = json!({"requests": {"cpu": "10m", "memory": "64Mi"}});
         let small = json!({"volumeSize": "1Gi", "bufferBytes": "64Mi", "resources": resources});
-        let spec = json!({
-            "image": image,
-            "deletionPolicy": "Destroy",
-            "gateway": extended(small, gateway),
-        });
+        let gateway = extended(small, cluster["gateway"].take());
+        let spec = extended(json!({"image": image, "deletionPolicy": "Destroy"}), cluster);
+        let spec = extended(spec, json!({"gateway": gateway}));
         create(&self.clusters(space), "DataMeshCluster", SECOND, space, spec).await?;
         let spec = json!({
             "clusterRef": SECOND, "replicas": NODES, "erasure": {"dataShards": 1, "parityShards": 2},

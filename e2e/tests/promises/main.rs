@@ -2,6 +2,7 @@
 //! `cargo test -p datamesh-e2e --test promises -- zone` checks those whose names contain "zone".
 
 mod blindness;
+mod catalog_in_postgres;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
@@ -50,6 +51,7 @@ const PROMISES: &[Promise] = &[
         name: "gateways_keep_one_catalog",
         check: |cluster| Box::pin(gateways_keep_one_catalog::check(cluster)),
     },
+    Promise { name: "catalog_in_postgres", check: |cluster| Box::pin(catalog_in_postgres::check(cluster)) },
     Promise {
         name: "cluster_secret_deleted",
         check: |cluster| Box::pin(cluster_secret_deleted::check(cluster)),

@@ -10,7 +10,7 @@ source scripts/target.sh
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
 # Clients of S3, a mail server and a database, for the tests; those of Python come from node/tests/s3/requirements.txt, those of
 # JavaScript from node/tests/npm.
-TO_TEST=(postgresql python3 python3-venv rclone restic)
+TO_TEST=(postgresql python3 python3-venv rclone fuse3 restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
 GO_WANTED=1.25

@@ -124,30 +124,33 @@ async fn aws_cli() {
     assert_eq!(aws(&["s3", "ls"]), "");
 }
 
+/// `rclone` with a remote `mesh`, which it takes for a store of this provider.
+fn rclone_of(provider: &str, cluster: &Cluster, folder: &Path) -> Command {
+    let (id, secret) = cluster.s3_key();
+    let mut command = client(Path::new("rclone"), cluster, folder);
+    command
+        // It has its own way of naming the authority, and takes no other.
+        .env_remove("AWS_CA_BUNDLE")
+        .env("RCLONE_CONFIG_MESH_TYPE", "s3")
+        .env("RCLONE_CONFIG_MESH_PROVIDER", provider)
+        .env("RCLONE_CONFIG_MESH_ENDPOINT", cluster.s3())
+        .env("RCLONE_CONFIG_MESH_ACCESS_KEY_ID", &id)
+        .env("RCLONE_CONFIG_MESH_SECRET_ACCESS_KEY", &secret)
+        .env("RCLONE_CONFIG_MESH_UPLOAD_CUTOFF", "5Mi")
+        .env("RCLONE_CONFIG_MESH_CHUNK_SIZE", "5Mi")
+        .arg("--ca-cert")
+        .arg(cluster.data().join("secrets/ca.crt"));
+    command
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rclone() {
     let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
     let (source, back) = (folder.path().join("source"), folder.path().join("back"));
     files(&source, seed);
-    let (id, secret) = cluster.s3_key();
     // As a store of no name, and as one of which it expects that tags of parts are what S3 makes of their MD5s.
     for provider in ["Other", "Minio"] {
-        let rclone = |arguments: &[&str]| {
-            let mut command = client(Path::new("rclone"), &cluster, folder.path());
-            command
-                // It has its own way of naming the authority, and takes no other.
-                .env_remove("AWS_CA_BUNDLE")
-                .env("RCLONE_CONFIG_MESH_TYPE", "s3")
-                .env("RCLONE_CONFIG_MESH_PROVIDER", provider)
-                .env("RCLONE_CONFIG_MESH_ENDPOINT", cluster.s3())
-                .env("RCLONE_CONFIG_MESH_ACCESS_KEY_ID", &id)
-                .env("RCLONE_CONFIG_MESH_SECRET_ACCESS_KEY", &secret)
-                .env("RCLONE_CONFIG_MESH_UPLOAD_CUTOFF", "5Mi")
-                .env("RCLONE_CONFIG_MESH_CHUNK_SIZE", "5Mi")
-                .arg("--ca-cert")
-                .arg(cluster.data().join("secrets/ca.crt"));
-            run(command.args(arguments))
-        };
+        let rclone = |arguments: &[&str]| run(rclone_of(provider, &cluster, folder.path()).args(arguments));
         rclone(&["sync", "source", "mesh:files/copy", "--retries", "1"]);
         rclone(&["check", "source", "mesh:files/copy", "--download"]);
         rclone(&["check", "source", "mesh:files/copy"]);
@@ -158,6 +161,30 @@ async fn rclone() {
         rclone(&["purge", "mesh:files"]);
         std::fs::remove_dir_all(&back).unwrap();
     }
+}
+
+/// A folder that shows a bucket until it is dropped.
+struct Mount(PathBuf);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let unmounted = Command::new("fusermount3").arg("-uz").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "{:?} is still mounted", self.0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rclone_mount() {
+    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (source, shown) = (folder.path().join("source"), folder.path().join("shown"));
+    files(&source, seed);
+    std::fs::create_dir(&shown).unwrap();
+    run(rclone_of("Other", &cluster, folder.path()).args(["sync", "source", "mesh:files", "--retries", "1"]));
+    let mut mounting = rclone_of("Other", &cluster, folder.path());
+    // It ends when programs may read, and what it leaves behind ends with the mount.
+    run(mounting.args(["mount", "mesh:files", "shown", "--read-only", "--daemon"]));
+    let _mount = Mount(shown.clone());
+    same(&source, &shown);
 }
 
 #[tokio::test(flavor = "multi_thread")]

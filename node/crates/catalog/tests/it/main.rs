@@ -37,5 +37,6 @@ mod replicas;
 mod sharing;
 mod shreds;
 mod support;
+mod upgrade;
 mod uploads;
 mod versions;

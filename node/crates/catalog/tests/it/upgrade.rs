@@ -1,0 +1,90 @@
+//! A volume that an earlier build wrote is opened as it is. `tests/golden/volume-2026-11` is the catalog of a gateway of 30 November
+//! 2026, filled by boto3 and by REST: versions, parts, settings of buckets, accounts and their audit.
+
+use std::path::Path;
+
+use datamesh_catalog::catalog::OpenError;
+use datamesh_catalog::{
+    Bucket, BucketSetting, Condition, EmbeddedCatalog, ListQuery, Marking, Target, UserName, VersionQuery,
+};
+use datamesh_shard::BucketName;
+use tempfile::TempDir;
+
+use crate::support::{OPTIONS, inline, key, upload_id};
+
+const ALL: usize = 1000;
+
+/// It in a folder of its own, opened by the fingerprint that it has.
+async fn opened() -> (TempDir, EmbeddedCatalog) {
+    let (golden, dir) =
+        (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/volume-2026-11"), TempDir::new().unwrap());
+    for file in std::fs::read_dir(golden).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    let refused = EmbeddedCatalog::open(dir.path(), "another cluster's", OPTIONS).await;
+    let Err(OpenError::OtherCluster { stored, .. }) = refused else { panic!("it belongs to its cluster") };
+    let catalog = EmbeddedCatalog::open(dir.path(), &stored, OPTIONS).await.unwrap();
+    (dir, catalog)
+}
+
+async fn bucket(catalog: &EmbeddedCatalog, name: &str) -> Bucket {
+    catalog.bucket(&BucketName::new(name).unwrap()).await.unwrap().unwrap()
+}
+
+async fn keys_of(catalog: &EmbeddedCatalog, bucket: &Bucket) -> Vec<String> {
+    let query = ListQuery { limit: ALL, ..ListQuery::default() };
+    let listed = catalog.list(bucket.id, &query).await.unwrap();
+    listed.entries.iter().map(|entry| entry.key.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_is_there() {
+    let (_dir, catalog) = opened().await;
+    let (photos, plain) = (bucket(&catalog, "photos").await, bucket(&catalog, "default").await);
+    assert_eq!(catalog.buckets().await.unwrap().len(), 3);
+    let keys = ["a/0", "a/2", "a/3", "a/4", "deleted", "large", "parts"];
+    assert_eq!(keys_of(&catalog, &photos).await, keys);
+    assert_eq!(keys_of(&catalog, &plain).await, ["empty", "plain", "shred1", "shred2"]);
+    let query = VersionQuery { limit: ALL, ..VersionQuery::default() };
+    assert_eq!(catalog.list_versions(photos.id, &query).await.unwrap().entries.len(), 13);
+    for key_of in keys {
+        let object = catalog.object(photos.id, &key(key_of)).await.unwrap();
+        assert!(object.is_some_and(|object| object.size_bytes > 0), "{key_of}");
+    }
+    let under_way = catalog.bucket_uploads(photos.id, b"", None, ALL).await.unwrap();
+    assert_eq!(under_way.iter().map(|upload| upload.key.to_string()).collect::<Vec<_>>(), ["unfinished"]);
+    for which in [BucketSetting::Lifecycle, BucketSetting::Cors, BucketSetting::Tags, BucketSetting::Policy] {
+        assert!(catalog.bucket_setting(photos.id, which).await.unwrap().is_some(), "{which:?}");
+    }
+    let (users, more) = catalog.users(None, ALL).await.unwrap();
+    let names: Vec<_> = users.iter().map(|user| user.name.as_str().to_owned()).collect();
+    assert_eq!((names, more), (["ann", "bob", "eve"].map(String::from).to_vec(), false));
+    let ann = catalog.user_of(&"ann".parse::<UserName>().unwrap()).await.unwrap().unwrap();
+    let factor = catalog.second_factor(ann.id).await.unwrap().unwrap();
+    assert!(factor.since_unix_ms > 0, "it was confirmed");
+    assert_eq!(catalog.credentials(ann.id).await.unwrap().len(), 2, "a session and a token");
+    assert_eq!(catalog.access_keys().await.unwrap().len(), 1);
+    assert!(catalog.audit((0, u64::MAX), None, ALL).await.unwrap().rows.len() > 20);
+}
+
+/// Each upload, reference and object agrees with the others, and work goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_sound_and_goes_on() {
+    let (_dir, catalog) = opened().await;
+    let photos = bucket(&catalog, "photos").await;
+    for upload in catalog.uploads_after(None, ALL).await.unwrap() {
+        assert_eq!(catalog.check_upload(upload, false, 0).await.unwrap(), []);
+    }
+    let references = catalog.check_references(None, ALL, false).await.unwrap();
+    assert!(references.looked_at > 5 && references.flaws.is_empty(), "{references:?}");
+    let objects = catalog.check_objects(photos.id, None, ALL).await.unwrap();
+    assert!(objects.looked_at > 5 && objects.broken.is_empty(), "{objects:?}");
+
+    let target = Target { bucket: photos.id, key: key("a/0"), upload: upload_id(1) };
+    catalog.put_inline(&target, &inline("e", 1), &Condition::None).await.unwrap();
+    let marker = Marking::Always(upload_id(2));
+    catalog.delete_object(photos.id, &key("large"), &Condition::None, marker, 2).await.unwrap();
+    let keys = ["a/0", "a/2", "a/3", "a/4", "deleted", "parts"];
+    assert_eq!(keys_of(&catalog, &photos).await, keys);
+}

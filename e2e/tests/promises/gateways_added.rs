@@ -50,7 +50,7 @@ async fn add_two(cluster: &Cluster) -> anyhow::Result<()> {
 async fn until_single(cluster: &Cluster) -> anyhow::Result<()> {
     let single = |object: Option<&DynamicObject>| {
         let safe = object.and_then(|object| wait::condition(object, "DataSafe"));
-        safe.is_some_and(|c| c.status == "False" && c.reason == "CatalogSingleCopy")
+        safe.is_some_and(|c| c.message.contains("have one copy"))
     };
     let what = "the single copy is told";
     wait::object_until(&cluster.clusters(SPACE), SECOND, what, SAID_TIMEOUT, single).await?;

@@ -92,6 +92,7 @@ impl Plan {
             deleted_retention_seconds: dev.deleted_retention_seconds,
             catalog_database: None,
             catalog_members: Vec::new(),
+            restore: dev.restore.clone(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

@@ -1,6 +1,8 @@
 //! What is shown of the catalog's copies.
 
-use datamesh_settings::admin::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+use datamesh_settings::admin::{
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+};
 
 /// Whether no gateway that is to have the catalog lacks it. That one gateway alone keeps it is how it was wanted.
 pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
@@ -11,11 +13,19 @@ pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
 pub(super) fn copies(catalog: &CatalogStatus) -> String {
     match (catalog.engine, catalog.members.len(), catalog.replicas) {
         (CatalogEngine::Postgres, ..) => "in your PostgreSQL: its copies nobody here can see".to_owned(),
-        (CatalogEngine::Embedded, 0, 1) => {
-            "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned()
-        }
+        (CatalogEngine::Embedded, 0, 1) => one_copy(catalog.backup.as_ref()),
         (CatalogEngine::Embedded, 0, copies) => format!("{copies} copies"),
         (CatalogEngine::Embedded, gateways, copies) => format!("whole on {copies} of {gateways} gateways"),
+    }
+}
+
+/// What would be lost with the only copy.
+fn one_copy(backup: Option<&BackupStatus>) -> String {
+    match backup.and_then(|backup| backup.behind_seconds) {
+        Some(seconds) => {
+            format!("one copy, and a backup in the mesh: {seconds} s are lost with the gateway's volume")
+        }
+        None => "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned(),
     }
 }
 
@@ -52,6 +62,7 @@ mod tests {
             engine: CatalogEngine::Embedded,
             replicas,
             members: members.collect(),
+            backup: None,
             incarnation: Default::default(),
             objects: 0,
             condemned_segments: 0,
@@ -71,6 +82,9 @@ mod tests {
     fn one_copy_is_called_so_only_where_a_gateway_keeps_it() {
         let alone = kept_by(1, &[]);
         assert!(is_well(&alone) && copies(&alone).starts_with("ONE COPY"));
+        let backup = BackupStatus { behind_seconds: Some(31), ..BackupStatus::default() };
+        let backed_up = CatalogStatus { backup: Some(backup), ..alone.clone() };
+        assert!(copies(&backed_up).contains("31 s are lost"), "{}", copies(&backed_up));
         let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..alone };
         assert!(copies(&postgres).contains("PostgreSQL"));
     }

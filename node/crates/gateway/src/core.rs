@@ -17,6 +17,7 @@ use crate::accounts::Accounts;
 use crate::api::{self, Admin, App};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
+use crate::backup::{KeepBackup, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
@@ -84,6 +85,7 @@ pub(crate) struct Core {
     pub(crate) shredder: Shredder,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
+    pub(crate) backup: KeepBackup,
 }
 
 impl Core {
@@ -130,7 +132,11 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
+        let backup = Arc::new(Standing::new(metrics.backup.clone()));
+        let names = (cluster.clone(), gateway);
+        let keep = (Arc::clone(&secret), names.clone(), Arc::clone(&backup));
+        let backup = KeepBackup::new(Arc::clone(&context), keep);
+        let status = status_source(&context, names, &secret, (group, &backup));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -154,6 +160,7 @@ impl Core {
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
+            backup,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports { pools: Arc::clone(&pools), net, layouts: Arc::clone(&layouts), metrics },
@@ -177,7 +184,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     secret: &ClusterSecret,
-    group: Option<Arc<Group>>,
+    (group, backup): (Option<Arc<Group>>, &KeepBackup),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -185,6 +192,8 @@ fn status_source(
         key_fingerprint: secret.fingerprint(),
         catalog: context.catalog.clone(),
         group,
+        backup: Arc::clone(&backup.standing),
+        surroundings: Arc::clone(&context.surroundings),
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }

@@ -25,12 +25,13 @@ use crate::https::{Certificates, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
+use crate::restore;
 use crate::surroundings::OperatingSystem;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
 
 pub use errors::GatewayError;
-use files::Prepared;
+pub(crate) use files::Prepared;
 pub(crate) use files::write_synced;
 use mesh::{Bulk, Mesh};
 pub use waiting::Waiting;
@@ -130,6 +131,11 @@ impl Gateway {
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
+        if let Some(now) =
+            Box::pin(restore::if_wanted((settings, gateway), &prepared, (options, waiting))).await?
+        {
+            prepared.restored = Some(now);
+        }
         let alone = catalog::open_alone(gateway, &mut prepared, options).await?;
         let incarnation = match &alone {
             Some(catalog) => catalog.incarnation(),
@@ -154,7 +160,7 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, restored, .. } = prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -173,6 +179,7 @@ impl Gateway {
             partitions_log2: None,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
+        core.backup.standing.was_restored(restored);
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }

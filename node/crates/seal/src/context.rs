@@ -16,6 +16,7 @@ pub(crate) const ACCESS_KEYS: &str = "datamesh.io 2026 secrets of access keys v1
 pub(crate) const ACCESS_KEY_RECORD: &str = "datamesh.io 2026 record ids of access keys v1";
 pub(crate) const CREDENTIALS: &str = "datamesh.io 2026 hashes of credentials v1";
 pub(crate) const PASSWORDS: &str = "datamesh.io 2026 pepper of passwords v1";
+pub(crate) const CATALOG_ANCHORS: &str = "datamesh.io 2026 anchors of the catalog's backups v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -59,6 +60,7 @@ mod tests {
             PASSWORDS,
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,
+            CATALOG_ANCHORS,
         ];
         let keys: std::collections::BTreeSet<[u8; 32]> =
             all.iter().map(|context| *derive(context, &[b"x"])).collect();

@@ -94,6 +94,7 @@ fn gateway() -> Settings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        restore: None,
     };
     Settings {
         version: 1,
@@ -237,6 +238,7 @@ fn status() -> ClusterStatus {
             replicas: 1,
             incarnation: Incarnation(3),
             members: Vec::new(),
+            backup: None,
             objects: 1000,
             condemned_segments: 2,
         },

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datamesh_catalog::engine::PostgresOptions;
 use datamesh_mesh::Identity;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::admin::RestoredStatus;
 use datamesh_settings::{DatabaseFiles, GatewaySettings, read_secret};
 use zeroize::Zeroizing;
 
@@ -14,23 +15,26 @@ use super::GatewayError;
 use crate::auth::Tokens;
 use crate::book::AddressBook;
 use crate::https::Certificates;
+use crate::restore;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
 
 /// Secrets and files, read.
-pub(super) struct Prepared {
-    pub(super) secret: Arc<ClusterSecret>,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) certificates: Arc<Certificates>,
-    pub(super) identity: Identity,
-    pub(super) book: Arc<AddressBook>,
+pub(crate) struct Prepared {
+    pub(crate) secret: Arc<ClusterSecret>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) identity: Identity,
+    pub(crate) book: Arc<AddressBook>,
     /// Of the catalog, where it is not in the data folder.
-    pub(super) database: Option<PostgresOptions>,
+    pub(crate) database: Option<PostgresOptions>,
+    /// What the catalog was restored from, if it was, before this start.
+    pub(crate) restored: Option<RestoredStatus>,
 }
 
 impl Prepared {
-    pub(super) fn read(settings: &GatewaySettings) -> Result<Self, GatewayError> {
+    pub(crate) fn read(settings: &GatewaySettings) -> Result<Self, GatewayError> {
         let dir = &settings.data_dir;
         std::fs::create_dir_all(dir).map_err(|source| in_dir(dir, source))?;
         let path = settings.cluster_secret_file.clone();
@@ -46,6 +50,7 @@ impl Prepared {
             identity: identity(dir)?,
             book: Arc::new(AddressBook::open(dir)),
             database: settings.catalog_database.as_ref().map(database).transpose()?,
+            restored: restore::restored(dir),
         })
     }
 }

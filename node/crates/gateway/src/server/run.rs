@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
+use crate::backup::{KeepBackup, Standing};
 use crate::group::keep::KeepMembers;
 use crate::group::leading::WhileLeading;
 use crate::group::{Group, Leading};
@@ -63,7 +64,8 @@ impl Gateway {
         let after = bulk.stop.clone();
         let mut background = Tasks::default();
         // Others may write to it.
-        let shared = group.is_some() || catalog.keyspace().is_elsewhere();
+        let in_database = catalog.keyspace().is_elsewhere();
+        let shared = group.is_some() || in_database;
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
         background.work("membership", membership, &after);
@@ -71,6 +73,9 @@ impl Gateway {
         background.work("audit", core.audit, &after);
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
+        // A database has backups of its own.
+        let backup = (!in_database).then_some(core.backup);
+        fenced(&mut background, backup.as_ref().map(|backup| Arc::clone(&backup.standing)), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),
             reports: core.reports,
@@ -80,6 +85,7 @@ impl Gateway {
             recode: core.recode,
             expire: core.expire,
             shredder: core.shredder,
+            backup,
         };
         let leading = group.as_ref().map_or(Leading::Always, |group| group.leading());
         workers.start(&mut background, &leading, &after);
@@ -146,6 +152,16 @@ fn together(
     }
 }
 
+/// Ends with this gateway's catalog, once one that was restored has taken its place.
+fn fenced(background: &mut Tasks, standing: Option<Arc<Standing>>, after: &CancellationToken) {
+    if let Some(standing) = standing {
+        let after = after.clone();
+        background.spawn("the catalog, which one restored from a backup has replaced,", async move {
+            after.run_until_cancelled(standing.superseded()).await;
+        });
+    }
+}
+
 /// What runs behind requests.
 struct Workers {
     follow: Option<FollowOthers>,
@@ -156,21 +172,28 @@ struct Workers {
     recode: Recode,
     expire: Expire,
     shredder: Shredder,
+    backup: Option<KeepBackup>,
 }
 
 impl Workers {
     /// What each gateway does, and what one does for all.
     fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
         self.reclaim.leading = leading.clone();
+        self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
+        let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);
         let shredder = WhileLeading::new(leading, self.shredder);
         let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
         wakes.extend(self.reclaim.wakes());
+        wakes.extend(backup.iter().map(WhileLeading::wake));
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
             background.work("following", follow, after);
+        }
+        if let Some(backup) = backup {
+            background.work("backup", backup, after);
         }
         background.work("layouts", advance, after);
         background.work("reports", self.reports, after);

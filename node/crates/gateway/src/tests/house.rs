@@ -32,6 +32,7 @@ pub(crate) struct House {
     pub(super) nodes: Arc<FakeNodes>,
     pub(crate) catalog: EmbeddedCatalog,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) secret: Arc<ClusterSecret>,
     dir: TempDir,
 }
 
@@ -137,9 +138,19 @@ impl House {
     }
 
     async fn of(nodes: u8, (buffer_bytes, cache_bytes): (u64, u64), retention_ms: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
+        let dir = tempfile::tempdir().unwrap();
+        Self::on(dir, (nodes, secret), (buffer_bytes, cache_bytes), retention_ms).await
+    }
+
+    /// A gateway that starts on this folder, with these nodes.
+    pub(crate) async fn on(
+        dir: TempDir,
+        (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
+        (buffer_bytes, cache_bytes): (u64, u64),
+        retention_ms: u64,
+    ) -> Self {
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
         let options = CatalogOptions { retention_ms };
@@ -148,7 +159,7 @@ impl House {
         let core = Core::assemble(CoreConfig {
             cluster: NodeName::new("test").unwrap(),
             gateway: NodeName::new("gw").unwrap(),
-            secret,
+            secret: Arc::clone(&secret),
             tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
             catalog: catalog.clone(),
             net: Arc::<FakeNodes>::clone(&nodes),
@@ -162,7 +173,7 @@ impl House {
         })
         .await
         .unwrap();
-        Self { core, nodes, catalog, clock, dir }
+        Self { core, nodes, catalog, clock, secret, dir }
     }
 
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.

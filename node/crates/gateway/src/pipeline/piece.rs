@@ -1,0 +1,107 @@
+//! Pieces of a backup of the catalog: whole segments, put and read one at a time.
+
+use std::sync::Arc;
+
+use datamesh_catalog::backup::Chunk;
+use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
+use datamesh_catalog::{SegmentRef, Target};
+use datamesh_shard::PoolName;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::context::Context;
+use super::cpu::Stopped;
+use super::fetch::Proof;
+use super::get::{ReadError, fetch};
+use super::job::Job;
+use super::manifest::{self, ManifestError, SegmentSecret};
+use super::open::{self, Room, Source};
+use super::put::renew;
+use super::store::{StoreError, store};
+use crate::owned;
+
+/// An upload that keeps what is put under it for as long as this lives. It begins with its first piece.
+pub(crate) struct Keeping {
+    pub(crate) job: Arc<Job>,
+    _renewing: AbortOnDropHandle<()>,
+}
+
+impl Keeping {
+    /// For pieces in a pool.
+    pub(crate) fn new(context: &Arc<Context>, target: Target, pool: PoolName) -> Result<Self, StoreError> {
+        let job = Arc::new(Job::new(context, target, pool)?);
+        let _renewing = owned::spawn(renew(Arc::clone(context), Arc::clone(&job)));
+        Ok(Self { job, _renewing })
+    }
+}
+
+/// The pieces of a part as they are put.
+#[derive(Default)]
+pub(crate) struct Pieces(Vec<(SegmentRef, SegmentSecret)>);
+
+impl Pieces {
+    /// Puts one: from 1 byte to a segment's.
+    pub(crate) async fn put(
+        &mut self,
+        context: &Arc<Context>,
+        keeping: &Keeping,
+        piece: &[u8],
+    ) -> Result<(), StoreError> {
+        let recipe = keeping.job.recipe(context)?;
+        let mut ticket = context.budget.reserve(recipe.bytes_of(piece.len())).await;
+        let mut plain = ticket.buffer(piece.len());
+        plain[..piece.len()].copy_from_slice(piece);
+        let (context, job) = (Arc::clone(context), Arc::clone(&keeping.job));
+        let stored = store(context, job, recipe, (plain, piece.len()), ticket).await?;
+        self.0.push((stored.reference, stored.secret));
+        Ok(())
+    }
+
+    /// What finds and opens them.
+    pub(crate) fn finish(self) -> Result<Vec<Chunk>, ManifestError> {
+        let mut chunks = Vec::new();
+        for some in self.0.chunks(PAGE_SEGMENTS_MAX) {
+            let (segments, secrets): (Vec<_>, Vec<_>) = some.iter().cloned().unzip();
+            chunks.push(Chunk { segments, secrets: manifest::encode(&secrets)?.to_vec() });
+        }
+        Ok(chunks)
+    }
+}
+
+/// Why pieces are not read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PieceError {
+    #[error("what opens the segments: {0}")]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// The segments of a chunk, with what opens them.
+pub(crate) fn segments_of(chunk: &Chunk) -> Result<Vec<(SegmentRef, SegmentSecret)>, ManifestError> {
+    let secrets = manifest::decode(&chunk.secrets)?;
+    match secrets.len() == chunk.segments.len() {
+        true => Ok(chunk.segments.iter().cloned().zip(secrets).collect()),
+        false => Err(ManifestError::Length(chunk.secrets.len())),
+    }
+}
+
+/// Reads a piece back: k shards, and others where their frames do not open.
+pub(crate) async fn piece(
+    context: &Context,
+    (reference, secret): (SegmentRef, SegmentSecret),
+) -> Result<Vec<u8>, ReadError> {
+    let ticket = context.budget.reserve(open::bytes_of(&reference, &secret)).await;
+    let mut room = Room::new(&reference, ticket);
+    for proof in [Proof::Frames, Proof::Leaves] {
+        let (gathered, back) = room.gather(fetch(context, &reference).await?, proof).await;
+        let source = Source::Shards { shards: gathered?, keep: false };
+        let (reference, secret) = (reference.clone(), secret.clone());
+        let opening = move |stages: &_| open::open(&reference, &secret, source, back, stages);
+        match context.cpu.run(opening).await? {
+            Ok(plain) => return Ok(plain.pieces.concat()),
+            Err((error, _)) if proof == Proof::Leaves => return Err(error.into()),
+            Err((_, back)) => room = *back,
+        }
+    }
+    Err(Stopped.into())
+}

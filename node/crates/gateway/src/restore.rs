@@ -1,0 +1,91 @@
+//! A catalog out of a backup in the mesh, on a gateway that has none ([ADR 39](../../../../docs/adr/0039-backups-of-the-catalog.md)).
+//! Only where that is asked for.
+//!
+//! * `wish`: what is asked for.
+//! * `told`: what the nodes say, and when that suffices; decided without I/O.
+//! * `desk`: answers joins meanwhile, which say where nodes are.
+//! * `run`: asks, reads, writes.
+//! * `mark`: what is remembered of it.
+
+mod desk;
+mod mark;
+mod run;
+pub(crate) mod told;
+mod wish;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::CatalogOptions;
+use datamesh_mesh::Peers;
+use datamesh_settings::admin::RestoredStatus;
+use datamesh_settings::{GatewaySettings, Settings};
+use tokio::time::Instant;
+
+use crate::group::volume;
+use crate::server::{CATALOG_DIR, GatewayError, Prepared, Waiting};
+use crate::surroundings::OperatingSystem;
+
+pub(crate) use mark::read as restored;
+pub use run::RestoreError;
+pub(crate) use run::Restoring;
+use told::{Enough, enough};
+pub(crate) use wish::Wish;
+
+/// Between two looks at whether enough nodes have answered.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Restores the catalog if the settings ask for that and the volume has none. Returns when it is there.
+pub(crate) async fn if_wanted(
+    (settings, gateway): (&Settings, &GatewaySettings),
+    prepared: &Prepared,
+    (options, waiting): (CatalogOptions, &Waiting),
+) -> Result<Option<RestoredStatus>, GatewayError> {
+    let Some(text) = &gateway.restore else { return Ok(None) };
+    let wish: Wish = text.parse().map_err(|_| GatewayError::Restore(text.clone()))?;
+    if gateway.catalog_database.is_some() {
+        return Err(GatewayError::RestoreElsewhere);
+    }
+    let dir = gateway.data_dir.clone();
+    if has_catalog(&dir) {
+        tracing::info!("a restore is asked for, and this volume has a catalog: nothing is done");
+        return Ok(None);
+    }
+    let incarnation = volume::next_incarnation(&dir)?;
+    let desk = desk::Listening::start((settings, gateway), prepared, incarnation).await?;
+    let restoring = Restoring {
+        net: Arc::<Peers>::new(desk.peers.clone()),
+        surroundings: Arc::new(OperatingSystem),
+        secret: Arc::clone(&prepared.secret),
+        cluster: settings.cluster.name.clone(),
+        buffer_bytes: gateway.buffer_bytes,
+        options,
+        dir: &dir,
+        wish,
+    };
+    let outcome = Box::pin(when_told(&restoring, &desk, waiting)).await;
+    desk.end().await;
+    outcome.map(Some)
+}
+
+async fn when_told(
+    restoring: &Restoring<'_>,
+    desk: &desk::Listening,
+    waiting: &Waiting,
+) -> Result<RestoredStatus, GatewayError> {
+    let begun = Instant::now();
+    loop {
+        let told = restoring.ask(desk.known()).await;
+        match enough(&told, begun.elapsed()) {
+            Enough::Yes => return Ok(restoring.restore(&told).await?),
+            Enough::NotYet(reason) => waiting.tell(reason),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Whether a volume has one of any kind, or a part of one.
+fn has_catalog(dir: &Path) -> bool {
+    dir.join(CATALOG_DIR).exists() || volume::has_part(dir)
+}

@@ -21,6 +21,7 @@ mod parts;
 mod recode;
 mod references;
 mod releases;
+mod restored;
 mod shreds;
 mod tally;
 mod uploads;

@@ -315,11 +315,12 @@ pub enum Refusal {
     /// The peer failed, for example its disk.
     #[error("the peer failed: {0}")]
     Failed(String),
-    /// A catalog of a later incarnation has been here: the sender's was replaced by one that was restored from a backup.
-    #[error("a catalog of incarnation {by} took the place of this one")]
+    /// The anchor of a catalog of a later generation is kept: the sender's catalog was replaced by one that was restored from a
+    /// backup. Believed once that anchor was asked for and has proven itself.
+    #[error("it keeps the anchor of a catalog of generation {}", by.generation)]
     Superseded {
         /// The later one's.
-        by: Incarnation,
+        by: AnchorId,
     },
 }
 

@@ -193,7 +193,6 @@ fn status_source(
         catalog: context.catalog.clone(),
         group,
         backup: Arc::clone(&backup.standing),
-        surroundings: Arc::clone(&context.surroundings),
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }

@@ -5,10 +5,8 @@
 //! * `told`: what the nodes say, and when that suffices; decided without I/O.
 //! * `desk`: answers joins meanwhile, which say where nodes are.
 //! * `run`: asks, reads, writes.
-//! * `mark`: what is remembered of it.
 
 mod desk;
-mod mark;
 mod run;
 pub(crate) mod told;
 mod wish;
@@ -18,16 +16,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
+use datamesh_catalog::record::RestoredRecord;
 use datamesh_mesh::Peers;
 use datamesh_settings::admin::RestoredStatus;
 use datamesh_settings::{GatewaySettings, Settings};
 use tokio::time::Instant;
 
+use crate::backup::Opener;
 use crate::group::volume;
 use crate::server::{CATALOG_DIR, GatewayError, Prepared, Waiting};
 use crate::surroundings::OperatingSystem;
 
-pub(crate) use mark::read as restored;
 pub use run::RestoreError;
 pub(crate) use run::Restoring;
 use told::{Enough, enough};
@@ -35,14 +34,16 @@ pub(crate) use wish::Wish;
 
 /// Between two looks at whether enough nodes have answered.
 const LOOK: Duration = Duration::from_secs(1);
+/// After a try that nodes which do not answer were in the way of.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Restores the catalog if the settings ask for that and the volume has none. Returns when it is there.
 pub(crate) async fn if_wanted(
     (settings, gateway): (&Settings, &GatewaySettings),
     prepared: &Prepared,
     (options, waiting): (CatalogOptions, &Waiting),
-) -> Result<Option<RestoredStatus>, GatewayError> {
-    let Some(text) = &gateway.restore else { return Ok(None) };
+) -> Result<(), GatewayError> {
+    let Some(text) = &gateway.restore else { return Ok(()) };
     let wish: Wish = text.parse().map_err(|_| GatewayError::Restore(text.clone()))?;
     if gateway.catalog_database.is_some() {
         return Err(GatewayError::RestoreElsewhere);
@@ -50,39 +51,51 @@ pub(crate) async fn if_wanted(
     let dir = gateway.data_dir.clone();
     if has_catalog(&dir) {
         tracing::info!("a restore is asked for, and this volume has a catalog: nothing is done");
-        return Ok(None);
+        return Ok(());
     }
     let incarnation = volume::next_incarnation(&dir)?;
     let desk = desk::Listening::start((settings, gateway), prepared, incarnation).await?;
     let restoring = Restoring {
-        net: Arc::<Peers>::new(desk.peers.clone()),
+        opener: Opener {
+            net: Arc::<Peers>::new(desk.peers.clone()),
+            secret: Arc::clone(&prepared.secret),
+            cluster: settings.cluster.name.clone(),
+        },
         surroundings: Arc::new(OperatingSystem),
-        secret: Arc::clone(&prepared.secret),
-        cluster: settings.cluster.name.clone(),
         buffer_bytes: gateway.buffer_bytes,
         options,
         dir: &dir,
-        wish,
+        wish: (wish, text.clone()),
     };
     let outcome = Box::pin(when_told(&restoring, &desk, waiting)).await;
     desk.end().await;
-    outcome.map(Some)
+    outcome
 }
 
 async fn when_told(
     restoring: &Restoring<'_>,
     desk: &desk::Listening,
     waiting: &Waiting,
-) -> Result<RestoredStatus, GatewayError> {
-    let begun = Instant::now();
+) -> Result<(), GatewayError> {
+    let (begun, for_time) = (Instant::now(), restoring.wish.0 != Wish::Newest);
     loop {
         let told = restoring.ask(desk.known()).await;
-        match enough(&told, begun.elapsed()) {
-            Enough::Yes => return Ok(restoring.restore(&told).await?),
-            Enough::NotYet(reason) => waiting.tell(reason),
-        }
-        tokio::time::sleep(LOOK).await;
+        let (reason, pause) = match enough(&told, begun.elapsed(), for_time) {
+            Enough::Yes => match restoring.restore(&told).await {
+                Err(RestoreError::NotYet(reason)) => (reason, RETRY),
+                outcome => return Ok(outcome.map(drop)?),
+            },
+            Enough::NotYet(reason) => (reason, LOOK),
+        };
+        waiting.tell(reason);
+        tokio::time::sleep(pause).await;
     }
+}
+
+/// What the status says of a catalog that was restored.
+pub(crate) fn status(record: &RestoredRecord) -> RestoredStatus {
+    let RestoredRecord { until_unix_ms, at_unix_ms, revision, .. } = *record;
+    RestoredStatus { until_unix_ms, at_unix_ms, revision }
 }
 
 /// Whether a volume has one of any kind, or a part of one.

@@ -131,11 +131,7 @@ impl Gateway {
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
-        if let Some(now) =
-            Box::pin(restore::if_wanted((settings, gateway), &prepared, (options, waiting))).await?
-        {
-            prepared.restored = Some(now);
-        }
+        Box::pin(restore::if_wanted((settings, gateway), &prepared, (options, waiting))).await?;
         let alone = catalog::open_alone(gateway, &mut prepared, options).await?;
         let incarnation = match &alone {
             Some(catalog) => catalog.incarnation(),
@@ -160,7 +156,7 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, restored, .. } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -179,7 +175,7 @@ impl Gateway {
             partitions_log2: None,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
-        core.backup.standing.was_restored(restored);
+        core.backup.standing.was_restored(catalog.restored().await?.as_ref().map(restore::status));
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }

@@ -24,7 +24,6 @@ use crate::backup::Standing;
 use crate::group::Group;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
-use crate::surroundings::Surroundings;
 
 /// Copies of a catalog that one gateway keeps.
 const REPLICAS_ALONE: u32 = 1;
@@ -38,7 +37,6 @@ pub(crate) struct StatusSource {
     /// Those that keep it together, where several do.
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) backup: Arc<Standing>,
-    pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
 }
@@ -83,7 +81,7 @@ impl StatusSource {
     /// None in a database, which has its own.
     fn backup(&self) -> Option<BackupStatus> {
         let is_elsewhere = self.catalog.keyspace().is_elsewhere();
-        (!is_elsewhere).then(|| self.backup.told(self.surroundings.now_unix_ms()))
+        (!is_elsewhere).then(|| self.backup.told(self.catalog.options().retention_ms))
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

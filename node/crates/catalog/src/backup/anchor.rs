@@ -1,11 +1,11 @@
 //! What an anchor says, once it is opened: which segments have the parts of a chain, and what opens them.
 
-use datamesh_shard::{Incarnation, NodeName};
+use datamesh_shard::{NodeName, PoolName};
 use serde::{Deserialize, Serialize};
 
 use crate::limits::PAGE_SEGMENTS_MAX;
 use crate::model::{SegmentRef, UploadId};
-use crate::record::Record;
+use crate::record::{Record, WISH_BYTES_MAX};
 
 /// Bytes of an anchor at most: what nodes keep, less what sealing adds.
 pub const ANCHOR_RECORD_BYTES_MAX: usize = (512 << 10) - 1024;
@@ -17,8 +17,12 @@ pub struct Anchor {
     pub cluster: NodeName,
     /// The gateway that wrote it.
     pub gateway: NodeName,
-    /// That of the catalog.
-    pub incarnation: Incarnation,
+    /// That of the catalog: see [`crate::record::RestoredRecord`].
+    pub generation: u64,
+    /// What the catalog itself was restored by, if it was.
+    pub wish: Option<String>,
+    /// The pools that had a layout, by name: nodes of each keep the anchor, too.
+    pub pools: Vec<PoolName>,
     /// How long what was deleted is kept: so far before the newest anchor a point may be to come back to.
     pub retention_ms: u64,
     /// The upload that keeps the segments from being deleted.
@@ -73,6 +77,9 @@ impl Record for Anchor {
         }
         if !self.parts.is_sorted_by(|one, next| one.revision < next.revision) {
             return Err("parts out of order");
+        }
+        if self.wish.as_ref().is_some_and(|wish| wish.len() > WISH_BYTES_MAX) {
+            return Err("the wish is too long");
         }
         let mut chunks = self.parts.iter().flat_map(|part| &part.chunks);
         match chunks.all(|chunk| chunk.segments.len() <= PAGE_SEGMENTS_MAX) {

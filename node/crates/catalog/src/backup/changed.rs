@@ -47,6 +47,12 @@ impl Changed {
         }
     }
 
+    /// The revision up to which it knows all changes.
+    #[must_use]
+    pub fn through(&self) -> Revision {
+        self.through
+    }
+
     /// Bytes of the keys it holds.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -68,7 +74,8 @@ impl Changed {
         self.keys.keys().all(is_own)
     }
 
-    /// The pieces of what changed up to the view's revision. All of that must have been followed.
+    /// The pieces of what changed up to the view's revision. All of that must have been followed: readers may see a commit a moment
+    /// before the engine tells of it, and [`Self::through`] says how far that is.
     pub fn pieces<'a, V: View>(&self, view: &'a V) -> ChangedPieces<'a, V> {
         // What changed after the view, too: its value in the view is right as well.
         ChangedPieces { view, keys: self.keys.clone().into_keys().peekable() }

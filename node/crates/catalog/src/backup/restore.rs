@@ -7,7 +7,7 @@ use crate::keys::{self, Table};
 use crate::keyspace::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError, View,
 };
-use crate::record::{self, ClusterRecord, RecordError};
+use crate::record::{self, ClusterRecord, RecordError, RestoredRecord};
 
 /// Why a backup does not become a catalog.
 #[derive(Debug, thiserror::Error)]
@@ -77,17 +77,19 @@ impl<K: Keyspace> Restore<K> {
         Ok(())
     }
 
-    /// Raises the catalog's incarnation above that of the one that was lost, however often that was opened since.
+    /// Raises the catalog's incarnation above that of the one that was lost, however often that was opened since, and notes what it
+    /// came out of.
     ///
     /// # Errors
     /// See [`RestoreError`].
-    pub async fn finish(self, at_least: Incarnation) -> Result<K, RestoreError> {
+    pub async fn finish(self, at_least: Incarnation, restored: &RestoredRecord) -> Result<K, RestoreError> {
         let key = keys::only(Table::Cluster);
         let row = self.keyspace.get(&key).await?.ok_or(RestoreError::Nobodys)?;
         let before: ClusterRecord = record::decode(&row.value)?;
-        let incarnation = before.incarnation.next().max(at_least);
+        let incarnation = Incarnation(before.incarnation.0.saturating_add(1)).max(at_least);
         let mut batch = Batch::new();
         batch.put(key, record::encode(&ClusterRecord { incarnation, ..before })?);
+        batch.put(keys::only(Table::Restored), record::encode(restored)?);
         self.keyspace.commit(batch).await?;
         Ok(self.keyspace)
     }

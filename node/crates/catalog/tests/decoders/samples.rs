@@ -127,6 +127,16 @@ fn member_samples() -> Vec<Sample> {
                 state: record::ShredState::Over { at_unix_ms: 1_800_000_060_000, partly: vec![node()] },
             },
         ),
+        sample(
+            "restored",
+            record::RestoredRecord {
+                generation: 1_800_000_000,
+                wish: "newest#2".into(),
+                until_unix_ms: 1_800_000_000_000,
+                at_unix_ms: 1_800_000_060_000,
+                revision: 300,
+            },
+        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -353,6 +363,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("peer-incarnation", key::peer_incarnation(&PEER)),
         ("bucket", key::bucket(&BucketName::new("default").unwrap())),
         ("bucket-next", key::only(Table::BucketNext)),
+        ("restored", key::only(Table::Restored)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

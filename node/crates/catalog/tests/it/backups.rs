@@ -6,8 +6,8 @@ use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{
     Batch, ChangesError, KeyRange, Keyspace, RangeLimits, Revision, VALUE_BYTES_MAX, View,
 };
-use datamesh_catalog::record::{self, ClusterRecord};
-use datamesh_catalog::{BucketId, UploadId};
+use datamesh_catalog::record::{self, ClusterRecord, RestoredRecord};
+use datamesh_catalog::{BucketId, Catalog, CatalogOptions, UploadId};
 use datamesh_shard::{Incarnation, SegmentId};
 
 use crate::support::{bare, delete, on_all_engines, put};
@@ -76,6 +76,7 @@ async fn each_part_leads_to_the_rows_of_its_revision<K: Keyspace>(keyspace: K) {
         while let Some(piece) = reading.next().await.unwrap() {
             restore.write(&piece).await.unwrap();
         }
+        assert!(changed.through() >= view.revision().await.unwrap(), "all of the view's is known");
         changed.forget_through(view.revision().await.unwrap());
         assert_eq!(changed.bytes(), 4, "two keys changed after the view");
         assert_eq!(rows(&into.view().await.unwrap()).await, rows(&view).await, "round {round}");
@@ -88,13 +89,17 @@ async fn what_the_engine_forgot_is_not_passed_over() {
     put(&keyspace, b"a", b"1").await.unwrap();
     let mut of_another = Changed::since(Revision(9));
     assert!(matches!(of_another.follow(&keyspace).await, Err(ChangesError::Future { .. })));
+    let mut late = Changed::since(Revision(0));
+    keyspace.forget_changes();
+    put(&keyspace, b"b", b"2").await.unwrap();
+    assert!(matches!(late.follow(&keyspace).await, Err(ChangesError::Forgotten { .. })));
 }
 
 #[tokio::test]
 async fn a_catalog_is_restored_into_nothing_and_under_a_later_incarnation() {
     let keyspace = MemoryKeyspace::default();
     let restore = Restore::into_empty(keyspace.clone()).await.unwrap();
-    assert!(matches!(restore.finish(Incarnation(0)).await, Err(RestoreError::Nobodys)));
+    assert!(matches!(restore.finish(Incarnation(0), &restored()).await, Err(RestoreError::Nobodys)));
     let cluster = ClusterRecord { fingerprint: "f".into(), incarnation: Incarnation(41) };
     let mut batch = Batch::new();
     batch.put(keys::only(Table::Cluster), record::encode(&cluster).unwrap());
@@ -105,11 +110,18 @@ async fn a_catalog_is_restored_into_nothing_and_under_a_later_incarnation() {
         let restore = Restore::into_empty(into.clone()).await.unwrap();
         let view = keyspace.view().await.unwrap();
         restore.write(&RowPieces::of(&view).next().await.unwrap().unwrap()).await.unwrap();
-        restore.finish(Incarnation(at_least)).await.unwrap();
+        restore.finish(Incarnation(at_least), &restored()).await.unwrap();
         let row = into.get(&keys::only(Table::Cluster)).await.unwrap().unwrap();
         let found: ClusterRecord = record::decode(&row.value).unwrap();
         assert_eq!(found, ClusterRecord { fingerprint: "f".into(), incarnation: Incarnation(raised) });
+        let catalog = Catalog::with_keyspace(into, "f", CatalogOptions::default()).await.unwrap();
+        assert_eq!(catalog.restored().await.unwrap(), Some(restored()));
     }
+}
+
+fn restored() -> RestoredRecord {
+    let (until_unix_ms, at_unix_ms) = (1_800_000_000_000, 1_800_000_060_000);
+    RestoredRecord { generation: 7, wish: "newest".into(), until_unix_ms, at_unix_ms, revision: 300 }
 }
 
 #[tokio::test]

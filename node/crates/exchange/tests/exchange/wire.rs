@@ -94,7 +94,7 @@ pub(crate) fn requests() -> Vec<Request> {
 }
 
 fn anchor() -> AnchorId {
-    AnchorId { incarnation: Incarnation(3), snapshot: 40, revision: 300, at_unix_ms: 1_800_000_000_000 }
+    AnchorId { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, snapshot: 40 }
 }
 
 fn mesh() -> MeshView {
@@ -130,7 +130,7 @@ pub(crate) fn responses() -> Vec<Response> {
         Refusal::TokenRejected("used by another node".into()),
         Refusal::Busy,
         Refusal::Failed("the disk".into()),
-        Refusal::Superseded { by: Incarnation(300) },
+        Refusal::Superseded { by: anchor() },
     ];
     let report = NodeReport {
         incarnation: Incarnation(3),

@@ -3,150 +3,103 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::backup::{Anchor, AnchorPart, Changed, RowPieces};
-use datamesh_catalog::catalog::CatalogError;
-use datamesh_catalog::keyspace::{ChangesError, Keyspace, ReadError, View};
-use datamesh_catalog::record::{self, RecordError};
-use datamesh_catalog::{BucketId, ObjectKey, ObjectKeyError, Target, UploadId};
-use datamesh_exchange::anchor::AnchorId;
+use datamesh_catalog::backup::Anchor;
+use datamesh_catalog::{BucketId, ObjectKey, Target, UploadId};
 use datamesh_seal::ClusterSecret;
 use datamesh_shard::{ErasureProfile, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
-use super::holders::{self, KeepError};
-use super::plan::{Due, Look, PART_EVERY};
+use super::chain::{BackupError, Chain};
+use super::holders::{Holders, KeepError};
+use super::plan::{Due, PART_EVERY, Pace, after_failures};
+use super::proof::Opener;
 use super::standing::{Kept, Standing};
-use crate::pipeline::{Context, Keeping, ManifestError, Pieces, StoreError};
+use crate::pipeline::{Context, Keeping, StoreError};
 use crate::surroundings::random;
 use crate::work::{Next, Worker};
 
 /// Between two looks at what changed: engines remember some tens of thousands of changes.
 const LOOK: Duration = Duration::from_secs(5);
-/// Before what failed is tried again.
-const RETRY: Duration = Duration::from_secs(10);
+/// Before a gateway serves, nodes have so long to say that its catalog was replaced.
+const ASKED_FIRST: Duration = Duration::from_secs(3);
 /// A bucket that no bucket is: what is put for it is no object's.
 const NO_BUCKET: BucketId = BucketId(0);
 /// What its upload would write to.
 const KEY: &str = "backup of the catalog";
 
-/// Why there is no newer backup.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BackupError {
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("cannot list its segments: {0}")]
-    Manifest(#[from] ManifestError),
-    #[error("the catalog is too large for a backup in the mesh: {0}")]
-    Anchor(#[from] RecordError),
-    #[error(transparent)]
-    Key(#[from] ObjectKeyError),
-    #[error(transparent)]
-    Keep(#[from] KeepError),
-}
-
-/// A chain of backups that grows.
-struct Chain {
-    keeping: Keeping,
-    place: (PoolName, ErasureProfile),
-    anchor: Anchor,
-    changed: Changed,
-    begun: Instant,
-    kept: Option<Instant>,
-    /// Bytes of the anchor with the snapshot alone, and now.
-    anchor_bytes: (usize, usize),
-}
-
-impl Chain {
-    fn look(&self, place: &(PoolName, ErasureProfile)) -> Look {
-        let (snapshot_bytes, anchor_bytes) = self.anchor_bytes;
-        Look {
-            since_kept: self.kept.map_or(Duration::MAX, |kept| kept.elapsed()),
-            since_snapshot: self.begun.elapsed(),
-            changed_bytes: self.changed.bytes(),
-            is_only_own: self.changed.is_only_of(self.anchor.upload),
-            snapshot_bytes,
-            anchor_bytes,
-            is_in_place: self.place == *place,
-        }
-    }
-
-    fn id(&self) -> AnchorId {
-        let revision = |part: Option<&AnchorPart>| part.map_or(0, |part| part.revision);
-        AnchorId {
-            incarnation: self.anchor.incarnation,
-            snapshot: revision(self.anchor.parts.first()),
-            revision: revision(self.anchor.parts.last()),
-            at_unix_ms: self.anchor.at_unix_ms,
-        }
-    }
-}
-
 /// The worker.
 pub(crate) struct KeepBackup {
     context: Arc<Context>,
-    secret: Arc<ClusterSecret>,
-    /// Of the cluster and of this gateway.
-    names: (NodeName, NodeName),
+    opener: Opener,
+    gateway: NodeName,
     pub(crate) standing: Arc<Standing>,
     chain: Option<Chain>,
     /// A part follows another so soon at the earliest.
     pub(crate) part_every: Duration,
     /// Uploads of chains that end once the present one is safe.
     former: Vec<UploadId>,
+    pace: Pace,
+    /// Parts that failed one after another, and before when none is tried again.
+    failures: u32,
+    rests_until: Option<Instant>,
 }
 
 impl KeepBackup {
     pub(crate) fn new(
         context: Arc<Context>,
-        (secret, names, standing): (Arc<ClusterSecret>, (NodeName, NodeName), Arc<Standing>),
+        (secret, (cluster, gateway), standing): (Arc<ClusterSecret>, (NodeName, NodeName), Arc<Standing>),
     ) -> Self {
-        Self { context, secret, names, standing, chain: None, part_every: PART_EVERY, former: Vec::new() }
-    }
-
-    async fn step(&mut self) -> Result<Next, BackupError> {
-        let Some(place) = self.place() else { return Ok(Next::Wait(LOOK)) };
-        // What is acknowledged by now is in what is read from here on.
-        let now = self.context.surroundings.now_unix_ms();
-        let part_every = self.part_every;
-        let due = match self.follow().await? {
-            Some(chain) => chain.look(&place).due(part_every),
-            None => Due::Snapshot,
-        };
-        match due {
-            Due::Nothing => return Ok(Next::Wait(LOOK)),
-            Due::Anchor => {}
-            Due::Part => self.add_part(now).await?,
-            Due::Snapshot => self.begin(place, now).await?,
+        let opener = Opener { net: Arc::clone(&context.net), secret, cluster };
+        Self {
+            context,
+            opener,
+            gateway,
+            standing,
+            chain: None,
+            part_every: PART_EVERY,
+            former: Vec::new(),
+            pace: Pace::default(),
+            failures: 0,
+            rests_until: None,
         }
-        self.keep_anchor(now).await?;
-        Ok(Next::Wait(LOOK))
     }
 
-    /// Where a new chain would be: the first pool by name that has a layout.
-    fn place(&self) -> Option<(PoolName, ErasureProfile)> {
-        let mut pools = self.context.pools.all().into_iter();
-        pools.find_map(|(name, pool)| Some((name, pool.layout()?.profile)))
-    }
-
-    /// The chain, knowing what changed; none where that was forgotten.
-    async fn follow(&mut self) -> Result<Option<&Chain>, BackupError> {
-        let Some(chain) = &mut self.chain else { return Ok(None) };
-        match chain.changed.follow(self.context.catalog.keyspace()).await {
-            Ok(()) => {}
-            Err(ChangesError::Read(error)) => return Err(error.into()),
-            Err(error) => {
-                tracing::info!(%error, "the backup of the catalog begins with a snapshot again");
-                self.end();
+    async fn step(&mut self) -> Result<(), BackupError> {
+        let Some(place) = self.place() else { return Ok(()) };
+        // What is acknowledged by now is in what is read from here on.
+        let now = (self.context.surroundings.now_unix_ms(), Instant::now());
+        if let Some(chain) = &mut self.chain {
+            chain.follow(self.context.catalog.keyspace()).await?;
+        }
+        let may_begin = (self.pace.may_begin(false), self.pace.may_begin(true));
+        let due = match &self.chain {
+            Some(chain) => chain.look(&place, may_begin).due(self.part_every),
+            None if may_begin.0 => Due::Snapshot,
+            None => Due::Nothing,
+        };
+        let is_resting = self.rests_until.is_some_and(|until| Instant::now() < until);
+        match due {
+            Due::Nothing => return Ok(()),
+            Due::Anchor => {}
+            Due::Snapshot => self.begin(place, now.0).await?,
+            Due::Part => {
+                let Some(chain) = &mut self.chain else { return Ok(()) };
+                if is_resting || !chain.add_part(&self.context).await? {
+                    return Ok(());
+                }
             }
         }
-        Ok(self.chain.as_ref())
+        self.keep_anchor(now).await
+    }
+
+    /// Where a new chain would be: the pool that survives the most losses, the first of them by name.
+    fn place(&self) -> Option<(PoolName, ErasureProfile)> {
+        let pools = self.context.pools.all().into_iter();
+        let places = pools.filter_map(|(name, pool)| Some((name, pool.layout()?.profile)));
+        // The last of the greatest would be taken otherwise.
+        places.rev().max_by_key(|(_, profile)| profile.parity())
     }
 
     /// The chain grows no more. What it has stays until the next one is safe.
@@ -154,86 +107,89 @@ impl KeepBackup {
         self.former.extend(self.chain.take().map(|chain| chain.anchor.upload));
     }
 
-    /// Begins a chain.
+    /// Begins a chain, at the pace that snapshots have.
     async fn begin(&mut self, place: (PoolName, ErasureProfile), now: u64) -> Result<(), BackupError> {
-        let begun = Instant::now();
+        self.pace.begins();
+        let begun = self.begin_in(place, now).await;
+        let is_hopeless = matches!(begun, Err(BackupError::TooLarge(_)));
+        self.pace.ends(begun.is_ok(), is_hopeless);
+        let chain = begun?;
+        self.end();
+        self.chain = Some(chain);
+        Ok(())
+    }
+
+    async fn begin_in(
+        &self,
+        place: (PoolName, ErasureProfile),
+        now: u64,
+    ) -> Result<Chain, BackupError> {
+        let restored = self.context.catalog.restored().await?;
+        let generation = restored.as_ref().map_or(0, |restored| restored.generation);
+        self.ask_for_later(&place.0, generation).await?;
         let upload = UploadId(random(&*self.context.surroundings));
         let target = Target { bucket: NO_BUCKET, key: ObjectKey::new(KEY)?, upload };
         let keeping = Keeping::new(&self.context, target, place.0.clone())?;
-        let part = match self.snapshot(&keeping, now).await {
-            Ok(part) => part,
-            Err(error) => {
-                // What was put of it is let go; where that fails, with its lease.
-                self.let_go(upload).await;
-                return Err(error);
-            }
-        };
-        self.end();
-        let (cluster, gateway) = self.names.clone();
-        let changed = Changed::since(datamesh_catalog::keyspace::Revision(part.revision));
+        let pools = self.context.pools.all().into_iter().filter(|(_, pool)| pool.layout().is_some());
         let anchor = Anchor {
-            cluster,
-            gateway,
-            incarnation: self.context.catalog.incarnation(),
+            cluster: self.opener.cluster.clone(),
+            gateway: self.gateway.clone(),
+            generation,
+            wish: restored.map(|restored| restored.wish),
+            pools: pools.map(|(name, _)| name).collect(),
             retention_ms: self.context.catalog.options().retention_ms,
             upload,
             at_unix_ms: now,
-            parts: vec![part],
+            parts: Vec::new(),
         };
-        let anchor_bytes = (0, 0);
-        self.chain = Some(Chain { keeping, place, anchor, changed, begun, kept: None, anchor_bytes });
+        let begun = Chain::begin(&self.context, (keeping, place), anchor).await;
+        if begun.is_err() {
+            // What was put of it is let go; where that fails, with its lease.
+            self.let_go(upload).await;
+        }
+        begun
+    }
+
+    /// Whether a catalog of a later generation has taken the place of this one; and how new this one's newest backup is.
+    async fn ask_for_later(&self, place: &PoolName, generation: u64) -> Result<(), KeepError> {
+        let holders = Holders::of(&self.context.pools, place);
+        let Some((id, anchor)) = holders.newest(&self.opener).await else { return Ok(()) };
+        if id.generation > generation {
+            return Err(KeepError::Superseded(id.generation));
+        }
+        if id.generation == generation {
+            let age = self.context.surroundings.now_unix_ms().saturating_sub(id.at_unix_ms);
+            self.standing.found(kept(id.at_unix_ms, id.revision, &anchor), Duration::from_millis(age));
+        }
         Ok(())
     }
 
-    async fn snapshot(&self, keeping: &Keeping, at_unix_ms: u64) -> Result<AnchorPart, BackupError> {
-        let view = self.context.catalog.keyspace().view().await?;
-        let revision = view.revision().await?.0;
-        let (mut rows, mut pieces) = (RowPieces::of(&view), Pieces::default());
-        while let Some(piece) = rows.next().await? {
-            pieces.put(&self.context, keeping, &piece).await?;
-        }
-        Ok(AnchorPart { revision, at_unix_ms, chunks: pieces.finish()? })
-    }
-
-    /// Adds what changed to the chain.
-    async fn add_part(&mut self, at_unix_ms: u64) -> Result<(), BackupError> {
-        let keyspace = self.context.catalog.keyspace();
-        let Some(chain) = &mut self.chain else { return Ok(()) };
-        let view = keyspace.view().await?;
-        let revision = view.revision().await?;
-        match chain.changed.follow(keyspace).await {
-            Ok(()) => {}
-            Err(ChangesError::Read(error)) => return Err(error.into()),
-            // The next step finds it forgotten, too.
-            Err(_) => return Ok(()),
-        }
-        let (mut rows, mut pieces) = (chain.changed.pieces(&view), Pieces::default());
-        while let Some(piece) = rows.next().await? {
-            pieces.put(&self.context, &chain.keeping, &piece).await?;
-        }
-        let chunks = pieces.finish()?;
-        chain.anchor.parts.push(AnchorPart { revision: revision.0, at_unix_ms, chunks });
-        chain.changed.forget_through(revision);
-        Ok(())
+    /// Whether nodes say so before this gateway serves anybody. Those that do not answer soon say it when they are given a backup.
+    pub(crate) async fn is_replaced(&self) -> bool {
+        let Some((place, _)) = self.place() else { return false };
+        let generation = match self.context.catalog.restored().await {
+            Ok(restored) => restored.map_or(0, |restored| restored.generation),
+            Err(_) => return false,
+        };
+        let asked = tokio::time::timeout(ASKED_FIRST, self.ask_for_later(&place, generation)).await;
+        let Ok(Err(error)) = asked else { return false };
+        tracing::error!(%error, "this catalog was replaced");
+        true
     }
 
     /// Has nodes keep the chain's anchor: from then on the backup is as new as `now`.
-    async fn keep_anchor(&mut self, now: u64) -> Result<(), BackupError> {
+    async fn keep_anchor(&mut self, (now, read): (u64, Instant)) -> Result<(), BackupError> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
         chain.anchor.at_unix_ms = now;
+        let plain = chain.encode()?;
         let id = chain.id();
-        let plain = Zeroizing::new(record::encode(&chain.anchor)?);
-        let sealed = self.secret.seal_anchor(&id.binding(), &plain);
-        let first = if chain.anchor.parts.len() == 1 { sealed.len() } else { chain.anchor_bytes.0 };
-        chain.anchor_bytes = (first, sealed.len());
-        let pool = self.context.pools.get(&chain.place.0);
-        let holders = pool.as_ref().and_then(|pool| pool.layout()).map(holders::of).unwrap_or_default();
+        let sealed = self.opener.secret.seal_anchor(&id.binding(), &plain);
         let enough = usize::from(chain.place.1.parity()) + 1;
-        holders::keep(&self.context.net, holders, (id, sealed.into()), enough).await?;
-        chain.kept = Some(Instant::now());
-        let segments = u64::try_from(chain.anchor.segments()).unwrap_or(u64::MAX);
-        let bytes = chain.anchor.bytes();
-        self.standing.kept(Kept { at_unix_ms: now, revision: id.revision, bytes, segments });
+        let holders = Holders::of(&self.context.pools, &chain.place.0);
+        holders.keep(&self.opener, (id, sealed.into()), enough).await?;
+        chain.is_kept();
+        self.standing.kept(kept(now, id.revision, &chain.anchor), read.elapsed());
+        (self.failures, self.rests_until) = (0, None);
         for upload in std::mem::take(&mut self.former) {
             self.let_go(upload).await;
         }
@@ -252,11 +208,24 @@ impl KeepBackup {
         self.standing.failed(error.to_string());
         match error {
             BackupError::Keep(KeepError::Superseded(_)) => self.standing.is_superseded(),
-            // Its upload may have ended, or its anchor be full: another may do.
-            BackupError::Store(_) | BackupError::Anchor(_) => self.end(),
+            BackupError::TooLarge(_) => self.standing.is_impossible(),
+            // Its upload may have ended, or its anchor be full, or something be missing: another may do.
+            BackupError::Store(StoreError::Upload(_) | StoreError::Reference(_))
+            | BackupError::Anchor(_)
+            | BackupError::Forgotten => self.end(),
+            // Each try may have put something.
+            BackupError::Store(_) => {
+                self.failures = self.failures.saturating_add(1);
+                self.rests_until = Some(Instant::now() + after_failures(self.failures));
+            }
             _ => {}
         }
     }
+}
+
+fn kept(at_unix_ms: u64, revision: u64, anchor: &Anchor) -> Kept {
+    let segments = u64::try_from(anchor.segments()).unwrap_or(u64::MAX);
+    Kept { at_unix_ms, revision, bytes: anchor.bytes(), segments }
 }
 
 impl Worker for KeepBackup {
@@ -266,11 +235,17 @@ impl Worker for KeepBackup {
 
     fn work(&mut self) -> BoxFuture<'_, Next> {
         async {
-            self.step().await.unwrap_or_else(|error| {
+            if let Err(error) = self.step().await {
                 self.failed(&error);
-                Next::Wait(RETRY)
-            })
+            }
+            Next::Wait(LOOK)
         }
         .boxed()
+    }
+
+    /// Another gateway begins chains of its own; with this one's, its upload's lease ends.
+    fn rest(&mut self) {
+        (self.chain, self.former) = (None, Vec::new());
+        self.standing.rests();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::backup::Chunk;
+use datamesh_catalog::backup::{ANCHOR_RECORD_BYTES_MAX, Chunk};
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
 use datamesh_catalog::{SegmentRef, Target};
 use datamesh_shard::PoolName;
@@ -38,7 +38,18 @@ impl Keeping {
 #[derive(Default)]
 pub(crate) struct Pieces(Vec<(SegmentRef, SegmentSecret)>);
 
+/// Bytes that an anchor has for its other parts at least, beside the snapshot's pieces.
+const OTHERS_BYTES: usize = 64 << 10;
+/// Bytes of a reference at most, without its pool's name: the segment, four numbers and a profile.
+const REFERENCE_BYTES_MAX: usize = 32 + 5 + 1 + 2 + 10 + 10;
+
 impl Pieces {
+    /// Pieces of a snapshot in this pool that fit an anchor.
+    pub(crate) fn max_in_anchor(pool: &PoolName) -> usize {
+        let each = REFERENCE_BYTES_MAX + pool.as_str().len() + manifest::ENTRY_BYTES;
+        (ANCHOR_RECORD_BYTES_MAX - OTHERS_BYTES) / each
+    }
+
     /// Puts one: from 1 byte to a segment's.
     pub(crate) async fn put(
         &mut self,

@@ -1,4 +1,4 @@
-//! Asks nodes for backups, and makes a catalog of the newest that can be read.
+//! Asks nodes for backups, and makes a catalog of the newest.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,19 +9,18 @@ use std::time::Duration;
 use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, RestoreError as RowsError};
 use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
 use datamesh_catalog::engine::{AnyKeyspace, EngineError, MemoryKeyspace, RocksKeyspace, RocksOptions};
-use datamesh_catalog::{CatalogOptions, EmbeddedCatalog, record};
+use datamesh_catalog::record::RestoredRecord;
+use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::message::{Request, Response};
-use datamesh_exchange::net::Net;
 use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
-use datamesh_seal::ClusterSecret;
-use datamesh_settings::admin::{DesiredMember, PoolSpec, RestoredStatus};
-use datamesh_shard::{Incarnation, NodeName, PeerKey};
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_shard::{Incarnation, PeerKey};
 use futures::StreamExt;
 
-use super::mark;
-use super::told::{Told, anchors, layouts};
+use super::told::{Told, anchors, layouts, unheard};
 use super::wish::Wish;
+use crate::backup::{Given, Opener};
 use crate::cache::SegmentCache;
 use crate::layouts::encode_stored;
 use crate::metrics::Metrics;
@@ -38,18 +37,32 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ASKED_AT_ONCE: usize = 32;
 /// Nothing is put under this context.
 const NO_LEASE: Duration = Duration::from_secs(60);
+/// What was condemned so shortly after the earliest time that can be had may be deleted already.
+const MARGIN_MS: u64 = 60_000;
 
 /// Why there is no catalog out of a backup.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
+    /// Nodes that do not answer are in the way. Nothing was decided: it is tried again.
+    #[error("{0}")]
+    NotYet(String),
     /// None of those that the nodes keep, as far as they are of the time that is asked for.
-    #[error("none of the {tried} backups that could be is whole; the last: {last}")]
+    #[error(
+        "none of the {tried} backups that could be is whole; the last: {last}. An older one has lost what was deleted since: \
+         ask for a time to have it all the same"
+    )]
     None {
         /// How many were tried.
         tried: usize,
         /// What was wrong with the last.
         last: String,
     },
+    /// The newest backup is of a catalog that this wish restored.
+    #[error(
+        "{0:?} has restored this catalog before, and does so once: if it was lost again, ask for newest#2 or the like, which \
+         is another wish"
+    )]
+    Again(String),
     /// A time from which what was deleted since is not there any more.
     #[error(
         "the backups reach back to {earliest}: what was deleted {retention_ms} ms before the newest one may be gone \
@@ -75,38 +88,54 @@ pub enum RestoreError {
     /// The catalog did not open.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The engine did not take the rows.
+    #[error("writing the catalog: {0}")]
+    Rows(RowsError),
     /// A layout that nodes know was not taken over.
     #[error("a layout that nodes know: {0}")]
     Layout(String),
 }
 
-/// Why one backup does not come to a catalog; another may.
+/// Why one backup does not come to a catalog.
 #[derive(Debug, thiserror::Error)]
 enum Unread {
-    #[error("no node gives its anchor, or it does not prove itself")]
-    Anchor,
-    #[error("it begins after the time that is asked for")]
-    Later,
+    /// Nodes did not answer, or it is damaged.
     #[error("a piece cannot be read: {0}")]
     Piece(#[from] PieceError),
+    /// It was sealed so.
     #[error(transparent)]
-    Rows(#[from] RowsError),
+    Rows(RowsError),
     /// Not the backup's fault.
     #[error(transparent)]
     Here(#[from] RestoreError),
 }
 
+impl From<RowsError> for Unread {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Piece(_) | RowsError::Record(_) | RowsError::Nobodys => Self::Rows(error),
+            _ => Self::Here(RestoreError::Rows(error)),
+        }
+    }
+}
+
 /// A restore.
 pub(crate) struct Restoring<'a> {
-    pub(crate) net: Arc<dyn Net>,
+    pub(crate) opener: Opener,
     pub(crate) surroundings: Arc<dyn Surroundings>,
-    pub(crate) secret: Arc<ClusterSecret>,
-    pub(crate) cluster: NodeName,
     pub(crate) buffer_bytes: u64,
     pub(crate) options: CatalogOptions,
     /// The gateway's data folder.
     pub(crate) dir: &'a Path,
-    pub(crate) wish: Wish,
+    /// And its words.
+    pub(crate) wish: (Wish, String),
+}
+
+/// What has been learnt of backups that proved themselves.
+#[derive(Clone, Copy)]
+struct Newest {
+    generation: u64,
+    at_unix_ms: u64,
 }
 
 impl Restoring<'_> {
@@ -118,12 +147,8 @@ impl Restoring<'_> {
     }
 
     async fn ask_one(&self, peer: &PeerKey) -> Option<Told> {
-        let asked = |request| self.net.request(peer, request, None, TIMEOUT);
-        let anchors = match asked(Request::Anchors).await {
-            Ok((Response::Anchors(anchors), _)) => anchors,
-            answer => return told_nothing(peer, &answer),
-        };
-        let signed = match asked(Request::NewestLayout).await {
+        let anchors = self.opener.list(peer, TIMEOUT).await?;
+        let signed = match self.opener.net.request(peer, Request::NewestLayout, None, TIMEOUT).await {
             Ok((Response::Layout(signed), _)) => signed,
             answer => return told_nothing(peer, &answer),
         };
@@ -133,26 +158,32 @@ impl Restoring<'_> {
 
     /// The layout, if the cluster's key has signed it.
     fn proven(&self, signed: &SignedLayout) -> Option<Layout> {
-        let key = self.secret.signing_key().public();
+        let key = self.opener.secret.signing_key().public();
         datamesh_seal::verify(&key, LAYOUT_CONTEXT, &signed.bytes, &signed.signature).ok()?;
-        Layout::decode(&signed.bytes).ok().filter(|layout| layout.cluster == self.cluster)
+        Layout::decode(&signed.bytes).ok().filter(|layout| layout.cluster == self.opener.cluster)
     }
 
-    /// Makes the catalog, of the newest backup that is as wanted and can be read.
+    /// Makes the catalog, of the newest backup that is as wanted. An older one is taken where it is proven that a newer one is
+    /// damaged, and for nothing else: nodes that do not answer are waited for.
     pub(crate) async fn restore(
         &self,
         told: &BTreeMap<PeerKey, Told>,
-    ) -> Result<RestoredStatus, RestoreError> {
-        let all = anchors(told);
-        let newest = all.first().map(|(id, _)| *id);
-        let (mut tried, mut last) = (0, String::from("no node keeps any"));
-        for (id, holders) in &all {
-            match self.one((*id, holders), newest.unwrap_or(*id), told).await {
+    ) -> Result<RestoredRecord, RestoreError> {
+        let (mut newest, mut tried, mut last) = (None, 0, String::from("no node keeps any"));
+        for (id, holders) in anchors(told) {
+            let Some(anchor) = self.anchor(&id, &holders, told).await? else {
+                // Either a node says what is not so, or all that keep it have lost it.
+                (tried, last) = (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
+                continue;
+            };
+            let newest = *newest.get_or_insert(Newest { generation: id.generation, at_unix_ms: id.at_unix_ms });
+            if !self.is_wanted(&anchor, newest, told)? {
+                continue;
+            }
+            match self.surely(&anchor, newest, told).await? {
                 Ok(restored) => return Ok(restored),
-                Err(Unread::Here(error)) => return Err(error),
-                Err(Unread::Later) => {}
                 Err(error) => {
-                    tracing::warn!(?id, %error, "a backup of the catalog cannot be restored; the one before is tried");
+                    tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
                     (tried, last) = (tried + 1, error.to_string());
                 }
             }
@@ -160,56 +191,130 @@ impl Restoring<'_> {
         Err(RestoreError::None { tried, last })
     }
 
+    /// Whether it may be taken, as far as its place and time go.
+    fn is_wanted(
+        &self,
+        anchor: &Anchor,
+        newest: Newest,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<bool, RestoreError> {
+        let (wish, words) = &self.wish;
+        if anchor.wish.as_ref() == Some(words) {
+            return Err(RestoreError::Again(words.clone()));
+        }
+        // By a clock that was ahead it may lie in the future.
+        let reach = newest.at_unix_ms.min(self.surroundings.now_unix_ms());
+        let earliest = reach.saturating_sub(anchor.retention_ms).saturating_add(MARGIN_MS).min(reach);
+        match *wish {
+            Wish::Until(wanted) if wanted < earliest => {
+                Err(RestoreError::TooOld { earliest: time(earliest), retention_ms: anchor.retention_ms })
+            }
+            Wish::Until(_) => Ok(!wish.parts(anchor).is_empty()),
+            Wish::Newest => match unheard(told, &anchor.pools) {
+                Some(pool) => Err(RestoreError::NotYet(format!(
+                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}",
+                    time(anchor.at_unix_ms)
+                ))),
+                None => Ok(anchor.at_unix_ms >= earliest),
+            },
+        }
+    }
+
+    /// An anchor that proves itself, of any who keep it. None where it is certain that they do not have it.
+    async fn anchor(
+        &self,
+        id: &AnchorId,
+        holders: &[PeerKey],
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<Option<Anchor>, RestoreError> {
+        let mut away = None;
+        for peer in holders {
+            match self.opener.ask(peer, id, TIMEOUT).await {
+                Given::Proven(anchor) => return Ok(Some(*anchor)),
+                Given::Unproven => tracing::warn!(%peer, ?id, "a node does not give the anchor that it says it keeps"),
+                Given::Away => away = Some(peer),
+            }
+        }
+        if let Some(peer) = away {
+            return Err(RestoreError::NotYet(format!(
+                "for node {peer}, which says that it keeps the backup of {}; stop that node to go on without",
+                time(id.at_unix_ms)
+            )));
+        }
+        // A gateway that still makes backups puts later ones in the place of those.
+        let again = self.ask(holders.to_vec()).await;
+        match again.iter().any(|(peer, now)| told.get(peer).is_none_or(|then| then.anchors != now.anchors)) {
+            true => Err(RestoreError::NotYet("for backups to stay as they are: a gateway still makes some".into())),
+            false => Ok(None),
+        }
+    }
+
+    /// Makes the catalog of one backup. That it is damaged is said where all nodes answer and it cannot be read twice.
+    async fn surely(
+        &self,
+        anchor: &Anchor,
+        newest: Newest,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<Result<RestoredRecord, Unread>, RestoreError> {
+        let mut tried = false;
+        loop {
+            let error = match self.one(anchor, newest, told).await {
+                Ok(restored) => return Ok(Ok(restored)),
+                Err(Unread::Here(error)) => return Err(error),
+                Err(error @ Unread::Rows(_)) => return Ok(Err(error)),
+                Err(error) => error,
+            };
+            if let Some(away) = self.away(told).await {
+                return Err(RestoreError::NotYet(format!(
+                    "for node {away}: without it the backup of {} is not read ({error}). If it is lost for good, ask for a \
+                     time before {}",
+                    time(anchor.at_unix_ms),
+                    time(anchor.parts.first().map_or(0, |part| part.at_unix_ms))
+                )));
+            }
+            if tried {
+                return Ok(Err(error));
+            }
+            tried = true;
+        }
+    }
+
+    /// A member of the pools that does not answer now.
+    async fn away(&self, told: &BTreeMap<PeerKey, Told>) -> Option<String> {
+        let layouts = layouts(told);
+        let members = || layouts.values().flat_map(|(layout, _)| &layout.members);
+        let here = self.ask(members().map(|member| member.peer).collect()).await;
+        members().find(|member| !here.contains_key(&member.peer)).map(|member| member.node.to_string())
+    }
+
     async fn one(
         &self,
-        (id, holders): (AnchorId, &[PeerKey]),
-        newest: AnchorId,
+        anchor: &Anchor,
+        newest: Newest,
         told: &BTreeMap<PeerKey, Told>,
-    ) -> Result<RestoredStatus, Unread> {
-        let anchor = self.anchor(&id, holders).await.ok_or(Unread::Anchor)?;
-        self.check_reach(&anchor, newest)?;
-        let parts = self.wish.parts(&anchor);
-        let revision = parts.last().ok_or(Unread::Later)?.revision;
-        // Above all that the lost catalog may have been opened as since.
-        let now = self.surroundings.now_unix_ms();
-        let above = newest.incarnation.next().max(Incarnation(now / 1000));
-        let keyspace = self.rows(parts, told, above).await?;
+    ) -> Result<RestoredRecord, Unread> {
+        let (wish, words) = &self.wish;
+        let (parts, now) = (wish.parts(anchor), self.surroundings.now_unix_ms());
+        let until_unix_ms = wish.at_unix_ms(anchor, parts);
+        let restored = RestoredRecord {
+            // Above all that proved itself; by the clock, so that two that are restored from the same backup differ.
+            generation: newest.generation.saturating_add(1).max(now / 1000),
+            wish: words.clone(),
+            until_unix_ms,
+            at_unix_ms: now,
+            revision: parts.last().map_or(0, |part| part.revision),
+        };
+        let keyspace = self.rows(parts, told, &restored).await?;
         self.take_layouts(keyspace, told).await?;
-        let until_unix_ms = self.wish.at_unix_ms(&anchor, parts);
-        let restored = RestoredStatus { until_unix_ms, at_unix_ms: now, revision };
-        self.set_in_place(&restored)?;
+        self.set_in_place()?;
         tracing::warn!(
             until = %time(until_unix_ms),
             age_seconds = now.saturating_sub(until_unix_ms) / 1000,
             written_by = %anchor.gateway,
-            "the catalog was restored from a backup: whatever was acknowledged after that time is lost"
+            "the catalog was restored from a backup: whatever was acknowledged after that time is lost, and accounts, keys and \
+             policies are as they were then, also those that were revoked since"
         );
         Ok(restored)
-    }
-
-    /// An anchor that proves itself, of any who keep it.
-    async fn anchor(&self, id: &AnchorId, holders: &[PeerKey]) -> Option<Anchor> {
-        for peer in holders {
-            let answer = self.net.request(peer, Request::Anchor { id: *id }, None, TIMEOUT).await;
-            let Ok((Response::Anchor(sealed), _)) = answer else { continue };
-            let opened = self.secret.open_anchor(&id.binding(), &sealed);
-            let read = opened.ok().and_then(|plain| record::decode::<Anchor>(&plain).ok());
-            match read.filter(|anchor| anchor.cluster == self.cluster) {
-                Some(anchor) => return Some(anchor),
-                None => tracing::warn!(%peer, ?id, "a node gives a damaged anchor"),
-            }
-        }
-        None
-    }
-
-    /// Whether what was deleted since the wanted time is still there.
-    fn check_reach(&self, anchor: &Anchor, newest: AnchorId) -> Result<(), RestoreError> {
-        let Wish::Until(wanted) = self.wish else { return Ok(()) };
-        let earliest = newest.at_unix_ms.saturating_sub(anchor.retention_ms);
-        match wanted < earliest {
-            true => Err(RestoreError::TooOld { earliest: time(earliest), retention_ms: anchor.retention_ms }),
-            false => Ok(()),
-        }
     }
 
     /// Writes the rows into a folder beside.
@@ -217,7 +322,7 @@ impl Restoring<'_> {
         &self,
         parts: &[AnchorPart],
         told: &BTreeMap<PeerKey, Told>,
-        above: Incarnation,
+        restored: &RestoredRecord,
     ) -> Result<AnyKeyspace, Unread> {
         let context = self.context(told).await?;
         let dir = self.dir.join(DIR);
@@ -237,12 +342,13 @@ impl Restoring<'_> {
                 restore.write(&rows).await?;
             }
         }
-        Ok(restore.finish(above).await?)
+        // Above all that the lost catalog may have been opened as since.
+        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), restored).await?)
     }
 
     /// What reads segments, by the layouts that nodes know.
     async fn context(&self, told: &BTreeMap<PeerKey, Told>) -> Result<Arc<Context>, RestoreError> {
-        let pools = Arc::new(Pools::new(Arc::clone(&self.net)));
+        let pools = Arc::new(Pools::new(Arc::clone(&self.opener.net)));
         for (name, (layout, signed)) in layouts(told) {
             let mut pool = Pool::new(spec_of(layout));
             let refused = |error: datamesh_placement::LayoutError| RestoreError::Layout(error.to_string());
@@ -254,7 +360,7 @@ impl Restoring<'_> {
         let cache = Arc::new(SegmentCache::new(0, metrics.cache.clone()));
         // It is asked nothing: what is read is in no row yet.
         let nothing = EmbeddedCatalog::in_memory(MemoryKeyspace::default(), "", self.options).await?;
-        let outside = (Arc::clone(&self.net), Arc::clone(&self.surroundings));
+        let outside = (Arc::clone(&self.opener.net), Arc::clone(&self.surroundings));
         Ok(Context::new((budget, cache), metrics, nothing, pools, outside, NO_LEASE))
     }
 
@@ -265,7 +371,7 @@ impl Restoring<'_> {
         told: &BTreeMap<PeerKey, Told>,
     ) -> Result<(), RestoreError> {
         let catalog =
-            EmbeddedCatalog::with_keyspace(keyspace, &self.secret.fingerprint(), self.options).await?;
+            EmbeddedCatalog::with_keyspace(keyspace, &self.opener.secret.fingerprint(), self.options).await?;
         let known = catalog.pools().await.map_err(OpenError::from)?;
         for (name, (layout, signed)) in layouts(told) {
             let before = catalog.newest_epoch(name).await.map_err(OpenError::from)?;
@@ -285,10 +391,9 @@ impl Restoring<'_> {
     }
 
     /// From here on it is the gateway's catalog.
-    fn set_in_place(&self, restored: &RestoredStatus) -> Result<(), RestoreError> {
+    fn set_in_place(&self) -> Result<(), RestoreError> {
         let (from, to) = (self.dir.join(DIR), self.dir.join(CATALOG_DIR));
         let failed = |source| RestoreError::File { path: to.clone(), source };
-        mark::write(self.dir, restored).map_err(failed)?;
         std::fs::rename(from, &to).map_err(failed)?;
         std::fs::File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
     }

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use datamesh_catalog::backup::{Anchor, AnchorPart};
+use datamesh_catalog::record::WISH_BYTES_MAX;
 
 /// The word for the newest backup.
 const NEWEST: &str = "newest";
@@ -18,13 +19,18 @@ pub(crate) enum Wish {
 
 /// A text is no such wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is neither {NEWEST} nor a time like 2026-11-30T02:00:00Z")]
+#[error("it is neither {NEWEST} nor a time like 2026-11-30T02:00:00Z, each with #, a word and no more than {WISH_BYTES_MAX} bytes")]
 pub(crate) struct WishError;
 
 impl FromStr for Wish {
     type Err = WishError;
 
+    /// Whatever comes after a `#` makes it another wish than the last one with the same words.
     fn from_str(text: &str) -> Result<Self, WishError> {
+        if text.len() > WISH_BYTES_MAX || !text.is_ascii() {
+            return Err(WishError);
+        }
+        let text = text.split_once('#').map_or(text, |(text, _)| text);
         if text == NEWEST {
             return Ok(Self::Newest);
         }
@@ -57,16 +63,16 @@ impl Wish {
 #[cfg(test)]
 mod tests {
     use datamesh_catalog::UploadId;
-    use datamesh_shard::Incarnation;
-
-    use super::*;
+        use super::*;
 
     fn anchor() -> Anchor {
         let part = |revision| AnchorPart { revision, at_unix_ms: revision * 1000, chunks: Vec::new() };
         Anchor {
             cluster: "c".parse().unwrap(),
             gateway: "g".parse().unwrap(),
-            incarnation: Incarnation(1),
+            generation: 1,
+            wish: None,
+            pools: Vec::new(),
             retention_ms: 1,
             upload: UploadId([1; 16]),
             at_unix_ms: 9500,
@@ -79,7 +85,10 @@ mod tests {
         assert_eq!("newest".parse(), Ok(Wish::Newest));
         assert_eq!("1970-01-01T00:00:07Z".parse(), Ok(Wish::Until(7000)));
         assert_eq!("1970-01-01T01:00:07+01:00".parse(), Ok(Wish::Until(7000)));
-        for text in ["", "yesterday", "2026-11-30", "1960-01-01T00:00:00Z"] {
+        assert_eq!("newest#2".parse(), Ok(Wish::Newest));
+        assert_eq!("1970-01-01T00:00:07Z#again".parse(), Ok(Wish::Until(7000)));
+        let long = format!("newest#{}", "2".repeat(WISH_BYTES_MAX));
+        for text in ["", "#2", "newest#\u{e9}", &long, "yesterday", "2026-11-30", "1960-01-01T00:00:00Z"] {
             assert_eq!(text.parse::<Wish>(), Err(WishError), "{text}");
         }
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use datamesh_catalog::engine::PostgresOptions;
 use datamesh_mesh::Identity;
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::admin::RestoredStatus;
 use datamesh_settings::{DatabaseFiles, GatewaySettings, read_secret};
 use zeroize::Zeroizing;
 
@@ -15,7 +14,6 @@ use super::GatewayError;
 use crate::auth::Tokens;
 use crate::book::AddressBook;
 use crate::https::Certificates;
-use crate::restore;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
@@ -29,8 +27,6 @@ pub(crate) struct Prepared {
     pub(crate) book: Arc<AddressBook>,
     /// Of the catalog, where it is not in the data folder.
     pub(crate) database: Option<PostgresOptions>,
-    /// What the catalog was restored from, if it was, before this start.
-    pub(crate) restored: Option<RestoredStatus>,
 }
 
 impl Prepared {
@@ -50,7 +46,6 @@ impl Prepared {
             identity: identity(dir)?,
             book: Arc::new(AddressBook::open(dir)),
             database: settings.catalog_database.as_ref().map(database).transpose()?,
-            restored: restore::restored(dir),
         })
     }
 }

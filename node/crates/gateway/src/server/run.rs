@@ -26,6 +26,9 @@ use crate::work::reports::PollReports;
 use crate::work::shred::Shredder;
 use crate::work::{self, Worker};
 
+/// What ends where a catalog was restored in place of this one.
+const REPLACED: &str = "the catalog, which one restored from a backup has replaced,";
+
 /// Tasks that say their names when they end.
 #[derive(Default)]
 struct Tasks(JoinSet<&'static str>);
@@ -53,6 +56,11 @@ impl Gateway {
     /// # Errors
     /// When a part ends by itself.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let in_database = self.catalog.keyspace().is_elsewhere();
+        // What it acknowledged then would be lost.
+        if !in_database && self.core.backup.is_replaced().await {
+            return Err(GatewayError::Ended(REPLACED));
+        }
         let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, .. } = self;
         let child = stop.child_token();
         let mut tasks = Tasks::default();
@@ -64,7 +72,6 @@ impl Gateway {
         let after = bulk.stop.clone();
         let mut background = Tasks::default();
         // Others may write to it.
-        let in_database = catalog.keyspace().is_elsewhere();
         let shared = group.is_some() || in_database;
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
@@ -156,7 +163,7 @@ fn together(
 fn fenced(background: &mut Tasks, standing: Option<Arc<Standing>>, after: &CancellationToken) {
     if let Some(standing) = standing {
         let after = after.clone();
-        background.spawn("the catalog, which one restored from a backup has replaced,", async move {
+        background.spawn(REPLACED, async move {
             after.run_until_cancelled(standing.superseded()).await;
         });
     }

@@ -54,7 +54,7 @@ struct Node {
     scrub: ScrubReport,
     scrub_orders: usize,
     /// Of each chain the newest.
-    anchors: BTreeMap<(Incarnation, u64), (AnchorId, Bytes)>,
+    anchors: BTreeMap<(u64, u64), (AnchorId, Bytes)>,
     layout: Option<SignedLayout>,
     /// It keeps no anchor, and says so.
     keeps_none: bool,
@@ -383,7 +383,8 @@ impl Node {
     }
 
     fn keep_anchor(&mut self, id: AnchorId, sealed: &Bytes) -> Response {
-        if let Some(by) = self.anchors.keys().map(|(by, _)| *by).max().filter(|by| *by > id.incarnation) {
+        let newest = self.anchors.values().map(|(id, _)| *id).max();
+        if let Some(by) = newest.filter(|by| by.generation > id.generation) {
             return Response::Refused(Refusal::Superseded { by });
         }
         if self.keeps_none {

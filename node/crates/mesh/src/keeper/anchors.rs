@@ -7,29 +7,31 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datamesh_exchange::anchor::{ANCHOR_BYTES_MAX, ANCHORS_MAX, AnchorId};
 use datamesh_exchange::message::Refusal;
-use datamesh_shard::Incarnation;
 use datamesh_store::Durability;
 use parking_lot::Mutex;
 
 use crate::swarm::{RecordBytes, RecordBytesError};
 
-/// Then incarnation and snapshot, big-endian.
+/// Then generation and snapshot, big-endian.
 const PREFIX: &[u8] = b"catalog/anchor/";
 /// First byte of a record: then its id as it is bound, then the sealed anchor.
 const VERSION: u8 = 1;
 const ID_BYTES: usize = 32;
 
-type Chain = (Incarnation, u64);
+/// Generation and snapshot.
+type Chain = (u64, u64);
 
 /// What becomes of an anchor that is given to a node.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     /// It is kept, and these chains are forgotten.
     Keep(Vec<Chain>),
-    /// A later one of its chain, or later chains enough, are kept already.
+    /// A later one of its chain is kept already.
     Known,
+    /// Later chains enough are kept.
+    Old,
     /// A later catalog has been here.
-    Superseded(Incarnation),
+    Superseded(AnchorId),
 }
 
 /// The anchors on a node's volume.
@@ -59,6 +61,7 @@ impl Anchors {
         let mut known = self.known.lock();
         let gone = match place(&known, &id) {
             Place::Known => return Ok(()),
+            Place::Old => return Err(Refusal::Failed("the anchors of later backups fill its place".into())),
             Place::Superseded(by) => return Err(Refusal::Superseded { by }),
             Place::Keep(gone) => gone,
         };
@@ -91,8 +94,8 @@ impl Anchors {
 
 /// Where an anchor belongs among those that are known.
 fn place(known: &BTreeMap<Chain, AnchorId>, id: &AnchorId) -> Place {
-    let newest = known.last_key_value().map(|((incarnation, _), _)| *incarnation);
-    if let Some(by) = newest.filter(|newest| *newest > id.incarnation) {
+    let newest = known.values().max().copied();
+    if let Some(by) = newest.filter(|newest| newest.generation > id.generation) {
         return Place::Superseded(by);
     }
     if known.get(&id.chain()).is_some_and(|kept| kept > id) {
@@ -103,23 +106,19 @@ fn place(known: &BTreeMap<Chain, AnchorId>, id: &AnchorId) -> Place {
     chains.sort_unstable();
     let beyond = chains.len().saturating_sub(ANCHORS_MAX);
     let gone: Vec<Chain> = chains.into_iter().take(beyond).collect();
-    if gone.contains(&id.chain()) { Place::Known } else { Place::Keep(gone) }
+    if gone.contains(&id.chain()) { Place::Old } else { Place::Keep(gone) }
 }
 
-fn key((incarnation, snapshot): Chain) -> Vec<u8> {
-    [PREFIX, &incarnation.0.to_be_bytes(), &snapshot.to_be_bytes()].concat()
+fn key((generation, snapshot): Chain) -> Vec<u8> {
+    [PREFIX, &generation.to_be_bytes(), &snapshot.to_be_bytes()].concat()
 }
 
 fn decode(row: &[u8]) -> Option<(AnchorId, &[u8])> {
     let (&version, rest) = row.split_first()?;
     let (id, sealed) = rest.split_first_chunk::<ID_BYTES>()?;
     let mut fields = id.as_chunks::<8>().0.iter().map(|field| u64::from_le_bytes(*field));
-    let id = AnchorId {
-        incarnation: Incarnation(fields.next()?),
-        snapshot: fields.next()?,
-        revision: fields.next()?,
-        at_unix_ms: fields.next()?,
-    };
+    let (generation, snapshot) = (fields.next()?, fields.next()?);
+    let id = AnchorId { generation, revision: fields.next()?, at_unix_ms: fields.next()?, snapshot };
     (version == VERSION).then_some((id, sealed))
 }
 
@@ -133,8 +132,8 @@ mod tests {
     use super::*;
     use crate::swarm::MemoryRecords;
 
-    fn id(incarnation: u64, snapshot: u64, revision: u64) -> AnchorId {
-        AnchorId { incarnation: Incarnation(incarnation), snapshot, revision, at_unix_ms: revision * 10 }
+    fn id(generation: u64, snapshot: u64, revision: u64) -> AnchorId {
+        AnchorId { generation, snapshot, revision, at_unix_ms: revision * 10 }
     }
 
     #[test]
@@ -159,7 +158,7 @@ mod tests {
         anchors.keep(id(7, 1, 1), b"a").unwrap();
         assert_eq!(
             anchors.keep(id(6, 9, 9), b"b"),
-            Err(Refusal::Superseded { by: Incarnation(7) }),
+            Err(Refusal::Superseded { by: id(7, 1, 1) }),
             "whatever its revision is"
         );
         anchors.keep(id(7, 2, 2), b"c").unwrap();
@@ -173,7 +172,8 @@ mod tests {
         }
         let kept = anchors.all();
         assert_eq!((kept.len(), kept[0].snapshot), (ANCHORS_MAX, 4));
-        anchors.keep(id(1, 2, 2), b"older than all").unwrap();
+        // It would count as kept, and is not.
+        assert!(matches!(anchors.keep(id(1, 2, 2), b"older than all"), Err(Refusal::Failed(_))));
         assert_eq!(anchors.all(), kept);
         assert!(anchors.keep(id(1, 99, 99), &[]).is_err());
         assert!(anchors.keep(id(1, 99, 99), &vec![0; ANCHOR_BYTES_MAX + 1]).is_err());
@@ -183,8 +183,8 @@ mod tests {
     #[test]
     fn a_record_that_cannot_be_read_is_no_anchor() {
         let records = Arc::new(MemoryRecords::default());
-        records.put(&key((Incarnation(1), 1)), &[9; 50], Durability::Synced).unwrap();
-        records.put(&key((Incarnation(1), 2)), &[1; 20], Durability::Synced).unwrap();
+        records.put(&key((1, 1)), &[9; 50], Durability::Synced).unwrap();
+        records.put(&key((1, 2)), &[1; 20], Durability::Synced).unwrap();
         assert!(Anchors::recall(records).all().is_empty());
     }
 }

@@ -74,7 +74,9 @@ impl Chain {
             pieces.put(context, &keeping, &piece).await?;
             follow(&mut changed, keyspace).await?;
             if changed.bytes() >= CHANGED_BYTES_MAX {
-                later.extend(log_part(context, &keeping, &mut changed).await?);
+                // What is acknowledged by now is in what is read from here on.
+                let now = context.surroundings.now_unix_ms();
+                later.extend(log_part(context, &keeping, (&mut changed, now)).await?);
             }
         }
         let chunks = pieces.finish()?;
@@ -88,9 +90,9 @@ impl Chain {
         follow(&mut self.changed, keyspace).await
     }
 
-    /// Adds what changed; false where that is not possible just now.
-    pub(super) async fn add_part(&mut self, context: &Arc<Context>) -> Result<bool, BackupError> {
-        let part = log_part(context, &self.keeping, &mut self.changed).await?;
+    /// Adds what changed; false where that is not possible just now. What is acknowledged by `now` is in what is read from here on.
+    pub(super) async fn add_part(&mut self, context: &Arc<Context>, now: u64) -> Result<bool, BackupError> {
+        let part = log_part(context, &self.keeping, (&mut self.changed, now)).await?;
         let is_there = part.is_some();
         self.anchor.parts.extend(part);
         Ok(is_there)
@@ -109,6 +111,12 @@ impl Chain {
             is_in_place,
             may_begin: if is_in_place { may_begin.0 } else { may_begin.1 },
         }
+    }
+
+    /// Nothing but what is in its parts was acknowledged by then.
+    pub(super) fn is_as_of(&mut self, now: u64) {
+        let last = self.anchor.parts.last().map_or(0, |part| part.at_unix_ms);
+        self.anchor.at_unix_ms = now.max(last);
     }
 
     pub(super) fn id(&self) -> AnchorId {
@@ -164,11 +172,9 @@ async fn fits(
 async fn log_part(
     context: &Arc<Context>,
     keeping: &Keeping,
-    changed: &mut Changed,
+    (changed, at_unix_ms): (&mut Changed, u64),
 ) -> Result<Option<AnchorPart>, BackupError> {
     let keyspace = context.catalog.keyspace();
-    // What is acknowledged by now is in what is read from here on.
-    let at_unix_ms = context.surroundings.now_unix_ms();
     let view = keyspace.view().await?;
     let revision = view.revision().await?;
     follow(changed, keyspace).await?;

@@ -86,7 +86,7 @@ impl KeepBackup {
             Due::Snapshot => self.begin(place, now.0).await?,
             Due::Part => {
                 let Some(chain) = &mut self.chain else { return Ok(()) };
-                if is_resting || !chain.add_part(&self.context).await? {
+                if is_resting || !chain.add_part(&self.context, now.0).await? {
                     return Ok(());
                 }
             }
@@ -180,7 +180,7 @@ impl KeepBackup {
     /// Has nodes keep the chain's anchor: from then on the backup is as new as `now`.
     async fn keep_anchor(&mut self, (now, read): (u64, Instant)) -> Result<(), BackupError> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
-        chain.anchor.at_unix_ms = now;
+        chain.is_as_of(now);
         let plain = chain.encode()?;
         let id = chain.id();
         let sealed = self.opener.secret.seal_anchor(&id.binding(), &plain);
@@ -188,7 +188,7 @@ impl KeepBackup {
         let holders = Holders::of(&self.context.pools, &chain.place.0);
         holders.keep(&self.opener, (id, sealed.into()), enough).await?;
         chain.is_kept();
-        self.standing.kept(kept(now, id.revision, &chain.anchor), read.elapsed());
+        self.standing.kept(kept(id.at_unix_ms, id.revision, &chain.anchor), read.elapsed());
         (self.failures, self.rests_until) = (0, None);
         for upload in std::mem::take(&mut self.former) {
             self.let_go(upload).await;

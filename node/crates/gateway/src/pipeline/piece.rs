@@ -116,3 +116,48 @@ pub(crate) async fn piece(
     }
     Err(Stopped.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use datamesh_catalog::backup::{Anchor, AnchorPart};
+    use datamesh_catalog::{UploadId, record};
+    use datamesh_seal::SegmentKey;
+    use datamesh_shard::limits::SEAL_HEADER_BYTES;
+    use datamesh_shard::{Epoch, ErasureProfile, Generation, SegmentId};
+
+    use super::*;
+    use crate::surroundings::OperatingSystem;
+
+    #[test]
+    fn as_many_pieces_as_may_be_fit_an_anchor() {
+        let pool = PoolName::new(&"p".repeat(30)).unwrap();
+        let (mut pieces, max) = (Pieces::default(), Pieces::max_in_anchor(&pool));
+        for _ in 0..max {
+            let reference = SegmentRef {
+                id: SegmentId([7; 32]),
+                sealed_bytes: u32::MAX,
+                pool: pool.clone(),
+                profile: ErasureProfile::new(10, 4).unwrap(),
+                epoch: Epoch(u64::MAX),
+                generation: Generation(u64::MAX),
+            };
+            let key = SegmentKey::random_from(&OperatingSystem);
+            let secret = SegmentSecret { key, plain_bytes: 1, seal_header: [1; SEAL_HEADER_BYTES] };
+            pieces.0.push((reference, secret));
+        }
+        let part = AnchorPart { revision: 1, at_unix_ms: 1, chunks: pieces.finish().unwrap() };
+        let anchor = Anchor {
+            cluster: "c".parse().unwrap(),
+            gateway: "g".parse().unwrap(),
+            generation: u64::MAX,
+            wish: Some("w".repeat(64)),
+            pools: vec![pool; 64],
+            retention_ms: u64::MAX,
+            upload: UploadId([1; 16]),
+            at_unix_ms: u64::MAX,
+            parts: vec![part],
+        };
+        assert!(max > 3000, "12 GiB of rows: {max}");
+        assert!(record::encode(&anchor).unwrap().len() > ANCHOR_RECORD_BYTES_MAX / 2);
+    }
+}

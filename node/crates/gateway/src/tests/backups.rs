@@ -1,18 +1,19 @@
 //! A catalog whose volume is lost comes back out of the mesh.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
-use datamesh_settings::admin::RestoredStatus;
-use datamesh_shard::{NodeName, PeerKey};
+use datamesh_catalog::record::RestoredRecord;
+use datamesh_exchange::anchor::AnchorId;
+use datamesh_shard::NodeName;
 use http::StatusCode;
 
 use super::fake::{FakeNodes, peer};
 use super::house::{House, noise};
-use crate::backup::KeepBackup;
-use crate::restore::told::{Enough, Told, enough};
+use crate::backup::{KeepBackup, Opener, Standing};
+use crate::metrics::BackupMetrics;
 use crate::restore::{RestoreError, Restoring, Wish};
 use crate::work::{Next, Worker};
 
@@ -43,35 +44,40 @@ fn begin_anew(house: &mut House) {
     house.core.backup.part_every = Duration::ZERO;
 }
 
-fn restoring<'a>(house: &House, dir: &'a std::path::Path, wish: Wish) -> Restoring<'a> {
+fn restoring<'a>(house: &House, dir: &'a std::path::Path, wish: Wish, words: &str) -> Restoring<'a> {
     Restoring {
-        net: Arc::<FakeNodes>::clone(&house.nodes),
+        opener: Opener {
+            net: Arc::<FakeNodes>::clone(&house.nodes),
+            secret: Arc::clone(&house.secret),
+            cluster: NodeName::new("test").unwrap(),
+        },
         surroundings: house.core.context.surroundings.clone(),
-        secret: Arc::clone(&house.secret),
-        cluster: NodeName::new("test").unwrap(),
         buffer_bytes: BUFFERS.0,
         options: CatalogOptions { retention_ms: RETENTION_MS },
         dir,
-        wish,
+        wish: (wish, words.to_owned()),
     }
 }
 
-async fn asked(restoring: &Restoring<'_>) -> BTreeMap<PeerKey, Told> {
-    let told = restoring.ask((0..NODES).map(peer).collect()).await;
-    assert_eq!(enough(&told, Duration::ZERO), Enough::Yes);
-    told
+/// The catalog on another volume, and a gateway that starts there; asked for in words that were never used.
+async fn restored(house: &House, wish: Wish) -> Result<(House, RestoredRecord), RestoreError> {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    restored_by(house, wish, &format!("newest#{}", ASKED.fetch_add(1, Ordering::Relaxed))).await
 }
 
-/// The catalog on another volume, and a gateway that starts there.
-async fn restored(house: &House, wish: Wish) -> Result<(House, RestoredStatus), RestoreError> {
+async fn restored_by(
+    house: &House,
+    wish: Wish,
+    words: &str,
+) -> Result<(House, RestoredRecord), RestoreError> {
     let dir = tempfile::tempdir().unwrap();
-    let restoring = restoring(house, dir.path(), wish);
-    let told = asked(&restoring).await;
-    let status = restoring.restore(&told).await?;
+    let restoring = restoring(house, dir.path(), wish, words);
+    let told = restoring.ask((0..NODES).map(peer).collect()).await;
+    let record = restoring.restore(&told).await?;
     drop(restoring);
     let (nodes, secret) = (Arc::clone(&house.nodes), Arc::clone(&house.secret));
     let new = House::on(dir, (nodes, secret), BUFFERS, RETENTION_MS).await;
-    Ok((new, status))
+    Ok((new, record))
 }
 
 async fn has(house: &House, key: &str) -> bool {
@@ -113,11 +119,12 @@ async fn what_was_acknowledged_before_the_backup_is_there_when_the_volume_is_los
     // The one that was taken for lost lives on: until it hears of the other.
     back_up(&mut house).await;
     back_up(&mut new).await;
-    house.put("too late", "x").await.ok();
+    assert!(house.core.backup.is_replaced().await && !new.core.backup.is_replaced().await);
+    house.put("too-late", "x").await.ok();
     house.core.backup.work().await;
     tokio::time::timeout(Duration::from_secs(5), house.core.backup.standing.superseded()).await.unwrap();
     let (again, _) = restored(&new, Wish::Newest).await.unwrap();
-    assert!(has(&again, "new").await && !has(&again, "too late").await);
+    assert!(has(&again, "new").await && !has(&again, "too-late").await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,6 +223,8 @@ async fn what_the_newest_backup_refers_to_is_deleted_once_there_is_a_newer_one()
     let (new, _) = restored(&house, Wish::Newest).await.unwrap();
     assert_eq!(new.get("a").await.ok().body, noise(1, 5 << 20));
     house.nodes.keep_anchors(true);
+    // Nobody renewed the chain's lease in the hour that did not pass.
+    begin_anew(&mut house);
     back_up(&mut house).await;
     house.core.reclaim.work().await;
     house.core.reclaim.work().await;
@@ -239,4 +248,93 @@ async fn a_catalog_at_rest_is_backed_up_without_writing_anything() {
     house.put("b", "2").await.ok();
     back_up(&mut house).await;
     assert!(house.nodes.all_shards() > shards);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_that_lead_in_turn_go_on_with_the_same_backup_and_fence_nobody() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    // Another has the lead, and had opened the catalog before: it makes a chain of its own.
+    let standing = Arc::new(Standing::new(BackupMetrics::default()));
+    let names = (NodeName::new("test").unwrap(), NodeName::new("gw-0").unwrap());
+    let parts = (Arc::clone(&house.secret), names, Arc::clone(&standing));
+    let mut other = KeepBackup::new(Arc::clone(&house.core.context), parts);
+    house.put("b", "2").await.ok();
+    other.work().await;
+    let told = standing.told(RETENTION_MS);
+    assert!(told.error.is_none() && told.last_unix_ms.is_some(), "{told:?}");
+    assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "b").await);
+    // It loses the lead again, before the first one has looked: that one's chain is older, and leads further.
+    other.rest();
+    house.put("c", "3").await.ok();
+    back_up(&mut house).await;
+    let (new, _) = restored(&house, Wish::Newest).await.unwrap();
+    assert!(has(&new, "b").await && has(&new, "c").await);
+    assert!(!house.core.backup.is_replaced().await && !other.is_replaced().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_do_not_answer_are_waited_for() {
+    let mut house = house().await;
+    house.put("first", "1").await.ok();
+    back_up(&mut house).await;
+    begin_anew(&mut house);
+    house.put("second", noise(2, 5 << 20)).await.ok();
+    back_up(&mut house).await;
+    let dir = tempfile::tempdir().unwrap();
+    let restoring = restoring(&house, dir.path(), Wish::Newest, "newest");
+    let told = restoring.ask((0..NODES).map(peer).collect()).await;
+    (0..3).for_each(|n| house.nodes.kill(n));
+    let outcome = restoring.restore(&told).await;
+    assert!(matches!(&outcome, Err(RestoreError::NotYet(text)) if text.contains("node n0")), "{outcome:?}");
+    (0..3).for_each(|n| house.nodes.revive(n));
+    assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "second").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_makes_up_neither_ends_a_gateway_nor_stops_a_restore() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    let made_up =
+        AnchorId { generation: u64::MAX, revision: u64::MAX, at_unix_ms: u64::MAX, snapshot: u64::MAX };
+    house.nodes.claim_anchor(0, made_up);
+    back_up(&mut house).await;
+    assert!(!house.core.backup.is_replaced().await);
+    let (new, record) = restored(&house, Wish::Newest).await.unwrap();
+    assert!(has(&new, "a").await && record.generation < u64::MAX);
+    let now = house.core.context.surroundings.now_unix_ms();
+    assert!(restored(&house, Wish::Until(now)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_that_stays_in_the_settings_restores_once() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    let (mut new, record) = restored_by(&house, Wish::Newest, "newest").await.unwrap();
+    assert_eq!(new.catalog.restored().await.unwrap(), Some(record));
+    new.put("b", "2").await.ok();
+    back_up(&mut new).await;
+    let again = restored_by(&new, Wish::Newest, "newest").await;
+    assert!(matches!(again.err(), Some(RestoreError::Again(words)) if words == "newest"));
+    assert!(has(&restored_by(&new, Wish::Newest, "newest#2").await.unwrap().0, "b").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_pool_is_not_filled_further_by_backups_and_a_restart_forgets_none() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    begin_anew(&mut house);
+    house.core.backup.standing = Arc::new(Standing::new(BackupMetrics::default()));
+    (0..NODES).for_each(|n| house.nodes.fill(n));
+    house.core.backup.work().await;
+    let told = house.core.backup.standing.told(RETENTION_MS);
+    assert!(told.last_unix_ms.is_some(), "that of before the restart: {told:?}");
+    assert!(told.error.is_some());
+    let shards = house.nodes.all_shards();
+    (0..NODES).for_each(|n| house.nodes.make_room(n));
+    house.core.backup.work().await;
+    assert_eq!(house.nodes.all_shards(), shards, "it is not tried again at once");
 }

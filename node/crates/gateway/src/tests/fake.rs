@@ -134,6 +134,11 @@ impl FakeNodes {
         self.nodes.lock().values_mut().for_each(|node| node.keeps_none = !keep);
     }
 
+    /// A node says that it keeps this anchor; it is nothing that anybody sealed.
+    pub(super) fn claim_anchor(&self, n: u8, id: AnchorId) {
+        self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
+    }
+
     /// A byte of the newest anchor is another one, at all nodes but so many.
     pub(super) fn damage_newest_anchor(&self, but: usize) {
         for node in self.nodes.lock().values_mut().skip(but) {

@@ -79,6 +79,7 @@ fn members(input: &[u8]) {
     reads::<record::IncarnationRecord>(input);
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);
+    reads::<record::RestoredRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
     accounts(input);

@@ -26,8 +26,8 @@ pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Patience with a node of a pool without a layout, which is asked for backups before it is let in.
 const ASKED_BACK_WITHIN: Duration = Duration::from_secs(5);
 const LOST_CATALOG: &str = "this node keeps backups of a catalog that knew its pool, and this gateway's catalog does not: that one was \
-    lost. To restore it, empty the gateway's volume and start it once with `--restore newest`; if the data is to be given up, \
-    wipe the node's volume";
+    lost, or the node was of another pool. To restore a lost one, empty the gateway's volume and start it once with `--restore newest` \
+    (spec.gateway.restore of a DataMeshCluster); if nothing was lost, or the data is to be given up, wipe the node's volume";
 
 /// What other processes may ask a gateway over the mesh.
 pub(crate) struct JoinDesk {

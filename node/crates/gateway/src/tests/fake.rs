@@ -13,7 +13,7 @@ use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::{
-    Generation, Held, Incarnation, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet,
+    Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;

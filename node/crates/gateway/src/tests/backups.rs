@@ -225,6 +225,27 @@ async fn what_the_newest_backup_refers_to_is_deleted_once_there_is_a_newer_one()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_of_one_catalog_follow_one_another_and_fence_nobody() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    // Another one opens it, makes the backups for a while, and is gone again.
+    let (keyspace, options) = (house.catalog.keyspace().clone(), house.catalog.options());
+    let fingerprint = house.secret.fingerprint();
+    let opened = datamesh_catalog::EmbeddedCatalog::with_keyspace(keyspace, &fingerprint, options);
+    let other = opened.await.unwrap().incarnation();
+    assert!(other > house.catalog.incarnation());
+    back_up(&mut house).await;
+    house.put("b", "2").await.ok();
+    back_up(&mut house).await;
+    let dir = tempfile::tempdir().unwrap();
+    let told = asked(&restoring(&house, dir.path(), Wish::Newest)).await;
+    assert_eq!(told[&peer(0)].anchors.last().unwrap().incarnation, other);
+    let (new, _) = restored(&house, Wish::Newest).await.unwrap();
+    assert!(has(&new, "a").await && has(&new, "b").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_catalog_at_rest_is_backed_up_without_writing_anything() {
     let mut house = house().await;
     house.put("a", "1").await.ok();

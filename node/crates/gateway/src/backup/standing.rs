@@ -88,9 +88,10 @@ impl Standing {
         self.state.lock().is_impossible = true;
     }
 
-    /// Another gateway makes them.
+    /// Another gateway makes them, and knows how far they are.
     pub(super) fn rests(&self) {
-        self.state.lock().missing_since = Instant::now();
+        let mut state = self.state.lock();
+        (state.kept, state.error, state.missing_since) = (None, None, Instant::now());
     }
 
     pub(super) fn is_superseded(&self) {
@@ -174,7 +175,7 @@ mod tests {
         assert!(standing.told(RETENTION_MS).error.unwrap().contains("not kept for an older one"));
         // Where another gateway has led meanwhile, that one has made some.
         standing.rests();
-        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 1_000_060_000);
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 0);
         standing.is_impossible();
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 2_000_000_000, "none will come");
         standing.kept(KEPT, Duration::ZERO);

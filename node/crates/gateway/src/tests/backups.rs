@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use datamesh_catalog::CatalogOptions;
 use datamesh_catalog::record::RestoredRecord;
+use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_shard::NodeName;
 use http::StatusCode;
@@ -255,7 +255,10 @@ async fn gateways_that_lead_in_turn_go_on_with_the_same_backup_and_fence_nobody(
     let mut house = house().await;
     house.put("a", "1").await.ok();
     back_up(&mut house).await;
-    // Another has the lead, and had opened the catalog before: it makes a chain of its own.
+    // Another has opened the catalog, and gets the lead: it makes a chain of its own.
+    let (keyspace, options) = (house.catalog.keyspace().clone(), house.catalog.options());
+    let opened = EmbeddedCatalog::with_keyspace(keyspace, &house.secret.fingerprint(), options).await;
+    assert!(opened.unwrap().incarnation() > house.catalog.incarnation());
     let standing = Arc::new(Standing::new(BackupMetrics::default()));
     let names = (NodeName::new("test").unwrap(), NodeName::new("gw-0").unwrap());
     let parts = (Arc::clone(&house.secret), names, Arc::clone(&standing));

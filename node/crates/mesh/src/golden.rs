@@ -103,8 +103,7 @@ fn dht_record_on_the_volume() {
 
 #[test]
 fn anchor_on_the_volume() {
-    let id =
-        AnchorId { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, snapshot: 40 };
+    let id = AnchorId { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, snapshot: 40 };
     let records = Arc::new(MemoryRecords::default());
     crate::keeper::anchors::Anchors::recall(records.clone()).keep(id, b"sealed").unwrap();
     let rows = records.iter(b"catalog/anchor/").unwrap();

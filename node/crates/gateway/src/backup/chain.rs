@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::ObjectKeyError;
 use datamesh_catalog::backup::{Anchor, AnchorPart, Changed, RowPieces};
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::keyspace::{ChangesError, Keyspace, ReadError, View};
 use datamesh_catalog::record::{self, RecordError};
-use datamesh_catalog::ObjectKeyError;
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_shard::{ErasureProfile, PoolName};
 use tokio::time::Instant;

@@ -119,11 +119,7 @@ impl KeepBackup {
         Ok(())
     }
 
-    async fn begin_in(
-        &self,
-        place: (PoolName, ErasureProfile),
-        now: u64,
-    ) -> Result<Chain, BackupError> {
+    async fn begin_in(&self, place: (PoolName, ErasureProfile), now: u64) -> Result<Chain, BackupError> {
         let restored = self.context.catalog.restored().await?;
         let generation = restored.as_ref().map_or(0, |restored| restored.generation);
         self.ask_for_later(&place.0, generation).await?;

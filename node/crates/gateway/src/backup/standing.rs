@@ -116,7 +116,8 @@ impl Standing {
     pub(crate) fn told(&self, retention_ms: u64) -> BackupStatus {
         let state = self.state.lock();
         let kept = state.kept;
-        let unkept = (!state.waits(retention_ms)).then_some("; what is deleted is not kept for an older one any more");
+        let unkept =
+            (!state.waits(retention_ms)).then_some("; what is deleted is not kept for an older one any more");
         BackupStatus {
             last_unix_ms: kept.map(|kept| kept.at_unix_ms),
             behind_seconds: kept.map(|_| (state.age.0 + state.age.1.elapsed()).as_secs()),

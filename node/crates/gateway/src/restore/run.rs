@@ -173,10 +173,12 @@ impl Restoring<'_> {
         for (id, holders) in anchors(told) {
             let Some(anchor) = self.anchor(&id, &holders, told).await? else {
                 // Either a node says what is not so, or all that keep it have lost it.
-                (tried, last) = (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
+                (tried, last) =
+                    (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
                 continue;
             };
-            let newest = *newest.get_or_insert(Newest { generation: id.generation, at_unix_ms: id.at_unix_ms });
+            let newest =
+                *newest.get_or_insert(Newest { generation: id.generation, at_unix_ms: id.at_unix_ms });
             if !self.is_wanted(&anchor, newest, told)? {
                 continue;
             }
@@ -231,7 +233,9 @@ impl Restoring<'_> {
         for peer in holders {
             match self.opener.ask(peer, id, TIMEOUT).await {
                 Given::Proven(anchor) => return Ok(Some(*anchor)),
-                Given::Unproven => tracing::warn!(%peer, ?id, "a node does not give the anchor that it says it keeps"),
+                Given::Unproven => {
+                    tracing::warn!(%peer, ?id, "a node does not give the anchor that it says it keeps")
+                }
                 Given::Away => away = Some(peer),
             }
         }
@@ -244,7 +248,9 @@ impl Restoring<'_> {
         // A gateway that still makes backups puts later ones in the place of those.
         let again = self.ask(holders.to_vec()).await;
         match again.iter().any(|(peer, now)| told.get(peer).is_none_or(|then| then.anchors != now.anchors)) {
-            true => Err(RestoreError::NotYet("for backups to stay as they are: a gateway still makes some".into())),
+            true => Err(RestoreError::NotYet(
+                "for backups to stay as they are: a gateway still makes some".into(),
+            )),
             false => Ok(None),
         }
     }

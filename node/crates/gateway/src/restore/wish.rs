@@ -19,7 +19,9 @@ pub(crate) enum Wish {
 
 /// A text is no such wish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is neither {NEWEST} nor a time like 2026-11-30T02:00:00Z, each with #, a word and no more than {WISH_BYTES_MAX} bytes")]
+#[error(
+    "it is neither {NEWEST} nor a time like 2026-11-30T02:00:00Z, each with #, a word and no more than {WISH_BYTES_MAX} bytes"
+)]
 pub(crate) struct WishError;
 
 impl FromStr for Wish {
@@ -62,8 +64,8 @@ impl Wish {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use datamesh_catalog::UploadId;
-        use super::*;
 
     fn anchor() -> Anchor {
         let part = |revision| AnchorPart { revision, at_unix_ms: revision * 1000, chunks: Vec::new() };

@@ -97,7 +97,9 @@ pub enum GatewayError {
     #[error("catalog: {0}")]
     Group(#[from] GroupError),
     /// A wish that is none.
-    #[error("restore is {0:?}: write newest, or a time like 2026-11-30T02:00:00Z, and to ask for the same again #2 behind it")]
+    #[error(
+        "restore is {0:?}: write newest, or a time like 2026-11-30T02:00:00Z, and to ask for the same again #2 behind it"
+    )]
     Restore(String),
     /// The catalog is in a database.
     #[error(

@@ -12,9 +12,7 @@ use datamesh_exchange::net::{Answer, Net, NoAnswer};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
-use datamesh_shard::{
-    Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet,
-};
+use datamesh_shard::{Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;

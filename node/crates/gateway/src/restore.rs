@@ -8,6 +8,7 @@
 //! * `run`: asks, reads, writes.
 
 mod desk;
+mod errors;
 mod others;
 mod run;
 pub(crate) mod told;
@@ -30,8 +31,8 @@ use crate::group::volume;
 use crate::server::{CATALOG_DIR, GatewayError, Prepared, Waiting};
 use crate::surroundings::OperatingSystem;
 
+pub use errors::RestoreError;
 use others::{Whose, whose};
-pub use run::RestoreError;
 pub(crate) use run::Restoring;
 use told::{Enough, enough};
 pub(crate) use wish::Wish;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, RestoreError as RowsError};
+use datamesh_catalog::backup::{Anchor, AnchorPart, Restore};
 use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
-use datamesh_catalog::engine::{AnyKeyspace, EngineError, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_exchange::anchor::AnchorId;
@@ -18,6 +18,7 @@ use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Incarnation, PeerKey};
 use futures::StreamExt;
 
+use super::errors::{RestoreError, Unread};
 use super::told::{Told, anchors, layouts, unheard};
 use super::wish::Wish;
 use crate::backup::{Given, Opener};
@@ -39,85 +40,6 @@ const ASKED_AT_ONCE: usize = 32;
 const NO_LEASE: Duration = Duration::from_secs(60);
 /// What was condemned so shortly after the earliest time that can be had may be deleted already.
 const MARGIN_MS: u64 = 60_000;
-
-/// Why there is no catalog out of a backup.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// Nodes that do not answer are in the way. Nothing was decided: it is tried again.
-    #[error("{0}")]
-    NotYet(String),
-    /// None of those that the nodes keep, as far as they are of the time that is asked for.
-    #[error(
-        "none of the {tried} backups that could be is whole; the last: {last}. An older one has lost what was deleted since: \
-         ask for a time to have it all the same"
-    )]
-    None {
-        /// How many were tried.
-        tried: usize,
-        /// What was wrong with the last.
-        last: String,
-    },
-    /// The newest backup is of a catalog that this wish restored.
-    #[error(
-        "{0:?} has restored this catalog before, and does so once: if it was lost again, ask for newest#2 or the like, which \
-         is another wish"
-    )]
-    Again(String),
-    /// A time from which what was deleted since is not there any more.
-    #[error(
-        "the backups reach back to {earliest}: what was deleted {retention_ms} ms before the newest one may be gone \
-         (deletedRetentionSeconds); ask for a later time"
-    )]
-    TooOld {
-        /// The earliest time that can be asked for.
-        earliest: String,
-        /// The retention.
-        retention_ms: u64,
-    },
-    /// The volume.
-    #[error("{path}: {source}")]
-    File {
-        /// Which file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The engine did not open on it, or was cut off.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The catalog did not open.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The engine did not take the rows.
-    #[error("writing the catalog: {0}")]
-    Rows(RowsError),
-    /// A layout that nodes know was not taken over.
-    #[error("a layout that nodes know: {0}")]
-    Layout(String),
-}
-
-/// Why one backup does not come to a catalog.
-#[derive(Debug, thiserror::Error)]
-enum Unread {
-    /// Nodes did not answer, or it is damaged.
-    #[error("a piece cannot be read: {0}")]
-    Piece(#[from] PieceError),
-    /// It was sealed so.
-    #[error(transparent)]
-    Rows(RowsError),
-    /// Not the backup's fault.
-    #[error(transparent)]
-    Here(#[from] RestoreError),
-}
-
-impl From<RowsError> for Unread {
-    fn from(error: RowsError) -> Self {
-        match error {
-            RowsError::Piece(_) | RowsError::Record(_) | RowsError::Nobodys => Self::Rows(error),
-            _ => Self::Here(RestoreError::Rows(error)),
-        }
-    }
-}
 
 /// A restore.
 pub(crate) struct Restoring<'a> {

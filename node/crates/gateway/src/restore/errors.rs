@@ -17,8 +17,8 @@ pub enum RestoreError {
     NotYet(String),
     /// None of those that the nodes keep, as far as they are of the time that is asked for.
     #[error(
-        "none of the {tried} backups that could be is whole; the last: {last}. An older one has lost what was deleted since: \
-         ask for a time to have it all the same"
+        "none of the {tried} backups that could be is whole; the last: {last}. Those from more than a retention before the newest \
+         are not taken: what they refer to may be deleted"
     )]
     None {
         /// How many were tried.

@@ -113,7 +113,7 @@ mod tests {
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
         assert_eq!(lines[0], "its backup FAILS: too few nodes");
         assert!(
-            lines[1].contains("1 minute ago") && lines[1].contains("in the 30 seconds before"),
+            lines[1].contains("60 seconds ago") && lines[1].contains("in the 30 seconds before"),
             "{}",
             lines[1]
         );

@@ -157,7 +157,7 @@ mod tests {
             at_unix_ms: u64::MAX,
             parts: vec![part],
         };
-        assert!(max > 3000, "12 GiB of rows: {max}");
+        assert!(max > 2500, "10 GiB of rows: {max}");
         assert!(record::encode(&anchor).unwrap().len() > ANCHOR_RECORD_BYTES_MAX / 2);
     }
 }

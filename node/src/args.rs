@@ -54,7 +54,7 @@ pub(crate) struct GatewayArgs {
     #[command(flatten)]
     file: SettingsFile,
     /// Where the volume has no catalog: restore it from the backups that storage nodes keep, to the `newest` or to a time like
-    /// `2026-11-30T02:00:00Z`, instead of beginning a new one
+    /// `2026-11-30T02:00:00Z`, instead of beginning a new one. The same words restore once; `newest#2` are others
     #[arg(long, value_name = "newest|TIME")]
     restore: Option<String>,
 }

@@ -1,8 +1,11 @@
 //! What is shown of the catalog's copies.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use datamesh_settings::admin::{
     BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
 };
+use indicatif::HumanDuration;
 
 /// Whether no gateway that is to have the catalog lacks it. That one gateway alone keeps it is how it was wanted.
 pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
@@ -29,6 +32,24 @@ fn one_copy(backup: Option<&BackupStatus>) -> String {
     }
 }
 
+/// What there is to know of its backup, where that is not as usual; times by this clock.
+pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
+    let Some(backup) = &catalog.backup else { return Vec::new() };
+    let failing = backup.error.as_ref().map(|error| format!("its backup FAILS: {error}"));
+    let restored = backup.restored.as_ref().map(|restored| {
+        let ago =
+            |unix_ms| now.duration_since(UNIX_EPOCH + Duration::from_millis(unix_ms)).unwrap_or_default();
+        let (at, until) = (ago(restored.at_unix_ms), ago(restored.until_unix_ms));
+        let lost = until.saturating_sub(at);
+        format!(
+            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that",
+            HumanDuration(at),
+            HumanDuration(lost)
+        )
+    });
+    failing.into_iter().chain(restored).collect()
+}
+
 /// The gateways that keep it together, one row each.
 pub(super) fn rows(catalog: &CatalogStatus) -> Vec<Vec<String>> {
     let row = |member: &CatalogMember| {
@@ -51,6 +72,7 @@ fn state(state: CatalogMemberState) -> &'static str {
 mod tests {
     use super::*;
     use CatalogMemberState::{Away, Current};
+    use datamesh_settings::admin::RestoredStatus;
 
     fn kept_by(replicas: u32, states: &[CatalogMemberState]) -> CatalogStatus {
         let members = states.iter().enumerate().map(|(n, &state)| CatalogMember {
@@ -76,6 +98,25 @@ mod tests {
         assert_eq!(copies(&two), "whole on 2 of 3 gateways");
         assert_eq!(rows(&two)[..2], [["gateway-0", "current", "leads"], ["gateway-1", "AWAY", ""]]);
         assert!(is_well(&kept_by(3, &[Current; 3])));
+    }
+
+    #[test]
+    fn a_restored_catalog_says_what_it_has_lost_and_a_backup_that_fails_says_why() {
+        assert!(backup(&kept_by(1, &[]), SystemTime::now()).is_empty());
+        let restored = RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7 };
+        let told = BackupStatus {
+            error: Some("too few nodes".into()),
+            restored: Some(restored),
+            ..BackupStatus::default()
+        };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
+        assert_eq!(lines[0], "its backup FAILS: too few nodes");
+        assert!(
+            lines[1].contains("60 seconds ago") && lines[1].contains("in the 30 seconds before"),
+            "{}",
+            lines[1]
+        );
     }
 
     #[test]

@@ -132,10 +132,8 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let backup = Arc::new(Standing::new(metrics.backup.clone()));
         let names = (cluster.clone(), gateway);
-        let keep = (Arc::clone(&secret), names.clone(), Arc::clone(&backup));
-        let backup = KeepBackup::new(Arc::clone(&context), keep);
+        let backup = keep_backup(&context, &secret, names.clone());
         let status = status_source(&context, names, &secret, (group, &backup));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
@@ -169,6 +167,15 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn keep_backup(
+    context: &Arc<Context>,
+    secret: &Arc<ClusterSecret>,
+    names: (NodeName, NodeName),
+) -> KeepBackup {
+    let standing = Arc::new(Standing::new(context.metrics.backup.clone()));
+    KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing))
 }
 
 fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {

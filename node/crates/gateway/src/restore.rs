@@ -4,15 +4,18 @@
 //! * `wish`: what is asked for.
 //! * `told`: what the nodes say, and when that suffices; decided without I/O.
 //! * `desk`: answers joins meanwhile, which say where nodes are.
+//! * `others`: which of several gateways restores.
 //! * `run`: asks, reads, writes.
 //! * `mark`: what is remembered of it.
 
 mod desk;
 mod mark;
+mod others;
 mod run;
 pub(crate) mod told;
 mod wish;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +31,7 @@ use crate::server::{CATALOG_DIR, GatewayError, Prepared, Waiting};
 use crate::surroundings::OperatingSystem;
 
 pub(crate) use mark::read as restored;
+use others::{Whose, whose};
 pub use run::RestoreError;
 pub(crate) use run::Restoring;
 use told::{Enough, enough};
@@ -64,9 +68,39 @@ pub(crate) async fn if_wanted(
         dir: &dir,
         wish,
     };
-    let outcome = Box::pin(when_told(&restoring, &desk, waiting)).await;
+    let outcome = match is_own((settings, gateway), &desk, waiting).await {
+        true => Box::pin(when_told(&restoring, &desk, waiting)).await.map(Some),
+        false => Ok(None),
+    };
     desk.end().await;
-    outcome.map(Some)
+    outcome
+}
+
+/// Whether it is for this gateway to restore; waits until the others have said what they have.
+async fn is_own(
+    (settings, gateway): (&Settings, &GatewaySettings),
+    desk: &desk::Listening,
+    waiting: &Waiting,
+) -> bool {
+    let members = &gateway.catalog_members;
+    let others = members.iter().filter(|member| member.node != settings.node);
+    let gateways = desk.gateways(others.clone().cloned());
+    let mut said = BTreeMap::new();
+    loop {
+        match whose(&settings.node, members, |node| said.get(node).copied()) {
+            Whose::Own => return true,
+            Whose::Others(why) => {
+                tracing::info!(why, "a restore is asked for, and not of this gateway");
+                return false;
+            }
+            Whose::Unknown(node) => waiting.tell(format!("for gateway {node} to say that it has no catalog")),
+        }
+        tokio::time::sleep(LOOK).await;
+        said.clear();
+        for other in others.clone() {
+            said.extend(others::ask(&gateways, &other.node).await.map(|has| (other.node.clone(), has)));
+        }
+    }
 }
 
 async fn when_told(

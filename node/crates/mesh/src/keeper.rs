@@ -2,7 +2,7 @@
 //! what belongs to others, reads all of them now and then, and tells of damage. It knows its disk as a [`Shelf`] and the others as a [`Net`], and takes the time from
 //! the runtime: the simulation runs all of it unchanged.
 
-mod anchors;
+pub(crate) mod anchors;
 mod crier;
 mod fellows;
 mod homing;

@@ -91,7 +91,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
             catalog_members: catalog_members(cluster),
-            restore: None,
+            restore: cluster.restore.clone(),
         })),
     }
 }

@@ -109,6 +109,15 @@ impl<K: Keyspace> Catalog<K> {
         Ok(catalog)
     }
 
+    /// The incarnation of whichever gateway opened it last: of several that keep it, each has its own.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn newest_incarnation(&self) -> Result<datamesh_shard::Incarnation, CatalogError> {
+        let record = self.read::<ClusterRecord>(&keys::only(Table::Cluster)).await?;
+        Ok(record.map_or(self.incarnation(), |record| record.incarnation))
+    }
+
     async fn raise_incarnation(&self, fingerprint: &str) -> Result<datamesh_shard::Incarnation, OpenError> {
         let key = keys::only(Table::Cluster);
         for _ in 0..ATTEMPTS_MAX {

@@ -24,6 +24,8 @@ use datamesh_shard::{
 
 #[path = "samples/accounts.rs"]
 mod accounts;
+#[path = "samples/backups.rs"]
+mod backups;
 
 type Judge = dyn Fn(&[u8]) -> bool;
 
@@ -326,6 +328,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
     all.extend(accounts::samples());
+    all.push(backups::anchor());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(replica_samples());

@@ -10,15 +10,17 @@ use datamesh_catalog::record::{self, RecordError};
 use datamesh_catalog::{BucketId, ObjectKey, ObjectKeyError, Target, UploadId};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_seal::ClusterSecret;
-use datamesh_shard::{ErasureProfile, NodeName, PoolName};
+use datamesh_shard::{ErasureProfile, Incarnation, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::holders::{self, KeepError};
 use super::plan::{Due, Look, PART_EVERY};
 use super::standing::{Kept, Standing};
+use crate::group::Leading;
 use crate::pipeline::{Context, Keeping, ManifestError, Pieces, StoreError};
 use crate::surroundings::random;
 use crate::work::{Next, Worker};
@@ -96,6 +98,9 @@ pub(crate) struct KeepBackup {
     names: (NodeName, NodeName),
     pub(crate) standing: Arc<Standing>,
     chain: Option<Chain>,
+    /// Where it does not, it makes no backups.
+    pub(crate) leading: Leading,
+    wake: Arc<Notify>,
     /// A part follows another so soon at the earliest.
     pub(crate) part_every: Duration,
     /// Uploads of chains that end once the present one is safe.
@@ -107,14 +112,27 @@ impl KeepBackup {
         context: Arc<Context>,
         (secret, names, standing): (Arc<ClusterSecret>, (NodeName, NodeName), Arc<Standing>),
     ) -> Self {
-        Self { context, secret, names, standing, chain: None, part_every: PART_EVERY, former: Vec::new() }
+        let (leading, wake) = (Leading::Always, Arc::default());
+        let (chain, former) = (None, Vec::new());
+        Self { context, secret, names, standing, chain, leading, wake, part_every: PART_EVERY, former }
     }
 
     async fn step(&mut self) -> Result<Next, BackupError> {
+        if !self.leading.now() {
+            // What the chain has stays until its lease ends: whoever leads has begun another by then.
+            (self.chain, self.former) = (None, Vec::new());
+            self.standing.is_made_elsewhere();
+            return Ok(Next::Wait(RETRY));
+        }
         let Some(place) = self.place() else { return Ok(Next::Wait(LOOK)) };
         // What is acknowledged by now is in what is read from here on.
         let now = self.context.surroundings.now_unix_ms();
         let part_every = self.part_every;
+        let incarnation = self.context.catalog.newest_incarnation().await?;
+        if self.chain.as_ref().is_some_and(|chain| chain.anchor.incarnation != incarnation) {
+            // Another gateway has it open, and may have led meanwhile.
+            self.end();
+        }
         let due = match self.follow().await? {
             Some(chain) => chain.look(&place).due(part_every),
             None => Due::Snapshot,
@@ -123,7 +141,7 @@ impl KeepBackup {
             Due::Nothing => return Ok(Next::Wait(LOOK)),
             Due::Anchor => {}
             Due::Part => self.add_part(now).await?,
-            Due::Snapshot => self.begin(place, now).await?,
+            Due::Snapshot => self.begin(place, (incarnation, now)).await?,
         }
         self.keep_anchor(now).await?;
         Ok(Next::Wait(LOOK))
@@ -155,7 +173,11 @@ impl KeepBackup {
     }
 
     /// Begins a chain.
-    async fn begin(&mut self, place: (PoolName, ErasureProfile), now: u64) -> Result<(), BackupError> {
+    async fn begin(
+        &mut self,
+        place: (PoolName, ErasureProfile),
+        (incarnation, now): (Incarnation, u64),
+    ) -> Result<(), BackupError> {
         let begun = Instant::now();
         let upload = UploadId(random(&*self.context.surroundings));
         let target = Target { bucket: NO_BUCKET, key: ObjectKey::new(KEY)?, upload };
@@ -174,7 +196,7 @@ impl KeepBackup {
         let anchor = Anchor {
             cluster,
             gateway,
-            incarnation: self.context.catalog.incarnation(),
+            incarnation,
             retention_ms: self.context.catalog.options().retention_ms,
             upload,
             at_unix_ms: now,
@@ -272,5 +294,9 @@ impl Worker for KeepBackup {
             })
         }
         .boxed()
+    }
+
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.wake))
     }
 }

@@ -57,6 +57,12 @@ impl Standing {
         self.state.lock().error = Some(error);
     }
 
+    /// Another gateway makes the backups, and knows how far they are.
+    pub(super) fn is_made_elsewhere(&self) {
+        let mut state = self.state.lock();
+        (state.kept, state.error) = (None, None);
+    }
+
     pub(super) fn is_superseded(&self) {
         self.superseded.cancel();
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use datamesh_exchange::message::{JoinRequest, Refusal, Request, Response};
-use datamesh_mesh::{BulkServer, Caller, Handler, Peers, Trust};
+use datamesh_mesh::{BulkServer, Caller, Gateways, Handler, Identity, Peers, Trust};
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::{GatewaySettings, Settings};
+use datamesh_settings::{GatewayAddress, GatewaySettings, Settings};
 use datamesh_shard::{Incarnation, PeerKey};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ const NODES_MAX: usize = 8192;
 /// Listens where the gateway will.
 pub(super) struct Listening {
     pub(super) peers: Peers,
+    own: (Identity, Arc<Trust>, Incarnation),
     seen: Seen,
     stop: CancellationToken,
     task: AbortOnDropHandle<()>,
@@ -52,10 +53,17 @@ impl Listening {
         let (seen, stop) = (Seen::default(), CancellationToken::new());
         let desk =
             Desk { secret: Arc::clone(&prepared.secret), peers: peers.clone(), seen: Arc::clone(&seen) };
+        let own = (identity.clone(), Arc::clone(&trust), incarnation);
         let server = BulkServer::bind(gateway.listen.bulk, identity, trust, incarnation, desk).await?;
         let server = server.encrypting(identity, encryption)?;
         let task = owned::spawn(server.run(stop.clone()));
-        Ok(Self { peers, seen, stop, task })
+        Ok(Self { peers, own, seen, stop, task })
+    }
+
+    /// The way to other gateways.
+    pub(super) fn gateways(&self, others: impl IntoIterator<Item = GatewayAddress>) -> Gateways {
+        let (identity, trust, incarnation) = self.own.clone();
+        Gateways::new(identity, trust, incarnation, others)
     }
 
     /// The nodes that have come by.

@@ -180,14 +180,17 @@ impl Workers {
     fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
         self.reclaim.leading = leading.clone();
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
-        let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
+        let mut backup = self.backup;
+        if let Some(backup) = &mut backup {
+            backup.leading = leading.clone();
+        }
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);
         let shredder = WhileLeading::new(leading, self.shredder);
         let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
         wakes.extend(self.reclaim.wakes());
-        wakes.extend(backup.iter().map(WhileLeading::wake));
+        wakes.extend(backup.as_ref().and_then(Worker::wakes));
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
             background.work("following", follow, after);

@@ -33,14 +33,14 @@ enum Place {
 }
 
 /// The anchors on a node's volume.
-pub(super) struct Anchors {
+pub(crate) struct Anchors {
     records: Arc<dyn RecordBytes>,
     known: Mutex<BTreeMap<Chain, AnchorId>>,
 }
 
 impl Anchors {
     /// As they are kept. What cannot be read is passed over, and kept.
-    pub(super) fn recall(records: Arc<dyn RecordBytes>) -> Self {
+    pub(crate) fn recall(records: Arc<dyn RecordBytes>) -> Self {
         let rows = records.iter(PREFIX).unwrap_or_else(|error| {
             tracing::error!(%error, "the anchors of the catalog's backups cannot be read");
             Vec::new()
@@ -51,7 +51,7 @@ impl Anchors {
     }
 
     /// Keeps an anchor, durably.
-    pub(super) fn keep(&self, id: AnchorId, sealed: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn keep(&self, id: AnchorId, sealed: &[u8]) -> Result<(), Refusal> {
         if sealed.is_empty() || sealed.len() > ANCHOR_BYTES_MAX {
             return Err(Refusal::BadRequest(format!("an anchor of {} bytes", sealed.len())));
         }
@@ -77,12 +77,12 @@ impl Anchors {
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> Vec<AnchorId> {
+    pub(crate) fn all(&self) -> Vec<AnchorId> {
         self.known.lock().values().copied().collect()
     }
 
     /// One of them.
-    pub(super) fn get(&self, id: &AnchorId) -> Result<Bytes, Refusal> {
+    pub(crate) fn get(&self, id: &AnchorId) -> Result<Bytes, Refusal> {
         let row = self.records.get(&key(id.chain())).map_err(failed)?;
         let found = row.as_deref().and_then(decode).filter(|(found, _)| found == id);
         found.map(|(_, sealed)| Bytes::copy_from_slice(sealed)).ok_or(Refusal::NotFound)

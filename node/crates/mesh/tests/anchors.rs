@@ -2,13 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 #[path = "support/members.rs"]
-#[allow(dead_code, reason = "each test uses a part")]
 mod members;
 #[path = "support/shelf.rs"]
-#[allow(dead_code, reason = "each test uses a part")]
 mod shelf;
 #[path = "support/world.rs"]
-#[allow(dead_code, reason = "each test uses a part")]
 mod world;
 
 use bytes::Bytes;

@@ -184,12 +184,17 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Shredding { done: true, left: 3 },
         Response::Standing(standing()),
         Response::Replica,
+    ];
+    answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).chain(of_backups()).collect()
+}
+
+fn of_backups() -> [Response; 4] {
+    [
         Response::Anchors(vec![anchor(); 2]),
         Response::Anchor(Bytes::from_static(&[7; 5])),
         Response::Layout(None),
         Response::Layout(Some(layout())),
-    ];
-    answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
+    ]
 }
 
 fn hex(bytes: &[u8]) -> String {

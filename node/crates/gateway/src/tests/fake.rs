@@ -322,11 +322,7 @@ impl FakeNodes {
             &Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
                 node.ordered(ScrubSpec { period_seconds, paused, max_bytes_per_second })
             }
-            Request::Layout(signed) => {
-                node.layouts_learned += 1;
-                node.layout = Some(signed.clone());
-                nothing(Response::Done)
-            }
+            Request::Layout(signed) => nothing(node.learn(signed)),
             Request::DeleteSegment { segment, generation } => {
                 node.delete(*segment, *generation);
                 nothing(Response::Done)
@@ -336,15 +332,10 @@ impl FakeNodes {
                 nothing(Response::Done)
             }
             Request::Shred { segments } => nothing(node.shred(segments)),
-            Request::KeepAnchor { id, sealed } => nothing(node.keep_anchor(*id, sealed)),
-            Request::Anchors => {
-                nothing(Response::Anchors(node.anchors.values().map(|(id, _)| *id).collect()))
-            }
-            Request::Anchor { id } => nothing(match node.anchors.get(&id.chain()) {
-                Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
-                _ => Response::Refused(Refusal::NotFound),
-            }),
-            Request::NewestLayout => nothing(Response::Layout(node.layout.clone())),
+            Request::KeepAnchor { .. }
+            | Request::Anchors
+            | Request::Anchor { .. }
+            | Request::NewestLayout => nothing(node.of_backups(request)),
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Standing
@@ -383,6 +374,24 @@ impl Node {
         let deleted = self.deleted.entry(segment).or_default();
         *deleted = (*deleted).max(generation);
         self.shards.retain(|key, kept| key.segment != segment || kept.generation > generation);
+    }
+
+    fn learn(&mut self, signed: &SignedLayout) -> Response {
+        self.layouts_learned += 1;
+        self.layout = Some(signed.clone());
+        Response::Done
+    }
+
+    fn of_backups(&mut self, request: &Request) -> Response {
+        match request {
+            Request::KeepAnchor { id, sealed } => self.keep_anchor(*id, sealed),
+            Request::Anchors => Response::Anchors(self.anchors.values().map(|(id, _)| *id).collect()),
+            Request::Anchor { id } => match self.anchors.get(&id.chain()) {
+                Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
+                _ => Response::Refused(Refusal::NotFound),
+            },
+            _ => Response::Layout(self.layout.clone()),
+        }
     }
 
     fn keep_anchor(&mut self, id: AnchorId, sealed: &Bytes) -> Response {

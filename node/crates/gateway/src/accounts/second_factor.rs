@@ -194,7 +194,10 @@ impl Accounts {
         }
         match self.catalog.clear_second_factor(user.id).await.map_err(refusals::catalog)? {
             true => Ok(()),
-            false => Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor").in_parameter("name")),
+            false => {
+                Err(Problem::new(Kind::NoSuchCredential, "the user has no second factor")
+                    .in_parameter("name"))
+            }
         }
     }
 

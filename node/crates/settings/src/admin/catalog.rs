@@ -28,7 +28,7 @@ pub struct CatalogStatus {
 }
 
 /// How far the catalog's backup in the mesh is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackupStatus {
     /// What was acknowledged by then is in it: milliseconds since 1970. Absent before the first since this gateway started.
@@ -52,7 +52,7 @@ pub struct BackupStatus {
 }
 
 /// A catalog that came out of a backup.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RestoredStatus {
     /// What was acknowledged later was lost: milliseconds since 1970.

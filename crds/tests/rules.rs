@@ -333,6 +333,17 @@ fn what_is_deleted_is_kept_for_reads_under_way() {
 }
 
 #[test]
+fn what_to_restore_is_the_newest_or_a_time() {
+    let with = |text: &str| cluster(&[("/spec/gateway/restore", text.into())]).validate_cel();
+    for text in ["oldest", "2026-11-30", "2026-11-30T02:00Z", "newest ", "newest#"] {
+        refused(with(text), "gateway.restore: write newest, or a time");
+    }
+    for text in ["newest", "newest#2", "2026-11-30T02:00:00Z", "2026-11-30T02:00:00.5+01:00#again"] {
+        with(text).unwrap();
+    }
+}
+
+#[test]
 fn what_the_cluster_stands_on_is_immutable() {
     let before = cluster(&[]);
     refused(

@@ -41,6 +41,8 @@ pub(crate) struct ValidCluster {
     pub(crate) buffer_bytes: u64,
     pub(crate) cache_bytes: u64,
     pub(crate) deleted_retention: Duration,
+    /// The backup to restore where there is no catalog.
+    pub(crate) restore: Option<String>,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
     /// The catalog's database; without, the catalog is on the gateway's volume.
@@ -158,6 +160,7 @@ pub(crate) fn validate(
         buffer_bytes,
         cache_bytes,
         deleted_retention: spec.gateway.deleted_retention.duration()?,
+        restore: spec.gateway.restore.clone(),
         given_tls: spec.tls.secret_name.clone(),
     })
 }

@@ -22,6 +22,7 @@ mod parts;
 mod recode;
 mod references;
 mod releases;
+mod restored;
 mod second_factors;
 mod shreds;
 mod tally;

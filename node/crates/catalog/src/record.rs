@@ -8,6 +8,7 @@ pub mod bytes;
 mod garbage;
 mod members;
 mod objects;
+mod restored;
 mod settings;
 mod shreds;
 mod uploads;
@@ -25,6 +26,7 @@ pub use members::{
     RecodeRecord, ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
+pub use restored::{RestoredRecord, WISH_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use settings::SettingRecord;

@@ -17,6 +17,7 @@ use crate::accounts::Accounts;
 use crate::api::{self, Admin, App, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
+use crate::backup::{KeepBackup, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
@@ -87,6 +88,7 @@ pub(crate) struct Core {
     pub(crate) shredder: Shredder,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
+    pub(crate) backup: KeepBackup,
 }
 
 impl Core {
@@ -133,7 +135,9 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
+        let names = (cluster.clone(), gateway);
+        let backup = keep_backup(&context, &secret, names.clone());
+        let status = status_source(&context, names, &secret, (group, &backup));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -159,6 +163,7 @@ impl Core {
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
+            backup,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports::new(Arc::clone(&layouts), net, metrics),
@@ -167,6 +172,15 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn keep_backup(
+    context: &Arc<Context>,
+    secret: &Arc<ClusterSecret>,
+    names: (NodeName, NodeName),
+) -> KeepBackup {
+    let standing = Arc::new(Standing::new(context.metrics.backup.clone()));
+    KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing))
 }
 
 fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {
@@ -182,7 +196,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     secret: &ClusterSecret,
-    group: Option<Arc<Group>>,
+    (group, backup): (Option<Arc<Group>>, &KeepBackup),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -190,6 +204,7 @@ fn status_source(
         key_fingerprint: secret.fingerprint(),
         catalog: context.catalog.clone(),
         group,
+        backup: Arc::clone(&backup.standing),
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }

@@ -193,6 +193,10 @@ pub struct GatewaySettings {
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,
+    /// Where the volume has no catalog, it is restored from the backups that storage nodes keep: `newest`, or a time like
+    /// `2026-11-30T02:00:00Z`, after which nothing is in it. Absent: an empty volume gets a new catalog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<String>,
 }
 
 /// A gateway, and where other gateways reach it.

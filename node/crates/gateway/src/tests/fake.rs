@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
+use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::{Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet};
@@ -49,6 +51,11 @@ struct Node {
     deleted: BTreeMap<SegmentId, Generation>,
     scrub: ScrubReport,
     scrub_orders: usize,
+    /// Of each chain the newest.
+    anchors: BTreeMap<(u64, u64), (AnchorId, Bytes)>,
+    layout: Option<SignedLayout>,
+    /// It keeps no anchor, and says so.
+    keeps_none: bool,
 }
 
 /// A message as it lies on a connection before TLS: lengths and head, then the payload.
@@ -58,7 +65,7 @@ pub(super) struct Frame {
 }
 
 /// All fake nodes.
-pub(super) struct FakeNodes {
+pub(crate) struct FakeNodes {
     nodes: Mutex<HashMap<PeerKey, Node>>,
     stored: watch::Sender<usize>,
     /// What went over the wire, once somebody listens.
@@ -118,6 +125,27 @@ impl FakeNodes {
     /// It dies after so many more answers, and nobody is told.
     pub(super) fn kill_after(&self, n: u8, answers: usize) {
         self.change(n, |node| node.answers_left = Some(answers));
+    }
+
+    /// Whether nodes keep the anchors they are given.
+    pub(super) fn keep_anchors(&self, keep: bool) {
+        self.nodes.lock().values_mut().for_each(|node| node.keeps_none = !keep);
+    }
+
+    /// A node says that it keeps this anchor; it is nothing that anybody sealed.
+    pub(super) fn claim_anchor(&self, n: u8, id: AnchorId) {
+        self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
+    }
+
+    /// A byte of the newest anchor is another one, at all nodes but so many.
+    pub(super) fn damage_newest_anchor(&self, but: usize) {
+        for node in self.nodes.lock().values_mut().skip(but) {
+            if let Some(mut kept) = node.anchors.last_entry() {
+                let mut bytes = kept.get().1.to_vec();
+                bytes[100] ^= 1;
+                kept.get_mut().1 = bytes.into();
+            }
+        }
     }
 
     pub(super) fn fill(&self, n: u8) {
@@ -294,10 +322,7 @@ impl FakeNodes {
             &Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
                 node.ordered(ScrubSpec { period_seconds, paused, max_bytes_per_second })
             }
-            Request::Layout(_) => {
-                node.layouts_learned += 1;
-                nothing(Response::Done)
-            }
+            Request::Layout(signed) => nothing(node.learn(signed)),
             Request::DeleteSegment { segment, generation } => {
                 node.delete(*segment, *generation);
                 nothing(Response::Done)
@@ -307,6 +332,10 @@ impl FakeNodes {
                 nothing(Response::Done)
             }
             Request::Shred { segments } => nothing(node.shred(segments)),
+            Request::KeepAnchor { .. }
+            | Request::Anchors
+            | Request::Anchor { .. }
+            | Request::NewestLayout => nothing(node.of_backups(request)),
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Standing
@@ -345,6 +374,36 @@ impl Node {
         let deleted = self.deleted.entry(segment).or_default();
         *deleted = (*deleted).max(generation);
         self.shards.retain(|key, kept| key.segment != segment || kept.generation > generation);
+    }
+
+    fn learn(&mut self, signed: &SignedLayout) -> Response {
+        self.layouts_learned += 1;
+        self.layout = Some(signed.clone());
+        Response::Done
+    }
+
+    fn of_backups(&mut self, request: &Request) -> Response {
+        match request {
+            Request::KeepAnchor { id, sealed } => self.keep_anchor(*id, sealed),
+            Request::Anchors => Response::Anchors(self.anchors.values().map(|(id, _)| *id).collect()),
+            Request::Anchor { id } => match self.anchors.get(&id.chain()) {
+                Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
+                _ => Response::Refused(Refusal::NotFound),
+            },
+            _ => Response::Layout(self.layout.clone()),
+        }
+    }
+
+    fn keep_anchor(&mut self, id: AnchorId, sealed: &Bytes) -> Response {
+        let newest = self.anchors.values().map(|(id, _)| *id).max();
+        if let Some(by) = newest.filter(|by| by.generation > id.generation) {
+            return Response::Refused(Refusal::Superseded { by });
+        }
+        if self.keeps_none {
+            return Response::Refused(Refusal::Failed("in a test".into()));
+        }
+        self.anchors.insert(id.chain(), (id, sealed.clone()));
+        Response::Done
     }
 
     /// Done when it is asked for the second time.

@@ -193,6 +193,27 @@ pub struct GatewaySpec {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^(newest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))(#[0-9A-Za-z._-]{1,20})?$')").message("gateway.restore: write newest, or a time like 2026-11-30T02:00:00Z"))]
     pub restore: Option<String>,
+    /// Where the catalog is backed up to while gateways keep it: `Mesh` into the pools themselves, every half a minute in which something
+    /// changed, so a lost volume costs that much and takes a few copies of the catalog in room. `Off` nowhere: storage nodes let go of
+    /// earlier backups, and the catalog is as safe as the gateways' volumes. A change restarts the gateway.
+    #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
+    pub catalog_backups: CatalogBackups,
+}
+
+/// Where the catalog is backed up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CatalogBackups {
+    /// Into the pools, sealed and coded like any data.
+    #[default]
+    Mesh,
+    /// Nowhere.
+    Off,
+}
+
+impl CatalogBackups {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn one() -> i32 {

@@ -80,6 +80,7 @@ fn members(input: &[u8]) {
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);
     reads::<record::RestoredRecord>(input);
+    reads::<record::SnapshotsRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
     accounts(input);

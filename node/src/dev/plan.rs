@@ -94,6 +94,7 @@ impl Plan {
             catalog_members: Vec::new(),
             mail: None,
             restore: dev.restore.clone(),
+            catalog_backups: Default::default(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

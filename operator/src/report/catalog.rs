@@ -17,6 +17,11 @@ const BACKUP_SECONDS_MAX: u64 = 120;
 pub(super) const BACKED_UP: &str = "Names and keys of all files have one copy, on the gateway's volume, and a backup in the mesh: \
     losing that volume loses what was acknowledged in the last 2 minutes at most.";
 
+/// Where none is wanted.
+const NO_BACKUPS: &str = "Names and keys of all files have one copy, on the gateway's volume, and no backup in the mesh \
+    (gateway.catalogBackups is Off): losing that volume loses all files. Set gateway.replicas to 3 for more copies, or \
+    gateway.catalogBackups to Mesh.";
+
 /// What cannot be seen from here must not look as if it had been.
 pub(super) const ELSEWHERE: &str = "Names and keys of all files are in your PostgreSQL: how many copies and backups it has, nobody here can see.";
 
@@ -72,6 +77,9 @@ pub(super) fn is_backed_up(catalog: &CatalogStatus) -> bool {
 /// What would be lost with the volume, and why it is so much.
 fn single_copy(catalog: &CatalogStatus) -> String {
     let backup = catalog.backup.clone().unwrap_or_default();
+    if backup.off {
+        return NO_BACKUPS.to_owned();
+    }
     let lost = match backup.last_unix_ms {
         Some(last) => {
             format!("loses what was acknowledged since{}, the newest backup in the mesh", time(last))
@@ -189,6 +197,9 @@ pub(crate) mod tests {
         assert!(text.contains("since 2030-03-17 17:46:40 UTC"), "{text}");
         let mut failing = backed_up(None, None);
         failing.backup.as_mut().unwrap().error = Some("too few nodes".into());
+        let off = BackupStatus { off: true, ..BackupStatus::default() };
+        let (_, text) = unsafe_for(&CatalogStatus { backup: Some(off), ..kept_by(&[]) }).unwrap();
+        assert!(text.contains("no backup in the mesh (gateway.catalogBackups is Off)"), "{text}");
         let (_, text) = unsafe_for(&failing).unwrap();
         assert!(text.contains("loses everything") && text.contains("Backups fail: too few nodes."), "{text}");
     }

@@ -24,6 +24,9 @@ pub(super) fn copies(catalog: &CatalogStatus) -> String {
 
 /// What would be lost with the only copy.
 fn one_copy(backup: Option<&BackupStatus>) -> String {
+    if backup.is_some_and(|backup| backup.off) {
+        return "ONE COPY, backups are Off: all files are lost with the gateway's volume".to_owned();
+    }
     match backup.and_then(|backup| backup.behind_seconds) {
         Some(seconds) => {
             format!("one copy, and a backup in the mesh: {seconds} s are lost with the gateway's volume")
@@ -41,6 +44,12 @@ pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
             |unix_ms| now.duration_since(UNIX_EPOCH + Duration::from_millis(unix_ms)).unwrap_or_default();
         let (at, until) = (ago(restored.at_unix_ms), ago(restored.until_unix_ms));
         let lost = until.saturating_sub(at);
+        if restored.until_unix_ms == 0 {
+            return format!(
+                "set back to an earlier state {} ago: LOST is what came after that",
+                HumanDuration(at)
+            );
+        }
         format!(
             "restored from a backup {} ago: LOST is what was acknowledged in the {} before that",
             HumanDuration(at),
@@ -117,6 +126,11 @@ mod tests {
             "{}",
             lines[1]
         );
+        let set_back = RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7 };
+        let told = BackupStatus { restored: Some(set_back), ..BackupStatus::default() };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
+        assert!(lines[0].contains("set back to an earlier state 60 seconds ago"), "{}", lines[0]);
     }
 
     #[test]
@@ -126,6 +140,9 @@ mod tests {
         let backup = BackupStatus { behind_seconds: Some(31), ..BackupStatus::default() };
         let backed_up = CatalogStatus { backup: Some(backup), ..alone.clone() };
         assert!(copies(&backed_up).contains("31 s are lost"), "{}", copies(&backed_up));
+        let off = BackupStatus { off: true, ..BackupStatus::default() };
+        let without = CatalogStatus { backup: Some(off), ..alone.clone() };
+        assert!(copies(&without).contains("backups are Off"), "{}", copies(&without));
         let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..alone };
         assert!(copies(&postgres).contains("PostgreSQL"));
     }

@@ -129,6 +129,8 @@ pub enum Table {
     BucketSetting = 52,
     /// () → the backup that this catalog came out of, and its generation; only where it was restored
     Restored = 53,
+    /// () → when snapshots of the catalog for backups were begun of late
+    Snapshots = 54,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -11,6 +11,7 @@ mod objects;
 mod restored;
 mod settings;
 mod shreds;
+mod snapshots;
 mod uploads;
 mod versions;
 
@@ -31,6 +32,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use settings::SettingRecord;
 pub use shreds::{ShredRecord, ShredState};
+pub use snapshots::{SNAPSHOTS_MAX, SnapshotsRecord};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
 

@@ -171,6 +171,12 @@ pub enum Request {
     },
     /// The newest layout that the peer knows of its pool. Answered by [`Response::Layout`].
     NewestLayout,
+    /// Let go of the anchors of catalogs up to this generation: there shall be no backups. Answered by [`Response::Done`], also if there was
+    /// none; [`Refusal::Superseded`] where a later catalog's is kept. Gateways alone ask it.
+    ForgetAnchors {
+        /// That of the catalog that is.
+        generation: u64,
+    },
 }
 
 /// What the other answers.

@@ -8,6 +8,7 @@ use axum::Router;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::CatalogBackups;
 use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
@@ -66,6 +67,8 @@ pub struct CoreConfig {
     pub mailer: Option<Mailer>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
+    /// Where the catalog is backed up to, where a gateway serves it.
+    pub catalog_backups: CatalogBackups,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
     pub partitions_log2: Option<u8>,
 }
@@ -89,6 +92,7 @@ pub(crate) struct Core {
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
     pub(crate) backup: KeepBackup,
+    pub(crate) backups: CatalogBackups,
 }
 
 impl Core {
@@ -137,7 +141,8 @@ impl Core {
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let names = (cluster.clone(), gateway);
         let backup = keep_backup(&context, &secret, names.clone());
-        let status = status_source(&context, names, &secret, (group, &backup));
+        let backups = config.catalog_backups;
+        let status = status_source(&context, names, &secret, (group, (&backup, backups)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -164,6 +169,7 @@ impl Core {
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
             backup,
+            backups,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports::new(Arc::clone(&layouts), net, metrics),
@@ -196,7 +202,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     secret: &ClusterSecret,
-    (group, backup): (Option<Arc<Group>>, &KeepBackup),
+    (group, (backup, backups)): (Option<Arc<Group>>, (&KeepBackup, CatalogBackups)),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -205,6 +211,7 @@ fn status_source(
         catalog: context.catalog.clone(),
         group,
         backup: Arc::clone(&backup.standing),
+        backups,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::book::AddressBook;
 use crate::pools::Pools;
+use crate::restore;
 
 /// How long a certificate is good; members renew at half of it.
 pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +28,8 @@ pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
 const ASKED_BACK_WITHIN: Duration = Duration::from_secs(5);
 const LOST_CATALOG: &str = "this node keeps backups of a catalog that knew its pool, and this gateway's catalog does not: that one was \
     lost, or the node was of another pool. To restore a lost one, empty the gateway's volume and start it once with `--restore newest` \
-    (spec.gateway.restore of a DataMeshCluster); if nothing was lost, or the data is to be given up, wipe the node's volume";
+    (spec.gateway.restore of a DataMeshCluster); if nothing was lost, or the data is to be given up, wipe the node's volume. The newest \
+    backup it keeps is of ";
 
 /// What other processes may ask a gateway over the mesh.
 pub(crate) struct JoinDesk {
@@ -93,14 +95,18 @@ impl JoinDesk {
         (pool, endpoint): (&PoolName, &Endpoint),
         incarnation: Incarnation,
     ) -> Result<(), Refusal> {
-        if self.pools.get(pool).is_some_and(|pool| pool.layout().is_some()) {
+        // Another gateway may have made the pool's first layout a moment ago.
+        let known = self.catalog.newest_epoch(pool).await.map_err(|error| failed(&error))?;
+        if known.is_some() {
             return Ok(());
         }
         learn(&self.peers, *peer, endpoint.clone(), incarnation);
         match self.peers.request(peer, Request::Anchors, None, ASKED_BACK_WITHIN).await {
             Ok((Response::Anchors(anchors), _)) if !anchors.is_empty() => {
-                tracing::error!(%peer, %pool, "{LOST_CATALOG}");
-                Err(Refusal::TokenRejected(LOST_CATALOG.into()))
+                let newest = anchors.iter().max().map_or(0, |anchor| anchor.at_unix_ms);
+                let refusal = format!("{LOST_CATALOG}{}", restore::time(newest));
+                tracing::error!(%peer, %pool, "{refusal}");
+                Err(Refusal::TokenRejected(refusal))
             }
             // It has none, is of a version that keeps none, or cannot be asked: what it knows of layouts protects it all the same.
             _ => Ok(()),

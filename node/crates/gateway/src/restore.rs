@@ -133,6 +133,12 @@ pub(crate) fn status(record: &RestoredRecord) -> RestoredStatus {
     RestoredStatus { until_unix_ms, at_unix_ms, revision }
 }
 
+/// A time of day for people, and to be asked for.
+pub(crate) fn time(unix_ms: u64) -> String {
+    let millis = i64::try_from(unix_ms).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| unix_ms.to_string(), |time| time.to_string())
+}
+
 /// Whether a volume has one of any kind, or a part of one.
 fn has_catalog(dir: &Path) -> bool {
     dir.join(CATALOG_DIR).exists() || volume::has_part(dir)

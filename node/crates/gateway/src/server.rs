@@ -177,6 +177,7 @@ impl Gateway {
             mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
+            catalog_backups: gateway.catalog_backups,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
         core.backup.standing.was_restored(catalog.restored().await?.as_ref().map(restore::status));

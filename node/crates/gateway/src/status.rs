@@ -12,6 +12,7 @@ use std::sync::Arc;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
+use datamesh_settings::CatalogBackups;
 use datamesh_settings::admin::{
     AvoidedReason, BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
     ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus, ProfileStatus,
@@ -37,6 +38,7 @@ pub(crate) struct StatusSource {
     /// Those that keep it together, where several do.
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) backup: Arc<Standing>,
+    pub(crate) backups: CatalogBackups,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
 }
@@ -81,7 +83,10 @@ impl StatusSource {
     /// None in a database, which has its own.
     fn backup(&self) -> Option<BackupStatus> {
         let is_elsewhere = self.catalog.keyspace().is_elsewhere();
-        (!is_elsewhere).then(|| self.backup.told(self.catalog.options().retention_ms))
+        (!is_elsewhere).then(|| match self.backups {
+            CatalogBackups::Mesh => self.backup.told(self.catalog.options().retention_ms),
+            CatalogBackups::Off => self.backup.told_off(),
+        })
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

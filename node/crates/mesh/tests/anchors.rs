@@ -24,6 +24,9 @@ async fn gateways_alone_give_anchors_and_are_given_them() {
         Request::Anchors,
         Request::Anchor { id },
         Request::NewestLayout,
+        Request::ForgetAnchors { generation: 1 },
+        Request::ForgetAnchors { generation: 2 },
+        Request::Anchors,
     ];
     let fellow = || Caller { member_of: Some(pool()), ..Caller::stranger(peer(1)) };
     for request in asked.clone() {
@@ -40,6 +43,11 @@ async fn gateways_alone_give_anchors_and_are_given_them() {
     let expected =
         [Response::Done, Response::Anchors(vec![id]), Response::Anchor(Bytes::from_static(b"sealed"))];
     assert_eq!(answers[..3], expected);
+    let forgotten =
+        [Response::Refused(Refusal::Superseded { by: id }), Response::Done, Response::Anchors(Vec::new())];
+    assert_eq!(answers[4..], forgotten);
+    let again = Request::KeepAnchor { id, sealed: Bytes::from_static(b"sealed") };
+    assert_eq!(members.ask(0, again, Bytes::new()).await.0, Response::Done);
     let earlier = AnchorId { generation: 1, ..id };
     let late = Request::KeepAnchor { id: earlier, sealed: Bytes::from_static(b"late") };
     let refused = Response::Refused(Refusal::Superseded { by: id });

@@ -98,6 +98,7 @@ fn gateway() -> Settings {
         catalog_members: Vec::new(),
         mail: None,
         restore: None,
+        catalog_backups: Default::default(),
     };
     Settings {
         version: 1,

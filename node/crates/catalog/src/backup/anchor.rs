@@ -23,8 +23,8 @@ pub struct Anchor {
     pub wish: Option<String>,
     /// The pools that had a layout, by name: nodes of each keep the anchor, too.
     pub pools: Vec<PoolName>,
-    /// How long what was deleted is kept: so far before the newest anchor a point may be to come back to.
-    pub retention_ms: u64,
+    /// So far before the newest anchor a point may be to come back to: what was deleted since is there.
+    pub reach_ms: u64,
     /// The upload that keeps the segments from being deleted.
     pub upload: UploadId,
     /// When it was last known that nothing else had changed since the last part.

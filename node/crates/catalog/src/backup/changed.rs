@@ -11,6 +11,8 @@ use crate::model::UploadId;
 
 /// Changes asked for at once.
 const CHANGES_AT_ONCE: usize = 4096;
+/// What a key takes besides its own bytes: its place in the tree, the revision, the allocation.
+const KEY_OVERHEAD: usize = 80;
 
 /// The keys that changed since a revision, each with the last change of it that is known.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ impl Changed {
             }
             self.through = page.through;
             for change in page.changes {
-                let bytes = change.key.len();
+                let bytes = bytes_of(&change.key);
                 if self.keys.insert(change.key, change.revision).is_none() {
                     self.bytes += bytes;
                 }
@@ -53,7 +55,7 @@ impl Changed {
         self.through
     }
 
-    /// Bytes of the keys it holds.
+    /// Bytes of memory that its keys take, about.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -84,8 +86,12 @@ impl Changed {
     /// Once these pieces are safe: only what changed after that revision is left.
     pub fn forget_through(&mut self, revision: Revision) {
         self.keys.retain(|_, changed| *changed > revision);
-        self.bytes = self.keys.keys().map(Vec::len).sum();
+        self.bytes = self.keys.keys().map(|key| bytes_of(key)).sum();
     }
+}
+
+fn bytes_of(key: &[u8]) -> usize {
+    key.len() + KEY_OVERHEAD
 }
 
 /// A log part on its way.

@@ -338,6 +338,10 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
     all.extend(accounts::samples());
+    all.push(sample(
+        "snapshots",
+        record::SnapshotsRecord { begun_unix_ms: vec![1_800_000_000_000, 1_800_003_600_000] },
+    ));
     all.push(backups::anchor());
     all.extend(upload_samples());
     all.extend(object_samples());
@@ -367,6 +371,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("bucket", key::bucket(&BucketName::new("default").unwrap())),
         ("bucket-next", key::only(Table::BucketNext)),
         ("restored", key::only(Table::Restored)),
+        ("snapshots", key::only(Table::Snapshots)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

@@ -1,16 +1,16 @@
 //! Backups of rows: whatever is written meanwhile, each part leads to the rows of one revision.
 
-use datamesh_catalog::backup::{Changed, PIECE_BYTES_MAX, Restore, RestoreError, RowPieces};
+use datamesh_catalog::backup::{BACKUP_BUCKET, Changed, PIECE_BYTES_MAX, Restore, RestoreError, RowPieces};
 use datamesh_catalog::engine::MemoryKeyspace;
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{
     Batch, ChangesError, KeyRange, Keyspace, RangeLimits, Revision, VALUE_BYTES_MAX, View,
 };
 use datamesh_catalog::record::{self, ClusterRecord, RestoredRecord};
-use datamesh_catalog::{BucketId, Catalog, CatalogOptions, UploadId};
+use datamesh_catalog::{BucketId, Catalog, CatalogOptions, NewUpload, Target, UploadId};
 use datamesh_shard::{Incarnation, SegmentId};
 
-use crate::support::{bare, delete, on_all_engines, put};
+use crate::support::{bare, delete, new_upload, on_all_engines, put, segment, target, upload_id};
 
 on_all_engines!(bare: each_part_leads_to_the_rows_of_its_revision,);
 
@@ -78,7 +78,7 @@ async fn each_part_leads_to_the_rows_of_its_revision<K: Keyspace>(keyspace: K) {
         }
         assert!(changed.through() >= view.revision().await.unwrap(), "all of the view's is known");
         changed.forget_through(view.revision().await.unwrap());
-        assert_eq!(changed.bytes(), 4, "two keys changed after the view");
+        assert_eq!(changed.bytes(), 4 + 2 * 80, "two keys changed after the view");
         assert_eq!(rows(&into.view().await.unwrap()).await, rows(&view).await, "round {round}");
     }
 }
@@ -148,5 +148,39 @@ async fn a_backup_knows_its_own_rows_from_others() {
         put(&keyspace, &key, b"1").await.unwrap();
         with_it.follow(&keyspace).await.unwrap();
         assert!(!with_it.is_only_of(own), "{}", hex::encode(&key));
+    }
+}
+
+#[tokio::test]
+async fn what_a_chain_had_is_kept_for_a_day_at_most() {
+    let day = 24 * 3_600_000;
+    for (retention_ms, kept_ms) in [(day / 24, day / 24), (30 * day, day)] {
+        let catalog = Catalog::with_keyspace(MemoryKeyspace::default(), "f", CatalogOptions { retention_ms });
+        let catalog = catalog.await.unwrap();
+        for (n, bucket) in [(1, BACKUP_BUCKET), (2, BucketId(7))] {
+            let target = Target { bucket, ..target("k", n) };
+            let new = NewUpload { target, segments: vec![segment(n)], ..new_upload("k", n, 0) };
+            catalog.begin_upload(new).await.unwrap();
+            assert!(catalog.abort_upload(upload_id(n), 1000).await.unwrap());
+        }
+        let due = async |at| catalog.condemned_due(at, None, 10).await.unwrap().len();
+        assert_eq!(due(1000 + kept_ms - 1).await, 0);
+        assert!(due(1000 + kept_ms).await >= 1, "the chain's");
+        assert_eq!(due(1000 + retention_ms).await, 2, "and that of objects");
+    }
+}
+
+#[tokio::test]
+async fn the_last_snapshots_are_remembered_and_a_generation_only_rises() {
+    let catalog = Catalog::with_keyspace(MemoryKeyspace::default(), "f", CatalogOptions::default());
+    let catalog = catalog.await.unwrap();
+    assert!(catalog.snapshots_begun().await.unwrap().is_empty());
+    for n in 0..20 {
+        catalog.note_snapshot(n).await.unwrap();
+    }
+    assert_eq!(catalog.snapshots_begun().await.unwrap(), (12..20).collect::<Vec<_>>());
+    for (generation, stands) in [(7, 7), (6, 7), (9, 9)] {
+        catalog.begin_generation(&RestoredRecord { generation, ..restored() }).await.unwrap();
+        assert_eq!(catalog.restored().await.unwrap().unwrap().generation, stands);
     }
 }

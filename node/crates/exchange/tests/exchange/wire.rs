@@ -90,6 +90,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Anchors,
         Request::Anchor { id: anchor() },
         Request::NewestLayout,
+        Request::ForgetAnchors { generation: 300 },
     ]
 }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::holders::KeepError;
-use super::plan::{CHANGED_BYTES_MAX, Look};
+use super::plan::{CHANGED_BYTES_LIMIT, CHANGED_BYTES_MAX, Look};
 use crate::pipeline::{Context, Keeping, ManifestError, Pieces, StoreError};
 
 /// Why there is no newer backup.
@@ -36,7 +36,7 @@ pub(crate) enum BackupError {
     TooLarge(usize),
     #[error("its anchor: {0}")]
     Anchor(#[from] RecordError),
-    #[error("more changed meanwhile than the engine remembers: it begins with a snapshot again")]
+    #[error("more changed meanwhile than is remembered: it begins with a snapshot again")]
     Forgotten,
     #[error(transparent)]
     Key(#[from] ObjectKeyError),
@@ -52,6 +52,10 @@ pub(super) struct Chain {
     changed: Changed,
     begun: Instant,
     kept: Option<Instant>,
+    /// When what is in its parts was read.
+    read: Instant,
+    /// Whether it has parts that are in no anchor which is kept.
+    is_pending: bool,
     /// Bytes of the anchor with the snapshot alone, and now.
     anchor_bytes: (usize, usize),
 }
@@ -82,7 +86,10 @@ impl Chain {
         let chunks = pieces.finish()?;
         anchor.parts.push(AnchorPart { revision: revision.0, at_unix_ms: anchor.at_unix_ms, chunks });
         anchor.parts.append(&mut later);
-        Ok(Self { keeping, place, anchor, changed, begun, kept: None, anchor_bytes: (0, 0) })
+        let (read, kept, is_pending, anchor_bytes) = (begun, None, true, (0, 0));
+        let mut chain = Self { keeping, place, anchor, changed, begun, kept, read, is_pending, anchor_bytes };
+        chain.is_as_of((chain.anchor.at_unix_ms, begun));
+        Ok(chain)
     }
 
     /// Takes in what changed.
@@ -91,16 +98,28 @@ impl Chain {
     }
 
     /// Adds what changed; false where that is not possible just now. What is acknowledged by `now` is in what is read from here on.
-    pub(super) async fn add_part(&mut self, context: &Arc<Context>, now: u64) -> Result<bool, BackupError> {
-        let part = log_part(context, &self.keeping, (&mut self.changed, now)).await?;
-        let is_there = part.is_some();
-        self.anchor.parts.extend(part);
-        Ok(is_there)
+    pub(super) async fn add_part(
+        &mut self,
+        context: &Arc<Context>,
+        now: (u64, Instant),
+    ) -> Result<bool, BackupError> {
+        let part = log_part(context, &self.keeping, (&mut self.changed, now.0)).await?;
+        let Some(part) = part else { return Ok(false) };
+        self.anchor.parts.push(part);
+        self.is_pending = true;
+        self.is_as_of(now);
+        Ok(true)
     }
 
-    pub(super) fn look(&self, place: &(PoolName, ErasureProfile), may_begin: (bool, bool)) -> Look {
+    /// Nothing has changed until now but the backup's own rows, if that is so.
+    pub(super) fn is_quiet(&mut self, now: (u64, Instant)) {
+        if !self.is_pending && self.changed.is_only_of(self.anchor.upload) {
+            self.is_as_of(now);
+        }
+    }
+
+    pub(super) fn look(&self, place: &(PoolName, ErasureProfile), may_begin: bool) -> Look {
         let (snapshot_bytes, anchor_bytes) = self.anchor_bytes;
-        let is_in_place = self.place == *place;
         Look {
             since_kept: self.kept.map_or(Duration::MAX, |kept| kept.elapsed()),
             since_snapshot: self.begun.elapsed(),
@@ -108,15 +127,21 @@ impl Chain {
             is_only_own: self.changed.is_only_of(self.anchor.upload),
             snapshot_bytes,
             anchor_bytes,
-            is_in_place,
-            may_begin: if is_in_place { may_begin.0 } else { may_begin.1 },
+            is_pending: self.is_pending,
+            is_in_place: self.place == *place,
+            may_begin,
         }
     }
 
     /// Nothing but what is in its parts was acknowledged by then.
-    pub(super) fn is_as_of(&mut self, now: u64) {
+    fn is_as_of(&mut self, (now, read): (u64, Instant)) {
         let last = self.anchor.parts.last().map_or(0, |part| part.at_unix_ms);
-        self.anchor.at_unix_ms = now.max(last);
+        (self.anchor.at_unix_ms, self.read) = (now.max(last), read);
+    }
+
+    /// How long ago what is in it was read.
+    pub(super) fn age(&self) -> Duration {
+        self.read.elapsed()
     }
 
     pub(super) fn id(&self) -> AnchorId {
@@ -139,15 +164,17 @@ impl Chain {
 
     /// Its anchor is safe.
     pub(super) fn is_kept(&mut self) {
-        self.kept = Some(Instant::now());
+        (self.kept, self.is_pending) = (Some(Instant::now()), false);
     }
 }
 
-async fn follow(changed: &mut Changed, keyspace: &AnyKeyspace) -> Result<(), BackupError> {
+/// While parts cannot be written, what changed takes no more than so much memory: then a snapshot costs less.
+async fn follow(changed: &mut Changed, keyspace: &impl Keyspace) -> Result<(), BackupError> {
     changed.follow(keyspace).await.map_err(|error| match error {
         ChangesError::Read(error) => error.into(),
         _ => BackupError::Forgotten,
-    })
+    })?;
+    if changed.bytes() > CHANGED_BYTES_LIMIT { Err(BackupError::Forgotten) } else { Ok(()) }
 }
 
 /// Whether an anchor has room for a snapshot. What is put of one that does not fit would fill the pool for nothing.
@@ -189,4 +216,30 @@ async fn log_part(
     let chunks = pieces.finish()?;
     changed.forget_through(revision);
     Ok(Some(AnchorPart { revision: revision.0, at_unix_ms, chunks }))
+}
+
+#[cfg(test)]
+mod tests {
+    use datamesh_catalog::engine::MemoryKeyspace;
+    use datamesh_catalog::keyspace::{Batch, Revision};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changed_takes_bounded_memory_however_long_no_part_is_written() {
+        let (keyspace, mut changed) = (MemoryKeyspace::default(), Changed::since(Revision(0)));
+        let (mut followed, mut number) = (Ok(()), 0_u32);
+        while followed.is_ok() {
+            assert!(changed.bytes() <= CHANGED_BYTES_LIMIT);
+            let mut batch = Batch::new();
+            for _ in 0..1000 {
+                number += 1;
+                batch.put([&number.to_be_bytes()[..], &[7; 900]].concat(), b"1".to_vec());
+            }
+            keyspace.commit(batch).await.unwrap();
+            followed = follow(&mut changed, &keyspace).await;
+        }
+        assert!(matches!(followed, Err(BackupError::Forgotten)));
+        assert!(usize::try_from(number).unwrap() * 904 > CHANGED_BYTES_LIMIT / 2, "{number}");
+    }
 }

@@ -18,6 +18,8 @@ use crate::pools::Pools;
 const HOLDERS_MAX: usize = 16;
 /// Patience with one of them.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same before a gateway serves.
+const AT_START: Duration = Duration::from_secs(1);
 /// Asked at the same time.
 const ASKED_AT_ONCE: usize = 64;
 
@@ -38,6 +40,14 @@ pub(crate) enum KeepError {
         /// What the last of the others said.
         last: String,
     },
+}
+
+/// What holders say.
+pub(super) struct Heard {
+    /// The newest anchor that proves itself.
+    pub(super) newest: Option<(AnchorId, Anchor)>,
+    /// Where there is none: how many of those that count have not said so.
+    pub(super) silent: usize,
 }
 
 /// Who shall keep an anchor.
@@ -97,28 +107,48 @@ impl Holders {
         if kept >= enough { Ok(()) } else { Err(KeepError::TooFew { kept, enough, last }) }
     }
 
-    /// The newest anchor that they keep and that proves itself. Whoever has claimed one that does not is not asked again.
-    pub(super) async fn newest(&self, opener: &Opener) -> Option<(AnchorId, Anchor)> {
+    /// What they say of anchors. Whoever has claimed one that does not prove itself is not asked again.
+    pub(super) async fn newest(&self, opener: &Opener) -> Heard {
         let asking = futures::stream::iter(self.all())
-            .map(|peer| async move { Some((peer, opener.list(&peer, TIMEOUT).await?)) });
-        let listed = asking.buffer_unordered(ASKED_AT_ONCE).filter_map(std::future::ready);
-        let listed: Vec<(PeerKey, Vec<AnchorId>)> = listed.collect().await;
-        let mut claims: Vec<(AnchorId, PeerKey)> = Vec::new();
+            .map(|peer| async move { (peer, opener.list(&peer, TIMEOUT).await) });
+        let listed: Vec<_> = asking.buffer_unordered(ASKED_AT_ONCE).collect().await;
+        let (mut claims, mut silent) = (Vec::new(), BTreeSet::new());
         for (peer, ids) in listed {
-            claims.extend(ids.into_iter().map(|id| (id, peer)));
+            match ids {
+                Some(ids) => claims.extend(ids.into_iter().map(|id| (id, peer))),
+                None => drop(silent.insert(peer)),
+            }
         }
-        claims.sort_unstable_by(|one, other| other.cmp(one));
+        claims.sort_unstable_by(|one: &(AnchorId, PeerKey), other| other.cmp(one));
         let mut doubted = BTreeSet::new();
         for (id, peer) in claims {
             if doubted.contains(&peer) {
                 continue;
             }
             match opener.ask(&peer, &id, TIMEOUT).await {
-                Given::Proven(anchor) => return Some((id, *anchor)),
-                Given::Unproven | Given::Away => doubted.insert(peer),
-            };
+                Given::Proven(anchor) => return Heard { newest: Some((id, *anchor)), silent: 0 },
+                Given::Unproven => drop(doubted.insert(peer)),
+                Given::Away => {
+                    doubted.insert(peer);
+                    silent.insert(peer);
+                }
+            }
         }
-        None
+        let silent = self.own.iter().filter(|peer| silent.contains(peer)).count();
+        Heard { newest: None, silent }
+    }
+
+    /// Whether one of them proves that a catalog of a later generation was here. Each is taken at its word as it comes: others that
+    /// do not answer hold nothing up.
+    pub(super) async fn know_later(&self, opener: &Opener, generation: u64) -> Option<u64> {
+        let asking = futures::stream::iter(self.all()).map(|peer| async move {
+            let newest = opener.list(&peer, AT_START).await?.into_iter().max()?;
+            let is_later = newest.generation > generation
+                && matches!(opener.ask(&peer, &newest, AT_START).await, Given::Proven(_));
+            is_later.then_some(newest.generation)
+        });
+        let mut later = asking.buffer_unordered(ASKED_AT_ONCE).filter_map(std::future::ready).boxed();
+        later.next().await
     }
 }
 

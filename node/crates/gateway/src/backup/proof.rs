@@ -6,7 +6,7 @@ use std::time::Duration;
 use datamesh_catalog::backup::Anchor;
 use datamesh_catalog::record;
 use datamesh_exchange::anchor::{ANCHORS_MAX, AnchorId};
-use datamesh_exchange::message::{Request, Response};
+use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
 use datamesh_shard::{NodeName, PeerKey};
@@ -17,8 +17,13 @@ pub(crate) enum Given {
     Proven(Box<Anchor>),
     /// It was not, or the node has none there.
     Unproven,
-    /// No answer.
+    /// No answer, or none that says whether it has it: it may be busy, or its disk slow.
     Away,
+}
+
+/// Whether a refusal says that the node has no such anchor.
+fn is_none(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::NotFound | Refusal::BadRequest(_))
 }
 
 /// Whoever can open anchors.
@@ -34,6 +39,10 @@ impl Opener {
     pub(crate) async fn ask(&self, peer: &PeerKey, id: &AnchorId, within: Duration) -> Given {
         let sealed = match self.net.request(peer, Request::Anchor { id: *id }, None, within).await {
             Ok((Response::Anchor(sealed), _)) => sealed,
+            Ok((Response::Refused(refusal), _)) if !is_none(&refusal) => {
+                tracing::debug!(%peer, ?id, %refusal, "a node does not give an anchor now");
+                return Given::Away;
+            }
             Ok(_) => return Given::Unproven,
             Err(_) => return Given::Away,
         };

@@ -13,6 +13,8 @@ use crate::metrics::BackupMetrics;
 const MARGIN: Duration = Duration::from_secs(60);
 /// Deletion waits for a backup that fails for so many retentions: then room is needed more than a point to come back to.
 const RETENTIONS: u32 = 2;
+/// And no longer than this, however long what is deleted is kept.
+const PATIENCE_MAX: Duration = Duration::from_secs(6 * 3600);
 
 /// A backup that is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +25,22 @@ pub(super) struct Kept {
     pub(super) segments: u64,
 }
 
+/// The newest backup, as far as this gateway knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Newest {
+    /// The nodes have not said.
+    Unknown,
+    /// There is none.
+    None,
+    Kept(Kept),
+}
+
 struct State {
-    kept: Option<Kept>,
+    newest: Newest,
     /// How old that was, and when. Clocks may be set; this is not.
     age: (Duration, Instant),
-    /// From when on a newer one has been missing: the last was kept, this gateway started or got the lead.
+    /// From when on a newer one has been missing: the last was kept, whichever gateway did so; where that is not known, this one started
+    /// or lost the lead.
     missing_since: Instant,
     is_impossible: bool,
     error: Option<String>,
@@ -46,7 +59,7 @@ impl Standing {
     pub(crate) fn new(metrics: BackupMetrics) -> Self {
         let now = Instant::now();
         let state = State {
-            kept: None,
+            newest: Newest::Unknown,
             age: (Duration::ZERO, now),
             missing_since: now,
             is_impossible: false,
@@ -65,16 +78,34 @@ impl Standing {
     pub(super) fn kept(&self, kept: Kept, age: Duration) {
         self.metrics.kept(kept.at_unix_ms, kept.bytes, kept.segments);
         let (mut state, now) = (self.state.lock(), Instant::now());
-        (state.kept, state.age, state.missing_since) = (Some(kept), (age, now), now);
+        (state.newest, state.age, state.missing_since) = (Newest::Kept(kept), (age, now), now);
         (state.error, state.is_impossible) = (None, false);
     }
 
-    /// Nodes keep one of before this gateway's start or lead.
+    /// Nodes keep one of before this gateway's start or lead. That no newer one came is not new with this start.
     pub(super) fn found(&self, found: Kept, age: Duration) {
-        let mut state = self.state.lock();
-        if state.kept.is_none_or(|kept| kept.at_unix_ms < found.at_unix_ms) {
+        let (mut state, now) = (self.state.lock(), Instant::now());
+        if state.kept().is_none_or(|kept| kept.at_unix_ms < found.at_unix_ms) {
             self.metrics.kept(found.at_unix_ms, found.bytes, found.segments);
-            (state.kept, state.age) = (Some(found), (age, Instant::now()));
+            (state.newest, state.age) = (Newest::Kept(found), (age, now));
+            state.missing_since =
+                now.checked_sub(age).map_or(state.missing_since, |kept| kept.min(state.missing_since));
+        }
+    }
+
+    /// No node keeps any.
+    pub(super) fn has_none(&self) {
+        let mut state = self.state.lock();
+        if state.newest == Newest::Unknown {
+            state.newest = Newest::None;
+        }
+    }
+
+    /// One is begun: what it is to refer to is deleted no more.
+    pub(super) fn begins(&self) {
+        let mut state = self.state.lock();
+        if state.newest == Newest::None {
+            state.newest = Newest::Unknown;
         }
     }
 
@@ -91,7 +122,7 @@ impl Standing {
     /// Another gateway makes them, and knows how far they are.
     pub(super) fn rests(&self) {
         let mut state = self.state.lock();
-        (state.kept, state.error, state.missing_since) = (None, None, Instant::now());
+        (state.newest, state.error, state.missing_since) = (Newest::Unknown, None, Instant::now());
     }
 
     pub(super) fn is_superseded(&self) {
@@ -107,7 +138,7 @@ impl Standing {
     pub(crate) fn deletable_until(&self, now_unix_ms: u64, retention_ms: u64) -> u64 {
         let state = self.state.lock();
         match state.waits(retention_ms) {
-            true => kept_for(state.kept.map(|kept| kept.at_unix_ms)).min(now_unix_ms),
+            true => kept_for(state.kept().map(|kept| kept.at_unix_ms)).min(now_unix_ms),
             false => now_unix_ms,
         }
     }
@@ -115,7 +146,7 @@ impl Standing {
     /// For the status.
     pub(crate) fn told(&self, retention_ms: u64) -> BackupStatus {
         let state = self.state.lock();
-        let kept = state.kept;
+        let kept = state.kept();
         let unkept =
             (!state.waits(retention_ms)).then_some("; what is deleted is not kept for an older one any more");
         BackupStatus {
@@ -125,16 +156,30 @@ impl Standing {
             bytes: kept.map_or(0, |kept| kept.bytes),
             segments: kept.map_or(0, |kept| kept.segments),
             error: state.error.as_ref().map(|error| format!("{error}{}", unkept.unwrap_or_default())),
+            off: false,
             restored: state.restored.clone(),
         }
+    }
+
+    /// The same, where the administrator wants no backups.
+    pub(crate) fn told_off(&self) -> BackupStatus {
+        BackupStatus { off: true, restored: self.state.lock().restored.clone(), ..BackupStatus::default() }
     }
 }
 
 impl State {
+    fn kept(&self) -> Option<Kept> {
+        match self.newest {
+            Newest::Kept(kept) => Some(kept),
+            Newest::Unknown | Newest::None => None,
+        }
+    }
+
     /// Whether deletion waits for a newer backup.
     fn waits(&self, retention_ms: u64) -> bool {
         let patience = Duration::from_millis(retention_ms).saturating_mul(RETENTIONS);
-        !self.is_impossible && self.missing_since.elapsed() < patience.max(MARGIN)
+        let patience = patience.clamp(MARGIN, PATIENCE_MAX);
+        !self.is_impossible && self.newest != Newest::None && self.missing_since.elapsed() < patience
     }
 }
 
@@ -181,6 +226,39 @@ mod tests {
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 2_000_000_000, "none will come");
         standing.kept(KEPT, Duration::ZERO);
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 1_000_060_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn restarts_and_long_retentions_do_not_hold_deletion_up() {
+        // Paused time begins where the machine did: an age has to fit.
+        tokio::time::advance(Duration::from_secs(24 * 3600)).await;
+        let (now, week_ms) = (2_000_000_000, 7 * 24 * 3_600_000);
+        let age = |hours: u64| Duration::from_secs(hours * 3600);
+        for (hours, until) in [(5, 1_000_060_000), (6, now)] {
+            // Started a moment ago, as so often.
+            let standing = Standing::new(BackupMetrics::default());
+            standing.found(KEPT, age(hours));
+            assert_eq!(standing.deletable_until(now, week_ms), until, "{hours} h");
+        }
+        let standing = Standing::new(BackupMetrics::default());
+        standing.found(KEPT, age(1));
+        assert_eq!(standing.deletable_until(now, RETENTION_MS), now, "two retentions are over");
+        standing.rests();
+        standing.found(KEPT, age(1));
+        assert_eq!(standing.deletable_until(now, RETENTION_MS), now, "with the lead, too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_there_is_no_backup_deletion_waits_for_the_first_that_is_begun_alone() {
+        let standing = Standing::new(BackupMetrics::default());
+        standing.has_none();
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 2_000_000_000);
+        standing.begins();
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 0);
+        standing.kept(KEPT, Duration::ZERO);
+        standing.has_none();
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 1_000_060_000);
+        assert!(standing.told_off().off && standing.told_off().last_unix_ms.is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -152,7 +152,7 @@ mod tests {
             generation: u64::MAX,
             wish: Some("w".repeat(64)),
             pools: vec![pool; 64],
-            retention_ms: u64::MAX,
+            reach_ms: u64::MAX,
             upload: UploadId([1; 16]),
             at_unix_ms: u64::MAX,
             parts: vec![part],

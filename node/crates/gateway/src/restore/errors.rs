@@ -17,7 +17,7 @@ pub enum RestoreError {
     NotYet(String),
     /// None of those that the nodes keep, as far as they are of the time that is asked for.
     #[error(
-        "none of the {tried} backups that could be is whole; the last: {last}. Those from more than a retention before the newest \
+        "none of the {tried} backups that could be is whole; the last: {last}. Those from longer before the newest than deleted files are kept \
          are not taken: what they refer to may be deleted"
     )]
     None {
@@ -34,14 +34,23 @@ pub enum RestoreError {
     Again(String),
     /// A time from which what was deleted since is not there any more.
     #[error(
-        "the backups reach back to {earliest}: what was deleted {retention_ms} ms before the newest one may be gone \
-         (deletedRetentionSeconds); ask for a later time"
+        "the backups reach back to {earliest}: what was deleted {reach_ms} ms before the newest one may be gone \
+         (deletedRetentionSeconds, a day at most); ask for a later time"
     )]
     TooOld {
         /// The earliest time that can be asked for.
         earliest: String,
-        /// The retention.
-        retention_ms: u64,
+        /// So far back they reach from the newest one.
+        reach_ms: u64,
+    },
+    /// The newest backup is not what is expected of it.
+    #[error(
+        "the newest backup is of {at}, more than a day ago: if backups had stopped before the catalog was lost, all since then is lost, and \
+         files that were deleted since may be damaged in it. To restore it all the same ask for that time, {at}"
+    )]
+    Stale {
+        /// Its time.
+        at: String,
     },
     /// The volume.
     #[error("{path}: {source}")]

@@ -19,6 +19,7 @@ use datamesh_shard::{Incarnation, PeerKey};
 use futures::StreamExt;
 
 use super::errors::{RestoreError, Unread};
+use super::time;
 use super::told::{Told, anchors, layouts, unheard};
 use super::wish::Wish;
 use crate::backup::{Given, Opener};
@@ -41,6 +42,10 @@ const NO_LEASE: Duration = Duration::from_secs(60);
 /// What was condemned so shortly after the earliest time that can be had may be deleted already.
 const MARGIN_MS: u64 = 60_000;
 
+/// An older backup is restored only by its time: whoever asks for the newest expects little to be lost, and has had a day to notice that
+/// the gateway is gone.
+const NEWEST_AGE_MS_MAX: u64 = 24 * 3_600_000;
+
 /// A restore.
 pub(crate) struct Restoring<'a> {
     pub(crate) opener: Opener,
@@ -58,6 +63,7 @@ pub(crate) struct Restoring<'a> {
 struct Newest {
     generation: u64,
     at_unix_ms: u64,
+    reach_ms: u64,
 }
 
 impl Restoring<'_> {
@@ -86,7 +92,7 @@ impl Restoring<'_> {
     }
 
     /// Makes the catalog, of the newest backup that is as wanted. An older one is taken where it is proven that a newer one is
-    /// damaged, and for nothing else: nodes that do not answer are waited for.
+    /// none, and for nothing else: what is not read yet is waited for.
     pub(crate) async fn restore(
         &self,
         told: &BTreeMap<PeerKey, Told>,
@@ -99,17 +105,23 @@ impl Restoring<'_> {
                     (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
                 continue;
             };
-            let newest =
-                *newest.get_or_insert(Newest { generation: id.generation, at_unix_ms: id.at_unix_ms });
+            let newest = *newest.get_or_insert(Newest {
+                generation: id.generation,
+                at_unix_ms: id.at_unix_ms,
+                reach_ms: anchor.reach_ms,
+            });
             if !self.is_wanted(&anchor, newest, told)? {
                 continue;
             }
-            match self.surely(&anchor, newest, told).await? {
+            match self.one(&anchor, newest, told).await {
                 Ok(restored) => return Ok(restored),
-                Err(error) => {
+                Err(Unread::Here(error)) => return Err(error),
+                // It was sealed so: no node has another.
+                Err(Unread::Rows(error)) => {
                     tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
                     (tried, last) = (tried + 1, error.to_string());
                 }
+                Err(Unread::Piece(error)) => return Err(self.not_read(&anchor, &error, told).await),
             }
         }
         Err(RestoreError::None { tried, last })
@@ -127,11 +139,17 @@ impl Restoring<'_> {
             return Err(RestoreError::Again(words.clone()));
         }
         // By a clock that was ahead it may lie in the future.
-        let reach = newest.at_unix_ms.min(self.surroundings.now_unix_ms());
-        let earliest = reach.saturating_sub(anchor.retention_ms).saturating_add(MARGIN_MS).min(reach);
+        let now = self.surroundings.now_unix_ms();
+        let last = newest.at_unix_ms.min(now);
+        // What was deleted since the setting was changed was kept by the other one.
+        let reach_ms = anchor.reach_ms.min(newest.reach_ms);
+        let earliest = last.saturating_sub(reach_ms).saturating_add(MARGIN_MS).min(last);
         match *wish {
             Wish::Until(wanted) if wanted < earliest => {
-                Err(RestoreError::TooOld { earliest: time(earliest), retention_ms: anchor.retention_ms })
+                Err(RestoreError::TooOld { earliest: time(earliest), reach_ms })
+            }
+            Wish::Newest if now.saturating_sub(last) > NEWEST_AGE_MS_MAX.max(reach_ms) => {
+                Err(RestoreError::Stale { at: time(last) })
             }
             Wish::Until(_) => Ok(!wish.parts(anchor).is_empty()),
             Wish::Newest => match unheard(told, &anchor.pools) {
@@ -177,34 +195,19 @@ impl Restoring<'_> {
         }
     }
 
-    /// Makes the catalog of one backup. That it is damaged is said where all nodes answer and it cannot be read twice.
-    async fn surely(
+    /// Whether its segments are lost or their nodes slow, nobody can tell: an older backup is taken when that is asked for.
+    async fn not_read(
         &self,
         anchor: &Anchor,
-        newest: Newest,
+        error: &PieceError,
         told: &BTreeMap<PeerKey, Told>,
-    ) -> Result<Result<RestoredRecord, Unread>, RestoreError> {
-        let mut tried = false;
-        loop {
-            let error = match self.one(anchor, newest, told).await {
-                Ok(restored) => return Ok(Ok(restored)),
-                Err(Unread::Here(error)) => return Err(error),
-                Err(error @ Unread::Rows(_)) => return Ok(Err(error)),
-                Err(error) => error,
-            };
-            if let Some(away) = self.away(told).await {
-                return Err(RestoreError::NotYet(format!(
-                    "for node {away}: without it the backup of {} is not read ({error}). If it is lost for good, ask for a \
-                     time before {}",
-                    time(anchor.at_unix_ms),
-                    time(anchor.parts.first().map_or(0, |part| part.at_unix_ms))
-                )));
-            }
-            if tried {
-                return Ok(Err(error));
-            }
-            tried = true;
-        }
+    ) -> RestoreError {
+        let away = self.away(told).await.map(|node| format!("for node {node}: ")).unwrap_or_default();
+        RestoreError::NotYet(format!(
+            "{away}the backup of {} is not read ({error}). If what it needs is lost for good, ask for a time before {}",
+            time(anchor.at_unix_ms),
+            time(anchor.parts.first().map_or(0, |part| part.at_unix_ms))
+        ))
     }
 
     /// A member of the pools that does not answer now.
@@ -360,9 +363,4 @@ fn remove(dir: &Path) -> Result<(), RestoreError> {
         }
         _ => Ok(()),
     }
-}
-
-fn time(unix_ms: u64) -> String {
-    let millis = i64::try_from(unix_ms).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| unix_ms.to_string(), |time| time.to_string())
 }

@@ -12,6 +12,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Once so long has passed, m members of a pool may be missing: each backup's anchor is kept by m + 1 at least.
 const PATIENCE_WITH_MISSING: Duration = Duration::from_secs(60);
 
+/// For people who know that a pool will not come back.
+const BY_TIME: &str = "; if they are lost for good, ask for a time instead of the newest";
+
 /// What a node said.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
@@ -51,7 +54,7 @@ pub(crate) fn anchors(told: &BTreeMap<PeerKey, Told>) -> Vec<(AnchorId, Vec<Peer
 }
 
 /// Whether no newer backup can be known to those who have not answered, or it is time to take what there is. All pools of which a
-/// node has answered are waited for; where a time was asked `for_time`, those with a backup alone: a pool may be lost.
+/// node has answered are waited for; where a time was asked `for_time`, one with backups suffices after a while: a pool may be lost.
 pub(crate) fn enough(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time: bool) -> Enough {
     if told.is_empty() {
         return Enough::NotYet("for the nodes to come: none has joined yet".into());
@@ -68,15 +71,25 @@ pub(crate) fn enough(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time:
     if waited < PATIENCE {
         return Enough::NotYet(format!("for more nodes to come: {} have answered", told.len()));
     }
-    let matters = |pool: &PoolName| !for_time || with_anchors.contains(pool);
-    let missing =
-        layouts(told).into_iter().filter(|(pool, _)| matters(pool)).find_map(|(pool, (layout, _))| {
-            let (members, may_miss) = (layout.members.len(), usize::from(layout.profile.parity()));
-            let here = layout.members.iter().filter(|member| told.contains_key(&member.peer)).count();
-            let suffices = here == members || waited >= PATIENCE_WITH_MISSING && here + may_miss >= members;
-            (!suffices).then(|| format!("for the nodes of pool {pool}: {here} of {members} have answered"))
-        });
-    missing.map_or(Enough::Yes, Enough::NotYet)
+    let (late, mut missing, mut whole) = (waited >= PATIENCE_WITH_MISSING, None, 0);
+    for (pool, (layout, _)) in
+        layouts(told).into_iter().filter(|(pool, _)| !for_time || with_anchors.contains(pool))
+    {
+        let (members, may_miss) = (layout.members.len(), usize::from(layout.profile.parity()));
+        let here = layout.members.iter().filter(|member| told.contains_key(&member.peer)).count();
+        if here == members || late && here + may_miss >= members {
+            whole += usize::from(with_anchors.contains(pool));
+        } else {
+            missing = Some(format!("for the nodes of pool {pool}: {here} of {members} have answered"));
+        }
+    }
+    match missing {
+        None => Enough::Yes,
+        // The others keep the same anchors; whether the backup can be read is seen when it is.
+        Some(_) if for_time && late && whole > 0 => Enough::Yes,
+        Some(missing) if late && !for_time && whole > 0 => Enough::NotYet(format!("{missing}{BY_TIME}")),
+        Some(missing) => Enough::NotYet(missing),
+    }
 }
 
 /// A pool that had a layout when a backup was made, and of which nobody has answered.
@@ -152,6 +165,12 @@ mod tests {
         let missing = enough(&seen, PATIENCE, false);
         assert_eq!(missing, Enough::NotYet("for the nodes of pool archive: 7 of 9 have answered".into()));
         assert_eq!(enough(&seen, PATIENCE, true), Enough::Yes, "by an explicit time it may be lost");
+        // Nodes of it keep the anchors, too, and most of them are lost.
+        seen.get_mut(&PeerKey([8; 32])).unwrap().anchors = vec![id(1)];
+        assert!(matches!(enough(&seen, PATIENCE, true), Enough::NotYet(_)));
+        assert_eq!(enough(&seen, PATIENCE_WITH_MISSING, true), Enough::Yes);
+        let Enough::NotYet(reason) = enough(&seen, PATIENCE_WITH_MISSING, false) else { panic!() };
+        assert!(reason.contains("pool archive: 7 of 9") && reason.ends_with(BY_TIME), "{reason}");
         let pools = ["archive", "main", "other"].map(|pool| pool.parse().unwrap());
         assert_eq!(unheard(&seen, &pools), Some(&pools[2]));
         assert_eq!(unheard(&seen, &pools[..2]), None);

@@ -75,7 +75,7 @@ mod tests {
             generation: 1,
             wish: None,
             pools: Vec::new(),
-            retention_ms: 1,
+            reach_ms: 1,
             upload: UploadId([1; 16]),
             at_unix_ms: 9500,
             parts: vec![part(1), part(5), part(7)],

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_mesh::{Peers, Swarm};
+use datamesh_settings::CatalogBackups;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
-use crate::backup::{KeepBackup, Standing};
+use crate::backup::{ForgetBackups, KeepBackup, Standing};
 use crate::group::keep::KeepMembers;
 use crate::group::leading::WhileLeading;
 use crate::group::{Group, Leading};
@@ -81,8 +82,12 @@ impl Gateway {
         background.work("audit", core.audit, &after);
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
-        // A database has backups of its own.
-        let backup = (!in_database).then_some(core.backup);
+        // A database has backups of its own. Without them nothing waits for one, and nothing ends this gateway.
+        let (backup, forget) = match core.backups {
+            _ if in_database => (None, None),
+            CatalogBackups::Mesh => (Some(core.backup), None),
+            CatalogBackups::Off => (None, Some(core.backup.forgets())),
+        };
         fenced(&mut background, backup.as_ref().map(|backup| Arc::clone(&backup.standing)), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),
@@ -94,6 +99,7 @@ impl Gateway {
             expire: core.expire,
             shredder: core.shredder,
             backup,
+            forget,
         };
         workers.start(&mut background, &leading, &after);
         let ended = tokio::select! {
@@ -180,6 +186,8 @@ struct Workers {
     expire: Expire,
     shredder: Shredder,
     backup: Option<KeepBackup>,
+    /// In its place, where there shall be none.
+    forget: Option<ForgetBackups>,
 }
 
 impl Workers {
@@ -188,6 +196,7 @@ impl Workers {
         self.reclaim.leading = leading.clone();
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
         let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
+        let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);
@@ -195,12 +204,16 @@ impl Workers {
         let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
         wakes.extend(self.reclaim.wakes());
         wakes.extend(backup.iter().map(WhileLeading::wake));
+        wakes.extend(forget.iter().map(WhileLeading::wake));
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
             background.work("following", follow, after);
         }
         if let Some(backup) = backup {
             background.work("backup", backup, after);
+        }
+        if let Some(forget) = forget {
+            background.work("forgetting backups", forget, after);
         }
         background.work("layouts", advance, after);
         background.work("reports", self.reports, after);

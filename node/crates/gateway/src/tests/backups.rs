@@ -1,5 +1,7 @@
 //! A catalog whose volume is lost comes back out of the mesh.
 
+mod trouble;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -34,12 +36,15 @@ async fn back_up(house: &mut House) {
     assert!(backup["lastUnixMs"].is_u64() && backup["error"].is_null(), "{backup}");
 }
 
+/// The cluster's and the gateway's.
+fn names() -> (NodeName, NodeName) {
+    ("test".parse().unwrap(), "gw".parse().unwrap())
+}
+
 /// As after a restart: the next backup begins with a snapshot.
 fn begin_anew(house: &mut House) {
-    let name = |text: &str| NodeName::new(text).unwrap();
-    let names = (name("test"), name("gw"));
     let standing = Arc::clone(&house.core.backup.standing);
-    let parts = (Arc::clone(&house.secret), names, standing);
+    let parts = (Arc::clone(&house.secret), names(), standing);
     house.core.backup = KeepBackup::new(Arc::clone(&house.core.context), parts);
     house.core.backup.part_every = Duration::ZERO;
 }
@@ -134,7 +139,9 @@ async fn a_damaged_backup_is_passed_over_for_the_one_before() {
     back_up(&mut house).await;
     let before = house.nodes.generations();
     begin_anew(&mut house);
+    house.clock.move_on(Duration::from_secs(60));
     house.put("second", "2").await.ok();
+    let second = house.core.context.surroundings.now_unix_ms();
     back_up(&mut house).await;
     let after = house.nodes.generations();
     // As it is, and with one good copy of its anchor.
@@ -144,13 +151,28 @@ async fn a_damaged_backup_is_passed_over_for_the_one_before() {
     let newest: Vec<_> = after.keys().filter(|segment| !before.contains_key(segment)).copied().collect();
     assert!(!newest.is_empty());
     newest.into_iter().for_each(|segment| house.nodes.lose(segment));
-    let (older, _) = restored(&house, Wish::Newest).await.unwrap();
+    // They may be slow as well: nobody decides that they are lost but people, who ask for a time.
+    let outcome = restored(&house, Wish::Newest).await.map(drop);
+    assert!(
+        matches!(&outcome, Err(RestoreError::NotYet(text)) if text.contains("ask for a time before")),
+        "{outcome:?}"
+    );
+    let (older, _) = restored(&house, Wish::Until(second - 1)).await.unwrap();
     assert!(has(&older, "first").await && !has(&older, "second").await);
-    // And its anchor too.
+    // Its anchor damaged, at all who keep it but one that is busy.
+    house.nodes.damage_newest_anchor(1);
+    house.nodes.keep_busy(0, true);
+    let outcome = restored(&house, Wish::Newest).await.map(drop);
+    assert!(
+        matches!(&outcome, Err(RestoreError::NotYet(text)) if text.contains("says that it keeps")),
+        "{outcome:?}"
+    );
+    house.nodes.keep_busy(0, false);
+    // At all: then it is none.
     house.nodes.damage_newest_anchor(0);
     assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "first").await);
     before.into_keys().for_each(|segment| house.nodes.lose(segment));
-    assert!(matches!(restored(&house, Wish::Newest).await, Err(RestoreError::None { tried: 2, .. })));
+    assert!(matches!(restored(&house, Wish::Newest).await, Err(RestoreError::NotYet(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -322,22 +344,4 @@ async fn a_wish_that_stays_in_the_settings_restores_once() {
     let again = restored_by(&new, Wish::Newest, "newest").await;
     assert!(matches!(again.err(), Some(RestoreError::Again(words)) if words == "newest"));
     assert!(has(&restored_by(&new, Wish::Newest, "newest#2").await.unwrap().0, "b").await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_pool_is_not_filled_further_by_backups_and_a_restart_forgets_none() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
-    begin_anew(&mut house);
-    house.core.backup.standing = Arc::new(Standing::new(BackupMetrics::default()));
-    (0..NODES).for_each(|n| house.nodes.fill(n));
-    house.core.backup.work().await;
-    let told = house.core.backup.standing.told(RETENTION_MS);
-    assert!(told.last_unix_ms.is_some(), "that of before the restart: {told:?}");
-    assert!(told.error.is_some());
-    let shards = house.nodes.all_shards();
-    (0..NODES).for_each(|n| house.nodes.make_room(n));
-    house.core.backup.work().await;
-    assert_eq!(house.nodes.all_shards(), shards, "it is not tried again at once");
 }

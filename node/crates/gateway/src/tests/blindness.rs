@@ -202,7 +202,7 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Look { .. } => Some("look"),
         // Of gateways to gateways.
         Request::Standing | Request::Replica => None,
-        Request::KeepAnchor { .. } => Some("anchor"),
+        Request::KeepAnchor { .. } | Request::ForgetAnchors { .. } => Some("anchor"),
         // Of a gateway that restores a catalog.
         Request::Anchors | Request::Anchor { .. } | Request::NewestLayout => None,
         // Of members to members.

@@ -56,6 +56,8 @@ struct Node {
     layout: Option<SignedLayout>,
     /// It keeps no anchor, and says so.
     keeps_none: bool,
+    /// Too busy to give an anchor.
+    is_busy: bool,
 }
 
 /// A message as it lies on a connection before TLS: lengths and head, then the payload.
@@ -132,6 +134,16 @@ impl FakeNodes {
         self.nodes.lock().values_mut().for_each(|node| node.keeps_none = !keep);
     }
 
+    /// A node is too busy to give an anchor, or is not any more.
+    pub(super) fn keep_busy(&self, n: u8, busy: bool) {
+        self.change(n, |node| node.is_busy = busy);
+    }
+
+    /// Anchors that a node keeps.
+    pub(super) fn anchors(&self, n: u8) -> Vec<AnchorId> {
+        self.nodes.lock()[&peer(n)].anchors.values().map(|(id, _)| *id).collect()
+    }
+
     /// A node says that it keeps this anchor; it is nothing that anybody sealed.
     pub(super) fn claim_anchor(&self, n: u8, id: AnchorId) {
         self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
@@ -191,6 +203,7 @@ impl FakeNodes {
                 | Request::Get { .. }
                 | Request::GetRange { .. }
                 | Request::DeleteSegment { .. }
+                | Request::Anchors
         );
         self.nodes.lock().get(to).filter(|_| is_on_disk).map(|node| node.slow).unwrap_or_default()
     }
@@ -333,6 +346,7 @@ impl FakeNodes {
             }
             Request::Shred { segments } => nothing(node.shred(segments)),
             Request::KeepAnchor { .. }
+            | Request::ForgetAnchors { .. }
             | Request::Anchors
             | Request::Anchor { .. }
             | Request::NewestLayout => nothing(node.of_backups(request)),
@@ -386,6 +400,11 @@ impl Node {
         match request {
             Request::KeepAnchor { id, sealed } => self.keep_anchor(*id, sealed),
             Request::Anchors => Response::Anchors(self.anchors.values().map(|(id, _)| *id).collect()),
+            Request::ForgetAnchors { .. } => {
+                self.anchors.clear();
+                Response::Done
+            }
+            Request::Anchor { .. } if self.is_busy => Response::Refused(Refusal::Busy),
             Request::Anchor { id } => match self.anchors.get(&id.chain()) {
                 Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
                 _ => Response::Refused(Refusal::NotFound),

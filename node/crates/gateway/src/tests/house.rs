@@ -191,6 +191,7 @@ impl House {
             mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
+            catalog_backups: Default::default(),
         })
         .await
         .unwrap();

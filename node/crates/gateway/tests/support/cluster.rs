@@ -142,6 +142,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         catalog_members: Vec::new(),
         mail: None,
         restore: None,
+        catalog_backups: Default::default(),
     }
 }
 

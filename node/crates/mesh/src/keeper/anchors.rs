@@ -74,6 +74,20 @@ impl Anchors {
         Ok(())
     }
 
+    /// Lets go of all, unless a later catalog's is among them.
+    pub(crate) fn forget(&self, generation: u64) -> Result<(), Refusal> {
+        let mut known = self.known.lock();
+        if let Some(by) = later(&known, generation) {
+            return Err(Refusal::Superseded { by });
+        }
+        while let Some((chain, _)) = known.first_key_value() {
+            let chain = *chain;
+            self.records.delete(&key(chain)).map_err(failed)?;
+            known.remove(&chain);
+        }
+        Ok(())
+    }
+
     fn write(&self, id: &AnchorId, sealed: &[u8]) -> Result<(), RecordBytesError> {
         let row = [&[VERSION][..], &id.binding(), sealed].concat();
         self.records.put(&key(id.chain()), &row, Durability::Synced)
@@ -92,10 +106,14 @@ impl Anchors {
     }
 }
 
+/// The newest, if it is of a later catalog.
+fn later(known: &BTreeMap<Chain, AnchorId>, generation: u64) -> Option<AnchorId> {
+    known.values().max().copied().filter(|newest| newest.generation > generation)
+}
+
 /// Where an anchor belongs among those that are known.
 fn place(known: &BTreeMap<Chain, AnchorId>, id: &AnchorId) -> Place {
-    let newest = known.values().max().copied();
-    if let Some(by) = newest.filter(|newest| newest.generation > id.generation) {
+    if let Some(by) = later(known, id.generation) {
         return Place::Superseded(by);
     }
     if known.get(&id.chain()).is_some_and(|kept| kept > id) {
@@ -178,6 +196,20 @@ mod tests {
         assert!(anchors.keep(id(1, 99, 99), &[]).is_err());
         assert!(anchors.keep(id(1, 99, 99), &vec![0; ANCHOR_BYTES_MAX + 1]).is_err());
         anchors.keep(id(1, 99, 99), &vec![0; ANCHOR_BYTES_MAX]).unwrap();
+    }
+
+    #[test]
+    fn all_are_forgotten_for_good_but_not_on_the_word_of_an_earlier_catalog() {
+        let records = Arc::new(MemoryRecords::default());
+        let anchors = Anchors::recall(Arc::<MemoryRecords>::clone(&records));
+        anchors.keep(id(6, 1, 1), b"a").unwrap();
+        anchors.keep(id(7, 1, 1), b"b").unwrap();
+        assert_eq!(anchors.forget(6), Err(Refusal::Superseded { by: id(7, 1, 1) }));
+        assert_eq!(anchors.all().len(), 2);
+        anchors.forget(7).unwrap();
+        assert!(anchors.all().is_empty() && Anchors::recall(records).all().is_empty());
+        anchors.forget(7).unwrap();
+        anchors.keep(id(7, 2, 2), b"c").unwrap();
     }
 
     #[test]

@@ -97,9 +97,10 @@ impl StorageService {
                 }
                 Ok((self.shreds.ask(&self.fellows.shelf, &segments)?, Bytes::new()))
             }
-            Request::KeepAnchor { .. } | Request::Anchors | Request::Anchor { .. } => {
-                Ok((self.anchored(from, request)?, Bytes::new()))
-            }
+            Request::KeepAnchor { .. }
+            | Request::ForgetAnchors { .. }
+            | Request::Anchors
+            | Request::Anchor { .. } => Ok((self.anchored(from, request)?, Bytes::new())),
             Request::NewestLayout => {
                 let newest = self.fellows.trust.signed_layout(&self.fellows.pool);
                 Ok((Response::Layout(newest.map(|signed| SignedLayout::clone(&signed))), Bytes::new()))
@@ -119,6 +120,7 @@ impl StorageService {
         }
         match request {
             Request::KeepAnchor { id, sealed } => self.anchors.keep(id, &sealed).map(|()| Response::Done),
+            Request::ForgetAnchors { generation } => self.anchors.forget(generation).map(|()| Response::Done),
             Request::Anchor { id } => self.anchors.get(&id).map(Response::Anchor),
             _ => Ok(Response::Anchors(self.anchors.all())),
         }

@@ -16,7 +16,7 @@ pub struct CatalogStatus {
     /// The gateways that keep it together, by name. Empty where one keeps it, or a database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<CatalogMember>,
-    /// Its backup in the mesh, as far as the gateway that answers makes it. Absent from gateways that make none.
+    /// Its backup in the mesh, as far as the gateway that answers makes it. Absent where a database has the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
     /// Rises each time the catalog is opened.
@@ -46,6 +46,9 @@ pub struct BackupStatus {
     /// Why the last try came to nothing, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Whether the administrator wants none: nodes let go of those there were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
     /// The backup that this catalog itself was restored from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<RestoredStatus>,

@@ -26,7 +26,7 @@ pub(super) fn anchor() -> Sample {
         generation: 3,
         wish: Some("newest#2".into()),
         pools: vec![pool()],
-        retention_ms: 3_600_000,
+        reach_ms: 3_600_000,
         upload: UploadId([7; 16]),
         at_unix_ms: 1_800_000_001_000,
         parts: vec![part(40, 1), part(300, 2)],

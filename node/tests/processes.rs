@@ -92,6 +92,48 @@ async fn a_gateway_that_lost_its_volume_comes_back_out_of_the_mesh() {
     assert!(cluster.get("after").await == random(seed, 5 << 20));
 }
 
+/// The drill: power is cut while files are stored, and the disk with the only catalog does not come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_that_takes_the_catalog_costs_what_came_after_its_last_backup() {
+    let (seed, bytes) = (new_seed(), 100_003);
+    let cluster = Cluster::start().await;
+    let key = |n: usize| format!("drill/{n}");
+    let body = |n: usize| random(seed.wrapping_add(n as u64), bytes);
+    let (mut acknowledged_ms, mut backed_up) = (Vec::new(), 0);
+    // Until a backup was made while files came, and some more.
+    while backed_up < 20 || acknowledged_ms.len() < backed_up + 20 {
+        let n = acknowledged_ms.len();
+        cluster.put(&key(n), body(n)).await.unwrap();
+        acknowledged_ms.push(now_unix_ms());
+        if backed_up < 20 {
+            let backup = cluster.status().await.catalog.backup.unwrap();
+            let last = backup.last_unix_ms.unwrap_or(0);
+            backed_up = acknowledged_ms.iter().filter(|at| **at < last).count();
+        }
+    }
+    let died_ms = now_unix_ms();
+    let stopped = cluster.cut().await;
+    std::fs::remove_dir_all(stopped.data().join("gateway")).unwrap();
+    let cluster = stopped.start(&["--restore", "newest"]).await;
+    let restored = cluster.status().await.catalog.backup.unwrap().restored.unwrap();
+    let window_ms = died_ms.saturating_sub(restored.until_unix_ms);
+    let (mut whole, mut lost) = (0, 0);
+    for (n, at) in acknowledged_ms.iter().enumerate() {
+        let answer = cluster.request(Method::GET, &format!("/files/{}", key(n))).send().await.unwrap();
+        if *at >= restored.until_unix_ms && answer.status().as_u16() == 404 {
+            lost += 1;
+            continue;
+        }
+        assert!(answer.status().is_success(), "{}: {}", key(n), answer.status());
+        assert!(answer.bytes().await.unwrap() == body(n), "{} differs", key(n));
+        whole += 1;
+    }
+    println!("loss window: {window_ms} ms; {whole} files came back whole, {lost} were lost");
+    assert!(whole >= backed_up && whole + lost == acknowledged_ms.len());
+    // A part each half minute, some seconds to write it, and a machine that is busy.
+    assert!(window_ms < 120_000, "{window_ms} ms were lost");
+}
+
 fn now_unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_millis()).unwrap()

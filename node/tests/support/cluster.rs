@@ -79,9 +79,14 @@ impl Cluster {
         self.stop().await.start(&[]).await
     }
 
-    /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes. Only the
-    /// process that started the others is killed here: they end with it.
-    pub(crate) async fn crash(mut self) -> Self {
+    /// Kills everything at once and starts it again on the same volumes.
+    pub(crate) async fn crash(self) -> Self {
+        self.cut().await.start(&[]).await
+    }
+
+    /// Kills everything at once, as a power cut to the processes would. Only the process that started the others is killed here:
+    /// they end with it.
+    pub(crate) async fn cut(mut self) -> Stopped {
         let all = children(self.processes.0.id().unwrap());
         assert_eq!(all.len(), usize::from(self.nodes) + 1);
         self.processes.0.kill().await.unwrap();
@@ -90,7 +95,7 @@ impl Cluster {
             assert!(begun.elapsed() < DEADLINE, "process {pid} outlives the one that started it");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self::start_in(self.folder, self.ports, self.nodes, &["--no-restart"]).await
+        Stopped { folder: self.folder, ports: self.ports, nodes: self.nodes }
     }
 
     /// Stops everything in order. The volumes stay.

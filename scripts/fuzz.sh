@@ -43,6 +43,7 @@ head -c 32 "$log" >"$cache/seeds/store_format/log"
 tail -c +33 "$log" >"$cache/seeds/store_format/records"
 golden catalog/tests/golden/records-v1.txt | plant catalog_rows
 golden catalog/tests/golden/keys-v1.txt | plant catalog_rows
+golden catalog/tests/golden/backup-piece-v1.hex | plant catalog_rows
 mkdir -p "$cache/seeds/settings"
 cp ../node/crates/settings/tests/golden/* "$cache/seeds/settings"
 

@@ -185,6 +185,35 @@ pub struct GatewaySpec {
     #[serde(default = "default_deleted_retention")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('8760h')").message("gateway.deletedRetention: at least 10m, in which a read under way surely has the piece it is at, and at most 8760h, like 1h"))]
     pub deleted_retention: Span,
+    /// Where no gateway has a catalog on its volume: restore it from the backups that storage nodes keep, `newest` or a time like
+    /// `2026-11-30T02:00:00Z` after which nothing shall be in it. What was acknowledged later is lost. With a catalog there it does nothing;
+    /// left out, an empty volume gets a new catalog, which nodes with backups do not join. The same text restores once: after another loss
+    /// write another, like `newest#2`. A change restarts the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^(newest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))(#[0-9A-Za-z._-]{1,20})?$')").message("gateway.restore: write newest, or a time like 2026-11-30T02:00:00Z"))]
+    pub restore: Option<String>,
+    /// Where the catalog is backed up to while gateways keep it: `Mesh` into the pools themselves, every half a minute in which something
+    /// changed, so a lost volume costs that much and takes a few copies of the catalog in room. `Off` nowhere: storage nodes let go of
+    /// earlier backups, and the catalog is as safe as the gateways' volumes. A change restarts the gateway.
+    #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
+    pub catalog_backups: CatalogBackups,
+}
+
+/// Where the catalog is backed up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CatalogBackups {
+    /// Into the pools, sealed and coded like any data.
+    #[default]
+    Mesh,
+    /// Nowhere.
+    Off,
+}
+
+impl CatalogBackups {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn one() -> i32 {

@@ -13,9 +13,9 @@ mod size;
 mod span;
 
 pub use cluster::{
-    BulkEncryption, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy,
-    Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec, PostgresSpec, PullPolicy, S3Spec,
-    SecretRef, TlsSpec,
+    BulkEncryption, CatalogBackups, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
+    DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec, PostgresSpec,
+    PullPolicy, S3Spec, SecretRef, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,

@@ -3,7 +3,7 @@
 // Clippy exempts tests, but not the functions beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use datamesh_crds::{DataMeshCluster, StoragePool};
+use datamesh_crds::{CatalogBackups, DataMeshCluster, StoragePool};
 use kube::core::cel::ValidationErrors;
 
 const POOL: &str = "
@@ -330,6 +330,25 @@ fn what_is_deleted_is_kept_for_reads_under_way() {
         with(span).unwrap();
     }
     assert_eq!(cluster(&[]).spec.gateway.deleted_retention.as_str(), "1h");
+}
+
+#[test]
+fn the_catalog_is_backed_up_into_the_mesh_unless_that_is_off() {
+    let with =
+        |text: &str| cluster(&[("/spec/gateway/catalogBackups", text.into())]).spec.gateway.catalog_backups;
+    assert_eq!(cluster(&[]).spec.gateway.catalog_backups, CatalogBackups::Mesh);
+    assert_eq!((with("Mesh"), with("Off")), (CatalogBackups::Mesh, CatalogBackups::Off));
+}
+
+#[test]
+fn what_to_restore_is_the_newest_or_a_time() {
+    let with = |text: &str| cluster(&[("/spec/gateway/restore", text.into())]).validate_cel();
+    for text in ["oldest", "2026-11-30", "2026-11-30T02:00Z", "newest ", "newest#"] {
+        refused(with(text), "gateway.restore: write newest, or a time");
+    }
+    for text in ["newest", "newest#2", "2026-11-30T02:00:00Z", "2026-11-30T02:00:00.5+01:00#again"] {
+        with(text).unwrap();
+    }
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod catalog {
     pub mod limits;
     pub mod model;
     pub mod record;
+    #[path = "backup/piece.rs"]
+    pub mod piece;
     #[path = "engine/rocks/row.rs"]
     pub mod row;
 }
@@ -17,7 +19,7 @@ mod catalog {
 use std::fmt::Debug;
 
 // The modules call each other by their places in their own crate.
-use catalog::{keys, keyspace, limits, model, record, row};
+use catalog::{keys, keyspace, limits, model, piece, record, row};
 use datamesh_fuzz as _;
 use keys::{KeyReader, KeyWriter, Table};
 use model::{Cursor, ObjectKey, UploadId, VersionId};
@@ -31,6 +33,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok((revision, value)) = row::decode(input) {
         assert_eq!(row::encode(revision, value), input);
     }
+    backup(input);
     if let Ok(cursor) = Cursor::decode(input) {
         assert_eq!(cursor.encode(), input);
     }
@@ -42,6 +45,17 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 });
+
+/// A piece of a backup that reads is written so.
+fn backup(input: &[u8]) {
+    let Ok(entries) = piece::Entries::of(input) else { return };
+    let mut again = piece::Piece::default();
+    for entry in entries {
+        let Ok(entry) = entry else { return };
+        assert!(again.add(entry));
+    }
+    assert_eq!(again.finish(), input);
+}
 
 /// What reads is written so that it reads as the same again. (Not always as the same bytes: a number may have been longer
 /// than it had to be.)
@@ -65,6 +79,8 @@ fn members(input: &[u8]) {
     reads::<record::IncarnationRecord>(input);
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);
+    reads::<record::RestoredRecord>(input);
+    reads::<record::SnapshotsRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
     accounts(input);

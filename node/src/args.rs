@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use datamesh_settings::Settings;
+use datamesh_settings::{Role, Settings};
 use datamesh_shard::ErasureProfile;
 
 /// A DataMesh process. The operator starts `storage` and `gateway`; `dev` is the whole store on one machine.
@@ -24,7 +24,7 @@ pub(crate) enum RoleCommand {
     /// Keep shards on a volume
     Storage(SettingsFile),
     /// Serve clients and carry the catalog
-    Gateway(SettingsFile),
+    Gateway(GatewayArgs),
     /// The whole store on this machine, without Kubernetes
     Dev(Dev),
 }
@@ -46,6 +46,27 @@ impl SettingsFile {
             crate::stop::end_with(parent)?;
         }
         Ok(Settings::load(&self.settings)?)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct GatewayArgs {
+    #[command(flatten)]
+    file: SettingsFile,
+    /// Where the volume has no catalog: restore it from the backups that storage nodes keep, to the `newest` or to a time like
+    /// `2026-11-30T02:00:00Z`, instead of beginning a new one. The same words restore once; `newest#2` are others
+    #[arg(long, value_name = "newest|TIME")]
+    restore: Option<String>,
+}
+
+impl GatewayArgs {
+    /// The settings, with what is to be restored if that was asked for.
+    pub(crate) fn load(&self) -> anyhow::Result<Settings> {
+        let mut settings = self.file.load()?;
+        if let (Role::Gateway(gateway), Some(restore)) = (&mut settings.role, &self.restore) {
+            gateway.restore = Some(restore.clone());
+        }
+        Ok(settings)
     }
 }
 
@@ -90,6 +111,9 @@ pub(crate) struct Dev {
     /// Encrypt shards once more on their way between nodes, not just requests
     #[arg(long)]
     pub(crate) encrypt_everything: bool,
+    /// Where the gateway's folder has no catalog: restore it from the backups that the nodes keep
+    #[arg(long, value_name = "newest|TIME")]
+    pub(crate) restore: Option<String>,
     /// With --processes: leave a process that died dead, instead of starting it again
     #[arg(long, requires = "processes")]
     pub(crate) no_restart: bool,

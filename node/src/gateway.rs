@@ -26,6 +26,6 @@ pub(crate) async fn run(settings: Settings, stop: CancellationToken) -> anyhow::
         let catalog = catalog.clone();
         async move { catalog.check().await.map_err(|error| error.to_string()) }
     });
-    tasks.spawn("gateway", |stop| async move { Ok(gateway.run(stop).await?) });
+    tasks.spawn("gateway", |stop| async move { Ok(Box::pin(gateway.run(stop)).await?) });
     tasks.run().await
 }

@@ -55,6 +55,91 @@ async fn what_was_stored_comes_back_after_a_restart_and_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_lost_its_volume_comes_back_out_of_the_mesh() {
+    let seed = new_seed();
+    let cluster = Cluster::start().await;
+    for (n, bytes) in SIZES.into_iter().enumerate() {
+        cluster.put(&format!("size/{bytes}"), random(seed + n as u64, bytes)).await.unwrap();
+    }
+    let stored = cluster.status().await.catalog.objects;
+    let put_ms = now_unix_ms();
+    let is_in = |status: &ClusterStatus| {
+        let backup = status.catalog.backup.as_ref();
+        backup.and_then(|backup| backup.last_unix_ms).is_some_and(|last| last > put_ms)
+    };
+    cluster.until("a backup of all that was stored", is_in).await;
+    let before = cluster.status().await;
+    let stopped = cluster.stop().await;
+    let lose_volume = || std::fs::remove_dir_all(stopped.data().join("gateway")).unwrap();
+    lose_volume();
+    // An empty catalog does not take the place of the lost one unasked.
+    stopped.start_until_said("start it once with `--restore newest`").await;
+    lose_volume();
+    let cluster = stopped.start(&["--restore", "newest"]).await;
+    for (n, bytes) in SIZES.into_iter().enumerate() {
+        let back = cluster.get(&format!("size/{bytes}")).await;
+        assert!(back == random(seed + n as u64, bytes), "{bytes} differ");
+    }
+    let after = cluster.status().await;
+    assert_eq!(after.catalog.objects, stored);
+    assert!(after.catalog.incarnation > before.catalog.incarnation.next());
+    assert_eq!(after.pools[0].epoch, before.pools[0].epoch, "the layout is that of the nodes");
+    let restored = after.catalog.backup.as_ref().unwrap().restored.clone().unwrap();
+    assert!(restored.until_unix_ms > put_ms && restored.at_unix_ms > restored.until_unix_ms);
+    cluster.put("after", random(seed, 5 << 20)).await.unwrap();
+    // Asked for once more it does nothing: there is a catalog.
+    let cluster = cluster.stop().await.start(&["--restore", "newest"]).await;
+    assert!(cluster.get("after").await == random(seed, 5 << 20));
+}
+
+/// The drill: power is cut while files are stored, and the disk with the only catalog does not come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_that_takes_the_catalog_costs_what_came_after_its_last_backup() {
+    let (seed, bytes) = (new_seed(), 100_003);
+    let cluster = Cluster::start().await;
+    let key = |n: usize| format!("drill/{n}");
+    let body = |n: usize| random(seed.wrapping_add(n as u64), bytes);
+    let (mut acknowledged_ms, mut backed_up) = (Vec::new(), 0);
+    // Until a backup was made while files came, and some more.
+    while backed_up < 20 || acknowledged_ms.len() < backed_up + 20 {
+        let n = acknowledged_ms.len();
+        cluster.put(&key(n), body(n)).await.unwrap();
+        acknowledged_ms.push(now_unix_ms());
+        if backed_up < 20 {
+            let backup = cluster.status().await.catalog.backup.unwrap();
+            let last = backup.last_unix_ms.unwrap_or(0);
+            backed_up = acknowledged_ms.iter().filter(|at| **at < last).count();
+        }
+    }
+    let died_ms = now_unix_ms();
+    let stopped = cluster.cut().await;
+    std::fs::remove_dir_all(stopped.data().join("gateway")).unwrap();
+    let cluster = stopped.start(&["--restore", "newest"]).await;
+    let restored = cluster.status().await.catalog.backup.unwrap().restored.unwrap();
+    let window_ms = died_ms.saturating_sub(restored.until_unix_ms);
+    let (mut whole, mut lost) = (0, 0);
+    for (n, at) in acknowledged_ms.iter().enumerate() {
+        let answer = cluster.request(Method::GET, &format!("/files/{}", key(n))).send().await.unwrap();
+        if *at >= restored.until_unix_ms && answer.status().as_u16() == 404 {
+            lost += 1;
+            continue;
+        }
+        assert!(answer.status().is_success(), "{}: {}", key(n), answer.status());
+        assert!(answer.bytes().await.unwrap() == body(n), "{} differs", key(n));
+        whole += 1;
+    }
+    println!("loss window: {window_ms} ms; {whole} files came back whole, {lost} were lost");
+    assert!(whole >= backed_up && whole + lost == acknowledged_ms.len());
+    // A part each half minute, some seconds to write it, and a machine that is busy.
+    assert!(window_ms < 120_000, "{window_ms} ms were lost");
+}
+
+fn now_unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_nodes_killed_while_writing_lose_nothing_and_puts_go_on() {
     let seed = new_seed();
     let cluster = Cluster::start().await;

@@ -166,6 +166,9 @@ pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &
     }
     match (whole::reason(pools), catalog.engine) {
         (Some(reason), _) => Verdict::no(condition::DATA_SAFE, reason, known),
+        (None, CatalogEngine::Embedded) if catalog.members.is_empty() && catalog.replicas < 2 => {
+            Verdict::yes(condition::DATA_SAFE, "Redundant", format!("{known} {}", catalog::BACKED_UP))
+        }
         (None, CatalogEngine::Embedded) => Verdict::yes(condition::DATA_SAFE, "Redundant", known),
         (None, CatalogEngine::Postgres) => {
             Verdict::yes(condition::DATA_SAFE, "Redundant", format!("{known} {}", catalog::ELSEWHERE))

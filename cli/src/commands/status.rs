@@ -41,6 +41,9 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
     ))?;
     let catalog = &status.catalog;
     output::line(&format!("catalog {} objects, {}", catalog.objects, catalog::copies(catalog)))?;
+    for line in catalog::backup(catalog, SystemTime::now()) {
+        output::line(&format!("        {line}"))?;
+    }
     if !catalog.members.is_empty() {
         let heading = ["GATEWAY", "CATALOG", ""].map(String::from);
         output::table(&[vec![heading.to_vec()], catalog::rows(catalog)].concat())?;

@@ -46,13 +46,15 @@ async fn add_two(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.destroy_second(SPACE).await
 }
 
-/// Alone, it says that the catalog has one copy.
+/// Alone, it says that the catalog has one copy, and a backup.
 async fn until_single(cluster: &Cluster) -> anyhow::Result<()> {
     let single = |object: Option<&DynamicObject>| {
         let safe = object.and_then(|object| wait::condition(object, "DataSafe"));
-        safe.is_some_and(|c| c.status == "False" && c.reason == "CatalogSingleCopy")
+        safe.is_some_and(|c| {
+            c.status == "True" && c.message.contains("have one copy, on the gateway's volume, and a backup")
+        })
     };
-    let what = "the single copy is told";
+    let what = "the single copy and its backup are told";
     wait::object_until(&cluster.clusters(SPACE), SECOND, what, SAID_TIMEOUT, single).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod blindness;
 mod catalog_in_postgres;
+mod catalog_lost;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
@@ -46,6 +47,7 @@ const PROMISES: &[Promise] = &[
     Promise { name: "profile_changed", check: |cluster| Box::pin(profile_changed::check(cluster)) },
     Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
     Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
+    Promise { name: "catalog_lost", check: |cluster| Box::pin(catalog_lost::check(cluster)) },
     Promise { name: "gateways_added", check: |cluster| Box::pin(gateways_added::check(cluster)) },
     Promise {
         name: "gateways_keep_one_catalog",

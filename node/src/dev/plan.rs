@@ -93,6 +93,8 @@ impl Plan {
             catalog_database: None,
             catalog_members: Vec::new(),
             mail: None,
+            restore: dev.restore.clone(),
+            catalog_backups: Default::default(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// Generous: a loaded machine must not fail a test.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// What each node may use.
 pub(crate) const CAPACITY_BYTES: u64 = 2_000_000_000;
 /// Storage nodes unless more are asked for: as many as 4+2 needs.
@@ -49,27 +49,9 @@ impl Cluster {
     }
 
     async fn start_in(folder: TempDir, ports: Ports, nodes: u16, options: &[&str]) -> Self {
-        let base_port = ports.base;
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = folder.path().join("data");
-        let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_datamesh-node"))
-            .args(["dev", "--processes", "--nodes", &nodes.to_string()])
-            .args(options)
-            .args(["--capacity-bytes", &CAPACITY_BYTES.to_string()])
-            .args([
-                "--base-port",
-                &base_port.to_string(),
-                "--https-port",
-                &(base_port + PORTS - 1).to_string(),
-            ])
-            .arg("--data")
-            .arg(&data)
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let child = dev(folder.path(), (&ports, nodes), options).spawn().unwrap();
         let mut processes = Processes(child);
         let mut lines = BufReader::new(processes.0.stdout.take().unwrap()).lines();
         let ready = async {
@@ -93,15 +75,18 @@ impl Cluster {
     }
 
     /// Stops everything in order and starts it again on the same volumes.
-    pub(crate) async fn restart(mut self) -> Self {
-        self.signal_all("-TERM");
-        self.processes.0.wait().await.unwrap();
-        Self::start_in(self.folder, self.ports, self.nodes, &["--no-restart"]).await
+    pub(crate) async fn restart(self) -> Self {
+        self.stop().await.start(&[]).await
     }
 
-    /// Kills everything at once, as a power cut to the processes would, and starts it again on the same volumes. Only the
-    /// process that started the others is killed here: they end with it.
-    pub(crate) async fn crash(mut self) -> Self {
+    /// Kills everything at once and starts it again on the same volumes.
+    pub(crate) async fn crash(self) -> Self {
+        self.cut().await.start(&[]).await
+    }
+
+    /// Kills everything at once, as a power cut to the processes would. Only the process that started the others is killed here:
+    /// they end with it.
+    pub(crate) async fn cut(mut self) -> Stopped {
         let all = children(self.processes.0.id().unwrap());
         assert_eq!(all.len(), usize::from(self.nodes) + 1);
         self.processes.0.kill().await.unwrap();
@@ -110,7 +95,14 @@ impl Cluster {
             assert!(begun.elapsed() < DEADLINE, "process {pid} outlives the one that started it");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Self::start_in(self.folder, self.ports, self.nodes, &["--no-restart"]).await
+        Stopped { folder: self.folder, ports: self.ports, nodes: self.nodes }
+    }
+
+    /// Stops everything in order. The volumes stay.
+    pub(crate) async fn stop(mut self) -> Stopped {
+        self.signal_all("-TERM");
+        self.processes.0.wait().await.unwrap();
+        Stopped { folder: self.folder, ports: self.ports, nodes: self.nodes }
     }
 
     fn signal_all(&self, name: &str) {
@@ -222,6 +214,61 @@ impl Cluster {
 
     pub(crate) async fn status(&self) -> ClusterStatus {
         self.request(Method::GET, "/status").send().await.unwrap().json().await.unwrap()
+    }
+}
+
+/// The process that starts the others.
+fn dev(folder: &Path, (ports, nodes): (&Ports, u16), options: &[&str]) -> Command {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
+    let (base, https) = (ports.base.to_string(), (ports.base + PORTS - 1).to_string());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_datamesh-node"));
+    command
+        .args(["dev", "--processes", "--nodes", &nodes.to_string()])
+        .args(options)
+        .args(["--capacity-bytes", &CAPACITY_BYTES.to_string()])
+        .args(["--base-port", &base, "--https-port", &https])
+        .arg("--data")
+        .arg(folder.join("data"))
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .kill_on_drop(true);
+    command
+}
+
+/// A cluster's volumes.
+pub(crate) struct Stopped {
+    folder: TempDir,
+    ports: Ports,
+    nodes: u16,
+}
+
+impl Stopped {
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts it again for as long as it takes until one of the processes logs this.
+    pub(crate) async fn start_until_said(&self, text: &str) {
+        let log = self.folder.path().join("log");
+        let before = std::fs::metadata(&log).unwrap().len();
+        let child = dev(self.folder.path(), (&self.ports, self.nodes), &["--no-restart"]).spawn().unwrap();
+        let mut processes = Processes(child);
+        let begun = tokio::time::Instant::now();
+        let said = || {
+            let bytes = std::fs::read(&log).unwrap();
+            contains(&bytes[usize::try_from(before).unwrap()..], text.as_bytes())
+        };
+        while !said() {
+            assert!(begun.elapsed() < DEADLINE, "nobody says {text:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert!(signal("-TERM", processes.0.id().unwrap()));
+        processes.0.wait().await.unwrap();
+    }
+
+    /// Starts it again, with these options besides.
+    pub(crate) async fn start(self, options: &[&str]) -> Cluster {
+        Cluster::start_in(self.folder, self.ports, self.nodes, &[&["--no-restart"], options].concat()).await
     }
 }
 

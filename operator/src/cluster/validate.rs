@@ -5,7 +5,7 @@ use std::time::Duration;
 use datamesh_crds::{
     CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
-use datamesh_settings::BulkEncryption;
+use datamesh_settings::{BulkEncryption, CatalogBackups};
 use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
@@ -41,6 +41,9 @@ pub(crate) struct ValidCluster {
     pub(crate) buffer_bytes: u64,
     pub(crate) cache_bytes: u64,
     pub(crate) deleted_retention: Duration,
+    /// The backup to restore where there is no catalog.
+    pub(crate) restore: Option<String>,
+    pub(crate) catalog_backups: CatalogBackups,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
     /// The catalog's database; without, the catalog is on the gateway's volume.
@@ -52,6 +55,14 @@ pub(crate) fn bulk_encryption(spec: datamesh_crds::BulkEncryption) -> BulkEncryp
     match spec {
         datamesh_crds::BulkEncryption::Requests => BulkEncryption::Requests,
         datamesh_crds::BulkEncryption::Everything => BulkEncryption::Everything,
+    }
+}
+
+/// The same of where the catalog is backed up to.
+fn catalog_backups(spec: datamesh_crds::CatalogBackups) -> CatalogBackups {
+    match spec {
+        datamesh_crds::CatalogBackups::Mesh => CatalogBackups::Mesh,
+        datamesh_crds::CatalogBackups::Off => CatalogBackups::Off,
     }
 }
 
@@ -158,6 +169,8 @@ pub(crate) fn validate(
         buffer_bytes,
         cache_bytes,
         deleted_retention: spec.gateway.deleted_retention.duration()?,
+        restore: spec.gateway.restore.clone(),
+        catalog_backups: catalog_backups(spec.gateway.catalog_backups),
         given_tls: spec.tls.secret_name.clone(),
     })
 }

@@ -6,9 +6,21 @@ use k8s_controller::conditions::ConditionStatus;
 
 use crate::conditions::Verdict;
 
-/// Holds for every cluster with one gateway, whether that answers or not.
+/// Holds for every cluster with one gateway that does not answer.
 pub(super) const SINGLE_COPY: &str = "Names and keys of all files have one copy, on the gateway's volume: losing that volume \
-    loses everything. Keep backups of it, or set gateway.replicas to 3.";
+    loses all that is in no backup in the mesh. Set gateway.replicas to 3 for more copies.";
+
+/// A backup in the mesh that is older than this counts as none.
+const BACKUP_SECONDS_MAX: u64 = 120;
+
+/// With a backup that counts.
+pub(super) const BACKED_UP: &str = "Names and keys of all files have one copy, on the gateway's volume, and a backup in the mesh: \
+    losing that volume loses what was acknowledged in the last 2 minutes at most.";
+
+/// Where none is wanted.
+const NO_BACKUPS: &str = "Names and keys of all files have one copy, on the gateway's volume, and no backup in the mesh \
+    (gateway.catalogBackups is Off): losing that volume loses all files. Set gateway.replicas to 3 for more copies, or \
+    gateway.catalogBackups to Mesh.";
 
 /// What cannot be seen from here must not look as if it had been.
 pub(super) const ELSEWHERE: &str = "Names and keys of all files are in your PostgreSQL: how many copies and backups it has, nobody here can see.";
@@ -46,7 +58,7 @@ pub(super) fn unsafe_for(catalog: &CatalogStatus) -> Option<(&'static str, Strin
     match catalog.engine {
         CatalogEngine::Postgres => None,
         CatalogEngine::Embedded if all < 2 => {
-            (copies <= 1).then(|| ("CatalogSingleCopy", SINGLE_COPY.to_owned()))
+            (copies <= 1 && !is_backed_up(catalog)).then(|| ("CatalogSingleCopy", single_copy(catalog)))
         }
         CatalogEngine::Embedded if copies > majority(all) => None,
         CatalogEngine::Embedded => {
@@ -54,6 +66,37 @@ pub(super) fn unsafe_for(catalog: &CatalogStatus) -> Option<(&'static str, Strin
             Some(("CatalogReplicaMissing", format!("{}; {lost}.", copies_of(catalog))))
         }
     }
+}
+
+/// Whether one gateway's catalog has a backup that counts.
+pub(super) fn is_backed_up(catalog: &CatalogStatus) -> bool {
+    let behind = catalog.backup.as_ref().and_then(|backup| backup.behind_seconds);
+    behind.is_some_and(|seconds| seconds <= BACKUP_SECONDS_MAX)
+}
+
+/// What would be lost with the volume, and why it is so much.
+fn single_copy(catalog: &CatalogStatus) -> String {
+    let backup = catalog.backup.clone().unwrap_or_default();
+    if backup.off {
+        return NO_BACKUPS.to_owned();
+    }
+    let lost = match backup.last_unix_ms {
+        Some(last) => {
+            format!("loses what was acknowledged since{}, the newest backup in the mesh", time(last))
+        }
+        None => "loses everything that is in no backup from before this gateway's start".to_owned(),
+    };
+    let why = backup.error.map(|error| format!(" Backups fail: {error}.")).unwrap_or_default();
+    format!(
+        "Names and keys of all files have one copy, on the gateway's volume: losing that volume {lost}.{why} Set \
+         gateway.replicas to 3 for more copies."
+    )
+}
+
+/// ` 2030-03-17 17:46:40 UTC`
+fn time(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(String::new, |at| at.strftime(" %Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
 /// `degraded` with the gateways that do not have the whole catalog.
@@ -101,6 +144,7 @@ pub(crate) fn lacks(state: CatalogMemberState) -> Option<&'static str> {
 pub(crate) mod tests {
     use super::*;
     use CatalogMemberState::{Away, Behind, Current, Joining};
+    use datamesh_settings::admin::BackupStatus;
 
     /// The catalog of gateways in these states, of which the first leads.
     pub(crate) fn kept_by(states: &[CatalogMemberState]) -> CatalogStatus {
@@ -138,6 +182,26 @@ pub(crate) mod tests {
         assert_eq!(unsafe_for(&kept_by(&[])).map(|(reason, _)| reason), Some("CatalogSingleCopy"));
         let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..kept_by(&[]) };
         assert_eq!(unsafe_for(&postgres), None);
+    }
+
+    #[test]
+    fn one_gateway_is_safe_while_its_backup_is_new() {
+        let backed_up = |last_unix_ms, behind_seconds| CatalogStatus {
+            backup: Some(BackupStatus { last_unix_ms, behind_seconds, ..BackupStatus::default() }),
+            ..kept_by(&[])
+        };
+        let last = Some(1_900_000_000_000);
+        assert_eq!(unsafe_for(&backed_up(last, Some(120))), None);
+        let (reason, text) = unsafe_for(&backed_up(last, Some(121))).unwrap();
+        assert_eq!(reason, "CatalogSingleCopy");
+        assert!(text.contains("since 2030-03-17 17:46:40 UTC"), "{text}");
+        let mut failing = backed_up(None, None);
+        failing.backup.as_mut().unwrap().error = Some("too few nodes".into());
+        let off = BackupStatus { off: true, ..BackupStatus::default() };
+        let (_, text) = unsafe_for(&CatalogStatus { backup: Some(off), ..kept_by(&[]) }).unwrap();
+        assert!(text.contains("no backup in the mesh (gateway.catalogBackups is Off)"), "{text}");
+        let (_, text) = unsafe_for(&failing).unwrap();
+        assert!(text.contains("loses everything") && text.contains("Backups fail: too few nodes."), "{text}");
     }
 
     #[test]

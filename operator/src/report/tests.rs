@@ -41,6 +41,7 @@ pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
         incarnation: Default::default(),
         objects: 0,
         members: Vec::new(),
+        backup: None,
         condemned_segments: 0,
     }
 }

@@ -1,6 +1,11 @@
 //! What is shown of the catalog's copies.
 
-use datamesh_settings::admin::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use datamesh_settings::admin::{
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+};
+use indicatif::HumanDuration;
 
 /// Whether no gateway that is to have the catalog lacks it. That one gateway alone keeps it is how it was wanted.
 pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
@@ -11,12 +16,47 @@ pub(super) fn is_well(catalog: &CatalogStatus) -> bool {
 pub(super) fn copies(catalog: &CatalogStatus) -> String {
     match (catalog.engine, catalog.members.len(), catalog.replicas) {
         (CatalogEngine::Postgres, ..) => "in your PostgreSQL: its copies nobody here can see".to_owned(),
-        (CatalogEngine::Embedded, 0, 1) => {
-            "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned()
-        }
+        (CatalogEngine::Embedded, 0, 1) => one_copy(catalog.backup.as_ref()),
         (CatalogEngine::Embedded, 0, copies) => format!("{copies} copies"),
         (CatalogEngine::Embedded, gateways, copies) => format!("whole on {copies} of {gateways} gateways"),
     }
+}
+
+/// What would be lost with the only copy.
+fn one_copy(backup: Option<&BackupStatus>) -> String {
+    if backup.is_some_and(|backup| backup.off) {
+        return "ONE COPY, backups are Off: all files are lost with the gateway's volume".to_owned();
+    }
+    match backup.and_then(|backup| backup.behind_seconds) {
+        Some(seconds) => {
+            format!("one copy, and a backup in the mesh: {seconds} s are lost with the gateway's volume")
+        }
+        None => "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned(),
+    }
+}
+
+/// What there is to know of its backup, where that is not as usual; times by this clock.
+pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
+    let Some(backup) = &catalog.backup else { return Vec::new() };
+    let failing = backup.error.as_ref().map(|error| format!("its backup FAILS: {error}"));
+    let restored = backup.restored.as_ref().map(|restored| {
+        let ago =
+            |unix_ms| now.duration_since(UNIX_EPOCH + Duration::from_millis(unix_ms)).unwrap_or_default();
+        let (at, until) = (ago(restored.at_unix_ms), ago(restored.until_unix_ms));
+        let lost = until.saturating_sub(at);
+        if restored.until_unix_ms == 0 {
+            return format!(
+                "set back to an earlier state {} ago: LOST is what came after that",
+                HumanDuration(at)
+            );
+        }
+        format!(
+            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that",
+            HumanDuration(at),
+            HumanDuration(lost)
+        )
+    });
+    failing.into_iter().chain(restored).collect()
 }
 
 /// The gateways that keep it together, one row each.
@@ -41,6 +81,7 @@ fn state(state: CatalogMemberState) -> &'static str {
 mod tests {
     use super::*;
     use CatalogMemberState::{Away, Current};
+    use datamesh_settings::admin::RestoredStatus;
 
     fn kept_by(replicas: u32, states: &[CatalogMemberState]) -> CatalogStatus {
         let members = states.iter().enumerate().map(|(n, &state)| CatalogMember {
@@ -52,6 +93,7 @@ mod tests {
             engine: CatalogEngine::Embedded,
             replicas,
             members: members.collect(),
+            backup: None,
             incarnation: Default::default(),
             objects: 0,
             condemned_segments: 0,
@@ -68,9 +110,39 @@ mod tests {
     }
 
     #[test]
+    fn a_restored_catalog_says_what_it_has_lost_and_a_backup_that_fails_says_why() {
+        assert!(backup(&kept_by(1, &[]), SystemTime::now()).is_empty());
+        let restored = RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7 };
+        let told = BackupStatus {
+            error: Some("too few nodes".into()),
+            restored: Some(restored),
+            ..BackupStatus::default()
+        };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
+        assert_eq!(lines[0], "its backup FAILS: too few nodes");
+        assert!(
+            lines[1].contains("60 seconds ago") && lines[1].contains("in the 30 seconds before"),
+            "{}",
+            lines[1]
+        );
+        let set_back = RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7 };
+        let told = BackupStatus { restored: Some(set_back), ..BackupStatus::default() };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
+        assert!(lines[0].contains("set back to an earlier state 60 seconds ago"), "{}", lines[0]);
+    }
+
+    #[test]
     fn one_copy_is_called_so_only_where_a_gateway_keeps_it() {
         let alone = kept_by(1, &[]);
         assert!(is_well(&alone) && copies(&alone).starts_with("ONE COPY"));
+        let backup = BackupStatus { behind_seconds: Some(31), ..BackupStatus::default() };
+        let backed_up = CatalogStatus { backup: Some(backup), ..alone.clone() };
+        assert!(copies(&backed_up).contains("31 s are lost"), "{}", copies(&backed_up));
+        let off = BackupStatus { off: true, ..BackupStatus::default() };
+        let without = CatalogStatus { backup: Some(off), ..alone.clone() };
+        assert!(copies(&without).contains("backups are Off"), "{}", copies(&without));
         let postgres = CatalogStatus { engine: CatalogEngine::Postgres, ..alone };
         assert!(copies(&postgres).contains("PostgreSQL"));
     }

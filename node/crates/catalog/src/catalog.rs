@@ -23,6 +23,7 @@ mod parts;
 mod recode;
 mod references;
 mod releases;
+mod restored;
 mod second_factors;
 mod shreds;
 mod tally;
@@ -61,6 +62,7 @@ pub use users::{By, Ends, UserError};
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;
 
+use crate::backup::{BACKUP_BUCKET, reach_ms};
 use crate::engine::AnyKeyspace;
 use crate::keyspace::Keyspace;
 use crate::model::BucketId;
@@ -133,5 +135,14 @@ impl<K: Keyspace> Catalog<K> {
 
     fn due_unix_ms(&self, now_unix_ms: u64) -> u64 {
         now_unix_ms.saturating_add(self.shared.options.retention_ms)
+    }
+
+    /// When what an upload put may go, if it ends now without an object.
+    fn upload_due_unix_ms(&self, bucket: BucketId, now_unix_ms: u64) -> u64 {
+        if bucket == BACKUP_BUCKET {
+            now_unix_ms.saturating_add(reach_ms(self.shared.options.retention_ms))
+        } else {
+            self.due_unix_ms(now_unix_ms)
+        }
     }
 }

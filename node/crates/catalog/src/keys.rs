@@ -127,6 +127,10 @@ pub enum Table {
     SecondFactor = 60,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
+    /// () → the backup that this catalog came out of, and its generation; only where it was restored
+    Restored = 53,
+    /// () → when snapshots of the catalog for backups were begun of late
+    Snapshots = 54,
 }
 
 fn table(table: Table) -> KeyWriter {

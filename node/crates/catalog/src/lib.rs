@@ -8,6 +8,7 @@
 //! alongside the shards, [`Catalog::put_page`] per 256 segments, [`Catalog::commit_object`] with the last page. The
 //! commit is one atomic batch at any object size. A small object is one call: [`Catalog::put_inline`].
 
+pub mod backup;
 pub mod catalog;
 pub mod engine;
 pub mod keys;

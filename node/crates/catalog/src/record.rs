@@ -8,8 +8,10 @@ pub mod bytes;
 mod garbage;
 mod members;
 mod objects;
+mod restored;
 mod settings;
 mod shreds;
+mod snapshots;
 mod uploads;
 mod versions;
 
@@ -25,10 +27,12 @@ pub use members::{
     RecodeRecord, ScrubRecord,
 };
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
+pub use restored::{RestoredRecord, WISH_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use settings::SettingRecord;
 pub use shreds::{ShredRecord, ShredState};
+pub use snapshots::{SNAPSHOTS_MAX, SnapshotsRecord};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
 

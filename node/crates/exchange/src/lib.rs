@@ -4,6 +4,7 @@
 //! Time is a [`std::time::Duration`] since a start that the driver chooses and keeps to. Nodes are the member indexes
 //! of the layout the driver works with. [`net`] is what the drivers send through.
 
+pub mod anchor;
 mod as_json;
 pub mod digest;
 pub mod frame;

@@ -18,6 +18,7 @@ use datamesh_shard::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::anchor::AnchorId;
 use crate::as_json;
 use crate::digest::{Digest, Question};
 use crate::survey::Tolerances;
@@ -153,6 +154,29 @@ pub enum Request {
     /// A question of one replica of the catalog to another, which is the payload. Not idempotent: sent once. Answered by
     /// [`Response::Replica`] and the payload. Gateways alone ask it, and the connection must be in TLS.
     Replica,
+    /// Keep the anchor of a backup of the catalog, in the place of an earlier one of its chain. Durable before [`Response::Done`]
+    /// answers it; [`Refusal::Superseded`] where a later catalog's is kept. Gateways alone ask this and the next two.
+    KeepAnchor {
+        /// Its place.
+        id: AnchorId,
+        /// [`crate::anchor::ANCHOR_BYTES_MAX`] at most.
+        sealed: Bytes,
+    },
+    /// Which anchors the peer keeps. Answered by [`Response::Anchors`].
+    Anchors,
+    /// One of them. Answered by [`Response::Anchor`].
+    Anchor {
+        /// Its place.
+        id: AnchorId,
+    },
+    /// The newest layout that the peer knows of its pool. Answered by [`Response::Layout`].
+    NewestLayout,
+    /// Let go of the anchors of catalogs up to this generation: there shall be no backups. Answered by [`Response::Done`], also if there was
+    /// none; [`Refusal::Superseded`] where a later catalog's is kept. Gateways alone ask it.
+    ForgetAnchors {
+        /// That of the catalog that is.
+        generation: u64,
+    },
 }
 
 /// What the other answers.
@@ -202,6 +226,12 @@ pub enum Response {
     Standing(#[serde(with = "as_json")] CatalogStanding),
     /// A replica's answer, which is the payload.
     Replica,
+    /// The anchors that the peer keeps, [`crate::anchor::ANCHORS_MAX`] at most.
+    Anchors(Vec<AnchorId>),
+    /// A sealed anchor.
+    Anchor(Bytes),
+    /// A pool's newest layout, if the peer knows one.
+    Layout(Option<SignedLayout>),
 }
 
 /// Segments named in one [`Request::Shred`] at most: 8 KiB.
@@ -291,6 +321,13 @@ pub enum Refusal {
     /// The peer failed, for example its disk.
     #[error("the peer failed: {0}")]
     Failed(String),
+    /// The anchor of a catalog of a later generation is kept: the sender's catalog was replaced by one that was restored from a
+    /// backup. Believed once that anchor was asked for and has proven itself.
+    #[error("it keeps the anchor of a catalog of generation {}", by.generation)]
+    Superseded {
+        /// The later one's.
+        by: AnchorId,
+    },
 }
 
 /// A storage node's application for membership.

@@ -8,6 +8,7 @@ use axum::Router;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::CatalogBackups;
 use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
@@ -17,6 +18,7 @@ use crate::accounts::Accounts;
 use crate::api::{self, Admin, App, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
+use crate::backup::{KeepBackup, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
@@ -65,6 +67,8 @@ pub struct CoreConfig {
     pub mailer: Option<Mailer>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
+    /// Where the catalog is backed up to, where a gateway serves it.
+    pub catalog_backups: CatalogBackups,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
     pub partitions_log2: Option<u8>,
 }
@@ -87,6 +91,8 @@ pub(crate) struct Core {
     pub(crate) shredder: Shredder,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
+    pub(crate) backup: KeepBackup,
+    pub(crate) backups: CatalogBackups,
 }
 
 impl Core {
@@ -133,7 +139,10 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
+        let names = (cluster.clone(), gateway);
+        let backup = keep_backup(&context, &secret, names.clone());
+        let backups = config.catalog_backups;
+        let status = status_source(&context, names, &secret, (group, (&backup, backups)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -159,6 +168,8 @@ impl Core {
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
+            backup,
+            backups,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports::new(Arc::clone(&layouts), net, metrics),
@@ -167,6 +178,15 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn keep_backup(
+    context: &Arc<Context>,
+    secret: &Arc<ClusterSecret>,
+    names: (NodeName, NodeName),
+) -> KeepBackup {
+    let standing = Arc::new(Standing::new(context.metrics.backup.clone()));
+    KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing))
 }
 
 fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {
@@ -182,7 +202,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     secret: &ClusterSecret,
-    group: Option<Arc<Group>>,
+    (group, (backup, backups)): (Option<Arc<Group>>, (&KeepBackup, CatalogBackups)),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -190,6 +210,8 @@ fn status_source(
         key_fingerprint: secret.fingerprint(),
         catalog: context.catalog.clone(),
         group,
+        backup: Arc::clone(&backup.standing),
+        backups,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
     }

@@ -60,6 +60,9 @@ impl EmbeddedGateway {
             shredder,
             audit,
             cut_audit,
+            // Who brings a catalog of its own knows how to keep it.
+            backup: _,
+            backups: _,
         } = Core::assemble(config).await?;
         let workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),

@@ -19,9 +19,17 @@ use tokio::sync::Notify;
 
 use crate::book::AddressBook;
 use crate::pools::Pools;
+use crate::restore;
 
 /// How long a certificate is good; members renew at half of it.
 pub(crate) const CERTIFICATE_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Patience with a node of a pool without a layout, which is asked for backups before it is let in.
+const ASKED_BACK_WITHIN: Duration = Duration::from_secs(5);
+const LOST_CATALOG: &str = "this node keeps backups of a catalog that knew its pool, and this gateway's catalog does not: that one was \
+    lost, or the node was of another pool. To restore a lost one, empty the gateway's volume and start it once with `--restore newest` \
+    (spec.gateway.restore of a DataMeshCluster); if nothing was lost, or the data is to be given up, wipe the node's volume. The newest \
+    backup it keeps is of ";
 
 /// What other processes may ask a gateway over the mesh.
 pub(crate) struct JoinDesk {
@@ -58,6 +66,7 @@ impl JoinDesk {
             .check_join_token(&token, &node, &pool)
             .map_err(|error| Refusal::TokenRejected(error.to_string()))?;
         // Before the token is used up: what is wrong here can be put right.
+        self.refuse_of_lost_catalog(peer, (&pool, &endpoint), incarnation).await?;
         let zone = self.pinned_zone(&node, &pool, &zone)?;
         self.catalog.bind_join(nonce, &node, &pool, *peer).await.map_err(not_bound)?;
         self.catalog.observe_incarnation(*peer, incarnation).await.map_err(not_current)?;
@@ -76,6 +85,32 @@ impl JoinDesk {
         tracing::info!(%node, %pool, %peer, %incarnation, "node joined");
         let layouts = self.pools.signed_for(&pool);
         Ok(Joined { certificate, layouts, gateways: self.gateways.clone() })
+    }
+
+    /// A node that keeps backups of a catalog is of one that knew its pool. Where this one does not, it took the place of one that was
+    /// lost: to let the node in would bury that.
+    async fn refuse_of_lost_catalog(
+        &self,
+        peer: &PeerKey,
+        (pool, endpoint): (&PoolName, &Endpoint),
+        incarnation: Incarnation,
+    ) -> Result<(), Refusal> {
+        // Another gateway may have made the pool's first layout a moment ago.
+        let known = self.catalog.newest_epoch(pool).await.map_err(|error| failed(&error))?;
+        if known.is_some() {
+            return Ok(());
+        }
+        learn(&self.peers, *peer, endpoint.clone(), incarnation);
+        match self.peers.request(peer, Request::Anchors, None, ASKED_BACK_WITHIN).await {
+            Ok((Response::Anchors(anchors), _)) if !anchors.is_empty() => {
+                let newest = anchors.iter().max().map_or(0, |anchor| anchor.at_unix_ms);
+                let refusal = format!("{LOST_CATALOG}{}", restore::time(newest));
+                tracing::error!(%peer, %pool, "{refusal}");
+                Err(Refusal::TokenRejected(refusal))
+            }
+            // It has none, is of a version that keeps none, or cannot be asked: what it knows of layouts protects it all the same.
+            _ => Ok(()),
+        }
     }
 
     /// The zone the operator pinned a node to: where shards may be together is for the operator to say, not for a node. A

@@ -7,6 +7,7 @@
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
+//! * `backup`, `restore`: the catalog into the mesh, and out of it again.
 //! * `group`: several gateways that keep one catalog together.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
@@ -19,6 +20,7 @@ mod accounts;
 mod api;
 mod audit;
 mod auth;
+mod backup;
 mod book;
 mod cache;
 mod core;
@@ -41,6 +43,7 @@ mod policy;
 mod pools;
 pub mod problem;
 mod rate;
+mod restore;
 mod s3;
 mod server;
 mod status;
@@ -56,4 +59,5 @@ pub use auth::{TokenError, Tokens};
 pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
+pub use restore::RestoreError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health, Waiting};

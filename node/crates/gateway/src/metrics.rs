@@ -1,5 +1,6 @@
 //! What the gateway counts, for `/metrics`.
 
+mod backup;
 mod cache;
 mod catalog;
 mod profiles;
@@ -20,6 +21,7 @@ use prometheus_client::registry::Registry;
 
 use crate::pipeline::Budget;
 
+pub use backup::BackupMetrics;
 pub use cache::CacheMetrics;
 pub use catalog::CatalogMetrics;
 pub use profiles::ProfileMetrics;
@@ -105,6 +107,8 @@ pub struct Metrics {
     pub profiles: ProfileMetrics,
     /// The group that keeps the catalog.
     pub catalog: CatalogMetrics,
+    /// Its backups.
+    pub backup: BackupMetrics,
     /// The cache of hot segments.
     pub cache: CacheMetrics,
     /// CPU seconds by stage.
@@ -140,6 +144,7 @@ impl Metrics {
             expired: Family::default(),
             profiles: ProfileMetrics::default(),
             catalog: CatalogMetrics::default(),
+            backup: BackupMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
@@ -162,6 +167,7 @@ impl Metrics {
         registry.register("expired", "What rules of buckets ended, by kind", m.expired.clone());
         m.profiles.register(&mut registry);
         m.catalog.register(&mut registry);
+        m.backup.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));

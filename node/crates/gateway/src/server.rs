@@ -25,13 +25,14 @@ use crate::https::{Certificates, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
+use crate::restore;
 use crate::surroundings::OperatingSystem;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
 use crate::work::reports::FirstLook;
 
 pub use errors::GatewayError;
-use files::Prepared;
+pub(crate) use files::Prepared;
 pub(crate) use files::write_synced;
 use mesh::{Bulk, Mesh};
 pub use waiting::Waiting;
@@ -133,6 +134,7 @@ impl Gateway {
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
+        Box::pin(restore::if_wanted((settings, gateway), &prepared, (options, waiting))).await?;
         let alone = catalog::open_alone(gateway, &mut prepared, options).await?;
         let incarnation = match &alone {
             Some(catalog) => catalog.incarnation(),
@@ -175,8 +177,10 @@ impl Gateway {
             mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
+            catalog_backups: gateway.catalog_backups,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
+        core.backup.standing.was_restored(catalog.restored().await?.as_ref().map(restore::status));
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }

@@ -12,14 +12,16 @@ use std::sync::Arc;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_placement::ZoneLoss;
+use datamesh_settings::CatalogBackups;
 use datamesh_settings::admin::{
-    AvoidedReason, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, ClusterStatus,
-    DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus, ProfileStatus,
+    AvoidedReason, BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+    ClusterStatus, DesiredMember, DrainState, MemberState, MemberStatus, PoolStatus, ProfileStatus,
 };
 use datamesh_shard::{BucketName, ErasureProfile, NodeName, PeerKey, PoolName, ZoneName};
 use tokio::time::Instant;
 
 use crate::api::DEFAULT_BUCKET;
+use crate::backup::Standing;
 use crate::group::Group;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
@@ -35,6 +37,8 @@ pub(crate) struct StatusSource {
     pub(crate) catalog: EmbeddedCatalog,
     /// Those that keep it together, where several do.
     pub(crate) group: Option<Arc<Group>>,
+    pub(crate) backup: Arc<Standing>,
+    pub(crate) backups: CatalogBackups,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
 }
@@ -64,6 +68,7 @@ impl StatusSource {
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
                 members,
+                backup: self.backup(),
                 condemned_segments: counters.condemned_segments,
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),
@@ -73,6 +78,15 @@ impl StatusSource {
 
     fn engine(&self) -> CatalogEngine {
         if self.catalog.keyspace().is_elsewhere() { CatalogEngine::Postgres } else { CatalogEngine::Embedded }
+    }
+
+    /// None in a database, which has its own.
+    fn backup(&self) -> Option<BackupStatus> {
+        let is_elsewhere = self.catalog.keyspace().is_elsewhere();
+        (!is_elsewhere).then(|| match self.backups {
+            CatalogBackups::Mesh => self.backup.told(self.catalog.options().retention_ms),
+            CatalogBackups::Off => self.backup.told_off(),
+        })
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

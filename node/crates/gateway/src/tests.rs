@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod auth;
 mod avoidance;
+mod backups;
 mod blindness;
 mod budget;
 mod caching;

@@ -2,7 +2,9 @@
 //! is right for a new format only.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use datamesh_exchange::anchor::AnchorId;
 use datamesh_placement::{Layout, Member, SignedLayout};
 use datamesh_seal::{Certificate, ClusterSecret, MemberRole, SignedCertificate};
 use datamesh_settings::Endpoint;
@@ -13,6 +15,7 @@ use crate::node::kept;
 use crate::swarm::descriptor::{Content, check};
 use crate::swarm::records::StoredRecord;
 use crate::swarm::{LayoutPointer, NodeDescriptor, RecordRefused, layout_key, node_key};
+use crate::swarm::{MemoryRecords, RecordBytes};
 use crate::trust::Trust;
 
 /// Holds until the year 2100.
@@ -96,6 +99,22 @@ fn dht_record_on_the_volume() {
     let file = golden("dht-record.bin", &bytes);
     assert_eq!(file, bytes);
     assert_eq!(StoredRecord::decode(&file), Some(record));
+}
+
+#[test]
+fn anchor_on_the_volume() {
+    let id = AnchorId { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, snapshot: 40 };
+    let records = Arc::new(MemoryRecords::default());
+    crate::keeper::anchors::Anchors::recall(records.clone()).keep(id, b"sealed").unwrap();
+    let rows = records.iter(b"catalog/anchor/").unwrap();
+    let bytes = [&rows[0].0[..], &rows[0].1].concat();
+    let file = golden("kept-anchor.bin", &bytes);
+    assert_eq!(file, bytes);
+    let (key, row) = file.split_at(rows[0].0.len());
+    let records = Arc::new(MemoryRecords::default());
+    records.put(key, row, datamesh_store::Durability::Synced).unwrap();
+    let anchors = crate::keeper::anchors::Anchors::recall(records);
+    assert_eq!((anchors.all(), anchors.get(&id).unwrap()), (vec![id], "sealed".into()));
 }
 
 #[test]

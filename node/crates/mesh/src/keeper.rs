@@ -2,6 +2,7 @@
 //! what belongs to others, reads all of them now and then, and tells of damage. It knows its disk as a [`Shelf`] and the others as a [`Net`], and takes the time from
 //! the runtime: the simulation runs all of it unchanged.
 
+pub(crate) mod anchors;
 mod crier;
 mod fellows;
 mod homing;
@@ -23,6 +24,7 @@ use datamesh_shard::{PeerKey, PoolName};
 use crate::alarms::Alarms;
 use crate::swarm::RecordBytes;
 use crate::trust::Trust;
+use anchors::Anchors;
 pub use crier::Crier;
 use fellows::Fellows;
 pub use homing::Homing;
@@ -79,6 +81,7 @@ impl Keeper {
     #[must_use]
     pub fn new(parts: KeeperParts) -> Self {
         let KeeperParts { shelf, records, net, trust, pool, own, clock, pace } = parts;
+        let anchors = Anchors::recall(Arc::clone(&records));
         let rules = Arc::new(Rules::new(records, clock));
         let orders = Arc::new(Orders::recall(Arc::clone(&rules)));
         let ledger = Arc::new(Ledger::default());
@@ -100,6 +103,7 @@ impl Keeper {
                 ledger: Arc::clone(&ledger),
                 orders: Arc::clone(&orders),
                 shreds: Shreds::default(),
+                anchors,
             },
             steward: Steward::new(Arc::clone(&fellows), Arc::clone(&ledger), pace),
             homing: Homing { fellows: Arc::clone(&fellows), ledger: Arc::clone(&ledger), pace, forgot: None },

@@ -295,6 +295,12 @@ impl Trust {
         Some(self.layouts.read().get(pool)?.layout.clone())
     }
 
+    /// The same, as signed.
+    #[must_use]
+    pub fn signed_layout(&self, pool: &PoolName) -> Option<Arc<SignedLayout>> {
+        Some(self.layouts.read().get(pool)?.signed.clone())
+    }
+
     /// All pools' newest known layouts, as signed.
     #[must_use]
     pub fn signed_layouts(&self) -> Vec<Arc<SignedLayout>> {

@@ -29,6 +29,9 @@ pub trait Worker: Send {
     fn wakes(&self) -> Option<Arc<Notify>> {
         None
     }
+
+    /// Another does its work now: what it holds for its next unit is let go.
+    fn rest(&mut self) {}
 }
 
 impl<W: Worker + ?Sized> Worker for Box<W> {
@@ -42,6 +45,10 @@ impl<W: Worker + ?Sized> Worker for Box<W> {
 
     fn wakes(&self) -> Option<Arc<Notify>> {
         (**self).wakes()
+    }
+
+    fn rest(&mut self) {
+        (**self).rest();
     }
 }
 

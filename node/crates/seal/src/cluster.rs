@@ -9,6 +9,7 @@ use crate::signing::ClusterSigningKey;
 use subtle::ConstantTimeEq as _;
 
 mod access_key;
+mod anchor;
 mod credential;
 mod join_token;
 mod second_factor;
@@ -120,6 +121,20 @@ impl ClusterSecret {
     /// When it was sealed for another key, under another cluster secret, or was altered.
     pub fn open_access_key(&self, key_id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         access_key::open(self, key_id, sealed)
+    }
+
+    /// Seals the anchor of a backup of the catalog for its place.
+    #[must_use]
+    pub fn seal_anchor(&self, place: &[u8; 32], anchor: &[u8]) -> Vec<u8> {
+        anchor::seal(self, place, anchor)
+    }
+
+    /// Opens what [`ClusterSecret::seal_anchor`] gave for this place.
+    ///
+    /// # Errors
+    /// When it was sealed for another place, under another cluster secret, or was altered.
+    pub fn open_anchor(&self, place: &[u8; 32], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        anchor::open(self, place, sealed)
     }
 
     /// What the catalog keeps of the credential `id`, whose secret is this.

@@ -94,6 +94,7 @@ fn made() -> BTreeMap<String, String> {
     add("signature", hex::encode(cluster().signing_key().sign("golden", b"message")));
     let (node, pool) = join_names();
     add("access-key-secret", hex::encode(cluster().seal_access_key("DM0123456789ABCDEFGH", "secret")));
+    add("catalog-anchor", hex::encode(cluster().seal_anchor(&[6; 32], b"what opens a backup")));
     add("credential-hash", hex::encode(cluster().credential_hash(&[4; 24], &[5; 32])));
     add("password-pepper", hex::encode(*cluster().password_pepper(&[1; 16])));
     add("second-factor", hex::encode(cluster().seal_second_factor(&[1; 16], &[2; 20])));

@@ -11,7 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
-pub use catalog::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+pub use catalog::{
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, RestoredStatus,
+};
 pub use fsck::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckRequest, FsckStep, FsckSummary};
 pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};
 pub use scrub::{

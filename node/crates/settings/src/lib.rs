@@ -193,6 +193,31 @@ pub struct GatewaySettings {
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,
+    /// Where the volume has no catalog, it is restored from the backups that storage nodes keep: `newest`, or a time like
+    /// `2026-11-30T02:00:00Z`, after which nothing is in it. Absent: an empty volume gets a new catalog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<String>,
+    /// Where the catalog is backed up to. Left out where it is the default, which builds that know no such setting can read. A database
+    /// has backups of its own.
+    #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
+    pub catalog_backups: CatalogBackups,
+}
+
+/// Where gateways that keep the catalog on their volumes back it up to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CatalogBackups {
+    /// Into the pools, sealed and coded like any data; storage nodes keep the way to it.
+    #[default]
+    Mesh,
+    /// Nowhere. Storage nodes let go of what they keep of earlier backups.
+    Off,
+}
+
+impl CatalogBackups {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A gateway, and where other gateways reach it.

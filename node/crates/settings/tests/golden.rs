@@ -97,6 +97,8 @@ fn gateway() -> Settings {
         catalog_database: None,
         catalog_members: Vec::new(),
         mail: None,
+        restore: None,
+        catalog_backups: Default::default(),
     };
     Settings {
         version: 1,
@@ -257,6 +259,7 @@ fn status() -> ClusterStatus {
             replicas: 1,
             incarnation: Incarnation(3),
             members: Vec::new(),
+            backup: None,
             objects: 1000,
             condemned_segments: 2,
         },

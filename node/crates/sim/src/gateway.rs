@@ -166,6 +166,7 @@ impl Gateway {
             mailer: None,
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
+            catalog_backups: datamesh_settings::CatalogBackups::Off,
         })
         .await
         .map_err(|error| error.to_string())?;

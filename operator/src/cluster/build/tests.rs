@@ -61,6 +61,22 @@ fn the_gateway_is_told_of_its_retention_where_the_spec_says_so() {
     assert_eq!(told("36h").as_deref(), Some("129600"));
 }
 
+/// And of what to restore.
+#[test]
+fn the_gateway_is_told_what_to_restore_where_the_spec_says_so() {
+    let told = |wish: Option<&str>| said("restore", |gateway| gateway.restore = wish.map(str::to_owned));
+    assert_eq!(told(None), None);
+    assert_eq!(told(Some("newest")).as_deref(), Some("newest"));
+}
+
+/// And of no backups, where none are wanted.
+#[test]
+fn the_gateway_makes_backups_unless_the_spec_says_otherwise() {
+    let told = |wanted| said("catalogBackups", |gateway| gateway.catalog_backups = wanted);
+    assert_eq!(told(datamesh_crds::CatalogBackups::Mesh), None);
+    assert_eq!(told(datamesh_crds::CatalogBackups::Off).as_deref(), Some("Off"));
+}
+
 /// An operator that knows S3 restarts no gateway by itself, least of all one whose image does not know it.
 #[test]
 fn s3_is_served_where_the_spec_says_so() {

@@ -235,7 +235,8 @@ impl<K: Keyspace> Catalog<K> {
         expect(&mut batch);
         plan_end(&view, &mut batch, &open, UploadState::Aborted).await?;
         let mut delta = Delta { uploads: -1, ..Delta::default() };
-        let (whose, due) = ((open.record.bucket, upload), self.due_unix_ms(now_unix_ms));
+        let whose = (open.record.bucket, upload);
+        let due = self.upload_due_unix_ms(open.record.bucket, now_unix_ms);
         condemn_upload(&view, (&mut batch, &mut delta), whose, due).await?;
         drop(view);
         delta.add_to(&mut batch);

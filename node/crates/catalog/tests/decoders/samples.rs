@@ -24,6 +24,8 @@ use datamesh_shard::{
 
 #[path = "samples/accounts.rs"]
 mod accounts;
+#[path = "samples/backups.rs"]
+mod backups;
 
 type Judge = dyn Fn(&[u8]) -> bool;
 
@@ -125,6 +127,16 @@ fn member_samples() -> Vec<Sample> {
                 begun_unix_ms: 1_800_000_000_000,
                 pool: pool(),
                 state: record::ShredState::Over { at_unix_ms: 1_800_000_060_000, partly: vec![node()] },
+            },
+        ),
+        sample(
+            "restored",
+            record::RestoredRecord {
+                generation: 1_800_000_000,
+                wish: "newest#2".into(),
+                until_unix_ms: 1_800_000_000_000,
+                at_unix_ms: 1_800_000_060_000,
+                revision: 300,
             },
         ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
@@ -326,6 +338,11 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
     all.extend(accounts::samples());
+    all.push(sample(
+        "snapshots",
+        record::SnapshotsRecord { begun_unix_ms: vec![1_800_000_000_000, 1_800_003_600_000] },
+    ));
+    all.push(backups::anchor());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(replica_samples());
@@ -353,6 +370,8 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("peer-incarnation", key::peer_incarnation(&PEER)),
         ("bucket", key::bucket(&BucketName::new("default").unwrap())),
         ("bucket-next", key::only(Table::BucketNext)),
+        ("restored", key::only(Table::Restored)),
+        ("snapshots", key::only(Table::Snapshots)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

@@ -11,6 +11,7 @@
 mod access_keys;
 mod accounts;
 mod audit;
+mod backups;
 mod between;
 mod buckets;
 mod check;

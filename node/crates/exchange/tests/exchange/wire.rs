@@ -1,6 +1,7 @@
 //! Frames and messages: golden files, limits, hostile bytes.
 
 use bytes::Bytes;
+use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::digest::{Digest, Question};
 use datamesh_exchange::frame::{FRAME_HEADER_BYTES, FrameError, FrameHeader};
 use datamesh_exchange::message::{
@@ -85,7 +86,16 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::Shred { segments: vec![key.segment, SegmentId([0x0b; 32])] },
         Request::Standing,
         Request::Replica,
+        Request::KeepAnchor { id: anchor(), sealed: Bytes::from_static(&[7; 5]) },
+        Request::Anchors,
+        Request::Anchor { id: anchor() },
+        Request::NewestLayout,
+        Request::ForgetAnchors { generation: 300 },
     ]
+}
+
+fn anchor() -> AnchorId {
+    AnchorId { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, snapshot: 40 }
 }
 
 fn mesh() -> MeshView {
@@ -121,6 +131,7 @@ pub(crate) fn responses() -> Vec<Response> {
         Refusal::TokenRejected("used by another node".into()),
         Refusal::Busy,
         Refusal::Failed("the disk".into()),
+        Refusal::Superseded { by: anchor() },
     ];
     let report = NodeReport {
         incarnation: Incarnation(3),
@@ -175,7 +186,16 @@ pub(crate) fn responses() -> Vec<Response> {
         Response::Standing(standing()),
         Response::Replica,
     ];
-    answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).collect()
+    answers.into_iter().chain(refusals.map(Response::Refused)).chain(later).chain(of_backups()).collect()
+}
+
+fn of_backups() -> [Response; 4] {
+    [
+        Response::Anchors(vec![anchor(); 2]),
+        Response::Anchor(Bytes::from_static(&[7; 5])),
+        Response::Layout(None),
+        Response::Layout(Some(layout())),
+    ]
 }
 
 fn hex(bytes: &[u8]) -> String {

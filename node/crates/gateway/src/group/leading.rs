@@ -106,6 +106,7 @@ impl<W: Worker> Worker for WhileLeading<W> {
         if self.leading.now() {
             return self.worker.work();
         }
+        self.worker.rest();
         std::future::ready(Next::Wait(PERIOD)).boxed()
     }
 

@@ -128,6 +128,11 @@ pub(crate) fn check_alone(dir: &Path) -> Result<(), GroupError> {
     }
 }
 
+/// Whether a volume has a part of a catalog that several keep, or had one. Blocking.
+pub(crate) fn has_part(dir: &Path) -> bool {
+    [MARK_FILE, TAKEN_DIR].iter().any(|name| dir.join(name).exists())
+}
+
 /// This gateway's next incarnation, before a catalog can count them: above all of this file and, by the clock, above what a catalog
 /// of a single gateway has counted. Blocking.
 pub(crate) fn next_incarnation(dir: &Path) -> Result<Incarnation, GroupError> {

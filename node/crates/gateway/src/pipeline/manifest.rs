@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 const VERSION: u8 = 1;
 const HEAD_BYTES: usize = 3;
 const KEY_BYTES: usize = 32;
-const ENTRY_BYTES: usize = KEY_BYTES + 4 + SEAL_HEADER_BYTES;
+pub(super) const ENTRY_BYTES: usize = KEY_BYTES + 4 + SEAL_HEADER_BYTES;
 
 /// What opens one segment.
 #[derive(Clone)]

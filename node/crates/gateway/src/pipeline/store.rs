@@ -77,7 +77,7 @@ pub(crate) enum StoreError {
     HolderAway(NodeName),
     #[error(transparent)]
     Put(#[from] PutFailure),
-    #[error("{}add nodes, raise the pool's volumeSize, or delete what is not needed (that space comes back after the time that reads may take)", full_names(.full))]
+    #[error("{}add nodes, raise the pool's volumeSize, or delete what is not needed (that space comes back after the time that reads may take; later while backups of the catalog fail)", full_names(.full))]
     Full {
         /// Known to be full.
         full: Vec<NodeName>,

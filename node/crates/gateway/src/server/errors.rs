@@ -13,6 +13,7 @@ use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
 use crate::mail::MailError;
+use crate::restore::RestoreError;
 
 /// Why a gateway could not be bound, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -102,6 +103,19 @@ pub enum GatewayError {
     /// The group that keeps the catalog.
     #[error("catalog: {0}")]
     Group(#[from] GroupError),
+    /// A wish that is none.
+    #[error(
+        "restore is {0:?}: write newest, or a time like 2026-11-30T02:00:00Z, and to ask for the same again #2 behind it"
+    )]
+    Restore(String),
+    /// The catalog is in a database.
+    #[error(
+        "restore: the catalog is in PostgreSQL, which has backups of its own: restore it there, and remove the setting"
+    )]
+    RestoreElsewhere,
+    /// A restore that came to nothing.
+    #[error("restoring the catalog: {0}")]
+    NotRestored(#[from] RestoreError),
     /// A part ended although nobody stopped it.
     #[error("{0} ended before it was stopped")]
     Ended(&'static str),

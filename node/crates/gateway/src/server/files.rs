@@ -20,19 +20,19 @@ use crate::mail::Mailer;
 const IDENTITY_FILE: &str = "identity";
 
 /// Secrets and files, read.
-pub(super) struct Prepared {
-    pub(super) secret: Arc<ClusterSecret>,
-    pub(super) tokens: Arc<Tokens>,
-    pub(super) certificates: Arc<Certificates>,
-    pub(super) identity: Identity,
-    pub(super) book: Arc<AddressBook>,
+pub(crate) struct Prepared {
+    pub(crate) secret: Arc<ClusterSecret>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) certificates: Arc<Certificates>,
+    pub(crate) identity: Identity,
+    pub(crate) book: Arc<AddressBook>,
     /// Of the catalog, where it is not in the data folder.
-    pub(super) database: Option<PostgresOptions>,
-    pub(super) mailer: Option<Mailer>,
+    pub(crate) database: Option<PostgresOptions>,
+    pub(crate) mailer: Option<Mailer>,
 }
 
 impl Prepared {
-    pub(super) fn read(settings: &GatewaySettings) -> Result<Self, GatewayError> {
+    pub(crate) fn read(settings: &GatewaySettings) -> Result<Self, GatewayError> {
         let dir = &settings.data_dir;
         std::fs::create_dir_all(dir).map_err(|source| in_dir(dir, source))?;
         let path = settings.cluster_secret_file.clone();

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_mesh::{Peers, Swarm};
+use datamesh_settings::CatalogBackups;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
+use crate::backup::{ForgetBackups, KeepBackup, Standing};
 use crate::group::keep::KeepMembers;
 use crate::group::leading::WhileLeading;
 use crate::group::{Group, Leading};
@@ -24,6 +26,9 @@ use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
 use crate::work::shred::Shredder;
 use crate::work::{self, Worker};
+
+/// What ends where a catalog was restored in place of this one.
+const REPLACED: &str = "the catalog, which one restored from a backup has replaced,";
 
 /// Tasks that say their names when they end.
 #[derive(Default)]
@@ -52,6 +57,11 @@ impl Gateway {
     /// # Errors
     /// When a part ends by itself.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
+        let in_database = self.catalog.keyspace().is_elsewhere();
+        // What it acknowledged then would be lost.
+        if !in_database && self.core.backup.is_replaced().await {
+            return Err(GatewayError::Ended(REPLACED));
+        }
         let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, .. } = self;
         let child = stop.child_token();
         let mut tasks = Tasks::default();
@@ -63,7 +73,7 @@ impl Gateway {
         let after = bulk.stop.clone();
         let mut background = Tasks::default();
         // Others may write to it.
-        let shared = group.is_some() || catalog.keyspace().is_elsewhere();
+        let shared = group.is_some() || in_database;
         let leading = Leading::of(catalog.keyspace());
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
@@ -72,6 +82,13 @@ impl Gateway {
         background.work("audit", core.audit, &after);
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
+        // A database has backups of its own. Without them nothing waits for one, and nothing ends this gateway.
+        let (backup, forget) = match core.backups {
+            _ if in_database => (None, None),
+            CatalogBackups::Mesh => (Some(core.backup), None),
+            CatalogBackups::Off => (None, Some(core.backup.forgets())),
+        };
+        fenced(&mut background, backup.as_ref().map(|backup| Arc::clone(&backup.standing)), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),
             reports: core.reports,
@@ -81,6 +98,8 @@ impl Gateway {
             recode: core.recode,
             expire: core.expire,
             shredder: core.shredder,
+            backup,
+            forget,
         };
         workers.start(&mut background, &leading, &after);
         let ended = tokio::select! {
@@ -146,6 +165,16 @@ fn together(
     }
 }
 
+/// Ends with this gateway's catalog, once one that was restored has taken its place.
+fn fenced(background: &mut Tasks, standing: Option<Arc<Standing>>, after: &CancellationToken) {
+    if let Some(standing) = standing {
+        let after = after.clone();
+        background.spawn(REPLACED, async move {
+            after.run_until_cancelled(standing.superseded()).await;
+        });
+    }
+}
+
 /// What runs behind requests.
 struct Workers {
     follow: Option<FollowOthers>,
@@ -156,21 +185,35 @@ struct Workers {
     recode: Recode,
     expire: Expire,
     shredder: Shredder,
+    backup: Option<KeepBackup>,
+    /// In its place, where there shall be none.
+    forget: Option<ForgetBackups>,
 }
 
 impl Workers {
     /// What each gateway does, and what one does for all.
     fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
         self.reclaim.leading = leading.clone();
+        self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
+        let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
+        let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);
         let shredder = WhileLeading::new(leading, self.shredder);
         let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
         wakes.extend(self.reclaim.wakes());
+        wakes.extend(backup.iter().map(WhileLeading::wake));
+        wakes.extend(forget.iter().map(WhileLeading::wake));
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
             background.work("following", follow, after);
+        }
+        if let Some(backup) = backup {
+            background.work("backup", backup, after);
+        }
+        if let Some(forget) = forget {
+            background.work("forgetting backups", forget, after);
         }
         background.work("layouts", advance, after);
         background.work("reports", self.reports, after);

@@ -202,6 +202,9 @@ fn kinds(heard: &[Frame]) -> BTreeSet<&'static str> {
         Request::Look { .. } => Some("look"),
         // Of gateways to gateways.
         Request::Standing | Request::Replica => None,
+        Request::KeepAnchor { .. } | Request::ForgetAnchors { .. } => Some("anchor"),
+        // Of a gateway that restores a catalog.
+        Request::Anchors | Request::Anchor { .. } | Request::NewestLayout => None,
         // Of members to members.
         Request::Inventory { .. } | Request::Home { .. } | Request::Digests(_) | Request::Slice { .. } => {
             None

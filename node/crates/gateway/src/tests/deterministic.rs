@@ -140,6 +140,7 @@ pub(super) async fn gateway_of(
         mailer: None,
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
+        catalog_backups: datamesh_settings::CatalogBackups::Off,
     })
     .await
     .unwrap();

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::frame::FrameError;
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::{Answer, Net, NoAnswer};
+use datamesh_placement::SignedLayout;
 use datamesh_settings::admin::{NodeReport, ScrubReport, ScrubSpec};
 use datamesh_settings::mesh::MeshView;
 use datamesh_shard::{Generation, Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet};
@@ -49,6 +51,13 @@ struct Node {
     deleted: BTreeMap<SegmentId, Generation>,
     scrub: ScrubReport,
     scrub_orders: usize,
+    /// Of each chain the newest.
+    anchors: BTreeMap<(u64, u64), (AnchorId, Bytes)>,
+    layout: Option<SignedLayout>,
+    /// It keeps no anchor, and says so.
+    keeps_none: bool,
+    /// Too busy to give an anchor.
+    is_busy: bool,
 }
 
 /// A message as it lies on a connection before TLS: lengths and head, then the payload.
@@ -58,7 +67,7 @@ pub(super) struct Frame {
 }
 
 /// All fake nodes.
-pub(super) struct FakeNodes {
+pub(crate) struct FakeNodes {
     nodes: Mutex<HashMap<PeerKey, Node>>,
     stored: watch::Sender<usize>,
     /// What went over the wire, once somebody listens.
@@ -120,6 +129,37 @@ impl FakeNodes {
         self.change(n, |node| node.answers_left = Some(answers));
     }
 
+    /// Whether nodes keep the anchors they are given.
+    pub(super) fn keep_anchors(&self, keep: bool) {
+        self.nodes.lock().values_mut().for_each(|node| node.keeps_none = !keep);
+    }
+
+    /// A node is too busy to give an anchor, or is not any more.
+    pub(super) fn keep_busy(&self, n: u8, busy: bool) {
+        self.change(n, |node| node.is_busy = busy);
+    }
+
+    /// Anchors that a node keeps.
+    pub(super) fn anchors(&self, n: u8) -> Vec<AnchorId> {
+        self.nodes.lock()[&peer(n)].anchors.values().map(|(id, _)| *id).collect()
+    }
+
+    /// A node says that it keeps this anchor; it is nothing that anybody sealed.
+    pub(super) fn claim_anchor(&self, n: u8, id: AnchorId) {
+        self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
+    }
+
+    /// A byte of the newest anchor is another one, at all nodes but so many.
+    pub(super) fn damage_newest_anchor(&self, but: usize) {
+        for node in self.nodes.lock().values_mut().skip(but) {
+            if let Some(mut kept) = node.anchors.last_entry() {
+                let mut bytes = kept.get().1.to_vec();
+                bytes[100] ^= 1;
+                kept.get_mut().1 = bytes.into();
+            }
+        }
+    }
+
     pub(super) fn fill(&self, n: u8) {
         self.change(n, |node| node.full = true);
     }
@@ -163,6 +203,7 @@ impl FakeNodes {
                 | Request::Get { .. }
                 | Request::GetRange { .. }
                 | Request::DeleteSegment { .. }
+                | Request::Anchors
         );
         self.nodes.lock().get(to).filter(|_| is_on_disk).map(|node| node.slow).unwrap_or_default()
     }
@@ -294,10 +335,7 @@ impl FakeNodes {
             &Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
                 node.ordered(ScrubSpec { period_seconds, paused, max_bytes_per_second })
             }
-            Request::Layout(_) => {
-                node.layouts_learned += 1;
-                nothing(Response::Done)
-            }
+            Request::Layout(signed) => nothing(node.learn(signed)),
             Request::DeleteSegment { segment, generation } => {
                 node.delete(*segment, *generation);
                 nothing(Response::Done)
@@ -307,6 +345,11 @@ impl FakeNodes {
                 nothing(Response::Done)
             }
             Request::Shred { segments } => nothing(node.shred(segments)),
+            Request::KeepAnchor { .. }
+            | Request::ForgetAnchors { .. }
+            | Request::Anchors
+            | Request::Anchor { .. }
+            | Request::NewestLayout => nothing(node.of_backups(request)),
             Request::Hello { .. }
             | Request::Join(_)
             | Request::Standing
@@ -345,6 +388,41 @@ impl Node {
         let deleted = self.deleted.entry(segment).or_default();
         *deleted = (*deleted).max(generation);
         self.shards.retain(|key, kept| key.segment != segment || kept.generation > generation);
+    }
+
+    fn learn(&mut self, signed: &SignedLayout) -> Response {
+        self.layouts_learned += 1;
+        self.layout = Some(signed.clone());
+        Response::Done
+    }
+
+    fn of_backups(&mut self, request: &Request) -> Response {
+        match request {
+            Request::KeepAnchor { id, sealed } => self.keep_anchor(*id, sealed),
+            Request::Anchors => Response::Anchors(self.anchors.values().map(|(id, _)| *id).collect()),
+            Request::ForgetAnchors { .. } => {
+                self.anchors.clear();
+                Response::Done
+            }
+            Request::Anchor { .. } if self.is_busy => Response::Refused(Refusal::Busy),
+            Request::Anchor { id } => match self.anchors.get(&id.chain()) {
+                Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
+                _ => Response::Refused(Refusal::NotFound),
+            },
+            _ => Response::Layout(self.layout.clone()),
+        }
+    }
+
+    fn keep_anchor(&mut self, id: AnchorId, sealed: &Bytes) -> Response {
+        let newest = self.anchors.values().map(|(id, _)| *id).max();
+        if let Some(by) = newest.filter(|by| by.generation > id.generation) {
+            return Response::Refused(Refusal::Superseded { by });
+        }
+        if self.keeps_none {
+            return Response::Refused(Refusal::Failed("in a test".into()));
+        }
+        self.anchors.insert(id.chain(), (id, sealed.clone()));
+        Response::Done
     }
 
     /// Done when it is asked for the second time.

@@ -34,6 +34,7 @@ pub(crate) struct House {
     pub(super) nodes: Arc<FakeNodes>,
     pub(crate) catalog: EmbeddedCatalog,
     pub(crate) clock: Arc<Clock>,
+    pub(crate) secret: Arc<ClusterSecret>,
     dir: TempDir,
 }
 
@@ -147,15 +148,29 @@ impl House {
         Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
     }
 
-    async fn sending(
-        nodes: u8,
-        (buffer_bytes, cache_bytes): (u64, u64),
-        retention_ms: u64,
-        mailer: Option<Mailer>,
-    ) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    async fn sending(nodes: u8, buffers: (u64, u64), retention_ms: u64, mailer: Option<Mailer>) -> Self {
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
+        let dir = tempfile::tempdir().unwrap();
+        Self::assembled(dir, (nodes, secret), buffers, (retention_ms, mailer)).await
+    }
+
+    /// A gateway that starts on this folder, with these nodes.
+    pub(crate) async fn on(
+        dir: TempDir,
+        outside: (Arc<FakeNodes>, Arc<ClusterSecret>),
+        buffers: (u64, u64),
+        retention_ms: u64,
+    ) -> Self {
+        Self::assembled(dir, outside, buffers, (retention_ms, None)).await
+    }
+
+    async fn assembled(
+        dir: TempDir,
+        (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
+        (buffer_bytes, cache_bytes): (u64, u64),
+        (retention_ms, mailer): (u64, Option<Mailer>),
+    ) -> Self {
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
         let options = CatalogOptions { retention_ms };
@@ -164,7 +179,7 @@ impl House {
         let core = Core::assemble(CoreConfig {
             cluster: NodeName::new("test").unwrap(),
             gateway: NodeName::new("gw").unwrap(),
-            secret,
+            secret: Arc::clone(&secret),
             tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
             catalog: catalog.clone(),
             net: Arc::<FakeNodes>::clone(&nodes),
@@ -176,10 +191,11 @@ impl House {
             mailer,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
+            catalog_backups: Default::default(),
         })
         .await
         .unwrap();
-        Self { core, nodes, catalog, clock, dir }
+        Self { core, nodes, catalog, clock, secret, dir }
     }
 
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.

@@ -16,6 +16,7 @@ use futures::{FutureExt, StreamExt};
 use tokio::sync::{Notify, mpsc};
 
 use super::{Next, Worker};
+use crate::backup::Standing;
 use crate::cache::SegmentCache;
 use crate::group::Leading;
 use crate::pools::Pools;
@@ -100,6 +101,8 @@ pub(crate) struct Reclaim {
     wake: Arc<Notify>,
     /// Where it does not, it aborts its own puts and no more.
     pub(crate) leading: Leading,
+    /// What deletion waits for, where there are backups.
+    pub(crate) backup: Option<Arc<Standing>>,
     /// The last segment looked at, while one in front of it waits for a member that is down.
     passed: Option<Condemned>,
 }
@@ -115,8 +118,8 @@ impl Reclaim {
         let (uploads, abandoned) = mpsc::channel(ABANDONED_MAX);
         let wake = Arc::new(Notify::new());
         let feed = Abandoned { uploads, wake: Arc::clone(&wake) };
-        let (leading, passed) = (Leading::Always, None);
-        (Self { catalog, pools, net, surroundings, cache, abandoned, wake, leading, passed }, feed)
+        let (leading, backup, passed) = (Leading::Always, None, None);
+        (Self { catalog, pools, net, surroundings, cache, abandoned, wake, leading, backup, passed }, feed)
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
@@ -135,7 +138,8 @@ impl Reclaim {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
-        let due = self.catalog.condemned_due(now, self.passed.as_ref(), limit).await?;
+        let until = self.deletable_until(now);
+        let due = self.catalog.condemned_due(until, self.passed.as_ref(), limit).await?;
         // Those that wait for a member that is down are passed over until the list was seen to its end.
         self.passed = (due.len() == limit).then(|| due.last().cloned()).flatten();
         let gone = self.delete(due).await;
@@ -148,6 +152,12 @@ impl Reclaim {
         }
         let more = expired.len() == UPLOADS_AT_ONCE || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
+    }
+
+    /// What was due by then may go: what the newest backup refers to stays while there is no newer one.
+    fn deletable_until(&self, now: u64) -> u64 {
+        let retention_ms = self.catalog.options().retention_ms;
+        self.backup.as_ref().map_or(now, |backup| backup.deletable_until(now, retention_ms))
     }
 
     /// Those whose pool has no newer layout than this gateway knows: another gateway may have let in a member that was not told.

@@ -9,6 +9,7 @@ use datamesh_settings::admin::{NodeReport, ScrubSpec};
 use datamesh_shard::{Epoch, Generation, PoolName, SegmentHeader, SegmentId, ShardError, ShardKey};
 use datamesh_store::{DeleteError, GetError, PutError};
 
+use super::anchors::Anchors;
 use super::fellows::{Fellows, Span};
 use super::ledger::Ledger;
 use super::rules::NotNow;
@@ -24,6 +25,7 @@ pub struct StorageService {
     pub(super) ledger: Arc<Ledger>,
     pub(super) orders: Arc<Orders>,
     pub(super) shreds: Shreds,
+    pub(super) anchors: Anchors,
 }
 
 type Answer = Result<(Response, Bytes), Refusal>;
@@ -95,11 +97,32 @@ impl StorageService {
                 }
                 Ok((self.shreds.ask(&self.fellows.shelf, &segments)?, Bytes::new()))
             }
+            Request::KeepAnchor { .. }
+            | Request::ForgetAnchors { .. }
+            | Request::Anchors
+            | Request::Anchor { .. } => Ok((self.anchored(from, request)?, Bytes::new())),
+            Request::NewestLayout => {
+                let newest = self.fellows.trust.signed_layout(&self.fellows.pool);
+                Ok((Response::Layout(newest.map(|signed| SignedLayout::clone(&signed))), Bytes::new()))
+            }
             Request::Standing | Request::Replica => {
                 Err(Refusal::BadRequest("only gateways keep a catalog".into()))
             }
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
             Request::Hello { .. } => Err(Refusal::BadRequest("Hello is answered by the transport".into())),
+        }
+    }
+
+    /// What gateways ask about the catalog's backups.
+    fn anchored(&self, from: &Caller, request: Request) -> Result<Response, Refusal> {
+        if !from.is_gateway() {
+            return Err(Refusal::BadRequest("only gateways keep a catalog".into()));
+        }
+        match request {
+            Request::KeepAnchor { id, sealed } => self.anchors.keep(id, &sealed).map(|()| Response::Done),
+            Request::ForgetAnchors { generation } => self.anchors.forget(generation).map(|()| Response::Done),
+            Request::Anchor { id } => self.anchors.get(&id).map(Response::Anchor),
+            _ => Ok(Response::Anchors(self.anchors.all())),
         }
     }
 

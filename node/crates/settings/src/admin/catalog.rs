@@ -16,12 +16,54 @@ pub struct CatalogStatus {
     /// The gateways that keep it together, by name. Empty where one keeps it, or a database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<CatalogMember>,
+    /// Its backup in the mesh, as far as the gateway that answers makes it. Absent where a database has the catalog.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStatus>,
     /// Rises each time the catalog is opened.
     pub incarnation: Incarnation,
     /// Objects in all buckets.
     pub objects: u64,
     /// Segments waiting to be deleted from the nodes.
     pub condemned_segments: u64,
+}
+
+/// How far the catalog's backup in the mesh is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStatus {
+    /// What was acknowledged by then is in it: milliseconds since 1970. Absent before the first since this gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_unix_ms: Option<u64>,
+    /// Seconds since then: what would be lost with the catalog now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_seconds: Option<u64>,
+    /// The catalog's revision in it.
+    pub revision: u64,
+    /// Sealed bytes of it, before coding.
+    pub bytes: u64,
+    /// Its segments.
+    pub segments: u64,
+    /// Why the last try came to nothing, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Whether the administrator wants none: nodes let go of those there were.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub off: bool,
+    /// The backup that this catalog itself was restored from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredStatus>,
+}
+
+/// A catalog that came out of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredStatus {
+    /// What was acknowledged later was lost: milliseconds since 1970.
+    pub until_unix_ms: u64,
+    /// When it was restored: milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// The lost catalog's revision that it came back to.
+    pub revision: u64,
 }
 
 /// Who keeps a catalog.

@@ -1,0 +1,96 @@
+//! Writes a backup into an empty keyspace.
+
+use datamesh_shard::Incarnation;
+
+use super::piece::{Entries, Entry, PieceError};
+use crate::keys::{self, Table};
+use crate::keyspace::{
+    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError, View,
+};
+use crate::record::{self, ClusterRecord, RecordError, RestoredRecord};
+
+/// Why a backup does not become a catalog.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// There is something already.
+    #[error("the catalog to restore into is not empty")]
+    NotEmpty,
+    /// A piece of it is none.
+    #[error("the backup: {0}")]
+    Piece(#[from] PieceError),
+    /// Its own row.
+    #[error("the backup: {0}")]
+    Record(#[from] RecordError),
+    /// It has no row that says whose it is.
+    #[error("the backup says of no cluster that it is its")]
+    Nobodys,
+    /// The engine did not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Or write.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// A restore under way.
+#[derive(Debug)]
+pub struct Restore<K> {
+    keyspace: K,
+}
+
+impl<K: Keyspace> Restore<K> {
+    /// Into a keyspace in which nothing is.
+    ///
+    /// # Errors
+    /// `NotEmpty`, or the engine's.
+    pub async fn into_empty(keyspace: K) -> Result<Self, RestoreError> {
+        let all = KeyRange { start: Vec::new(), end: None }.without_reserved();
+        let found = keyspace.view().await?.range(&all, RangeLimits::rows(1)).await?.rows;
+        if found.is_empty() { Ok(Self { keyspace }) } else { Err(RestoreError::NotEmpty) }
+    }
+
+    /// Writes the next piece.
+    ///
+    /// # Errors
+    /// See [`RestoreError`]; what was written by then stays.
+    pub async fn write(&self, piece: &[u8]) -> Result<(), RestoreError> {
+        let (mut batch, mut bytes) = (Batch::new(), 0);
+        for entry in Entries::of(piece)? {
+            let entry = entry?;
+            let more = match entry {
+                Entry::Put { key, value } => key.len() + value.len(),
+                Entry::Delete { key } => key.len(),
+            };
+            if batch.writes.len() == BATCH_ITEMS_MAX || bytes + more > BATCH_BYTES_MAX {
+                self.keyspace.commit(std::mem::take(&mut batch)).await?;
+                bytes = 0;
+            }
+            bytes += more;
+            match entry {
+                Entry::Put { key, value } => batch.put(key, value),
+                Entry::Delete { key } => batch.delete(key),
+            }
+        }
+        if !batch.writes.is_empty() {
+            self.keyspace.commit(batch).await?;
+        }
+        Ok(())
+    }
+
+    /// Raises the catalog's incarnation above that of the one that was lost, however often that was opened since, and notes what it
+    /// came out of.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub async fn finish(self, at_least: Incarnation, restored: &RestoredRecord) -> Result<K, RestoreError> {
+        let key = keys::only(Table::Cluster);
+        let row = self.keyspace.get(&key).await?.ok_or(RestoreError::Nobodys)?;
+        let before: ClusterRecord = record::decode(&row.value)?;
+        let incarnation = Incarnation(before.incarnation.0.saturating_add(1)).max(at_least);
+        let mut batch = Batch::new();
+        batch.put(key, record::encode(&ClusterRecord { incarnation, ..before })?);
+        batch.put(keys::only(Table::Restored), record::encode(restored)?);
+        self.keyspace.commit(batch).await?;
+        Ok(self.keyspace)
+    }
+}

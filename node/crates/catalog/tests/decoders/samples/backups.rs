@@ -1,0 +1,35 @@
+//! What nodes keep of backups, sealed.
+
+use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
+use datamesh_catalog::{SegmentRef, UploadId};
+use datamesh_shard::{Epoch, Generation, SegmentId};
+
+use super::{Sample, node, pool, profile, sample};
+
+pub(super) fn anchor() -> Sample {
+    let segment = |n: u8| SegmentRef {
+        id: SegmentId([n; 32]),
+        sealed_bytes: 300,
+        pool: pool(),
+        profile: profile(),
+        epoch: Epoch(4),
+        generation: Generation(2),
+    };
+    let part = |revision: u64, n: u8| AnchorPart {
+        revision,
+        at_unix_ms: 1_800_000_000_000 + revision,
+        chunks: vec![Chunk { segments: vec![segment(n)], secrets: vec![n; 5] }],
+    };
+    let anchor = Anchor {
+        cluster: "demo".parse().unwrap(),
+        gateway: node(),
+        generation: 3,
+        wish: Some("newest#2".into()),
+        pools: vec![pool()],
+        reach_ms: 3_600_000,
+        upload: UploadId([7; 16]),
+        at_unix_ms: 1_800_000_001_000,
+        parts: vec![part(40, 1), part(300, 2)],
+    };
+    sample("anchor", anchor)
+}

@@ -1,0 +1,98 @@
+//! Why a restore does not come to a catalog, or not yet.
+
+use std::io;
+use std::path::PathBuf;
+
+use datamesh_catalog::backup::RestoreError as RowsError;
+use datamesh_catalog::catalog::OpenError;
+use datamesh_catalog::engine::EngineError;
+
+use crate::pipeline::PieceError;
+
+/// Why there is no catalog out of a backup.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nodes that do not answer are in the way. Nothing was decided: it is tried again.
+    #[error("{0}")]
+    NotYet(String),
+    /// None of those that the nodes keep, as far as they are of the time that is asked for.
+    #[error(
+        "none of the {tried} backups that could be is whole; the last: {last}. Those from longer before the newest than deleted files are kept \
+         are not taken: what they refer to may be deleted"
+    )]
+    None {
+        /// How many were tried.
+        tried: usize,
+        /// What was wrong with the last.
+        last: String,
+    },
+    /// The newest backup is of a catalog that this wish restored.
+    #[error(
+        "{0:?} has restored this catalog before, and does so once: if it was lost again, ask for newest#2 or the like, which \
+         is another wish"
+    )]
+    Again(String),
+    /// A time from which what was deleted since is not there any more.
+    #[error(
+        "the backups reach back to {earliest}: what was deleted {reach_ms} ms before the newest one may be gone \
+         (deletedRetentionSeconds, a day at most); ask for a later time"
+    )]
+    TooOld {
+        /// The earliest time that can be asked for.
+        earliest: String,
+        /// So far back they reach from the newest one.
+        reach_ms: u64,
+    },
+    /// The newest backup is not what is expected of it.
+    #[error(
+        "the newest backup is of {at}, more than a day ago: if backups had stopped before the catalog was lost, all since then is lost, and \
+         files that were deleted since may be damaged in it. To restore it all the same ask for that time, {at}"
+    )]
+    Stale {
+        /// Its time.
+        at: String,
+    },
+    /// The volume.
+    #[error("{path}: {source}")]
+    File {
+        /// Which file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The engine did not open on it, or was cut off.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The catalog did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The engine did not take the rows.
+    #[error("writing the catalog: {0}")]
+    Rows(RowsError),
+    /// A layout that nodes know was not taken over.
+    #[error("a layout that nodes know: {0}")]
+    Layout(String),
+}
+
+/// Why one backup does not come to a catalog.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unread {
+    /// Nodes did not answer, or it is damaged.
+    #[error("a piece cannot be read: {0}")]
+    Piece(#[from] PieceError),
+    /// It was sealed so.
+    #[error(transparent)]
+    Rows(RowsError),
+    /// Not the backup's fault.
+    #[error(transparent)]
+    Here(#[from] RestoreError),
+}
+
+impl From<RowsError> for Unread {
+    fn from(error: RowsError) -> Self {
+        match error {
+            RowsError::Piece(_) | RowsError::Record(_) | RowsError::Nobodys => Self::Rows(error),
+            _ => Self::Here(RestoreError::Rows(error)),
+        }
+    }
+}

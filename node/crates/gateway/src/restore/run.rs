@@ -1,0 +1,366 @@
+//! Asks nodes for backups, and makes a catalog of the newest.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datamesh_catalog::backup::{Anchor, AnchorPart, Restore};
+use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::record::RestoredRecord;
+use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
+use datamesh_exchange::anchor::AnchorId;
+use datamesh_exchange::message::{Request, Response};
+use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
+use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_shard::{Incarnation, PeerKey};
+use futures::StreamExt;
+
+use super::errors::{RestoreError, Unread};
+use super::time;
+use super::told::{Told, anchors, layouts, unheard};
+use super::wish::Wish;
+use crate::backup::{Given, Opener};
+use crate::cache::SegmentCache;
+use crate::layouts::encode_stored;
+use crate::metrics::Metrics;
+use crate::pipeline::{Budget, Context, PieceError, piece, segments_of};
+use crate::pools::{Pool, Pools};
+use crate::server::CATALOG_DIR;
+use crate::surroundings::Surroundings;
+
+/// Folder of the catalog until all of it is there.
+const DIR: &str = "catalog.restoring";
+/// Patience with a node's answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Nodes asked at the same time.
+const ASKED_AT_ONCE: usize = 32;
+/// Nothing is put under this context.
+const NO_LEASE: Duration = Duration::from_secs(60);
+/// What was condemned so shortly after the earliest time that can be had may be deleted already.
+const MARGIN_MS: u64 = 60_000;
+
+/// An older backup is restored only by its time: whoever asks for the newest expects little to be lost, and has had a day to notice that
+/// the gateway is gone.
+const NEWEST_AGE_MS_MAX: u64 = 24 * 3_600_000;
+
+/// A restore.
+pub(crate) struct Restoring<'a> {
+    pub(crate) opener: Opener,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
+    pub(crate) buffer_bytes: u64,
+    pub(crate) options: CatalogOptions,
+    /// The gateway's data folder.
+    pub(crate) dir: &'a Path,
+    /// And its words.
+    pub(crate) wish: (Wish, String),
+}
+
+/// What has been learnt of backups that proved themselves.
+#[derive(Clone, Copy)]
+struct Newest {
+    generation: u64,
+    at_unix_ms: u64,
+    reach_ms: u64,
+}
+
+impl Restoring<'_> {
+    /// What these nodes say; those that do not answer are left out.
+    pub(crate) async fn ask(&self, nodes: Vec<PeerKey>) -> BTreeMap<PeerKey, Told> {
+        let asking =
+            futures::stream::iter(nodes).map(|peer| async move { Some((peer, self.ask_one(&peer).await?)) });
+        asking.buffer_unordered(ASKED_AT_ONCE).filter_map(std::future::ready).collect().await
+    }
+
+    async fn ask_one(&self, peer: &PeerKey) -> Option<Told> {
+        let anchors = self.opener.list(peer, TIMEOUT).await?;
+        let signed = match self.opener.net.request(peer, Request::NewestLayout, None, TIMEOUT).await {
+            Ok((Response::Layout(signed), _)) => signed,
+            answer => return told_nothing(peer, &answer),
+        };
+        let layout = signed.and_then(|signed| Some((self.proven(&signed)?, signed)));
+        Some(Told { anchors, layout })
+    }
+
+    /// The layout, if the cluster's key has signed it.
+    fn proven(&self, signed: &SignedLayout) -> Option<Layout> {
+        let key = self.opener.secret.signing_key().public();
+        datamesh_seal::verify(&key, LAYOUT_CONTEXT, &signed.bytes, &signed.signature).ok()?;
+        Layout::decode(&signed.bytes).ok().filter(|layout| layout.cluster == self.opener.cluster)
+    }
+
+    /// Makes the catalog, of the newest backup that is as wanted. An older one is taken where it is proven that a newer one is
+    /// none, and for nothing else: what is not read yet is waited for.
+    pub(crate) async fn restore(
+        &self,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<RestoredRecord, RestoreError> {
+        let (mut newest, mut tried, mut last) = (None, 0, String::from("no node keeps any"));
+        for (id, holders) in anchors(told) {
+            let Some(anchor) = self.anchor(&id, &holders, told).await? else {
+                // Either a node says what is not so, or all that keep it have lost it.
+                (tried, last) =
+                    (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
+                continue;
+            };
+            let newest = *newest.get_or_insert(Newest {
+                generation: id.generation,
+                at_unix_ms: id.at_unix_ms,
+                reach_ms: anchor.reach_ms,
+            });
+            if !self.is_wanted(&anchor, newest, told)? {
+                continue;
+            }
+            match self.one(&anchor, newest, told).await {
+                Ok(restored) => return Ok(restored),
+                Err(Unread::Here(error)) => return Err(error),
+                // It was sealed so: no node has another.
+                Err(Unread::Rows(error)) => {
+                    tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
+                    (tried, last) = (tried + 1, error.to_string());
+                }
+                Err(Unread::Piece(error)) => return Err(self.not_read(&anchor, &error, told).await),
+            }
+        }
+        Err(RestoreError::None { tried, last })
+    }
+
+    /// Whether it may be taken, as far as its place and time go.
+    fn is_wanted(
+        &self,
+        anchor: &Anchor,
+        newest: Newest,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<bool, RestoreError> {
+        let (wish, words) = &self.wish;
+        if anchor.wish.as_ref() == Some(words) {
+            return Err(RestoreError::Again(words.clone()));
+        }
+        // By a clock that was ahead it may lie in the future.
+        let now = self.surroundings.now_unix_ms();
+        let last = newest.at_unix_ms.min(now);
+        // What was deleted since the setting was changed was kept by the other one.
+        let reach_ms = anchor.reach_ms.min(newest.reach_ms);
+        let earliest = last.saturating_sub(reach_ms).saturating_add(MARGIN_MS).min(last);
+        match *wish {
+            Wish::Until(wanted) if wanted < earliest => {
+                Err(RestoreError::TooOld { earliest: time(earliest), reach_ms })
+            }
+            Wish::Newest if now.saturating_sub(last) > NEWEST_AGE_MS_MAX.max(reach_ms) => {
+                Err(RestoreError::Stale { at: time(last) })
+            }
+            Wish::Until(_) => Ok(!wish.parts(anchor).is_empty()),
+            Wish::Newest => match unheard(told, &anchor.pools) {
+                Some(pool) => Err(RestoreError::NotYet(format!(
+                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}",
+                    time(anchor.at_unix_ms)
+                ))),
+                None => Ok(anchor.at_unix_ms >= earliest),
+            },
+        }
+    }
+
+    /// An anchor that proves itself, of any who keep it. None where it is certain that they do not have it.
+    async fn anchor(
+        &self,
+        id: &AnchorId,
+        holders: &[PeerKey],
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<Option<Anchor>, RestoreError> {
+        let mut away = None;
+        for peer in holders {
+            match self.opener.ask(peer, id, TIMEOUT).await {
+                Given::Proven(anchor) => return Ok(Some(*anchor)),
+                Given::Unproven => {
+                    tracing::warn!(%peer, ?id, "a node does not give the anchor that it says it keeps")
+                }
+                Given::Away => away = Some(peer),
+            }
+        }
+        if let Some(peer) = away {
+            return Err(RestoreError::NotYet(format!(
+                "for node {peer}, which says that it keeps the backup of {}; stop that node to go on without",
+                time(id.at_unix_ms)
+            )));
+        }
+        // A gateway that still makes backups puts later ones in the place of those.
+        let again = self.ask(holders.to_vec()).await;
+        match again.iter().any(|(peer, now)| told.get(peer).is_none_or(|then| then.anchors != now.anchors)) {
+            true => Err(RestoreError::NotYet(
+                "for backups to stay as they are: a gateway still makes some".into(),
+            )),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether its segments are lost or their nodes slow, nobody can tell: an older backup is taken when that is asked for.
+    async fn not_read(
+        &self,
+        anchor: &Anchor,
+        error: &PieceError,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> RestoreError {
+        let away = self.away(told).await.map(|node| format!("for node {node}: ")).unwrap_or_default();
+        RestoreError::NotYet(format!(
+            "{away}the backup of {} is not read ({error}). If what it needs is lost for good, ask for a time before {}",
+            time(anchor.at_unix_ms),
+            time(anchor.parts.first().map_or(0, |part| part.at_unix_ms))
+        ))
+    }
+
+    /// A member of the pools that does not answer now.
+    async fn away(&self, told: &BTreeMap<PeerKey, Told>) -> Option<String> {
+        let layouts = layouts(told);
+        let members = || layouts.values().flat_map(|(layout, _)| &layout.members);
+        let here = self.ask(members().map(|member| member.peer).collect()).await;
+        members().find(|member| !here.contains_key(&member.peer)).map(|member| member.node.to_string())
+    }
+
+    async fn one(
+        &self,
+        anchor: &Anchor,
+        newest: Newest,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<RestoredRecord, Unread> {
+        let (wish, words) = &self.wish;
+        let (parts, now) = (wish.parts(anchor), self.surroundings.now_unix_ms());
+        let until_unix_ms = wish.at_unix_ms(anchor, parts);
+        let restored = RestoredRecord {
+            // Above all that proved itself; by the clock, so that two that are restored from the same backup differ.
+            generation: newest.generation.saturating_add(1).max(now / 1000),
+            wish: words.clone(),
+            until_unix_ms,
+            at_unix_ms: now,
+            revision: parts.last().map_or(0, |part| part.revision),
+        };
+        let keyspace = self.rows(parts, told, &restored).await?;
+        self.take_layouts(keyspace, told).await?;
+        self.set_in_place()?;
+        tracing::warn!(
+            until = %time(until_unix_ms),
+            age_seconds = now.saturating_sub(until_unix_ms) / 1000,
+            written_by = %anchor.gateway,
+            "the catalog was restored from a backup: whatever was acknowledged after that time is lost, and accounts, keys and \
+             policies are as they were then, also those that were revoked since"
+        );
+        Ok(restored)
+    }
+
+    /// Writes the rows into a folder beside.
+    async fn rows(
+        &self,
+        parts: &[AnchorPart],
+        told: &BTreeMap<PeerKey, Told>,
+        restored: &RestoredRecord,
+    ) -> Result<AnyKeyspace, Unread> {
+        let context = self.context(told).await?;
+        let dir = self.dir.join(DIR);
+        let opening = tokio::task::spawn_blocking(move || {
+            remove(&dir)?;
+            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, RocksOptions::default())?)
+        });
+        let keyspace = opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??;
+        let restore = Restore::into_empty(AnyKeyspace::from(keyspace)).await?;
+        for chunk in parts.iter().flat_map(|part| &part.chunks) {
+            for (mut reference, secret) in segments_of(chunk).map_err(PieceError::from)? {
+                // No earlier layout is known here. Who it does not name is asked after that.
+                let pool = context.pools.get(&reference.pool);
+                let newest = pool.as_ref().and_then(|pool| pool.layout()).map(|layout| layout.epoch);
+                reference.epoch = newest.unwrap_or(reference.epoch);
+                let rows = piece(&context, (reference, secret)).await.map_err(PieceError::from)?;
+                restore.write(&rows).await?;
+            }
+        }
+        // Above all that the lost catalog may have been opened as since.
+        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), restored).await?)
+    }
+
+    /// What reads segments, by the layouts that nodes know.
+    async fn context(&self, told: &BTreeMap<PeerKey, Told>) -> Result<Arc<Context>, RestoreError> {
+        let pools = Arc::new(Pools::new(Arc::clone(&self.opener.net)));
+        for (name, (layout, signed)) in layouts(told) {
+            let mut pool = Pool::new(spec_of(layout));
+            let refused = |error: datamesh_placement::LayoutError| RestoreError::Layout(error.to_string());
+            pool.add(layout.clone(), signed.clone()).map_err(refused)?;
+            pools.put(name.clone(), pool);
+        }
+        let budget = Budget::new(self.buffer_bytes);
+        let (metrics, _) = Metrics::register(budget.clone());
+        let cache = Arc::new(SegmentCache::new(0, metrics.cache.clone()));
+        // It is asked nothing: what is read is in no row yet.
+        let nothing = EmbeddedCatalog::in_memory(MemoryKeyspace::default(), "", self.options).await?;
+        let outside = (Arc::clone(&self.opener.net), Arc::clone(&self.surroundings));
+        Ok(Context::new((budget, cache), metrics, nothing, pools, outside, NO_LEASE))
+    }
+
+    /// Layouts that were committed after the backup: members take nothing by earlier ones.
+    async fn take_layouts(
+        &self,
+        keyspace: AnyKeyspace,
+        told: &BTreeMap<PeerKey, Told>,
+    ) -> Result<(), RestoreError> {
+        let catalog =
+            EmbeddedCatalog::with_keyspace(keyspace, &self.opener.secret.fingerprint(), self.options).await?;
+        let known = catalog.pools().await.map_err(OpenError::from)?;
+        for (name, (layout, signed)) in layouts(told) {
+            let before = catalog.newest_epoch(name).await.map_err(OpenError::from)?;
+            if before >= Some(layout.epoch) {
+                continue;
+            }
+            let failed = |error: CommitLayoutError| RestoreError::Layout(error.to_string());
+            if !known.iter().any(|(pool, _)| pool == name) {
+                catalog.put_pool(name, &spec_of(layout)).await.map_err(failed)?;
+            }
+            let stored = encode_stored(signed).map_err(|error| RestoreError::Layout(error.to_string()))?;
+            let profiles = ProfileChange { open: layout.profiles().collect(), closed: Vec::new() };
+            catalog.commit_layout(name, layout.epoch, before, stored, &profiles).await.map_err(failed)?;
+            tracing::info!(pool = %name, epoch = %layout.epoch, "a layout later than the backup is taken from the nodes");
+        }
+        Ok(())
+    }
+
+    /// From here on it is the gateway's catalog.
+    fn set_in_place(&self) -> Result<(), RestoreError> {
+        let (from, to) = (self.dir.join(DIR), self.dir.join(CATALOG_DIR));
+        let failed = |source| RestoreError::File { path: to.clone(), source };
+        std::fs::rename(from, &to).map_err(failed)?;
+        std::fs::File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    }
+}
+
+fn told_nothing<T>(peer: &PeerKey, answer: &datamesh_exchange::net::Answer) -> Option<T> {
+    match answer {
+        Ok((response, _)) => tracing::warn!(%peer, ?response, "a node says nothing of backups"),
+        Err(error) => tracing::debug!(%peer, %error, "a node does not answer yet"),
+    }
+    None
+}
+
+/// A pool as its layout knows it: the rest is as new pools have it, until the administrator says otherwise.
+fn spec_of(layout: &Layout) -> PoolSpec {
+    let members = layout.members.iter().map(|member| DesiredMember {
+        node: member.node.clone(),
+        zone: member.zone.clone(),
+        capacity_bytes: member.capacity_bytes,
+    });
+    PoolSpec {
+        erasure: layout.profile,
+        cipher: Default::default(),
+        ack_shards: None,
+        members: members.collect(),
+        scrub: Default::default(),
+        recode: Default::default(),
+    }
+}
+
+/// A folder, if it is there.
+fn remove(dir: &Path) -> Result<(), RestoreError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(RestoreError::File { path: dir.into(), source })
+        }
+        _ => Ok(()),
+    }
+}

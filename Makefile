@@ -40,7 +40,7 @@ test: deps ## everything: lint, unit tests, end-to-end on a real Kubernetes; pri
 	scripts/test.sh
 
 .PHONY: test-long
-test-long: deps ## what does not fit into `make test`: longer fuzzing, a 10 GiB object through a 256 MiB gateway
+test-long: deps ## what does not fit into `make test`: longer fuzzing, more seeds, all promises, a 10 GiB object through a 256 MiB gateway
 	scripts/test-long.sh
 
 .PHONY: measure

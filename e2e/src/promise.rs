@@ -18,20 +18,29 @@ pub type Check = for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, anyhow::Result<()
 pub struct Promise {
     /// The name of its file.
     pub name: &'static str,
+    /// Whether it is checked only when it is named, or all are asked for: `make test-long` does.
+    pub long: bool,
     /// Checks it; leaves the cluster able to settle.
     pub check: Check,
 }
 
-/// Checks the promises whose names contain one of `filters` (all, without filters) and reports on each.
+/// Checks the promises whose names contain one of `filters` and reports on each. Without filters: all with `DATAMESH_LONG`, else those
+/// that are not long.
 #[must_use]
 pub fn run(promises: &[Promise], filters: &[String]) -> ExitCode {
-    let chosen: Vec<&Promise> = promises
-        .iter()
-        .filter(|p| filters.is_empty() || filters.iter().any(|filter| p.name.contains(filter.as_str())))
-        .collect();
+    let all = std::env::var_os("DATAMESH_LONG").is_some();
+    let is_chosen = |promise: &Promise| match filters {
+        [] => all || !promise.long,
+        filters => filters.iter().any(|filter| promise.name.contains(filter.as_str())),
+    };
+    let (chosen, others): (Vec<_>, Vec<_>) = promises.iter().partition(|promise| is_chosen(promise));
     if std::env::var_os("DATAMESH_E2E").is_none() {
         say(&format!("{} promises left out: they need a Kubernetes; `make e2e` runs them", chosen.len()));
         return ExitCode::SUCCESS;
+    }
+    if filters.is_empty() && !others.is_empty() {
+        let names: Vec<_> = others.iter().map(|promise| promise.name).collect();
+        say(&format!("left to `make test-long`: {}", names.join(", ")));
     }
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -11,6 +11,7 @@ mod storage;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::args::{Args, RoleCommand};
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     if datamesh_seal::UNSEALED {
         tracing::error!("THIS BUILD STORES PLAINTEXT: it is for the blindness test alone");
     }
+    raise_open_files();
     // One TLS provider for the whole process.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(args.role) {
@@ -35,6 +37,14 @@ fn main() -> ExitCode {
             let settings = error.downcast_ref::<datamesh_settings::SettingsError>().is_some();
             ExitCode::from(if settings { EXIT_SETTINGS } else { 1 })
         }
+    }
+}
+
+/// As many files and connections as the system lets the process have: the usual limit is one for programs that use `select`.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
     }
 }
 

@@ -29,36 +29,44 @@ use std::process::ExitCode;
 
 use datamesh_e2e::promise::{self, Promise};
 
+/// A promise by the name of its file.
+macro_rules! promise {
+    ($name:ident) => {
+        Promise { name: stringify!($name), long: false, check: |cluster| Box::pin($name::check(cluster)) }
+    };
+}
+
+/// One that `make test` leaves to `make test-long`: it takes about a minute or more.
+macro_rules! long {
+    ($name:ident) => {
+        Promise { long: true, ..promise!($name) }
+    };
+}
+
 const PROMISES: &[Promise] = &[
-    Promise { name: "real_files", check: |cluster| Box::pin(real_files::check(cluster)) },
-    Promise { name: "s3_client", check: |cluster| Box::pin(s3_client::check(cluster)) },
-    Promise { name: "blindness", check: |cluster| Box::pin(blindness::check(cluster)) },
-    Promise { name: "kubectl_plugin", check: |cluster| Box::pin(kubectl_plugin::check(cluster)) },
-    Promise { name: "invalid_specs", check: |cluster| Box::pin(invalid_specs::check(cluster)) },
-    Promise { name: "operator_restarted", check: |cluster| Box::pin(operator_restarted::check(cluster)) },
-    Promise { name: "operator_killed", check: |cluster| Box::pin(operator_killed::check(cluster)) },
-    Promise { name: "pool_full", check: |cluster| Box::pin(pool_full::check(cluster)) },
-    Promise { name: "two_pods_killed", check: |cluster| Box::pin(two_pods_killed::check(cluster)) },
-    Promise { name: "log_corrupted", check: |cluster| Box::pin(log_corrupted::check(cluster)) },
-    Promise { name: "zone_down", check: |cluster| Box::pin(zone_down::check(cluster)) },
-    Promise { name: "zones_drained", check: |cluster| Box::pin(zones_drained::check(cluster)) },
-    Promise { name: "zones_parted", check: |cluster| Box::pin(zones_parted::check(cluster)) },
-    Promise { name: "pool_scaled", check: |cluster| Box::pin(pool_scaled::check(cluster)) },
-    Promise { name: "profile_changed", check: |cluster| Box::pin(profile_changed::check(cluster)) },
-    Promise { name: "volume_lost", check: |cluster| Box::pin(volume_lost::check(cluster)) },
-    Promise { name: "force_deleted_pod", check: |cluster| Box::pin(force_deleted_pod::check(cluster)) },
-    Promise { name: "catalog_lost", check: |cluster| Box::pin(catalog_lost::check(cluster)) },
-    Promise { name: "gateways_added", check: |cluster| Box::pin(gateways_added::check(cluster)) },
-    Promise {
-        name: "gateways_keep_one_catalog",
-        check: |cluster| Box::pin(gateways_keep_one_catalog::check(cluster)),
-    },
-    Promise { name: "catalog_in_postgres", check: |cluster| Box::pin(catalog_in_postgres::check(cluster)) },
-    Promise {
-        name: "cluster_secret_deleted",
-        check: |cluster| Box::pin(cluster_secret_deleted::check(cluster)),
-    },
-    Promise { name: "delete_and_reapply", check: |cluster| Box::pin(delete_and_reapply::check(cluster)) },
+    promise!(real_files),
+    promise!(s3_client),
+    promise!(blindness),
+    promise!(kubectl_plugin),
+    promise!(invalid_specs),
+    promise!(operator_restarted),
+    promise!(operator_killed),
+    promise!(pool_full),
+    promise!(two_pods_killed),
+    long!(log_corrupted),
+    promise!(zone_down),
+    promise!(zones_drained),
+    promise!(zones_parted),
+    long!(pool_scaled),
+    long!(profile_changed),
+    promise!(volume_lost),
+    long!(force_deleted_pod),
+    long!(gateways_added),
+    promise!(gateways_keep_one_catalog),
+    promise!(catalog_lost),
+    long!(catalog_in_postgres),
+    promise!(cluster_secret_deleted),
+    promise!(delete_and_reapply),
 ];
 
 fn main() -> ExitCode {

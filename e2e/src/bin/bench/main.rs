@@ -1,9 +1,10 @@
 //! `make bench`: load over REST and S3 against `datamesh-node dev --processes` on loopback. Random data that never repeats;
 //! CPU is summed over all server processes, the client's own left out. Every loop is bounded in count. `--rows WORD` measures
-//! only rows whose name has the word in it; `gone` and `lost`, those of `trouble`: nodes that are away, a volume that is rebuilt. `--profile ROW=FILE` has perf sample the server processes while that row runs, for
-//! scripts/profile.sh.
+//! only rows whose name has the word in it; `gone` and `lost`, those of `trouble`: nodes that are away, a volume that is rebuilt; `idle`,
+//! connections that nobody uses. `--profile ROW=FILE` has perf sample the server processes while that row runs, for scripts/profile.sh.
 
 mod cpu;
+mod idle;
 mod load;
 mod profile;
 mod report;
@@ -43,6 +44,8 @@ const MIB: usize = 1 << 20;
 /// Words that stand for the rows of `trouble`.
 const GONE: &str = "gone";
 const LOST: &str = "lost";
+/// And for idle connections.
+const IDLE: &str = "idle";
 
 /// Sizes and client counts people compare stores by.
 const ROUNDS: &[Round] = &[
@@ -80,6 +83,23 @@ const ROUNDS: &[Round] = &[
         bytes: MIB,
         keys: 1000,
     },
+    Round {
+        name: "PUT 4 KiB of 200",
+        kind: Kind::Put,
+        clients: 200,
+        count: 10_000,
+        bytes: 4096,
+        keys: 10_000,
+    },
+    Round {
+        name: "GET 4 KiB of 200",
+        kind: Kind::Get,
+        clients: 200,
+        count: 20_000,
+        bytes: 4096,
+        keys: 10_000,
+    },
+    Round { name: "HEAD of 200", kind: Kind::Head, clients: 200, count: 20_000, bytes: 4096, keys: 10_000 },
     Round { name: "one PUT 10 MiB", kind: Kind::Put, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
     Round { name: "one GET 10 MiB", kind: Kind::Get, clients: 1, count: 16, bytes: 10 * MIB, keys: 16 },
 ];
@@ -139,5 +159,8 @@ async fn main() -> anyhow::Result<()> {
         trouble::lost(&server, &load, &profile, &mut rows).await?;
     }
     report::print(&rows);
+    if is_wanted(IDLE) {
+        idle::connections(&server).await?;
+    }
     server.stop().await
 }

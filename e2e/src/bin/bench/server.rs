@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::cpu::{self, Usage};
 
 /// Ports of the benchmark, apart from those of `make dev`.
-const HTTPS_PORT: u16 = 18443;
+pub(crate) const HTTPS_PORT: u16 = 18443;
 const BASE_PORT: u16 = 18100;
 /// The gateway's health port: third of its four.
 const METRICS_PORT: u16 = BASE_PORT + 2;

@@ -2,6 +2,7 @@
 
 mod addressed;
 mod certificate;
+mod protocols;
 mod stall;
 
 use std::net::{IpAddr, SocketAddr};
@@ -11,16 +12,16 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
+use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 use addressed::Addressed;
+use protocols::{Offer, Protocols};
 use stall::StallGuard;
 
 pub(crate) use certificate::Certificates;
@@ -37,7 +38,7 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub(crate) struct Https {
     listener: TcpListener,
     local_addr: SocketAddr,
-    acceptor: TlsAcceptor,
+    protocols: Protocols,
     connections: Arc<Semaphore>,
 }
 
@@ -50,15 +51,9 @@ impl Https {
         let failed = |source| BindError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(BindError::Tls)?
-            .with_no_client_auth()
-            .with_cert_resolver(certificates);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
-        Ok(Self { listener, local_addr, acceptor: TlsAcceptor::from(Arc::new(config)), connections })
+        let protocols = Protocols::new(certificates).map_err(BindError::Tls)?;
+        let connections = Arc::new(Semaphore::new(connections_max()));
+        Ok(Self { listener, local_addr, protocols, connections })
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
@@ -81,7 +76,7 @@ impl Https {
             };
             let Some((stream, from, permit)) = accepted else { continue };
             let service = Addressed { router: TowerToHyperService::new(router.clone()), from };
-            let serve = serve(self.acceptor.clone(), stream, service, stop.clone());
+            let serve = serve(self.protocols.offer(), stream, service, stop.clone());
             tasks.spawn(async move {
                 serve.await;
                 drop(permit);
@@ -109,18 +104,27 @@ impl Https {
     }
 }
 
-async fn serve(acceptor: TlsAcceptor, stream: TcpStream, service: Addressed, stop: CancellationToken) {
+/// Half of the files that may be open: storage needs the others.
+fn connections_max() -> usize {
+    let files = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    limits::CONNECTIONS_MAX.min(files / 2)
+}
+
+async fn serve(offer: Offer, stream: TcpStream, service: Addressed, stop: CancellationToken) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
     }
     let stream = StallGuard::new(stream, limits::WRITE_STALL);
-    let stream = match timeout(limits::HEADER_WAIT, acceptor.accept(stream)).await {
+    let stream = match timeout(limits::HEADER_WAIT, offer.acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => return tracing::debug!("TLS handshake took too long"),
     };
     // Told apart by ALPN, not by the first bytes: a client that sends none is then met by the protocol's own timer.
-    let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let h2 = stream.get_ref().1.alpn_protocol() == Some(protocols::HTTP2);
+    let _one_of_http2 = offer.http2.filter(|_| h2);
     let builder = if h2 { builder().http2_only() } else { builder().http1_only() };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-/// Connections served at once. Each costs about 64 KiB of TLS and HTTP state, and 512 KiB of an HTTP/2 upload that
-/// waits for its buffers.
-pub const CONNECTIONS_MAX: usize = 512;
+/// Connections of one listener at once, or half of the files that the process may have open. One that is idle costs about 16 KiB, one
+/// that sends headers or a body up to [`HEADER_BYTES_MAX`] more.
+pub const CONNECTIONS_MAX: usize = 10_240;
+/// Those of them with HTTP/2, which may bring 512 KiB of uploads that wait for their buffers. Who comes beyond is offered HTTP/1.1.
+pub const HTTP2_CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request's line and headers at most.
-pub const HEADER_BYTES_MAX: usize = 64 << 10;
+pub const HEADER_BYTES_MAX: usize = 32 << 10;
 /// Header fields of a request at most.
 pub const HEADERS_MAX: usize = 100;
 /// Concurrent requests on one HTTP/2 connection.

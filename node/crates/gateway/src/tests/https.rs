@@ -63,6 +63,30 @@ async fn both_versions_of_http_and_a_replaced_certificate() {
     serving.await.unwrap();
 }
 
+/// Connections that may hold much memory are few; the others are still served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_when_http2_is_taken_gets_http1() {
+    let (house, dir) = (House::new(6).await, tempfile::tempdir().unwrap());
+    let (files, root) = write_certificate(dir.path());
+    let certificates = Arc::new(Certificates::open(&files).unwrap());
+    let https = Https::bind("127.0.0.1:0".parse().unwrap(), certificates).await.unwrap();
+    let (url, stop) =
+        (format!("https://localhost:{}/api/v1/files", https.local_addr().port()), CancellationToken::new());
+    let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
+    let version = async |client: &reqwest::Client| client.get(&url).send().await.unwrap().version();
+    let mut taken = Vec::new();
+    for _ in 0..crate::limits::HTTP2_CONNECTIONS_MAX {
+        let client = client(&root, true);
+        assert_eq!(version(&client).await, reqwest::Version::HTTP_2);
+        taken.push(client);
+    }
+    let late = client(&root, true);
+    assert_eq!(version(&late).await, reqwest::Version::HTTP_11);
+    assert_eq!(version(&taken[0]).await, reqwest::Version::HTTP_2, "it keeps what it has");
+    stop.cancel();
+    serving.await.unwrap();
+}
+
 #[tokio::test]
 async fn half_a_certificate_keeps_the_old_one() {
     let dir = tempfile::tempdir().unwrap();

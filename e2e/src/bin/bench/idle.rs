@@ -1,0 +1,73 @@
+//! Clients that signed in, asked once and say nothing more: what their connections cost the gateway.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::report;
+use crate::server::{HTTPS_PORT, Server};
+
+/// Connections, and those before them that have the gateway get what it keeps.
+const CONNECTIONS: usize = 10_000;
+const WARM_UP: usize = 200;
+
+type Connection = StreamOwned<ClientConnection, TcpStream>;
+
+/// Opens them, and says what the gateway's memory grew by.
+pub(crate) async fn connections(server: &Server) -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    let (certificate, token) = (server.certificate()?, server.token()?);
+    let (config, token) = (trusting(&certificate)?, Arc::<str>::from(token.trim()));
+    let open = async |many: usize| {
+        let (config, token) = (Arc::clone(&config), Arc::clone(&token));
+        let opening =
+            move || (0..many).map(|_| signed_in(&config, &token)).collect::<anyhow::Result<Vec<_>>>();
+        tokio::task::spawn_blocking(opening).await.context("interrupted")?
+    };
+    let warm = open(WARM_UP).await?;
+    drop(warm);
+    server.measure().await?;
+    let before = server.measure().await?.peaks().0;
+    let idle = open(CONNECTIONS).await?;
+    server.measure().await?;
+    let after = server.measure().await?.peaks().0;
+    let each_thousand = (after - before) * 1000.0 / idle.len() as f64;
+    report::note(&format!(
+        "{} idle signed-in connections: the gateway grew from {before:.0} to {after:.0} MiB, {each_thousand:.1} MiB for 1,000",
+        idle.len()
+    ));
+    Ok(())
+}
+
+fn trusting(certificate: &str) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(certificate.as_bytes())?)?;
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// One that has asked for a list and has its answer.
+fn signed_in(config: &Arc<ClientConfig>, token: &str) -> anyhow::Result<Connection> {
+    let name = ServerName::try_from("127.0.0.1")?;
+    let stream = TcpStream::connect(("127.0.0.1", HTTPS_PORT))?;
+    let mut connection = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, stream);
+    let request = "GET /api/v1/files?limit=1 HTTP/1.1\r\nhost: localhost";
+    write!(connection, "{request}\r\nauthorization: Bearer {token}\r\n\r\n")?;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        let mut some = [0; 4096];
+        let read = connection.read(&mut some)?;
+        ensure!(read > 0, "the gateway ended a connection: {}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(some.get(..read).unwrap_or_default());
+    }
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    Ok(connection)
+}

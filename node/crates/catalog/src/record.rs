@@ -7,6 +7,7 @@ mod audit;
 pub mod bytes;
 mod garbage;
 mod members;
+mod notifications;
 mod objects;
 mod settings;
 mod shreds;
@@ -24,6 +25,7 @@ pub use members::{
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
     RecodeRecord, ScrubRecord,
 };
+pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -31,17 +31,27 @@ impl Objects {
         kept.map(read).transpose()
     }
 
-    /// Sets it, or takes it away.
+    /// Sets it.
     pub(crate) async fn set_setting<T: Serialize>(
         &self,
         bucket: &BucketContext,
         which: BucketSetting,
-        value: Option<&T>,
+        value: &T,
     ) -> Result<(), Problem> {
-        let written = value.map(serde_json::to_vec).transpose();
+        let written = serde_json::to_vec(value);
         let written = written.map_err(|error| Problem::internal("cannot write a setting", &error))?;
-        let set = self.context.catalog.set_bucket_setting(bucket.id, which, written).await;
+        let set = self.context.catalog.set_bucket_setting(bucket.id, which, Some(written)).await;
         set.map_err(refusals::setting)
+    }
+
+    /// Takes it away.
+    pub(crate) async fn clear_setting(
+        &self,
+        bucket: &BucketContext,
+        which: BucketSetting,
+    ) -> Result<(), Problem> {
+        let cleared = self.context.catalog.set_bucket_setting(bucket.id, which, None).await;
+        cleared.map_err(refusals::setting)
     }
 
     /// Gives an object other tags; false when it is not as it was found any more.

@@ -9,18 +9,13 @@
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
+#[path = "support/python.rs"]
+mod python;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use cluster::{Cluster, new_seed, random};
-
-/// Where `scripts/install-deps.sh` puts the Python clients.
-fn venv() -> PathBuf {
-    let given = std::env::var_os("DATAMESH_S3_VENV").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/venv");
-    given.unwrap_or_else(home)
-}
 
 /// A program of a client, told where the gateway is and with which key.
 fn client(program: &Path, cluster: &Cluster, folder: &Path) -> Command {
@@ -50,7 +45,7 @@ async fn boto3() {
     let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/boto3_client.py");
     let (id, _) = cluster.s3_key();
-    let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
+    let mut python = client(&python::folder().join("bin/python"), &cluster, folder.path());
     println!("{}", run(python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id)));
 }
 
@@ -78,7 +73,7 @@ async fn aws_cli() {
     let (source, back) = (folder.path().join("source"), folder.path().join("back"));
     files(&source, seed);
     let aws = |arguments: &[&str]| {
-        let program = venv().join("bin/aws");
+        let program = python::folder().join("bin/aws");
         run(client(&program, &cluster, folder.path()).args(arguments))
     };
     aws(&["s3", "mb", "s3://photos"]);
@@ -139,7 +134,7 @@ async fn s3cmd() {
     let (id, secret) = cluster.s3_key();
     let host = cluster.s3().replace("https://", "");
     let s3cmd = |arguments: &[&str]| {
-        let mut command = client(&venv().join("bin/s3cmd"), &cluster, folder.path());
+        let mut command = client(&python::folder().join("bin/s3cmd"), &cluster, folder.path());
         command
             .args(["--access_key", &id, "--secret_key", &secret, "--host", &host, "--host-bucket", &host])
             .arg("--ca-certs")

@@ -42,11 +42,13 @@ fn run(command: &mut Command) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3() {
-    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (seed, folder) = (new_seed(), tempfile::tempdir().unwrap());
+    let (cluster, port) = Cluster::start_telling().await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/boto3_client.py");
     let (id, _) = cluster.s3_key();
     let mut python = client(&python::folder().join("bin/python"), &cluster, folder.path());
-    println!("{}", run(python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id)));
+    python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id).env("NOTIFY_PORT", port.to_string());
+    println!("{}", run(&mut python));
 }
 
 /// Files of every kind that tools meet, below a folder.

@@ -93,6 +93,7 @@ impl Plan {
             catalog_database: None,
             catalog_members: Vec::new(),
             mail: None,
+            notifications: dev.notify.clone(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

@@ -24,6 +24,7 @@ use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
+use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
@@ -32,6 +33,7 @@ use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
 use crate::work::expire::{Expire, NewRules};
 use crate::work::layouts::AdvanceLayouts;
+use crate::work::notify::{Bound, NotifyTarget, PENDING_MAX};
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
@@ -63,6 +65,8 @@ pub struct CoreConfig {
     pub on_given_up: OnGivenUp,
     /// What sends mail; none: nothing does.
     pub mailer: Option<Mailer>,
+    /// Webhooks that events of buckets may be sent to.
+    pub targets: Vec<Target>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -85,6 +89,8 @@ pub(crate) struct Core {
     pub(crate) recode: Recode,
     pub(crate) expire: Expire,
     pub(crate) shredder: Shredder,
+    pub(crate) notify: Vec<NotifyTarget>,
+    pub(crate) bound: Bound,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
 }
@@ -133,7 +139,8 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let status = status_source(&context, (cluster.clone(), gateway), &secret, group);
+        let targets = Arc::new(Targets::new(config.targets));
+        let status = status_source(&context, (cluster.clone(), gateway), (&secret, &targets), group);
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -143,6 +150,7 @@ impl Core {
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,
+            notifications: Arc::clone(&targets),
             admin: admin((cluster, secret), &layouts, &context),
             new_rules: NewRules::default(),
             surroundings,
@@ -156,6 +164,8 @@ impl Core {
             recode: Recode::new(Arc::clone(&context)),
             expire: Expire::new(Arc::clone(&context), Arc::clone(&app)),
             app,
+            notify: NotifyTarget::all(&context, &targets),
+            bound: Bound::new(Arc::clone(&context), PENDING_MAX),
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
@@ -181,7 +191,7 @@ fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSour
 fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
-    secret: &ClusterSecret,
+    (secret, targets): (&ClusterSecret, &Arc<Targets>),
     group: Option<Arc<Group>>,
 ) -> StatusSource {
     StatusSource {
@@ -192,6 +202,7 @@ fn status_source(
         group,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
+        targets: Arc::clone(targets),
     }
 }
 

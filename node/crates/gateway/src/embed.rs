@@ -58,10 +58,12 @@ impl EmbeddedGateway {
             recode,
             expire,
             shredder,
+            notify,
+            bound,
             audit,
             cut_audit,
         } = Core::assemble(config).await?;
-        let workers: Vec<Box<dyn Worker>> = vec![
+        let mut workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),
             Box::new(reports),
             Box::new(reclaim),
@@ -69,9 +71,11 @@ impl EmbeddedGateway {
             Box::new(recode),
             Box::new(expire),
             Box::new(shredder),
+            Box::new(bound),
             Box::new(audit),
             Box::new(cut_audit),
         ];
+        workers.extend(notify.into_iter().map(|worker| Box::new(worker) as Box<dyn Worker>));
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
 

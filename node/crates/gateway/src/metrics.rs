@@ -2,6 +2,7 @@
 
 mod cache;
 mod catalog;
+mod notifications;
 mod profiles;
 mod stages;
 
@@ -22,6 +23,7 @@ use crate::pipeline::Budget;
 
 pub use cache::CacheMetrics;
 pub use catalog::CatalogMetrics;
+pub use notifications::NotificationMetrics;
 pub use profiles::ProfileMetrics;
 pub use stages::{Stage, Stages};
 
@@ -105,6 +107,8 @@ pub struct Metrics {
     pub profiles: ProfileMetrics,
     /// The group that keeps the catalog.
     pub catalog: CatalogMetrics,
+    /// Events of buckets.
+    pub notifications: NotificationMetrics,
     /// The cache of hot segments.
     pub cache: CacheMetrics,
     /// CPU seconds by stage.
@@ -140,6 +144,7 @@ impl Metrics {
             expired: Family::default(),
             profiles: ProfileMetrics::default(),
             catalog: CatalogMetrics::default(),
+            notifications: NotificationMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
@@ -162,6 +167,7 @@ impl Metrics {
         registry.register("expired", "What rules of buckets ended, by kind", m.expired.clone());
         m.profiles.register(&mut registry);
         m.catalog.register(&mut registry);
+        m.notifications.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));

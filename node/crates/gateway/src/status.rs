@@ -2,6 +2,7 @@
 
 mod avoided;
 mod drain;
+mod notifications;
 mod recode;
 mod safety;
 mod scrub;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::api::DEFAULT_BUCKET;
 use crate::group::Group;
+use crate::notifications::Targets;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
 
@@ -37,6 +39,7 @@ pub(crate) struct StatusSource {
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
+    pub(crate) targets: Arc<Targets>,
 }
 
 impl StatusSource {
@@ -68,6 +71,7 @@ impl StatusSource {
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),
             pools,
+            notifications: notifications::told(self).await?,
         })
     }
 

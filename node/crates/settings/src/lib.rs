@@ -5,6 +5,7 @@ pub mod admin;
 pub mod audit;
 pub mod mail;
 pub mod mesh;
+pub mod notifications;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -193,6 +194,9 @@ pub struct GatewaySettings {
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,
+    /// Where events of buckets may be told. Empty: nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<notifications::NotificationTarget>,
 }
 
 /// A gateway, and where other gateways reach it.

@@ -1,7 +1,10 @@
 //! What is set of a bucket and is the gateway's business alone: kept as JSON.
 
+use std::sync::Arc;
+
 use datamesh_catalog::catalog::SettingError;
-use datamesh_catalog::{BucketSetting, Object};
+use datamesh_catalog::{BucketSetting, Cause, Object, Subscription};
+use datamesh_shard::BucketName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,6 +55,24 @@ impl Objects {
     ) -> Result<(), Problem> {
         let cleared = self.context.catalog.set_bucket_setting(bucket.id, which, None).await;
         cleared.map_err(refusals::setting)
+    }
+
+    /// Who wants to know of what happens in a bucket.
+    pub(crate) async fn subscriptions(&self, bucket: &BucketContext) -> Result<Vec<Subscription>, Problem> {
+        self.context.catalog.subscriptions(bucket.id).await.map_err(refusals::catalog)
+    }
+
+    /// Says who does; with `test`, each target is sent a message at once.
+    pub(crate) async fn subscribe(
+        &self,
+        (bucket, name): (&BucketContext, &BucketName),
+        subscriptions: Vec<Subscription>,
+        test: bool,
+        cause: &Arc<Cause>,
+    ) -> Result<(), Problem> {
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
+        let when = (test, self.now_unix_ms());
+        catalog.subscribe((bucket.id, name), subscriptions, when).await.map_err(refusals::setting)
     }
 
     /// Gives an object other tags; false when it is not as it was found any more.

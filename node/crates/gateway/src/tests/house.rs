@@ -24,6 +24,7 @@ use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
 use crate::limits;
 use crate::mail::Mailer;
+use crate::notifications::Target;
 use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
@@ -35,6 +36,13 @@ pub(crate) struct House {
     pub(crate) catalog: EmbeddedCatalog,
     pub(crate) clock: Arc<Clock>,
     dir: TempDir,
+}
+
+/// Whom it reaches for besides its nodes.
+#[derive(Default)]
+struct Outside {
+    mailer: Option<Mailer>,
+    targets: Vec<Target>,
 }
 
 /// The time of day, which a test may move on.
@@ -139,19 +147,26 @@ impl House {
     }
 
     async fn of(nodes: u8, buffers: (u64, u64), retention_ms: u64) -> Self {
-        Self::sending(nodes, buffers, retention_ms, None).await
+        Self::with(nodes, buffers, retention_ms, Outside::default()).await
     }
 
     /// One that sends mail, without a pool.
     pub(crate) async fn mailing(mailer: Mailer) -> Self {
-        Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
+        Self::with(6, (64 << 20, 0), 0, Outside { mailer: Some(mailer), ..Outside::default() }).await
     }
 
-    async fn sending(
+    /// One that may tell these of events, with a pool.
+    pub(crate) async fn telling(targets: Vec<Target>) -> Self {
+        let house = Self::with(6, (64 << 20, 0), 0, Outside { targets, ..Outside::default() }).await;
+        house.open_pool(6).await;
+        house
+    }
+
+    async fn with(
         nodes: u8,
         (buffer_bytes, cache_bytes): (u64, u64),
         retention_ms: u64,
-        mailer: Option<Mailer>,
+        Outside { mailer, targets }: Outside,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
@@ -174,6 +189,7 @@ impl House {
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer,
+            targets,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })

@@ -13,6 +13,11 @@ use super::{BucketContext, Fields, Found, Meta, Objects, refusals, target_of};
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
+/// What a setting's row holds.
+pub(super) fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(row).map_err(|e| Problem::internal("a setting is malformed", &e))
+}
+
 impl BucketContext {
     /// The tags of an object in it.
     pub(crate) fn tags_of(&self, object: &Object) -> Result<Tags, Problem> {
@@ -28,10 +33,7 @@ impl Objects {
         which: BucketSetting,
     ) -> Result<Option<T>, Problem> {
         let kept = self.context.catalog.bucket_setting(bucket.id, which).await.map_err(refusals::catalog)?;
-        let read = |bytes: Vec<u8>| {
-            serde_json::from_slice(&bytes).map_err(|e| Problem::internal("a setting is malformed", &e))
-        };
-        kept.map(read).transpose()
+        kept.as_deref().map(read).transpose()
     }
 
     /// Sets it.

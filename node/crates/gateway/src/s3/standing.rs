@@ -165,10 +165,12 @@ impl Standing {
         let mut standing = Self::without_policy((asker, facts), need, Some(bucket));
         // What is no name is no bucket's: the operation says so.
         let Ok(name) = names::bucket(bucket) else { return Ok(standing) };
-        standing.policy = app.objects.policy(&name).await?;
-        if standing.asker.is_anonymous() && standing.policy.as_ref().is_some_and(|policy| policy.is_public())
-        {
-            standing.restricted = app.objects.keeps_strangers_out(&name).await?;
+        if standing.asker.is_anonymous() {
+            let (policy, kept_out) = app.objects.policy_for_strangers(&name).await?;
+            standing.restricted = kept_out && policy.as_ref().is_some_and(|policy| policy.is_public());
+            standing.policy = policy;
+        } else {
+            standing.policy = app.objects.policy(&name).await?;
         }
         Ok(standing)
     }

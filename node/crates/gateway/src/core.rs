@@ -106,8 +106,7 @@ impl Core {
         config: CoreConfig,
         group: Option<Arc<Group>>,
     ) -> Result<Self, LoadLayoutError> {
-        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
-            config;
+        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
         let budget = Budget::new(config.buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
@@ -126,7 +125,7 @@ impl Core {
             pools: Arc::clone(&pools),
             net: Arc::clone(&net),
             key: secret.signing_key(),
-            on_layout,
+            on_layout: config.on_layout,
             on_given_up: config.on_given_up,
             partitions_log2: config.partitions_log2,
             wake: Arc::new(Notify::new()),
@@ -137,7 +136,6 @@ impl Core {
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
-        let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let targets = Arc::new(Targets::new(config.targets));
         let status = status_source(&context, (cluster.clone(), gateway), (&secret, &targets), group);
@@ -148,7 +146,7 @@ impl Core {
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),
-            objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
+            objects: Objects::new(Arc::clone(&context), buckets_source(&context, &secret), abandoned, shreds),
             status,
             notifications: Arc::clone(&targets),
             admin: admin((cluster, secret), &layouts, &context),

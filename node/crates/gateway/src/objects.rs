@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey, Target,
-    UploadId,
+    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey,
+    Target, UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;

@@ -6,7 +6,9 @@ mod fsck;
 mod recode;
 mod scrub;
 
-use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName};
+use datamesh_shard::{
+    Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

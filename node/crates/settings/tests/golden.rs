@@ -7,7 +7,8 @@ use std::path::Path;
 
 use datamesh_settings::admin::{
     AvoidedReason, AvoidedStatus, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, MemberState,
-    MemberStatus, NodeReport, NotificationStatus, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
+    MemberStatus, NodeReport, NotificationStatus, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec,
+    RecodeState, RecodeStatus,
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::notifications::NotificationTarget;
@@ -15,7 +16,9 @@ use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
     Settings, SettingsError, StorageSettings, TlsFiles,
 };
-use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName};
+use datamesh_shard::{
+    Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
+};
 
 const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");

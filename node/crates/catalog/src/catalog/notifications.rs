@@ -215,11 +215,7 @@ impl<K: Keyspace> Catalog<K> {
         self.shared.watched.read().contains_key(&bucket)
     }
 
-    async fn read_watchers(
-        &self,
-        view: &impl View,
-        bucket: BucketId,
-    ) -> Result<Option<Known>, CatalogError> {
+    async fn read_watchers(&self, view: &impl View, bucket: BucketId) -> Result<Option<Known>, CatalogError> {
         let found = find::<SettingRecord>(view, &row_of(bucket)).await?;
         let known = match found.record.zip(found.version) {
             Some((setting, written)) => {
@@ -237,8 +233,9 @@ impl<K: Keyspace> Catalog<K> {
 }
 
 fn first_of_each_target(subscriptions: &[Subscription]) -> impl Iterator<Item = &Subscription> {
-    let is_first =
-        |(n, one): &(usize, &Subscription)| subscriptions[..*n].iter().all(|before| before.target != one.target);
+    let is_first = |(n, one): &(usize, &Subscription)| {
+        subscriptions[..*n].iter().all(|before| before.target != one.target)
+    };
     subscriptions.iter().enumerate().filter(is_first).map(|(_, one)| one)
 }
 

@@ -7,7 +7,9 @@ use super::versions::{Edit, Kept, kept_as};
 use super::{Catalog, CatalogError, DeleteObjectError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
+use crate::model::{
+    BucketId, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+};
 use crate::record::{
     self, CurrentRecord, KeptRecord, OrderRecord, UploadRecord, UploadState, VersionBodyRecord,
     VersioningRecord,

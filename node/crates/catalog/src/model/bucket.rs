@@ -42,14 +42,8 @@ pub enum BucketSetting {
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Tags,
-        Self::Lifecycle,
-        Self::Cors,
-        Self::Policy,
-        Self::PublicAccessBlock,
-        Self::Notifications,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Tags, Self::Lifecycle, Self::Cors, Self::Policy, Self::PublicAccessBlock, Self::Notifications];
 }
 
 /// A bucket to make if there is none of that name.

@@ -14,8 +14,8 @@ use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
-    BucketId, BucketKind, BucketSetting, Cursor, EventKind, Grant, Happened, ObjectKey, Page, PageAt, PartSummary, Permission,
-    SegmentRef, Subscription, UploadId, Versioning, WrappedSecret,
+    BucketId, BucketKind, BucketSetting, Cursor, EventKind, Grant, Happened, ObjectKey, Page, PageAt,
+    PartSummary, Permission, SegmentRef, Subscription, UploadId, Versioning, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
@@ -411,10 +411,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("null-version", key::null_version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap())),
         ("version-of", key::version_of(UPLOAD)),
         ("bucket-setting", key::bucket_setting(BucketSetting::Lifecycle, BucketId(5))),
-        (
-            "event",
-            key::event(&hook(), 300, BucketId(5), Some(&ObjectKey::new(b"a\0\xff/b").unwrap())),
-        ),
+        ("event", key::event(&hook(), 300, BucketId(5), Some(&ObjectKey::new(b"a\0\xff/b").unwrap()))),
         ("event-of-a-test", key::event(&hook(), 300, BucketId(5), None)),
         ("event-counter", key::event_counter(&hook(), 1)),
         ("engine-revision", row::REVISION_KEY.to_vec()),

@@ -179,7 +179,9 @@ async fn nobody_is_told_who_did_not_ask(keyspace: AnyKeyspace) {
     told.subscribe(&told.catalog, Vec::new()).await;
     told.put("in/z.jpg", 30).await;
     assert_eq!(told.said("pictures").await.len(), 2);
-    assert!(told.catalog.bucket_setting(told.bucket.id, BucketSetting::Notifications).await.unwrap().is_none());
+    assert!(
+        told.catalog.bucket_setting(told.bucket.id, BucketSetting::Notifications).await.unwrap().is_none()
+    );
 }
 
 async fn what_is_set_elsewhere_counts_at_once(keyspace: AnyKeyspace) {
@@ -330,8 +332,7 @@ async fn a_deleted_bucket_tells_nobody(keyspace: AnyKeyspace) {
     assert_eq!(told.said("hook").await.len(), 2, "what had happened is told");
     let target = Target { bucket: told.bucket.id, key: key("a"), upload: upload_id(3) };
     assert!(told.catalog.put_inline(&target, &inline("e", NOW), &Condition::None).await.is_err());
-    let again =
-        told.catalog.subscribe((told.bucket.id, &told.bucket.name), Vec::new(), (false, NOW)).await;
+    let again = told.catalog.subscribe((told.bucket.id, &told.bucket.name), Vec::new(), (false, NOW)).await;
     assert_eq!(again, Err(SettingError::BucketGone));
     assert_eq!(told.said("hook").await.len(), 2);
 }

@@ -73,8 +73,9 @@ fn test(Happened { bucket, at_unix_ms, request, .. }: &Happened) -> Value {
 }
 
 fn record(event: &Event, kind: EventKind) -> Value {
-    let Happened { bucket, subscription, at_unix_ms, version, size_bytes, etag, by, address, request, .. } =
-        &event.what;
+    let Happened {
+        bucket, subscription, at_unix_ms, version, size_bytes, etag, by, address, request, ..
+    } = &event.what;
     let key = event.key.as_ref().map(|key| percent_encode(key.as_bytes(), IN_KEYS).to_string());
     let mut object = json!({
         "key": key.unwrap_or_default().replace("%20", "+"),

@@ -164,7 +164,9 @@ mod tests {
 
     #[test]
     fn only_addresses_that_are_encrypted_or_near_are_taken() {
-        for good in ["https://hooks.example.org/x?y=z", "http://localhost:1/", "http://127.0.0.1:1", "http://[::1]:1"] {
+        for good in
+            ["https://hooks.example.org/x?y=z", "http://localhost:1/", "http://127.0.0.1:1", "http://[::1]:1"]
+        {
             assert!(open(good).is_ok(), "{good}");
         }
         let refused = [

@@ -90,16 +90,17 @@ impl Webhook {
 
     /// Sends a message. The secret is read anew, so that it may change.
     pub(crate) async fn tell(&self, body: Vec<u8>, now_unix_ms: u64) -> Result<(), Untold> {
-        let mut request =
-            self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
+        let mut request = self.client.post(self.url.clone()).header(header::CONTENT_TYPE, "application/json");
         if let Some(file) = self.secret_file.clone() {
             let secret = tokio::task::spawn_blocking(move || read_secret(&file).map(Zeroizing::new)).await;
             let secret = secret.map_err(|_| Untold::Unreachable)??;
             request = request.header(SIGNATURE, signature(secret.as_bytes(), now_unix_ms / 1000, &body));
         }
-        let answer = request.body(body).send().await.map_err(|error| {
-            if error.is_timeout() { Untold::Late } else { Untold::Unreachable }
-        })?;
+        let answer = request
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| if error.is_timeout() { Untold::Late } else { Untold::Unreachable })?;
         if answer.status().is_success() { Ok(()) } else { Err(Untold::Refused(answer.status())) }
     }
 }

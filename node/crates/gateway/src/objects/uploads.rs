@@ -7,8 +7,8 @@ use std::time::Duration;
 use datamesh_catalog::catalog::UploadError;
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
-    BucketId, Cause, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary, PartTag,
-    TaggedPart, Target, Upload, UploadId,
+    BucketId, Cause, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary,
+    PartTag, TaggedPart, Target, Upload, UploadId,
 };
 use datamesh_shard::BucketName;
 

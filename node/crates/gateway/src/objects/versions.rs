@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Cause, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning};
+use datamesh_catalog::{
+    Cause, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
+};
 use datamesh_shard::BucketName;
 use tokio::time::Instant;
 

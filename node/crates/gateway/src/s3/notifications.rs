@@ -169,8 +169,10 @@ fn shown(one: &Subscription) -> QueueConfiguration {
     let both = [(FilterRuleName::PREFIX, &one.prefix), (FilterRuleName::SUFFIX, &one.suffix)];
     let rules: Vec<_> =
         both.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| rule(name, text)).collect();
-    let filter = (!rules.is_empty())
-        .then(|| NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(rules) }) });
+    let rules = Some(rules).filter(|rules| !rules.is_empty());
+    let filter = rules.map(|rules| NotificationConfigurationFilter {
+        key: Some(S3KeyFilter { filter_rules: Some(rules) }),
+    });
     QueueConfiguration {
         events: one.kinds.iter().map(|kind| Event::from(format!("s3:{}", name_of(*kind)))).collect(),
         filter,
@@ -198,8 +200,7 @@ mod tests {
     }
 
     fn told(queues: Vec<QueueConfiguration>) -> Result<Vec<Subscription>, String> {
-        let given =
-            NotificationConfiguration { queue_configurations: Some(queues), ..Default::default() };
+        let given = NotificationConfiguration { queue_configurations: Some(queues), ..Default::default() };
         read(given).map_err(|error| error.message().unwrap_or_default().to_owned())
     }
 
@@ -213,7 +214,9 @@ mod tests {
         assert_eq!(of("s3:ObjectCreated:Copy"), Ok(vec![Copy]));
         assert_eq!(of("s3:ObjectRemoved:*"), Ok(vec![Deleted, Marked]));
         assert_eq!(of("s3:LifecycleExpiration:*"), Ok(vec![Expired, ExpiredMarked]));
-        for unknown in ["s3:*", "s3:Object*", "s3:ObjectCreated:", "ObjectCreated:Put", "s3:ObjectTagging:*", "*", ""] {
+        for unknown in
+            ["s3:*", "s3:Object*", "s3:ObjectCreated:", "ObjectCreated:Put", "s3:ObjectTagging:*", "*", ""]
+        {
             assert!(of(unknown).unwrap_err().contains(&format!("no event {unknown:?}")), "{unknown}");
         }
     }
@@ -241,7 +244,12 @@ mod tests {
     #[test]
     fn what_is_none_is_refused_by_name() {
         let one = |queue: QueueConfiguration| told(vec![queue]).unwrap_err();
-        for arn in ["http://10.0.0.1/", "arn:aws:sqs:us-east-1:1:hook", "arn:datamesh:sqs:::", "arn:datamesh:sqs:::A b"] {
+        for arn in [
+            "http://10.0.0.1/",
+            "arn:aws:sqs:us-east-1:1:hook",
+            "arn:datamesh:sqs:::",
+            "arn:datamesh:sqs:::A b",
+        ] {
             assert!(one(queue(arn, "s3:ObjectCreated:*", ("", ""))).contains(&format!("{arn:?}")), "{arn}");
         }
         let long = "x".repeat(1025);

@@ -108,12 +108,7 @@ struct Gone {
     marker: bool,
 }
 
-async fn gone(
-    app: &Arc<App>,
-    bucket: &BucketName,
-    which: Which,
-    cause: &Arc<Cause>,
-) -> S3Result<Gone> {
+async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cause>) -> S3Result<Gone> {
     let Which { key, version, condition } = which;
     let Some(version) = version else {
         let removed = app.objects.delete((bucket, key), condition, Marking::Always, cause).await?;

@@ -25,7 +25,8 @@ pub(super) async fn told(source: &StatusSource) -> Result<Vec<NotificationStatus
 
 fn problems(source: &StatusSource, target: &TargetName, tally: EventTally) -> Vec<String> {
     let mut problems = Vec::new();
-    if tally.dropped > 0 {
+    // Once it is told all there is, the count alone remains: nothing could clear a problem that is over.
+    if tally.dropped > 0 && tally.pending > 0 {
         problems.push(format!(
             "{} events for {target} were given up, the oldest first, as too many waited: list the buckets to know what is there.",
             tally.dropped

@@ -59,7 +59,9 @@ impl NotifyTarget {
         }
         let name = &self.target.name;
         let mut events = self.context.catalog.events(name, AT_ONCE).await?;
-        let Some(Message { events: taken, body }) = Message::of(&events) else { return Ok(Next::Wait(PERIOD)) };
+        let Some(Message { events: taken, body }) = Message::of(&events) else {
+            return Ok(Next::Wait(PERIOD));
+        };
         events.truncate(taken);
         match self.target.webhook.tell(body, self.context.surroundings.now_unix_ms()).await {
             Ok(()) => {

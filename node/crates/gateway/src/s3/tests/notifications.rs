@@ -3,10 +3,13 @@
 mod receiver;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use datamesh_catalog::Permission;
+use datamesh_catalog::{BucketSetting, EventKind, Permission};
+use datamesh_settings::admin::FsckEvent;
 use datamesh_settings::notifications::NotificationTarget;
 use datamesh_shard::TargetName;
+use futures::StreamExt as _;
 use http::Method;
 use ring::hmac;
 use serde_json::{Value, json};
@@ -15,6 +18,7 @@ use self::receiver::Receiver;
 use super::signer::{Ask, Client};
 use crate::notifications::Target;
 use crate::tests::house::{ADMIN, House, USER};
+use crate::work::expire::{Expire, PERIOD};
 use crate::work::notify::{Bound, NotifyTarget};
 use crate::work::{Next, Worker as _};
 
@@ -111,7 +115,8 @@ async fn a_target_is_told_in_the_words_of_s3_and_can_prove_by_whom() {
     std::fs::write(&file, "of both\n").unwrap();
     let photos =
         Photos::new(vec![NotificationTarget { secret_file: Some(file), ..hook("hook", &receiver) }]).await;
-    let body = format!("<NotificationConfiguration>{}</NotificationConfiguration>", queue("hook", EVERYTHING, ""));
+    let body =
+        format!("<NotificationConfiguration>{}</NotificationConfiguration>", queue("hook", EVERYTHING, ""));
     photos.done("PUT", "/photos?notification=", body.as_bytes()).await;
     let headers = [("x-amz-copy-source", "/photos/a%20b/%C3%A4")];
     photos.done("PUT", "/photos/a%20b/%C3%A4", b"text").await;
@@ -270,7 +275,9 @@ async fn a_configuration_is_given_as_it_was_put_and_names_targets_of_the_operato
     assert!(!kept().await.contains("QueueConfiguration"));
     let put = queue("hook", "<Event>s3:ObjectRemoved:Delete</Event>", "in/");
     assert_eq!(photos.subscribe(&put).await, None);
-    for part in ["<Id>hook-in/</Id>", "arn:datamesh:sqs:::hook", "s3:ObjectRemoved:Delete", "<Value>in/</Value>"] {
+    for part in
+        ["<Id>hook-in/</Id>", "arn:datamesh:sqs:::hook", "s3:ObjectRemoved:Delete", "<Value>in/</Value>"]
+    {
         assert!(kept().await.contains(part), "{part}: {}", kept().await);
     }
     let refused = [
@@ -290,4 +297,46 @@ async fn a_configuration_is_given_as_it_was_put_and_names_targets_of_the_operato
     assert!(!kept().await.contains("QueueConfiguration"));
     photos.done("PUT", "/photos/in/a", b"").await;
     assert_eq!(photos.pending("hook").await, 0);
+}
+
+#[tokio::test]
+async fn what_rules_end_is_told_as_their_doing() {
+    let receiver = Receiver::start().await;
+    let photos = Photos::new(vec![hook("hook", &receiver)]).await;
+    let ends = "<Event>s3:LifecycleExpiration:*</Event>";
+    assert_eq!(photos.subscribe(&queue("hook", ends, "")).await, None);
+    photos.done("PUT", "/photos/old", b"text").await;
+    let bucket = photos.house.catalog.buckets().await.unwrap().remove(0);
+    let rules = br#"{"rules":[{"id":"all","enabled":true,"filter":{"prefix":""},"expiration":{"Days":1}}]}"#;
+    let set =
+        photos.house.catalog.set_bucket_setting(bucket.id, BucketSetting::Lifecycle, Some(rules.to_vec()));
+    set.await.unwrap();
+    photos.house.clock.move_on(Duration::from_secs(9 * 24 * 3600));
+    let mut walk = Expire::new(Arc::clone(&photos.house.core.context), Arc::clone(&photos.house.core.app));
+    while walk.work().await != Next::Wait(PERIOD) {}
+    let [event] =
+        photos.house.catalog.events(&TargetName::new("hook").unwrap(), 9).await.unwrap().try_into().unwrap();
+    assert_eq!((event.what.kind, event.what.by.as_str()), (Some(EventKind::Expired), "lifecycle"));
+}
+
+#[tokio::test]
+async fn a_configuration_that_does_not_read_is_found_and_can_be_put_anew() {
+    let receiver = Receiver::start().await;
+    let photos = Photos::new(vec![hook("hook", &receiver)]).await;
+    let bucket = photos.house.catalog.buckets().await.unwrap().remove(0);
+    let newer = Some(b"\xffof a later build".to_vec());
+    photos.house.catalog.set_bucket_setting(bucket.id, BucketSetting::Notifications, newer).await.unwrap();
+    let put =
+        async || photos.client.refusal("PUT", "/photos/a", Ask { body: b"text", ..Ask::default() }).await;
+    assert_eq!(put().await.as_deref(), Some("InternalError"), "nobody knows whom to tell");
+    let events: Vec<_> = photos.house.core.app.admin.fsck.begin(false).unwrap().collect().await;
+    let found = events.iter().find_map(|event| match event {
+        FsckEvent::Finding(finding) => Some((finding.bucket.as_deref(), finding.detail.as_str())),
+        _ => None,
+    });
+    let (of, detail) = found.unwrap();
+    assert!(of == Some("photos") && detail.contains("put it anew"), "{detail}");
+    assert_eq!(photos.subscribe(&queue("hook", EVERYTHING, "")).await, None);
+    assert_eq!(put().await, None);
+    assert_eq!(photos.pending("hook").await, 1);
 }

@@ -12,6 +12,7 @@ use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::stateful_set::gateway_labels;
+use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::Family;
 use crate::names;
@@ -93,6 +94,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             }),
             catalog_members: catalog_members(cluster),
             mail: None,
+            notifications: cluster.webhooks.iter().map(Webhook::settings).collect(),
         })),
     }
 }

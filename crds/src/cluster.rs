@@ -198,6 +198,11 @@ pub struct GatewaySpec {
     /// earlier backups, and the catalog is as safe as the gateways' volumes. A change restarts the gateway.
     #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
     pub catalog_backups: CatalogBackups,
+    /// Webhooks that events of buckets may be sent to. Users of S3 name one as `arn:datamesh:sqs:::NAME`, and can name no other
+    /// address. Adding, changing or removing one restarts the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub notifications: Vec<NotificationTargetSpec>,
 }
 
 /// Where the catalog is backed up to.
@@ -214,6 +219,24 @@ impl CatalogBackups {
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
+}
+
+/// A webhook of yours.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationTargetSpec {
+    /// What users of S3 call it.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')").message("gateway.notifications.name: small letters, digits, `.` and `-`, like hook-1"))]
+    pub name: String,
+    /// Where it takes messages, by HTTPS. The gateway's NetworkPolicy opens its port outward.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.startsWith('https://')").message("gateway.notifications.url: write one like https://hooks.example.org/datamesh"))]
+    pub url: String,
+    /// Names a Secret with `secret`, which messages are signed with, or `ca.crt`, the certificate of the server's CA where no public
+    /// one vouches for it, or both. Left out: messages are not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretRef>,
 }
 
 fn one() -> i32 {

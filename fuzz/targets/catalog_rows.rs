@@ -108,6 +108,8 @@ fn objects(input: &[u8]) {
     reads::<record::VersionRecord>(input);
     reads::<record::OrderRecord>(input);
     reads::<record::SettingRecord>(input);
+    reads::<record::SubscriptionsRecord>(input);
+    reads::<record::EventRecord>(input);
     let head = HeadRecord::decode(input);
     if reads::<ObjectRecord>(input) || reads::<record::KeptObjectRecord>(input) {
         assert!(head.is_ok(), "a listing reads the first fields of the same row");
@@ -150,4 +152,6 @@ fn columns(input: &[u8]) {
     let _ = keys::read_audit_cut(input);
     let _ = keys::read_bucket_upload(input);
     let _ = keys::read_bucket_setting(input);
+    let _ = keys::read_event(input);
+    let _ = keys::read_event_counter(input);
 }

@@ -2,8 +2,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use datamesh_settings::notifications::NotificationTarget;
 use datamesh_settings::{Role, Settings};
-use datamesh_shard::ErasureProfile;
+use datamesh_shard::{ErasureProfile, NameError};
 
 /// A DataMesh process. The operator starts `storage` and `gateway`; `dev` is the whole store on one machine.
 #[derive(Debug, Parser)]
@@ -102,6 +103,9 @@ pub(crate) struct Dev {
     /// Port of the gateway's S3; left out, the fourth of the gateway's ports on loopback
     #[arg(long)]
     pub(crate) s3_port: Option<u16>,
+    /// A webhook that events of buckets may be sent to, as `NAME=URL`; may be given again for another
+    #[arg(long, value_parser = target)]
+    pub(crate) notify: Vec<NotificationTarget>,
     /// First of the ports the nodes talk over, on loopback: 4 for the gateway, 4 for each node
     #[arg(long, default_value_t = 17100)]
     pub(crate) base_port: u16,
@@ -131,4 +135,10 @@ fn erasure(text: &str) -> Result<ErasureProfile, String> {
     let (data, parity) = text.split_once('+').ok_or_else(wrong)?;
     let number = |part: &str| part.trim().parse().map_err(|_| wrong());
     ErasureProfile::new(number(data)?, number(parity)?).map_err(|error| error.to_string())
+}
+
+fn target(text: &str) -> Result<NotificationTarget, String> {
+    let (name, url) = text.split_once('=').ok_or_else(|| format!("{text:?} is not of the form NAME=URL"))?;
+    let name = name.parse().map_err(|error: NameError| error.to_string())?;
+    Ok(NotificationTarget { name, url: url.to_owned(), secret_file: None, ca_file: None })
 }

@@ -9,20 +9,15 @@
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
+#[path = "support/python.rs"]
+mod python;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use cluster::{Cluster, new_seed, random};
 
-/// Where `scripts/install-deps.sh` puts the Python clients.
-fn venv() -> PathBuf {
-    let given = std::env::var_os("DATAMESH_S3_VENV").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/venv");
-    given.unwrap_or_else(home)
-}
-
-/// Where it puts the JavaScript ones.
+/// Where `scripts/install-deps.sh` puts the JavaScript clients.
 fn npm() -> PathBuf {
     let given = std::env::var_os("DATAMESH_NPM").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/npm");
@@ -54,18 +49,20 @@ fn run(command: &mut Command) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boto3() {
-    let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
+    let (seed, folder) = (new_seed(), tempfile::tempdir().unwrap());
+    let (cluster, port) = Cluster::start_telling().await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/boto3_client.py");
     let (id, _) = cluster.s3_key();
-    let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
-    println!("{}", run(python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id)));
+    let mut python = client(&python::folder().join("bin/python"), &cluster, folder.path());
+    python.arg(script).env("SEED", seed.to_string()).env("KEY_ID", id).env("NOTIFY_PORT", port.to_string());
+    println!("{}", run(&mut python));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn duckdb() {
     let (seed, cluster, folder) = (new_seed(), Cluster::start().await, tempfile::tempdir().unwrap());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/s3/duckdb_client.py");
-    let mut python = client(&venv().join("bin/python"), &cluster, folder.path());
+    let mut python = client(&python::folder().join("bin/python"), &cluster, folder.path());
     println!("{}", run(python.arg(script).env("SEED", seed.to_string())));
 }
 
@@ -108,7 +105,7 @@ async fn aws_cli() {
     let (source, back) = (folder.path().join("source"), folder.path().join("back"));
     files(&source, seed);
     let aws = |arguments: &[&str]| {
-        let program = venv().join("bin/aws");
+        let program = python::folder().join("bin/aws");
         run(client(&program, &cluster, folder.path()).args(arguments))
     };
     aws(&["s3", "mb", "s3://photos"]);
@@ -196,7 +193,7 @@ async fn s3cmd() {
     let (id, secret) = cluster.s3_key();
     let host = cluster.s3().replace("https://", "");
     let s3cmd = |arguments: &[&str]| {
-        let mut command = client(&venv().join("bin/s3cmd"), &cluster, folder.path());
+        let mut command = client(&python::folder().join("bin/s3cmd"), &cluster, folder.path());
         command
             .args(["--access_key", &id, "--secret_key", &secret, "--host", &host, "--host-bucket", &host])
             .arg("--ca-certs")

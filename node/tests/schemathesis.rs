@@ -9,8 +9,10 @@
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
+#[path = "support/python.rs"]
+mod python;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cluster::Cluster;
@@ -25,20 +27,13 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// What is left out. Pools: what is put afterwards could find another pool, that nobody can write. Analytics: 501 is what it shall say.
 const LEFT_OUT: &str = "^/api/v1/(admin/pools/\\{pool\\}|monitoring/analytics)$";
 
-/// Where `scripts/install-deps.sh` puts it.
-fn program() -> PathBuf {
-    let given = std::env::var_os("DATAMESH_S3_VENV").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/venv");
-    given.unwrap_or_else(home).join("bin/schemathesis")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_as_it_is_described() {
     let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let secrets = cluster.data().join("secrets");
     let token = std::fs::read_to_string(secrets.join("admin-token")).unwrap();
-    let mut run = Command::new(program());
+    let mut run = Command::new(python::folder().join("bin/schemathesis"));
     run.current_dir(folder.path())
         .env("HOME", folder.path())
         .arg("--config-file")

@@ -20,6 +20,7 @@ mod database;
 mod dereference;
 mod given_tls;
 mod key;
+mod notifications;
 mod rollout;
 mod update_status;
 mod validate;

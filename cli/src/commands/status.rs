@@ -2,8 +2,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, PoolScrub, PoolStatus, RecodeState,
-    RecodeStatus,
+    AvoidedReason, ClusterStatus, DrainState, MemberState, MemberStatus, NotificationStatus, PoolScrub,
+    PoolStatus, RecodeState, RecodeStatus,
 };
 use indicatif::HumanDuration;
 
@@ -18,7 +18,8 @@ mod catalog;
 pub(crate) async fn run(session: &Session) -> Result<ExitCode, Failure> {
     let status = session.client.status().await?;
     session.show(&status, || show(&status))?;
-    let is_well = catalog::is_well(&status.catalog) && status.pools.iter().all(is_well);
+    let told = status.notifications.iter().all(|target| target.problems.is_empty());
+    let is_well = catalog::is_well(&status.catalog) && status.pools.iter().all(is_well) && told;
     Ok(if is_well { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }
 
@@ -50,6 +51,22 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
     }
     for pool in &status.pools {
         show_pool(pool)?;
+    }
+    show_notifications(&status.notifications)
+}
+
+fn show_notifications(targets: &[NotificationStatus]) -> Result<(), Failure> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    let row = |target: &NotificationStatus| {
+        vec![target.target.to_string(), target.pending.to_string(), target.dropped.to_string()]
+    };
+    let heading = vec![["TARGET", "EVENTS WAITING", "GIVEN UP"].map(String::from).to_vec()];
+    output::table(&heading.into_iter().chain(targets.iter().map(row)).collect::<Vec<_>>())?;
+    for problem in targets.iter().flat_map(|target| &target.problems) {
+        output::line(&format!("! {problem}"))?;
     }
     Ok(())
 }

@@ -95,6 +95,7 @@ impl Plan {
             mail: None,
             restore: dev.restore.clone(),
             catalog_backups: Default::default(),
+            notifications: dev.notify.clone(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

@@ -4,12 +4,15 @@ import base64
 import datetime
 import hashlib
 import http.client
+import http.server
 import io
 import json
 import os
+import queue
 import random
 import socket
 import ssl
+import threading
 import urllib.parse
 import zlib
 
@@ -541,6 +544,95 @@ def cors():
     assert asked("https://app.example.com", "GET")[0] == 403
 
 
+class Told:
+    """A web server that takes events; what it took, in order."""
+
+    def __init__(self, port):
+        self.messages = messages = queue.Queue()
+
+        class Taken(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(204)
+                self.end_headers()
+                # Only now: whoever saw it may stop the server, and what is not answered comes again.
+                messages.put(message)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Taken)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def records(self, count):
+        """So many, however many came in each message."""
+        records = []
+        while len(records) < count:
+            records += self.messages.get(timeout=60)["Records"]
+        assert len(records) == count, records
+        return records
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def notifications():
+    if "NOTIFY_PORT" not in os.environ:
+        return  # A cluster without targets.
+    port, arn = int(os.environ["NOTIFY_PORT"]), "arn:datamesh:sqs:::hook"
+    told = Told(port)
+    assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket="photos")
+    rules = [{"Name": "prefix", "Value": "told/"}, {"Name": "suffix", "Value": ".jpg"}]
+    watched = {
+        "Id": "pictures", "QueueArn": arn, "Events": ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"],
+        "Filter": {"Key": {"FilterRules": rules}},
+    }
+
+    def put(*configurations):
+        s3.put_bucket_notification_configuration(
+            Bucket="photos", NotificationConfiguration={"QueueConfigurations": list(configurations)}
+        )
+
+    put(watched)
+    test = told.messages.get(timeout=60)
+    assert test["Event"] == "s3:TestEvent" and test["Bucket"] == "photos", test
+    kept = s3.get_bucket_notification_configuration(Bucket="photos")["QueueConfigurations"]
+    assert [(one["Id"], one["QueueArn"], one["Filter"]["Key"]["FilterRules"]) for one in kept] == [("pictures", arn, rules)]
+    for wrong in ({"QueueArn": "arn:datamesh:sqs:::nobody"}, {"Events": ["s3:ObjectRestore:*"]}):
+        refused("InvalidArgument", lambda: put({**watched, **wrong}))
+    refused("InvalidArgument", lambda: put(watched, {**watched, "Id": "again"}))
+
+    s3.put_object(Bucket="photos", Key="told/a b/ä.jpg", Body=b"x" * 10)
+    s3.put_object(Bucket="photos", Key="told/a.png", Body=b"x")
+    s3.copy_object(Bucket="photos", Key="told/copy.jpg", CopySource={"Bucket": "photos", "Key": "told/a.png"})
+    s3.upload_fileobj(io.BytesIO(b"x" * (6 << 20)), "photos", "told/large.jpg", Config=TransferConfig(multipart_threshold=5 << 20))
+    s3.delete_object(Bucket="photos", Key="told/copy.jpg")
+    records = told.records(4)
+    assert [record["eventName"] for record in records] == [
+        "ObjectCreated:Put", "ObjectCreated:Copy", "ObjectCreated:CompleteMultipartUpload", "ObjectRemoved:Delete",
+    ]
+    objects = [record["s3"]["object"] for record in records]
+    assert urllib.parse.unquote_plus(objects[0]["key"]) == "told/a b/ä.jpg"
+    assert (objects[0]["size"], objects[2]["size"]) == (10, 6 << 20)
+    assert f'"{objects[2]["eTag"]}"' == s3.head_object(Bucket="photos", Key="told/large.jpg")["ETag"]
+    assert all(record["s3"]["bucket"]["name"] == "photos" for record in records)
+    assert records[0]["userIdentity"]["principalId"] == f'key:{os.environ["KEY_ID"]}'
+
+    # It goes, and comes back: nothing is lost, and what happened to a key is told in its order.
+    told.stop()
+    for n in range(20):
+        s3.put_object(Bucket="photos", Key="told/again.jpg", Body=b"x" * n)
+    told = Told(port)
+    again = [record["s3"]["object"] for record in told.records(20)]
+    assert [object["size"] for object in again] == list(range(20))
+    assert sorted(object["sequencer"] for object in again) == [object["sequencer"] for object in again]
+    put()
+    assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="told/nobody.jpg", Body=b"x")
+    told.stop()
+
+
 def strangers():
     wrong = boto3.client("s3", region_name="us-east-1", aws_access_key_id="DMAKAAAAAAAAAAAAAAAA", aws_secret_access_key="x")
     refused("InvalidAccessKeyId", wrong.list_buckets)
@@ -563,7 +655,7 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, cors, policies, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, cors, policies, notifications, strangers, tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

@@ -43,6 +43,15 @@ impl Cluster {
         Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), nodes, &["--no-restart"]).await
     }
 
+    /// One that may tell of events at `127.0.0.1`, at the port that this gives: nobody listens there yet.
+    pub(crate) async fn start_telling() -> (Self, u16) {
+        let ports = Ports::free();
+        let port = ports.base + PORTS;
+        let hook = format!("hook=http://127.0.0.1:{port}/");
+        let options = ["--no-restart", "--notify", &hook];
+        (Self::start_in(tempfile::tempdir().unwrap(), ports, NODES, &options).await, port)
+    }
+
     /// A process that dies is started again.
     pub(crate) async fn start_restarting() -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &[]).await

@@ -1,5 +1,7 @@
 //! Step 1: reads what a cluster refers to and what exists of it. Decides nothing.
 
+use std::collections::BTreeMap;
+
 use datamesh_crds::{DataMeshCluster, ExposureType, StoragePool, label};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Secret, Service};
@@ -27,6 +29,8 @@ pub(crate) struct Found {
     pub(crate) given_tls: Option<Secret>,
     /// How the catalog's database is reached, where there is one.
     pub(crate) database: Option<Secret>,
+    /// Those that webhooks name, by their names.
+    pub(crate) notifications: BTreeMap<String, Secret>,
     /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
     /// The gateways.
@@ -62,6 +66,12 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         Some(catalog) => secrets.get_opt(&catalog.postgres.secret_ref.name).await?,
         None => None,
     };
+    let mut notifications = BTreeMap::new();
+    for named in cluster.spec.gateway.notifications.iter().filter_map(|target| target.secret_ref.as_ref()) {
+        if let Some(secret) = secrets.get_opt(&named.name).await? {
+            notifications.insert(named.name.clone(), secret);
+        }
+    }
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
     let gateways = ListParams::default().labels(&format!(
         "{}={name},{}={}",
@@ -77,6 +87,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         tls: secrets.get_opt(&names::gateway_tls(&name)).await?,
         given_tls,
         database,
+        notifications,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,
         addresses: addresses(cluster, context).await?,

@@ -13,6 +13,7 @@ use rustls::pki_types::UnixTime;
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
+use super::notifications::{self, Webhook, WebhookProblem};
 use crate::meta::Family;
 use crate::names;
 
@@ -48,6 +49,8 @@ pub(crate) struct ValidCluster {
     pub(crate) given_tls: Option<String>,
     /// The catalog's database; without, the catalog is on the gateway's volume.
     pub(crate) database: Option<Database>,
+    /// Whom events of buckets may be told.
+    pub(crate) webhooks: Vec<Webhook>,
 }
 
 /// The definition's word in the settings' words.
@@ -119,6 +122,14 @@ pub(crate) enum InvalidCluster {
         /// What is wrong.
         problem: DatabaseProblem,
     },
+    /// A webhook.
+    #[error("gateway.notifications: {name} {problem}")]
+    Notification {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: WebhookProblem,
+    },
     /// The administrator's certificate.
     #[error(
         "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
@@ -151,8 +162,11 @@ pub(crate) fn validate(
     }
     let database =
         spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
+    let webhooks = notifications::check(&spec.gateway.notifications, &found.notifications)
+        .map_err(|(name, problem)| InvalidCluster::Notification { name, problem })?;
     Ok(ValidCluster {
         database,
+        webhooks,
         settings_name: settings_name(&family)?,
         gateways: gateways(spec.gateway.replicas, &family)?,
         zone_label: spec.zone_label.clone(),

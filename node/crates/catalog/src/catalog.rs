@@ -16,6 +16,7 @@ mod joins;
 mod layouts;
 mod listing;
 mod meddling;
+mod notifications;
 mod objects;
 mod open;
 mod pages;
@@ -33,7 +34,7 @@ mod version_listing;
 mod versioning;
 mod versions;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
@@ -61,11 +62,12 @@ pub use users::{By, Ends, UserError};
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use crate::backup::{BACKUP_BUCKET, reach_ms};
 use crate::engine::AnyKeyspace;
 use crate::keyspace::Keyspace;
-use crate::model::BucketId;
+use crate::model::{BucketId, Cause};
 
 /// What may be chosen about a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +91,8 @@ const RETENTION_MS_DEFAULT: u64 = 60 * 60 * 1000;
 pub struct Catalog<K: Keyspace> {
     keyspace: K,
     shared: Arc<Shared>,
+    /// Of the changes made by way of this one.
+    cause: Arc<Cause>,
 }
 
 /// The catalog as a gateway embeds it, over the engine it was opened on.
@@ -101,6 +105,10 @@ struct Shared {
     /// Buckets that were seen to keep versions: spares a look, and decides nothing.
     with_versions: RwLock<HashSet<BucketId>>,
     meddling: meddling::Meddling,
+    /// Buckets of whose changes somebody was seen to want to know: likewise.
+    watched: RwLock<HashMap<BucketId, notifications::Known>>,
+    /// Woken by each commit of this process that has events.
+    event_wakes: RwLock<Vec<Arc<Notify>>>,
 }
 
 impl Shared {
@@ -110,6 +118,8 @@ impl Shared {
             incarnation,
             with_versions: RwLock::default(),
             meddling: meddling::Meddling::default(),
+            watched: RwLock::default(),
+            event_wakes: RwLock::default(),
         }
     }
 }

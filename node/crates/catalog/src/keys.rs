@@ -4,6 +4,7 @@
 
 mod accounts;
 mod buckets;
+mod notifications;
 mod segments;
 mod tuple;
 mod versions;
@@ -17,6 +18,7 @@ pub use buckets::{
     bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use notifications::{event, event_counter, events, is_event, read_event, read_event_counter};
 pub use segments::{
     condemned, condemned_segment, read_reference, reference, references, references_of, references_within,
     used_segment,
@@ -131,6 +133,10 @@ pub enum Table {
     Restored = 53,
     /// () → when snapshots of the catalog for backups were begun of late
     Snapshots = 54,
+    /// (target, order, bucket, key) → what happened to the key, for who was not told yet
+    Event = 70,
+    /// (target, counter) → number
+    EventCounter = 71,
 }
 
 fn table(table: Table) -> KeyWriter {

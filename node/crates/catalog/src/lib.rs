@@ -20,11 +20,12 @@ pub mod record;
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
     AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
-    BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
-    CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
-    ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
-    ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
-    Role, Scope, SecondFactor, SegmentRef, Shown, TaggedPart, Target, Upload, UploadId, UploadIdError, User,
-    UserId, UserName, UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
-    VersionListing, VersionObject, VersionQuery, Versioning, WrappedSecret,
+    BucketId, BucketKind, BucketSetting, BucketUsage, Cause, Committed, Condemned, Condition, Credential,
+    CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Event, EventKind,
+    EventTally, Grant, Happened, HexIdError, ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket,
+    NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag,
+    PasswordHash, Permission, PlacedPage, Registration, Role, Scope, SecondFactor, SegmentRef, Shown,
+    Subscription, TaggedPart, Target, Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError,
+    Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing, VersionObject,
+    VersionQuery, Versioning, Way, WrappedSecret,
 };

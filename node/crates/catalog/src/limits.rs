@@ -23,6 +23,14 @@ pub const META_BYTES_MAX: usize = 8 << 10;
 pub const PART_TAG_SEALED_BYTES_MAX: usize = 1 << 10;
 /// Bytes of what is set of a bucket at most, each: a thousand rules.
 pub const BUCKET_SETTING_BYTES_MAX: usize = 512 << 10;
+/// Subscriptions to events of one bucket at most, as in S3.
+pub const SUBSCRIPTIONS_MAX: usize = 100;
+/// Bytes of a subscription's id, prefix and suffix at most, each: those of the longest key.
+pub const SUBSCRIPTION_TEXT_BYTES_MAX: usize = 1024;
+/// Bytes of each text of an event about who asked at most.
+pub const EVENT_TEXT_BYTES_MAX: usize = 256;
+/// Events read at once at most.
+pub const EVENTS_PER_CALL_MAX: usize = 1000;
 /// S3 key pairs at most.
 pub const ACCESS_KEYS_MAX: usize = 10_000;
 /// Bytes of the name and of the owner of a key pair at most.

@@ -7,6 +7,7 @@ mod audit;
 pub mod bytes;
 mod garbage;
 mod members;
+mod notifications;
 mod objects;
 mod restored;
 mod settings;
@@ -26,6 +27,7 @@ pub use members::{
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
     RecodeRecord, ScrubRecord,
 };
+pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 pub use restored::{RestoredRecord, WISH_BYTES_MAX};
 use serde::Serialize;

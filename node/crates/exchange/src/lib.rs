@@ -9,6 +9,7 @@ mod as_json;
 pub mod digest;
 pub mod frame;
 pub mod get;
+pub mod inventory;
 pub mod message;
 pub mod net;
 pub mod put;

@@ -36,6 +36,7 @@ use crate::accounts::Accounts;
 use crate::audit::Audit;
 use crate::auth::Tokens;
 use crate::metrics::Metrics;
+use crate::notifications::Targets;
 use crate::objects::Objects;
 use crate::problem::{Kind, Problem};
 use crate::status::StatusSource;
@@ -59,6 +60,8 @@ pub(crate) struct App {
     pub(crate) admin: admin::Admin,
     /// Told when a bucket gets other rules of expiry.
     pub(crate) new_rules: NewRules,
+    /// Whom events of buckets may be told.
+    pub(crate) notifications: Arc<Targets>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) quotas: Quotas,
 }

@@ -26,6 +26,7 @@ use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
+use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
@@ -34,6 +35,7 @@ use crate::surroundings::Surroundings;
 use crate::work::alarms::TellStewards;
 use crate::work::expire::{Expire, NewRules};
 use crate::work::layouts::AdvanceLayouts;
+use crate::work::notify::{Bound, NotifyTarget, PENDING_MAX};
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
@@ -65,6 +67,8 @@ pub struct CoreConfig {
     pub on_given_up: OnGivenUp,
     /// What sends mail; none: nothing does.
     pub mailer: Option<Mailer>,
+    /// Webhooks that events of buckets may be sent to.
+    pub targets: Vec<Target>,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
@@ -89,6 +93,8 @@ pub(crate) struct Core {
     pub(crate) recode: Recode,
     pub(crate) expire: Expire,
     pub(crate) shredder: Shredder,
+    pub(crate) notify: Vec<NotifyTarget>,
+    pub(crate) bound: Bound,
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
     pub(crate) backup: KeepBackup,
@@ -106,8 +112,7 @@ impl Core {
         config: CoreConfig,
         group: Option<Arc<Group>>,
     ) -> Result<Self, LoadLayoutError> {
-        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, on_layout, .. } =
-            config;
+        let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
         let budget = Budget::new(config.buffer_bytes);
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
@@ -126,7 +131,7 @@ impl Core {
             pools: Arc::clone(&pools),
             net: Arc::clone(&net),
             key: secret.signing_key(),
-            on_layout,
+            on_layout: config.on_layout,
             on_given_up: config.on_given_up,
             partitions_log2: config.partitions_log2,
             wake: Arc::new(Notify::new()),
@@ -137,12 +142,12 @@ impl Core {
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
-        let source = buckets_source(&context, &secret);
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let names = (cluster.clone(), gateway);
         let backup = keep_backup(&context, &secret, names.clone());
         let backups = config.catalog_backups;
-        let status = status_source(&context, names, &secret, (group, (&backup, backups)));
+        let targets = Arc::new(Targets::new(config.targets));
+        let status = status_source(&context, names, (&secret, &targets), (group, (&backup, backups)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -150,8 +155,9 @@ impl Core {
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),
-            objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
+            objects: Objects::new(Arc::clone(&context), buckets_source(&context, &secret), abandoned, shreds),
             status,
+            notifications: Arc::clone(&targets),
             admin: admin((cluster, secret), &layouts, &context),
             new_rules: NewRules::default(),
             surroundings,
@@ -165,6 +171,8 @@ impl Core {
             recode: Recode::new(Arc::clone(&context)),
             expire: Expire::new(Arc::clone(&context), Arc::clone(&app)),
             app,
+            notify: NotifyTarget::all(&context, &targets),
+            bound: Bound::new(Arc::clone(&context), PENDING_MAX),
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
@@ -201,7 +209,7 @@ fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSour
 fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
-    secret: &ClusterSecret,
+    (secret, targets): (&ClusterSecret, &Arc<Targets>),
     (group, (backup, backups)): (Option<Arc<Group>>, (&KeepBackup, CatalogBackups)),
 ) -> StatusSource {
     StatusSource {
@@ -214,6 +222,7 @@ fn status_source(
         backups,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
+        targets: Arc::clone(targets),
     }
 }
 

@@ -58,13 +58,15 @@ impl EmbeddedGateway {
             recode,
             expire,
             shredder,
+            notify,
+            bound,
             audit,
             cut_audit,
             // Who brings a catalog of its own knows how to keep it.
             backup: _,
             backups: _,
         } = Core::assemble(config).await?;
-        let workers: Vec<Box<dyn Worker>> = vec![
+        let mut workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),
             Box::new(reports),
             Box::new(reclaim),
@@ -72,9 +74,11 @@ impl EmbeddedGateway {
             Box::new(recode),
             Box::new(expire),
             Box::new(shredder),
+            Box::new(bound),
             Box::new(audit),
             Box::new(cut_audit),
         ];
+        workers.extend(notify.into_iter().map(|worker| Box::new(worker) as Box<dyn Worker>));
         Ok(Self { router, registry, context, pools, layouts, workers: Mutex::new(workers) })
     }
 

@@ -4,6 +4,7 @@
 //! * `auth`: who asks, and whether they may; `accounts`: users and what stands for them; `audit`: who did what.
 //! * `objects`: what a put, get, list or delete does with catalog and pipeline.
 //! * `policy`: what a bucket's policy says of a request.
+//! * `notifications`: whom events of buckets are told, and in what words.
 //! * `pipeline`: bytes to the nodes and back, in memory that [`pipeline::Budget`] bounds for all transfers together.
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
@@ -36,6 +37,7 @@ pub mod limits;
 pub mod mail;
 mod mesh_status;
 pub mod metrics;
+pub mod notifications;
 mod objects;
 mod owned;
 pub mod pipeline;

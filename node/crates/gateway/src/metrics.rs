@@ -3,6 +3,7 @@
 mod backup;
 mod cache;
 mod catalog;
+mod notifications;
 mod profiles;
 mod stages;
 
@@ -24,6 +25,7 @@ use crate::pipeline::Budget;
 pub use backup::BackupMetrics;
 pub use cache::CacheMetrics;
 pub use catalog::CatalogMetrics;
+pub use notifications::NotificationMetrics;
 pub use profiles::ProfileMetrics;
 pub use stages::{Stage, Stages};
 
@@ -109,6 +111,8 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Its backups.
     pub backup: BackupMetrics,
+    /// Events of buckets.
+    pub notifications: NotificationMetrics,
     /// The cache of hot segments.
     pub cache: CacheMetrics,
     /// CPU seconds by stage.
@@ -145,6 +149,7 @@ impl Metrics {
             profiles: ProfileMetrics::default(),
             catalog: CatalogMetrics::default(),
             backup: BackupMetrics::default(),
+            notifications: NotificationMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
         };
@@ -168,6 +173,7 @@ impl Metrics {
         m.profiles.register(&mut registry);
         m.catalog.register(&mut registry);
         m.backup.register(&mut registry);
+        m.notifications.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);
         registry.register_collector(Box::new(BudgetGauges(budget)));

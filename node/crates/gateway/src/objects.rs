@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey, Target,
-    UploadId,
+    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey,
+    Target, UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -196,16 +196,16 @@ impl Objects {
     /// Deletes an object and says what becomes of the shards of what the bucket does not keep.
     pub(crate) async fn delete(
         &self,
-        bucket: &BucketName,
-        key: ObjectKey,
+        (bucket, key): (&BucketName, ObjectKey),
         condition: Condition,
         marking: fn(UploadId) -> Marking,
+        cause: &Arc<Cause>,
     ) -> Result<Removed, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Removed::Nothing) };
         let marking = marking(self.new_upload());
         loop {
             let now_unix_ms = self.now_unix_ms();
-            let catalog = &self.context.catalog;
+            let catalog = self.context.catalog.because_of(Arc::clone(cause));
             let deleted = catalog.delete_object(context.id, &key, &condition, marking, now_unix_ms).await;
             let erasure =
                 async |object| erasure::of(&self.context, (object, &context.pool), now_unix_ms).await;

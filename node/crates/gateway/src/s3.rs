@@ -24,6 +24,7 @@ mod lifecycle;
 mod listing;
 mod multipart;
 mod names;
+mod notifications;
 mod objects;
 mod policies;
 mod reads;

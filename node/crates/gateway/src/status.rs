@@ -2,6 +2,7 @@
 
 mod avoided;
 mod drain;
+mod notifications;
 mod recode;
 mod safety;
 mod scrub;
@@ -23,6 +24,7 @@ use tokio::time::Instant;
 use crate::api::DEFAULT_BUCKET;
 use crate::backup::Standing;
 use crate::group::Group;
+use crate::notifications::Targets;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
 
@@ -41,6 +43,7 @@ pub(crate) struct StatusSource {
     pub(crate) backups: CatalogBackups,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
+    pub(crate) targets: Arc<Targets>,
 }
 
 impl StatusSource {
@@ -73,6 +76,7 @@ impl StatusSource {
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),
             pools,
+            notifications: notifications::told(self).await?,
         })
     }
 

@@ -17,7 +17,7 @@ mod failures;
 mod fake;
 mod fsck;
 pub(crate) mod house;
-mod https;
+pub(crate) mod https;
 mod listing;
 mod mail;
 mod metadata;

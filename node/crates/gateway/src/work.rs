@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod follow;
 pub(crate) mod layouts;
 pub(crate) mod membership;
+pub(crate) mod notify;
 pub(crate) mod reclaim;
 pub(crate) mod recode;
 pub(crate) mod reports;

@@ -6,7 +6,9 @@ mod fsck;
 mod recode;
 mod scrub;
 
-use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{
+    Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +87,24 @@ pub struct ClusterStatus {
     pub default_pool: Option<PoolName>,
     /// All pools, by name.
     pub pools: Vec<PoolStatus>,
+    /// How events of buckets get to their targets, by name. Empty where there are none, and from gateways that do not say it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<NotificationStatus>,
+}
+
+/// How events of buckets get to one target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NotificationStatus {
+    /// Its name.
+    pub target: TargetName,
+    /// Events that wait.
+    pub pending: u64,
+    /// Events that were given up since there is the target, as too many waited.
+    pub dropped: u64,
+    /// What is wrong, in words. Why the last message did not arrive is known to the gateway alone that leads the catalog.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
 }
 
 /// One pool's state.

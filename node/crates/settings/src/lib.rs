@@ -5,6 +5,7 @@ pub mod admin;
 pub mod audit;
 pub mod mail;
 pub mod mesh;
+pub mod notifications;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -201,6 +202,9 @@ pub struct GatewaySettings {
     /// has backups of its own.
     #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
     pub catalog_backups: CatalogBackups,
+    /// Where events of buckets may be told. Empty: nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notifications: Vec<notifications::NotificationTarget>,
 }
 
 /// Where gateways that keep the catalog on their volumes back it up to.

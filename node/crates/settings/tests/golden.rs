@@ -7,20 +7,25 @@ use std::path::Path;
 
 use datamesh_settings::admin::{
     AvoidedReason, AvoidedStatus, CatalogEngine, CatalogStatus, ClusterStatus, DesiredMember, MemberState,
-    MemberStatus, NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
+    MemberStatus, NodeReport, NotificationStatus, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec,
+    RecodeState, RecodeStatus,
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
+use datamesh_settings::notifications::NotificationTarget;
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
     Settings, SettingsError, StorageSettings, TlsFiles,
 };
-use datamesh_shard::{Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, ZoneName};
+use datamesh_shard::{
+    Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
+};
 
 const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
+const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -99,6 +104,7 @@ fn gateway() -> Settings {
         mail: None,
         restore: None,
         catalog_backups: Default::default(),
+        notifications: Vec::new(),
     };
     Settings {
         version: 1,
@@ -142,6 +148,28 @@ fn gateway_with_mail() -> Settings {
         from: "DataMesh <datamesh@example.org>".into(),
         link_base: Some("https://files.example.org/reset".into()),
     });
+    settings
+}
+
+fn gateway_with_notifications() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| Some(std::path::PathBuf::from(format!("/etc/datamesh/notifications/{name}")));
+    let target = |name: &str| TargetName::new(name).unwrap();
+    role.notifications = vec![
+        NotificationTarget {
+            name: target("hook"),
+            url: "https://hooks.example.org/datamesh".into(),
+            secret_file: file("hook/secret"),
+            ca_file: file("hook/ca.crt"),
+        },
+        NotificationTarget {
+            name: target("near"),
+            url: "http://127.0.0.1:8080/".into(),
+            secret_file: None,
+            ca_file: None,
+        },
+    ];
     settings
 }
 
@@ -265,6 +293,12 @@ fn status() -> ClusterStatus {
         },
         default_pool: Some(pool("main")),
         pools: vec![main, new],
+        notifications: vec![NotificationStatus {
+            target: TargetName::new("hook").unwrap(),
+            pending: 3,
+            dropped: 1,
+            problems: vec!["hook takes no events: it answers 500.".into()],
+        }],
     }
 }
 
@@ -275,6 +309,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_DATABASE, gateway_on_database()),
         (GATEWAY_MEMBERS, gateway_of_three()),
         (GATEWAY_MAIL, gateway_with_mail()),
+        (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {

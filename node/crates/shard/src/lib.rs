@@ -11,6 +11,6 @@ mod profile;
 
 pub use header::{HeaderError, SegmentHeader, SegmentId, ShardError, ShardKey, leaf_hash};
 pub use held::{Held, ShardSet};
-pub use names::{BucketName, NameError, NodeName, PoolName, ZoneName};
+pub use names::{BucketName, NameError, NodeName, PoolName, TargetName, ZoneName};
 pub use numbers::{Epoch, Generation, Incarnation, PeerKey, PeerKeyError, ShardIndex};
 pub use profile::{Cipher, ErasureProfile, ProfileError};

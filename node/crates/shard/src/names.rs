@@ -95,6 +95,10 @@ name!(
     ZoneName, "zone name", 63
 );
 name!(
+    /// The name of what events of buckets are told to.
+    TargetName, "notification target's name", 63
+);
+name!(
     /// The name of a bucket (as in S3: 3 characters and more are advised).
     BucketName, "bucket name", 63
 );

@@ -12,6 +12,7 @@ use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::stateful_set::gateway_labels;
+use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::Family;
 use crate::names;
@@ -95,6 +96,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             mail: None,
             restore: cluster.restore.clone(),
             catalog_backups: cluster.catalog_backups,
+            notifications: cluster.webhooks.iter().map(Webhook::settings).collect(),
         })),
     }
 }

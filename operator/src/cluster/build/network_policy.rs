@@ -1,5 +1,7 @@
 //! Network policies: nothing is allowed but what is named here.
 
+use std::collections::BTreeSet;
+
 use datamesh_crds::label;
 use datamesh_settings::{BULK_PORT, HEALTH_PORT, HTTPS_PORT, MESH_PORT, S3_PORT};
 use k8s_openapi::api::networking::v1::{
@@ -26,7 +28,8 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
+/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's database and to webhooks, wherever
+/// those are.
 fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let family = &cluster.family;
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
@@ -34,7 +37,8 @@ fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule { from: None, ports: Some(doors.map(tcp).collect()) };
     let to = |port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) };
     let database = cluster.database.as_ref().map(|database| to(database.port));
-    let outward = outward(family).into_iter().chain(database).collect();
+    let hooks: BTreeSet<u16> = cluster.webhooks.iter().map(|webhook| webhook.port).collect();
+    let outward = outward(family).into_iter().chain(database).chain(hooks.into_iter().map(to)).collect();
     policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }
 

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::cluster::database::{self, Database};
+use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::{self, Labels};
 use crate::names::{self, ADMIN_TOKEN_FIELD, KEY_FIELD, TOKEN_FIELD};
@@ -81,6 +82,7 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
                 secret_files(tls, &[("tls.crt", "tls/tls.crt"), ("tls.key", "tls/tls.key")]),
             ],
             database_files(cluster.database.as_ref()),
+            cluster.webhooks.iter().filter_map(Webhook::files).collect(),
         ]
         .concat(),
         settings_hash: pod::short_hash(settings.as_bytes()),

@@ -28,6 +28,7 @@ fn answer(pools: Vec<PoolStatus>) -> Answer {
         catalog: report::tests::catalog(1),
         default_pool: None,
         pools,
+        notifications: Vec::new(),
     })
 }
 

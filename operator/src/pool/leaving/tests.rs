@@ -73,6 +73,7 @@ pub(crate) fn status(pools: Vec<PoolStatus>) -> ClusterStatus {
         catalog: report::tests::catalog(1),
         default_pool: None,
         pools,
+        notifications: Vec::new(),
     }
 }
 

@@ -53,22 +53,26 @@ impl<K: Keyspace> Catalog<K> {
         Ok(record.map(|record| record.bytes))
     }
 
-    /// The bucket that has a name now, and what is set of it, of one moment: what decides who may do something there must not be
+    /// The bucket that has a name now, and what of these is set of it, of one moment: what decides who may do something there must not be
     /// another bucket's.
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn setting_of_name(
+    pub async fn settings_of_name<const N: usize>(
         &self,
         name: &BucketName,
-        which: BucketSetting,
-    ) -> Result<Option<(BucketId, Option<Vec<u8>>)>, CatalogError> {
+        which: [BucketSetting; N],
+    ) -> Result<Option<(BucketId, [Option<Vec<u8>>; N])>, CatalogError> {
         let view = self.view().await?;
         let Some(bucket) = find::<BucketRecord>(&view, &keys::bucket(name)).await?.record else {
             return Ok(None);
         };
-        let setting = find::<SettingRecord>(&view, &keys::bucket_setting(which, bucket.id)).await?.record;
-        Ok(Some((bucket.id, setting.map(|record| record.bytes))))
+        let mut set = [const { None }; N];
+        for (set, which) in set.iter_mut().zip(which) {
+            let found = find::<SettingRecord>(&view, &keys::bucket_setting(which, bucket.id)).await?;
+            *set = found.record.map(|record| record.bytes);
+        }
+        Ok(Some((bucket.id, set)))
     }
 
     /// Sets it, or takes it away.

@@ -4,6 +4,7 @@ use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
 
 use super::faults::{ATTEMPTS_MAX, at_most};
 use super::garbage::condemn_upload;
+use super::notifications::Change;
 use super::objects::{Present, object_of};
 use super::pages::PagePlan;
 use super::parts::{expect_seen, parts_in};
@@ -105,7 +106,10 @@ impl Plan {
                 CurrentRecord { object: record.clone(), kept: None }
             }
         };
-        Ok(Self::Commit { batch: edit.finish(), target, current, replaced: present.version.is_some() })
+        let version = current.kept.map(|kept| kept.id(record.upload));
+        let (kind, at_unix_ms) = (edit.put_kind(), record.created_unix_ms);
+        let batch = edit.finish(&Change { kind, version, object: Some(record), at_unix_ms })?;
+        Ok(Self::Commit { batch, target, current, replaced: present.version.is_some() })
     }
 
     fn bucket(&self) -> BucketId {
@@ -219,14 +223,14 @@ impl<K: Keyspace> Catalog<K> {
         let DraftBody::Inline { sealed } = &draft.body else { return Err(Invalid::BodyKind.into()) };
         let record = record_of(target.upload, draft, BodyRecord::Inline(sealed.clone()));
         for attempt in 0..ATTEMPTS_MAX {
-            let (present, history) = self.look(target.bucket, &target.key, attempt).await?;
+            let (present, history, watchers) = self.look(target.bucket, &target.key, attempt).await?;
             let plan = match present.object() {
                 Some(object) if object.upload == target.upload => {
                     Plan::Done(Committed { object, replaced: false })
                 }
                 _ => {
                     present.check(condition)?;
-                    let edit = Edit::new(&present, self.due_unix_ms(record.created_unix_ms));
+                    let edit = Edit::new(&present, self.due_unix_ms(record.created_unix_ms), watchers);
                     Plan::of(edit, (&present, history), target.clone(), &record)?
                 }
             };
@@ -268,7 +272,8 @@ impl<K: Keyspace> Catalog<K> {
         let present = Present::find(&view, bucket, &key).await?;
         present.check(condition)?;
         let due_unix_ms = self.due_unix_ms(draft.created_unix_ms);
-        let mut edit = Edit::new(&present, due_unix_ms);
+        let watchers = self.watchers(&view, &present, attempt).await?;
+        let mut edit = Edit::new(&present, due_unix_ms, watchers);
         let (batch, delta) = (&mut edit.batch, &mut edit.delta);
         if let Some(seen) = seen
             && !expect_seen(&view, batch, (upload, seen)).await?

@@ -2,13 +2,14 @@
 //! that these are still the same, the row of the rules among them.
 
 use super::faults::find;
+use super::notifications::Change;
 use super::objects::Present;
 use super::versioning::version_of;
 use super::versions::{Edit, History, Kept, kept_as};
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, BucketSetting, Object, ObjectKey, UploadId, Version, VersionId};
+use crate::model::{BucketId, BucketSetting, EventKind, Object, ObjectKey, UploadId, Version, VersionId};
 use crate::record::{self, SettingRecord, VersionBodyRecord, VersionRecord};
 
 /// Looks at a version whose key others write: after that many it stays, until somebody looks again.
@@ -115,19 +116,20 @@ impl<K: Keyspace> Catalog<K> {
         mut ends: impl FnMut(&Version, VersionStanding) -> bool,
     ) -> Result<Option<Ended>, CatalogError> {
         let due_unix_ms = self.due_unix_ms(now_unix_ms);
-        for _ in 0..LOOKS_MAX {
+        for attempt in 0..LOOKS_MAX {
             let view = self.view().await?;
             if !rules.stand(&view).await? {
                 return Ok(None);
             }
             let Some(found) = Found::look(&view, rules.bucket, ending).await? else { return Ok(None) };
+            let watchers = self.watchers(&view, &found.present, attempt).await?;
             drop(view);
             if !ends(&found.version, found.standing) {
                 return Ok(None);
             }
-            let mut edit = Edit::new(&found.present, due_unix_ms);
-            let ended = found.plan(&mut edit, (marker, now_unix_ms))?;
-            let mut batch = edit.finish();
+            let mut edit = Edit::new(&found.present, due_unix_ms, watchers);
+            let (ended, change) = found.plan(&mut edit, (marker, now_unix_ms))?;
+            let mut batch = edit.finish(&change)?;
             rules.expect(&mut batch);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(Some(ended));
@@ -205,19 +207,27 @@ impl Found {
         Ok(Some(Self { present, place: Place::Kept(history, kept), version, standing }))
     }
 
-    fn plan(&self, edit: &mut Edit, (marker, now_unix_ms): (UploadId, u64)) -> Result<Ended, CatalogError> {
+    fn plan(
+        &self,
+        edit: &mut Edit,
+        (marker, now_unix_ms): (UploadId, u64),
+    ) -> Result<(Ended, Change<'static>), CatalogError> {
+        let change = |kind, version| Change::end(kind, version, now_unix_ms);
         match &self.place {
             Place::Shown(None) => {
                 edit.without_versions(&self.present, None)?;
-                Ok(Ended::Object)
+                Ok((Ended::Object, change(EventKind::Expired, None)))
             }
             Place::Shown(Some(history)) => {
                 let hidden = history.mark(edit, &self.present, (marker, now_unix_ms))?;
-                Ok(if hidden.object().is_some() { Ended::Object } else { Ended::Hidden })
+                let version = hidden.marker().map(|marker| marker.version);
+                let ended = if hidden.object().is_some() { Ended::Object } else { Ended::Hidden };
+                Ok((ended, change(EventKind::ExpiredMarked, version)))
             }
             Place::Kept(history, kept) => {
                 history.remove_kept(edit, &self.present, kept)?;
-                Ok(if kept.record.object().is_some() { Ended::Version } else { Ended::Marker })
+                let ended = if kept.record.object().is_some() { Ended::Version } else { Ended::Marker };
+                Ok((ended, change(EventKind::Expired, Some(kept.id()))))
             }
         }
     }

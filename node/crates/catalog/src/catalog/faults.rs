@@ -1,5 +1,5 @@
 use crate::catalog::Catalog;
-use crate::keys::KeyError;
+use crate::keys::{self, KeyError};
 use crate::keyspace::{
     Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, Row, View,
 };
@@ -130,8 +130,14 @@ impl<K: Keyspace> Catalog<K> {
     /// Commits; `None` when what the batch rests on has changed meanwhile: plan again.
     pub(super) async fn try_commit(&self, batch: Batch) -> Result<Option<Revision>, CatalogError> {
         self.shared.meddling.happen().await;
+        let tells = batch.writes.iter().any(|write| keys::is_event(write.key()));
         match self.keyspace.commit(batch).await {
-            Ok(revision) => Ok(Some(revision)),
+            Ok(revision) => {
+                if tells {
+                    self.shared.event_wakes.read().iter().for_each(|wake| wake.notify_one());
+                }
+                Ok(Some(revision))
+            }
             Err(CommitError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }

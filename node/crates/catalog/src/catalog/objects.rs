@@ -1,9 +1,12 @@
 use super::faults::ATTEMPTS_MAX;
+use super::notifications::Change;
 use super::versions::Edit;
 use super::{Catalog, CatalogError, CommitObjectError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, Versioned, View};
-use crate::model::{Body, BucketId, Condition, Deleted, Marking, Object, ObjectKey, Page, PageAt, UploadId};
+use crate::model::{
+    Body, BucketId, Condition, Deleted, EventKind, Marking, Object, ObjectKey, Page, PageAt, UploadId,
+};
 use crate::record::{BodyRecord, CurrentRecord, ObjectRecord};
 
 /// Why an object was not deleted.
@@ -144,9 +147,9 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Deleted, DeleteObjectError> {
         let due_unix_ms = self.due_unix_ms(now_unix_ms);
         for attempt in 0..ATTEMPTS_MAX {
-            let (present, history) = self.look(bucket, key, attempt).await?;
+            let (present, history, watchers) = self.look(bucket, key, attempt).await?;
             present.check(condition)?;
-            let mut plan = Edit::new(&present, due_unix_ms);
+            let mut plan = Edit::new(&present, due_unix_ms, watchers);
             let deleted = match history {
                 Some(history) => match marking.upload(present.current.is_some()) {
                     Some(upload) => history.mark(&mut plan, &present, (upload, now_unix_ms))?,
@@ -162,33 +165,40 @@ impl<K: Keyspace> Catalog<K> {
                     None => return Ok(Deleted::Nothing),
                 },
             };
-            if self.try_commit(plan.finish()).await?.is_some() {
+            let (kind, version) = match &deleted {
+                Deleted::Marked { marker, .. } => (EventKind::Marked, Some(marker.version)),
+                Deleted::Object(object) => (EventKind::Deleted, object.version),
+                Deleted::Nothing => (EventKind::Deleted, None),
+            };
+            let batch = plan.finish(&Change::end(kind, version, now_unix_ms))?;
+            if self.try_commit(batch).await?.is_some() {
                 return Ok(deleted);
             }
         }
         Err(CatalogError::Contended.into())
     }
 
-    /// Deletes the version that is a key's object for good; its segments are let go when they are due, and the version before it
-    /// takes its place. `also` adds what goes with it.
+    /// Deletes the version that is a key's object for good; its segments are let go at once, and the version before it takes its
+    /// place. `also` adds what goes with it.
     pub(super) async fn delete_current(
         &self,
         (bucket, key): (BucketId, &ObjectKey),
         condition: &Condition,
-        due_unix_ms: u64,
+        now_unix_ms: u64,
         also: impl Fn(&mut Batch, &Object) -> Result<(), CatalogError>,
     ) -> Result<Option<Object>, DeleteObjectError> {
         for attempt in 0..ATTEMPTS_MAX {
-            let (present, history) = self.look(bucket, key, attempt).await?;
+            let (present, history, watchers) = self.look(bucket, key, attempt).await?;
             present.check(condition)?;
             let Some(gone) = present.object() else { return Ok(None) };
-            let mut plan = Edit::new(&present, due_unix_ms);
+            let mut plan = Edit::new(&present, now_unix_ms, watchers);
             match history {
                 Some(history) => history.remove_current(&mut plan, &present)?,
                 None => plan.without_versions(&present, None)?,
             }
             also(&mut plan.batch, &gone)?;
-            if self.try_commit(plan.finish()).await?.is_some() {
+            let batch = plan.finish(&Change::end(EventKind::Deleted, gone.version, now_unix_ms))?;
+            if self.try_commit(batch).await?.is_some() {
                 return Ok(Some(gone));
             }
         }

@@ -103,7 +103,7 @@ impl<K: Keyspace> Catalog<K> {
             return Err(OpenError::Fingerprint(fingerprint.len()));
         }
         let shared = Shared::new(options, datamesh_shard::Incarnation::default());
-        let mut catalog = Self { keyspace, shared: Arc::new(shared) };
+        let mut catalog = Self { keyspace, shared: Arc::new(shared), cause: Arc::default() };
         let incarnation = catalog.raise_incarnation(fingerprint).await?;
         catalog.shared = Arc::new(Shared::new(options, incarnation));
         Ok(catalog)

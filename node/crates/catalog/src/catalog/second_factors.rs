@@ -22,6 +22,25 @@ pub(super) async fn delete_offer(
     Ok(())
 }
 
+/// A user's second factor, by who has shown the password of this hash, and a batch that requires both to be so still. `None`: the password
+/// is another by now.
+async fn proven_factor(
+    view: &impl View,
+    user: UserId,
+    proven: &PasswordHash,
+) -> Result<Option<(Option<SecondFactor>, Batch)>, CatalogError> {
+    let (row, owner_row) = (keys::second_factor(user), keys::user(user));
+    let owner = find::<User>(view, &owner_row).await?;
+    if !owner.record.is_some_and(|user| user.proves(proven)) {
+        return Ok(None);
+    }
+    let found = find::<SecondFactor>(view, &row).await?;
+    let mut batch = Batch::new();
+    batch.expect(owner_row, owner.version);
+    batch.expect(row, found.version);
+    Ok(Some((found.record, batch)))
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// A user's second factor, also one that does not count yet.
     ///
@@ -41,20 +60,13 @@ impl<K: Keyspace> Catalog<K> {
         (user, proven): (UserId, &PasswordHash),
         offered: &SecondFactor,
     ) -> Result<bool, CatalogError> {
-        let (row, owner_row) = (keys::second_factor(user), keys::user(user));
         for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let owner = find::<User>(&view, &owner_row).await?;
-            let found = find::<SecondFactor>(&view, &row).await?;
-            drop(view);
-            let proves = owner.record.is_some_and(|user| user.proves(proven));
-            if !proves || found.record.is_some_and(|known| known.counts()) {
+            let found = proven_factor(&self.view().await?, user, proven).await?;
+            let Some((known, mut batch)) = found else { return Ok(false) };
+            if known.is_some_and(|known| known.counts()) {
                 return Ok(false);
             }
-            let mut batch = Batch::new();
-            batch.expect(owner_row.clone(), owner.version);
-            batch.expect(row.clone(), found.version);
-            put(&mut batch, row.clone(), offered)?;
+            put(&mut batch, keys::second_factor(user), offered)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
@@ -129,20 +141,13 @@ impl<K: Keyspace> Catalog<K> {
         user: UserId,
         (proven, shown): (&PasswordHash, &Shown),
     ) -> Result<bool, CatalogError> {
-        let (row, owner_row) = (keys::second_factor(user), keys::user(user));
         for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let owner = find::<User>(&view, &owner_row).await?;
-            let found = find::<SecondFactor>(&view, &row).await?;
-            drop(view);
-            let proves = owner.record.is_some_and(|user| user.proves(proven));
-            if !proves || found.record.and_then(|factor| factor.spent(shown)).is_none() {
+            let found = proven_factor(&self.view().await?, user, proven).await?;
+            let Some((known, mut batch)) = found else { return Ok(false) };
+            if known.and_then(|factor| factor.spent(shown)).is_none() {
                 return Ok(false);
             }
-            let mut batch = Batch::new();
-            batch.expect(owner_row.clone(), owner.version);
-            batch.expect(row.clone(), found.version);
-            batch.delete(row.clone());
+            batch.delete(keys::second_factor(user));
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }

@@ -119,12 +119,12 @@ pub(super) async fn expect_empty(
 ) -> Result<bool, CatalogError> {
     let key = keys::profile_counter(pool, profile, PROFILE_ROWS);
     let version = view.get(&key).await?.map(|row| row.version);
-    let rows = count(view, key.clone()).await?;
+    let rows = count_in(view, key.clone()).await?;
     batch.expect(key, version);
     Ok(rows == 0)
 }
 
-async fn count(view: &impl View, key: Vec<u8>) -> Result<u64, CatalogError> {
+pub(super) async fn count_in(view: &impl View, key: Vec<u8>) -> Result<u64, CatalogError> {
     let Some(row) = view.get(&key).await? else { return Ok(0) };
     let value = row.value.try_into().map_or(0, i64::from_le_bytes);
     Ok(u64::try_from(value).unwrap_or(0))
@@ -137,12 +137,12 @@ impl<K: Keyspace> Catalog<K> {
     /// The engine's faults.
     pub async fn counters(&self) -> Result<Counters, CatalogError> {
         let view = self.view().await?;
-        let condemned = count(&view, keys::counter(CONDEMNED)).await?;
+        let condemned = count_in(&view, keys::counter(CONDEMNED)).await?;
         Ok(Counters {
-            objects: count(&view, keys::counter(OBJECTS)).await?,
-            uploads: count(&view, keys::counter(UPLOADS)).await?,
-            condemned_segments: condemned + count(&view, keys::counter(CONDEMNED_WAITING)).await?,
-            uncounted_uploads: count(&view, keys::counter(CONDEMNED_UNCOUNTED)).await?,
+            objects: count_in(&view, keys::counter(OBJECTS)).await?,
+            uploads: count_in(&view, keys::counter(UPLOADS)).await?,
+            condemned_segments: condemned + count_in(&view, keys::counter(CONDEMNED_WAITING)).await?,
+            uncounted_uploads: count_in(&view, keys::counter(CONDEMNED_UNCOUNTED)).await?,
         })
     }
 
@@ -157,8 +157,8 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<ProfileUsage, CatalogError> {
         let view = self.view().await?;
         Ok(ProfileUsage {
-            segments: count(&view, keys::profile_counter(pool, profile, PROFILE_ROWS)).await?,
-            bytes: count(&view, keys::profile_counter(pool, profile, PROFILE_BYTES)).await?,
+            segments: count_in(&view, keys::profile_counter(pool, profile, PROFILE_ROWS)).await?,
+            bytes: count_in(&view, keys::profile_counter(pool, profile, PROFILE_BYTES)).await?,
         })
     }
 
@@ -169,10 +169,10 @@ impl<K: Keyspace> Catalog<K> {
     pub async fn bucket_usage(&self, bucket: BucketId) -> Result<BucketUsage, CatalogError> {
         let view = self.view().await?;
         Ok(BucketUsage {
-            objects: count(&view, keys::bucket_counter(bucket, BUCKET_OBJECTS)).await?,
-            plain_bytes: count(&view, keys::bucket_counter(bucket, BUCKET_BYTES)).await?,
-            versions: count(&view, keys::bucket_counter(bucket, BUCKET_VERSIONS)).await?,
-            version_bytes: count(&view, keys::bucket_counter(bucket, BUCKET_VERSION_BYTES)).await?,
+            objects: count_in(&view, keys::bucket_counter(bucket, BUCKET_OBJECTS)).await?,
+            plain_bytes: count_in(&view, keys::bucket_counter(bucket, BUCKET_BYTES)).await?,
+            versions: count_in(&view, keys::bucket_counter(bucket, BUCKET_VERSIONS)).await?,
+            version_bytes: count_in(&view, keys::bucket_counter(bucket, BUCKET_VERSION_BYTES)).await?,
         })
     }
 }

@@ -1,12 +1,15 @@
 //! Whether buckets keep versions, and single versions by their ids.
 
 use super::faults::{ATTEMPTS_MAX, find, put};
+use super::notifications::Change;
 use super::objects::{Present, object_of};
 use super::versions::{Edit, Kept, kept_as};
 use super::{Catalog, CatalogError, DeleteObjectError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
+use crate::model::{
+    BucketId, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+};
 use crate::record::{
     self, CurrentRecord, KeptRecord, OrderRecord, UploadRecord, UploadState, VersionBodyRecord,
     VersioningRecord,
@@ -102,11 +105,12 @@ impl<K: Keyspace> Catalog<K> {
         now_unix_ms: u64,
     ) -> Result<Option<Version>, DeleteObjectError> {
         let due_unix_ms = self.due_unix_ms(now_unix_ms);
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let present = Present::find(&view, bucket, key).await?;
             let history = self.history(&view, (bucket, key), 1).await?;
-            let mut edit = Edit::new(&present, due_unix_ms);
+            let watchers = self.watchers(&view, &present, attempt).await?;
+            let mut edit = Edit::new(&present, due_unix_ms, watchers);
             let gone = if present.is(version) {
                 match &history {
                     Some(history) => history.remove_current(&mut edit, &present)?,
@@ -123,7 +127,9 @@ impl<K: Keyspace> Catalog<K> {
                 Some(version_of((bucket, key.clone()), kept, revision))
             };
             drop(view);
-            if self.try_commit(edit.finish()).await?.is_some() {
+            let which = gone.as_ref().and_then(Version::id);
+            let batch = edit.finish(&Change::end(EventKind::Deleted, which, now_unix_ms))?;
+            if self.try_commit(batch).await?.is_some() {
                 return Ok(gone);
             }
         }

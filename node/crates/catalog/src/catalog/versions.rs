@@ -4,13 +4,16 @@
 //! their own. So a bucket that never kept versions has nothing there, and costs what it did.
 
 use super::faults::{find, put};
+use super::notifications::{Change, Watchers};
 use super::objects::Present;
 use super::tally::{Delta, Usage, delta_of};
 use super::versioning::version_of;
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, Deleted, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning};
+use crate::model::{
+    BucketId, Deleted, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+};
 use crate::record::{
     self, BodyRecord, CondemnedUploadRecord, CurrentRecord, KeptRecord, ObjectRecord, OrderRecord,
     VersionBodyRecord, VersionRecord, VersioningRecord,
@@ -229,11 +232,12 @@ pub(super) struct Edit {
     bucket: BucketId,
     key: ObjectKey,
     due_unix_ms: u64,
+    watchers: Watchers,
 }
 
 impl Edit {
     /// Requires that the key's object is still the present one. Segments that are let go are due then.
-    pub(super) fn new(present: &Present, due_unix_ms: u64) -> Self {
+    pub(super) fn new(present: &Present, due_unix_ms: u64, watchers: Watchers) -> Self {
         let Present { bucket, key, version, .. } = present;
         let mut batch = Batch::new();
         batch.expect(keys::object(*bucket, key.as_bytes()), *version);
@@ -244,7 +248,13 @@ impl Edit {
             bucket: *bucket,
             key: key.clone(),
             due_unix_ms,
+            watchers,
         }
+    }
+
+    /// What an object is put as.
+    pub(super) fn put_kind(&self) -> EventKind {
+        self.watchers.put_kind()
     }
 
     /// Adds what replaces the present object in a bucket that never kept versions, and lets it go.
@@ -331,12 +341,13 @@ impl Edit {
         put(&mut self.batch, keys::condemned_upload(self.due_unix_ms, object.upload), &condemned)
     }
 
-    /// The batch.
-    pub(super) fn finish(mut self) -> Batch {
+    /// The batch, with the event of what it does for whoever wants to know.
+    pub(super) fn finish(mut self, change: &Change<'_>) -> Result<Batch, CatalogError> {
         self.delta.objects += self.usage.objects;
         self.usage.add_to(&mut self.batch, self.bucket);
         self.delta.add_to(&mut self.batch);
-        self.batch
+        self.watchers.tell(&mut self.batch, &self.key, change)?;
+        Ok(self.batch)
     }
 }
 
@@ -346,21 +357,24 @@ fn upload_with_pages(version: &VersionRecord) -> Option<UploadId> {
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// The present object, and the versions behind it where there may be some. The first attempt takes a bucket that nothing is
-    /// known of for one without: its batch finds out if that is wrong.
+    /// The present object, the versions behind it where there may be some, and who wants to know of a change. The first attempt takes
+    /// a bucket that nothing is known of for one without both: its batch finds out if that is wrong.
     pub(super) async fn look(
         &self,
         bucket: BucketId,
         key: &ObjectKey,
         attempt: usize,
-    ) -> Result<(Present, Option<History>), CatalogError> {
-        if attempt == 0 && !self.shared.with_versions.read().contains(&bucket) {
+    ) -> Result<(Present, Option<History>, Watchers), CatalogError> {
+        let plain = !self.shared.with_versions.read().contains(&bucket) && !self.is_watched(bucket);
+        if attempt == 0 && plain {
             let row = self.keyspace.get(&keys::object(bucket, key.as_bytes())).await?;
-            return Ok((Present::of(bucket, key, row)?, None));
+            return Ok((Present::of(bucket, key, row)?, None, self.no_watchers(bucket)));
         }
         let view = self.view().await?;
         let history = self.history(&view, (bucket, key), attempt).await?;
-        Ok((Present::find(&view, bucket, key).await?, history))
+        let present = Present::find(&view, bucket, key).await?;
+        let watchers = self.watchers(&view, &present, attempt).await?;
+        Ok((present, history, watchers))
     }
 
     /// The same for whoever has a view already.

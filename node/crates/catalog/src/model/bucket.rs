@@ -32,6 +32,8 @@ pub enum BucketSetting {
     Lifecycle = 2,
     /// Rules for web pages of others.
     Cors = 3,
+    /// Who wants to know of what happens in it: read by the catalog too, and written by `Catalog::subscribe` alone.
+    Notifications = 20,
     /// Who may do what in it.
     Policy = 10,
     /// What its policy may not open.
@@ -40,8 +42,8 @@ pub enum BucketSetting {
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Tags, Self::Lifecycle, Self::Cors, Self::Policy, Self::PublicAccessBlock];
+    pub const ALL: [Self; 6] =
+        [Self::Tags, Self::Lifecycle, Self::Cors, Self::Policy, Self::PublicAccessBlock, Self::Notifications];
 }
 
 /// A bucket to make if there is none of that name.

@@ -82,6 +82,17 @@ pub enum Version {
     Marker(Marker),
 }
 
+impl Version {
+    /// Its id; absent where the bucket kept no versions when it was put.
+    #[must_use]
+    pub fn id(&self) -> Option<VersionId> {
+        match self {
+            Self::Object(object) => object.version,
+            Self::Marker(marker) => Some(marker.version),
+        }
+    }
+}
+
 /// What a delete of a key did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
@@ -118,6 +129,15 @@ impl Marking {
 }
 
 impl Deleted {
+    /// The marker that was made.
+    #[must_use]
+    pub fn marker(&self) -> Option<&Marker> {
+        match self {
+            Self::Marked { marker, .. } => Some(marker),
+            Self::Object(_) | Self::Nothing => None,
+        }
+    }
+
     /// The object that is gone.
     #[must_use]
     pub fn object(self) -> Option<Object> {

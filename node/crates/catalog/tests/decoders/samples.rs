@@ -14,12 +14,12 @@ use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
-    BucketId, BucketKind, BucketSetting, Cursor, Grant, ObjectKey, Page, PageAt, PartSummary, Permission,
-    SegmentRef, UploadId, Versioning, WrappedSecret,
+    BucketId, BucketKind, BucketSetting, Cursor, EventKind, Grant, Happened, ObjectKey, Page, PageAt,
+    PartSummary, Permission, SegmentRef, Subscription, UploadId, Versioning, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
-    SegmentId, ZoneName,
+    SegmentId, TargetName, ZoneName,
 };
 
 #[path = "samples/accounts.rs"]
@@ -54,6 +54,10 @@ fn pool() -> PoolName {
 
 fn node() -> NodeName {
     NodeName::new("fast-0").unwrap()
+}
+
+fn hook() -> TargetName {
+    TargetName::new("hook").unwrap()
 }
 
 fn profile() -> ErasureProfile {
@@ -277,6 +281,35 @@ fn object_samples() -> Vec<Sample> {
     ]
 }
 
+fn event_samples() -> Vec<Sample> {
+    let bucket = BucketName::new("photos").unwrap();
+    let subscription = Subscription {
+        id: "pictures".into(),
+        target: hook(),
+        kinds: EventKind::ALL.to_vec(),
+        prefix: "in/".into(),
+        suffix: ".jpg".into(),
+    };
+    let happened = Happened {
+        kind: Some(EventKind::Completed),
+        bucket: bucket.clone(),
+        subscription: "pictures".into(),
+        at_unix_ms: 1_790_000_000_000,
+        version: Some("null".into()),
+        size_bytes: 1 << 30,
+        etag: "0123456789abcdef-1".into(),
+        by: "key:DM0123456789ABCDEFGH".into(),
+        address: "10.0.0.7".into(),
+        request: "0123456789abcdef".into(),
+    };
+    let test = Happened { kind: None, version: None, ..happened.clone() };
+    vec![
+        sample("subscriptions", record::SubscriptionsRecord { bucket, subscriptions: vec![subscription] }),
+        sample("event", record::EventRecord(happened)),
+        sample("event-of-a-test", record::EventRecord(test)),
+    ]
+}
+
 /// All records.
 /// What a replica keeps, and what replicas say to each other.
 fn replica_samples() -> Vec<Sample> {
@@ -345,6 +378,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     all.push(backups::anchor());
     all.extend(upload_samples());
     all.extend(object_samples());
+    all.extend(event_samples());
     all.extend(replica_samples());
     all
 }
@@ -396,6 +430,9 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("null-version", key::null_version(BucketId(5), &ObjectKey::new(b"a\0\xff/b").unwrap())),
         ("version-of", key::version_of(UPLOAD)),
         ("bucket-setting", key::bucket_setting(BucketSetting::Lifecycle, BucketId(5))),
+        ("event", key::event(&hook(), 300, BucketId(5), Some(&ObjectKey::new(b"a\0\xff/b").unwrap()))),
+        ("event-of-a-test", key::event(&hook(), 300, BucketId(5), None)),
+        ("event-counter", key::event_counter(&hook(), 1)),
         ("engine-revision", row::REVISION_KEY.to_vec()),
         ("engine-row", row::encode(Revision(300), b"value")),
         ("cursor-key", Cursor::Key(b"a\0b".to_vec()).encode()),

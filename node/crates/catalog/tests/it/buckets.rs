@@ -56,18 +56,17 @@ async fn made_once<K: Keyspace>(catalog: Catalog<K>) {
 
 async fn what_is_set_is_that_of_the_bucket_with_the_name_now<K: Keyspace>(catalog: Catalog<K>) {
     let name = named("photos");
-    let policy = async || catalog.setting_of_name(&name, BucketSetting::Policy).await.unwrap();
-    assert_eq!(policy().await, None, "there is no bucket");
+    let both = [BucketSetting::Policy, BucketSetting::PublicAccessBlock];
+    let set_of = async || catalog.settings_of_name(&name, both).await.unwrap();
+    assert_eq!(set_of().await, None, "there is no bucket");
     let made = bucket(&catalog, "photos").await;
-    assert_eq!(policy().await, Some((made.id, None)));
+    assert_eq!(set_of().await, Some((made.id, [None, None])));
     let set = catalog.set_bucket_setting(made.id, BucketSetting::Policy, Some(b"{}".to_vec()));
     set.await.unwrap();
-    assert_eq!(policy().await, Some((made.id, Some(b"{}".to_vec()))));
-    let blocked = catalog.setting_of_name(&name, BucketSetting::PublicAccessBlock).await.unwrap();
-    assert_eq!(blocked, Some((made.id, None)));
+    assert_eq!(set_of().await, Some((made.id, [Some(b"{}".to_vec()), None])));
     catalog.delete_bucket(&name).await.unwrap();
     let again = bucket(&catalog, "photos").await;
-    assert_eq!(policy().await, Some((again.id, None)));
+    assert_eq!(set_of().await, Some((again.id, [None, None])));
     assert_eq!(catalog.bucket_setting(made.id, BucketSetting::Policy).await.unwrap(), None);
 }
 

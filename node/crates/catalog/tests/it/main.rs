@@ -25,6 +25,7 @@ mod gates;
 mod keys;
 mod listing;
 mod members;
+mod notifications;
 mod objects;
 mod postgres;
 mod postgres_engine;

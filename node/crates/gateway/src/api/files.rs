@@ -6,9 +6,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::{Marking, Object};
+use datamesh_catalog::{Cause, Marking, Object};
 use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -52,13 +52,14 @@ pub(super) struct Written<'a> {
 pub(super) async fn write(
     State(app): State<Arc<App>>,
     path: ObjectPath,
+    Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let condition = conditional::of_write(&headers)?;
     let meta = meta_of(&headers)?;
     let body = Incoming::new(body, OBJECT_BYTES_MAX)?;
-    let stored = app.objects.put(&path.bucket, path.key, meta, body, condition).await?;
+    let stored = app.objects.put((&path.bucket, path.key), meta, body, condition, &cause).await?;
     answer(&stored)
 }
 
@@ -231,21 +232,22 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     path: ObjectPath,
     params: Result<Query<DeleteParams>, QueryRejection>,
+    Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(DeleteParams { shred }) =
         params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let condition = conditional::of_write(&headers)?;
     if shred {
-        let begun = app.objects.shred(&path.bucket, path.key, condition).await?;
+        let begun = app.objects.shred((&path.bucket, path.key), condition, &cause).await?;
         return Ok(begun.map_or_else(|| StatusCode::NO_CONTENT.into_response(), shreds::begun));
     }
     let key = path.key.to_string();
-    let (marker, erasure) =
-        match app.objects.delete(&path.bucket, path.key, condition, Marking::ToHide).await? {
-            Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
-            Removed::Marked { marker, erasure } => (Some(marker.version.to_string()), erasure),
-            Removed::Gone(erasure) => (None, Some(erasure)),
-        };
+    let removed = app.objects.delete((&path.bucket, path.key), condition, Marking::ToHide, &cause).await?;
+    let (marker, erasure) = match removed {
+        Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
+        Removed::Marked { marker, erasure } => (Some(marker.version.to_string()), erasure),
+        Removed::Gone(erasure) => (None, Some(erasure)),
+    };
     Ok(Json(Deleted { key, marker, erased: erasure.map(Erased::from) }).into_response())
 }

@@ -6,6 +6,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use datamesh_catalog::{Cause, Way};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -130,13 +131,25 @@ async fn judged(
         )
     });
     let response = match may {
-        Ok(()) => pass(app, (need, principal, note), request, next).await.into_response(),
+        Ok(()) => {
+            let mut request = request;
+            if let Some(principal) = &principal {
+                request.extensions_mut().insert(cause(principal, from, id));
+            }
+            pass(app, (need, principal, note), request, next).await.into_response()
+        }
         Err(problem) => problem.into_response(),
     };
     match witnessed {
         Some(witnessed) => entered(witnessed, response).await,
         None => response,
     }
+}
+
+/// Whose doing a change is that the request asks for, as its event tells it.
+fn cause(principal: &Principal, from: Option<Address>, request: &str) -> Arc<Cause> {
+    let address = from.map(|Address(address)| address.to_string()).unwrap_or_default();
+    Arc::new(Cause { way: Way::Put, by: principal.actor().name, address, request: request.to_owned() })
 }
 
 /// Who asks; nobody in particular where nobody is needed.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::{PartSummary, UploadId};
+use datamesh_catalog::{Cause, PartSummary, UploadId, Way};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use http::{HeaderMap, StatusCode};
@@ -130,12 +130,14 @@ pub(super) async fn part(
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
+    Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let condition = conditional::of_write(&headers)?;
     let complete: Complete = incoming::json_or_default(&headers, body).await?;
-    let stored = app.objects.complete(id_of(&id)?, complete.parts, condition).await?;
+    let cause = Arc::new(Cause { way: Way::Parts, ..(*cause).clone() });
+    let stored = app.objects.complete(id_of(&id)?, complete.parts, condition, &cause).await?;
     files::answer(&stored)
 }
 

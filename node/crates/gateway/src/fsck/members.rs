@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Request, Response};
+use datamesh_exchange::inventory::{Inventory, Progress};
+use datamesh_exchange::message::{Request, Response};
 use datamesh_exchange::net::Net;
-use datamesh_placement::Table;
+use datamesh_placement::{Table, segments_of};
 use datamesh_shard::{Held, PeerKey, SegmentHeader, SegmentId, ShardIndex, ShardKey, ShardSet};
 
 /// Patience with one answer.
@@ -20,25 +21,17 @@ pub(super) async fn inventory(
     partition: u32,
 ) -> Option<Vec<Held>> {
     let partitions_log2 = table.layout().partitions_log2;
-    let (mut all, mut after): (Vec<Held>, Option<SegmentId>) = (Vec::new(), None);
-    while all.len() < ROWS_MAX {
-        let request = Request::Inventory { partitions_log2, partition, after };
+    let mut inventory = Inventory::of(segments_of(partitions_log2, partition)?, ROWS_MAX);
+    loop {
+        let request = Request::Inventory { partitions_log2, partition, after: inventory.after() };
         let Ok((Response::Inventory(page), _)) = net.request(&peer, request, None, TIMEOUT).await else {
             return None;
         };
-        // By rising segment, or it would not end.
-        let rises = page
-            .iter()
-            .map(|held| Some(held.segment))
-            .try_fold(after, |before, now| (before < now).then_some(now));
-        after = rises?;
-        let more = page.len() == INVENTORY_ROWS_MAX;
-        all.extend(page);
-        if !more {
-            return Some(all);
+        match inventory.take(page).ok()? {
+            Progress::Next(next) => inventory = next,
+            Progress::Whole(all) => return Some(all),
         }
     }
-    None
 }
 
 /// The shards of a segment that a member has; `None` when it does not say.

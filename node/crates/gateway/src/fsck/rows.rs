@@ -62,6 +62,20 @@ impl Check {
             let bucket = self.buckets.get(&id).cloned();
             self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
         }
+        self.notifications().await
+    }
+
+    /// Who is to be told of events, where that does not read.
+    async fn notifications(&mut self) -> Result<(), CatalogError> {
+        for id in self.context.catalog.buckets_with(BucketSetting::Notifications).await? {
+            let Err(error) = self.context.catalog.subscriptions(id).await else { continue };
+            let CatalogError::Record(error) = error else { return Err(error) };
+            let detail = format!(
+                "the notification configuration of the bucket does not read, so nothing can be put there: put it anew: {error}"
+            );
+            let bucket = self.buckets.get(&id).cloned();
+            self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
+        }
         Ok(())
     }
 

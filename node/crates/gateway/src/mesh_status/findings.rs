@@ -26,6 +26,8 @@ pub(super) fn of(status: &ClusterStatus, nodes: &[MeshNode]) -> Vec<Finding> {
         findings.extend(pool.members.iter().filter_map(|member| corrupt(pool, member)));
         findings.extend(behind(pool));
     }
+    let untold = status.notifications.iter().flat_map(|target| &target.problems);
+    findings.extend(untold.map(|problem| warning(format!("Notifications: {problem}"))));
     findings.extend(clocks(nodes));
     findings.extend(versions(status, nodes));
     findings.sort_by_key(|finding| finding.severity);

@@ -7,6 +7,7 @@ use datamesh_shard::BucketName;
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 
+use super::settings::read;
 use super::{Objects, refusals};
 use crate::policy::Policy;
 use crate::problem::Problem;
@@ -44,38 +45,38 @@ pub(crate) struct PublicAccessBlock {
 impl Objects {
     /// The policy of the bucket that has this name now; absent also where there is no such bucket.
     pub(crate) async fn policy(&self, bucket: &BucketName) -> Result<Option<Arc<Policy>>, Problem> {
-        let Some((id, row)) = self.setting_of_name(bucket, BucketSetting::Policy).await? else {
-            return Ok(None);
-        };
+        let kept = self.context.catalog.settings_of_name(bucket, [BucketSetting::Policy]).await;
+        let Some((id, [row])) = kept.map_err(refusals::catalog)? else { return Ok(None) };
+        row.map(|row| self.read_policy((bucket, id), row)).transpose()
+    }
+
+    /// The same for strangers, with whether they are kept out whatever a public policy says, both of one moment.
+    pub(crate) async fn policy_for_strangers(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<(Option<Arc<Policy>>, bool), Problem> {
+        let both = [BucketSetting::Policy, BucketSetting::PublicAccessBlock];
+        let kept = self.context.catalog.settings_of_name(bucket, both).await;
+        let Some((id, [policy, block])) = kept.map_err(refusals::catalog)? else { return Ok((None, false)) };
+        let policy = policy.map(|row| self.read_policy((bucket, id), row)).transpose()?;
+        let block = block.as_deref().map(read::<PublicAccessBlock>).transpose()?.unwrap_or_default();
+        Ok((policy, block.restrict_public_buckets))
+    }
+
+    fn read_policy(
+        &self,
+        (bucket, id): (&BucketName, BucketId),
+        row: Vec<u8>,
+    ) -> Result<Arc<Policy>, Problem> {
         if let Some(read) = self.policies.0.get(&id).filter(|read| read.row == row) {
-            return Ok(Some(Arc::clone(&read.policy)));
+            return Ok(Arc::clone(&read.policy));
         }
-        let text: String =
-            serde_json::from_slice(&row).map_err(|e| Problem::internal("a setting is malformed", &e))?;
-        let policy = Policy::parse(&text, bucket.as_str());
+        let policy = Policy::parse(&read::<String>(&row)?, bucket.as_str());
         // Nobody gets in by what is not understood.
         let policy =
             policy.map_err(|error| Problem::internal("the bucket's policy does not read", &error))?;
         let policy = Arc::new(policy);
         self.policies.0.insert(id, Arc::new(Read { row, policy: Arc::clone(&policy) }));
-        Ok(Some(policy))
-    }
-
-    /// Whether strangers are kept out of the bucket that has this name now, whatever a public policy says.
-    pub(crate) async fn keeps_strangers_out(&self, bucket: &BucketName) -> Result<bool, Problem> {
-        let row = self.setting_of_name(bucket, BucketSetting::PublicAccessBlock).await?;
-        let Some((_, row)) = row else { return Ok(false) };
-        let block: PublicAccessBlock =
-            serde_json::from_slice(&row).map_err(|e| Problem::internal("a setting is malformed", &e))?;
-        Ok(block.restrict_public_buckets)
-    }
-
-    async fn setting_of_name(
-        &self,
-        bucket: &BucketName,
-        which: BucketSetting,
-    ) -> Result<Option<(BucketId, Vec<u8>)>, Problem> {
-        let kept = self.context.catalog.setting_of_name(bucket, which).await.map_err(refusals::catalog)?;
-        Ok(kept.and_then(|(id, row)| Some((id, row?))))
+        Ok(policy)
     }
 }

@@ -1,7 +1,10 @@
 //! What is set of a bucket and is the gateway's business alone: kept as JSON.
 
+use std::sync::Arc;
+
 use datamesh_catalog::catalog::SettingError;
-use datamesh_catalog::{BucketSetting, Object};
+use datamesh_catalog::{BucketSetting, Cause, Object, Subscription};
+use datamesh_shard::BucketName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,6 +12,11 @@ use super::tags::Tags;
 use super::{BucketContext, Fields, Found, Meta, Objects, refusals, target_of};
 use crate::limits;
 use crate::problem::{Kind, Problem};
+
+/// What a setting's row holds.
+pub(super) fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(row).map_err(|e| Problem::internal("a setting is malformed", &e))
+}
 
 impl BucketContext {
     /// The tags of an object in it.
@@ -25,23 +33,48 @@ impl Objects {
         which: BucketSetting,
     ) -> Result<Option<T>, Problem> {
         let kept = self.context.catalog.bucket_setting(bucket.id, which).await.map_err(refusals::catalog)?;
-        let read = |bytes: Vec<u8>| {
-            serde_json::from_slice(&bytes).map_err(|e| Problem::internal("a setting is malformed", &e))
-        };
-        kept.map(read).transpose()
+        kept.as_deref().map(read).transpose()
     }
 
-    /// Sets it, or takes it away.
+    /// Sets it.
     pub(crate) async fn set_setting<T: Serialize>(
         &self,
         bucket: &BucketContext,
         which: BucketSetting,
-        value: Option<&T>,
+        value: &T,
     ) -> Result<(), Problem> {
-        let written = value.map(serde_json::to_vec).transpose();
+        let written = serde_json::to_vec(value);
         let written = written.map_err(|error| Problem::internal("cannot write a setting", &error))?;
-        let set = self.context.catalog.set_bucket_setting(bucket.id, which, written).await;
+        let set = self.context.catalog.set_bucket_setting(bucket.id, which, Some(written)).await;
         set.map_err(refusals::setting)
+    }
+
+    /// Takes it away.
+    pub(crate) async fn clear_setting(
+        &self,
+        bucket: &BucketContext,
+        which: BucketSetting,
+    ) -> Result<(), Problem> {
+        let cleared = self.context.catalog.set_bucket_setting(bucket.id, which, None).await;
+        cleared.map_err(refusals::setting)
+    }
+
+    /// Who wants to know of what happens in a bucket.
+    pub(crate) async fn subscriptions(&self, bucket: &BucketContext) -> Result<Vec<Subscription>, Problem> {
+        self.context.catalog.subscriptions(bucket.id).await.map_err(refusals::catalog)
+    }
+
+    /// Says who does; with `test`, each target is sent a message at once.
+    pub(crate) async fn subscribe(
+        &self,
+        (bucket, name): (&BucketContext, &BucketName),
+        subscriptions: Vec<Subscription>,
+        test: bool,
+        cause: &Arc<Cause>,
+    ) -> Result<(), Problem> {
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
+        let when = (test, self.now_unix_ms());
+        catalog.subscribe((bucket.id, name), subscriptions, when).await.map_err(refusals::setting)
     }
 
     /// Gives an object other tags; false when it is not as it was found any more.

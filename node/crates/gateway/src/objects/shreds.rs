@@ -1,8 +1,10 @@
 //! Deletes that leave nothing on the disks, and how far they are.
 
+use std::sync::Arc;
+
 use datamesh_catalog::catalog::{Shred, ShredError};
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::{Condition, Marker, ObjectKey, UploadId};
+use datamesh_catalog::{Cause, Condition, Marker, ObjectKey, UploadId};
 use datamesh_shard::BucketName;
 
 use super::{Objects, refusals};
@@ -13,9 +15,9 @@ impl Objects {
     /// Deletes an object without the retention and has it shredded; `None` when there was none.
     pub(crate) async fn shred(
         &self,
-        bucket: &BucketName,
-        key: ObjectKey,
+        (bucket, key): (&BucketName, ObjectKey),
         condition: Condition,
+        cause: &Arc<Cause>,
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
         match self.context.catalog.keyspace() {
@@ -24,7 +26,7 @@ impl Objects {
             AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => {}
         }
         let whose = (bucket.id, &bucket.pool);
-        let catalog = &self.context.catalog;
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let deleted = catalog.shred_object(whose, &key, &condition, self.now_unix_ms()).await;
         let Some(object) = deleted.map_err(refused)? else {
             // Nothing is shown; there may be bytes all the same.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use datamesh_catalog::catalog::UploadError;
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
-    BucketId, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary, PartTag,
-    TaggedPart, Target, Upload, UploadId,
+    BucketId, Cause, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary,
+    PartTag, TaggedPart, Target, Upload, UploadId,
 };
 use datamesh_shard::BucketName;
 
@@ -148,6 +148,7 @@ impl Objects {
         id: UploadId,
         parts: Option<Vec<u32>>,
         condition: Condition,
+        cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let Some(upload) = self.open_upload(id).await? else { return self.completed(id).await };
         let parts = match parts {
@@ -157,8 +158,8 @@ impl Objects {
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").in_body("parts"));
         }
-        self.complete_as(upload, Completion { parts, etag: None, fields: Vec::new(), seen: None }, condition)
-            .await
+        let completion = Completion { parts, etag: None, fields: Vec::new(), seen: None };
+        self.complete_as(upload, completion, condition, cause).await
     }
 
     /// Makes an open upload what it shall become.
@@ -167,6 +168,7 @@ impl Objects {
         upload: Upload,
         Completion { parts, etag, fields, seen }: Completion,
         condition: Condition,
+        cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let id = upload.target.upload;
         let arrived = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
@@ -189,9 +191,10 @@ impl Objects {
             created_unix_ms: self.now_unix_ms(),
             body: DraftBody::Pages { parts, last_page: None },
         };
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let committed = match seen {
-            Some(seen) => self.context.catalog.commit_seen(id, &draft, &condition, seen).await,
-            None => self.context.catalog.commit_object(id, &draft, &condition).await,
+            Some(seen) => catalog.commit_seen(id, &draft, &condition, seen).await,
+            None => catalog.commit_object(id, &draft, &condition).await,
         };
         stored(committed, None)
     }

@@ -1,6 +1,10 @@
 //! Versions of objects, in buckets that keep them.
 
-use datamesh_catalog::{Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning};
+use std::sync::Arc;
+
+use datamesh_catalog::{
+    Cause, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
+};
 use datamesh_shard::BucketName;
 use tokio::time::Instant;
 
@@ -74,15 +78,16 @@ impl Objects {
     /// Deletes a version for good; `None` when there was none, which is fine.
     pub(crate) async fn delete_version(
         &self,
-        bucket: &BucketName,
-        key: ObjectKey,
+        (bucket, key): (&BucketName, ObjectKey),
         version: VersionId,
+        cause: &Arc<Cause>,
     ) -> Result<Option<Version>, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
         loop {
             let now_unix_ms = self.now_unix_ms();
             let whose = (context.id, &key);
-            let deleted = self.context.catalog.delete_version(whose, version, now_unix_ms).await;
+            let catalog = self.context.catalog.because_of(Arc::clone(cause));
+            let deleted = catalog.delete_version(whose, version, now_unix_ms).await;
             if let Some(version) = deleted.map_err(refusals::delete)? {
                 return Ok(Some(version));
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datamesh_catalog::catalog::CommitObjectError;
-use datamesh_catalog::{Committed, Condition, DraftBody, ObjectDraft, ObjectKey, Target, UploadId};
+use datamesh_catalog::{Cause, Committed, Condition, DraftBody, ObjectDraft, ObjectKey, Target, UploadId};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::INLINE_BYTES_MAX;
 
@@ -22,22 +22,24 @@ struct Putting {
     target: Target,
     meta: Meta,
     condition: Condition,
+    cause: Arc<Cause>,
 }
 
 impl Objects {
     /// Stores a body under a key.
     pub(crate) async fn put(
         &self,
-        name: &BucketName,
-        key: ObjectKey,
+        (name, key): (&BucketName, ObjectKey),
         meta: Meta,
         mut body: Incoming,
         condition: Condition,
+        cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let bucket = self.buckets.ensure(name).await?;
         let id = bucket.id;
         let target = Target { bucket: id, key, upload: self.new_upload() };
-        let put = self.put_to(Putting { bucket, target, meta, condition }, &mut body).await;
+        let cause = Arc::clone(cause);
+        let put = self.put_to(Putting { bucket, target, meta, condition, cause }, &mut body).await;
         match put {
             // Perhaps the name is another bucket's by now: then it is worth trying again.
             Err(problem) if problem.kind() == Kind::NoSuchBucket => {
@@ -68,7 +70,8 @@ impl Objects {
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let pages = DraftBody::Pages { parts: vec![PLAIN_PUT_PART], last_page: Some(last_page) };
         let draft = self.draft(&putting, body, bytes, pages)?;
-        let committed = self.context.catalog.commit_object(target.upload, &draft, &putting.condition).await;
+        let catalog = self.context.catalog.because_of(Arc::clone(&putting.cause));
+        let committed = catalog.commit_object(target.upload, &draft, &putting.condition).await;
         let stored = stored(committed, Some(durability))?;
         abandon.done();
         Ok(stored)
@@ -85,7 +88,8 @@ impl Objects {
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal the object", &error))?;
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let draft = self.draft(putting, body, bytes, DraftBody::Inline { sealed })?;
-        let committed = self.context.catalog.put_inline(target, &draft, condition).await;
+        let catalog = self.context.catalog.because_of(Arc::clone(&putting.cause));
+        let committed = catalog.put_inline(target, &draft, condition).await;
         stored(committed, Some(Durability::Whole))
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::VersionId;
+use datamesh_catalog::{VersionId, Way};
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{Extensions, HeaderMap, HeaderName, header};
 use s3s::dto::{
@@ -16,7 +16,7 @@ use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part
 use super::fields::{refuse_what_is_not_there, said};
 use super::multipart::{number_of, upload_of};
 use super::reads::{Conditions, Judged};
-use super::{names, objects, tags, versions};
+use super::{names, objects, standing, tags, versions};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
 use crate::objects::{Found, Meta, Seen, Tags};
@@ -136,7 +136,8 @@ pub(super) async fn object(
     let _turn = app.objects.copying().await;
     let body = app.objects.open(found, 0..size).await?;
     let body = Incoming::announced(body, size, OBJECT_BYTES_MAX)?.witnessed(witness);
-    let stored = app.objects.put(&bucket, key, meta, body, in_the_way).await?;
+    let cause = standing::cause(&request.extensions, Way::Copy)?;
+    let stored = app.objects.put((&bucket, key), meta, body, in_the_way, &cause).await?;
     let kept = app.objects.fields_of_object(&stored.object).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(names::etag_of(&stored.object)),

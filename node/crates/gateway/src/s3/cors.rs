@@ -56,7 +56,7 @@ pub(super) async fn put(
             "all rules together name at most {NAMES_MAX} origins, methods and headers"
         ));
     }
-    app.objects.set_setting(&bucket, BucketSetting::Cors, Some(&Cors { rules })).await?;
+    app.objects.set_setting(&bucket, BucketSetting::Cors, &Cors { rules }).await?;
     Ok(S3Response::new(PutBucketCorsOutput::default()))
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn delete(
     request: S3Request<DeleteBucketCorsInput>,
 ) -> S3Result<S3Response<DeleteBucketCorsOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    app.objects.set_setting::<Cors>(&bucket, BucketSetting::Cors, None).await?;
+    app.objects.clear_setting(&bucket, BucketSetting::Cors).await?;
     Ok(S3Response::new(DeleteBucketCorsOutput::default()))
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn put(
         }
         rules.push(rule);
     }
-    app.objects.set_setting(&bucket, BucketSetting::Lifecycle, Some(&Lifecycle { rules })).await?;
+    app.objects.set_setting(&bucket, BucketSetting::Lifecycle, &Lifecycle { rules }).await?;
     app.new_rules.set();
     Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
 }
@@ -72,7 +72,7 @@ pub(super) async fn delete(
     request: S3Request<DeleteBucketLifecycleInput>,
 ) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    app.objects.set_setting::<Lifecycle>(&bucket, BucketSetting::Lifecycle, None).await?;
+    app.objects.clear_setting(&bucket, BucketSetting::Lifecycle).await?;
     Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
 }
 

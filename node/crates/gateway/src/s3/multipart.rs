@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datamesh_catalog::{Condition, Object, Upload};
+use datamesh_catalog::{Cause, Condition, Object, Upload, Way};
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
@@ -17,7 +17,7 @@ use super::checksums::{
     Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
 use super::fields::{refuse_what_is_not_there, said};
-use super::{body, names, objects, versions};
+use super::{body, names, objects, standing, versions};
 use crate::api::App;
 use crate::limits;
 use crate::objects::{Completion, Fields, SeenParts, UploadedPart};
@@ -184,11 +184,12 @@ pub(super) async fn complete(
     app: &Arc<App>,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+    let cause = standing::cause(&request.extensions, Way::Parts)?;
     let mut input = request.input;
     let condition = objects::condition(input.if_match.take(), input.if_none_match.take())?;
     let named = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
     let object = match upload_of(app, &input.upload_id, (&input.bucket, &input.key)).await? {
-        Some(upload) => made(app, upload, (&input, &named), condition).await?,
+        Some(upload) => made(app, upload, (&input, &named), condition, &cause).await?,
         None => made_before(app, &input).await?,
     };
     let kept = app.objects.fields_of_object(&object).await?;
@@ -217,11 +218,12 @@ async fn made(
     upload: Upload,
     asked: (&CompleteMultipartUploadInput, &[CompletedPart]),
     condition: Condition,
+    cause: &Arc<Cause>,
 ) -> S3Result<Object> {
     let mut looks = 1;
     loop {
         let completion = completion(app, &upload, asked).await?;
-        match app.objects.complete_as(upload.clone(), completion, condition.clone()).await {
+        match app.objects.complete_as(upload.clone(), completion, condition.clone(), cause).await {
             // A part was put meanwhile: perhaps it is another one by now.
             Err(problem) if problem.kind() == Kind::Changed && looks < LOOKS_MAX => looks += 1,
             made => return Ok(made?.object),

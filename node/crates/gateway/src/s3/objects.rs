@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Condition, Marking, ObjectKey, Version, VersionId};
+use datamesh_catalog::{Cause, Condition, Marking, ObjectKey, Version, VersionId, Way};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use futures::{StreamExt as _, stream};
@@ -62,7 +62,9 @@ pub(super) async fn put(
     let proof =
         Proof::new(input.content_md5.as_deref(), of_shape!(input), named, (&headers, trailing_headers))?;
     let body = body::incoming(input.body.take(), input.content_length, OBJECT_BYTES_MAX)?;
-    let stored = app.objects.put(&bucket, key, meta, body.witnessed(Box::new(proof)), condition).await?;
+    let cause = standing::cause(&extensions, Way::Put)?;
+    let body = body.witnessed(Box::new(proof));
+    let stored = app.objects.put((&bucket, key), meta, body, condition, &cause).await?;
     let fields = app.objects.fields_of_object(&stored.object).await?;
     let mut output = PutObjectOutput {
         e_tag: Some(names::etag_of(&stored.object)),
@@ -78,13 +80,14 @@ pub(super) async fn delete(
     app: &Arc<App>,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
-    let input = request.input;
+    let S3Request { input, extensions, .. } = request;
     if input.if_match_last_modified_time.is_some() || input.if_match_size.is_some() {
         return Err(s3_error!(NotImplemented, "a delete takes `If-Match` only"));
     }
     let version = versions::version(input.version_id.as_deref())?;
     let which = Which { key: names::key(&input.key)?, version, condition: condition(input.if_match, None)? };
-    let Gone { version, marker } = gone(app, &names::bucket(&input.bucket)?, which).await?;
+    let cause = standing::cause(&extensions, Way::default())?;
+    let Gone { version, marker } = gone(app, &names::bucket(&input.bucket)?, which, &cause).await?;
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: marker.then_some(true),
         version_id: versions::shown(version),
@@ -105,10 +108,10 @@ struct Gone {
     marker: bool,
 }
 
-async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which) -> S3Result<Gone> {
+async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cause>) -> S3Result<Gone> {
     let Which { key, version, condition } = which;
     let Some(version) = version else {
-        let removed = app.objects.delete(bucket, key, condition, Marking::Always).await?;
+        let removed = app.objects.delete((bucket, key), condition, Marking::Always, cause).await?;
         return Ok(match removed {
             Removed::Marked { marker, .. } => Gone { version: Some(marker.version), marker: true },
             Removed::Nothing | Removed::Gone(_) => Gone { version: None, marker: false },
@@ -117,7 +120,7 @@ async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which) -> S3Result<Gon
     if condition != Condition::None {
         return Err(s3_error!(NotImplemented, "a delete of a version takes no condition: its id names it"));
     }
-    let deleted = app.objects.delete_version(bucket, key, version).await?;
+    let deleted = app.objects.delete_version((bucket, key), version, cause).await?;
     Ok(Gone { version: Some(version), marker: matches!(deleted, Some(Version::Marker(_))) })
 }
 
@@ -127,6 +130,7 @@ pub(super) async fn delete_many(
     request: S3Request<DeleteObjectsInput>,
 ) -> S3Result<S3Response<DeleteObjectsOutput>> {
     let (note, standing) = (noted(&request.extensions), standing::of(&request.extensions)?);
+    let cause = &standing::cause(&request.extensions, Way::default())?;
     let input = request.input;
     let objects = input.delete.objects;
     let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
@@ -142,7 +146,7 @@ pub(super) async fn delete_many(
         let outcome = match may_delete(standing, &object) {
             Ok(()) => {
                 note.count();
-                delete_one(app, bucket, object).await
+                delete_one(app, bucket, object, cause).await
             }
             Err(error) => {
                 // To judge a thousand keys takes a while, and others wait for this thread.
@@ -185,12 +189,17 @@ fn may_delete(standing: &Standing, object: &ObjectIdentifier) -> S3Result<()> {
     standing.may(&[action], Some(&object.key), &standing.facts().of_version(object.version_id.clone()))
 }
 
-async fn delete_one(app: &Arc<App>, bucket: &str, object: ObjectIdentifier) -> Result<Gone, S3Error> {
+async fn delete_one(
+    app: &Arc<App>,
+    bucket: &str,
+    object: ObjectIdentifier,
+    cause: &Arc<Cause>,
+) -> Result<Gone, S3Error> {
     let ObjectIdentifier { e_tag, key, last_modified_time, size, version_id } = object;
     if last_modified_time.is_some() || size.is_some() {
         return Err(s3_error!(NotImplemented, "a delete takes an entity tag only"));
     }
     let version = versions::version(version_id.as_deref())?;
     let condition = condition(e_tag.map(ETagCondition::ETag), None)?;
-    gone(app, &names::bucket(bucket)?, Which { key: names::key(&key)?, version, condition }).await
+    gone(app, &names::bucket(bucket)?, Which { key: names::key(&key)?, version, condition }, cause).await
 }

@@ -41,7 +41,7 @@ pub(super) async fn put(
             "the policy lets everybody in, and the bucket's public access block refuses such policies"
         ));
     }
-    app.objects.set_setting(&bucket, BucketSetting::Policy, Some(&input.policy)).await?;
+    app.objects.set_setting(&bucket, BucketSetting::Policy, &input.policy).await?;
     Ok(S3Response::new(PutBucketPolicyOutput::default()))
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn delete(
     request: S3Request<DeleteBucketPolicyInput>,
 ) -> S3Result<S3Response<DeleteBucketPolicyOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    app.objects.set_setting::<String>(&bucket, BucketSetting::Policy, None).await?;
+    app.objects.clear_setting(&bucket, BucketSetting::Policy).await?;
     Ok(S3Response::new(DeleteBucketPolicyOutput::default()))
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn set_block(
         block_public_policy: wanted.block_public_policy.unwrap_or_default(),
         restrict_public_buckets: wanted.restrict_public_buckets.unwrap_or_default(),
     };
-    app.objects.set_setting(&bucket, BucketSetting::PublicAccessBlock, Some(&block)).await?;
+    app.objects.set_setting(&bucket, BucketSetting::PublicAccessBlock, &block).await?;
     Ok(S3Response::new(PutPublicAccessBlockOutput::default()))
 }
 
@@ -147,6 +147,6 @@ pub(super) async fn forget_block(
     request: S3Request<DeletePublicAccessBlockInput>,
 ) -> S3Result<S3Response<DeletePublicAccessBlockOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    app.objects.set_setting::<PublicAccessBlock>(&bucket, BucketSetting::PublicAccessBlock, None).await?;
+    app.objects.clear_setting(&bucket, BucketSetting::PublicAccessBlock).await?;
     Ok(S3Response::new(DeletePublicAccessBlockOutput::default()))
 }

@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{AccessKeyId, Permission};
+use datamesh_catalog::{AccessKeyId, Cause, Permission, Way};
 use http::Extensions;
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::access::allows;
+use super::access::{Seen, allows};
 use super::actions::Asked;
 use super::names;
 use crate::access_keys::KnownKey;
 use crate::api::App;
 use crate::audit::Actor;
+use crate::auth::Address;
 use crate::policy::{Action, Deed, Facts, Policy, Principal, Verdict};
 
 /// Operations on the policy itself, from which the cluster's administrators cannot be locked out.
@@ -60,6 +61,18 @@ fn unsigned() -> S3Error {
 /// The standing of a request that was let through.
 pub(super) fn of(extensions: &Extensions) -> S3Result<Arc<Standing>> {
     extensions.get::<Arc<Standing>>().cloned().ok_or_else(denied)
+}
+
+/// Whose doing a change is that a request asks for, as its event tells it.
+pub(super) fn cause(extensions: &Extensions, way: Way) -> S3Result<Arc<Cause>> {
+    let by = of(extensions)?.asker.actor().name;
+    let seen = extensions.get::<Arc<Seen>>();
+    let address = seen.and_then(|seen| seen.from).map(|Address(address)| address.to_string());
+    let request = seen.map(|seen| seen.id.clone());
+    let (address, request) = (address.unwrap_or_default(), request.unwrap_or_default());
+    // The library hands the file of a form to the operation that puts objects.
+    let form = seen.and_then(|seen| seen.operation.get()).is_some_and(|name| name == "PostObject");
+    Ok(Arc::new(Cause { way: if form { Way::Post } else { way }, by, address, request }))
 }
 
 impl Asker {
@@ -152,10 +165,12 @@ impl Standing {
         let mut standing = Self::without_policy((asker, facts), need, Some(bucket));
         // What is no name is no bucket's: the operation says so.
         let Ok(name) = names::bucket(bucket) else { return Ok(standing) };
-        standing.policy = app.objects.policy(&name).await?;
-        if standing.asker.is_anonymous() && standing.policy.as_ref().is_some_and(|policy| policy.is_public())
-        {
-            standing.restricted = app.objects.keeps_strangers_out(&name).await?;
+        if standing.asker.is_anonymous() {
+            let (policy, kept_out) = app.objects.policy_for_strangers(&name).await?;
+            standing.restricted = kept_out && policy.as_ref().is_some_and(|policy| policy.is_public());
+            standing.policy = policy;
+        } else {
+            standing.policy = app.objects.policy(&name).await?;
         }
         Ok(standing)
     }

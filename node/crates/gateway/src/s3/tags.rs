@@ -117,7 +117,7 @@ pub(super) async fn set_of_bucket(
 ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
     let tags = of_set(request.input.tagging.tag_set, OF_BUCKET_MAX)?;
-    app.objects.set_setting(&bucket, BucketSetting::Tags, Some(&tags)).await?;
+    app.objects.set_setting(&bucket, BucketSetting::Tags, &tags).await?;
     Ok(S3Response::new(PutBucketTaggingOutput::default()))
 }
 
@@ -127,6 +127,6 @@ pub(super) async fn forget_of_bucket(
     request: S3Request<DeleteBucketTaggingInput>,
 ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
     let bucket = app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
-    app.objects.set_setting::<Tags>(&bucket, BucketSetting::Tags, None).await?;
+    app.objects.clear_setting(&bucket, BucketSetting::Tags).await?;
     Ok(S3Response::new(DeleteBucketTaggingOutput::default()))
 }

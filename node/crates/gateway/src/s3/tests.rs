@@ -5,6 +5,7 @@ mod cors;
 mod documentation;
 mod lifecycle;
 mod multipart;
+mod notifications;
 mod policies;
 mod principals;
 mod signer;

@@ -13,6 +13,7 @@ use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
 use crate::mail::MailError;
+use crate::notifications::TargetError;
 use crate::restore::RestoreError;
 
 /// Why a gateway could not be bound, or ended.
@@ -57,6 +58,9 @@ pub enum GatewayError {
     /// How mail is sent.
     #[error(transparent)]
     Mail(#[from] MailError),
+    /// Whom events are told.
+    #[error(transparent)]
+    Notifications(#[from] TargetError),
     /// A token.
     #[error(transparent)]
     Token(#[from] TokenError),

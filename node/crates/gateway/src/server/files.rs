@@ -15,6 +15,7 @@ use crate::auth::Tokens;
 use crate::book::AddressBook;
 use crate::https::Certificates;
 use crate::mail::Mailer;
+use crate::notifications::Target;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
@@ -29,6 +30,7 @@ pub(crate) struct Prepared {
     /// Of the catalog, where it is not in the data folder.
     pub(crate) database: Option<PostgresOptions>,
     pub(crate) mailer: Option<Mailer>,
+    pub(crate) targets: Vec<Target>,
 }
 
 impl Prepared {
@@ -49,6 +51,7 @@ impl Prepared {
             book: Arc::new(AddressBook::open(dir)),
             database: settings.catalog_database.as_ref().map(database).transpose()?,
             mailer: settings.mail.clone().map(Mailer::open).transpose()?,
+            targets: Target::open_all(&settings.notifications)?,
         })
     }
 }

@@ -21,6 +21,7 @@ use crate::work::alarms::TellStewards;
 use crate::work::expire::Expire;
 use crate::work::follow::FollowOthers;
 use crate::work::layouts::AdvanceLayouts;
+use crate::work::notify::{Bound, NotifyTarget};
 use crate::work::reclaim::Reclaim;
 use crate::work::recode::Recode;
 use crate::work::reports::PollReports;
@@ -100,7 +101,10 @@ impl Gateway {
             shredder: core.shredder,
             backup,
             forget,
+            notify: core.notify,
+            bound: core.bound,
         };
+        workers.wake_on_events(&core.context.catalog);
         workers.start(&mut background, &leading, &after);
         let ended = tokio::select! {
             Some(ended) = tasks.0.join_next() => Some(ended),
@@ -188,9 +192,16 @@ struct Workers {
     backup: Option<KeepBackup>,
     /// In its place, where there shall be none.
     forget: Option<ForgetBackups>,
+    notify: Vec<NotifyTarget>,
+    bound: Bound,
 }
 
 impl Workers {
+    /// Whoever tells targets of events is woken by each that this gateway commits.
+    fn wake_on_events(&self, catalog: &EmbeddedCatalog) {
+        catalog.wake_on_events(self.notify.iter().filter_map(Worker::wakes).collect());
+    }
+
     /// What each gateway does, and what one does for all.
     fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
         self.reclaim.leading = leading.clone();
@@ -201,7 +212,11 @@ impl Workers {
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);
         let shredder = WhileLeading::new(leading, self.shredder);
-        let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake()];
+        let bound = WhileLeading::new(leading, self.bound);
+        let notify: Vec<_> =
+            self.notify.into_iter().map(|worker| WhileLeading::new(leading, worker)).collect();
+        let mut wakes = vec![advance.wake(), recode.wake(), expire.wake(), shredder.wake(), bound.wake()];
+        wakes.extend(notify.iter().map(WhileLeading::wake));
         wakes.extend(self.reclaim.wakes());
         wakes.extend(backup.iter().map(WhileLeading::wake));
         wakes.extend(forget.iter().map(WhileLeading::wake));
@@ -222,5 +237,9 @@ impl Workers {
         background.work("expire", expire, after);
         background.work("alarms", self.alarms, after);
         background.work("shredding", shredder, after);
+        background.work("the bound of notifications", bound, after);
+        for worker in notify {
+            background.work("notifications", worker, after);
+        }
     }
 }

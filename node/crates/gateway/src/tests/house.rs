@@ -24,6 +24,7 @@ use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
 use crate::limits;
 use crate::mail::Mailer;
+use crate::notifications::Target;
 use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
@@ -36,6 +37,13 @@ pub(crate) struct House {
     pub(crate) clock: Arc<Clock>,
     pub(crate) secret: Arc<ClusterSecret>,
     dir: TempDir,
+}
+
+/// Whom it reaches for besides its nodes.
+#[derive(Default)]
+struct Outside {
+    mailer: Option<Mailer>,
+    targets: Vec<Target>,
 }
 
 /// The time of day, which a test may move on.
@@ -140,36 +148,43 @@ impl House {
     }
 
     async fn of(nodes: u8, buffers: (u64, u64), retention_ms: u64) -> Self {
-        Self::sending(nodes, buffers, retention_ms, None).await
+        Self::with(nodes, buffers, retention_ms, Outside::default()).await
     }
 
     /// One that sends mail, without a pool.
     pub(crate) async fn mailing(mailer: Mailer) -> Self {
-        Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
+        Self::with(6, (64 << 20, 0), 0, Outside { mailer: Some(mailer), ..Outside::default() }).await
     }
 
-    async fn sending(nodes: u8, buffers: (u64, u64), retention_ms: u64, mailer: Option<Mailer>) -> Self {
+    /// One that may tell these of events, with a pool.
+    pub(crate) async fn telling(targets: Vec<Target>) -> Self {
+        let house = Self::with(6, (64 << 20, 0), 0, Outside { targets, ..Outside::default() }).await;
+        house.open_pool(6).await;
+        house
+    }
+
+    async fn with(nodes: u8, buffers: (u64, u64), retention_ms: u64, outside: Outside) -> Self {
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
         let dir = tempfile::tempdir().unwrap();
-        Self::assembled(dir, (nodes, secret), buffers, (retention_ms, mailer)).await
+        Self::assembled(dir, (nodes, secret), buffers, (retention_ms, outside)).await
     }
 
     /// A gateway that starts on this folder, with these nodes.
     pub(crate) async fn on(
         dir: TempDir,
-        outside: (Arc<FakeNodes>, Arc<ClusterSecret>),
+        nodes: (Arc<FakeNodes>, Arc<ClusterSecret>),
         buffers: (u64, u64),
         retention_ms: u64,
     ) -> Self {
-        Self::assembled(dir, outside, buffers, (retention_ms, None)).await
+        Self::assembled(dir, nodes, buffers, (retention_ms, Outside::default())).await
     }
 
     async fn assembled(
         dir: TempDir,
         (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
         (buffer_bytes, cache_bytes): (u64, u64),
-        (retention_ms, mailer): (u64, Option<Mailer>),
+        (retention_ms, Outside { mailer, targets }): (u64, Outside),
     ) -> Self {
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
@@ -189,6 +204,7 @@ impl House {
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer,
+            targets,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),

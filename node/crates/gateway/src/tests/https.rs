@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::house::{House, USER, noise};
 use crate::https::{Certificates, Https};
 
-fn write_certificate(dir: &Path) -> (TlsFiles, String) {
+pub(crate) fn write_certificate(dir: &Path) -> (TlsFiles, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let files = TlsFiles { certificate_file: dir.join("tls.crt"), key_file: dir.join("tls.key") };
     std::fs::write(&files.certificate_file, made.cert.pem()).unwrap();

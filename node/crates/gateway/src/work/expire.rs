@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::{CatalogError, Ended, Ending, RulesAt, VersionStanding};
 use datamesh_catalog::{
-    BucketId, BucketSetting, ListedUpload, UploadId, Version, VersionCursor, VersionEntry, VersionId,
+    BucketId, BucketSetting, Cause, ListedUpload, UploadId, Version, VersionCursor, VersionEntry, VersionId,
     VersionListing, VersionQuery,
 };
 use datamesh_shard::BucketName;
@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const AFTER_FAULT: Duration = Duration::from_secs(10);
 /// Rows looked at in one step, and so the most that ends in one.
 const ROWS_AT_ONCE: usize = 256;
+/// Whose doing it is, as audit and events name it.
+const ACTOR: &str = "lifecycle";
 
 /// The worker.
 pub(crate) struct Expire {
@@ -45,6 +47,8 @@ pub(crate) struct Expire {
     left: Vec<(BucketId, BucketName)>,
     /// Where the walk is in the bucket under way.
     at: Option<At>,
+    /// As events tell it.
+    cause: Arc<Cause>,
 }
 
 /// A bucket under way.
@@ -72,7 +76,8 @@ struct Last {
 impl Expire {
     /// From the first bucket on.
     pub(crate) fn new(context: Arc<Context>, app: Arc<App>) -> Self {
-        Self { context, app, left: Vec::new(), at: None }
+        let cause = Arc::new(Cause { by: ACTOR.to_owned(), ..Cause::default() });
+        Self { context, app, left: Vec::new(), at: None, cause }
     }
 
     async fn step(&mut self) -> Result<Next, CatalogError> {
@@ -227,7 +232,8 @@ impl Expire {
             rule = at.lifecycle.ends(&of(standing), now_unix_ms, || tags_of(&at.bucket, version));
             rule.is_some()
         };
-        let ended = self.context.catalog.expire_version(&at.rules, &ending, marker, judged).await?;
+        let catalog = self.context.catalog.because_of(Arc::clone(&self.cause));
+        let ended = catalog.expire_version(&at.rules, &ending, marker, judged).await?;
         if let Some((ended, rule)) = ended.zip(rule) {
             told.version(&entry.key, ended, &rule.id);
         }

@@ -143,6 +143,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         mail: None,
         restore: None,
         catalog_backups: Default::default(),
+        notifications: Vec::new(),
     }
 }
 

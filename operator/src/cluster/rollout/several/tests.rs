@@ -63,6 +63,7 @@ fn says(catalog: CatalogStatus) -> Answer {
         catalog,
         default_pool: None,
         pools: Vec::new(),
+        notifications: Vec::new(),
     })
 }
 

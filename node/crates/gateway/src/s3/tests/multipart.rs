@@ -1,5 +1,7 @@
 //! Multipart uploads: what they become is what their client named.
 
+use std::sync::Arc;
+
 use datamesh_catalog::{Condition, Permission};
 
 use super::signer::{Ask, Client};
@@ -57,7 +59,7 @@ async fn a_part_that_is_put_while_it_is_looked_at_is_not_taken_for_the_one_named
     // As a completion does that looked before the second put.
     let completion =
         Completion { parts: vec![1], etag: Some(one.clone()), fields: Vec::new(), seen: Some(seen) };
-    let refused = objects.complete_as(upload, completion, Condition::None).await;
+    let refused = objects.complete_as(upload, completion, Condition::None, &Arc::default()).await;
     assert_eq!(refused.map(|_| ()).unwrap_err().kind(), Kind::Changed);
     assert_eq!(begun.complete(&one, "", &[]).await.as_deref(), Some("InvalidPart"));
     assert_eq!(begun.complete(&two, "", &[]).await, None);

@@ -53,7 +53,7 @@ impl Told {
         let Some(detail) = self.detail() else { return };
         self.counts.iter().for_each(|(kind, count)| app.metrics.expired(kind, *count));
         tracing::info!(counts = ?self.counts, "rules of a bucket ended something");
-        let deed = Deed { actor: "lifecycle", action: "s3:Expire", target: format!("/{bucket}"), detail };
+        let deed = Deed { actor: super::ACTOR, action: "s3:Expire", target: format!("/{bucket}"), detail };
         if let Err(error) = app.audit.write(deed).await {
             tracing::error!(%error, "the audit's entry of what rules ended is not written down yet");
         }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use datamesh_exchange::digest::{Digest, Digester, Question, Ranges};
+pub(in super::super) use datamesh_exchange::inventory::Span;
+use datamesh_exchange::inventory::{Inventory, InventoryError, Progress};
 use datamesh_exchange::message::{INVENTORY_ROWS_MAX, Refusal, Request, Response};
 use datamesh_placement::{PartitionId, Table};
 use datamesh_shard::{Held, PeerKey, SegmentId};
@@ -21,9 +23,6 @@ const ROWS_MAX: usize = 1 << 17;
 const DIGESTED_ROWS_MAX: usize = 1 << 19;
 /// The same for a disk that is slow.
 const DIGESTING_MAX: Duration = Duration::from_secs(5);
-
-/// Segments from the first one up to the second, or to the end.
-pub(in super::super) type Span = (SegmentId, Option<SegmentId>);
 
 /// What came of asking for digests.
 pub(in super::super) enum Digested {
@@ -60,7 +59,7 @@ impl Fellows {
             let mut rows = Vec::new();
             for (from, to) in spans {
                 let request = |after| Request::Slice { from, to, after };
-                let room = ROWS_MAX.saturating_sub(rows.len());
+                let room = ROWS_MAX.checked_sub(rows.len()).filter(|room| *room > 0)?;
                 rows.append(&mut self.pages(table, member, ((from, to), room), &request).await?);
             }
             Some(rows)
@@ -76,25 +75,26 @@ impl Fellows {
         request: &(dyn Fn(Option<SegmentId>) -> Request + Sync),
     ) -> Option<Vec<Held>> {
         let peer = Self::peer(table, member)?;
-        let (mut all, mut after) = (Vec::new(), None);
-        while all.len() < rows_max {
+        let mut inventory = Inventory::of(span, rows_max);
+        loop {
+            let after = inventory.after();
             let page = match peer == self.own {
                 true => self.held(span, after).await?,
                 false => self.page(&peer, request(after)).await?,
             };
-            if !is_page(span, after, &page) {
-                tracing::warn!(%peer, ?span, "a member gave an inventory out of order");
-                return None;
-            }
-            let more = page.len() == INVENTORY_ROWS_MAX;
-            after = page.last().map(|held| held.segment);
-            all.extend(page);
-            if !more {
-                return Some(all);
+            match inventory.take(page) {
+                Ok(Progress::Next(next)) => inventory = next,
+                Ok(Progress::Whole(all)) => return Some(all),
+                Err(InventoryError::OutOfOrder) => {
+                    tracing::warn!(%peer, ?span, "a member gave an inventory out of order");
+                    return None;
+                }
+                Err(InventoryError::TooLong) => {
+                    tracing::error!(%peer, ?span, "a partition has too many segments to be counted");
+                    return None;
+                }
             }
         }
-        tracing::error!(%peer, ?span, "a partition has too many segments to be counted");
-        None
     }
 
     async fn page(&self, peer: &PeerKey, request: Request) -> Option<Vec<Held>> {
@@ -159,12 +159,4 @@ impl Fellows {
             }
         }
     }
-}
-
-/// Whether a page goes on where the one before it ended, within its range: whoever reads pages comes to an end.
-fn is_page((from, to): Span, after: Option<SegmentId>, page: &[Held]) -> bool {
-    let rises = page.windows(2).all(|pair| pair[0].segment < pair[1].segment);
-    let goes_on = page.first().is_none_or(|first| after.is_none_or(|after| after < first.segment));
-    let within = page.iter().all(|held| from <= held.segment && to.is_none_or(|to| held.segment < to));
-    page.len() <= INVENTORY_ROWS_MAX && rises && goes_on && within
 }

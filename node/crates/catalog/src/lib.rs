@@ -20,9 +20,10 @@ pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
     AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
     BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
-    CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
-    ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
-    ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
+    CredentialId, CredentialKind, Cursor, CursorError, DefaultRetention, Deleted, DraftBody, Entry, Grant,
+    Grounds, HexIdError, ListQuery, ListedUpload, Listing, Lock, LockChange, Locked, Locking, Marker,
+    Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary,
+    PartTag, PasswordHash, Permission, PlacedPage, Registration, Retention, RetentionMode, RetentionPeriod,
     Role, Scope, SecondFactor, SegmentRef, Shown, TaggedPart, Target, Upload, UploadId, UploadIdError, User,
     UserId, UserName, UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
     VersionListing, VersionObject, VersionQuery, Versioning, WrappedSecret,

@@ -6,6 +6,7 @@ mod audit;
 mod bucket;
 mod ids;
 mod listing;
+mod lock;
 mod object;
 mod second_factor;
 mod segment;
@@ -21,6 +22,9 @@ pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
+pub use lock::{
+    DefaultRetention, Grounds, Lock, LockChange, Locked, Locking, Retention, RetentionMode, RetentionPeriod,
+};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};

@@ -4,12 +4,12 @@
 use super::faults::find;
 use super::objects::Present;
 use super::versioning::version_of;
-use super::versions::{Edit, History, Kept, kept_as};
+use super::versions::{Edit, History, Kept, Removable, RemovalError, kept_as};
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, BucketSetting, Object, ObjectKey, UploadId, Version, VersionId};
-use crate::record::{self, SettingRecord, VersionBodyRecord, VersionRecord};
+use crate::model::{BucketId, BucketSetting, Grounds, Object, ObjectKey, UploadId, Version, VersionId};
+use crate::record::{BehindRecord, SettingRecord, VersionBodyRecord, Written as _};
 
 /// Looks at a version whose key others write: after that many it stays, until somebody looks again.
 const LOOKS_MAX: usize = 8;
@@ -103,7 +103,7 @@ impl<K: Keyspace> Catalog<K> {
     /// Ends a version if these rules are still the bucket's and `ends` says so of what is there: an object that its key shows as
     /// [`Catalog::delete_object`] does, everything else for good. The upload stands in the id of a marker that is made.
     ///
-    /// `ends` may be asked several times. `None`: it stays, or is gone, or others keep writing its key.
+    /// `ends` may be asked several times. `None`: it stays, by these or by a lock, or is gone, or others keep writing its key.
     ///
     /// # Errors
     /// The engine's faults.
@@ -126,7 +126,11 @@ impl<K: Keyspace> Catalog<K> {
                 return Ok(None);
             }
             let mut edit = Edit::new(&found.present, due_unix_ms);
-            let ended = found.plan(&mut edit, (marker, now_unix_ms))?;
+            let ended = match found.plan(&mut edit, (marker, now_unix_ms)) {
+                Ok(ended) => ended,
+                Err(RemovalError::Locked(_)) => return Ok(None),
+                Err(RemovalError::Catalog(error)) => return Err(error),
+            };
             let mut batch = edit.finish();
             rules.expect(&mut batch);
             if self.try_commit(batch).await?.is_some() {
@@ -205,10 +209,11 @@ impl Found {
         Ok(Some(Self { present, place: Place::Kept(history, kept), version, standing }))
     }
 
-    fn plan(&self, edit: &mut Edit, (marker, now_unix_ms): (UploadId, u64)) -> Result<Ended, CatalogError> {
+    fn plan(&self, edit: &mut Edit, (marker, now_unix_ms): (UploadId, u64)) -> Result<Ended, RemovalError> {
+        let grounds = Grounds::at(now_unix_ms);
         match &self.place {
             Place::Shown(None) => {
-                edit.without_versions(&self.present, None)?;
+                edit.without_versions(&self.present, None, grounds)?;
                 Ok(Ended::Object)
             }
             Place::Shown(Some(history)) => {
@@ -216,7 +221,7 @@ impl Found {
                 Ok(if hidden.object().is_some() { Ended::Object } else { Ended::Hidden })
             }
             Place::Kept(history, kept) => {
-                history.remove_kept(edit, &self.present, kept)?;
+                history.remove_kept(edit, &self.present, &Removable::judge(kept, grounds)?)?;
                 Ok(if kept.record.object().is_some() { Ended::Version } else { Ended::Marker })
             }
         }
@@ -260,7 +265,7 @@ async fn objects_newer(
         rest = rest.after(&last.key);
         rows += page.rows.len();
         for row in &page.rows {
-            objects += usize::from(record::decode::<VersionRecord>(&row.value)?.object().is_some());
+            objects += usize::from(BehindRecord::decode(&row.value)?.object().is_some());
         }
     }
     Ok(objects.min(most))

@@ -23,6 +23,7 @@ mod garbage;
 mod gates;
 mod keys;
 mod listing;
+mod locks;
 mod members;
 mod objects;
 mod postgres;

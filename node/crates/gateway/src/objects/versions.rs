@@ -1,6 +1,8 @@
 //! Versions of objects, in buckets that keep them.
 
-use datamesh_catalog::{Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning};
+use datamesh_catalog::{
+    Grounds, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
+};
 use datamesh_shard::BucketName;
 use tokio::time::Instant;
 
@@ -77,12 +79,13 @@ impl Objects {
         bucket: &BucketName,
         key: ObjectKey,
         version: VersionId,
+        bypass_governance: bool,
     ) -> Result<Option<Version>, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
         loop {
-            let now_unix_ms = self.now_unix_ms();
+            let grounds = Grounds { now_unix_ms: self.now_unix_ms(), bypass_governance };
             let whose = (context.id, &key);
-            let deleted = self.context.catalog.delete_version(whose, version, now_unix_ms).await;
+            let deleted = self.context.catalog.delete_version(whose, version, grounds).await;
             if let Some(version) = deleted.map_err(refusals::delete)? {
                 return Ok(Some(version));
             }

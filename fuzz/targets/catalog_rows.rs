@@ -106,12 +106,17 @@ fn objects(input: &[u8]) {
     reads::<model::Page>(input);
     reads::<record::VersioningRecord>(input);
     reads::<record::VersionRecord>(input);
+    reads::<record::LockingRecord>(input);
+    reads::<record::LockedVersionRecord>(input);
     reads::<record::OrderRecord>(input);
     reads::<record::SettingRecord>(input);
     reads::<record::SubscriptionsRecord>(input);
     reads::<record::EventRecord>(input);
     let head = HeadRecord::decode(input);
-    if reads::<ObjectRecord>(input) || reads::<record::KeptObjectRecord>(input) {
+    let is_object = reads::<ObjectRecord>(input)
+        || reads::<record::KeptObjectRecord>(input)
+        || reads::<record::LockedObjectRecord>(input);
+    if is_object {
         assert!(head.is_ok(), "a listing reads the first fields of the same row");
     }
 }

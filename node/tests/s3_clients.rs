@@ -12,7 +12,7 @@ mod cluster;
 #[path = "support/python.rs"]
 mod python;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cluster::{Cluster, new_seed, random};

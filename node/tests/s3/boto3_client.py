@@ -404,6 +404,106 @@ def versions():
     s3.delete_bucket(Bucket="kept")
 
 
+def object_lock():
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    days = lambda number: now + datetime.timedelta(days=number)
+    retention = lambda mode, until: {"Mode": mode, "RetainUntilDate": until}
+    s3.create_bucket(Bucket="plain")
+    refused("ObjectLockConfigurationNotFoundError", s3.get_object_lock_configuration, Bucket="plain")
+    enabled = {"ObjectLockEnabled": "Enabled"}
+    refused("InvalidBucketState", s3.put_object_lock_configuration, Bucket="plain", ObjectLockConfiguration=enabled)
+    locked = {"ObjectLockMode": "GOVERNANCE", "ObjectLockRetainUntilDate": days(1)}
+    refused("InvalidRequest", s3.put_object, Bucket="plain", Key="a", Body=b"x", **locked)
+    s3.put_object(Bucket="plain", Key="a", Body=b"x")
+    refused("InvalidRequest", s3.get_object_retention, Bucket="plain", Key="a")
+    s3.put_bucket_versioning(Bucket="plain", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object_lock_configuration(Bucket="plain", ObjectLockConfiguration=enabled)
+    assert s3.get_object_lock_configuration(Bucket="plain")["ObjectLockConfiguration"] == enabled
+    s3.delete_object(Bucket="plain", Key="a", VersionId="null")
+    s3.delete_bucket(Bucket="plain")
+
+    vault = {"Bucket": "vault"}
+    s3.create_bucket(**vault, ObjectLockEnabledForBucket=True)
+    assert s3.get_bucket_versioning(**vault)["Status"] == "Enabled"
+    refused("InvalidBucketState", s3.put_bucket_versioning, **vault, VersioningConfiguration={"Status": "Suspended"})
+
+    def default(**of):
+        return {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": of}}
+
+    for code, wrong in [
+        ("InvalidRetentionPeriod", default(Mode="GOVERNANCE", Days=0)),
+        ("InvalidRetentionPeriod", default(Mode="GOVERNANCE", Years=-1)),
+        ("InvalidRetentionPeriod", default(Mode="COMPLIANCE", Days=36501)),
+        ("MalformedXML", default(Mode="GOVERNANCE", Days=1, Years=1)),
+        ("MalformedXML", default(Mode="governance", Days=1)),
+        ("MalformedXML", {"ObjectLockEnabled": "Disabled"}),
+    ]:
+        refused(code, s3.put_object_lock_configuration, **vault, ObjectLockConfiguration=wrong)
+    rule = default(Mode="GOVERNANCE", Days=2)
+    s3.put_object_lock_configuration(**vault, ObjectLockConfiguration=rule)
+    assert s3.get_object_lock_configuration(**vault)["ObjectLockConfiguration"] == rule
+    s3.put_object(**vault, Key="by-default", Body=b"x")
+    head = s3.head_object(**vault, Key="by-default")
+    assert head["ObjectLockMode"] == "GOVERNANCE" and "ObjectLockLegalHoldStatus" not in head
+    assert days(1.9) < head["ObjectLockRetainUntilDate"] < days(2.1)
+    s3.put_object_lock_configuration(**vault, ObjectLockConfiguration=enabled)
+
+    one = s3.put_object(**vault, Key="a", Body=b"one", **locked, ObjectLockLegalHoldStatus="ON")["VersionId"]
+    this = {**vault, "Key": "a", "VersionId": one}
+    head = s3.head_object(**this)
+    assert (head["ObjectLockMode"], head["ObjectLockRetainUntilDate"]) == ("GOVERNANCE", days(1)), head
+    assert head["ObjectLockLegalHoldStatus"] == "ON"
+    # A delete hides it, and is deleted itself.
+    marker = s3.delete_object(**vault, Key="a")["VersionId"]
+    refused("AccessDenied", s3.delete_object, **this)
+    refused("AccessDenied", s3.delete_object, **this, BypassGovernanceRetention=True)
+    s3.delete_object(**vault, Key="a", VersionId=marker)
+    s3.put_object_legal_hold(**this, LegalHold={"Status": "OFF"})
+    assert s3.get_object_legal_hold(**this)["LegalHold"] == {"Status": "OFF"}
+    refused("MalformedXML", s3.put_object_legal_hold, **this, LegalHold={"Status": "on"})
+    refused("AccessDenied", s3.delete_object, **this)
+    many = s3.delete_objects(**vault, Delete={"Objects": [{"Key": "a", "VersionId": one}]})
+    assert [error["Code"] for error in many["Errors"]] == ["AccessDenied"], many
+    assert s3.get_object_retention(**this)["Retention"] == retention("GOVERNANCE", days(1))
+    s3.put_object_retention(**this, Retention=retention("GOVERNANCE", days(3)))
+    shorter = retention("GOVERNANCE", days(2))
+    refused("AccessDenied", s3.put_object_retention, **this, Retention=shorter)
+    refused("AccessDenied", s3.put_object_retention, **this, Retention=retention("COMPLIANCE", days(3)))
+    refused("MalformedXML", s3.put_object_retention, **this, Retention=retention("never", days(3)))
+    refused("InvalidArgument", s3.put_object_retention, **this, Retention=retention("GOVERNANCE", days(-1)))
+    s3.put_object_retention(**this, Retention=shorter, BypassGovernanceRetention=True)
+    s3.put_object_retention(**this, Retention={}, BypassGovernanceRetention=True)
+    refused("NoSuchObjectLockConfiguration", s3.get_object_retention, **this)
+    s3.put_object_retention(**this, Retention=retention("GOVERNANCE", days(1)))
+    many = s3.delete_objects(
+        **vault, Delete={"Objects": [{"Key": "a", "VersionId": one}]}, BypassGovernanceRetention=True
+    )
+    assert [gone["VersionId"] for gone in many["Deleted"]] == [one] and "Errors" not in many, many
+
+    # Whoever copies, or puts in parts, says it as well.
+    strict = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": days(1)}
+    refused("InvalidArgument", s3.put_object, **vault, Key="b", Body=b"x", ObjectLockMode="COMPLIANCE")
+    source = {"Bucket": "vault", "Key": "by-default"}
+    copy = s3.copy_object(**vault, Key="copy", CopySource=source, ObjectLockLegalHoldStatus="ON")["VersionId"]
+    head = s3.head_object(**vault, Key="copy")
+    assert head["ObjectLockLegalHoldStatus"] == "ON" and "ObjectLockMode" not in head, head
+    upload = s3.create_multipart_upload(**vault, Key="parts", **strict)["UploadId"]
+    part = s3.upload_part(**vault, Key="parts", UploadId=upload, PartNumber=1, Body=b"part")
+    done = s3.complete_multipart_upload(
+        **vault, Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    )["VersionId"]
+    parts = {**vault, "Key": "parts", "VersionId": done}
+    head = s3.head_object(**parts)
+    assert (head["ObjectLockMode"], head["ObjectLockRetainUntilDate"]) == ("COMPLIANCE", days(1)), head
+    refused("AccessDenied", s3.delete_object, **parts, BypassGovernanceRetention=True)
+    for weaker in (retention("COMPLIANCE", days(0.5)), retention("GOVERNANCE", days(2)), {}):
+        refused("AccessDenied", s3.put_object_retention, **parts, Retention=weaker, BypassGovernanceRetention=True)
+    s3.put_object_retention(**parts, Retention=retention("COMPLIANCE", days(2)))
+    refused("BucketNotEmpty", s3.delete_bucket, **vault)
+    s3.put_object_legal_hold(**vault, Key="copy", LegalHold={"Status": "OFF"})
+    s3.delete_object(**vault, Key="copy", VersionId=copy)
+
+
 def tags():
     def shown(**which):
         return {tag["Key"]: tag["Value"] for tag in s3.get_object_tagging(Bucket="photos", **which)["TagSet"]}
@@ -655,7 +755,8 @@ def tidied_up():
 
 for part in (
     buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
-    presigned_by_default, presigned_by_version_4, not_there, versions, tags, lifecycle, cors, policies, notifications, strangers, tidied_up,
+    presigned_by_default, presigned_by_version_4, not_there, versions, object_lock, tags, lifecycle, cors, policies, notifications, strangers,
+    tidied_up,
 ):
     print(part.__name__, flush=True)
     part()

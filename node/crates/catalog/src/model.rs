@@ -6,6 +6,7 @@ mod audit;
 mod bucket;
 mod ids;
 mod listing;
+mod lock;
 mod notification;
 mod object;
 mod second_factor;
@@ -22,6 +23,9 @@ pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
+pub use lock::{
+    DefaultRetention, Grounds, Lock, LockChange, Locked, Locking, Retention, RetentionMode, RetentionPeriod,
+};
 pub use notification::{Cause, Event, EventKind, EventTally, Happened, Subscription, Way};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};

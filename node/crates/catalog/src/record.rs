@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 pub mod bytes;
 mod garbage;
+mod locks;
 mod members;
 mod notifications;
 mod objects;
@@ -38,9 +39,10 @@ pub use snapshots::{SNAPSHOTS_MAX, SnapshotsRecord};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
 
+pub use locks::{LockedObjectRecord, LockedVersionRecord, LockingRecord};
 pub use versions::{
-    CurrentRecord, KeptObjectRecord, KeptRecord, OrderRecord, VersionBodyRecord, VersionRecord,
-    VersioningRecord,
+    BehindRecord, CurrentRecord, KeepingRecord, KeptObjectRecord, KeptRecord, OrderRecord, VersionBodyRecord,
+    VersionRecord, VersioningRecord,
 };
 
 use crate::limits::RECORD_BYTES_MAX;
@@ -95,6 +97,31 @@ pub trait Record: Serialize + DeserializeOwned {
     /// Says what is beyond its limit.
     fn check(&self) -> Result<(), &'static str> {
         Ok(())
+    }
+}
+
+/// What a row says, in whichever version of its record it is written.
+pub trait Written: Sized {
+    /// Reads any version.
+    ///
+    /// # Errors
+    /// Every way in which hostile bytes can be wrong; memory is bounded by the bytes' own length.
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError>;
+
+    /// Writes the earliest version that says all of it.
+    ///
+    /// # Errors
+    /// `Long` above the limit.
+    fn encode(&self) -> Result<Vec<u8>, RecordError>;
+}
+
+impl<R: Record> Written for R {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        decode(bytes)
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        encode(self)
     }
 }
 

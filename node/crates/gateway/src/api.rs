@@ -45,6 +45,7 @@ use crate::work::expire::NewRules;
 
 pub(crate) use files::KEPT_HEADERS;
 pub(crate) use incoming::{Incoming, Refused, Told, Witness};
+pub(crate) use listing::rfc3339;
 pub(crate) use target::DEFAULT_BUCKET;
 pub(crate) use trace::known as known_method;
 

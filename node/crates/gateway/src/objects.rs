@@ -2,6 +2,7 @@
 
 mod buckets;
 mod erasure;
+mod locks;
 mod meta;
 mod policies;
 pub(crate) mod refusals;
@@ -17,8 +18,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Marking, Object, ObjectKey,
-    Target, UploadId,
+    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking, Object,
+    ObjectKey, Target, UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -129,9 +130,13 @@ impl Objects {
         self.buckets.all().await
     }
 
-    /// Makes a bucket.
-    pub(crate) async fn create_bucket(&self, name: &BucketName) -> Result<Bucket, Problem> {
-        self.buckets.create(name).await
+    /// Makes a bucket, whose versions may be locked if that is said.
+    pub(crate) async fn create_bucket(
+        &self,
+        name: &BucketName,
+        locking: Option<Locking>,
+    ) -> Result<Bucket, Problem> {
+        self.buckets.create(name, locking).await
     }
 
     /// Deletes a bucket without objects. Its open uploads can become nothing any more and are given up.
@@ -232,12 +237,15 @@ impl Found {
         Ok(Self { object, fields, bucket, asked })
     }
 
-    /// Changes whenever its bytes, its type or its metadata do: hexadecimal digits. The metadata is taken as it is sealed.
+    /// Changes whenever its bytes, its type, its metadata or its lock do: hexadecimal digits. The metadata is taken as it is sealed.
     pub(crate) fn metadata_tag(&self) -> String {
-        let Object { etag, upload, content_type, meta, .. } = &self.object;
+        let Object { etag, upload, content_type, meta, lock, .. } = &self.object;
         let pairs = meta.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
         let mut hasher = blake3::Hasher::new_derive_key(METADATA_TAG);
-        for part in [etag.as_bytes(), &upload.0, content_type.as_bytes()].into_iter().chain(pairs) {
+        // What keeps it is shown beside its metadata.
+        let lock = (!lock.is_none()).then(|| serde_json::to_vec(lock).unwrap_or_default());
+        let all = [etag.as_bytes(), &upload.0, content_type.as_bytes()].into_iter().chain(pairs);
+        for part in all.chain(lock.as_deref()) {
             // With its length: the same bytes, split elsewhere, are other metadata.
             hasher.update(&part.len().to_le_bytes()).update(part);
         }

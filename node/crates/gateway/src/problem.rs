@@ -63,6 +63,12 @@ pub enum Kind {
     BucketExists,
     /// A bucket with objects is not deleted.
     BucketNotEmpty,
+    /// The bucket is not set up for this.
+    BucketState,
+    /// A lock keeps the version as it is.
+    Locked,
+    /// Versions of the bucket are never locked.
+    NotLockable,
     /// The body is not the one its checksum was made of.
     BadDigest,
     /// A pool that holds data cannot be changed like that.
@@ -89,7 +95,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -114,6 +120,9 @@ impl Kind {
         Self::Conflict,
         Self::BucketExists,
         Self::BucketNotEmpty,
+        Self::BucketState,
+        Self::Locked,
+        Self::NotLockable,
         Self::BadDigest,
         Self::PoolInUse,
         Self::NotWritable,
@@ -190,6 +199,11 @@ impl Kind {
                 (StatusCode::CONFLICT, "bucket-exists", "There is a bucket of this name already")
             }
             Self::BucketNotEmpty => (StatusCode::CONFLICT, "bucket-not-empty", "The bucket has objects"),
+            Self::BucketState => (StatusCode::CONFLICT, "bucket-state", "The bucket is not set up for this"),
+            Self::Locked => (StatusCode::LOCKED, "locked", "A lock keeps the version as it is"),
+            Self::NotLockable => {
+                (StatusCode::BAD_REQUEST, "not-lockable", "Versions of the bucket are never locked")
+            }
             Self::BadDigest => {
                 (StatusCode::BAD_REQUEST, "bad-digest", "The body is not the one its checksum was made of")
             }

@@ -6,6 +6,7 @@
 //! * `coverage`: what a signature must cover.
 //! * `refusals`: every problem in S3's words.
 //! * `browser`: what pages of others may do from a browser, and are told.
+//! * `locks`: object lock, of buckets and versions.
 //! * `checksums`: what a body is held against, and what is kept of it.
 
 mod access;
@@ -22,6 +23,7 @@ mod front;
 mod host;
 mod lifecycle;
 mod listing;
+mod locks;
 mod multipart;
 mod names;
 mod notifications;

@@ -12,7 +12,9 @@ use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace, Row};
 use crate::limits::{BUCKET_SETTING_BYTES_MAX, CONTENT_TYPE_BYTES_MAX, META_BYTES_MAX};
 use crate::model::{BucketId, BucketSetting, Object};
-use crate::record::{self, BucketRecord, SettingRecord, VersionBodyRecord, VersionRecord, meta_bytes};
+use crate::record::{
+    self, BehindRecord, BucketRecord, SettingRecord, VersionBodyRecord, Written as _, meta_bytes,
+};
 
 /// Something that is set of a bucket that is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,9 @@ pub enum SettingError {
     /// The bucket was deleted.
     #[error("the bucket is gone")]
     BucketGone,
+    /// It keeps all versions for good, since they may be locked.
+    #[error("object lock is enabled: the bucket keeps all versions for good")]
+    Locking,
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -155,7 +160,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Gives an object, or a version of one, another media type, if one is named, and other metadata; false when it is not as it was
-    /// read any more.
+    /// read any more, its lock among that.
     ///
     /// # Errors
     /// See [`SettingError`].
@@ -186,7 +191,8 @@ impl<K: Keyspace> Catalog<K> {
         let whose = (object.bucket, &object.key);
         let present = Present::find(&view, object.bucket, &object.key).await?;
         if let Some(mut current) = present.current.filter(|current| current.object.upload == object.upload) {
-            if (&current.object.meta, &current.object.content_type) != (&object.meta, &object.content_type) {
+            let there = (&current.object.meta, &current.object.content_type, current.lock);
+            if there != (&object.meta, &object.content_type, object.lock) {
                 return Ok(None);
             }
             content_type.clone_into(&mut current.object.content_type);
@@ -199,17 +205,18 @@ impl<K: Keyspace> Catalog<K> {
         let Some(version) = object.version else { return Ok(None) };
         let Some(kept) = kept_as(&view, whose, version).await? else { return Ok(None) };
         let key = keys::version(object.bucket, &object.key, kept.order);
-        let found = find::<VersionRecord>(&view, &key).await?;
+        let found = find::<BehindRecord>(&view, &key).await?;
         match found.record {
-            Some(VersionRecord { null, what: VersionBodyRecord::Object(mut there) })
+            Some(BehindRecord { null, what: VersionBodyRecord::Object(mut there), lock })
                 if there.upload == object.upload
                     && there.meta == object.meta
-                    && there.content_type == object.content_type =>
+                    && there.content_type == object.content_type
+                    && lock == object.lock =>
             {
                 content_type.clone_into(&mut there.content_type);
                 meta.clone_into(&mut there.meta);
                 batch.expect(key.clone(), found.version);
-                put(&mut batch, key, &VersionRecord { null, what: VersionBodyRecord::Object(there) })?;
+                put(&mut batch, key, &BehindRecord { null, what: VersionBodyRecord::Object(there), lock })?;
                 Ok(Some(batch))
             }
             _ => Ok(None),

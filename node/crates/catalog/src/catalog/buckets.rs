@@ -6,8 +6,8 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::WRAPPED_SECRET_BYTES_MAX;
-use crate::model::{Bucket, BucketId, BucketSetting, NewBucket, WrappedSecret};
-use crate::record::{self, BucketNextRecord, BucketRecord, KeyOnlyRecord};
+use crate::model::{Bucket, BucketId, BucketSetting, NewBucket, Versioning, WrappedSecret};
+use crate::record::{self, BucketNextRecord, BucketRecord, KeepingRecord, KeyOnlyRecord};
 
 /// Why a bucket was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,13 +89,20 @@ impl<K: Keyspace> Catalog<K> {
             let id = next.record.map_or(BucketId(1), |next| next.next);
             let secret = make(id);
             at_most("bytes of a wrapped secret", secret.bytes.len(), WRAPPED_SECRET_BYTES_MAX)?;
-            let NewBucket { kind, pool, created_unix_ms, .. } = new.clone();
+            let NewBucket { kind, pool, locking, created_unix_ms, .. } = new.clone();
             let record = BucketRecord { id, kind, pool, secrets: vec![secret], created_unix_ms };
             let mut batch = Batch::new();
             batch.expect(key.clone(), None);
             batch.expect(next_key.clone(), next.version);
             put(&mut batch, key.clone(), &record)?;
             put(&mut batch, next_key.clone(), &BucketNextRecord { next: BucketId(id.0 + 1) })?;
+            if locking.is_some() {
+                put(
+                    &mut batch,
+                    keys::versioning(id),
+                    &KeepingRecord { state: Versioning::Enabled, locking },
+                )?;
+            }
             if self.try_commit(batch).await?.is_some() {
                 return Ok(Made::New(bucket_of(new.name, record)));
             }

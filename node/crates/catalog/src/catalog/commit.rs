@@ -11,7 +11,7 @@ use super::parts::{expect_seen, parts_in};
 use super::tally::Delta;
 use super::uploads::{OpenUpload, open_upload, plan_end};
 use super::versioning::object_of_upload;
-use super::versions::{Edit, History};
+use super::versions::{Edit, History, RemovalError};
 use super::{Catalog, CatalogError, Invalid, PutPageError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, View};
@@ -19,7 +19,8 @@ use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
 use crate::model::{
-    BucketId, Committed, Condition, DraftBody, Object, ObjectDraft, PartSummary, PlacedPage, Target, UploadId,
+    BucketId, Committed, Condition, DraftBody, Grounds, Lock, Locked, Object, ObjectDraft, PartSummary,
+    PlacedPage, Target, UploadId,
 };
 use crate::record::{BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
 
@@ -38,6 +39,12 @@ pub enum CommitObjectError {
         /// The present object's entity tag, if there is one.
         current_etag: Option<String>,
     },
+    /// It would take the place of a version that a lock keeps.
+    #[error(transparent)]
+    Locked(#[from] Locked),
+    /// It is to have a lock, and its bucket has none for its versions.
+    #[error("versions of the bucket are never locked: enable object lock for it first")]
+    NotLockable,
     /// A part of the list is not there.
     #[error("part {part} was not put")]
     PartMissing {
@@ -83,6 +90,15 @@ impl From<PutPageError> for CommitObjectError {
     }
 }
 
+impl From<RemovalError> for CommitObjectError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Locked(locked) => Self::Locked(locked),
+            RemovalError::Catalog(error) => Self::Catalog(error),
+        }
+    }
+}
+
 /// What one attempt found out.
 enum Plan {
     /// It is committed already.
@@ -97,13 +113,19 @@ impl Plan {
         mut edit: Edit,
         (present, history): (&Present, Option<History>),
         target: Target,
-        record: &ObjectRecord,
-    ) -> Result<Self, CatalogError> {
+        (record, lock): (&ObjectRecord, Lock),
+    ) -> Result<Self, CommitObjectError> {
+        let now_unix_ms = record.created_unix_ms;
+        let lock = match history.as_ref().and_then(History::locking) {
+            Some(locking) => locking.complete(lock, now_unix_ms),
+            None if lock.is_none() => lock,
+            None => return Err(CommitObjectError::NotLockable),
+        };
         let current = match history {
-            Some(history) => history.replace(&mut edit, present, record)?,
+            Some(history) => history.replace(&mut edit, present, (record, lock))?,
             None => {
-                edit.without_versions(present, Some(record))?;
-                CurrentRecord { object: record.clone(), kept: None }
+                edit.without_versions(present, Some(record), Grounds::at(now_unix_ms))?;
+                CurrentRecord::plain(record.clone())
             }
         };
         let version = current.kept.map(|kept| kept.id(record.upload));
@@ -152,6 +174,11 @@ fn record_of(upload: UploadId, draft: &ObjectDraft, body: BodyRecord) -> ObjectR
     }
 }
 
+/// Where a first attempt begins: what is to be locked is not put on a guess that its bucket keeps nothing.
+fn first_attempt(draft: &ObjectDraft) -> usize {
+    usize::from(!draft.lock.is_none())
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Makes an open upload the object of its key, in one batch at any size: this is when a put has happened. What it
     /// replaces is let go after the retention. Repeating it with the same upload gives the same object.
@@ -195,7 +222,7 @@ impl<K: Keyspace> Catalog<K> {
                 Err(error) => return Err(error.into()),
             }
         }
-        for attempt in 0..ATTEMPTS_MAX {
+        for attempt in first_attempt(draft)..ATTEMPTS_MAX {
             let plan = self.plan_commit(upload, draft, when, attempt).await?;
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
@@ -222,7 +249,7 @@ impl<K: Keyspace> Catalog<K> {
         validate(draft)?;
         let DraftBody::Inline { sealed } = &draft.body else { return Err(Invalid::BodyKind.into()) };
         let record = record_of(target.upload, draft, BodyRecord::Inline(sealed.clone()));
-        for attempt in 0..ATTEMPTS_MAX {
+        for attempt in first_attempt(draft)..ATTEMPTS_MAX {
             let (present, history, watchers) = self.look(target.bucket, &target.key, attempt).await?;
             let plan = match present.object() {
                 Some(object) if object.upload == target.upload => {
@@ -231,7 +258,7 @@ impl<K: Keyspace> Catalog<K> {
                 _ => {
                     present.check(condition)?;
                     let edit = Edit::new(&present, self.due_unix_ms(record.created_unix_ms), watchers);
-                    Plan::of(edit, (&present, history), target.clone(), &record)?
+                    Plan::of(edit, (&present, history), target.clone(), (&record, draft.lock))?
                 }
             };
             let bucket = plan.bucket();
@@ -295,8 +322,9 @@ impl<K: Keyspace> Catalog<K> {
             }
         };
         let record = record_of(upload, draft, body);
+        let attempt = attempt.max(usize::from(present.has_place()));
         let history = self.history(&view, (bucket, &key), attempt).await?;
-        Ok(Plan::of(edit, (&present, history), Target { bucket, key, upload }, &record)?)
+        Plan::of(edit, (&present, history), Target { bucket, key, upload }, (&record, draft.lock))
     }
 }
 

@@ -5,12 +5,14 @@ use super::faults::find;
 use super::notifications::Change;
 use super::objects::Present;
 use super::versioning::version_of;
-use super::versions::{Edit, History, Kept, kept_as};
+use super::versions::{Edit, History, Kept, Removable, RemovalError, kept_as};
 use super::{Catalog, CatalogError};
 use crate::keys;
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, Revision, View};
-use crate::model::{BucketId, BucketSetting, EventKind, Object, ObjectKey, UploadId, Version, VersionId};
-use crate::record::{self, SettingRecord, VersionBodyRecord, VersionRecord};
+use crate::model::{
+    BucketId, BucketSetting, EventKind, Grounds, Object, ObjectKey, UploadId, Version, VersionId,
+};
+use crate::record::{BehindRecord, SettingRecord, VersionBodyRecord, Written as _};
 
 /// Looks at a version whose key others write: after that many it stays, until somebody looks again.
 const LOOKS_MAX: usize = 8;
@@ -104,7 +106,7 @@ impl<K: Keyspace> Catalog<K> {
     /// Ends a version if these rules are still the bucket's and `ends` says so of what is there: an object that its key shows as
     /// [`Catalog::delete_object`] does, everything else for good. The upload stands in the id of a marker that is made.
     ///
-    /// `ends` may be asked several times. `None`: it stays, or is gone, or others keep writing its key.
+    /// `ends` may be asked several times. `None`: it stays, by these or by a lock, or is gone, or others keep writing its key.
     ///
     /// # Errors
     /// The engine's faults.
@@ -128,7 +130,11 @@ impl<K: Keyspace> Catalog<K> {
                 return Ok(None);
             }
             let mut edit = Edit::new(&found.present, due_unix_ms, watchers);
-            let (ended, change) = found.plan(&mut edit, (marker, now_unix_ms))?;
+            let (ended, change) = match found.plan(&mut edit, (marker, now_unix_ms)) {
+                Ok(planned) => planned,
+                Err(RemovalError::Locked(_)) => return Ok(None),
+                Err(RemovalError::Catalog(error)) => return Err(error),
+            };
             let mut batch = edit.finish(&change)?;
             rules.expect(&mut batch);
             if self.try_commit(batch).await?.is_some() {
@@ -211,11 +217,12 @@ impl Found {
         &self,
         edit: &mut Edit,
         (marker, now_unix_ms): (UploadId, u64),
-    ) -> Result<(Ended, Change<'static>), CatalogError> {
+    ) -> Result<(Ended, Change<'static>), RemovalError> {
+        let grounds = Grounds::at(now_unix_ms);
         let change = |kind, version| Change::end(kind, version, now_unix_ms);
         match &self.place {
             Place::Shown(None) => {
-                edit.without_versions(&self.present, None)?;
+                edit.without_versions(&self.present, None, grounds)?;
                 Ok((Ended::Object, change(EventKind::Expired, None)))
             }
             Place::Shown(Some(history)) => {
@@ -225,7 +232,7 @@ impl Found {
                 Ok((ended, change(EventKind::ExpiredMarked, version)))
             }
             Place::Kept(history, kept) => {
-                history.remove_kept(edit, &self.present, kept)?;
+                history.remove_kept(edit, &self.present, &Removable::judge(kept, grounds)?)?;
                 let ended = if kept.record.object().is_some() { Ended::Version } else { Ended::Marker };
                 Ok((ended, change(EventKind::Expired, Some(kept.id()))))
             }
@@ -270,7 +277,7 @@ async fn objects_newer(
         rest = rest.after(&last.key);
         rows += page.rows.len();
         for row in &page.rows {
-            objects += usize::from(record::decode::<VersionRecord>(&row.value)?.object().is_some());
+            objects += usize::from(BehindRecord::decode(&row.value)?.object().is_some());
         }
     }
     Ok(objects.min(most))

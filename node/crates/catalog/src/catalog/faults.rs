@@ -3,7 +3,7 @@ use crate::keys::{self, KeyError};
 use crate::keyspace::{
     Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, Row, View,
 };
-use crate::record::{self, Record, RecordError};
+use crate::record::{RecordError, Written};
 
 /// How often an operation starts anew because others wrote what it had read. Each time another one got through.
 pub(super) const ATTEMPTS_MAX: usize = 256;
@@ -88,14 +88,14 @@ pub(super) struct Found<R> {
 }
 
 /// Reads a record from a view.
-pub(super) async fn find<R: Record>(view: &impl View, key: &[u8]) -> Result<Found<R>, CatalogError> {
+pub(super) async fn find<R: Written>(view: &impl View, key: &[u8]) -> Result<Found<R>, CatalogError> {
     let Some(row) = view.get(key).await? else { return Ok(Found { record: None, version: None }) };
-    Ok(Found { record: Some(record::decode(&row.value)?), version: Some(row.version) })
+    Ok(Found { record: Some(R::decode(&row.value)?), version: Some(row.version) })
 }
 
 /// Writes a record's row.
-pub(super) fn put<R: Record>(batch: &mut Batch, key: Vec<u8>, record: &R) -> Result<(), CatalogError> {
-    batch.put(key, record::encode(record)?);
+pub(super) fn put<R: Written>(batch: &mut Batch, key: Vec<u8>, record: &R) -> Result<(), CatalogError> {
+    batch.put(key, record.encode()?);
     Ok(())
 }
 
@@ -105,13 +105,13 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// One record of the newest state.
-    pub(super) async fn read<R: Record>(&self, key: &[u8]) -> Result<Option<R>, CatalogError> {
+    pub(super) async fn read<R: Written>(&self, key: &[u8]) -> Result<Option<R>, CatalogError> {
         let row = self.keyspace.get(key).await?;
-        Ok(row.map(|row| record::decode(&row.value)).transpose()?)
+        Ok(row.map(|row| R::decode(&row.value)).transpose()?)
     }
 
     /// Deletes a record's row. Gives whether there was one.
-    pub(super) async fn delete_row<R: Record>(&self, row: Vec<u8>) -> Result<bool, CatalogError> {
+    pub(super) async fn delete_row<R: Written>(&self, row: Vec<u8>) -> Result<bool, CatalogError> {
         for _ in 0..ATTEMPTS_MAX {
             let found = find::<R>(&self.view().await?, &row).await?;
             if found.record.is_none() {

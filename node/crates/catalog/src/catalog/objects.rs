@@ -1,13 +1,14 @@
 use super::faults::ATTEMPTS_MAX;
 use super::notifications::Change;
-use super::versions::Edit;
+use super::versions::{Edit, History, Removable, RemovalError};
 use super::{Catalog, CatalogError, CommitObjectError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Revision, Versioned, View};
 use crate::model::{
-    Body, BucketId, Condition, Deleted, EventKind, Marking, Object, ObjectKey, Page, PageAt, UploadId,
+    Body, BucketId, Condition, Deleted, EventKind, Grounds, Locked, Marking, Object, ObjectKey, Page, PageAt,
+    UploadId,
 };
-use crate::record::{BodyRecord, CurrentRecord, ObjectRecord};
+use crate::record::{BodyRecord, CurrentRecord, ObjectRecord, Written as _};
 
 /// Why an object was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +19,21 @@ pub enum DeleteObjectError {
         /// The present object's entity tag, if there is one.
         current_etag: Option<String>,
     },
+    /// A lock keeps the version.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// Any other fault.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+impl From<RemovalError> for DeleteObjectError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Locked(locked) => Self::Locked(locked),
+            RemovalError::Catalog(error) => Self::Catalog(error),
+        }
+    }
 }
 
 /// A condition that is not met.
@@ -63,6 +76,7 @@ pub(super) fn object_of(
         created_unix_ms,
         body,
         version,
+        lock: current.lock,
         revision,
     }
 }
@@ -98,6 +112,27 @@ impl Present {
     pub(super) fn object(&self) -> Option<Object> {
         let (current, version) = (self.current.clone()?, self.version?);
         Some(object_of(self.bucket, self.key.clone(), current, version))
+    }
+
+    /// Whether it was put in a bucket that keeps versions. One that is locked always has a place.
+    pub(super) fn has_place(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.kept.is_some())
+    }
+
+    /// Adds what deletes it for good.
+    pub(super) fn remove(
+        &self,
+        edit: &mut Edit,
+        history: Option<&History>,
+        grounds: Grounds,
+    ) -> Result<(), RemovalError> {
+        match (history, &self.current) {
+            (None, _) => edit.without_versions(self, None, grounds),
+            (Some(history), Some(current)) => {
+                Ok(history.remove_current(edit, Removable::judge(current, grounds)?)?)
+            }
+            (Some(_), None) => Ok(()),
+        }
     }
 
     pub(super) fn check(&self, condition: &Condition) -> Result<(), Unmet> {
@@ -157,7 +192,7 @@ impl<K: Keyspace> Catalog<K> {
                 },
                 None => match present.object() {
                     Some(object) => {
-                        plan.without_versions(&present, None)?;
+                        plan.without_versions(&present, None, Grounds::at(now_unix_ms))?;
                         Deleted::Object(object)
                     }
                     // Perhaps the bucket keeps versions, and nobody has looked.
@@ -178,7 +213,7 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Deletes the version that is a key's object for good; its segments are let go at once, and the version before it takes its
+    /// Deletes the version that is a key's object for good, without the retention of segments; the version before it takes its
     /// place. `also` adds what goes with it.
     pub(super) async fn delete_current(
         &self,
@@ -192,10 +227,7 @@ impl<K: Keyspace> Catalog<K> {
             present.check(condition)?;
             let Some(gone) = present.object() else { return Ok(None) };
             let mut plan = Edit::new(&present, now_unix_ms, watchers);
-            match history {
-                Some(history) => history.remove_current(&mut plan, &present)?,
-                None => plan.without_versions(&present, None)?,
-            }
+            present.remove(&mut plan, history.as_ref(), Grounds::at(now_unix_ms))?;
             also(&mut plan.batch, &gone)?;
             let batch = plan.finish(&Change::end(EventKind::Deleted, gone.version, now_unix_ms))?;
             if self.try_commit(batch).await?.is_some() {

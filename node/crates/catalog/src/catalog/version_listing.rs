@@ -13,7 +13,9 @@ use crate::limits::LISTING_MAX;
 use crate::model::{
     BucketId, ObjectKey, VersionCursor, VersionEntry, VersionId, VersionListing, VersionObject, VersionQuery,
 };
-use crate::record::{self, CurrentRecord, ObjectRecord, OrderRecord, VersionBodyRecord};
+use crate::record::{
+    self, BehindRecord, CurrentRecord, ObjectRecord, OrderRecord, VersionBodyRecord, Written as _,
+};
 
 /// Rows of the first read of a listing with a delimiter, and of the first one after a skip: where folders are, most of what is
 /// read may be skipped. While none is skipped, reads double.
@@ -228,7 +230,7 @@ impl<'a, V: View> Merged<'a, V> {
         let Some(row) = row else { return Ok(None) };
         let mut listed = match kept {
             None => of_object(&row)?,
-            Some((key, order)) => of_kept(key, Kept { order, record: record::decode(&row.value)? }),
+            Some((key, order)) => of_kept(key, Kept { order, record: BehindRecord::decode(&row.value)? }),
         };
         listed.entry.latest |= self.met.as_ref() != Some(&listed.entry.key);
         self.met = Some(listed.entry.key.clone());

@@ -3,23 +3,23 @@
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::notifications::Change;
 use super::objects::{Present, object_of};
-use super::versions::{Edit, Kept, kept_as};
+use super::versions::{Edit, Kept, Removable, kept_as};
 use super::{Catalog, CatalogError, DeleteObjectError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
 use crate::model::{
-    BucketId, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+    BucketId, EventKind, Grounds, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
 };
 use crate::record::{
-    self, CurrentRecord, KeptRecord, OrderRecord, UploadRecord, UploadState, VersionBodyRecord,
-    VersioningRecord,
+    BehindRecord, CurrentRecord, KeepingRecord, KeptRecord, OrderRecord, UploadRecord, UploadState,
+    VersionBodyRecord, Written as _,
 };
 
 pub(super) fn version_of((bucket, key): (BucketId, ObjectKey), kept: Kept, revision: Revision) -> Version {
     let (version, place) = (kept.id(), KeptRecord { order: kept.order, null: kept.record.null });
     match kept.record.what {
         VersionBodyRecord::Object(object) => {
-            let current = CurrentRecord { object, kept: Some(place) };
+            let current = CurrentRecord { object, kept: Some(place), lock: kept.record.lock };
             Version::Object(object_of(bucket, key, current, revision))
         }
         VersionBodyRecord::Marker { created_unix_ms, .. } => {
@@ -34,11 +34,12 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn versioning(&self, bucket: BucketId) -> Result<Option<Versioning>, CatalogError> {
-        let record = self.read::<VersioningRecord>(&keys::versioning(bucket)).await?;
+        let record = self.read::<KeepingRecord>(&keys::versioning(bucket)).await?;
         Ok(record.map(|record| record.state))
     }
 
-    /// Sets it. Nothing is lost by either: what was put before is the version without an id.
+    /// Sets it. Nothing is lost by either: what was put before is the version without an id. A bucket whose versions may be locked
+    /// keeps them for good.
     ///
     /// # Errors
     /// See [`SettingError`].
@@ -47,9 +48,16 @@ impl<K: Keyspace> Catalog<K> {
             if self.is_bucket_gone(bucket).await? {
                 return Err(SettingError::BucketGone);
             }
+            let key = keys::versioning(bucket);
+            let found = find::<KeepingRecord>(&self.view().await?, &key).await?;
+            let locking = found.record.and_then(|record| record.locking);
+            if locking.is_some() && state == Versioning::Suspended {
+                return Err(SettingError::Locking);
+            }
             let mut batch = Batch::new();
             batch.expect(keys::bucket_gone(bucket), None);
-            put(&mut batch, keys::versioning(bucket), &VersioningRecord { state })?;
+            batch.expect(key.clone(), found.version);
+            put(&mut batch, key, &KeepingRecord { state, locking })?;
             if self.try_commit(batch).await?.is_some() {
                 self.shared.with_versions.write().insert(bucket);
                 return Ok(());
@@ -86,7 +94,7 @@ impl<K: Keyspace> Catalog<K> {
         let range = keys::versions_of(bucket, key.as_bytes());
         let rows = self.view().await?.range(&range, RangeLimits::rows(1)).await?.rows;
         let Some(row) = rows.first() else { return Ok(None) };
-        let kept = Kept { order: keys::read_version(&row.key)?.1, record: record::decode(&row.value)? };
+        let kept = Kept { order: keys::read_version(&row.key)?.1, record: BehindRecord::decode(&row.value)? };
         match version_of((bucket, key.clone()), kept, row.version) {
             Version::Marker(marker) => Ok(Some(marker)),
             Version::Object(_) => Ok(None),
@@ -94,7 +102,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Deletes a version, named by its id or its exact one, for good and gives what it was; `None` when there was none. Its
-    /// segments are let go after the retention. What was hidden by it shows again.
+    /// segments are let go after the retention. What was hidden by it shows again. A lock keeps it, by its row as it is at the commit.
     ///
     /// # Errors
     /// See [`DeleteObjectError`].
@@ -102,9 +110,9 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         (bucket, key): (BucketId, &ObjectKey),
         version: VersionId,
-        now_unix_ms: u64,
+        grounds: Grounds,
     ) -> Result<Option<Version>, DeleteObjectError> {
-        let due_unix_ms = self.due_unix_ms(now_unix_ms);
+        let due_unix_ms = self.due_unix_ms(grounds.now_unix_ms);
         for attempt in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let present = Present::find(&view, bucket, key).await?;
@@ -112,23 +120,21 @@ impl<K: Keyspace> Catalog<K> {
             let watchers = self.watchers(&view, &present, attempt).await?;
             let mut edit = Edit::new(&present, due_unix_ms, watchers);
             let gone = if present.is(version) {
-                match &history {
-                    Some(history) => history.remove_current(&mut edit, &present)?,
-                    None => edit.without_versions(&present, None)?,
-                }
+                present.remove(&mut edit, history.as_ref(), grounds)?;
                 present.object().map(Version::Object)
             } else {
                 let (Some(kept), Some(history)) = (kept_as(&view, (bucket, key), version).await?, history)
                 else {
                     return Ok(None);
                 };
-                history.remove_kept(&mut edit, &present, &kept)?;
+                let removable = Removable::judge(&kept, grounds)?;
+                history.remove_kept(&mut edit, &present, &removable)?;
                 let revision = view.revision().await.map_err(CatalogError::from)?;
                 Some(version_of((bucket, key.clone()), kept, revision))
             };
             drop(view);
             let which = gone.as_ref().and_then(Version::id);
-            let batch = edit.finish(&Change::end(EventKind::Deleted, which, now_unix_ms))?;
+            let batch = edit.finish(&Change::end(EventKind::Deleted, which, grounds.now_unix_ms))?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(gone);
             }

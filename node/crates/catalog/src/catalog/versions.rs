@@ -3,32 +3,40 @@
 //! A key has an object's row exactly while its newest version is an object; then all others are older, and stand in a table of
 //! their own. So a bucket that never kept versions has nothing there, and costs what it did.
 
-use super::faults::{find, put};
-use super::notifications::{Change, Watchers};
+mod edit;
+mod removable;
+
+pub(super) use edit::Edit;
+use edit::{Vacant, Yields};
+pub(super) use removable::{Removable, RemovalError};
+
+use super::faults::find;
+use super::notifications::Watchers;
 use super::objects::Present;
-use super::tally::{Delta, Usage, delta_of};
 use super::versioning::version_of;
 use super::{Catalog, CatalogError};
 use crate::keys;
-use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
+use crate::keyspace::{Keyspace, RangeLimits, Revision, View};
 use crate::model::{
-    BucketId, Deleted, EventKind, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+    BucketId, Deleted, Grounds, Lock, Locking, Marker, Object, ObjectKey, UploadId, Version, VersionId,
+    Versioning,
 };
 use crate::record::{
-    self, BodyRecord, CondemnedUploadRecord, CurrentRecord, KeptRecord, ObjectRecord, OrderRecord,
-    VersionBodyRecord, VersionRecord, VersioningRecord,
+    BehindRecord, CurrentRecord, KeepingRecord, KeptRecord, ObjectRecord, OrderRecord, VersionBodyRecord,
+    Written as _,
 };
 
 /// A version that is not its key's object, and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     pub(super) order: u64,
-    pub(super) record: VersionRecord,
+    pub(super) record: BehindRecord,
 }
 
 /// What a view says of the versions that a key has besides its object, in a bucket that keeps them.
 pub(super) struct History {
     state: Versioning,
+    locking: Option<Locking>,
     state_version: Option<Revision>,
     since: Revision,
     /// The newest two.
@@ -44,20 +52,20 @@ impl History {
         bucket: BucketId,
         key: &ObjectKey,
     ) -> Result<Option<Self>, CatalogError> {
-        let found = find::<VersioningRecord>(view, &keys::versioning(bucket)).await?;
-        let Some(VersioningRecord { state }) = found.record else { return Ok(None) };
+        let found = find::<KeepingRecord>(view, &keys::versioning(bucket)).await?;
+        let Some(KeepingRecord { state, locking }) = found.record else { return Ok(None) };
         let since = view.revision().await?;
         let range = keys::versions_of(bucket, key.as_bytes());
         let rows = view.range(&range, RangeLimits::rows(2)).await?.rows;
         let kept = |row: &crate::keyspace::Row| {
-            Ok(Kept { order: keys::read_version(&row.key)?.1, record: record::decode(&row.value)? })
+            Ok(Kept { order: keys::read_version(&row.key)?.1, record: BehindRecord::decode(&row.value)? })
         };
         let newest = rows.iter().map(kept).collect::<Result<Vec<_>, CatalogError>>()?;
         let null = match find::<OrderRecord>(view, &keys::null_version(bucket, key)).await?.record {
             Some(OrderRecord { order }) => kept_at(view, (bucket, key), order).await?,
             None => None,
         };
-        Ok(Some(Self { state, state_version: found.version, since, newest, null }))
+        Ok(Some(Self { state, locking, state_version: found.version, since, newest, null }))
     }
 
     /// Requires that all of it is so still when the batch is committed.
@@ -77,32 +85,38 @@ impl History {
         newest.map_or(1, |newest| newest.saturating_add(1))
     }
 
-    /// Adds what makes room for a newer version: the present object is kept, or let go where the newer one is to be the only one
-    /// without an id.
-    fn make_room(&self, edit: &mut Edit, present: &Present) -> Result<Room, CatalogError> {
+    /// Whether versions may be locked, and what those get that say nothing of it.
+    pub(super) fn locking(&self) -> Option<Locking> {
+        self.locking
+    }
+
+    /// Adds what makes room for a newer version: the present object is to stand behind, or is let go where the newer one is to be the
+    /// only one without an id.
+    fn make_room<'p>(
+        &self,
+        edit: &mut Edit,
+        present: &'p Present,
+        grounds: Grounds,
+    ) -> Result<Room<'p>, RemovalError> {
         self.expect(edit);
         let next = KeptRecord { order: self.next_order(present), null: self.state == Versioning::Suspended };
-        let mut gone = None;
-        if let Some(current) = &present.current {
+        let before = Yields::of(present, |current| {
             let place = current.place();
-            edit.uncount(&current.object);
             if next.null && place.null {
-                edit.let_go(&current.object)?;
-                gone = present.object();
-            } else {
-                self.has_room_for(place)?;
-                let what = VersionBodyRecord::Object(current.object.clone());
-                edit.keep(&Kept { order: place.order, record: VersionRecord { null: place.null, what } })?;
+                return Ok(Yields::Gone(Removable::judge(current, grounds)?));
             }
-        }
+            self.has_room_for(place)?;
+            Ok::<_, RemovalError>(Yields::Behind(current))
+        })?;
+        let mut gone = present.object().filter(|_| matches!(before, Yields::Gone(_)));
         if let Some(null) = self.null.as_ref().filter(|_| next.null) {
-            edit.remove(null)?;
+            edit.remove(&Removable::judge(null, grounds)?)?;
             let whose = (present.bucket, present.key.clone());
             if let Version::Object(object) = version_of(whose, null.clone(), self.since) {
                 gone = Some(object);
             }
         }
-        Ok(Room { next, gone })
+        Ok(Room { next, before, gone })
     }
 
     /// A gateway that knows of no versions puts objects without a place: none must overwrite what is kept.
@@ -112,16 +126,16 @@ impl History {
         if taken || doubled { Err(CatalogError::PlaceTaken) } else { Ok(()) }
     }
 
-    /// Adds what makes an object the newest version.
+    /// Adds what makes an object the newest version, with this lock.
     pub(super) fn replace(
         &self,
         edit: &mut Edit,
         present: &Present,
-        next: &ObjectRecord,
-    ) -> Result<CurrentRecord, CatalogError> {
-        let room = self.make_room(edit, present)?;
-        let current = CurrentRecord { object: next.clone(), kept: Some(room.next) };
-        edit.show(&current)?;
+        (next, lock): (&ObjectRecord, Lock),
+    ) -> Result<CurrentRecord, RemovalError> {
+        let room = self.make_room(edit, present, Grounds::at(next.created_unix_ms))?;
+        let current = CurrentRecord { object: next.clone(), kept: Some(room.next), lock };
+        edit.show(&current, room.before)?;
         Ok(current)
     }
 
@@ -131,27 +145,26 @@ impl History {
         edit: &mut Edit,
         present: &Present,
         (upload, now_unix_ms): (UploadId, u64),
-    ) -> Result<Deleted, CatalogError> {
-        let Room { next, gone } = self.make_room(edit, present)?;
-        if present.current.is_some() {
-            edit.hide();
-        }
+    ) -> Result<Deleted, RemovalError> {
+        let Room { next, before, gone } = self.make_room(edit, present, Grounds::at(now_unix_ms))?;
+        edit.hide(before)?;
         let what = VersionBodyRecord::Marker { upload, created_unix_ms: now_unix_ms };
-        edit.keep(&Kept { order: next.order, record: VersionRecord { null: next.null, what } })?;
+        let record = BehindRecord { null: next.null, what, lock: Lock::default() };
+        edit.keep(&Kept { order: next.order, record })?;
         let (bucket, key) = (edit.bucket, edit.key.clone());
         let marker = Marker { bucket, key, version: next.id(upload), created_unix_ms: now_unix_ms };
         Ok(Deleted::Marked { marker, gone })
     }
 
     /// Adds what deletes the key's object for good.
-    pub(super) fn remove_current(&self, edit: &mut Edit, present: &Present) -> Result<(), CatalogError> {
+    pub(super) fn remove_current(
+        &self,
+        edit: &mut Edit,
+        removable: Removable<'_, CurrentRecord>,
+    ) -> Result<(), CatalogError> {
         self.expect(edit);
-        if let Some(current) = &present.current {
-            edit.uncount(&current.object);
-            edit.let_go(&current.object)?;
-            edit.hide();
-        }
-        self.promote(edit, 0)
+        let vacant = edit.hide(Yields::Gone(removable))?;
+        self.promote(edit, 0, vacant)
     }
 
     /// Adds what deletes a version that is not the key's object.
@@ -159,28 +172,30 @@ impl History {
         &self,
         edit: &mut Edit,
         present: &Present,
-        kept: &Kept,
+        removable: &Removable<'_, Kept>,
     ) -> Result<(), CatalogError> {
         self.expect(edit);
-        edit.remove(kept)?;
-        let is_newest = self.newest.first().is_some_and(|newest| newest.order == kept.order);
-        if present.current.is_none() && is_newest { self.promote(edit, 1) } else { Ok(()) }
+        edit.remove(removable)?;
+        let order = removable.version().order;
+        let is_newest = self.newest.first().is_some_and(|newest| newest.order == order);
+        match Vacant::of(present).filter(|_| is_newest) {
+            Some(vacant) => self.promote(edit, 1, vacant),
+            None => Ok(()),
+        }
     }
 
     /// The nth newest of those behind is the newest of all from now on: where it is an object, it is the key's.
-    fn promote(&self, edit: &mut Edit, nth: usize) -> Result<(), CatalogError> {
-        let Some(kept) = self.newest.get(nth) else { return Ok(()) };
-        let Some(object) = kept.record.object() else { return Ok(()) };
-        edit.forget(kept);
-        let place = KeptRecord { order: kept.order, null: kept.record.null };
-        edit.show(&CurrentRecord { object: object.clone(), kept: Some(place) })
+    fn promote(&self, edit: &mut Edit, nth: usize, vacant: Vacant) -> Result<(), CatalogError> {
+        self.newest.get(nth).map_or(Ok(()), |kept| edit.show_again(kept, vacant))
     }
 }
 
 /// What was made for a newer version.
-struct Room {
+struct Room<'a> {
     /// The place of the newer one.
     next: KeptRecord,
+    /// What becomes of the object that the key shows.
+    before: Yields<'a>,
     /// The object that is not kept.
     gone: Option<Object>,
 }
@@ -191,7 +206,7 @@ pub(super) async fn kept_at(
     (bucket, key): (BucketId, &ObjectKey),
     order: u64,
 ) -> Result<Option<Kept>, CatalogError> {
-    let record = find::<VersionRecord>(view, &keys::version(bucket, key, order)).await?.record;
+    let record = find::<BehindRecord>(view, &keys::version(bucket, key, order)).await?.record;
     Ok(record.map(|record| Kept { order, record }))
 }
 
@@ -224,141 +239,10 @@ impl Kept {
     }
 }
 
-/// The batch that changes one key, with what it counts.
-pub(super) struct Edit {
-    pub(super) batch: Batch,
-    pub(super) delta: Delta,
-    usage: Usage,
-    bucket: BucketId,
-    key: ObjectKey,
-    due_unix_ms: u64,
-    watchers: Watchers,
-}
-
-impl Edit {
-    /// Requires that the key's object is still the present one. Segments that are let go are due then.
-    pub(super) fn new(present: &Present, due_unix_ms: u64, watchers: Watchers) -> Self {
-        let Present { bucket, key, version, .. } = present;
-        let mut batch = Batch::new();
-        batch.expect(keys::object(*bucket, key.as_bytes()), *version);
-        Self {
-            batch,
-            delta: Delta::default(),
-            usage: Usage::default(),
-            bucket: *bucket,
-            key: key.clone(),
-            due_unix_ms,
-            watchers,
-        }
-    }
-
-    /// What an object is put as.
-    pub(super) fn put_kind(&self) -> EventKind {
-        self.watchers.put_kind()
-    }
-
-    /// Adds what replaces the present object in a bucket that never kept versions, and lets it go.
-    pub(super) fn without_versions(
-        &mut self,
-        present: &Present,
-        next: Option<&ObjectRecord>,
-    ) -> Result<(), CatalogError> {
-        // Whoever did not look at this row finds out here.
-        self.batch.expect(keys::versioning(self.bucket), None);
-        match next {
-            Some(next) => self.show(&CurrentRecord { object: next.clone(), kept: None })?,
-            None => self.hide(),
-        }
-        if let Some(current) = &present.current {
-            self.uncount(&current.object);
-            self.let_go(&current.object)?;
-        }
-        Ok(())
-    }
-
-    /// Writes and counts the key's object.
-    fn show(&mut self, current: &CurrentRecord) -> Result<(), CatalogError> {
-        self.batch.put(keys::object(self.bucket, self.key.as_bytes()), current.encode()?);
-        self.usage.objects += 1;
-        self.usage.plain_bytes += delta_of(current.object.size_bytes);
-        Ok(())
-    }
-
-    /// The key has no object any more.
-    fn hide(&mut self) {
-        self.batch.delete(keys::object(self.bucket, self.key.as_bytes()));
-    }
-
-    fn uncount(&mut self, object: &ObjectRecord) {
-        self.usage.objects -= 1;
-        self.usage.plain_bytes -= delta_of(object.size_bytes);
-    }
-
-    /// Writes and counts a version that is not the key's object.
-    fn keep(&mut self, kept: &Kept) -> Result<(), CatalogError> {
-        let at = OrderRecord { order: kept.order };
-        put(&mut self.batch, keys::version(self.bucket, &self.key, kept.order), &kept.record)?;
-        if kept.record.null {
-            put(&mut self.batch, keys::null_version(self.bucket, &self.key), &at)?;
-        }
-        if let Some(upload) = upload_with_pages(&kept.record) {
-            put(&mut self.batch, keys::version_of(upload), &at)?;
-        }
-        self.count_kept(kept, 1);
-        Ok(())
-    }
-
-    /// Takes the rows of one away; what it stands for is let go or shown otherwise.
-    fn forget(&mut self, kept: &Kept) {
-        self.batch.delete(keys::version(self.bucket, &self.key, kept.order));
-        if kept.record.null {
-            self.batch.delete(keys::null_version(self.bucket, &self.key));
-        }
-        if let Some(upload) = upload_with_pages(&kept.record) {
-            self.batch.delete(keys::version_of(upload));
-        }
-        self.count_kept(kept, -1);
-    }
-
-    /// Deletes one for good.
-    fn remove(&mut self, kept: &Kept) -> Result<(), CatalogError> {
-        self.forget(kept);
-        kept.record.object().map_or(Ok(()), |object| self.let_go(object))
-    }
-
-    fn count_kept(&mut self, kept: &Kept, sign: i64) {
-        self.usage.versions += sign;
-        self.usage.version_bytes +=
-            sign * kept.record.object().map_or(0, |object| delta_of(object.size_bytes));
-    }
-
-    /// Lets an object's segments go: one row, however many they are.
-    fn let_go(&mut self, object: &ObjectRecord) -> Result<(), CatalogError> {
-        let BodyRecord::Pages(parts) = &object.body else { return Ok(()) };
-        let segments = parts.iter().map(|part| part.segments).sum();
-        self.delta.condemned_waiting += delta_of(segments);
-        let condemned = CondemnedUploadRecord { bucket: self.bucket, segments };
-        put(&mut self.batch, keys::condemned_upload(self.due_unix_ms, object.upload), &condemned)
-    }
-
-    /// The batch, with the event of what it does for whoever wants to know.
-    pub(super) fn finish(mut self, change: &Change<'_>) -> Result<Batch, CatalogError> {
-        self.delta.objects += self.usage.objects;
-        self.usage.add_to(&mut self.batch, self.bucket);
-        self.delta.add_to(&mut self.batch);
-        self.watchers.tell(&mut self.batch, &self.key, change)?;
-        Ok(self.batch)
-    }
-}
-
-fn upload_with_pages(version: &VersionRecord) -> Option<UploadId> {
-    let object = version.object()?;
-    matches!(object.body, BodyRecord::Pages(_)).then_some(object.upload)
-}
-
 impl<K: Keyspace> Catalog<K> {
     /// The present object, the versions behind it where there may be some, and who wants to know of a change. The first attempt takes
-    /// a bucket that nothing is known of for one without both: its batch finds out if that is wrong.
+    /// a bucket that nothing is known of for one without both, unless the object has a place among versions: its batch finds out if that
+    /// is wrong.
     pub(super) async fn look(
         &self,
         bucket: BucketId,
@@ -368,10 +252,13 @@ impl<K: Keyspace> Catalog<K> {
         let plain = !self.shared.with_versions.read().contains(&bucket) && !self.is_watched(bucket);
         if attempt == 0 && plain {
             let row = self.keyspace.get(&keys::object(bucket, key.as_bytes())).await?;
-            return Ok((Present::of(bucket, key, row)?, None, self.no_watchers(bucket)));
+            let present = Present::of(bucket, key, row)?;
+            if !present.has_place() {
+                return Ok((present, None, self.no_watchers(bucket)));
+            }
         }
         let view = self.view().await?;
-        let history = self.history(&view, (bucket, key), attempt).await?;
+        let history = self.history(&view, (bucket, key), 1).await?;
         let present = Present::find(&view, bucket, key).await?;
         let watchers = self.watchers(&view, &present, attempt).await?;
         Ok((present, history, watchers))

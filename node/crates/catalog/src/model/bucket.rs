@@ -1,7 +1,7 @@
 use datamesh_shard::{BucketName, PoolName};
 use serde::{Deserialize, Serialize};
 
-use super::BucketId;
+use super::{BucketId, Locking};
 
 /// Who seals a bucket's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,8 @@ pub struct NewBucket {
     pub kind: BucketKind,
     /// Where its objects' segments go.
     pub pool: PoolName,
+    /// Whether its versions may be locked: then it keeps all of them from the beginning.
+    pub locking: Option<Locking>,
     /// Now.
     pub created_unix_ms: u64,
 }

@@ -1,4 +1,4 @@
-use super::{BucketId, ObjectKey, PartSummary, PlacedPage, UploadId, VersionId};
+use super::{BucketId, Lock, ObjectKey, PartSummary, PlacedPage, UploadId, VersionId};
 use crate::keyspace::Revision;
 
 /// An object to commit.
@@ -14,6 +14,8 @@ pub struct ObjectDraft {
     pub meta: Vec<(String, String)>,
     /// Now; also the moment from which the retention of a replaced object counts.
     pub created_unix_ms: u64,
+    /// What shall keep it; what is not said of its retention its bucket says.
+    pub lock: Lock,
     /// Its bytes, or where they are.
     pub body: DraftBody,
 }
@@ -58,6 +60,8 @@ pub struct Object {
     pub body: Body,
     /// Which version of its key it is; absent where the bucket kept none when it was put.
     pub version: Option<VersionId>,
+    /// What keeps it.
+    pub lock: Lock,
     /// The commit that wrote its row.
     pub revision: Revision,
 }

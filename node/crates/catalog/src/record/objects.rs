@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::uploads::meta_bytes;
-use super::{KeptObjectRecord, Record, RecordError, body_of};
+use super::{KeptObjectRecord, LockedObjectRecord, Record, RecordError, body_of};
 use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
@@ -81,6 +81,7 @@ impl<'a> HeadRecord<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, RecordError> {
         let body = match bytes.first() {
             Some(&KeptObjectRecord::VERSION) => body_of::<KeptObjectRecord>(bytes)?,
+            Some(&LockedObjectRecord::VERSION) => body_of::<LockedObjectRecord>(bytes)?,
             _ => body_of::<ObjectRecord>(bytes)?,
         };
         match postcard::take_from_bytes(body) {

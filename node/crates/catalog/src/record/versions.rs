@@ -1,9 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectRecord, Record, RecordError, decode, encode};
-use crate::model::{UploadId, VersionId, Versioning};
+use super::{
+    LockedObjectRecord, LockedVersionRecord, LockingRecord, ObjectRecord, Record, RecordError, Written,
+    decode, encode,
+};
+use crate::model::{Lock, Locking, UploadId, VersionId, Versioning};
 
-/// Whether a bucket keeps versions. A bucket that never did has no such row.
+/// The first version of the row that says whether a bucket keeps versions. A bucket that never did has no such row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersioningRecord {
     /// What happens to what is replaced from now on.
@@ -12,6 +15,33 @@ pub struct VersioningRecord {
 
 impl Record for VersioningRecord {
     const NAME: &'static str = "versioning";
+}
+
+/// What the row of a bucket that keeps versions says, in either version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepingRecord {
+    /// What happens to what is replaced from now on.
+    pub state: Versioning,
+    /// Whether versions may be locked: then the state stays for good.
+    pub locking: Option<Locking>,
+}
+
+impl Written for KeepingRecord {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.first() == Some(&LockingRecord::VERSION) {
+            let LockingRecord { locking } = decode(bytes)?;
+            return Ok(Self { state: Versioning::Enabled, locking: Some(locking) });
+        }
+        let VersioningRecord { state } = decode(bytes)?;
+        Ok(Self { state, locking: None })
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        match self.locking {
+            Some(locking) => encode(&LockingRecord { locking }),
+            None => encode(&VersioningRecord { state: self.state }),
+        }
+    }
 }
 
 /// An object's place among the versions of its key.
@@ -50,37 +80,49 @@ impl Record for KeptObjectRecord {
     }
 }
 
-/// What a row of an object says, in either version; without a place in the first one.
+/// What a row of an object says, in any version of it; without a place in the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CurrentRecord {
     /// The object.
     pub object: ObjectRecord,
     /// Its place; absent: the bucket kept no versions when it was put.
     pub kept: Option<KeptRecord>,
+    /// What keeps it.
+    pub lock: Lock,
+}
+
+impl Written for CurrentRecord {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        match bytes.first() {
+            Some(&LockedObjectRecord::VERSION) => {
+                let LockedObjectRecord { object, kept, lock } = decode(bytes)?;
+                Ok(Self { object, kept: Some(kept), lock })
+            }
+            Some(&KeptObjectRecord::VERSION) => {
+                let KeptObjectRecord { object, kept } = decode(bytes)?;
+                Ok(Self { object, kept: Some(kept), lock: Lock::default() })
+            }
+            _ => Ok(Self { object: decode(bytes)?, kept: None, lock: Lock::default() }),
+        }
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let (object, lock) = (|| self.object.clone(), self.lock);
+        match self.kept {
+            _ if !lock.is_none() => {
+                encode(&LockedObjectRecord { object: object(), kept: self.place(), lock })
+            }
+            None => encode(&self.object),
+            Some(kept) => encode(&KeptObjectRecord { object: object(), kept }),
+        }
+    }
 }
 
 impl CurrentRecord {
-    /// Reads either version.
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
-        if bytes.first() != Some(&KeptObjectRecord::VERSION) {
-            return Ok(Self { object: decode(bytes)?, kept: None });
-        }
-        let KeptObjectRecord { object, kept } = decode(bytes)?;
-        Ok(Self { object, kept: Some(kept) })
-    }
-
-    /// Writes the version that says all of it.
-    ///
-    /// # Errors
-    /// As `encode`.
-    pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        match self.kept {
-            None => encode(&self.object),
-            Some(kept) => encode(&KeptObjectRecord { object: self.object.clone(), kept }),
-        }
+    /// An object of a bucket that never kept versions.
+    #[must_use]
+    pub fn plain(object: ObjectRecord) -> Self {
+        Self { object, kept: None, lock: Lock::default() }
     }
 
     /// Its place among the versions of its key.
@@ -90,7 +132,7 @@ impl CurrentRecord {
     }
 }
 
-/// A version that is not its key's object (any more).
+/// The first version of the row of what is not its key's object (any more): without a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionRecord {
     /// Whether it is the version without an id.
@@ -113,7 +155,39 @@ pub enum VersionBodyRecord {
     },
 }
 
-impl VersionRecord {
+/// What a row of a version that is not its key's object says, in either version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BehindRecord {
+    /// Whether it is the version without an id.
+    pub null: bool,
+    /// What it is.
+    pub what: VersionBodyRecord,
+    /// What keeps it; nothing ever keeps a delete.
+    pub lock: Lock,
+}
+
+impl Written for BehindRecord {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.first() == Some(&LockedVersionRecord::VERSION) {
+            let LockedVersionRecord { null, object, lock } = decode(bytes)?;
+            return Ok(Self { null, what: VersionBodyRecord::Object(object), lock });
+        }
+        let VersionRecord { null, what } = decode(bytes)?;
+        Ok(Self { null, what, lock: Lock::default() })
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let Self { null, what, lock } = self.clone();
+        match what {
+            VersionBodyRecord::Object(object) if !lock.is_none() => {
+                encode(&LockedVersionRecord { null, object, lock })
+            }
+            what => encode(&VersionRecord { null, what }),
+        }
+    }
+}
+
+impl BehindRecord {
     pub(crate) fn upload(&self) -> UploadId {
         match &self.what {
             VersionBodyRecord::Object(object) => object.upload,
@@ -133,7 +207,10 @@ impl Record for VersionRecord {
     const NAME: &'static str = "version";
 
     fn check(&self) -> Result<(), &'static str> {
-        self.object().map_or(Ok(()), Record::check)
+        match &self.what {
+            VersionBodyRecord::Object(object) => object.check(),
+            VersionBodyRecord::Marker { .. } => Ok(()),
+        }
     }
 }
 

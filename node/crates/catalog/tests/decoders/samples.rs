@@ -14,8 +14,9 @@ use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Revision};
 use datamesh_catalog::record::{self, Record};
 use datamesh_catalog::{
-    BucketId, BucketKind, BucketSetting, Cursor, EventKind, Grant, Happened, ObjectKey, Page, PageAt,
-    PartSummary, Permission, SegmentRef, Subscription, UploadId, Versioning, WrappedSecret,
+    BucketId, BucketKind, BucketSetting, Cursor, DefaultRetention, EventKind, Grant, Happened, Lock, Locking,
+    ObjectKey, Page, PageAt, PartSummary, Permission, Retention, RetentionMode, RetentionPeriod, SegmentRef,
+    Subscription, UploadId, Versioning, WrappedSecret,
 };
 use datamesh_shard::{
     BucketName, Cipher, Epoch, ErasureProfile, Generation, Incarnation, NodeName, PeerKey, PoolName,
@@ -219,6 +220,11 @@ fn object(body: record::BodyRecord) -> record::ObjectRecord {
     }
 }
 
+fn lock() -> Lock {
+    let mode = RetentionMode::Compliance;
+    Lock { retention: Some(Retention { mode, until_unix_ms: 1_800_000_000_000 }), legal_hold: Some(false) }
+}
+
 fn object_samples() -> Vec<Sample> {
     let part = PartSummary { part: 1, pages: 2, segments: 300, plain_bytes: 1 << 30, complete: true };
     vec![
@@ -231,7 +237,34 @@ fn object_samples() -> Vec<Sample> {
                 kept: record::KeptRecord { order: 300, null: true },
             },
         ),
+        sample(
+            "object-locked",
+            record::LockedObjectRecord {
+                object: object(record::BodyRecord::Pages(vec![part])),
+                kept: record::KeptRecord { order: 300, null: false },
+                lock: lock(),
+            },
+        ),
         sample("versioning", record::VersioningRecord { state: Versioning::Suspended }),
+        sample(
+            "versioning-locking",
+            record::LockingRecord {
+                locking: Locking {
+                    default: Some(DefaultRetention {
+                        mode: RetentionMode::Governance,
+                        period: RetentionPeriod::Years(300),
+                    }),
+                },
+            },
+        ),
+        sample(
+            "version-locked",
+            record::LockedVersionRecord {
+                null: true,
+                object: object(record::BodyRecord::Pages(vec![part])),
+                lock: lock(),
+            },
+        ),
         sample(
             "version-object",
             record::VersionRecord {

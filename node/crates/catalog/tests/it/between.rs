@@ -29,6 +29,7 @@ async fn to_photos(catalog: &EmbeddedCatalog, upload: u64) -> NewUpload {
         name: photos(),
         kind: BucketKind::Managed,
         pool: PoolName::new("fast").unwrap(),
+        locking: None,
         created_unix_ms: 1,
     };
     let bucket = catalog.ensure_bucket(new, |_| WrappedSecret { version: 1, bytes: vec![1] }).await.unwrap();

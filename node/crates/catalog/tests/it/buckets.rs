@@ -27,6 +27,7 @@ fn new(name: &str) -> NewBucket {
         name: named(name),
         kind: BucketKind::Managed,
         pool: PoolName::new("fast").unwrap(),
+        locking: None,
         created_unix_ms: 1,
     }
 }

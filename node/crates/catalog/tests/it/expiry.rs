@@ -6,8 +6,8 @@ use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{Batch, Keyspace};
 use datamesh_catalog::record::{self, SettingRecord};
 use datamesh_catalog::{
-    Bucket, BucketId, BucketKind, BucketSetting, Condition, EmbeddedCatalog, Marking, NewBucket, Target,
-    Version, VersionEntry, VersionQuery, Versioning, WrappedSecret,
+    Bucket, BucketId, BucketKind, BucketSetting, Condition, EmbeddedCatalog, Grounds, Marking, NewBucket,
+    Target, Version, VersionEntry, VersionQuery, Versioning, WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
 
@@ -35,7 +35,7 @@ impl Photos {
     async fn new(keyspace: AnyKeyspace) -> Self {
         let (catalog, others) = (catalog_on(keyspace.clone()).await, catalog_on(keyspace).await);
         let (name, pool) = (BucketName::new("photos").unwrap(), PoolName::new("fast").unwrap());
-        let new = NewBucket { name, kind: BucketKind::Managed, pool, created_unix_ms: 1 };
+        let new = NewBucket { name, kind: BucketKind::Managed, pool, locking: None, created_unix_ms: 1 };
         let secret = |_| WrappedSecret { version: 1, bytes: vec![1] };
         let bucket = others.create_bucket(new, secret).await.unwrap().unwrap();
         others.set_bucket_setting(bucket.id, LIFECYCLE, Some(b"rules".to_vec())).await.unwrap();
@@ -134,7 +134,7 @@ async fn what_shows_again_stays(keyspace: AnyKeyspace) {
     let listed = photos.listed().await;
     let (others, bucket, newest) = (photos.others.clone(), photos.bucket.id, listed[0].version);
     photos.catalog.before_the_next_commit(async move {
-        others.delete_version((bucket, &key("a")), newest, 5).await.unwrap().unwrap();
+        others.delete_version((bucket, &key("a")), newest, Grounds::at(5)).await.unwrap().unwrap();
     });
     let is_behind = |_: &Version, standing| matches!(standing, VersionStanding::Behind { .. });
     let (ended, judged) = photos.end((&listed, 1), is_behind).await;
@@ -144,7 +144,12 @@ async fn what_shows_again_stays(keyspace: AnyKeyspace) {
     photos.put(3).await;
     photos.put(4).await;
     let listed = photos.listed().await;
-    photos.others.delete_version((bucket, &key("a")), listed[1].version, 5).await.unwrap().unwrap();
+    photos
+        .others
+        .delete_version((bucket, &key("a")), listed[1].version, Grounds::at(5))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(photos.end((&listed, 2), |_, _| true).await, (None, vec![]));
     let listed = photos.listed().await;
     assert_eq!(photos.end((&listed, 1), is_behind).await, (Some(Ended::Version), vec![behind(4, 0)]));

@@ -24,6 +24,7 @@ mod garbage;
 mod gates;
 mod keys;
 mod listing;
+mod locks;
 mod members;
 mod notifications;
 mod objects;

@@ -169,6 +169,7 @@ fn new_bucket(name: &str) -> NewBucket {
         name: BucketName::new(name).unwrap(),
         kind: BucketKind::Managed,
         pool: pool("fast"),
+        locking: None,
         created_unix_ms: 77,
     }
 }

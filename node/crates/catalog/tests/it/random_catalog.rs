@@ -9,8 +9,8 @@ use datamesh_catalog::catalog::{PutPageError, ReferenceError};
 use datamesh_catalog::keys::Table;
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Row, View};
 use datamesh_catalog::{
-    Condition, Deleted, DraftBody, EmbeddedCatalog, Marking, Object, PlacedPage, SegmentRef, VersionId,
-    Versioning,
+    Condition, Deleted, DraftBody, EmbeddedCatalog, Grounds, Marking, Object, PlacedPage, SegmentRef,
+    VersionId, Versioning,
 };
 use datamesh_shard::{Generation, SegmentId};
 
@@ -107,7 +107,9 @@ impl Model {
     async fn delete_version(&mut self, dice: &mut Dice, catalog: &EmbeddedCatalog, name: &str) {
         let Some(versions) = self.kept.keys.get(name) else { return };
         let id = dice.pick(versions).id;
-        assert!(catalog.delete_version((BUCKET, &key(name)), id, self.now).await.unwrap().is_some());
+        assert!(
+            catalog.delete_version((BUCKET, &key(name)), id, Grounds::at(self.now)).await.unwrap().is_some()
+        );
         self.kept.remove(name, id);
         self.count("deletes of versions");
     }
@@ -251,7 +253,9 @@ async fn everything_goes(catalog: &EmbeddedCatalog, model: &mut Model) {
     for (name, versions) in std::mem::take(&mut model.kept.keys) {
         for version in versions {
             let whose = (BUCKET, &key(&name));
-            assert!(catalog.delete_version(whose, version.id, model.now).await.unwrap().is_some());
+            assert!(
+                catalog.delete_version(whose, version.id, Grounds::at(model.now)).await.unwrap().is_some()
+            );
         }
     }
     for upload in std::mem::take(&mut model.open).keys() {

@@ -2,7 +2,7 @@
 
 use datamesh_catalog::catalog::{CommitLayoutError, ProfileChange, ReferenceError, Swap, SwapError};
 use datamesh_catalog::keyspace::Keyspace;
-use datamesh_catalog::{Catalog, Condition, PageAt, SegmentRef, VersionId, Versioning};
+use datamesh_catalog::{Catalog, Condition, Grounds, PageAt, SegmentRef, VersionId, Versioning};
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName};
 
 use crate::support::{
@@ -217,7 +217,7 @@ async fn a_version_behind_is_coded_anew_while_it_is_there<K: Keyspace>(catalog: 
     assert_eq!(usage(&catalog, old()).await, (2, 2), "what the newer version needs stays");
     assert_eq!(catalog.condemned_due(u64::MAX - 1, None, 10).await.unwrap(), []);
     let whose = (BUCKET, &key("a"));
-    assert!(catalog.delete_version(whose, VersionId::Null, 100).await.unwrap().is_some());
+    assert!(catalog.delete_version(whose, VersionId::Null, Grounds::at(100)).await.unwrap().is_some());
     writer(&catalog, 3, &[12]).await;
     assert_eq!(catalog.swap_segments(&swap(3, &[(11, 12)]), 120).await, Err(SwapError::PageGone));
     let due = catalog.condemned_due(RETENTION_MS + 100, None, 10).await.unwrap();

@@ -3,8 +3,8 @@
 use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keyspace::{Batch, CommitError, Keyspace, Revision};
 use datamesh_catalog::{
-    BucketId, Catalog, CatalogOptions, DraftBody, Marking, NewUpload, ObjectDraft, ObjectKey, Page, PageAt,
-    PlacedPage, SegmentRef, Target, UploadId,
+    BucketId, Catalog, CatalogOptions, DraftBody, Lock, Marking, NewUpload, ObjectDraft, ObjectKey, Page,
+    PageAt, PlacedPage, SegmentRef, Target, UploadId,
 };
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName, SegmentId};
 use tempfile::TempDir;
@@ -207,6 +207,7 @@ pub(crate) fn draft(body: DraftBody, size_bytes: u64, etag: &str, now: u64) -> O
         etag: etag.into(),
         meta: vec![("colour".into(), "blue".into())],
         created_unix_ms: now,
+        lock: Lock::default(),
         body,
     }
 }

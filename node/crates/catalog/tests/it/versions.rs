@@ -5,10 +5,10 @@ pub(crate) mod model;
 use datamesh_catalog::catalog::{CatalogError, CommitObjectError, DeleteBucketError};
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
-use datamesh_catalog::record::{self, CurrentRecord, VersionBodyRecord, VersionRecord};
+use datamesh_catalog::record::{self, CurrentRecord, VersionBodyRecord, VersionRecord, Written as _};
 use datamesh_catalog::{
-    Bucket, BucketKind, BucketUsage, Catalog, Condition, Deleted, Marking, NewBucket, Target, Version,
-    VersionId, VersionListing, VersionQuery, Versioning, WrappedSecret,
+    Bucket, BucketKind, BucketUsage, Catalog, Condition, Deleted, Grounds, Marking, NewBucket, Target,
+    Version, VersionId, VersionListing, VersionQuery, Versioning, WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName};
 
@@ -27,7 +27,7 @@ fn name() -> BucketName {
 
 async fn bucket<K: Keyspace>(catalog: &Catalog<K>) -> Bucket {
     let pool = PoolName::new("fast").unwrap();
-    let new = NewBucket { name: name(), kind: BucketKind::Managed, pool, created_unix_ms: 1 };
+    let new = NewBucket { name: name(), kind: BucketKind::Managed, pool, locking: None, created_unix_ms: 1 };
     catalog.create_bucket(new, |_| WrappedSecret { version: 1, bytes: vec![1] }).await.unwrap().unwrap()
 }
 
@@ -125,7 +125,9 @@ async fn a_bucket_keeps_what_is_replaced<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(catalog.marker(photos.id, &key("a")).await.unwrap(), Some(marker.clone()));
     assert_eq!(listed(&catalog, &photos).await, ["*a -", "a e3", "a e2", "a e1 null", "*b e4"]);
     assert_eq!((etag(&catalog, &photos, "a").await, usage(&catalog, &photos).await), (None, (1, 4)));
-    let delete = async |version| catalog.delete_version((photos.id, &key("a")), version, 6).await.unwrap();
+    let delete = async |version| {
+        catalog.delete_version((photos.id, &key("a")), version, Grounds::at(6)).await.unwrap()
+    };
     assert_eq!(delete(marker.version).await, Some(Version::Marker(marker.clone())));
     assert_eq!(delete(marker.version).await, None);
     assert_eq!(etag(&catalog, &photos, "a").await.as_deref(), Some("e3"), "it shows again");
@@ -198,7 +200,9 @@ async fn a_bucket_with_versions_is_not_deleted<K: Keyspace>(catalog: Catalog<K>)
     let Deleted::Marked { marker, gone: None } = deleted else { panic!("{deleted:?}") };
     for version in [version, marker.version] {
         assert_eq!(catalog.delete_bucket(&name()).await, Err(DeleteBucketError::NotEmpty));
-        assert!(catalog.delete_version((photos.id, &key("a")), version, 3).await.unwrap().is_some());
+        assert!(
+            catalog.delete_version((photos.id, &key("a")), version, Grounds::at(3)).await.unwrap().is_some()
+        );
     }
     assert!(catalog.delete_bucket(&name()).await.unwrap().is_some());
     assert_eq!(catalog.versioning(photos.id).await.unwrap(), None);
@@ -225,7 +229,8 @@ async fn puts_and_deletes_race<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(listing.entries.len(), 24);
     assert_eq!(listing.entries.iter().filter(|entry| entry.latest).count(), 1);
     let remove = async |entry: &datamesh_catalog::VersionEntry| {
-        let gone = catalog.delete_version((photos.id, &entry.key), entry.version, 100).await.unwrap();
+        let gone =
+            catalog.delete_version((photos.id, &entry.key), entry.version, Grounds::at(100)).await.unwrap();
         assert!(gone.is_some(), "{entry:?}");
     };
     futures::future::join_all(listing.entries.iter().map(remove)).await;
@@ -254,7 +259,8 @@ async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
             13..18 => {
                 let Some(versions) = model.keys.get(name) else { continue };
                 let id = dice.pick(versions).id;
-                let gone = catalog.delete_version((photos.id, &key(name)), id, step).await.unwrap();
+                let gone =
+                    catalog.delete_version((photos.id, &key(name)), id, Grounds::at(step)).await.unwrap();
                 assert!(gone.is_some(), "{name} {id}");
                 model.remove(name, id);
             }
@@ -322,7 +328,13 @@ async fn older_gateways_overwrite_nothing<K: Keyspace>(catalog: Catalog<K>) {
     let refused = catalog.put_inline(&target, &inline("e3", 3), &Condition::None).await;
     assert_eq!(refused, Err(CommitObjectError::Catalog(CatalogError::PlaceTaken)));
     assert!(catalog.object_of(upload_id(1)).await.unwrap().is_some(), "the control");
-    assert!(catalog.delete_version((photos.id, &key("a")), VersionId::Null, 4).await.unwrap().is_some());
+    assert!(
+        catalog
+            .delete_version((photos.id, &key("a")), VersionId::Null, Grounds::at(4))
+            .await
+            .unwrap()
+            .is_some()
+    );
     assert_eq!(etag(&catalog, &photos, "a").await.as_deref(), Some("e1"), "the one behind shows");
     assert_eq!(put(&catalog, &photos, "a", 3).await.map(|id| id != VersionId::Null), Some(true));
     // And where it did: the rows of the one before lead to another.
@@ -338,7 +350,11 @@ async fn everything_goes<K: Keyspace>(catalog: &Catalog<K>, bucket: &Bucket, mod
     for (name, versions) in model.keys {
         for version in versions {
             assert!(
-                catalog.delete_version((bucket.id, &key(&name)), version.id, 1000).await.unwrap().is_some()
+                catalog
+                    .delete_version((bucket.id, &key(&name)), version.id, Grounds::at(1000))
+                    .await
+                    .unwrap()
+                    .is_some()
             );
         }
     }

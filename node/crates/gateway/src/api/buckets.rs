@@ -49,7 +49,7 @@ pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<Response, Problem> {
-    let bucket = app.objects.create_bucket(&bucket_name(&name)?).await?;
+    let bucket = app.objects.create_bucket(&bucket_name(&name)?, None).await?;
     Ok((StatusCode::CREATED, Json(shown(&bucket))).into_response())
 }
 

@@ -124,7 +124,7 @@ fn answer(listing: Listing) -> Answer {
 }
 
 /// As in `1994-11-06T08:49:37Z`.
-pub(super) fn rfc3339(unix_ms: u64) -> String {
+pub(crate) fn rfc3339(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }

@@ -7,12 +7,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::Condition;
+use datamesh_catalog::{Condition, Lock, Retention, RetentionMode};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::META_PREFIX;
+use super::listing::rfc3339;
 use super::target::ObjectPath;
 use super::{App, conditional, incoming};
 use crate::objects::{Fields, Found, Meta};
@@ -27,6 +28,46 @@ pub(super) struct Metadata {
     content_type: String,
     /// The user's own: each is the header `x-datamesh-meta-NAME` of the object.
     meta: BTreeMap<String, String>,
+    /// What keeps this version of the object; absent: nothing was ever said of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<ShownLock>,
+}
+
+/// What keeps a version from being lost. It is set by S3.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "ObjectLock")]
+struct ShownLock {
+    /// Until when it is retained, whether that is over or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retained_until: Option<String>,
+    /// Whether the retention may be ended before, by whoever is allowed to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<ShownMode>,
+    /// Whether it is kept until somebody lifts the hold.
+    legal_hold: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "RetentionMode")]
+enum ShownMode {
+    Governance,
+    Compliance,
+}
+
+impl From<Lock> for ShownLock {
+    fn from(Lock { retention, legal_hold }: Lock) -> Self {
+        let mode = |retention: Retention| match retention.mode {
+            RetentionMode::Governance => ShownMode::Governance,
+            RetentionMode::Compliance => ShownMode::Compliance,
+        };
+        Self {
+            retained_until: retention.map(|retention| rfc3339(retention.until_unix_ms)),
+            mode: retention.map(mode),
+            legal_hold: legal_hold == Some(true),
+        }
+    }
 }
 
 /// What it shall be: what can be said in headers, and whatever is there already.
@@ -43,7 +84,8 @@ pub(super) struct Change {
 fn shown(found: Found) -> Result<Response, Problem> {
     let etag = [(header::ETAG, conditional::quoted(&found.metadata_tag())?)];
     let meta = found.fields.user.into_iter().collect();
-    Ok((etag, Json(Metadata { content_type: found.object.content_type, meta })).into_response())
+    let lock = Some(found.object.lock).filter(|lock| !lock.is_none()).map(ShownLock::from);
+    Ok((etag, Json(Metadata { content_type: found.object.content_type, meta, lock })).into_response())
 }
 
 /// `GET`.

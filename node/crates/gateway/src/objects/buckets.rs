@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datamesh_catalog::{Bucket, BucketId, BucketKind, EmbeddedCatalog, NewBucket, WrappedSecret};
+use datamesh_catalog::{Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, WrappedSecret};
 use datamesh_seal::{BucketSecret, ClusterSecret, WrappedBucketSecret};
 use datamesh_shard::{BucketName, PoolName};
 use parking_lot::RwLock;
@@ -94,8 +94,12 @@ impl Buckets {
     }
 
     /// Makes a bucket, in the first pool.
-    pub(super) async fn create(&self, name: &BucketName) -> Result<Bucket, Problem> {
-        let new = self.new_bucket(name)?;
+    pub(super) async fn create(
+        &self,
+        name: &BucketName,
+        locking: Option<Locking>,
+    ) -> Result<Bucket, Problem> {
+        let new = NewBucket { locking, ..self.new_bucket(name)? };
         let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
         made.map_err(refusals::make_bucket)?.ok_or_else(|| {
             Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).in_parameter("bucket")
@@ -126,6 +130,7 @@ impl Buckets {
             name: name.clone(),
             kind: BucketKind::Managed,
             pool: pool.clone(),
+            locking: None,
             created_unix_ms: self.source.surroundings.now_unix_ms(),
         })
     }

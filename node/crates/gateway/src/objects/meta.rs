@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use datamesh_catalog::Target;
 use datamesh_catalog::limits::CONTENT_TYPE_BYTES_MAX;
+use datamesh_catalog::{Lock, Target};
 
 use super::refusals;
 use crate::limits;
@@ -120,6 +120,8 @@ impl MetaError {
 pub(crate) struct Meta {
     pub(crate) content_type: String,
     pub(crate) fields: Fields,
+    /// What shall keep it.
+    pub(crate) lock: Lock,
 }
 
 impl Meta {
@@ -140,7 +142,7 @@ impl Meta {
             let max = limits::FIELDS_BYTES_MAX;
             return Err(wrong(format!("all metadata, tags and headers have at most {max} bytes, as JSON")));
         }
-        Ok(Self { content_type, fields })
+        Ok(Self { content_type, fields, lock: Lock::default() })
     }
 }
 

@@ -6,6 +6,7 @@ use datamesh_catalog::catalog::{
     SettingError, UploadError,
 };
 
+use super::locks;
 use crate::pipeline::{OpenRecordError, PageError, ReadError, StoreError};
 use crate::problem::{Kind, Problem};
 
@@ -55,6 +56,7 @@ pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
 pub(super) fn setting(error: SettingError) -> Problem {
     match error {
         SettingError::BucketGone => bucket_gone(),
+        SettingError::Locking => Problem::new(Kind::BucketState, error.to_string()),
         SettingError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         SettingError::Catalog(error) => catalog(error),
     }
@@ -63,6 +65,7 @@ pub(super) fn setting(error: SettingError) -> Problem {
 pub(super) fn delete(error: DeleteObjectError) -> Problem {
     match error {
         DeleteObjectError::PreconditionFailed { current_etag } => precondition(current_etag),
+        DeleteObjectError::Locked(by) => locks::locked(by),
         DeleteObjectError::Catalog(error) => catalog(error),
     }
 }
@@ -71,6 +74,8 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
     match error {
         CommitObjectError::PreconditionFailed { current_etag } => precondition(current_etag),
         CommitObjectError::UploadGone => no_upload(),
+        CommitObjectError::Locked(by) => locks::locked(by),
+        CommitObjectError::NotLockable => locks::not_lockable(),
         CommitObjectError::BucketGone => bucket_gone(),
         error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
             Problem::new(Kind::Conflict, error.to_string()).in_body("parts")

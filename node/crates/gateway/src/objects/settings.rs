@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use datamesh_catalog::catalog::SettingError;
-use datamesh_catalog::{BucketSetting, Cause, Object, Subscription};
+use datamesh_catalog::{BucketSetting, Cause, Grounds, Object, Subscription};
 use datamesh_shard::BucketName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tags::Tags;
-use super::{BucketContext, Fields, Found, Meta, Objects, refusals, target_of};
+use super::{BucketContext, Fields, Found, Meta, Objects, locks, refusals, target_of};
 use crate::limits;
 use crate::problem::{Kind, Problem};
 
@@ -90,9 +90,11 @@ impl Objects {
         self.set_fields(found, None, sealed).await
     }
 
-    /// Gives an object another type and other metadata, and shows it as it is then; none when it is not as it was found any more.
+    /// Gives an object another type and other metadata, and shows it as it is then; none when it is not as it was found any more. What
+    /// is locked stays as it was put.
     pub(crate) async fn set_metadata(&self, found: Found, meta: Meta) -> Result<Option<Found>, Problem> {
-        let Meta { content_type, fields } = meta;
+        found.object.lock.lets_go(Grounds::at(self.now_unix_ms())).map_err(locks::locked)?;
+        let Meta { content_type, fields, .. } = meta;
         let sealed = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
         let is_done = self.set_fields(&found, Some(&content_type), sealed.clone()).await?;
         let object = Object { content_type, meta: sealed, ..found.object };

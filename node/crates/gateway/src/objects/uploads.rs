@@ -7,13 +7,13 @@ use std::time::Duration;
 use datamesh_catalog::catalog::UploadError;
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
-    BucketId, Cause, Condition, DraftBody, ListedUpload, NewUpload, ObjectDraft, ObjectKey, PartSummary,
-    PartTag, TaggedPart, Target, Upload, UploadId,
+    BucketId, Cause, Condition, DraftBody, ListedUpload, Lock, NewUpload, ObjectDraft, ObjectKey,
+    PartSummary, PartTag, TaggedPart, Target, Upload, UploadId,
 };
 use datamesh_shard::BucketName;
 
 use super::write::{opaque, stored};
-use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, refusals};
+use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, locks, refusals};
 use crate::api::{Incoming, Told};
 use crate::pipeline::{self, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
@@ -54,9 +54,10 @@ impl Objects {
         &self,
         bucket: &BucketName,
         key: ObjectKey,
-        meta: Meta,
+        mut meta: Meta,
         lease: Duration,
     ) -> Result<Upload, Problem> {
+        locks::put_into(&meta.lock, &mut meta.fields.system)?;
         let known = self.buckets.ensure(bucket).await?;
         let bucket = self.buckets.recheck(bucket, known.id).await?.unwrap_or(known);
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
@@ -174,21 +175,17 @@ impl Objects {
         let arrived = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
         let wanted: BTreeSet<u32> = parts.iter().copied().collect();
         let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
-        let meta = match fields.is_empty() {
-            true => upload.meta,
-            false => {
-                let bucket = self.bucket_of(&upload).await?;
-                let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
-                kept.system.extend(fields);
-                kept.seal(&bucket.secrets, &upload.target)?
-            }
-        };
+        let bucket = self.bucket_of(&upload).await?;
+        let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
+        let lock = locks::take_from(&mut kept.system)?;
+        kept.system.extend(fields);
         let draft = ObjectDraft {
             size_bytes: listed.map(|part| part.plain_bytes).sum(),
             content_type: upload.content_type,
             etag: etag.unwrap_or_else(|| opaque(id, parts.len())),
-            meta,
+            meta: kept.seal(&bucket.secrets, &upload.target)?,
             created_unix_ms: self.now_unix_ms(),
+            lock,
             body: DraftBody::Pages { parts, last_page: None },
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
@@ -207,6 +204,7 @@ impl Objects {
             etag: String::new(),
             meta: Vec::new(),
             created_unix_ms: self.now_unix_ms(),
+            lock: Lock::default(),
             body: DraftBody::Pages { parts: Vec::new(), last_page: None },
         };
         // An upload that has ended is never committed by this: the catalog gives what it became, or refuses.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datamesh_catalog::{
-    Cause, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
+    Cause, Grounds, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
 };
 use datamesh_shard::BucketName;
 use tokio::time::Instant;
@@ -81,13 +81,14 @@ impl Objects {
         (bucket, key): (&BucketName, ObjectKey),
         version: VersionId,
         cause: &Arc<Cause>,
+        bypass_governance: bool,
     ) -> Result<Option<Version>, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(None) };
         loop {
-            let now_unix_ms = self.now_unix_ms();
+            let grounds = Grounds { now_unix_ms: self.now_unix_ms(), bypass_governance };
             let whose = (context.id, &key);
             let catalog = self.context.catalog.because_of(Arc::clone(cause));
-            let deleted = catalog.delete_version(whose, version, now_unix_ms).await;
+            let deleted = catalog.delete_version(whose, version, grounds).await;
             if let Some(version) = deleted.map_err(refusals::delete)? {
                 return Ok(Some(version));
             }

@@ -114,6 +114,7 @@ impl Objects {
             etag: told.etag.unwrap_or_else(|| opaque(target.upload, 1)),
             meta: fields.seal(&bucket.secrets, target)?,
             created_unix_ms: self.now_unix_ms(),
+            lock: meta.lock,
             body,
         })
     }

@@ -12,7 +12,7 @@ use s3s::dto::{CopyObjectInput, CopySource, PostObjectInput, UploadPartCopyInput
 use s3s::path::S3Path;
 use s3s::{S3Request, S3Result, s3_error};
 
-use super::actions::{self, TAGGING};
+use super::actions::{self, Brings};
 use super::coverage::uncovered;
 use super::standing::{self, Asker, Standing, Wanted};
 use super::unsigned;
@@ -85,6 +85,8 @@ pub(super) fn need(operation: &str) -> Permission {
         | "AbortMultipartUpload"
         | "PutObjectTagging"
         | "DeleteObjectTagging"
+        | "PutObjectRetention"
+        | "PutObjectLegalHold"
         | "RestoreObject" => Permission::ReadWrite,
         read if ["Get", "Head", "List", "Select"].iter().any(|verb| read.starts_with(verb)) => {
             Permission::ReadOnly
@@ -160,7 +162,7 @@ impl S3Access for Rules {
             unsigned::only_plain(cx.headers(), cx.uri())?;
         }
         let facts = self.facts(&operation, cx, seen.as_ref().and_then(|seen| seen.from));
-        let asked = actions::of(&operation, facts.version.is_some(), cx.headers().contains_key(TAGGING));
+        let asked = actions::of(&operation, facts.version.is_some(), Brings::of(cx.headers()));
         // Whether what their body names lets strangers do anything is found out there, and counts there.
         let counts = !(asker.is_anonymous() && matches!(asked, actions::Asked::Later(_)));
         let path = cx.s3_path();
@@ -194,8 +196,12 @@ impl S3Access for Rules {
             acl: input.acl.as_ref().map(|acl| acl.as_str().to_owned()),
             ..standing.facts().of_version(None)
         };
-        let tagged = input.tagging.is_some();
-        standing.may(&actions::of_put(tagged), Some(&input.key), &facts)?;
+        let brings = Brings {
+            tags: input.tagging.is_some(),
+            retention: input.object_lock_mode.is_some() || input.object_lock_retain_until_date.is_some(),
+            legal_hold: input.object_lock_legal_hold_status.is_some(),
+        };
+        standing.may(&actions::of_put(brings), Some(&input.key), &facts)?;
         noted(&request.extensions).count();
         Ok(())
     }

@@ -6,8 +6,30 @@ use http::{HeaderMap, Uri, header};
 use crate::policy::{Action, Facts};
 
 /// Brings tags along.
-pub(super) const TAGGING: &str = "x-amz-tagging";
+const TAGGING: &str = "x-amz-tagging";
 const ACL: &str = "x-amz-acl";
+
+const LOCK_MODE: &str = "x-amz-object-lock-mode";
+const LOCK_UNTIL: &str = "x-amz-object-lock-retain-until-date";
+const LEGAL_HOLD: &str = "x-amz-object-lock-legal-hold";
+
+/// What a request that makes an object says of it, besides its bytes, that needs an action of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brings {
+    pub(super) tags: bool,
+    pub(super) retention: bool,
+    pub(super) legal_hold: bool,
+}
+
+impl Brings {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        Self {
+            tags: headers.contains_key(TAGGING),
+            retention: headers.contains_key(LOCK_MODE) || headers.contains_key(LOCK_UNTIL),
+            legal_hold: headers.contains_key(LEGAL_HOLD),
+        }
+    }
+}
 
 /// What an operation asks of a bucket's policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +42,15 @@ pub(super) enum Asked {
     Later(&'static [Action]),
 }
 
-/// What this operation asks for. `versioned`: it names a version; `tagged`: it brings tags along.
-pub(super) fn of(operation: &str, versioned: bool, tagged: bool) -> Asked {
+/// What this operation asks for. `versioned`: it names a version.
+pub(super) fn of(operation: &str, versioned: bool, brings: Brings) -> Asked {
     use Action::{
         AbortMultipartUpload, DeleteBucket, DeleteBucketPolicy, GetBucketCORS, GetBucketLocation,
-        GetBucketNotification, GetBucketPolicy, GetBucketPolicyStatus, GetBucketPublicAccessBlock,
-        GetBucketTagging, GetBucketVersioning, GetLifecycleConfiguration, ListBucket,
-        ListBucketMultipartUploads, ListBucketVersions, ListMultipartUploadParts, PutBucketCORS,
-        PutBucketNotification, PutBucketPolicy, PutBucketPublicAccessBlock, PutBucketTagging,
-        PutBucketVersioning, PutLifecycleConfiguration, PutObject,
+        GetBucketNotification, GetBucketObjectLockConfiguration, GetBucketPolicy, GetBucketPolicyStatus,
+        GetBucketPublicAccessBlock, GetBucketTagging, GetBucketVersioning, GetLifecycleConfiguration,
+        ListBucket, ListBucketMultipartUploads, ListBucketVersions, ListMultipartUploadParts, PutBucketCORS,
+        PutBucketNotification, PutBucketObjectLockConfiguration, PutBucketPolicy, PutBucketPublicAccessBlock,
+        PutBucketTagging, PutBucketVersioning, PutLifecycleConfiguration, PutObject,
     };
     let either = |plain: Action, of_version: Action| vec![if versioned { of_version } else { plain }];
     Asked::Now(match operation {
@@ -61,7 +83,13 @@ pub(super) fn of(operation: &str, versioned: bool, tagged: bool) -> Asked {
         "GetObjectTagging" => of_tags_read(versioned),
         "PutObjectTagging" => either(Action::PutObjectTagging, Action::PutObjectVersionTagging),
         "DeleteObjectTagging" => either(Action::DeleteObjectTagging, Action::DeleteObjectVersionTagging),
-        "PutObject" | "CopyObject" | "CreateMultipartUpload" => of_put(tagged),
+        "GetObjectLockConfiguration" => vec![GetBucketObjectLockConfiguration],
+        "PutObjectLockConfiguration" => vec![PutBucketObjectLockConfiguration],
+        "GetObjectRetention" => vec![Action::GetObjectRetention],
+        "PutObjectRetention" => vec![Action::PutObjectRetention],
+        "GetObjectLegalHold" => vec![Action::GetObjectLegalHold],
+        "PutObjectLegalHold" => vec![Action::PutObjectLegalHold],
+        "PutObject" | "CopyObject" | "CreateMultipartUpload" => of_put(brings),
         "UploadPart" | "UploadPartCopy" | "CompleteMultipartUpload" => vec![PutObject],
         "ListParts" => vec![ListMultipartUploadParts],
         "AbortMultipartUpload" => vec![AbortMultipartUpload],
@@ -83,9 +111,11 @@ pub(super) fn of_tags_read(versioned: bool) -> Vec<Action> {
 }
 
 /// To put one.
-pub(super) fn of_put(tagged: bool) -> Vec<Action> {
-    let tagging = tagged.then_some(Action::PutObjectTagging);
-    [Some(Action::PutObject), tagging].into_iter().flatten().collect()
+pub(super) fn of_put(brings: Brings) -> Vec<Action> {
+    let tagging = brings.tags.then_some(Action::PutObjectTagging);
+    let retention = brings.retention.then_some(Action::PutObjectRetention);
+    let legal_hold = brings.legal_hold.then_some(Action::PutObjectLegalHold);
+    [Some(Action::PutObject), tagging, retention, legal_hold].into_iter().flatten().collect()
 }
 
 /// To delete one.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Grant, Permission};
+use datamesh_catalog::{Grant, Locking, Permission};
 use s3s::dto::{
     Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
     GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
@@ -62,10 +62,8 @@ pub(super) async fn create(
 ) -> S3Result<S3Response<CreateBucketOutput>> {
     let input = request.input;
     only_private(input.acl.as_ref().map(|acl| acl.as_str()))?;
-    if input.object_lock_enabled_for_bucket == Some(true) {
-        return Err(s3_error!(NotImplemented, "there is no object lock yet"));
-    }
-    let bucket = app.objects.create_bucket(&names::bucket(&input.bucket)?).await?;
+    let locking = (input.object_lock_enabled_for_bucket == Some(true)).then(Locking::default);
+    let bucket = app.objects.create_bucket(&names::bucket(&input.bucket)?, locking).await?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", bucket.name)) }))
 }
 

@@ -191,6 +191,11 @@ impl Proof {
         Ok(Self { md5, hasher: hasher(&algorithms), algorithms, announced, expected, trailing })
     }
 
+    /// Whether something came with the body, or follows it, that it is held against.
+    pub(super) fn was_given(&self) -> bool {
+        self.md5.is_some() || !self.expected.is_empty() || !self.announced.is_empty()
+    }
+
     /// What came behind the body.
     fn expect_trailing(&mut self) {
         let Some(headers) = self.trailing.take().and_then(|trailing| trailing.take()) else { return };

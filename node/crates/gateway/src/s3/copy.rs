@@ -14,9 +14,10 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::access::TagsTravel;
 use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
 use super::fields::{refuse_what_is_not_there, said};
+use super::locks::lock_headers;
 use super::multipart::{number_of, upload_of};
 use super::reads::{Conditions, Judged};
-use super::{names, objects, standing, tags, versions};
+use super::{locks, names, objects, standing, tags, versions};
 use crate::api::{App, Incoming, Told, Witness};
 use crate::limits;
 use crate::objects::{Found, Meta, Seen, Tags};
@@ -86,6 +87,7 @@ pub(super) async fn object(
     let input = request.input;
     refuse_what_is_not_there!(input);
     let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
+    let lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let replaces = input
         .metadata_directive
         .as_ref()
@@ -112,11 +114,12 @@ pub(super) async fn object(
         false => {
             let mut fields = found.fields.clone();
             fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
-            Meta { content_type: found.object.content_type.clone(), fields }
+            Meta { content_type: found.object.content_type.clone(), fields, ..Meta::default() }
         }
     };
     tags_of_copy(&input, &found, &request.extensions)?.put_into(&mut meta.fields.system);
-    let meta = Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?;
+    let mut meta = Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?;
+    meta.lock = lock;
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
     let witness: Box<dyn Witness> = match inherited(&found, wanted) {

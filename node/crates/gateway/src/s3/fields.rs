@@ -47,10 +47,6 @@ macro_rules! refuse_what_is_not_there {
             [&$input.grant_full_control, &$input.grant_read, &$input.grant_read_acp, &$input.grant_write_acp];
         $crate::s3::fields::absent(&[
             ("access control lists", grants.iter().any(|grant| grant.is_some())),
-            (
-                "object lock",
-                $input.object_lock_mode.is_some() || $input.object_lock_legal_hold_status.is_some(),
-            ),
             ("keys of the customer", $input.sse_customer_algorithm.is_some()),
             ("websites", $input.website_redirect_location.is_some()),
         ])?;

@@ -15,23 +15,26 @@ use s3s::dto::{
     GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput, GetBucketPolicyInput,
     GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetBucketTaggingInput,
     GetBucketTaggingOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetObjectAttributesInput,
-    GetObjectAttributesOutput, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-    GetObjectTaggingOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput, HeadBucketInput,
-    HeadBucketOutput, HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput,
-    ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput,
-    ListPartsOutput, PutBucketCorsInput, PutBucketCorsOutput, PutBucketLifecycleConfigurationInput,
+    GetObjectAttributesOutput, GetObjectInput, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
+    GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectOutput,
+    GetObjectRetentionInput, GetObjectRetentionOutput, GetObjectTaggingInput, GetObjectTaggingOutput,
+    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, HeadBucketInput, HeadBucketOutput,
+    HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
+    ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
+    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
+    PutBucketCorsInput, PutBucketCorsOutput, PutBucketLifecycleConfigurationInput,
     PutBucketLifecycleConfigurationOutput, PutBucketNotificationConfigurationInput,
     PutBucketNotificationConfigurationOutput, PutBucketPolicyInput, PutBucketPolicyOutput,
     PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
-    PutObjectInput, PutObjectOutput, PutObjectTaggingInput, PutObjectTaggingOutput,
-    PutPublicAccessBlockInput, PutPublicAccessBlockOutput, UploadPartCopyInput, UploadPartCopyOutput,
-    UploadPartInput, UploadPartOutput,
+    PutObjectInput, PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
+    PutObjectLockConfigurationOutput, PutObjectOutput, PutObjectRetentionInput, PutObjectRetentionOutput,
+    PutObjectTaggingInput, PutObjectTaggingOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput,
+    UploadPartCopyInput, UploadPartCopyOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
-    buckets, copy, cors, lifecycle, listing, multipart, notifications, objects, policies, reads, tags,
+    buckets, copy, cors, lifecycle, listing, locks, multipart, notifications, objects, policies, reads, tags,
     versions,
 };
 use crate::api::App;
@@ -77,6 +80,12 @@ operations! {
     get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput = tags::get;
     put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput = tags::put;
     delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput = tags::delete;
+    get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput = locks::configuration;
+    put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput = locks::configure;
+    get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput = locks::retention;
+    put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput = locks::retain;
+    get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput = locks::legal_hold;
+    put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput = locks::hold;
     get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput = tags::of_bucket;
     put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput = tags::set_of_bucket;
     delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput = tags::forget_of_bucket;

@@ -17,7 +17,8 @@ use super::checksums::{
     Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
 use super::fields::{refuse_what_is_not_there, said};
-use super::{body, names, objects, standing, versions};
+use super::locks::lock_headers;
+use super::{body, locks, names, objects, standing, versions};
 use crate::api::App;
 use crate::limits;
 use crate::objects::{Completion, Fields, SeenParts, UploadedPart};
@@ -83,6 +84,7 @@ pub(super) async fn create(
     let bucket = names::bucket(&input.bucket)?;
     app.objects.bucket(&bucket).await?;
     let mut meta = said!(input).meta()?;
+    meta.lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
     let summed = summed(algorithm, input.checksum_type.as_ref().map(|kind| kind.as_str()))?;
     if let Some((algorithm, kind)) = summed {

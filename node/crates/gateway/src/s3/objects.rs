@@ -15,8 +15,9 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use super::access::noted;
 use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
 use super::fields::{refuse_what_is_not_there, said};
+use super::locks::lock_headers;
 use super::standing::{self, Standing};
-use super::{actions, body, names, versions};
+use super::{actions, body, locks, names, versions};
 use crate::api::App;
 use crate::objects::Removed;
 
@@ -57,10 +58,17 @@ pub(super) async fn put(
     }
     let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
     let condition = condition(input.if_match.take(), input.if_none_match.take())?;
-    let meta = said!(input).meta()?;
+    let mut meta = said!(input).meta()?;
+    meta.lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
     let proof =
         Proof::new(input.content_md5.as_deref(), of_shape!(input), named, (&headers, trailing_headers))?;
+    if !meta.lock.is_none() && !proof.was_given() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "what is put with a lock comes with Content-MD5 or a checksum: it cannot be put right afterwards"
+        ));
+    }
     let body = body::incoming(input.body.take(), input.content_length, OBJECT_BYTES_MAX)?;
     let cause = standing::cause(&extensions, Way::Put)?;
     let body = body.witnessed(Box::new(proof));
@@ -80,13 +88,20 @@ pub(super) async fn delete(
     app: &Arc<App>,
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
-    let S3Request { input, extensions, .. } = request;
+    let (note, standing) = (noted(&request.extensions), standing::of(&request.extensions)?);
+    let cause = standing::cause(&request.extensions, Way::default())?;
+    let input = request.input;
     if input.if_match_last_modified_time.is_some() || input.if_match_size.is_some() {
         return Err(s3_error!(NotImplemented, "a delete takes `If-Match` only"));
     }
     let version = versions::version(input.version_id.as_deref())?;
-    let which = Which { key: names::key(&input.key)?, version, condition: condition(input.if_match, None)? };
-    let cause = standing::cause(&extensions, Way::default())?;
+    let asked = input.bypass_governance_retention;
+    let bypass = standing.sets_governance_aside(asked, &input.key, standing.facts());
+    if bypass {
+        note.detail("governance is set aside".to_owned());
+    }
+    let condition = condition(input.if_match, None)?;
+    let which = Which { key: names::key(&input.key)?, version, condition, bypass };
     let Gone { version, marker } = gone(app, &names::bucket(&input.bucket)?, which, &cause).await?;
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: marker.then_some(true),
@@ -100,6 +115,8 @@ struct Which {
     key: ObjectKey,
     version: Option<VersionId>,
     condition: Condition,
+    /// Governance is set aside.
+    bypass: bool,
 }
 
 /// What a delete did: to which version, and whether that is a delete itself.
@@ -109,7 +126,7 @@ struct Gone {
 }
 
 async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cause>) -> S3Result<Gone> {
-    let Which { key, version, condition } = which;
+    let Which { key, version, condition, bypass } = which;
     let Some(version) = version else {
         let removed = app.objects.delete((bucket, key), condition, Marking::Always, cause).await?;
         return Ok(match removed {
@@ -120,7 +137,7 @@ async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cau
     if condition != Condition::None {
         return Err(s3_error!(NotImplemented, "a delete of a version takes no condition: its id names it"));
     }
-    let deleted = app.objects.delete_version((bucket, key), version, cause).await?;
+    let deleted = app.objects.delete_version((bucket, key), version, cause, bypass).await?;
     Ok(Gone { version: Some(version), marker: matches!(deleted, Some(Version::Marker(_))) })
 }
 
@@ -134,19 +151,26 @@ pub(super) async fn delete_many(
     let input = request.input;
     let objects = input.delete.objects;
     let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
-    note.detail(format!("{} keys: {keys:?}", keys.len()));
+    let mut said = format!("{} keys: {keys:?}", keys.len());
+    if input.bypass_governance_retention == Some(true) {
+        said.push_str("; governance is to be set aside");
+    }
+    note.detail(said);
     if objects.is_empty() || objects.len() > DELETED_MAX {
         return Err(s3_error!(MalformedXML, "1 to {DELETED_MAX} keys are deleted at once"));
     }
     // Its absence is the whole request's fault.
     app.objects.bucket(&names::bucket(&input.bucket)?).await?;
+    let asked = input.bypass_governance_retention;
     let (bucket, standing, note) = (input.bucket.as_str(), &*standing, &note);
     let done = stream::iter(objects).map(|object| async move {
         let (key, version_id) = (object.key.clone(), object.version_id.clone());
         let outcome = match may_delete(standing, &object) {
             Ok(()) => {
                 note.count();
-                delete_one(app, bucket, object, cause).await
+                let facts = standing.facts().of_version(version_id.clone());
+                let bypass = standing.sets_governance_aside(asked, &key, &facts);
+                delete_one(app, bucket, object, (cause, bypass)).await
             }
             Err(error) => {
                 // To judge a thousand keys takes a while, and others wait for this thread.
@@ -193,7 +217,7 @@ async fn delete_one(
     app: &Arc<App>,
     bucket: &str,
     object: ObjectIdentifier,
-    cause: &Arc<Cause>,
+    (cause, bypass): (&Arc<Cause>, bool),
 ) -> Result<Gone, S3Error> {
     let ObjectIdentifier { e_tag, key, last_modified_time, size, version_id } = object;
     if last_modified_time.is_some() || size.is_some() {
@@ -201,5 +225,6 @@ async fn delete_one(
     }
     let version = versions::version(version_id.as_deref())?;
     let condition = condition(e_tag.map(ETagCondition::ETag), None)?;
-    gone(app, &names::bucket(bucket)?, Which { key: names::key(&key)?, version, condition }, cause).await
+    let which = Which { key: names::key(&key)?, version, condition, bypass };
+    gone(app, &names::bucket(bucket)?, which, cause).await
 }

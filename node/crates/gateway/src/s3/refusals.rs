@@ -19,7 +19,8 @@ fn code(kind: Kind) -> S3ErrorCode {
     match kind {
         // Only the signatures of a body's chunks come this way: the library judges all others itself.
         Kind::Unauthorized => S3ErrorCode::SignatureDoesNotMatch,
-        Kind::Forbidden => S3ErrorCode::AccessDenied,
+        Kind::Forbidden | Kind::Locked => S3ErrorCode::AccessDenied,
+        Kind::BucketState => S3ErrorCode::InvalidBucketState,
         Kind::NoSuchRoute | Kind::MethodNotAllowed => S3ErrorCode::MethodNotAllowed,
         Kind::NoSuchObject => S3ErrorCode::NoSuchKey,
         Kind::NoSuchBucket => S3ErrorCode::NoSuchBucket,
@@ -27,6 +28,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::NoSuchAccessKey => S3ErrorCode::InvalidAccessKeyId,
         Kind::InvalidParameter => S3ErrorCode::InvalidArgument,
         Kind::InvalidBody
+        | Kind::NotLockable
         | Kind::NoSuchNode
         | Kind::NoSuchUser
         | Kind::NoSuchCredential

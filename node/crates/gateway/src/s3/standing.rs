@@ -49,6 +49,14 @@ pub(super) struct Standing {
     restricted: bool,
 }
 
+/// What an action asks of a key, whatever operation it comes with. Who writes and deletes is not who sets governance aside.
+fn own_need(action: Action) -> Permission {
+    match action {
+        Action::BypassGovernanceRetention => Permission::Admin,
+        _ => Permission::ReadOnly,
+    }
+}
+
 /// The key does not allow it, and no policy does.
 pub(super) fn denied() -> S3Error {
     s3_error!(AccessDenied, "the access key does not allow this")
@@ -190,13 +198,19 @@ impl Standing {
         &self.facts
     }
 
-    fn is_closed_to_asker(&self) -> bool {
-        self.asker.is_anonymous() && (self.restricted || self.need == Permission::Admin)
+    fn is_closed_to_asker(&self, need: Permission) -> bool {
+        self.asker.is_anonymous() && (self.restricted || need == Permission::Admin)
     }
 
     fn may_be_allowed(&self, actions: &[Action]) -> bool {
-        let policy = self.policy.as_ref().filter(|_| !self.is_closed_to_asker());
+        let policy = self.policy.as_ref().filter(|_| !self.is_closed_to_asker(self.need));
         policy.is_some_and(|policy| policy.may_allow(self.asker.principal(), actions))
+    }
+
+    /// Whether governance is set aside of a version: it was asked for, by somebody who may. Clients ask also where there is nothing to
+    /// set aside, so to ask in vain is no fault.
+    pub(super) fn sets_governance_aside(&self, asked: Option<bool>, key: &str, facts: &Facts) -> bool {
+        asked == Some(true) && self.may(&[Action::BypassGovernanceRetention], Some(key), facts).is_ok()
     }
 
     /// Whether they may do all of this.
@@ -204,8 +218,9 @@ impl Standing {
     /// # Errors
     /// `AccessDenied`.
     pub(super) fn may(&self, actions: &[Action], key: Option<&str>, facts: &Facts) -> S3Result<()> {
-        let by_key = self.asker.may_by_key(self.need, Some(&self.bucket));
         for action in actions {
+            let need = self.need.max(own_need(*action));
+            let by_key = self.asker.may_by_key(need, Some(&self.bucket));
             let deed =
                 Deed { principal: self.asker.principal(), action: *action, bucket: &self.bucket, key, facts };
             match self.policy.as_ref().map_or(Verdict::Silent, |policy| policy.judge(&deed)) {
@@ -213,7 +228,7 @@ impl Standing {
                 Verdict::Deny => {
                     return Err(s3_error!(AccessDenied, "the bucket's policy denies {}", action.name()));
                 }
-                Verdict::Allow if !self.is_closed_to_asker() => {}
+                Verdict::Allow if !self.is_closed_to_asker(need) => {}
                 Verdict::Allow | Verdict::Silent if by_key => {}
                 Verdict::Allow | Verdict::Silent => return Err(self.asker.refused()),
             }

@@ -4,6 +4,7 @@ mod access;
 mod cors;
 mod documentation;
 mod lifecycle;
+mod locks;
 mod multipart;
 mod notifications;
 mod policies;

@@ -5,7 +5,7 @@ use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Keyspace, RangeLimits, Row, View};
 use crate::model::{BucketId, ObjectKey};
 use crate::record::{
-    self, BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, VersionRecord,
+    BehindRecord, BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, Written as _,
 };
 
 /// An object, or a version of one, whose parts are not what it says: it cannot be read, or not whole. Nothing else knows what was there.
@@ -86,5 +86,5 @@ fn object_in(row: &Row) -> Result<Named, CatalogError> {
 
 fn version_in(row: &Row) -> Result<Named, CatalogError> {
     let (key, _) = keys::read_version(&row.key)?;
-    Ok((key, record::decode::<VersionRecord>(&row.value)?.object().cloned()))
+    Ok((key, BehindRecord::decode(&row.value)?.object().cloned()))
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use datamesh_catalog::keys::{self, KeyReader, Table};
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, Row, View};
 use datamesh_catalog::record::{
-    self, BodyRecord, CurrentRecord, PartRecord, UsedSegmentRecord, VersionBodyRecord, VersionRecord,
+    self, BehindRecord, BodyRecord, CurrentRecord, PartRecord, UsedSegmentRecord, VersionBodyRecord,
+    Written as _,
 };
 use datamesh_catalog::{EmbeddedCatalog, ListQuery, Page, UploadId, VersionQuery};
 use datamesh_shard::SegmentId;
@@ -102,7 +103,7 @@ async fn all_of_each_version_is_there(catalog: &EmbeddedCatalog, model: &Model) 
     let all = objects.len() + behind.len();
     assert_eq!(all, model.kept.keys.values().map(Vec::len).sum::<usize>());
     for row in &behind {
-        if let VersionBodyRecord::Object(object) = record::decode::<VersionRecord>(&row.value).unwrap().what {
+        if let VersionBodyRecord::Object(object) = BehindRecord::decode(&row.value).unwrap().what {
             objects.push(object);
         }
     }

@@ -8,7 +8,7 @@ use super::access::cells;
 use super::documentation::camel;
 use super::signer::{Ask, Client};
 use crate::policy::Action;
-use crate::s3::actions::{Asked, of};
+use crate::s3::actions::{Asked, Brings, of};
 use crate::s3::front::OPERATIONS;
 use crate::tests::house::{Got, House};
 
@@ -18,7 +18,7 @@ const OF_NO_BUCKET: [&str; 2] = ["ListBuckets", "CreateBucket"];
 const RESCUES: [&str; 3] = ["GetBucketPolicy", "PutBucketPolicy", "DeleteBucketPolicy"];
 
 fn asked(operation: &str) -> Vec<Action> {
-    match of(operation, false, false) {
+    match of(operation, false, Brings::default()) {
         Asked::Nothing => Vec::new(),
         Asked::Now(actions) => actions,
         // The keys of these tests name no versions.
@@ -33,8 +33,9 @@ fn every_operation_has_an_action_and_is_walked_here() {
         assert!(walked.contains(&operation), "{operation} is not in the table of cells");
         let of_none = OF_NO_BUCKET.contains(&operation.as_str());
         assert_eq!(asked(&operation).is_empty(), of_none, "{operation}: what do policies call it?");
-        for (versioned, tagged) in [(true, false), (false, true), (true, true)] {
-            assert_eq!(of(&operation, versioned, tagged) == Asked::Nothing, of_none, "{operation}");
+        let all = Brings { tags: true, retention: true, legal_hold: true };
+        for (versioned, brings) in [(true, Brings::default()), (false, all), (true, all)] {
+            assert_eq!(of(&operation, versioned, brings) == Asked::Nothing, of_none, "{operation}");
         }
     }
 }

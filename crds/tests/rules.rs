@@ -407,3 +407,18 @@ fn a_domain_of_s3_is_a_dns_name() {
         refused(cluster(&[("/spec/gateway/s3", spec)]).validate_cel(), "gateway.s3.domain: write a DNS name");
     }
 }
+
+#[test]
+fn a_webhook_has_a_name_and_an_address_by_https() {
+    let with = |name: &str, url: &str| {
+        let spec = serde_json::json!([{"name": name, "url": url, "secretRef": {"name": "hook"}}]);
+        cluster(&[("/spec/gateway/notifications", spec)]).validate_cel()
+    };
+    with("hook-1", "https://hooks.example.org/datamesh").unwrap();
+    for wrong in ["Hook", "-hook", "a b", "hook:1"] {
+        refused(with(wrong, "https://hooks.example.org"), "gateway.notifications.name: small letters");
+    }
+    for wrong in ["http://hooks.example.org", "hooks.example.org", "file:///etc/passwd"] {
+        refused(with("hook", wrong), "gateway.notifications.url: write one like https://");
+    }
+}

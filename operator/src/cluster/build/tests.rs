@@ -135,6 +135,40 @@ fn a_catalog_in_postgres_is_mounted_and_reachable() {
     assert!(serde_yaml::to_string(&objects.network_policies).unwrap().contains("port: 6432"));
 }
 
+/// The same of webhooks: their Secrets' fields are files, and their ports are open outward.
+#[test]
+fn webhooks_are_in_the_settings_and_reachable() {
+    let mut cluster = cluster();
+    let target = |name: &str, url: &str, secret: Option<&str>| datamesh_crds::NotificationTargetSpec {
+        name: name.into(),
+        url: url.into(),
+        secret_ref: secret.map(|name| datamesh_crds::SecretRef { name: name.into() }),
+    };
+    cluster.spec.gateway.notifications = vec![
+        target("hook", "https://hooks.example.org:8443/x", Some("hooks")),
+        target("other", "https://hooks.example.org:8443/y", None),
+    ];
+    let secret = Secret { data: crate::secrets::data(&[("secret", "hunter2")]), ..Secret::default() };
+    let found = Found { notifications: [("hooks".to_owned(), secret)].into(), ..Found::default() };
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+    let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+    let settings = serde_yaml::to_string(&objects.gateways[0].settings).unwrap();
+    assert!(set.contains("notifications/hook/secret") && set.contains("name: hooks"), "{set}");
+    assert!(!set.contains("ca.crt") && !set.contains("hunter2") && !settings.contains("hunter2"));
+    assert!(settings.contains("secretFile: /etc/datamesh/notifications/hook/secret"), "{settings}");
+    assert!(settings.contains("url: https://hooks.example.org:8443/y"), "{settings}");
+    let policies = serde_yaml::to_string(&objects.network_policies).unwrap();
+    assert_eq!(
+        policies.matches("port: 8443").count(),
+        2,
+        "one for clients, one for both webhooks: {policies}"
+    );
+    let refused = validate::validate(&cluster, &Found::default(), UnixTime::now()).err().unwrap().to_string();
+    assert!(refused.contains("gateway.notifications: hook names Secret hooks"), "{refused}");
+}
+
 #[test]
 fn what_surrounds_the_gateway_is_as_it_always_was() {
     let objects = built(&Found::default());

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod buckets;
+mod keyed_requests;
 mod segments;
 mod tuple;
 mod versions;
@@ -17,6 +18,7 @@ pub use buckets::{
     bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use keyed_requests::{keyed_request, keyed_request_count, keyed_request_due, read_keyed_request_due};
 pub use segments::{
     condemned, condemned_segment, read_reference, reference, references, references_of, references_within,
     used_segment,
@@ -127,6 +129,12 @@ pub enum Table {
     SecondFactor = 60,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
+    /// (request) → a request that its client gave a key, and its answer
+    KeyedRequest = 70,
+    /// (end, request) → nothing; what is forgotten when
+    KeyedRequestDue = 71,
+    /// (asker) → how many there are of theirs
+    KeyedRequestCount = 72,
 }
 
 fn table(table: Table) -> KeyWriter {

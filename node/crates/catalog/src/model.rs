@@ -5,6 +5,7 @@ mod account;
 mod audit;
 mod bucket;
 mod ids;
+mod keyed_request;
 mod listing;
 mod object;
 mod second_factor;
@@ -20,6 +21,7 @@ pub use account::{
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
+pub use keyed_request::{KeyedRequest, RequestId};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};

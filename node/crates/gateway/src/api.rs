@@ -7,6 +7,7 @@ mod buckets;
 mod conditional;
 mod files;
 mod fsck;
+mod idempotency;
 mod incoming;
 mod invites;
 mod keys;
@@ -61,9 +62,11 @@ pub(crate) struct App {
     pub(crate) new_rules: NewRules,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) quotas: Quotas,
+    pub(crate) once: Once,
 }
 
 pub(crate) use admin::Admin;
+pub(crate) use idempotency::Once;
 pub(crate) use quota::Quotas;
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.

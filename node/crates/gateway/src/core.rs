@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
-use crate::api::{self, Admin, App, Quotas};
+use crate::api::{self, Admin, App, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
@@ -140,6 +140,7 @@ impl Core {
             accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
+            once: Once::new(catalog, Arc::clone(&secret)),
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), source, abandoned, shreds),
             status,

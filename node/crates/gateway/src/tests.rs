@@ -17,6 +17,7 @@ mod fake;
 mod fsck;
 pub(crate) mod house;
 mod https;
+mod idempotency;
 mod listing;
 mod mail;
 mod metadata;

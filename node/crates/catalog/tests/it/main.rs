@@ -21,6 +21,7 @@ mod faults;
 mod figures;
 mod garbage;
 mod gates;
+mod keyed_requests;
 mod keys;
 mod listing;
 mod members;

@@ -182,6 +182,27 @@ impl House {
         Self { core, nodes, catalog, clock, dir }
     }
 
+    /// Another gateway over the same catalog, with a name of its own.
+    pub(crate) async fn another_gateway(&self, name: &str) -> Router {
+        let config = CoreConfig {
+            cluster: NodeName::new("test").unwrap(),
+            gateway: NodeName::new(name).unwrap(),
+            secret: Arc::clone(&self.core.app.admin.secret),
+            tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
+            catalog: self.catalog.clone(),
+            net: Arc::<FakeNodes>::clone(&self.nodes),
+            surroundings: Arc::<Clock>::clone(&self.clock),
+            buffer_bytes: 64 << 20,
+            cache_bytes: 0,
+            on_layout: Box::new(|_| {}),
+            on_given_up: Box::new(|_| {}),
+            mailer: None,
+            put_lease: limits::PUT_LEASE,
+            partitions_log2: None,
+        };
+        Core::assemble(config).await.unwrap().router
+    }
+
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.
     pub(crate) async fn has_its_buffers_back(&self) {
         let all = self.core.context.budget.reserve(usize::MAX);

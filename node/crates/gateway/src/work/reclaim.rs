@@ -26,6 +26,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 const SEGMENTS_AT_ONCE: usize = 64;
 /// Uploads looked at in one unit of work.
 const UPLOADS_AT_ONCE: usize = 64;
+/// Requests with a key that are forgotten in one unit of work.
+const REQUESTS_FORGOTTEN_AT_ONCE: usize = 256;
 /// Requests under way at the same time: deleting stays in the background.
 const REQUESTS_AT_ONCE: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -134,6 +136,7 @@ impl Reclaim {
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
+        let forgotten = self.catalog.forget_keyed_requests(now, REQUESTS_FORGOTTEN_AT_ONCE).await?;
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
         let due = self.catalog.condemned_due(now, self.passed.as_ref(), limit).await?;
         // Those that wait for a member that is down are passed over until the list was seen to its end.
@@ -146,7 +149,9 @@ impl Reclaim {
             tracing::error!(%error, "deleted segments are not forgotten; they are deleted again");
             return Ok(Next::Wait(PERIOD));
         }
-        let more = expired.len() == UPLOADS_AT_ONCE || self.passed.is_some();
+        let more = expired.len() == UPLOADS_AT_ONCE
+            || forgotten == REQUESTS_FORGOTTEN_AT_ONCE
+            || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
     }
 

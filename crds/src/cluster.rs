@@ -3,10 +3,14 @@
 // KubeSchema copies each struct, with its `pub`, into a function.
 #![allow(unreachable_pub)]
 
+mod request_limits;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use request_limits::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
 
 use crate::size::{Resources, Size};
 use crate::span::Span;
@@ -185,6 +189,9 @@ pub struct GatewaySpec {
     #[serde(default = "default_deleted_retention")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('8760h')").message("gateway.deletedRetention: at least 10m, in which a read under way surely has the piece it is at, and at most 8760h, like 1h"))]
     pub deleted_retention: Span,
+    /// How many requests each gateway takes of whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_limits: Option<RequestLimitsSpec>,
 }
 
 fn one() -> i32 {

@@ -14,8 +14,8 @@ mod span;
 
 pub use cluster::{
     BulkEncryption, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus, DeletionPolicy,
-    Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec, PostgresSpec, PullPolicy, S3Spec,
-    SecretRef, TlsSpec,
+    Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec, PortLimitsSpec, PostgresSpec,
+    PullPolicy, RequestLimitsSpec, RequestRateSpec, S3Spec, SecretRef, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,

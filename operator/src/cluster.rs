@@ -20,6 +20,7 @@ mod database;
 mod dereference;
 mod given_tls;
 mod key;
+mod request_limits;
 mod rollout;
 mod update_status;
 mod validate;

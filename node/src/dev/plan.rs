@@ -92,6 +92,7 @@ impl Plan {
             deleted_retention_seconds: dev.deleted_retention_seconds,
             catalog_database: None,
             catalog_members: Vec::new(),
+            request_limits: Default::default(),
             mail: None,
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));

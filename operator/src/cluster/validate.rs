@@ -6,6 +6,7 @@ use datamesh_crds::{
     CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::BulkEncryption;
+use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
 use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
@@ -13,6 +14,7 @@ use rustls::pki_types::UnixTime;
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
+use super::request_limits;
 use crate::meta::Family;
 use crate::names;
 
@@ -40,6 +42,7 @@ pub(crate) struct ValidCluster {
     pub(crate) storage_class_name: Option<String>,
     pub(crate) buffer_bytes: u64,
     pub(crate) cache_bytes: u64,
+    pub(crate) request_limits: RequestLimits,
     pub(crate) deleted_retention: Duration,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
@@ -84,6 +87,9 @@ pub(crate) enum InvalidCluster {
     /// A length of time.
     #[error("gateway.deletedRetention: {0}")]
     DeletedRetention(#[from] SpanError),
+    /// A rate of requests.
+    #[error("gateway.requestLimits: {0}")]
+    RequestLimits(#[from] RequestRateError),
     /// Buffers and cache that would not fit.
     #[error(
         "gateway.bufferBytes {buffers} with gateway.cacheBytes {cache} leaves less than 96Mi of the memory limit {limit}Mi: lower one of them or raise gateway.resources.limits.memory"
@@ -157,6 +163,7 @@ pub(crate) fn validate(
         storage_class_name: spec.gateway.storage_class_name.clone(),
         buffer_bytes,
         cache_bytes,
+        request_limits: request_limits::of(spec.gateway.request_limits.as_ref())?,
         deleted_retention: spec.gateway.deleted_retention.duration()?,
         given_tls: spec.tls.secret_name.clone(),
     })

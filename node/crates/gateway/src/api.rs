@@ -61,13 +61,16 @@ pub(crate) struct App {
     /// Told when a bucket gets other rules of expiry.
     pub(crate) new_rules: NewRules,
     pub(crate) surroundings: Arc<dyn Surroundings>,
+    /// Requests to REST.
     pub(crate) quotas: Quotas,
+    /// Requests to S3.
+    pub(crate) s3_quotas: Quotas,
     pub(crate) once: Once,
 }
 
 pub(crate) use admin::Admin;
 pub(crate) use idempotency::Once;
-pub(crate) use quota::Quotas;
+pub(crate) use quota::{Quotas, Share};
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {

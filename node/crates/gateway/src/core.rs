@@ -8,6 +8,7 @@ use axum::Router;
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::request_limits::RequestLimits;
 use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
@@ -57,6 +58,8 @@ pub struct CoreConfig {
     pub buffer_bytes: u64,
     /// Bytes of hot segments kept besides them; 0: none.
     pub cache_bytes: u64,
+    /// How many requests are taken of whom.
+    pub request_limits: RequestLimits,
     /// Told of each pool's newest layout, at the start and when one is committed.
     pub on_layout: OnLayout,
     /// Told of each volume that was given up for lost, at the start and when one is.
@@ -147,7 +150,8 @@ impl Core {
             admin: admin((cluster, secret), &layouts, &context),
             new_rules: NewRules::default(),
             surroundings,
-            quotas: Quotas::default(),
+            quotas: Quotas::new(&config.request_limits.rest, "user"),
+            s3_quotas: Quotas::new(&config.request_limits.s3, "key"),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

@@ -79,7 +79,7 @@ async fn counted(
             return nobody.map(|_| None);
         }
     };
-    take(shares, app.quotas.of_user(&principal, app.surroundings.now_unix_ms()))?;
+    take(shares, app.quotas.of_known(&principal.actor().name, app.surroundings.now_unix_ms()))?;
     Ok(Some(principal))
 }
 

@@ -7,6 +7,7 @@ mod lifecycle;
 mod multipart;
 mod policies;
 mod principals;
+mod rates;
 mod signer;
 mod stores;
 mod tags;

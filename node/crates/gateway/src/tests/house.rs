@@ -11,6 +11,7 @@ use bytes::Bytes;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_seal::{ClusterSecret, Random};
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::request_limits::RequestLimits;
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -37,15 +38,22 @@ pub(crate) struct House {
     dir: TempDir,
 }
 
-/// The time of day, which a test may move on.
+/// The time of day, which a test may move on, and stop.
 #[derive(Default)]
 pub(crate) struct Clock {
     ahead_ms: AtomicU64,
+    /// 0: it goes.
+    stopped_at_ms: AtomicU64,
 }
 
 impl Clock {
     pub(crate) fn move_on(&self, by: Duration) {
         self.ahead_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// From here on it only goes where it is moved.
+    pub(crate) fn stop(&self) {
+        self.stopped_at_ms.store(OperatingSystem.now_unix_ms(), Ordering::Relaxed);
     }
 }
 
@@ -57,7 +65,11 @@ impl Random for Clock {
 
 impl Surroundings for Clock {
     fn now_unix_ms(&self) -> u64 {
-        OperatingSystem.now_unix_ms() + self.ahead_ms.load(Ordering::Relaxed)
+        let now = match self.stopped_at_ms.load(Ordering::Relaxed) {
+            0 => OperatingSystem.now_unix_ms(),
+            stopped => stopped,
+        };
+        now + self.ahead_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -139,19 +151,26 @@ impl House {
     }
 
     async fn of(nodes: u8, buffers: (u64, u64), retention_ms: u64) -> Self {
-        Self::sending(nodes, buffers, retention_ms, None).await
+        Self::sending(nodes, buffers, retention_ms, (None, RequestLimits::default())).await
+    }
+
+    /// A cluster that takes so many requests.
+    pub(crate) async fn limiting(nodes: u8, limits: RequestLimits) -> Self {
+        let house = Self::sending(nodes, (64 << 20, 0), 0, (None, limits)).await;
+        house.open_pool(nodes).await;
+        house
     }
 
     /// One that sends mail, without a pool.
     pub(crate) async fn mailing(mailer: Mailer) -> Self {
-        Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
+        Self::sending(6, (64 << 20, 0), 0, (Some(mailer), RequestLimits::default())).await
     }
 
     async fn sending(
         nodes: u8,
         (buffer_bytes, cache_bytes): (u64, u64),
         retention_ms: u64,
-        mailer: Option<Mailer>,
+        (mailer, request_limits): (Option<Mailer>, RequestLimits),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
@@ -171,6 +190,7 @@ impl House {
             surroundings: Arc::<Clock>::clone(&clock),
             buffer_bytes,
             cache_bytes,
+            request_limits,
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer,
@@ -194,6 +214,7 @@ impl House {
             surroundings: Arc::<Clock>::clone(&self.clock),
             buffer_bytes: 64 << 20,
             cache_bytes: 0,
+            request_limits: RequestLimits::default(),
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer: None,

@@ -58,7 +58,7 @@ async fn every_route_that_makes_something_makes_it_once_and_answers_the_same() {
             json!({ "name": "t", "scopes": ["read"], "days": 1, "password": PASSWORD }),
             "token",
         ),
-        (ADMIN, "/admin/keys", json!({ "name": "k", "permission": "read" }), "secret"),
+        (ADMIN, "/admin/keys", json!({ "name": "k", "permission": "readOnly" }), "secret"),
         (ADMIN, "/admin/users", json!({ "name": "bob", "role": "member" }), "code"),
         (ADMIN, "/admin/users/bob/reset", Value::Null, "code"),
         (ADMIN, "/admin/invites", json!({ "role": "member" }), "code"),

@@ -119,7 +119,7 @@ pub(super) async fn once(
     let doing = async move {
         let _turn = turn;
         // Whoever asked may be gone.
-        let _ = tell.send(doing.to_its_end(new, &note, (request, next)).await);
+        let _ = tell.send(doing.run(new, &note, (request, next)).await);
     };
     app.once.run(doing.in_current_span());
     told.await.map_err(|_| Problem::new(Kind::Internal, "it stopped half way; the gateway's log says why"))?
@@ -127,7 +127,7 @@ pub(super) async fn once(
 
 impl Doing {
     /// Begins a request and does it, unless it began before.
-    async fn to_its_end(
+    async fn run(
         self,
         new: KeyedRequest,
         note: &Note,

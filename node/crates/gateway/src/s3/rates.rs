@@ -32,18 +32,15 @@ pub(super) fn shown(headers: &HeaderMap, uri: &Uri) -> Counted {
     }
 }
 
-/// Counts a request that came from there.
-///
-/// # Errors
-/// What it is answered with when it came too early.
-pub(super) fn admit(app: &App, counted: Counted, from: Option<Address>) -> Result<(), Response> {
-    let Some(from) = from else { return Ok(()) };
+/// Counts a request that came from there; gives what it is answered with when it came too early.
+pub(super) fn refused(app: &App, counted: Counted, from: Option<Address>) -> Option<Response> {
+    let from = from?;
     let now = app.surroundings.now_unix_ms();
     let share = match counted {
         Counted::Stranger => app.s3_quotas.of_stranger(from, now),
         Counted::Unproven => app.s3_quotas.of_address(from, now),
     };
-    share.refusal().map_or(Ok(()), |(seconds, why)| Err(document(seconds, &why)))
+    share.refusal().map(|(seconds, why)| document(seconds, &why))
 }
 
 /// The signature is right: its key is counted in place of its address.

@@ -88,9 +88,9 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let seen = Arc::new(Seen { id: id.clone(), from, counted, stranger, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
-    let mut response = match rates::admit(&served.app, counted, from) {
-        Ok(()) => for_browsers(&served, &seen, request).instrument(span.clone()).await,
-        Err(refused) => refused,
+    let mut response = match rates::refused(&served.app, counted, from) {
+        None => for_browsers(&served, &seen, request).instrument(span.clone()).await,
+        Some(refused) => refused,
     };
     let witnessed = seen.witnessed.lock().take();
     if let Some(witnessed) = witnessed

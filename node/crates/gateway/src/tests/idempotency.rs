@@ -18,7 +18,7 @@ use super::house::{ADMIN, Got, House, USER, read};
 const KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9324\"";
 const OTHER_KEY: &str = "\"8e03978e-40d5-43dd-bc93-6894a57f9325\"";
 
-async fn post(house: &House, token: &str, path: &str, key: &str, body: &Value) -> Got {
+pub(super) async fn post(house: &House, token: &str, path: &str, key: &str, body: &Value) -> Got {
     let (headers, path) = ([("idempotency-key", key)], format!("/api/v1{path}"));
     let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
     house.ask_as(Some(token), Method::POST, &path, (&headers, body)).await
@@ -129,7 +129,7 @@ async fn of_many_at_once_over_two_gateways_one_is_done() {
     let house = House::new(6).await;
     let other = house.another_gateway("gw-other").await;
     let send = |number: usize| {
-        let gateway = if number % 2 == 0 { house.router() } else { other.clone() };
+        let gateway = if number.is_multiple_of(2) { house.router() } else { other.clone() };
         let request =
             Request::post("/api/v1/admin/invites").header("authorization", format!("Bearer {ADMIN}"));
         let request =

@@ -5,6 +5,7 @@ mod answers;
 mod audit;
 mod fsck;
 mod keys;
+mod once;
 
 use std::net::ToSocketAddrs as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -256,12 +257,12 @@ impl Client {
         }
     }
 
-    /// Begins an upload in parts.
+    /// Begins an upload in parts, and asks again while that fails in passing.
     pub(crate) async fn begin_upload(&self, key: &str) -> Result<Upload, Failure> {
         // What is stored under a key that no path can name could never be fetched.
         self.can_name(key)?;
         let body = serde_json::json!({ "bucket": self.bucket, "key": key });
-        json(accepted(self.user(Method::POST, "/uploads")?.json(&body).send().await?).await?).await
+        self.makes(|| Ok(self.user(Method::POST, "/uploads")?.json(&body))).await
     }
 
     /// What of an upload is stored already.

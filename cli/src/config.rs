@@ -44,6 +44,12 @@ pub(crate) struct Config {
 struct Secret(String);
 
 impl Config {
+    /// Of this gateway, without anything to show.
+    #[cfg(test)]
+    pub(crate) fn of(server: String) -> Self {
+        Self { server, server_name: None, ca_file: None, token: None, admin_token: None, session: None }
+    }
+
     /// Gathers the configuration; tokens are only demanded where they are used.
     pub(crate) fn load(global: &Global) -> Result<Self, Failure> {
         let path = global.config.clone().unwrap_or_else(default_path);

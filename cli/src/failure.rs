@@ -110,6 +110,7 @@ impl Failure {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Http(error) => !error.is_builder() && !is_certificate(error),
+            Self::Refused { status: 409, .. } => self.is("request-under-way"),
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 502..=504),
             _ => false,
         }

@@ -3,10 +3,14 @@
 // KubeSchema copies each struct, with its `pub`, into a function.
 #![allow(unreachable_pub)]
 
+mod request_limits;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use request_limits::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
 
 use crate::size::{Resources, Size};
 use crate::span::Span;
@@ -203,6 +207,9 @@ pub struct GatewaySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub notifications: Vec<NotificationTargetSpec>,
+    /// How many requests each gateway takes of whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_limits: Option<RequestLimitsSpec>,
 }
 
 /// Where the catalog is backed up to.

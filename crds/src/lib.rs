@@ -15,7 +15,8 @@ mod span;
 pub use cluster::{
     BulkEncryption, CatalogBackups, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
     DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec,
-    NotificationTargetSpec, PostgresSpec, PullPolicy, S3Spec, SecretRef, TlsSpec,
+    NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec, RequestRateSpec,
+    S3Spec, SecretRef, TlsSpec,
 };
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,

@@ -291,6 +291,20 @@ fn buffers_hold_a_few_segments() {
 }
 
 #[test]
+fn request_limits_let_somebody_through() {
+    let with = |burst: i64, per_second: i64| {
+        let limits = serde_json::json!({ "s3": { "known": { "burst": burst, "perSecond": per_second } } });
+        cluster(&[("/spec/gateway/requestLimits", limits)]).validate_cel()
+    };
+    for (burst, per_second) in [(0, 0), (1, 0), (4, 5), (-1, -1), (10_000_001, 1)] {
+        refused(with(burst, per_second), "gateway.requestLimits: perSecond is at least 1");
+    }
+    for (burst, per_second) in [(1, 1), (10_000_000, 10_000_000)] {
+        with(burst, per_second).unwrap();
+    }
+}
+
+#[test]
 fn a_cache_holds_a_few_segments_or_none() {
     let with = |bytes: &str| cluster(&[("/spec/gateway/cacheBytes", bytes.into())]).validate_cel();
     for bytes in ["1", "8Mi", "16777215"] {

@@ -68,6 +68,8 @@ fn reads<R: Record + PartialEq + Debug>(input: &[u8]) -> bool {
 }
 
 fn members(input: &[u8]) {
+    reads::<model::KeyedRequest>(input);
+    reads::<record::KeyedRequestCountRecord>(input);
     reads::<record::ClusterRecord>(input);
     reads::<record::PoolRecord>(input);
     reads::<record::LayoutRecord>(input);

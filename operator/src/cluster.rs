@@ -21,6 +21,7 @@ mod dereference;
 mod given_tls;
 mod key;
 mod notifications;
+mod request_limits;
 mod rollout;
 mod update_status;
 mod validate;

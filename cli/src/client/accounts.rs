@@ -1,7 +1,8 @@
 //! Accounts: signing in, one's own sessions and tokens, and users for administrators.
 
 use percent_encoding::utf8_percent_encode;
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -168,12 +169,21 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> Result<reqwest::Response, Failure> {
+        accepted(self.own_request(method, path, body.as_ref())?.send().await?).await
+    }
+
+    fn own_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<RequestBuilder, Failure> {
         let url = format!("{}/api/v1/auth{path}", self.base);
-        let mut request = self.http.request(method, url).bearer_auth(self.config.own_token()?);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        accepted(request.send().await?).await
+        let request = self.http.request(method, url).bearer_auth(self.config.own_token()?);
+        Ok(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
     }
 
     /// Ends the session that asks.
@@ -198,8 +208,9 @@ impl Client {
 
     /// Makes it count, by a code of it; gives the recovery codes.
     pub(crate) async fn confirm_second_factor(&self, code: &str) -> Result<Vec<String>, Failure> {
-        let answer = self.own(Method::POST, "/second-factor/confirm", Some(json!({ "code": code }))).await?;
-        Ok(json::<Recovery>(answer).await?.recovery_codes)
+        let body = json!({ "code": code });
+        let confirm = || self.own_request(Method::POST, "/second-factor/confirm", Some(&body));
+        Ok(self.makes::<Recovery>(confirm).await?.recovery_codes)
     }
 
     /// Removes it.
@@ -219,8 +230,7 @@ impl Client {
         self.own(Method::DELETE, &path, None).await.map(drop)
     }
 
-    /// Makes a token, by the password and, where there is a second factor, a code of it. Asked once only: a second try would make a
-    /// second one.
+    /// Makes a token, by the password and, where there is a second factor, a code of it.
     pub(crate) async fn make_token(
         &self,
         name: &str,
@@ -230,7 +240,7 @@ impl Client {
     ) -> Result<Credential, Failure> {
         let mut body = json!({ "name": name, "scopes": scopes, "days": days, "password": password });
         put_code(&mut body, code);
-        json(self.own(Method::POST, "/tokens", Some(body)).await?).await
+        self.makes(|| self.own_request(Method::POST, "/tokens", Some(&body))).await
     }
 
     /// Asks for something of a user's, as an administrator.
@@ -249,12 +259,30 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> Result<reqwest::Response, Failure> {
+        accepted(self.administrators_request(method, path, body.as_ref())?.send().await?).await
+    }
+
+    fn administrators_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<RequestBuilder, Failure> {
         let url = format!("{}/api/v1/admin{path}", self.base);
-        let mut request = self.http.request(method, url).bearer_auth(self.config.admin_token()?);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        accepted(request.send().await?).await
+        let request = self.http.request(method, url).bearer_auth(self.config.admin_token()?);
+        Ok(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+    }
+
+    /// Has something made, as an administrator.
+    async fn administrator_makes<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Failure> {
+        self.makes(|| self.administrators_request(Method::POST, path, body)).await
     }
 
     /// All users.
@@ -276,7 +304,7 @@ impl Client {
         email: Option<&str>,
     ) -> Result<Code, Failure> {
         let body = json!({ "name": name, "role": role, "email": email });
-        json(self.of_user(Method::POST, "", Some(body)).await?).await
+        self.administrator_makes("/users", Some(&body)).await
     }
 
     /// Changes a user's role, or whether they are refused.
@@ -286,7 +314,7 @@ impl Client {
 
     /// Takes a user's password; gives the code by which they choose another.
     pub(crate) async fn reset_user(&self, name: &str) -> Result<Code, Failure> {
-        json(self.of_user(Method::POST, &format!("{}/reset", user_path(name)), None).await?).await
+        self.administrator_makes(&format!("/users{}/reset", user_path(name)), None).await
     }
 
     /// Deletes a user.
@@ -307,7 +335,7 @@ impl Client {
     /// Makes an invitation.
     pub(crate) async fn invite(&self, role: &str) -> Result<Invited, Failure> {
         let body = json!({ "role": role });
-        json(self.as_administrator(Method::POST, "/invites", Some(body)).await?).await
+        self.administrator_makes("/invites", Some(&body)).await
     }
 
     /// Those that count.

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 
-use super::{Client, accepted, json};
+use super::{Client, accepted};
 use crate::failure::Failure;
 
 /// A key pair as the gateway shows it.
@@ -29,7 +29,7 @@ struct AccessKeys {
 }
 
 impl Client {
-    /// Makes a key pair. Asked once only: a second try would make a second one.
+    /// Makes a key pair.
     pub(crate) async fn create_key(
         &self,
         name: &str,
@@ -38,8 +38,7 @@ impl Client {
     ) -> Result<AccessKey, Failure> {
         let wanted = serde_json::json!({ "name": name, "permission": permission, "buckets": buckets });
         let url = format!("{}/api/v1/admin/keys", self.base);
-        let request = self.http.post(url).bearer_auth(self.config.admin_token()?).json(&wanted);
-        json(accepted(request.send().await?).await?).await
+        self.makes(|| Ok(self.http.post(&url).bearer_auth(self.config.admin_token()?).json(&wanted))).await
     }
 
     /// All key pairs.

@@ -92,6 +92,7 @@ impl Plan {
             deleted_retention_seconds: dev.deleted_retention_seconds,
             catalog_database: None,
             catalog_members: Vec::new(),
+            request_limits: Default::default(),
             mail: None,
             restore: dev.restore.clone(),
             catalog_backups: Default::default(),

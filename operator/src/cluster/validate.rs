@@ -5,6 +5,7 @@ use std::time::Duration;
 use datamesh_crds::{
     CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
+use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
 use datamesh_settings::{BulkEncryption, CatalogBackups};
 use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
@@ -14,6 +15,7 @@ use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
 use super::notifications::{self, Webhook, WebhookProblem};
+use super::request_limits;
 use crate::meta::Family;
 use crate::names;
 
@@ -41,6 +43,7 @@ pub(crate) struct ValidCluster {
     pub(crate) storage_class_name: Option<String>,
     pub(crate) buffer_bytes: u64,
     pub(crate) cache_bytes: u64,
+    pub(crate) request_limits: RequestLimits,
     pub(crate) deleted_retention: Duration,
     /// The backup to restore where there is no catalog.
     pub(crate) restore: Option<String>,
@@ -98,6 +101,9 @@ pub(crate) enum InvalidCluster {
     /// A length of time.
     #[error("gateway.deletedRetention: {0}")]
     DeletedRetention(#[from] SpanError),
+    /// A rate of requests.
+    #[error("gateway.requestLimits: {0}")]
+    RequestLimits(#[from] RequestRateError),
     /// Buffers and cache that would not fit.
     #[error(
         "gateway.bufferBytes {buffers} with gateway.cacheBytes {cache} leaves less than 96Mi of the memory limit {limit}Mi: lower one of them or raise gateway.resources.limits.memory"
@@ -182,6 +188,7 @@ pub(crate) fn validate(
         storage_class_name: spec.gateway.storage_class_name.clone(),
         buffer_bytes,
         cache_bytes,
+        request_limits: request_limits::of(spec.gateway.request_limits.as_ref())?,
         deleted_retention: spec.gateway.deleted_retention.duration()?,
         restore: spec.gateway.restore.clone(),
         catalog_backups: catalog_backups(spec.gateway.catalog_backups),

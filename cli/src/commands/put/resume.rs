@@ -65,7 +65,7 @@ impl Transfer {
             let arrived = upload.parts.iter().map(|part| (part.number, part.size)).collect();
             return Ok(Self { note, note_file, arrived });
         }
-        let upload = session.client.patience.retried(|| session.client.begin_upload(key)).await?;
+        let upload = session.client.begin_upload(key).await?;
         let part_bytes = part_bytes(source.size(), &upload)?;
         let note = Note { upload: upload.id, file: source.identity(), part_bytes, short: None };
         write_note(&note_file, &note).await?;

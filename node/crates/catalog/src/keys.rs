@@ -4,6 +4,7 @@
 
 mod accounts;
 mod buckets;
+mod keyed_requests;
 mod notifications;
 mod segments;
 mod tuple;
@@ -18,6 +19,7 @@ pub use buckets::{
     bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use keyed_requests::{keyed_request, keyed_request_count, keyed_request_due, read_keyed_request_due};
 pub use notifications::{event, event_counter, events, is_event, read_event, read_event_counter};
 pub use segments::{
     condemned, condemned_segment, read_reference, reference, references, references_of, references_within,
@@ -137,6 +139,12 @@ pub enum Table {
     Event = 70,
     /// (target, counter) → number
     EventCounter = 71,
+    /// (request) → a request that its client gave a key, and its answer
+    KeyedRequest = 72,
+    /// (end, request) → nothing; what is forgotten when
+    KeyedRequestDue = 73,
+    /// (asker) → how many there are of theirs
+    KeyedRequestCount = 74,
 }
 
 fn table(table: Table) -> KeyWriter {

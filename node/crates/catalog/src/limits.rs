@@ -59,6 +59,10 @@ pub const RECOVERY_CODES_MAX: usize = 16;
 pub const CREDENTIAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a network address as text at most.
 pub const ADDRESS_BYTES_MAX: usize = 64;
+/// Requests of one asker that have keys and are not forgotten, at most: each is some hundred bytes, and seldom a few thousand.
+pub const KEYED_REQUESTS_MAX: u32 = 10_000;
+/// Bytes of the sealed answer to such a request at most.
+pub const KEYED_ANSWER_BYTES_MAX: usize = 16 << 10;
 /// Segments named in one call of `reference`, `unreference` or `forget_condemned` at most.
 pub const SEGMENTS_PER_CALL_MAX: usize = 1024;
 /// Entries of one listing at most.

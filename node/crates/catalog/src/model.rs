@@ -5,6 +5,7 @@ mod account;
 mod audit;
 mod bucket;
 mod ids;
+mod keyed_request;
 mod listing;
 mod lock;
 mod notification;
@@ -22,6 +23,7 @@ pub use account::{
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
+pub use keyed_request::{KeyedRequest, RequestId};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use lock::{
     DefaultRetention, Grounds, Lock, LockChange, Locked, Locking, Retention, RetentionMode, RetentionPeriod,

@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 pub mod bytes;
 mod garbage;
+mod keyed_requests;
 mod locks;
 mod members;
 mod notifications;
@@ -23,6 +24,7 @@ pub use audit::{AuditCutRecord, AuditHeadRecord, AuditRecord};
 pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
 };
+pub use keyed_requests::KeyedRequestCountRecord;
 pub use members::{
     BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, GivenUpRecord,
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,

@@ -7,6 +7,7 @@ mod buckets;
 mod conditional;
 mod files;
 mod fsck;
+mod idempotency;
 mod incoming;
 mod invites;
 mod keys;
@@ -64,11 +65,16 @@ pub(crate) struct App {
     /// Whom events of buckets may be told.
     pub(crate) notifications: Arc<Targets>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
+    /// Requests to REST.
     pub(crate) quotas: Quotas,
+    /// Requests to S3.
+    pub(crate) s3_quotas: Quotas,
+    pub(crate) once: Once,
 }
 
 pub(crate) use admin::Admin;
-pub(crate) use quota::Quotas;
+pub(crate) use idempotency::Once;
+pub(crate) use quota::{Quotas, Share};
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -9,13 +9,14 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_exchange::net::Net;
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::CatalogBackups;
+use datamesh_settings::request_limits::RequestLimits;
 use datamesh_shard::NodeName;
 use prometheus_client::registry::Registry;
 use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
-use crate::api::{self, Admin, App, Quotas};
+use crate::api::{self, Admin, App, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::backup::{KeepBackup, Standing};
@@ -61,6 +62,8 @@ pub struct CoreConfig {
     pub buffer_bytes: u64,
     /// Bytes of hot segments kept besides them; 0: none.
     pub cache_bytes: u64,
+    /// How many requests are taken of whom.
+    pub request_limits: RequestLimits,
     /// Told of each pool's newest layout, at the start and when one is committed.
     pub on_layout: OnLayout,
     /// Told of each volume that was given up for lost, at the start and when one is.
@@ -154,6 +157,7 @@ impl Core {
             accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
+            once: Once::new(catalog, Arc::clone(&secret)),
             metrics: metrics.clone(),
             objects: Objects::new(Arc::clone(&context), buckets_source(&context, &secret), abandoned, shreds),
             status,
@@ -161,7 +165,8 @@ impl Core {
             admin: admin((cluster, secret), &layouts, &context),
             new_rules: NewRules::default(),
             surroundings,
-            quotas: Quotas::default(),
+            quotas: Quotas::new(&config.request_limits.rest, "user"),
+            s3_quotas: Quotas::new(&config.request_limits.s3, "key"),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

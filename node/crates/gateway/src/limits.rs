@@ -32,20 +32,7 @@ pub const META_BYTES_MAX: usize = 2 << 10;
 pub const FIELDS_BYTES_MAX: usize = 5 << 10;
 /// Entries of one list answer at most, and by default.
 pub const LIST_MAX: usize = 1000;
-/// Requests to REST with a credential that is not known, from one address (of IPv6: a /64), at once and each second: each costs a read
-/// of the catalog. Generous: many people may have one address, and who is known has theirs back.
-pub const ADDRESS_REQUESTS: u32 = 20_000;
-/// See [`ADDRESS_REQUESTS`].
-pub const ADDRESS_REQUESTS_PER_SECOND: u32 = 5000;
-/// The same without any credential: to sign in, and to read the API's description.
-pub const STRANGER_REQUESTS: u32 = 2000;
-/// See [`STRANGER_REQUESTS`].
-pub const STRANGER_REQUESTS_PER_SECOND: u32 = 500;
-/// The same of one user or holder of a token file, from wherever they ask.
-pub const USER_REQUESTS: u32 = 20_000;
-/// See [`USER_REQUESTS`].
-pub const USER_REQUESTS_PER_SECOND: u32 = 5000;
-/// Addresses, and users, whose requests are counted each by themselves at a time; beyond, neighbours share a bucket. 2 MiB each.
+/// Addresses, users and keys of S3 whose requests are counted each by themselves at a time; beyond, neighbours share a bucket. 2 MiB each.
 pub const RATES_MAX: usize = 10_000;
 /// Parts of one resumable upload at most.
 pub const PARTS_MAX: u32 = 10_000;

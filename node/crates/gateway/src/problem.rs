@@ -59,6 +59,12 @@ pub enum Kind {
     RangeNotSatisfiable,
     /// The request contradicts what is there.
     Conflict,
+    /// The idempotency key came with another request before.
+    KeyReused,
+    /// The request of this idempotency key is being done.
+    UnderWay,
+    /// Whoever did the request of this idempotency key stopped before the outcome was known.
+    OutcomeUnknown,
     /// There is a bucket of that name.
     BucketExists,
     /// A bucket with objects is not deleted.
@@ -118,6 +124,9 @@ impl Kind {
         Self::PreconditionRequired,
         Self::RangeNotSatisfiable,
         Self::Conflict,
+        Self::KeyReused,
+        Self::UnderWay,
+        Self::OutcomeUnknown,
         Self::BucketExists,
         Self::BucketNotEmpty,
         Self::BucketState,
@@ -195,6 +204,15 @@ impl Kind {
                 "The range lies outside the object",
             ),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts what is there"),
+            Self::KeyReused => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "The key came with another request before",
+            ),
+            Self::UnderWay => (StatusCode::CONFLICT, "request-under-way", "The request is being done"),
+            Self::OutcomeUnknown => {
+                (StatusCode::CONFLICT, "outcome-unknown", "Nobody knows what became of the request")
+            }
             Self::BucketExists => {
                 (StatusCode::CONFLICT, "bucket-exists", "There is a bucket of this name already")
             }

@@ -4,6 +4,7 @@
 //! * `front`: which operations there are, one line each; `docs/s3.md` says why the others are not.
 //! * `access`: who may do what; `standing`: what key and policy say together; `actions`: what policies call it.
 //! * `coverage`: what a signature must cover.
+//! * `rates`: how many requests may come.
 //! * `refusals`: every problem in S3's words.
 //! * `browser`: what pages of others may do from a browser, and are told.
 //! * `locks`: object lock, of buckets and versions.
@@ -29,6 +30,7 @@ mod names;
 mod notifications;
 mod objects;
 mod policies;
+mod rates;
 mod reads;
 mod refusals;
 mod standing;

@@ -172,6 +172,7 @@ impl Gateway {
             surroundings: Arc::new(OperatingSystem),
             buffer_bytes: gateway.buffer_bytes,
             cache_bytes: gateway.cache_bytes,
+            request_limits: gateway.request_limits,
             on_layout: believe(Arc::clone(&trust)),
             on_given_up: disbelieve(Arc::clone(&trust)),
             mailer,

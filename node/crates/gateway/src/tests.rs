@@ -18,6 +18,7 @@ mod fake;
 mod fsck;
 pub(crate) mod house;
 pub(crate) mod https;
+mod idempotency;
 mod listing;
 mod mail;
 mod metadata;

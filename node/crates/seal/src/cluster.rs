@@ -12,10 +12,12 @@ mod access_key;
 mod anchor;
 mod credential;
 mod join_token;
+mod request_key;
 mod second_factor;
 mod wrap;
 
 pub use join_token::{JoinToken, JoinTokenError};
+pub use request_key::RequestKey;
 pub use wrap::{UnwrapError, WrappedBucketSecret};
 
 const FINGERPRINT_BYTES: usize = 8;
@@ -172,6 +174,12 @@ impl ClusterSecret {
     #[must_use]
     pub fn recovery_code_hash(&self, user: &[u8; 16], code: &[u8]) -> [u8; 32] {
         second_factor::recovery_hash(self, user, code)
+    }
+
+    /// What the key stands for that a client gave a request to this route, so that it is done once: for this asker alone.
+    #[must_use]
+    pub fn request_key(&self, asker: &[u8; 16], route: &str, key: &str) -> RequestKey {
+        RequestKey::new(self, asker, route, key)
     }
 
     /// Makes the token with which one node joins one pool. `nonce` is what makes it one-use: the catalog binds it to the

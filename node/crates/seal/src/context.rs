@@ -19,6 +19,10 @@ pub(crate) const PASSWORDS: &str = "datamesh.io 2026 pepper of passwords v1";
 pub(crate) const SECOND_FACTORS: &str = "datamesh.io 2026 secrets of second factors v1";
 pub(crate) const RECOVERY_CODES: &str = "datamesh.io 2026 hashes of recovery codes v1";
 pub(crate) const CATALOG_ANCHORS: &str = "datamesh.io 2026 anchors of the catalog's backups v1";
+pub(crate) const REQUEST_KEYS: &str = "datamesh.io 2026 keys of requests v1";
+pub(crate) const REQUEST_IDS: &str = "datamesh.io 2026 ids of requests v1";
+pub(crate) const REQUEST_BODIES: &str = "datamesh.io 2026 prints of requests v1";
+pub(crate) const REQUEST_ANSWERS: &str = "datamesh.io 2026 answers of requests v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -65,6 +69,10 @@ mod tests {
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,
             CATALOG_ANCHORS,
+            REQUEST_KEYS,
+            REQUEST_IDS,
+            REQUEST_BODIES,
+            REQUEST_ANSWERS,
         ];
         let keys: std::collections::BTreeSet<[u8; 32]> =
             all.iter().map(|context| *derive(context, &[b"x"])).collect();

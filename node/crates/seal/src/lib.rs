@@ -28,7 +28,8 @@ mod signing;
 pub use certificate::{Certificate, CertificateError, MemberRole, SignedCertificate};
 pub use chain::{ChainCheck, Link, sign_cut, sign_head, verify_head};
 pub use cluster::{
-    ClusterSecret, ClusterSecretError, JoinToken, JoinTokenError, UnwrapError, WrappedBucketSecret,
+    ClusterSecret, ClusterSecretError, JoinToken, JoinTokenError, RequestKey, UnwrapError,
+    WrappedBucketSecret,
 };
 pub use compress::{Compression, ZSTD_LEVEL, pays_to_compress};
 pub use error::{OpenError, SealError};

@@ -99,6 +99,10 @@ fn made() -> BTreeMap<String, String> {
     add("password-pepper", hex::encode(*cluster().password_pepper(&[1; 16])));
     add("second-factor", hex::encode(cluster().seal_second_factor(&[1; 16], &[2; 20])));
     add("recovery-code-hash", hex::encode(cluster().recovery_code_hash(&[1; 16], b"code")));
+    let key = cluster().request_key(&[1; 16], "POST /a", "key");
+    add("request-id", hex::encode(key.id()));
+    add("request-print", hex::encode(key.print("/a", b"body")));
+    add("request-answer", hex::encode(key.seal(b"answer")));
     let link = Link::first().next("gw/3", 0, b"text");
     add("chain-link", hex::encode(link.0));
     add("chain-head", hex::encode(sign_head(&cluster().signing_key(), "gw/3", 1, &link)));

@@ -115,6 +115,29 @@ fn the_secret_of_an_access_key_opens_for_that_key_alone() {
 }
 
 #[test]
+fn an_answer_opens_for_the_key_of_its_request_alone() {
+    let cluster = ClusterSecret::generate();
+    let key = cluster.request_key(&[1; 16], "POST /a", "key");
+    let sealed = key.seal(b"a secret answer");
+    assert_eq!(&key.open(&sealed).unwrap()[..], b"a secret answer");
+    assert!(!sealed.windows(6).any(|window| window == b"secret"), "it is not written in the clear");
+    let others = [
+        cluster.request_key(&[2; 16], "POST /a", "key"),
+        cluster.request_key(&[1; 16], "POST /b", "key"),
+        cluster.request_key(&[1; 16], "POST /a", "kez"),
+        ClusterSecret::generate().request_key(&[1; 16], "POST /a", "key"),
+    ];
+    for other in others {
+        assert!(other.open(&sealed).is_err());
+        assert_ne!(other.id(), key.id());
+        assert_ne!(other.print("/a", b"body"), key.print("/a", b"body"));
+    }
+    assert_ne!(key.print("/a", b"body"), key.print("/b", b"body"));
+    assert_ne!(key.print("/a", b"body"), key.print("/a", b"bodz"));
+    assert_ne!(key.print("/ab", b""), key.print("/a", b"b"));
+}
+
+#[test]
 fn the_secret_of_a_second_factor_opens_for_its_user_alone() {
     let cluster = ClusterSecret::generate();
     let sealed = cluster.seal_second_factor(&[1; 16], b"twenty bytes of them");

@@ -6,11 +6,13 @@ pub mod audit;
 pub mod mail;
 pub mod mesh;
 pub mod notifications;
+pub mod request_limits;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
+use request_limits::RequestLimits;
 use serde::{Deserialize, Serialize};
 
 /// The version of the file's format this build writes and the only one it reads so far.
@@ -191,6 +193,9 @@ pub struct GatewaySettings {
     /// it alone, or the database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalog_members: Vec<GatewayAddress>,
+    /// How many requests are taken of whom. Left out where it is the default.
+    #[serde(default, skip_serializing_if = "RequestLimits::are_usual")]
+    pub request_limits: RequestLimits,
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,

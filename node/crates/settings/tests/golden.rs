@@ -12,6 +12,7 @@ use datamesh_settings::admin::{
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::notifications::NotificationTarget;
+use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
     Settings, SettingsError, StorageSettings, TlsFiles,
@@ -26,6 +27,7 @@ const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
+const GATEWAY_LIMITS: &str = include_str!("golden/gateway-limits-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -101,6 +103,7 @@ fn gateway() -> Settings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        request_limits: Default::default(),
         mail: None,
         restore: None,
         catalog_backups: Default::default(),
@@ -170,6 +173,13 @@ fn gateway_with_notifications() -> Settings {
             ca_file: None,
         },
     ];
+    settings
+}
+
+fn gateway_with_limits() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    role.request_limits.rest.known = RequestRate::new(300, 100).unwrap();
     settings
 }
 
@@ -310,6 +320,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_MEMBERS, gateway_of_three()),
         (GATEWAY_MAIL, gateway_with_mail()),
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
+        (GATEWAY_LIMITS, gateway_with_limits()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {

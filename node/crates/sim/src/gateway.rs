@@ -161,6 +161,7 @@ impl Gateway {
             surroundings: Arc::new(World { dice, clock }),
             buffer_bytes: BUFFER_BYTES,
             cache_bytes: CACHE_BYTES,
+            request_limits: Default::default(),
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer: None,

@@ -93,6 +93,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
             catalog_members: catalog_members(cluster),
+            request_limits: cluster.request_limits,
             mail: None,
             restore: cluster.restore.clone(),
             catalog_backups: cluster.catalog_backups,

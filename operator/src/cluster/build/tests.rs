@@ -77,6 +77,21 @@ fn the_gateway_makes_backups_unless_the_spec_says_otherwise() {
     assert_eq!(told(datamesh_crds::CatalogBackups::Off).as_deref(), Some("Off"));
 }
 
+/// The same of how many requests it takes.
+#[test]
+fn the_gateway_is_told_of_its_limits_where_the_spec_says_so() {
+    use datamesh_crds::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
+    let told = |known| {
+        let rest = Some(PortLimitsSpec { known, ..PortLimitsSpec::default() });
+        let limits = Some(RequestLimitsSpec { rest, s3: None });
+        said("burst", |gateway| gateway.request_limits = limits)
+    };
+    assert_eq!(told(None), None, "what is as usual is not written");
+    assert_eq!(told(Some(RequestRateSpec { burst: 20_000, per_second: 5000 })), None);
+    // What is left out is written too: strangers come first.
+    assert_eq!(told(Some(RequestRateSpec { burst: 300, per_second: 100 })).as_deref(), Some("2000"));
+}
+
 /// An operator that knows S3 restarts no gateway by itself, least of all one whose image does not know it.
 #[test]
 fn s3_is_served_where_the_spec_says_so() {

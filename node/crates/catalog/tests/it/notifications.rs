@@ -53,7 +53,8 @@ impl Told {
             name: BucketName::new("photos").unwrap(),
             kind: BucketKind::Managed,
             pool: PoolName::new("fast").unwrap(),
-            locking: None,            created_unix_ms: 1,
+            locking: None,
+            created_unix_ms: 1,
         };
         let secret = |_| WrappedSecret { version: 1, bytes: vec![1] };
         let bucket = catalog.create_bucket(new, secret).await.unwrap().unwrap();

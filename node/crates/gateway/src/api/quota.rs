@@ -1,12 +1,13 @@
-//! How many requests may be sent: more are refused with 429 before anything is done or allocated for them. Whoever is known is counted
+//! How many requests may be sent: more are refused (by REST with 429, by S3 with `SlowDown`) before anything is done or allocated for them. Whoever is known is counted
 //! by name alone, and strangers by their address, so that these hold up nobody who is known. Answers say how much is left (`RateLimit`,
 //! draft-ietf-httpapi-ratelimit-headers).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use datamesh_settings::request_limits::{PortLimits, RequestRate};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::auth::{Address, Principal};
+use crate::auth::Address;
 use crate::limits;
 use crate::problem::{Kind, Problem};
 use crate::rate::{Rate, Rates, Taken};
@@ -20,25 +21,7 @@ pub(crate) struct Quotas {
     strangers: Rates<IpAddr>,
     /// Of addresses that show one, while it is looked up.
     addresses: Rates<IpAddr>,
-    users: Rates<String>,
-}
-
-impl Default for Quotas {
-    fn default() -> Self {
-        let stranger = Rate {
-            of: "stranger",
-            burst: limits::STRANGER_REQUESTS,
-            per_second: limits::STRANGER_REQUESTS_PER_SECOND,
-        };
-        let address = Rate {
-            of: "address",
-            burst: limits::ADDRESS_REQUESTS,
-            per_second: limits::ADDRESS_REQUESTS_PER_SECOND,
-        };
-        let user =
-            Rate { of: "user", burst: limits::USER_REQUESTS, per_second: limits::USER_REQUESTS_PER_SECOND };
-        Self::of(stranger, address, user)
-    }
+    known: Rates<String>,
 }
 
 /// What was taken of a quota, for the answer's headers.
@@ -49,11 +32,13 @@ pub(crate) struct Share {
 }
 
 impl Quotas {
-    fn of(stranger: Rate, address: Rate, user: Rate) -> Self {
+    /// Those of one port; `known` is what those are called there who are known.
+    pub(crate) fn new(limits: &PortLimits, known: &'static str) -> Self {
+        let rate = |of, rate: RequestRate| Rate { of, burst: rate.burst(), per_second: rate.per_second() };
         Self {
-            strangers: Rates::new(stranger, limits::RATES_MAX, region),
-            addresses: Rates::new(address, limits::RATES_MAX, region),
-            users: Rates::new(user, limits::RATES_MAX, String::clone),
+            strangers: Rates::new(rate("stranger", limits.strangers), limits::RATES_MAX, region),
+            addresses: Rates::new(rate("address", limits.addresses), limits::RATES_MAX, region),
+            known: Rates::new(rate(known, limits.known), limits::RATES_MAX, String::clone),
         }
     }
 
@@ -74,19 +59,24 @@ impl Quotas {
         self.addresses.give_back(&network(from));
     }
 
-    /// Takes a request of whoever is known.
-    pub(crate) fn of_user(&self, principal: &Principal, now_unix_ms: u64) -> Share {
-        let taken = self.users.take(&principal.actor().name, now_unix_ms);
-        Share { rate: self.users.rate(), taken }
+    /// Takes a request of whoever is known by this name.
+    pub(crate) fn of_known(&self, name: &str, now_unix_ms: u64) -> Share {
+        let taken = self.known.take(&name.to_owned(), now_unix_ms);
+        Share { rate: self.known.rate(), taken }
     }
 }
 
 impl Share {
+    /// After how many seconds to come again, and why; none where the request may go on.
+    pub(crate) fn refusal(self) -> Option<(u64, String)> {
+        let Taken::Wait(seconds) = self.taken else { return None };
+        let Rate { of, per_second, .. } = self.rate;
+        Some((seconds, format!("this {of} sends more than {per_second} requests a second: slow down")))
+    }
+
     /// Refuses a request that came too early.
     pub(crate) fn judge(self) -> Result<(), Problem> {
-        let Taken::Wait(seconds) = self.taken else { return Ok(()) };
-        let Rate { of, per_second, .. } = self.rate;
-        let detail = format!("this {of} sends more than {per_second} requests a second: slow down");
+        let Some((seconds, detail)) = self.refusal() else { return Ok(()) };
         let problem = Problem::new(Kind::TooManyRequests, detail);
         Err(problem.header(header::RETRY_AFTER, HeaderValue::from(seconds)))
     }
@@ -134,8 +124,8 @@ mod tests {
 
     #[test]
     fn who_sends_too_much_is_told_when_to_come_again() {
-        let rate = Rate { of: "address", burst: 4, per_second: 2 };
-        let quotas = Quotas::of(rate, rate, rate);
+        let rate = RequestRate::new(4, 2).unwrap();
+        let quotas = Quotas::new(&PortLimits { strangers: rate, addresses: rate, known: rate }, "user");
         let from = |text: &str| Address(text.parse().unwrap());
         for left in (0..4).rev() {
             let mut headers = HeaderMap::new();

@@ -83,7 +83,7 @@ routes! {
     GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
     PUT "/api/v1/buckets/{bucket}/metadata/{*key}" Write => metadata::write, writes_metadata();
     POST "/api/v1/uploads" Write => uploads::begin,
-        does("Begins an upload in parts").takes::<uploads::Begin>().gives::<uploads::Shown>(201);
+        does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201);
     GET "/api/v1/uploads/{id}" Write => uploads::show,
         does("Shows which parts have arrived").gives::<uploads::Shown>(200);
     DELETE "/api/v1/uploads/{id}" Write => uploads::abort,
@@ -132,7 +132,7 @@ routes! {
     GET "/api/v1/auth/tokens" Themselves => account::tokens,
         does("Lists one's tokens").gives::<account::Credentials<'_>>(200);
     POST "/api/v1/auth/tokens" Themselves => account::make_token,
-        does("Makes a token for a program").takes::<account::MakeToken>()
+        does("Makes a token for a program").takes::<account::MakeToken>().once()
             .gives::<account::ShownCredential<'_>>(201).with(SECRET);
     DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end,
         does("Ends a token").gives_nothing(204);
@@ -141,7 +141,7 @@ routes! {
     POST "/api/v1/auth/second-factor" Themselves => second_factor::offer,
         does("Offers a second factor").takes::<second_factor::Offer>().gives::<second_factor::ShownOffer<'_>>(200).with(SECRET);
     POST "/api/v1/auth/second-factor/confirm" Themselves => second_factor::confirm,
-        does("Makes the second factor count, and shows recovery codes").takes::<second_factor::Confirm>()
+        does("Makes the second factor count, and shows recovery codes").takes::<second_factor::Confirm>().once()
             .gives::<second_factor::Recovery<'_>>(200).with(SECRET);
     POST "/api/v1/auth/second-factor/remove" Themselves => second_factor::remove,
         does("Removes the second factor").takes::<second_factor::Remove>().gives_nothing(204);
@@ -168,7 +168,7 @@ routes! {
     GET "/api/v1/admin/keys" ADMIN => keys::list,
         does("Lists the key pairs of S3").gives::<keys::Listed<'_>>(200);
     POST "/api/v1/admin/keys" ADMIN => keys::create,
-        does("Makes a key pair of S3").takes::<keys::Create>().gives::<keys::Shown<'_>>(201).with(SECRET);
+        does("Makes a key pair of S3").takes::<keys::Create>().once().gives::<keys::Shown<'_>>(201).with(SECRET);
     PUT "/api/v1/admin/keys/{id}" ADMIN => keys::change,
         does("Refuses a key pair, or takes it again").takes::<keys::Change>().gives_nothing(204);
     DELETE "/api/v1/admin/keys/{id}" ADMIN => keys::delete,
@@ -178,7 +178,7 @@ routes! {
     GET "/api/v1/admin/users" ADMIN => users::list,
         does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200);
     POST "/api/v1/admin/users" ADMIN => users::create,
-        does("Makes a user").takes::<users::Create>().gives::<users::Code<'_>>(201).with(SECRET);
+        does("Makes a user").takes::<users::Create>().once().gives::<users::Code<'_>>(201).with(SECRET);
     GET "/api/v1/admin/users/{name}" ADMIN => users::show,
         does("Shows a user").gives::<account::ShownUser>(200);
     PUT "/api/v1/admin/users/{name}" ADMIN => users::change,
@@ -186,13 +186,13 @@ routes! {
     DELETE "/api/v1/admin/users/{name}" ADMIN => users::delete,
         does("Deletes a user; what they stored stays").gives_nothing(204);
     POST "/api/v1/admin/users/{name}/reset" ADMIN => users::reset,
-        does("Takes a user's password and gives a code for another").gives::<users::Code<'_>>(200).with(SECRET);
+        does("Takes a user's password and gives a code for another").once().gives::<users::Code<'_>>(200).with(SECRET);
     DELETE "/api/v1/admin/users/{name}/sessions" ADMIN => users::end_sessions,
         does("Ends all sessions of a user").gives::<users::Ended>(200);
     DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear,
         does("Removes the second factor of a user who lost it").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
-        does("Makes an invitation").takes::<invites::Invite>().gives::<invites::Shown<'_>>(201).with(SECRET);
+        does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,
         does("Lists the invitations that count").gives::<invites::Listed>(200);
     DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete,
@@ -233,6 +233,12 @@ fn writes_metadata() -> Operation {
 fn deletes_object() -> Operation {
     let deletes = does("Deletes an object").heeds(CONDITIONS).asks::<files::DeleteParams>();
     deletes.gives::<files::Deleted>(200).gives::<shreds::Shown>(202).with(&["Location"]).gives_nothing(204)
+}
+
+/// Whether a client may give such requests a key, so that they are done once.
+pub(super) fn is_done_once(method: &Method, path: &str) -> bool {
+    let route = ROUTES.iter().find(|route| route.path == path && route.method == method.as_str());
+    route.is_some_and(|route| (route.says)().is_done_once)
 }
 
 /// What a request asks for. What is no route, or no method of one, is answered to whoever may read: what is there is no stranger's

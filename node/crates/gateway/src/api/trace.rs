@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::quota::Share;
-use super::routes::need_of;
-use super::{App, incoming};
+use super::routes::{is_done_once, need_of};
+use super::{App, idempotency, incoming};
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
@@ -80,7 +80,7 @@ async fn counted(
             return nobody.map(|_| None);
         }
     };
-    take(shares, app.quotas.of_user(&principal, app.surroundings.now_unix_ms()))?;
+    take(shares, app.quotas.of_known(&principal.actor().name, app.surroundings.now_unix_ms()))?;
     Ok(Some(principal))
 }
 
@@ -136,7 +136,7 @@ async fn judged(
             if let Some(principal) = &principal {
                 request.extensions_mut().insert(cause(principal, from, id));
             }
-            pass(app, (need, principal, note), request, next).await.into_response()
+            pass(app, (need, principal, note), (route, request), next).await.into_response()
         }
         Err(problem) => problem.into_response(),
     };
@@ -171,9 +171,9 @@ async fn who(
 /// Hands the request on. What people and administrators send is small, and is read first; then it is asked again who sends it, for a
 /// body may take a minute to come, in which they may have been disabled.
 async fn pass(
-    app: &App,
+    app: &Arc<App>,
     (need, mut principal, note): (Need, Option<Principal>, Note),
-    mut request: Request,
+    (route, mut request): (&str, Request),
     next: Next,
 ) -> Result<Response, Problem> {
     let small = matches!(need, Need::Themselves | Need::Role(_) | Need::InPerson(_));
@@ -189,6 +189,11 @@ async fn pass(
         request.extensions_mut().insert(principal);
     }
     request.extensions_mut().insert(note);
+    if is_done_once(request.method(), route)
+        && let Some(key) = idempotency::key_of(request.headers())?
+    {
+        return idempotency::once(app, (route, &key), request, next).await;
+    }
     Ok(next.run(request).await)
 }
 

@@ -107,6 +107,18 @@ impl Principal {
         }
     }
 
+    /// Who they are, as 16 bytes, whatever stands for them.
+    pub(crate) fn asker(&self) -> [u8; 16] {
+        match &self.who {
+            Who::User { id, .. } => id.0,
+            Who::Holder(name) => {
+                let mut asker = [0; 16];
+                asker.iter_mut().zip(name.bytes()).for_each(|(to, byte)| *to = byte);
+                asker
+            }
+        }
+    }
+
     /// As the audit names them.
     pub(crate) fn actor(&self) -> Actor {
         let credential = match &self.via {

@@ -14,6 +14,7 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
 use super::coverage::uncovered;
+use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
 use super::unsigned;
 use crate::access_keys::KnownKey;
@@ -27,6 +28,8 @@ pub(super) struct Seen {
     /// The request's id.
     pub(super) id: String,
     pub(super) from: Option<Address>,
+    /// As what it was counted.
+    pub(super) counted: Counted,
     /// Nobody signed it, and a policy may let it through.
     pub(super) stranger: AtomicBool,
     /// The operation's name, as soon as it is known.
@@ -155,6 +158,9 @@ impl S3Access for Rules {
             ));
         }
         let asker = self.asker(cx.credentials())?;
+        if let (Asker::Key(id, _), Some(seen)) = (&asker, &seen) {
+            rates::of_key(&self.0, id.as_str(), (seen.counted, seen.from))?;
+        }
         if asker.is_anonymous() {
             if let Some(seen) = &seen {
                 seen.stranger.store(true, Ordering::Relaxed);

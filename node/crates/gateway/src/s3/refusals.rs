@@ -34,6 +34,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::NoSuchCredential
         | Kind::SecondFactorRequired
         | Kind::UserExists
+        | Kind::KeyReused
         | Kind::TooManyRequests => S3ErrorCode::InvalidRequest,
         Kind::TooLarge => S3ErrorCode::EntityTooLarge,
         Kind::BodyIncomplete => S3ErrorCode::IncompleteBody,
@@ -41,7 +42,9 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::PreconditionFailed | Kind::PreconditionRequired => S3ErrorCode::PreconditionFailed,
         Kind::NotImplemented => S3ErrorCode::NotImplemented,
         Kind::RangeNotSatisfiable => S3ErrorCode::InvalidRange,
-        Kind::Conflict | Kind::PoolInUse => S3ErrorCode::OperationAborted,
+        Kind::Conflict | Kind::PoolInUse | Kind::UnderWay | Kind::OutcomeUnknown => {
+            S3ErrorCode::OperationAborted
+        }
         Kind::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,
         Kind::BucketNotEmpty => S3ErrorCode::BucketNotEmpty,
         // Clients try these again by themselves.

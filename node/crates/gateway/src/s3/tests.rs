@@ -9,6 +9,7 @@ mod multipart;
 mod notifications;
 mod policies;
 mod principals;
+mod rates;
 mod signer;
 mod stores;
 mod tags;

@@ -21,6 +21,7 @@ use super::body::Patient;
 use super::browser::{self, Browser};
 use super::front::Front;
 use super::host::Domain;
+use super::rates;
 use crate::api::{App, known_method};
 use crate::audit::Note;
 use crate::auth::Address;
@@ -83,10 +84,14 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let from = request.extensions().get::<Address>().copied();
     let (operation, witnessed, note) = (OnceLock::new(), Mutex::default(), Note::default());
     let stranger = AtomicBool::new(false);
-    let seen = Arc::new(Seen { id: id.clone(), from, stranger, operation, witnessed, note });
+    let counted = rates::shown(request.headers(), request.uri());
+    let seen = Arc::new(Seen { id: id.clone(), from, counted, stranger, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
-    let mut response = for_browsers(&served, &seen, request).instrument(span.clone()).await;
+    let mut response = match rates::refused(&served.app, counted, from) {
+        None => for_browsers(&served, &seen, request).instrument(span.clone()).await,
+        Some(refused) => refused,
+    };
     let witnessed = seen.witnessed.lock().take();
     if let Some(witnessed) = witnessed
         && let Err(error) = witnessed.answered(response.status().as_u16()).await

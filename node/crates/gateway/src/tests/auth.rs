@@ -2,13 +2,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use axum::body::Body;
 use datamesh_catalog::Role;
+use datamesh_settings::request_limits::RequestLimits;
 use http::{Method, StatusCode, header};
 
 use super::accounts::People;
 use super::house::{ADMIN, House, USER};
 use crate::api::routes::{ROUTES, Route};
 use crate::auth::{Address, Need};
-use crate::limits;
 use crate::surroundings::Surroundings;
 
 /// What a role is held against: what the documentation says, not what the code does.
@@ -168,7 +168,7 @@ async fn strangers_hold_up_nobody_who_is_known() {
     };
     // As seen from there, and no more come back before.
     let soon_unix_ms = house.clock.now_unix_ms() + 3000;
-    for _ in 0..limits::STRANGER_REQUESTS {
+    for _ in 0..RequestLimits::default().rest.strangers.burst() {
         house.core.app.quotas.of_stranger(from, soon_unix_ms).judge().unwrap();
     }
     let refused = ask("/api/v1/docs", None).await;

@@ -135,6 +135,7 @@ pub(super) async fn gateway_of(
         surroundings: Arc::<World>::clone(world),
         buffer_bytes: 64 << 20,
         cache_bytes: 1 << 20,
+        request_limits: Default::default(),
         on_layout: Box::new(|_| {}),
         on_given_up: Box::new(|_| {}),
         mailer: None,

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_seal::{ClusterSecret, Random};
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
+use datamesh_settings::request_limits::RequestLimits;
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -44,17 +45,25 @@ pub(crate) struct House {
 struct Outside {
     mailer: Option<Mailer>,
     targets: Vec<Target>,
+    request_limits: RequestLimits,
 }
 
-/// The time of day, which a test may move on.
+/// The time of day, which a test may move on, and stop.
 #[derive(Default)]
 pub(crate) struct Clock {
     ahead_ms: AtomicU64,
+    /// 0: it goes.
+    stopped_at_ms: AtomicU64,
 }
 
 impl Clock {
     pub(crate) fn move_on(&self, by: Duration) {
         self.ahead_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// From here on it only goes where it is moved.
+    pub(crate) fn stop(&self) {
+        self.stopped_at_ms.store(OperatingSystem.now_unix_ms(), Ordering::Relaxed);
     }
 }
 
@@ -66,7 +75,11 @@ impl Random for Clock {
 
 impl Surroundings for Clock {
     fn now_unix_ms(&self) -> u64 {
-        OperatingSystem.now_unix_ms() + self.ahead_ms.load(Ordering::Relaxed)
+        let now = match self.stopped_at_ms.load(Ordering::Relaxed) {
+            0 => OperatingSystem.now_unix_ms(),
+            stopped => stopped,
+        };
+        now + self.ahead_ms.load(Ordering::Relaxed)
     }
 }
 
@@ -151,6 +164,14 @@ impl House {
         Self::with(nodes, buffers, retention_ms, Outside::default()).await
     }
 
+    /// A cluster that takes so many requests.
+    pub(crate) async fn limiting(nodes: u8, request_limits: RequestLimits) -> Self {
+        let outside = Outside { request_limits, ..Outside::default() };
+        let house = Self::with(nodes, (64 << 20, 0), 0, outside).await;
+        house.open_pool(nodes).await;
+        house
+    }
+
     /// One that sends mail, without a pool.
     pub(crate) async fn mailing(mailer: Mailer) -> Self {
         Self::with(6, (64 << 20, 0), 0, Outside { mailer: Some(mailer), ..Outside::default() }).await
@@ -184,7 +205,7 @@ impl House {
         dir: TempDir,
         (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
         (buffer_bytes, cache_bytes): (u64, u64),
-        (retention_ms, Outside { mailer, targets }): (u64, Outside),
+        (retention_ms, Outside { mailer, targets, request_limits }): (u64, Outside),
     ) -> Self {
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
@@ -201,6 +222,7 @@ impl House {
             surroundings: Arc::<Clock>::clone(&clock),
             buffer_bytes,
             cache_bytes,
+            request_limits,
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer,
@@ -212,6 +234,30 @@ impl House {
         .await
         .unwrap();
         Self { core, nodes, catalog, clock, secret, dir }
+    }
+
+    /// Another gateway over the same catalog, with a name of its own.
+    pub(crate) async fn another_gateway(&self, name: &str) -> Router {
+        let config = CoreConfig {
+            cluster: NodeName::new("test").unwrap(),
+            gateway: NodeName::new(name).unwrap(),
+            secret: Arc::clone(&self.core.app.admin.secret),
+            tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
+            catalog: self.catalog.clone(),
+            net: Arc::<FakeNodes>::clone(&self.nodes),
+            surroundings: Arc::<Clock>::clone(&self.clock),
+            buffer_bytes: 64 << 20,
+            cache_bytes: 0,
+            request_limits: RequestLimits::default(),
+            on_layout: Box::new(|_| {}),
+            on_given_up: Box::new(|_| {}),
+            mailer: None,
+            targets: Vec::new(),
+            put_lease: limits::PUT_LEASE,
+            partitions_log2: None,
+            catalog_backups: Default::default(),
+        };
+        Core::assemble(config).await.unwrap().router
     }
 
     /// Nothing keeps a buffer; whoever computes in one for a request that ended has a moment to notice.

@@ -8,6 +8,7 @@ use totp_rs::{Builder, Secret, Totp};
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, Got, House};
+use super::idempotency::post;
 use crate::surroundings::Surroundings as _;
 
 /// Long enough for another code to be the one of the time, and for every pause to be over.
@@ -56,6 +57,22 @@ async fn login_with(house: &House, code: &str) -> Got {
 
 async fn state(house: &House, session: &str) -> Value {
     tell(house, Some(session), "GET", "/auth/second-factor", Value::Null).await.ok().json()
+}
+
+/// Who loses the answer that shows them would have a second factor and no way back in.
+#[tokio::test]
+async fn recovery_codes_are_shown_again_to_who_sends_the_same_key() {
+    let house = House::without_pool(6, 64 << 20).await;
+    let session = signed_in(&house, "alice", Role::Member).await;
+    let phone = Phone::offered(&house, &session).await;
+    let body = json!({ "code": phone.code(&house) });
+    let key = "8e03978e-40d5-43dd-bc93-6894a57f9324";
+    let confirm = async || post(&house, &session, "/auth/second-factor/confirm", key, &body).await.ok();
+    let (first, again) = (confirm().await, confirm().await);
+    assert_eq!(first.json(), again.json());
+    assert_eq!((again.header("idempotent-replayed"), again.header("cache-control")), ("true", "no-store"));
+    let left = first.json()["recoveryCodes"].as_array().unwrap().len();
+    assert_eq!(state(&house, &session).await, json!({ "enabled": true, "recoveryCodesLeft": left }));
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 const SEGMENTS_AT_ONCE: usize = 64;
 /// Uploads looked at in one unit of work.
 const UPLOADS_AT_ONCE: usize = 64;
+/// Requests with a key that are forgotten in one unit of work.
+const REQUESTS_FORGOTTEN_AT_ONCE: usize = 256;
 /// Requests under way at the same time: deleting stays in the background.
 const REQUESTS_AT_ONCE: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,6 +139,7 @@ impl Reclaim {
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
+        let forgotten = self.catalog.forget_keyed_requests(now, REQUESTS_FORGOTTEN_AT_ONCE).await?;
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
         let until = self.deletable_until(now);
         let due = self.catalog.condemned_due(until, self.passed.as_ref(), limit).await?;
@@ -150,7 +153,9 @@ impl Reclaim {
             tracing::error!(%error, "deleted segments are not forgotten; they are deleted again");
             return Ok(Next::Wait(PERIOD));
         }
-        let more = expired.len() == UPLOADS_AT_ONCE || self.passed.is_some();
+        let more = expired.len() == UPLOADS_AT_ONCE
+            || forgotten == REQUESTS_FORGOTTEN_AT_ONCE
+            || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
     }
 

@@ -140,6 +140,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        request_limits: Default::default(),
         mail: None,
         restore: None,
         catalog_backups: Default::default(),

@@ -2,8 +2,8 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, Scope, SecondFactor,
-    User, UserId, record,
+    AuditAt, Credential, CredentialId, CredentialKind, KeyedRequest, PasswordHash, Registration, RequestId,
+    Role, Scope, SecondFactor, User, UserId, record,
 };
 use datamesh_settings::audit::AuditEntry;
 
@@ -11,6 +11,7 @@ use super::{Sample, sample};
 
 const USER: UserId = UserId([0x55; 16]);
 const CREDENTIAL: CredentialId = CredentialId([0x66; 8]);
+const REQUEST: RequestId = RequestId([0xee; 32]);
 const TIME: u64 = 1_790_000_000_000;
 
 fn credential(kind: CredentialKind) -> Credential {
@@ -49,6 +50,11 @@ fn second_factor() -> SecondFactor {
     }
 }
 
+fn keyed_request(answer: Option<Vec<u8>>) -> KeyedRequest {
+    let (asker, print) = (USER.0, [0xcc; 32]);
+    KeyedRequest { asker, print, begun_unix_ms: TIME, until_unix_ms: TIME + 1, answer }
+}
+
 pub(super) fn samples() -> Vec<Sample> {
     let entry = AuditEntry {
         at_unix_ms: TIME,
@@ -73,6 +79,9 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
         sample("second-factor", second_factor()),
+        sample("keyed-request", keyed_request(None)),
+        sample("keyed-request-answered", keyed_request(Some(vec![0xdd; 40]))),
+        sample("keyed-request-count", record::KeyedRequestCountRecord { requests: 300 }),
         sample("user-name", record::UserNameRecord { user: USER }),
         sample("registration", record::RegistrationRecord { registration: Registration::Open }),
         sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
@@ -98,6 +107,9 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
         ("second-factor", key::second_factor(USER)),
+        ("keyed-request", key::keyed_request(REQUEST)),
+        ("keyed-request-due", key::keyed_request_due(TIME, REQUEST)),
+        ("keyed-request-count", key::keyed_request_count(&USER.0)),
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),

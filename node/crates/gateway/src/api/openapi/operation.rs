@@ -36,6 +36,8 @@ pub(crate) struct Operation {
     pub(super) body: Content,
     pub(super) body_is_needed: bool,
     pub(super) given: Vec<Given>,
+    /// Whether clients may give it a key.
+    pub(crate) is_done_once: bool,
 }
 
 fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -51,6 +53,7 @@ pub(crate) fn does(summary: &'static str) -> Operation {
         body: Content::Nothing,
         body_is_needed: false,
         given: Vec::new(),
+        is_done_once: false,
     }
 }
 
@@ -78,6 +81,12 @@ impl Operation {
     /// Of the request these headers count.
     pub(crate) fn heeds(self, headers: &[&'static str]) -> Self {
         Self { headers: headers.to_vec(), ..self }
+    }
+
+    /// Clients may give it an `Idempotency-Key`: it makes something, and again would make another.
+    pub(crate) fn once(mut self) -> Self {
+        self.headers.push("Idempotency-Key");
+        Self { is_done_once: true, ..self }
     }
 
     fn given(mut self, status: u16, content: Content) -> Self {

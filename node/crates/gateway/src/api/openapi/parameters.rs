@@ -93,6 +93,12 @@ fn request_header(name: &str) -> (&'static str, Value) {
         "If-None-Match" => {
             ("`*`: go on only if there is nothing yet; otherwise 412.", json!({ "const": "*" }))
         }
+        "Idempotency-Key" => (
+            "A new random text for each thing that is to be made, in quotes or not. Who sends the same request with it again within \
+             24 hours gets the first answer, with `Idempotent-Replayed: true`; with another request it is 422; while the first is \
+             under way, 409 with `Retry-After`.",
+            text("^\"?[!#-\\[\\]-~]{16,128}\"?$"),
+        ),
         "Range" => ("One range of bytes; what is none is as good as absent.", json!({ "type": "string" })),
         _ => ("", json!({ "type": "string" })),
     }

@@ -46,12 +46,29 @@ impl Client {
         Self { router, id: made.key.id.to_string(), secret: made.secret.to_string() }
     }
 
+    /// The same key with another secret.
+    pub(super) fn with_secret(&self, secret: &str) -> Self {
+        Self { router: self.router.clone(), id: self.id.clone(), secret: secret.to_owned() }
+    }
+
+    /// One request, signed now, from [`STRANGER`].
+    pub(super) async fn signed_from_there(&self, method: &str, target: &str) -> Got {
+        let mut request = self.signed(HOST, method, target, &Ask::default());
+        request.extensions_mut().insert(Address(STRANGER.into()));
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
     /// One request, signed now. `path` is encoded already; `query` is sorted.
     pub(super) async fn ask(&self, method: &str, target: &str, ask: Ask<'_>) -> Got {
         self.ask_host(HOST, method, target, ask).await
     }
 
     pub(super) async fn ask_host(&self, host: &str, method: &str, target: &str, ask: Ask<'_>) -> Got {
+        let request = self.signed(host, method, target, &ask);
+        read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    fn signed(&self, host: &str, method: &str, target: &str, ask: &Ask<'_>) -> Request<Body> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let hash = hex::encode(digest::digest(&digest::SHA256, ask.body));
@@ -89,7 +106,7 @@ impl Client {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
         }
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        request
     }
 
     /// The code of a refusal; `None` where it was done.

@@ -1,0 +1,69 @@
+//! How many requests may come: who signs none is counted by address, who signs one by key once the signature is right, and by address
+//! until then. More are answered with `SlowDown`, which clients wait out by themselves.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::api::{App, Share};
+use crate::auth::Address;
+
+/// What signed URLs of both versions have in their query.
+const SIGNED: [&str; 3] = ["X-Amz-Signature=", "X-Amz-Credential=", "Signature="];
+
+/// What a request was counted as when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// Nothing signs it, or the fields of a form do.
+    Stranger,
+    /// Something signs it that was not looked at yet.
+    Unproven,
+}
+
+/// How a request is to be counted.
+pub(super) fn shown(headers: &HeaderMap, uri: &Uri) -> Counted {
+    let query = uri.query().unwrap_or_default();
+    let in_query = query.split('&').any(|pair| SIGNED.iter().any(|name| pair.starts_with(name)));
+    if headers.contains_key(header::AUTHORIZATION) || in_query {
+        Counted::Unproven
+    } else {
+        Counted::Stranger
+    }
+}
+
+/// Counts a request that came from there; gives what it is answered with when it came too early.
+pub(super) fn refused(app: &App, counted: Counted, from: Option<Address>) -> Option<Response> {
+    let from = from?;
+    let now = app.surroundings.now_unix_ms();
+    let share = match counted {
+        Counted::Stranger => app.s3_quotas.of_stranger(from, now),
+        Counted::Unproven => app.s3_quotas.of_address(from, now),
+    };
+    share.refusal().map(|(seconds, why)| document(seconds, &why))
+}
+
+/// The signature is right: its key is counted in place of its address.
+///
+/// # Errors
+/// `SlowDown`.
+pub(super) fn of_key(app: &App, key: &str, counted: (Counted, Option<Address>)) -> Result<(), S3Error> {
+    if let (Counted::Unproven, Some(from)) = counted {
+        app.s3_quotas.give_back(from);
+    }
+    let share: Share = app.s3_quotas.of_known(key, app.surroundings.now_unix_ms());
+    share.refusal().map_or(Ok(()), |(_, why)| Err(S3Error::with_message(S3ErrorCode::SlowDown, why)))
+}
+
+/// The refusal as the library writes those that it is asked for.
+fn document(seconds: u64, why: &str) -> Response {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>SlowDown</Code><Message>{why}</Message></Error>"
+    );
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}

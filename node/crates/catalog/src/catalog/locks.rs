@@ -5,7 +5,7 @@ use super::objects::Present;
 use super::versions::{Kept, kept_as};
 use super::{Catalog, CatalogError, SettingError};
 use crate::keys;
-use crate::keyspace::{Batch, Keyspace, View};
+use crate::keyspace::{Batch, Keyspace, Revision, View};
 use crate::model::{BucketId, Grounds, Lock, LockChange, Locked, Locking, ObjectKey, VersionId, Versioning};
 use crate::record::{CurrentRecord, KeepingRecord, Written as _};
 
@@ -101,9 +101,9 @@ impl<K: Keyspace> Catalog<K> {
             if keeping.and_then(|keeping| keeping.locking).is_none() {
                 return Err(LockError::NotLockable);
             }
-            let locking = Found::look(&view, (bucket, key), version).await?;
-            let lock = locking.lock()?.changed(change, grounds)?;
-            let batch = locking.relocked(&view, (bucket, key), lock).await?;
+            let found = Found::look(&view, (bucket, key), version).await?;
+            let lock = found.lock()?.changed(change, grounds)?;
+            let batch = found.relocked(&view, (bucket, key), lock).await?;
             drop(view);
             if self.try_commit(batch).await?.is_some() {
                 return Ok(lock);
@@ -115,7 +115,7 @@ impl<K: Keyspace> Catalog<K> {
 
 /// The version whose lock is to change.
 enum Found {
-    Shown(Present, CurrentRecord),
+    Shown(Box<CurrentRecord>, Option<Revision>),
     Behind(Kept),
 }
 
@@ -127,8 +127,8 @@ impl Found {
     ) -> Result<Self, LockError> {
         let present = Present::find(view, bucket, key).await?;
         let is_meant = version.is_none_or(|version| present.is(version));
-        if let Some(current) = present.current.clone().filter(|_| is_meant) {
-            return Ok(Self::Shown(present, current));
+        if let Some(current) = present.current.filter(|_| is_meant) {
+            return Ok(Self::Shown(Box::new(current), present.version));
         }
         let version = version.ok_or(LockError::NoVersion)?;
         let kept = kept_as(view, (bucket, key), version).await?;
@@ -137,7 +137,7 @@ impl Found {
 
     fn lock(&self) -> Result<Lock, LockError> {
         match self {
-            Self::Shown(_, current) => Ok(current.lock),
+            Self::Shown(current, _) => Ok(current.lock),
             Self::Behind(kept) if kept.record.object().is_some() => Ok(kept.record.lock),
             Self::Behind(_) => Err(LockError::Marker),
         }
@@ -152,9 +152,9 @@ impl Found {
     ) -> Result<Batch, CatalogError> {
         let mut batch = Batch::new();
         let (row, version, written) = match self {
-            Self::Shown(present, current) => {
+            Self::Shown(current, version) => {
                 let row = keys::object(bucket, key.as_bytes());
-                (row, present.version, CurrentRecord { lock, ..current }.encode()?)
+                (row, version, CurrentRecord { lock, ..*current }.encode()?)
             }
             Self::Behind(Kept { order, mut record }) => {
                 record.lock = lock;

@@ -225,18 +225,9 @@ fn lock() -> Lock {
     Lock { retention: Some(Retention { mode, until_unix_ms: 1_800_000_000_000 }), legal_hold: Some(false) }
 }
 
-fn object_samples() -> Vec<Sample> {
+fn lock_samples() -> Vec<Sample> {
     let part = PartSummary { part: 1, pages: 2, segments: 300, plain_bytes: 1 << 30, complete: true };
     vec![
-        sample("object-inline", object(record::BodyRecord::Inline(b"sealed".to_vec()))),
-        sample("object-pages", object(record::BodyRecord::Pages(vec![part]))),
-        sample(
-            "object-kept",
-            record::KeptObjectRecord {
-                object: object(record::BodyRecord::Pages(vec![part])),
-                kept: record::KeptRecord { order: 300, null: true },
-            },
-        ),
         sample(
             "object-locked",
             record::LockedObjectRecord {
@@ -245,7 +236,6 @@ fn object_samples() -> Vec<Sample> {
                 lock: lock(),
             },
         ),
-        sample("versioning", record::VersioningRecord { state: Versioning::Suspended }),
         sample(
             "versioning-locking",
             record::LockingRecord {
@@ -265,6 +255,22 @@ fn object_samples() -> Vec<Sample> {
                 lock: lock(),
             },
         ),
+    ]
+}
+
+fn object_samples() -> Vec<Sample> {
+    let part = PartSummary { part: 1, pages: 2, segments: 300, plain_bytes: 1 << 30, complete: true };
+    vec![
+        sample("object-inline", object(record::BodyRecord::Inline(b"sealed".to_vec()))),
+        sample("object-pages", object(record::BodyRecord::Pages(vec![part]))),
+        sample(
+            "object-kept",
+            record::KeptObjectRecord {
+                object: object(record::BodyRecord::Pages(vec![part])),
+                kept: record::KeptRecord { order: 300, null: true },
+            },
+        ),
+        sample("versioning", record::VersioningRecord { state: Versioning::Suspended }),
         sample(
             "version-object",
             record::VersionRecord {
@@ -412,6 +418,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(event_samples());
+    all.extend(lock_samples());
     all.extend(replica_samples());
     all
 }

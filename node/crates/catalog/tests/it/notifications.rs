@@ -8,7 +8,7 @@ use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, View};
 use datamesh_catalog::{
     Bucket, BucketKind, BucketSetting, Cause, Condition, DraftBody, EmbeddedCatalog, Event, EventKind,
-    Marking, NewBucket, NewUpload, ObjectDraft, Subscription, Target, VersionId, Versioning, Way,
+    Grounds, Marking, NewBucket, NewUpload, ObjectDraft, Subscription, Target, VersionId, Versioning, Way,
     WrappedSecret,
 };
 use datamesh_shard::{BucketName, PoolName, TargetName};
@@ -207,7 +207,7 @@ async fn versions_and_rules_have_events(keyspace: AnyKeyspace) {
     let first = catalog.object(bucket, &key("a")).await.unwrap().unwrap().version.unwrap();
     told.delete("a", 2).await;
     let marker = catalog.marker(bucket, &key("a")).await.unwrap().unwrap().version;
-    catalog.delete_version((bucket, &key("a")), marker, NOW).await.unwrap().unwrap();
+    catalog.delete_version((bucket, &key("a")), marker, Grounds::at(NOW)).await.unwrap().unwrap();
     catalog.set_bucket_setting(bucket, BucketSetting::Lifecycle, Some(b"rules".to_vec())).await.unwrap();
     let (_, rules) = catalog.bucket_rules(bucket, BucketSetting::Lifecycle).await.unwrap().unwrap();
     let mut hidden = None;

@@ -80,6 +80,26 @@ fn tags_of_copy(input: &CopyObjectInput, source: &Found, extensions: &Extensions
     }
 }
 
+fn replaces(input: &CopyObjectInput) -> bool {
+    input
+        .metadata_directive
+        .as_ref()
+        .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE)
+}
+
+/// Type, metadata and tags of a copy.
+fn meta_of_copy(input: &CopyObjectInput, found: &Found, extensions: &Extensions) -> S3Result<Meta> {
+    let mut meta = if replaces(input) {
+        said!(input).meta()?
+    } else {
+        let mut fields = found.fields.clone();
+        fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
+        Meta { content_type: found.object.content_type.clone(), fields, ..Meta::default() }
+    };
+    tags_of_copy(input, found, extensions)?.put_into(&mut meta.fields.system);
+    Ok(Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?)
+}
+
 pub(super) async fn object(
     app: &Arc<App>,
     request: S3Request<CopyObjectInput>,
@@ -88,11 +108,7 @@ pub(super) async fn object(
     refuse_what_is_not_there!(input);
     let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
     let lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
-    let replaces = input
-        .metadata_directive
-        .as_ref()
-        .is_some_and(|directive| directive.as_str() == MetadataDirective::REPLACE);
-    if !replaces && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str(), None) {
+    if !replaces(&input) && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str(), None) {
         return Err(s3_error!(
             InvalidRequest,
             "a copy onto itself replaces the metadata, or it does nothing"
@@ -109,17 +125,7 @@ pub(super) async fn object(
         },
     )
     .await?;
-    let mut meta = match replaces {
-        true => said!(input).meta()?,
-        false => {
-            let mut fields = found.fields.clone();
-            fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
-            Meta { content_type: found.object.content_type.clone(), fields, ..Meta::default() }
-        }
-    };
-    tags_of_copy(&input, &found, &request.extensions)?.put_into(&mut meta.fields.system);
-    let mut meta = Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?;
-    meta.lock = lock;
+    let meta = Meta { lock, ..meta_of_copy(&input, &found, &request.extensions)? };
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
     let witness: Box<dyn Witness> = match inherited(&found, wanted) {

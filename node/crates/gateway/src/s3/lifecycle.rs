@@ -9,7 +9,7 @@ use s3s::dto::{
     ExpirationStatus, GetBucketLifecycleConfigurationInput, GetBucketLifecycleConfigurationOutput,
     LifecycleExpiration, LifecycleRule, LifecycleRuleAndOperator, LifecycleRuleFilter,
     NoncurrentVersionExpiration, PutBucketLifecycleConfigurationInput, PutBucketLifecycleConfigurationOutput,
-    Tag, TimestampFormat,
+    Tag,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -159,11 +159,7 @@ fn expiration(given: LifecycleExpiration) -> S3Result<Expiration> {
         (None, Some(days), None) => Ok(Expiration::Days(positive(Some(days), "Days")?)),
         (None, None, Some(true)) => Ok(Expiration::LoneMarkers),
         (Some(date), None, None) => {
-            let mut seconds = Vec::new();
-            let said = date.format(TimestampFormat::EpochSeconds, &mut seconds).ok();
-            let seconds = said.and_then(|()| std::str::from_utf8(&seconds).ok()?.parse::<u64>().ok());
-            let unix_ms = seconds.and_then(|seconds| seconds.checked_mul(1000));
-            let midnight = unix_ms.filter(|unix_ms| unix_ms.is_multiple_of(DAY_MS));
+            let midnight = names::unix_ms(&date).filter(|unix_ms| unix_ms.is_multiple_of(DAY_MS));
             midnight
                 .map(Expiration::Date)
                 .ok_or_else(|| s3_error!(InvalidArgument, "Date is a midnight, in UTC"))

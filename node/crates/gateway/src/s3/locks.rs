@@ -1,19 +1,18 @@
-//! Object lock in S3's words: of buckets, of versions, and in the headers that come with an object.
+//! Object lock in S3's words, of buckets and of versions.
+
+mod headers;
 
 use std::sync::Arc;
 
-use datamesh_catalog::{
-    DefaultRetention, Lock, LockChange, Locking, Retention, RetentionMode, RetentionPeriod,
-};
-use http::{Extensions, StatusCode};
+use datamesh_catalog::{DefaultRetention, LockChange, Locking, Retention, RetentionMode, RetentionPeriod};
+use http::StatusCode;
 use s3s::dto::{
     DefaultRetention as DefaultShape, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
     GetObjectLockConfigurationInput, GetObjectLockConfigurationOutput, GetObjectRetentionInput,
     GetObjectRetentionOutput, ObjectLockConfiguration, ObjectLockEnabled, ObjectLockLegalHold,
-    ObjectLockLegalHoldStatus, ObjectLockMode, ObjectLockRetention, ObjectLockRetentionMode, ObjectLockRule,
+    ObjectLockLegalHoldStatus, ObjectLockRetention, ObjectLockRetentionMode, ObjectLockRule,
     PutObjectLegalHoldInput, PutObjectLegalHoldOutput, PutObjectLockConfigurationInput,
     PutObjectLockConfigurationOutput, PutObjectRetentionInput, PutObjectRetentionOutput, Timestamp,
-    TimestampFormat,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
@@ -21,60 +20,19 @@ use super::access::noted;
 use super::{names, standing, versions};
 use crate::api::{App, rfc3339};
 use crate::objects::Found;
-use crate::policy::Action;
+
+pub(super) use headers::{Headers, known, lock_headers, mode_header, show_lock, wanted};
 
 /// Days of a default retention at most, as in S3.
 const DAYS_MAX: u32 = 36_500;
 /// Years of one at most.
 const YEARS_MAX: u32 = 100;
+/// The last day that a date can say.
+const UNTIL_MAX_MS: u64 = 253_402_214_400_000;
 const GOVERNANCE: &str = ObjectLockRetentionMode::GOVERNANCE;
 const COMPLIANCE: &str = ObjectLockRetentionMode::COMPLIANCE;
 const ON: &str = ObjectLockLegalHoldStatus::ON;
 const OFF: &str = ObjectLockLegalHoldStatus::OFF;
-
-/// What the headers of a request say of the lock of the object it makes.
-pub(super) struct Headers<'a> {
-    pub(super) mode: Option<&'a str>,
-    pub(super) until: Option<&'a Timestamp>,
-    pub(super) legal_hold: Option<&'a str>,
-}
-
-/// Takes them out of a request. The shapes of several operations have them under the same names.
-macro_rules! lock_headers {
-    ($input:expr) => {
-        $crate::s3::locks::Headers {
-            mode: $input.object_lock_mode.as_ref().map(|mode| mode.as_str()),
-            until: $input.object_lock_retain_until_date.as_ref(),
-            legal_hold: $input.object_lock_legal_hold_status.as_ref().map(|hold| hold.as_str()),
-        }
-    };
-}
-pub(super) use lock_headers;
-
-/// Writes the lock of an object into the shape of an answer, for whoever may know of it.
-macro_rules! show_lock {
-    ($output:expr, $request:expr, $key:expr, $found:expr) => {{
-        let lock = $crate::s3::locks::known($request, $key, $found)?;
-        if let Some(retention) = lock.retention {
-            $output.object_lock_mode = Some($crate::s3::locks::mode_header(retention.mode));
-            $output.object_lock_retain_until_date = Some(names::timestamp(retention.until_unix_ms));
-        }
-        $output.object_lock_legal_hold_status = lock.legal_hold.map($crate::s3::locks::hold_status);
-    }};
-}
-pub(super) use show_lock;
-
-/// The lock that an object is to have, if its bucket can have one.
-///
-/// # Errors
-/// `InvalidArgument` for what cannot be; `InvalidRequest` where nothing is ever locked.
-pub(super) async fn wanted(app: &Arc<App>, bucket: &str, headers: Headers<'_>) -> S3Result<Lock> {
-    let lock = headers.read(app.surroundings.now_unix_ms())?;
-    if !lock.is_none() {
-        lockable(app, bucket).await?;
-    }
-    Ok(lock)
-}
 
 async fn lockable(app: &Arc<App>, bucket: &str) -> S3Result<Locking> {
     let bucket = app.objects.bucket(&names::bucket(bucket)?).await?;
@@ -86,38 +44,14 @@ async fn lockable(app: &Arc<App>, bucket: &str) -> S3Result<Locking> {
     })
 }
 
-impl Headers<'_> {
-    fn read(&self, now_unix_ms: u64) -> S3Result<Lock> {
-        let retention = match (self.mode, self.until) {
-            (None, None) => None,
-            (Some(mode), Some(until)) => {
-                let mode = mode_named(mode).ok_or_else(|| {
-                    s3_error!(InvalidArgument, "x-amz-object-lock-mode is {GOVERNANCE} or {COMPLIANCE}")
-                })?;
-                Some(Retention { mode, until_unix_ms: future(until, now_unix_ms)? })
-            }
-            _ => {
-                return Err(s3_error!(
-                    InvalidArgument,
-                    "x-amz-object-lock-mode and x-amz-object-lock-retain-until-date come together"
-                ));
-            }
-        };
-        let hold = |status: &str| {
-            hold_named(status)
-                .ok_or_else(|| s3_error!(InvalidArgument, "x-amz-object-lock-legal-hold is {ON} or {OFF}"))
-        };
-        Ok(Lock { retention, legal_hold: self.legal_hold.map(hold).transpose()? })
-    }
-}
-
+/// A date that a version may be retained until.
 fn future(until: &Timestamp, now_unix_ms: u64) -> S3Result<u64> {
-    let mut text = Vec::new();
-    let written = until.format(TimestampFormat::DateTime, &mut text).ok();
-    let read = written.and_then(|()| String::from_utf8_lossy(&text).parse::<jiff::Timestamp>().ok());
-    let until = read.and_then(|at| u64::try_from(at.as_millisecond()).ok());
-    until.filter(|until| *until > now_unix_ms).ok_or_else(|| {
-        s3_error!(InvalidArgument, "the date until which a version is retained must be in the future")
+    let until = names::unix_ms(until).filter(|until| (now_unix_ms + 1..UNTIL_MAX_MS).contains(until));
+    until.ok_or_else(|| {
+        s3_error!(
+            InvalidArgument,
+            "the date until which a version is retained is in the future, before the year 10000"
+        )
     })
 }
 
@@ -144,25 +78,9 @@ fn hold_named(status: &str) -> Option<bool> {
     }
 }
 
-/// As headers name it.
-pub(super) fn mode_header(mode: RetentionMode) -> ObjectLockMode {
-    ObjectLockMode::from_static(mode_name(mode))
-}
-
 /// As answers name it.
 pub(super) fn hold_status(on: bool) -> ObjectLockLegalHoldStatus {
     ObjectLockLegalHoldStatus::from_static(if on { ON } else { OFF })
-}
-
-/// What of an object's lock whoever reads the object may know.
-pub(super) fn known(extensions: &Extensions, key: &str, found: &Found) -> S3Result<Lock> {
-    let Lock { retention, legal_hold } = found.object.lock;
-    let standing = standing::of(extensions)?;
-    let may = |action| standing.may(&[action], Some(key), standing.facts()).is_ok();
-    Ok(Lock {
-        retention: retention.filter(|_| may(Action::GetObjectRetention)),
-        legal_hold: legal_hold.filter(|_| may(Action::GetObjectLegalHold)),
-    })
 }
 
 /// `GetObjectLockConfiguration`.

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use datamesh_catalog::{Object, ObjectKey, UploadId};
 use datamesh_shard::BucketName;
-use s3s::dto::{ETag, ETagCondition, Timestamp};
+use s3s::dto::{ETag, ETagCondition, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
 
 /// A bucket's name. The library has held it against S3's rules already, which are narrower than ours.
@@ -38,6 +38,17 @@ pub(super) fn timestamp(unix_ms: u64) -> Timestamp {
     (UNIX_EPOCH + Duration::from_millis(unix_ms)).into()
 }
 
+/// Milliseconds since 1970 of a date, in whatever zone it is written; none before. (The library takes the zone for UTC where it writes
+/// a date in words.)
+pub(super) fn unix_ms(date: &Timestamp) -> Option<u64> {
+    let mut text = Vec::new();
+    date.format(TimestampFormat::EpochSeconds, &mut text).ok()?;
+    let text = std::str::from_utf8(&text).ok()?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let millis: String = fraction.chars().chain("000".chars()).take(3).collect();
+    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(millis.parse().ok()?)
+}
+
 pub(super) fn size(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
@@ -47,5 +58,21 @@ pub(super) fn at_most(wanted: Option<i32>, max: i32, field: &'static str) -> S3R
     match wanted {
         Some(wanted) if wanted < 0 => Err(s3_error!(InvalidArgument, "{field} is 0 or more, not {wanted}")),
         wanted => Ok(wanted.unwrap_or(max).min(max)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_a_moment_in_whatever_zone() {
+        let moment = |text| unix_ms(&Timestamp::parse(TimestampFormat::DateTime, text).unwrap());
+        assert_eq!(moment("1970-01-01T00:00:01.5Z"), Some(1_500));
+        assert_eq!(moment("2030-01-01T00:00:00.123Z"), Some(1_893_456_000_123));
+        assert_eq!(moment("2029-12-31T19:00:00-05:00"), moment("2030-01-01T00:00:00Z"));
+        assert_eq!(moment("2030-01-01T02:00:00+02:00"), Some(1_893_456_000_000));
+        assert_eq!(moment("1969-12-31T23:59:59Z"), None);
+        assert_eq!(moment("9999-12-31T23:59:59.999Z"), Some(253_402_300_799_999));
     }
 }

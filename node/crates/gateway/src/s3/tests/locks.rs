@@ -103,11 +103,20 @@ async fn what_brings_a_lock_along_needs_the_right_and_a_proof() {
     assert_eq!(put(&[mode, SUM]).await.as_deref(), Some("InvalidArgument"), "no date");
     let past = ("x-amz-object-lock-retain-until-date", "2001-01-01T00:00:00Z");
     assert_eq!(put(&[mode, past, SUM]).await.as_deref(), Some("InvalidArgument"));
+    for beyond in ["9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59Z"] {
+        let beyond = ("x-amz-object-lock-retain-until-date", beyond);
+        assert_eq!(put(&[mode, beyond, SUM]).await.as_deref(), Some("InvalidArgument"), "{beyond:?}");
+    }
     let never = ("x-amz-object-lock-mode", "NEVER");
     assert_eq!(put(&[never, until, SUM]).await.as_deref(), Some("InvalidArgument"));
     let maybe = ("x-amz-object-lock-legal-hold", "MAYBE");
     assert_eq!(put(&[maybe, SUM]).await.as_deref(), Some("InvalidArgument"));
     assert_eq!(put(&governed()).await, None);
+    let east = ("x-amz-object-lock-retain-until-date", "2999-01-01T02:00:00+02:00");
+    assert_eq!(put(&[mode, east, SUM]).await, None);
+    let head = vault.admin.ask("HEAD", "/vault/a", Ask::default()).await.ok();
+    let until = head.header("x-amz-object-lock-retain-until-date");
+    assert!(until.starts_with("2999-01-01T00:00:00"), "the moment, not the words: {until}");
     let hold = ("x-amz-object-lock-legal-hold", "ON");
     for (action, headers) in
         [("s3:PutObjectRetention", &governed()[..]), ("s3:PutObjectLegalHold", &[hold, SUM])]

@@ -9,7 +9,7 @@ use datamesh_shard::{NodeName, PoolName};
 
 pub(crate) use accounts::{
     AuditCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand, SessionsCommand,
-    TokensCommand, UsersCommand,
+    ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
 pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs};
 
@@ -147,6 +147,11 @@ pub(crate) enum Command {
     Tokens {
         #[command(subcommand)]
         command: TokensCommand,
+    },
+    /// Links by which others have an object or a folder, or put files; who makes them is signed in
+    Shares {
+        #[command(subcommand)]
+        command: SharesCommand,
     },
     /// Who may sign in (role admin needed)
     Users {

@@ -5,6 +5,7 @@ mod answers;
 mod audit;
 mod fsck;
 mod keys;
+mod shares;
 
 use std::net::ToSocketAddrs as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,7 @@ pub(crate) use answers::{
 };
 pub(crate) use audit::{Chains, Wanted};
 pub(crate) use keys::AccessKey;
+pub(crate) use shares::{Bounds, NewShare, Share};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');

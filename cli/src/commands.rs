@@ -18,6 +18,7 @@ pub(crate) mod node;
 mod put;
 mod rm;
 mod second_factor;
+mod shares;
 mod shreds;
 mod status;
 mod sync;
@@ -128,6 +129,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Tokens { command: TokensCommand::Delete { id } } => {
             tokens::delete(&session()?, "tokens", &id).await
         }
+        Command::Shares { command } => shares::run(&session()?, command).await,
         Command::Users { command } => users::run(&session()?, command).await,
         Command::Audit { command } => audit::run(&session()?, command).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {

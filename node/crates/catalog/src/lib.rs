@@ -18,12 +18,13 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
-    BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
+    AccessKey, AccessKeyId, AccessKeyIdError, AskedDownload, AuditAt, AuditHead, AuditPage, AuditRow, Body,
+    Bucket, BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
     CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
     ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
     ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
-    Role, Scope, SecondFactor, SegmentRef, Shown, TaggedPart, Target, Upload, UploadId, UploadIdError, User,
-    UserId, UserName, UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
-    VersionListing, VersionObject, VersionQuery, Versioning, WrappedSecret,
+    Role, Scope, SecondFactor, SegmentRef, Share, ShareUse, Shared, Shown, TaggedPart, Target,
+    UnderWay, Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError, Version,
+    VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing, VersionObject, VersionQuery,
+    Versioning, WrappedSecret,
 };

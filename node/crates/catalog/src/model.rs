@@ -9,6 +9,7 @@ mod listing;
 mod object;
 mod second_factor;
 mod segment;
+mod share;
 mod upload;
 mod version;
 
@@ -24,6 +25,7 @@ pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
+pub use share::{AskedDownload, Share, ShareUse, Shared, UnderWay};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
 pub use version::{
     Deleted, Marker, Marking, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,

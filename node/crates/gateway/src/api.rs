@@ -20,6 +20,8 @@ mod quota;
 mod range;
 pub(crate) mod routes;
 mod second_factor;
+mod shared;
+mod shares;
 mod shreds;
 mod target;
 mod trace;

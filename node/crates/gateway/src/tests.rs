@@ -29,5 +29,6 @@ mod retention;
 mod round_trips;
 mod scrub;
 mod second_factor;
+mod shares;
 mod shreds;
 mod uploads;

@@ -34,6 +34,7 @@ mod ranges;
 mod recode;
 mod replica_volumes;
 mod replicas;
+mod shares;
 mod sharing;
 mod shreds;
 mod support;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset, metadata,
-    monitoring, second_factor, shreds, uploads, users,
+    monitoring, second_factor, shared, shares, shreds, uploads, users,
 };
 use crate::auth::Need;
 
@@ -145,6 +145,27 @@ routes! {
             .gives::<second_factor::Recovery<'_>>(200).with(SECRET);
     POST "/api/v1/auth/second-factor/remove" Themselves => second_factor::remove,
         does("Removes the second factor").takes::<second_factor::Remove>().gives_nothing(204);
+    GET "/api/v1/shares" Themselves => shares::list,
+        does("Lists one's links").gives::<shares::Listed>(200);
+    POST "/api/v1/shares" Themselves => shares::create,
+        does("Makes a link by which others have an object or a folder, or put files").takes::<shares::Make>()
+            .gives::<shares::Shown>(201).with(SECRET);
+    DELETE "/api/v1/shares/{id}" Themselves => shares::end,
+        does("Ends a link").gives_nothing(204);
+    GET "/api/v1/shared/{token}" Anyone => shared::about,
+        does("Shows what a link is of").gives::<shared::Shown>(200).with(SECRET);
+    GET "/api/v1/shared/{token}/download" Anyone => shared::download,
+        reads_object("Downloads the file of a link, or a part of it");
+    HEAD "/api/v1/shared/{token}/download" Anyone => shared::download,
+        reads_object("Shows the headers of the file of a link");
+    GET "/api/v1/shared/{token}/files" Anyone => shared::list,
+        does("Lists the folder of a link by key").asks::<listing::Params>().gives::<listing::Answer>(200).with(SECRET);
+    GET "/api/v1/shared/{token}/files/{*key}" Anyone => shared::read,
+        reads_object("Downloads a file of the folder of a link, or a part of it");
+    HEAD "/api/v1/shared/{token}/files/{*key}" Anyone => shared::read,
+        reads_object("Shows the headers of a file of the folder of a link");
+    POST "/api/v1/shared/{token}/drop/{file}" Anyone => shared::take,
+        does("Puts a file into the drop box of a link; replaces nothing").takes_bytes().gives::<shared::Came>(201).with(SECRET);
     GET "/api/v1/admin/status" AUDITOR => admin::status,
         does("Shows how the cluster is").gives::<ClusterStatus>(200);
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
@@ -191,6 +212,10 @@ routes! {
         does("Ends all sessions of a user").gives::<users::Ended>(200);
     DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear,
         does("Removes the second factor of a user who lost it").gives_nothing(204);
+    GET "/api/v1/admin/users/{name}/shares" ADMIN => shares::list_of,
+        does("Lists the links of a user").gives::<shares::Listed>(200);
+    DELETE "/api/v1/admin/users/{name}/shares/{id}" ADMIN => shares::end_of,
+        does("Ends a link of a user").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

@@ -70,7 +70,7 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
 }
 
 /// Undoes percent-encoding.
-fn decode(text: &str) -> Result<Vec<u8>, Problem> {
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, Problem> {
     let wrong = || Problem::parameter("key", "`%` in a path is followed by two hexadecimal digits");
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.as_bytes();

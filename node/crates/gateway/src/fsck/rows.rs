@@ -1,7 +1,7 @@
 //! Whether the catalog's rows agree with each other.
 
 use datamesh_catalog::BucketSetting;
-use datamesh_catalog::catalog::{CatalogError, Flaw, StraySetting};
+use datamesh_catalog::catalog::{CatalogError, Flaw, StraySetting, StrayShare};
 use datamesh_settings::admin::{FsckFinding, FsckKind, FsckStep};
 
 use super::{Check, finding};
@@ -61,6 +61,15 @@ impl Check {
             let detail = format!("the lifecycle rules of the bucket do not read, put them anew: {error}");
             let bucket = self.buckets.get(&id).cloned();
             self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
+        }
+        Ok(())
+    }
+
+    /// What is shared by users who are not there, and what was used of links that are not: nobody gets anything by them.
+    pub(super) async fn shares(&mut self) -> Result<(), CatalogError> {
+        for StrayShare { user, id, mended } in self.context.catalog.stray_shares(self.repair).await? {
+            let detail = format!("a row of link {id} is left, and the link or its user {user} is not there");
+            self.find(FsckFinding { mended, ..finding(FsckKind::Rows, detail) }).await;
         }
         Ok(())
     }

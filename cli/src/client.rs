@@ -6,6 +6,7 @@ mod audit;
 mod fsck;
 mod keys;
 mod shares;
+mod trash;
 
 use std::net::ToSocketAddrs as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,6 +30,7 @@ pub(crate) use answers::{
 pub(crate) use audit::{Chains, Wanted};
 pub(crate) use keys::AccessKey;
 pub(crate) use shares::{Bounds, NewShare, Share};
+pub(crate) use trash::{Deleted, Trash};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');

@@ -23,6 +23,7 @@ mod shreds;
 mod status;
 mod sync;
 mod tokens;
+mod trash;
 mod users;
 
 use std::process::ExitCode;
@@ -130,6 +131,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             tokens::delete(&session()?, "tokens", &id).await
         }
         Command::Shares { command } => shares::run(&session()?, command).await,
+        Command::Trash { command } => trash::run(&session()?, command).await,
         Command::Users { command } => users::run(&session()?, command).await,
         Command::Audit { command } => audit::run(&session()?, command).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {

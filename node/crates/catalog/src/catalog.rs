@@ -26,6 +26,7 @@ mod second_factors;
 mod shares;
 mod shreds;
 mod tally;
+mod trash;
 mod uploads;
 mod users;
 mod version_listing;
@@ -56,6 +57,7 @@ pub use references::ReferenceError;
 pub use shares::{KnownShare, ShareError, StrayShare};
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
+pub use trash::RestoreError;
 pub use uploads::UploadError;
 pub use users::{By, Ends, UserError};
 

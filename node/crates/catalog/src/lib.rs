@@ -23,8 +23,8 @@ pub use model::{
     CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
     ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey,
     ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration,
-    Role, Scope, SecondFactor, SegmentRef, Share, ShareUse, Shared, Shown, TaggedPart, Target,
-    UnderWay, Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError, Version,
+    Role, Scope, SecondFactor, SegmentRef, Share, ShareUse, Shared, Shown, TaggedPart, Target, TrashEntry,
+    TrashPage, UnderWay, Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError, Version,
     VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing, VersionObject, VersionQuery,
     Versioning, WrappedSecret,
 };

@@ -10,6 +10,7 @@ mod object;
 mod second_factor;
 mod segment;
 mod share;
+mod trash;
 mod upload;
 mod version;
 
@@ -26,6 +27,7 @@ pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
 pub use share::{AskedDownload, Share, ShareUse, Shared, UnderWay};
+pub use trash::{TrashEntry, TrashPage};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
 pub use version::{
     Deleted, Marker, Marking, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,

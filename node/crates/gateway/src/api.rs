@@ -25,6 +25,7 @@ mod shares;
 mod shreds;
 mod target;
 mod trace;
+mod trash;
 mod uploads;
 mod users;
 

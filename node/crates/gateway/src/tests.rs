@@ -31,4 +31,5 @@ mod scrub;
 mod second_factor;
 mod shares;
 mod shreds;
+mod trash;
 mod uploads;

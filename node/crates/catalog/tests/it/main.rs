@@ -38,5 +38,6 @@ mod shares;
 mod sharing;
 mod shreds;
 mod support;
+mod trash;
 mod uploads;
 mod versions;

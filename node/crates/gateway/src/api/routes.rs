@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset, metadata,
-    monitoring, second_factor, shared, shares, shreds, uploads, users,
+    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset,
+    metadata, monitoring, second_factor, shared, shares, shreds, trash, uploads, users,
 };
 use crate::auth::Need;
 
@@ -82,6 +82,20 @@ routes! {
     PUT "/api/v1/metadata/{*key}" Write => metadata::write, writes_metadata();
     GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
     PUT "/api/v1/buckets/{bucket}/metadata/{*key}" Write => metadata::write, writes_metadata();
+    GET "/api/v1/buckets/{bucket}/trash" Read => trash::show,
+        does("Shows for how long what is deleted of a bucket is kept").gives::<trash::Shown>(200);
+    PUT "/api/v1/buckets/{bucket}/trash" Write => trash::keep,
+        does("Has what is deleted of a bucket kept for some days").takes::<trash::Keep>().gives::<trash::Shown>(200);
+    DELETE "/api/v1/buckets/{bucket}/trash" Write => trash::keep_no_more,
+        does("Has what is deleted of a bucket kept no more; what is in its trash stays until its days are over").gives_nothing(204);
+    GET "/api/v1/buckets/{bucket}/trash/files" Read => trash::list,
+        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200);
+    DELETE "/api/v1/buckets/{bucket}/trash/files" Write => trash::empty,
+        does("Deletes for good what was deleted").asks::<trash::Emptied>().gives::<trash::Purged>(200);
+    POST "/api/v1/buckets/{bucket}/trash/restore" Write => trash::restore,
+        does("Puts an object back that was deleted").takes::<trash::Restore>().gives::<trash::Restored>(200);
+    POST "/api/v1/buckets/{bucket}/trash/purge" Write => trash::purge,
+        does("Deletes for good one object that was deleted").takes::<trash::Entry>().gives::<trash::Purged>(200);
     POST "/api/v1/uploads" Write => uploads::begin,
         does("Begins an upload in parts").takes::<uploads::Begin>().gives::<uploads::Shown>(201);
     GET "/api/v1/uploads/{id}" Write => uploads::show,

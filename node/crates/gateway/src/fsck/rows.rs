@@ -53,12 +53,18 @@ impl Check {
             let detail = format!("setting {setting} of bucket {bucket} is there, and the bucket is not");
             self.find(FsckFinding { mended, ..finding(FsckKind::Rows, detail) }).await;
         }
-        for id in self.context.catalog.buckets_with(BucketSetting::Lifecycle).await? {
-            let kept = self.context.catalog.bucket_setting(id, BucketSetting::Lifecycle).await?;
-            let Some(Err(error)) = kept.map(|bytes| serde_json::from_slice::<Lifecycle>(&bytes)) else {
-                continue;
-            };
-            let detail = format!("the lifecycle rules of the bucket do not read, put them anew: {error}");
+        for which in Lifecycle::KEPT_AS {
+            self.rules(which).await?;
+        }
+        Ok(())
+    }
+
+    async fn rules(&mut self, which: BucketSetting) -> Result<(), CatalogError> {
+        for id in self.context.catalog.buckets_with(which).await? {
+            let kept = self.context.catalog.bucket_setting(id, which).await?;
+            let Some(Err(error)) = kept.map(|bytes| Lifecycle::read(which, &bytes)) else { continue };
+            let what = if which == BucketSetting::Trash { "trash" } else { "lifecycle rules" };
+            let detail = format!("the {what} of the bucket does not read, set it anew: {error}");
             let bucket = self.buckets.get(&id).cloned();
             self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
         }

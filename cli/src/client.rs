@@ -158,6 +158,13 @@ impl Client {
         accepted(request.send().await?).await
     }
 
+    /// All objects under a prefix as a zip.
+    pub(crate) async fn archive(&self, prefix: &str) -> Result<Response, Failure> {
+        let prefix = utf8_percent_encode(prefix, QUERY);
+        let path = format!("/buckets/{}/archive?prefix={prefix}", self.bucket);
+        accepted(self.user(Method::GET, &path)?.send().await?).await
+    }
+
     /// Deletes a key; `None` when nothing was there, or the gateway is one that does not say more.
     pub(crate) async fn delete(&self, key: &str, only: &Only) -> Result<Option<Erasure>, Failure> {
         let request = self.user(Method::DELETE, &file_path(&self.bucket, key)?)?;

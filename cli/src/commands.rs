@@ -25,6 +25,7 @@ mod sync;
 mod tokens;
 mod trash;
 mod users;
+mod zip;
 
 use std::process::ExitCode;
 use std::time::Duration;

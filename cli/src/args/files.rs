@@ -35,6 +35,13 @@ pub(crate) enum FilesCommand {
         #[arg(long, short)]
         recursive: bool,
     },
+    /// Fetch a folder as a zip
+    Zip {
+        /// The folder, with `/` at its end; `/` alone is the whole bucket
+        folder: String,
+        /// File to write; `-` writes to standard output; left out: the folder's name
+        target: Option<PathBuf>,
+    },
     /// List keys
     Ls {
         /// Only keys that begin with this

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod archive;
 mod audit;
 mod buckets;
 mod conditional;
@@ -64,9 +65,11 @@ pub(crate) struct App {
     pub(crate) new_rules: NewRules,
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) quotas: Quotas,
+    pub(crate) archives: Archives,
 }
 
 pub(crate) use admin::Admin;
+pub(crate) use archive::Archives;
 pub(crate) use quota::Quotas;
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.

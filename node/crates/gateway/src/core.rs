@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
-use crate::api::{self, Admin, App, Quotas};
+use crate::api::{self, Admin, App, Archives, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::cache::SegmentCache;
@@ -147,6 +147,7 @@ impl Core {
             new_rules: NewRules::default(),
             surroundings,
             quotas: Quotas::default(),
+            archives: Archives::default(),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

@@ -45,6 +45,8 @@ pub const USER_REQUESTS: u32 = 20_000;
 pub const USER_REQUESTS_PER_SECOND: u32 = 5000;
 /// Addresses, and users, whose requests are counted each by themselves at a time; beyond, neighbours share a bucket. 2 MiB each.
 pub const RATES_MAX: usize = 10_000;
+/// Files of one zip at most: what is said of each at its end is kept until then, some 300 bytes.
+pub const ARCHIVE_ENTRIES_MAX: usize = 10_000;
 /// Parts of one resumable upload at most.
 pub const PARTS_MAX: u32 = 10_000;
 /// Bytes of one part that the gateway advises.

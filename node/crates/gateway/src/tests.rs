@@ -3,6 +3,7 @@
 //! real nodes are met end to end, elsewhere.
 
 mod accounts;
+mod archive;
 mod audit;
 mod auth;
 mod avoidance;

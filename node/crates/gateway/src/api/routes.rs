@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset,
+    App, account, admin, archive, audit, buckets, files, fsck, invites, keys, listing, mailed_reset,
     metadata, monitoring, second_factor, shared, shares, shreds, trash, uploads, users,
 };
 use crate::auth::Need;
@@ -60,6 +60,10 @@ routes! {
         does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/docs" Anyone => openapi::page,
         does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+    GET "/api/v1/archive" Read => archive::read,
+        does("Downloads a folder of the default bucket as a zip").asks::<archive::Params>().gives_bytes(200);
+    GET "/api/v1/buckets/{bucket}/archive" Read => archive::read,
+        does("Downloads a folder of a bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/files" Read => listing::list,
         does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
     GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
@@ -178,6 +182,8 @@ routes! {
         reads_object("Downloads a file of the folder of a link, or a part of it");
     HEAD "/api/v1/shared/{token}/files/{*key}" Anyone => shared::read,
         reads_object("Shows the headers of a file of the folder of a link");
+    GET "/api/v1/shared/{token}/archive" Anyone => shared::zip,
+        does("Downloads the folder of a link as a zip").gives_bytes(200).with(SECRET);
     POST "/api/v1/shared/{token}/drop/{file}" Anyone => shared::take,
         does("Puts a file into the drop box of a link; replaces nothing").takes_bytes().gives::<shared::Came>(201).with(SECRET);
     GET "/api/v1/admin/status" AUDITOR => admin::status,

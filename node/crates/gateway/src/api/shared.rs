@@ -29,8 +29,8 @@ use crate::problem::{Kind, Problem};
 use guard::guarded;
 
 pub(super) use dropped::{Came, take};
-pub(super) use folder::{list, read};
-pub(super) use names::DROPPED_NAME_BYTES_MAX;
+pub(super) use folder::{list, read, zip};
+pub(super) use names::{DROPPED_NAME_BYTES_MAX, attachment, file_name, is_unsafe};
 
 /// What a link is of.
 #[derive(Serialize, JsonSchema)]

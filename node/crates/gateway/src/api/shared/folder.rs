@@ -5,16 +5,17 @@ use std::sync::Arc;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
-use datamesh_catalog::{Cursor, Entry, ListQuery, Listing, ObjectKey, Shared};
+use datamesh_catalog::{Cursor, Entry, ListQuery, Listing, ObjectKey, Shared, UploadId};
 use http::{HeaderMap, Method, Uri};
 
 use super::super::App;
 use super::super::account::{Origin, from};
+use super::super::archive::{self, Folder};
 use super::super::listing::{self, Params};
 use super::super::pages::Page;
 use super::super::target::{decode, object_key};
 use super::{Wanted, bucket_of, found, guarded, open, send};
-use crate::accounts::OpenShare;
+use crate::accounts::{OpenShare, no_share};
 use crate::problem::{Kind, Problem};
 
 fn prefix_of(open: &OpenShare) -> Result<&[u8], Problem> {
@@ -95,6 +96,32 @@ pub(in crate::api) async fn read(
         let key = object_key(&[prefix_of(&open)?, &rest].concat())?;
         let found = found(&app, &open, key).await?;
         send(&app, &open, found, Wanted { method: &method, headers: &headers, from }).await
+    };
+    guarded(sent.await)
+}
+
+/// `GET` of all of them as a zip: one download.
+pub(in crate::api) async fn zip(
+    State(app): State<Arc<App>>,
+    origin: Origin,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let from = from(origin);
+    let sent = async {
+        let open = open(&app, &uri, &headers, from).await?;
+        prefix_of(&open)?;
+        let Shared::Prefix { prefix, .. } = open.share.what.clone() else { return Err(no_share()) };
+        bucket_of(&app, &open).await?;
+        let (bucket, bucket_name) = (open.share.bucket, open.share.bucket_name.clone());
+        let folder = Folder { bucket, bucket_name, prefix };
+        let turn = archive::begin(&app, &folder).await?;
+        if method != Method::HEAD {
+            // It is never asked for in parts: each begins anew.
+            app.accounts.count_download(&open, (UploadId([0; 16]), 1, 1), from).await?;
+        }
+        archive::answer(Arc::clone(&app), folder, turn)
     };
     guarded(sent.await)
 }

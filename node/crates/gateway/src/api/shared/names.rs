@@ -17,14 +17,14 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 
 /// Whether a character has no place in a file's name: it steers a terminal or a path, or turns the reading direction so that another
 /// ending is read.
-fn is_unsafe(c: char) -> bool {
+pub(in crate::api) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || "/\\:*?\"<>|".contains(c)
         || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The last part of a path as a file's name: never empty, `.` or `..`, never hidden, of at most [`NAME_BYTES_MAX`] bytes.
-pub(super) fn file_name(path: &str) -> String {
+pub(in crate::api) fn file_name(path: &str) -> String {
     let last = path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
     let safe: String = last.chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
     let safe = safe.trim_matches(|c: char| c == '.' || c.is_whitespace());
@@ -42,7 +42,7 @@ pub(super) fn dropped_name(name: &str, at_unix_ms: u64, random: [u8; 4]) -> Stri
 }
 
 /// `Content-Disposition` that has a file of this name saved, not shown.
-pub(super) fn attachment(name: &str) -> HeaderValue {
+pub(in crate::api) fn attachment(name: &str) -> HeaderValue {
     let mut text = String::from("attachment; filename=\"");
     text.extend(name.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '_' }));
     text.push('"');

@@ -9,9 +9,9 @@ use datamesh_shard::{NodeName, PoolName};
 
 pub(crate) use accounts::{
     AuditCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand, SessionsCommand,
-    TokensCommand, UsersCommand,
+    ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
-pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs};
+pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///
@@ -71,6 +71,11 @@ pub(crate) enum Command {
         /// Call it off, or forget it once it is over; what was deleted stays deleted
         #[arg(long, requires = "id")]
         forget: bool,
+    },
+    /// What was deleted of a bucket, and for how long it can be put back
+    Trash {
+        #[command(subcommand)]
+        command: TrashCommand,
     },
     /// How safe the data is: pools, nodes, and what is wrong
     Status,
@@ -147,6 +152,11 @@ pub(crate) enum Command {
     Tokens {
         #[command(subcommand)]
         command: TokensCommand,
+    },
+    /// Links by which others have an object or a folder, or put files; who makes them is signed in
+    Shares {
+        #[command(subcommand)]
+        command: SharesCommand,
     },
     /// Who may sign in (role admin needed)
     Users {

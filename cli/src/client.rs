@@ -6,6 +6,8 @@ mod audit;
 mod fsck;
 mod keys;
 mod once;
+mod shares;
+mod trash;
 
 use std::net::ToSocketAddrs as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +30,8 @@ pub(crate) use answers::{
 };
 pub(crate) use audit::{Chains, Wanted};
 pub(crate) use keys::AccessKey;
+pub(crate) use shares::{Bounds, NewShare, Share};
+pub(crate) use trash::{Deleted, Trash};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -153,6 +157,13 @@ impl Client {
             request = request.header(IF_MATCH, format!("\"{}\"", etag.trim_matches('"')));
         }
         accepted(request.send().await?).await
+    }
+
+    /// All objects under a prefix as a zip.
+    pub(crate) async fn archive(&self, prefix: &str) -> Result<Response, Failure> {
+        let prefix = utf8_percent_encode(prefix, QUERY);
+        let path = format!("/buckets/{}/archive?prefix={prefix}", self.bucket);
+        accepted(self.user(Method::GET, &path)?.send().await?).await
     }
 
     /// Deletes a key; `None` when nothing was there, or the gateway is one that does not say more.

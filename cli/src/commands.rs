@@ -18,11 +18,14 @@ pub(crate) mod node;
 mod put;
 mod rm;
 mod second_factor;
+mod shares;
 mod shreds;
 mod status;
 mod sync;
 mod tokens;
+mod trash;
 mod users;
+mod zip;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -128,6 +131,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Tokens { command: TokensCommand::Delete { id } } => {
             tokens::delete(&session()?, "tokens", &id).await
         }
+        Command::Shares { command } => shares::run(&session()?, command).await,
+        Command::Trash { command } => trash::run(&session()?, command).await,
         Command::Users { command } => users::run(&session()?, command).await,
         Command::Audit { command } => audit::run(&session()?, command).await,
         Command::Admin { command: AdminCommand::Key { command: KeyCommand::Export { file } } } => {

@@ -92,6 +92,8 @@ fn accounts(input: &[u8]) {
     reads::<model::User>(input);
     reads::<model::Credential>(input);
     reads::<model::SecondFactor>(input);
+    reads::<model::Share>(input);
+    reads::<model::ShareUse>(input);
     reads::<record::UserNameRecord>(input);
     reads::<record::RegistrationRecord>(input);
     reads::<record::AuditRecord>(input);

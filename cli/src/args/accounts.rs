@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::client::Wanted;
+use crate::commands::Size;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionsCommand {
@@ -40,6 +41,53 @@ pub(crate) enum TokensCommand {
         /// Its id
         id: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SharesCommand {
+    /// Make a link; it is shown this once
+    Create(ShareArgs),
+    /// Show those that count, without their secrets
+    List {
+        /// Those of this user (role admin needed)
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+    },
+    /// End one: it is refused from now on
+    End {
+        /// Its id
+        id: String,
+        /// It is this user's (role admin needed)
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShareArgs {
+    /// The object, or with `/` at its end the folder; `/` alone is the whole bucket
+    pub(crate) key: String,
+    /// A drop box in that folder: others put files there and see nothing
+    #[arg(long = "drop", conflicts_with = "downloads")]
+    pub(crate) is_drop: bool,
+    /// Files that a drop box takes at most
+    #[arg(long, requires = "is_drop", default_value_t = 100)]
+    pub(crate) files: u32,
+    /// Bytes of all of them at most: 500, 10K, 5M, 2GiB (powers of 1024)
+    #[arg(long, value_name = "SIZE", requires = "is_drop", default_value = "10G")]
+    pub(crate) bytes: Size,
+    /// For how many days it counts, 366 at most
+    #[arg(long, default_value_t = 7)]
+    pub(crate) days: u64,
+    /// Downloads at most; left out: as many as anybody likes
+    #[arg(long)]
+    pub(crate) downloads: Option<u32>,
+    /// Ask for a password that others must know besides
+    #[arg(long)]
+    pub(crate) password: bool,
+    /// Read the password as a line of standard input
+    #[arg(long, requires = "password")]
+    pub(crate) stdin: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

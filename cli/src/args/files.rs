@@ -35,6 +35,13 @@ pub(crate) enum FilesCommand {
         #[arg(long, short)]
         recursive: bool,
     },
+    /// Fetch a folder as a zip
+    Zip {
+        /// The folder, with `/` at its end; `/` alone is the whole bucket
+        folder: String,
+        /// File to write; `-` writes to standard output; left out: the folder's name
+        target: Option<PathBuf>,
+    },
     /// List keys
     Ls {
         /// Only keys that begin with this
@@ -156,4 +163,47 @@ pub(crate) struct CopyArgs {
     /// Fail if the target exists
     #[arg(long)]
     pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrashCommand {
+    /// Say for how long what is deleted is kept
+    Show,
+    /// Keep what is deleted from now on
+    Keep {
+        /// For so many days
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+    },
+    /// Keep nothing of what is deleted from now on; what is in the trash stays until its days are over
+    Off,
+    /// Show what can be put back
+    List {
+        /// Only keys that begin with this
+        prefix: Option<String>,
+    },
+    /// Put an object back
+    Restore {
+        /// Its key
+        key: String,
+        /// Which of several that were deleted; left out: the last one
+        #[arg(long)]
+        id: Option<String>,
+        /// Also where there is another object of this key by now, which is kept as a version then
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Delete an object for good that was deleted
+    Purge {
+        /// Its key
+        key: String,
+        /// Which of several that were deleted; left out: the last one
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// Delete all for good that was deleted
+    Empty {
+        /// Only keys that begin with this
+        prefix: Option<String>,
+    },
 }

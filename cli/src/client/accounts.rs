@@ -253,7 +253,7 @@ impl Client {
         self.as_administrator(method, &format!("/users{path}"), body).await
     }
 
-    async fn as_administrator(
+    pub(super) async fn as_administrator(
         &self,
         method: Method,
         path: &str,

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use super::{Session, cp, du, find, get, ls, put, rm, shreds, sync};
+use super::{Session, cp, du, find, get, ls, put, rm, shreds, sync, zip};
 use crate::args::FilesCommand;
 use crate::failure::Failure;
 
@@ -11,6 +11,7 @@ pub(crate) async fn run(session: &Session, command: FilesCommand) -> Result<Exit
             put::run(session, put::Put { source, key, recursive, no_clobber }).await
         }
         FilesCommand::Get { key, target, recursive } => get::run(session, &key, target, recursive).await,
+        FilesCommand::Zip { folder, target } => zip::run(session, &folder, target).await,
         FilesCommand::Ls { prefix, recursive } => ls::run(session, &prefix, recursive).await,
         FilesCommand::Rm { keys, recursive, shred: false, .. } => rm::run(session, keys, recursive).await,
         FilesCommand::Rm { keys, recursive, no_wait, .. } => {

@@ -150,7 +150,7 @@ async fn attempt(
 }
 
 /// Writes the body of an answer; tells of every piece that was written.
-async fn copy(
+pub(super) async fn copy(
     response: Response,
     out: &mut (impl AsyncWrite + Unpin),
     mut written: impl FnMut(u64),

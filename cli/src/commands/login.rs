@@ -32,7 +32,7 @@ impl Secrets {
     }
 
     /// A new password: who types it may mistype it.
-    fn ask_new(self) -> Result<String, Failure> {
+    pub(super) fn ask_new(self) -> Result<String, Failure> {
         let password = self.ask("New password")?;
         if self == Self::Terminal && self.ask("Once more")? != password {
             return Err(Failure::Usage("the two are not the same".into()));

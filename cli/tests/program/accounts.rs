@@ -163,3 +163,40 @@ fn with_second_factor(user: &User) -> (String, Vec<String>) {
     let codes = codes["recoveryCodes"].as_array().unwrap();
     (secret, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
 }
+
+#[test]
+fn what_is_somebody_s_is_shared_and_what_was_deleted_comes_back() {
+    let user = User::new();
+    let made = user.json(&["users", "create", "fred"]);
+    let lines = format!("{}\na long enough password\n", made["code"].as_str().unwrap());
+    told(of(&user, &["login", "fred", "--code", "--stdin"]), &lines);
+    user.write("x", b"text".to_vec());
+    succeeded(of(&user, &["put", "x", "fred/x"]).output().unwrap());
+    let made = json(of(&user, &["shares", "create", "fred/", "--downloads", "3"]));
+    assert!(made["link"].as_str().unwrap().starts_with(&format!("{}/api/v1/shared/dml_", user.store.url())));
+    assert_eq!((&made["prefix"], &made["downloads"]), (&json!("fred/"), &json!(3)));
+    let listed = json(of_admin(&user, &["shares", "list", "--of", "fred"]));
+    assert_eq!((&listed["shares"][0]["id"], listed["shares"][0].get("link")), (&made["id"], None));
+    let id = made["id"].as_str().unwrap();
+    succeeded(of(&user, &["shares", "end", id]).output().unwrap());
+    assert_eq!(failure(of_admin(&user, &["shares", "end", id, "--of", "fred"])).0, 3);
+    assert_eq!(failure(of(&user, &["shares", "create", "fred", "--drop"])).0, 2, "a drop box is in a folder");
+
+    let zip = json(of(&user, &["zip", "fred/"]));
+    assert_eq!((&zip["file"], &user.read("fred.zip")[..2]), (&json!("fred.zip"), &b"PK"[..]));
+    assert_eq!(failure(of(&user, &["zip", "fred"])).0, 2, "a folder ends with a slash");
+
+    // A bucket of its own: the others' is to keep no versions.
+    user.make_bucket("freds");
+    let of_bucket = |args: &[&str]| of(&user, &[&["--bucket", "freds"], args].concat());
+    let trash = |args: &[&str]| json(of_bucket(&[&["trash"], args].concat()));
+    succeeded(of_bucket(&["put", "x", "fred/x"]).output().unwrap());
+    assert_eq!(trash(&["keep", "--days", "7"]), json!({ "days": 7, "keeps": true }));
+    succeeded(of_bucket(&["rm", "fred/x"]).output().unwrap());
+    assert_eq!(trash(&["list", "fred/"])["deleted"][0]["key"], "fred/x");
+    assert_eq!(trash(&["restore", "fred/x"])["restored"]["size"], 4);
+    succeeded(of_bucket(&["rm", "fred/x"]).output().unwrap());
+    assert_eq!(trash(&["empty", "fred/"]), json!({ "purged": 1 }));
+    assert_eq!(failure(of_bucket(&["trash", "restore", "fred/x"])).0, 2, "there is none");
+    assert_eq!(trash(&["off"]), json!({ "days": 7, "keeps": false }));
+}

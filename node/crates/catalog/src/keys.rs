@@ -12,7 +12,8 @@ mod versions;
 
 pub use accounts::{
     audit_between, audit_cut, audit_entry, audit_head, credential, credentials, read_audit_cut,
-    read_audit_entry, read_audit_head, read_credential, second_factor, user, user_name,
+    read_audit_entry, read_audit_head, read_credential, read_share, second_factor, share, share_use, shares,
+    user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
@@ -129,6 +130,10 @@ pub enum Table {
     AuditCut = 42,
     /// (user) → what they show at sign-in besides the password
     SecondFactor = 60,
+    /// (user, share) → what everybody may have who has its link
+    Share = 63,
+    /// (user, share) → how much of it was used
+    ShareUse = 64,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
     /// () → the backup that this catalog came out of, and its generation; only where it was restored

@@ -53,6 +53,10 @@ pub const CODES_MAX: usize = 36;
 pub const MAILED_CODES_MAX: usize = 3;
 /// Bytes of a second factor's sealed secret at most: 64 of a secret, and what sealing adds.
 pub const SECOND_FACTOR_SEALED_BYTES_MAX: usize = 256;
+/// Links of one user at most.
+pub const SHARES_MAX: usize = 500;
+/// Downloads of one link at most that may go on at a time without being counted anew; beyond, the oldest may not.
+pub const SHARE_UNDER_WAY_MAX: usize = 16;
 /// Recovery codes of one user at most.
 pub const RECOVERY_CODES_MAX: usize = 16;
 /// Bytes of a token's name, and of what a session's program calls itself, at most.

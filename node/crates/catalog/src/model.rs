@@ -12,6 +12,8 @@ mod notification;
 mod object;
 mod second_factor;
 mod segment;
+mod share;
+mod trash;
 mod upload;
 mod version;
 
@@ -32,6 +34,8 @@ pub use notification::{Cause, Event, EventKind, EventTally, Happened, Subscripti
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};
 pub use second_factor::{SecondFactor, Shown};
 pub use segment::{Condemned, Page, PageAt, PlacedPage, SegmentRef};
+pub use share::{AskedDownload, Share, ShareUse, Shared, UnderWay};
+pub use trash::{TrashEntry, TrashPage};
 pub use upload::{ListedUpload, NewUpload, PartSummary, PartTag, TaggedPart, Target, Upload};
 pub use version::{
     Deleted, Marker, Marking, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,

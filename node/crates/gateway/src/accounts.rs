@@ -7,6 +7,7 @@ mod mailed_reset;
 mod passwords;
 mod second_factor;
 mod secrets;
+mod shares;
 mod sign_in;
 mod throttle;
 mod users;
@@ -25,11 +26,13 @@ use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
 use mailed_reset::Post;
 use passwords::Passwords;
+use shares::ProvenLately;
 use throttle::Throttle;
 
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
 pub(crate) use invitations::Invitation;
 pub(crate) use second_factor::Offered;
+pub(crate) use shares::{MadeShare, NewShare, OpenShare, SHARE_DAYS_MAX, no_share};
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};
 
@@ -46,6 +49,7 @@ pub(crate) struct Accounts {
     surroundings: Arc<dyn Surroundings>,
     passwords: Passwords,
     throttle: Throttle,
+    proven: ProvenLately,
     /// Absent: the cluster sends no mail.
     post: Option<Post>,
 }
@@ -59,6 +63,7 @@ impl Accounts {
             passwords: Passwords::new(Arc::clone(context), Arc::clone(&secret)),
             secret,
             throttle: Throttle::default(),
+            proven: ProvenLately::new(&*context.surroundings),
             post: mailer.map(Post::new),
         }
     }

@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod archive;
 mod audit;
 mod buckets;
 mod conditional;
@@ -21,9 +22,12 @@ mod quota;
 mod range;
 pub(crate) mod routes;
 mod second_factor;
+mod shared;
+mod shares;
 mod shreds;
 mod target;
 mod trace;
+mod trash;
 mod uploads;
 mod users;
 
@@ -70,9 +74,11 @@ pub(crate) struct App {
     /// Requests to S3.
     pub(crate) s3_quotas: Quotas,
     pub(crate) once: Once,
+    pub(crate) archives: Archives,
 }
 
 pub(crate) use admin::Admin;
+pub(crate) use archive::Archives;
 pub(crate) use idempotency::Once;
 pub(crate) use quota::{Quotas, Share};
 

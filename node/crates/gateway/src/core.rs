@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::access_keys::AccessKeys;
 use crate::accounts::Accounts;
-use crate::api::{self, Admin, App, Once, Quotas};
+use crate::api::{self, Admin, App, Archives, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::backup::{KeepBackup, Standing};
@@ -167,6 +167,7 @@ impl Core {
             surroundings,
             quotas: Quotas::new(&config.request_limits.rest, "user"),
             s3_quotas: Quotas::new(&config.request_limits.s3, "key"),
+            archives: Archives::default(),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

@@ -86,6 +86,7 @@ impl Check {
         self.references().await?;
         self.objects().await?;
         self.settings().await?;
+        self.shares().await?;
         self.partitions().await
     }
 

@@ -50,6 +50,7 @@ mod s3;
 mod server;
 mod status;
 mod surroundings;
+mod trash;
 mod watched;
 mod work;
 

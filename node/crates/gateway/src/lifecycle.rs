@@ -2,10 +2,12 @@
 
 use std::cell::LazyCell;
 
+use datamesh_catalog::BucketSetting;
 use datamesh_catalog::catalog::VersionStanding as Standing;
 use serde::{Deserialize, Serialize};
 
 use crate::objects::Tags;
+use crate::trash::Trash;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -99,6 +101,17 @@ fn due_unix_ms(from_unix_ms: u64, days: u32) -> u64 {
 }
 
 impl Lifecycle {
+    /// Where a bucket's rules may stand: those of its owner, and the one of its trash.
+    pub(crate) const KEPT_AS: [BucketSetting; 2] = [BucketSetting::Lifecycle, BucketSetting::Trash];
+
+    /// Reads what is set of a bucket there.
+    pub(crate) fn read(which: BucketSetting, bytes: &[u8]) -> serde_json::Result<Self> {
+        match which {
+            BucketSetting::Trash => serde_json::from_slice(bytes).map(Trash::rules),
+            _ => serde_json::from_slice(bytes),
+        }
+    }
+
     /// Whether a version may have ended, for all one can tell without its tags.
     pub(crate) fn may_end(&self, candidate: &Candidate<'_>, now_unix_ms: u64) -> bool {
         self.rules.iter().any(|rule| rule.judge(candidate, now_unix_ms) != Verdict::Stays)

@@ -34,6 +34,8 @@ pub const FIELDS_BYTES_MAX: usize = 5 << 10;
 pub const LIST_MAX: usize = 1000;
 /// Addresses, users and keys of S3 whose requests are counted each by themselves at a time; beyond, neighbours share a bucket. 2 MiB each.
 pub const RATES_MAX: usize = 10_000;
+/// Files of one zip at most: what is said of each at its end is kept until then, some 300 bytes.
+pub const ARCHIVE_ENTRIES_MAX: usize = 10_000;
 /// Parts of one resumable upload at most.
 pub const PARTS_MAX: u32 = 10_000;
 /// Bytes of one part that the gateway advises.

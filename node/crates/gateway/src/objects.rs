@@ -9,6 +9,7 @@ pub(crate) mod refusals;
 mod settings;
 mod shreds;
 mod tags;
+mod trash;
 mod uploads;
 mod versions;
 mod write;
@@ -41,6 +42,7 @@ pub(crate) use meta::{Fields, Meta};
 use policies::Policies;
 pub(crate) use policies::PublicAccessBlock;
 pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
+pub(crate) use trash::TrashState;
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 pub(crate) use versions::{Removed, Seen};
 

@@ -39,6 +39,12 @@ pub enum Kind {
     NoSuchUser,
     /// No such session or token.
     NoSuchCredential,
+    /// No such link, or it has ended.
+    NoSuchShare,
+    /// The link asks for a password.
+    SharePasswordRequired,
+    /// The link's downloads were had, or its room is taken.
+    ShareUsedUp,
     /// There is a user of that name.
     UserExists,
     /// Too many attempts; `Retry-After` says when the next may come.
@@ -101,7 +107,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 44] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -114,6 +120,9 @@ impl Kind {
         Self::NoSuchAccessKey,
         Self::NoSuchUser,
         Self::NoSuchCredential,
+        Self::NoSuchShare,
+        Self::SharePasswordRequired,
+        Self::ShareUsedUp,
         Self::UserExists,
         Self::TooManyRequests,
         Self::InvalidParameter,
@@ -178,6 +187,13 @@ impl Kind {
             Self::NoSuchCredential => {
                 (StatusCode::NOT_FOUND, "no-such-credential", "There is no session or token of this id")
             }
+            Self::NoSuchShare => {
+                (StatusCode::NOT_FOUND, "no-such-share", "There is no such link, or it has ended")
+            }
+            Self::SharePasswordRequired => {
+                (StatusCode::UNAUTHORIZED, "share-password-required", "The link asks for a password")
+            }
+            Self::ShareUsedUp => (StatusCode::GONE, "share-used-up", "The link gives or takes no more"),
             Self::UserExists => (StatusCode::CONFLICT, "user-exists", "There is a user of this name already"),
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "There were too many attempts")
@@ -425,7 +441,11 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"datamesh\""));
+            let scheme = match self.kind {
+                Kind::SharePasswordRequired => "Basic realm=\"datamesh link\", charset=\"UTF-8\"",
+                _ => "Bearer realm=\"datamesh\"",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -3,6 +3,7 @@
 //! real nodes are met end to end, elsewhere.
 
 mod accounts;
+mod archive;
 mod audit;
 mod auth;
 mod avoidance;
@@ -31,5 +32,7 @@ mod retention;
 mod round_trips;
 mod scrub;
 mod second_factor;
+mod shares;
 mod shreds;
+mod trash;
 mod uploads;

@@ -36,7 +36,7 @@ pub enum Ends {
     Codes,
     /// None.
     Nothing,
-    /// Everything: whoever asks for this trusts none of them.
+    /// Everything, and the user's shares: whoever asks for this trusts none of them.
     All,
 }
 
@@ -297,6 +297,9 @@ impl<K: Keyspace> Catalog<K> {
             batch.delete(keys::credential(user, known.id));
         }
         batch.expect_unchanged(range, since);
+        if ends == Ends::All {
+            super::shares::end_all(view, user, batch).await?;
+        }
         Ok(all.into_iter().map(|known| known.id).collect())
     }
 

@@ -184,6 +184,34 @@ impl History {
         }
     }
 
+    /// Adds what takes a delete away and shows the object directly behind it: in its place if the delete is the newest version, else
+    /// as the newest, put now. `None`: that would need a bucket that keeps versions.
+    pub(super) fn restore(
+        &self,
+        edit: &mut Edit,
+        present: &Present,
+        (marker, behind): (&Kept, &Kept),
+        now_unix_ms: u64,
+    ) -> Result<Option<CurrentRecord>, CatalogError> {
+        let Some(mut object) = behind.record.object().cloned() else { return Ok(None) };
+        let is_newest = self.newest.first().is_some_and(|newest| newest.order == marker.order);
+        let place = if present.current.is_none() && is_newest {
+            self.expect(edit);
+            KeptRecord { order: behind.order, null: behind.record.null }
+        } else if self.state == Versioning::Enabled {
+            // Rules count from then on how long what it replaces has been behind.
+            object.created_unix_ms = now_unix_ms;
+            self.make_room(edit, present)?.next
+        } else {
+            return Ok(None);
+        };
+        edit.remove(marker)?;
+        edit.forget(behind);
+        let current = CurrentRecord { object, kept: Some(place) };
+        edit.show(&current)?;
+        Ok(Some(current))
+    }
+
     /// The nth newest of those behind is the newest of all from now on: where it is an object, it is the key's.
     fn promote(&self, edit: &mut Edit, nth: usize, vacant: Vacant) -> Result<(), CatalogError> {
         self.newest.get(nth).map_or(Ok(()), |kept| edit.show_again(kept, vacant))

@@ -45,6 +45,35 @@ pub fn second_factor(user: UserId) -> Vec<u8> {
     table(Table::SecondFactor).fixed(&user.0).finish()
 }
 
+/// Key of a share.
+#[must_use]
+pub fn share(user: UserId, id: CredentialId) -> Vec<u8> {
+    table(Table::Share).fixed(&user.0).fixed(&id.0).finish()
+}
+
+/// All shares of a user.
+#[must_use]
+pub fn shares(user: UserId) -> KeyRange {
+    KeyRange::prefix(table(Table::Share).fixed(&user.0).finish())
+}
+
+/// Key of how much of a share was used.
+#[must_use]
+pub fn share_use(user: UserId, id: CredentialId) -> Vec<u8> {
+    table(Table::ShareUse).fixed(&user.0).fixed(&id.0).finish()
+}
+
+/// Reads the key of a share, or of its use, back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_share(key: &[u8], rows: Table) -> Result<(UserId, CredentialId), KeyError> {
+    let mut key = KeyReader::new(key, rows)?;
+    let ids = (UserId(key.fixed()?), CredentialId(key.fixed()?));
+    key.end()?;
+    Ok(ids)
+}
+
 /// Key of how far a chain of the audit goes.
 #[must_use]
 pub fn audit_head(chain: &str) -> Vec<u8> {

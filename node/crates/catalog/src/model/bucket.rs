@@ -38,12 +38,21 @@ pub enum BucketSetting {
     Policy = 10,
     /// What its policy may not open.
     PublicAccessBlock = 11,
+    /// How long what was deleted can be put back.
+    Trash = 21,
 }
 
 impl BucketSetting {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Tags, Self::Lifecycle, Self::Cors, Self::Policy, Self::PublicAccessBlock, Self::Notifications];
+    pub const ALL: [Self; 7] = [
+        Self::Tags,
+        Self::Lifecycle,
+        Self::Cors,
+        Self::Policy,
+        Self::PublicAccessBlock,
+        Self::Notifications,
+        Self::Trash,
+    ];
 }
 
 /// A bucket to make if there is none of that name.

@@ -1,11 +1,14 @@
+use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::limits::{
     ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
-    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX,
+    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SHARE_UNDER_WAY_MAX,
 };
-use crate::model::{Credential, CredentialKind, Registration, SecondFactor, User, UserId};
+use crate::model::{
+    Credential, CredentialKind, Registration, SecondFactor, Share, ShareUse, Shared, User, UserId,
+};
 
 /// Scopes of a token at most: one of each.
 const SCOPES_MAX: usize = 3;
@@ -51,6 +54,36 @@ impl Record for SecondFactor {
             return Err("the sealed secret is too long");
         }
         if self.recovery.len() > RECOVERY_CODES_MAX { Err("too many recovery codes") } else { Ok(()) }
+    }
+}
+
+impl Record for Share {
+    const NAME: &'static str = "share";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.password.as_ref().is_some_and(|hash| hash.0.len() > PASSWORD_HASH_BYTES_MAX) {
+            return Err("the password's hash is too long");
+        }
+        match &self.what {
+            Shared::Prefix { prefix, .. } | Shared::Drop { prefix, .. }
+                if prefix.len() > OBJECT_KEY_BYTES_MAX =>
+            {
+                Err("the prefix is too long")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Record for ShareUse {
+    const NAME: &'static str = "use of a share";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.under_way.len() > SHARE_UNDER_WAY_MAX {
+            Err("too many downloads are under way")
+        } else {
+            Ok(())
+        }
     }
 }
 

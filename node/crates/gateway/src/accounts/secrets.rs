@@ -1,4 +1,4 @@
-//! How sessions, tokens and codes are written: four characters that say what it is, then 80 of Base64: the user's id and the
+//! How sessions, tokens, codes and the secrets of links are written: four characters that say what it is, then 80 of Base64: the user's id and the
 //! credential's, by which its row is found, 32 random bytes, and a checksum, by which scanners of sources and logs tell it from
 //! chance.
 
@@ -23,6 +23,9 @@ pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
         CredentialKind::Invite { .. } => "dmi_",
     }
 }
+
+/// What the secret of a link begins with.
+pub(super) const SHARE_PREFIX: &str = "dml_";
 
 /// A credential's text as it was read: where its row is, and what is held against it.
 pub(super) struct Presented<'a> {

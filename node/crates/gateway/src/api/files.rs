@@ -98,30 +98,31 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = app.objects.find(&path.bucket, path.key).await?;
-    let object = &found.object;
-    let judged = conditional::of_read(&headers, &object.etag)?;
-    if judged == Read::NotModified {
-        // Type and metadata may be others than those the client has, though the bytes are the same.
-        let mut answer = head(object, &found.fields, &(0..object.size_bytes), StatusCode::NOT_MODIFIED)?;
-        answer.headers_mut().remove(header::CONTENT_LENGTH);
-        return Ok(answer);
-    }
-    let wanted = match judged {
-        Read::SendWhole => Wanted::Whole,
-        _ => range::wanted(&headers, object.size_bytes)?,
-    };
-    let (status, part) = match &wanted {
-        Wanted::Whole => (StatusCode::OK, 0..object.size_bytes),
-        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part.clone()),
-    };
-    let mut answer = head(object, &found.fields, &part, status)?;
-    if method != Method::HEAD {
+    let (status, part) = judged(&found.object, &headers)?;
+    let mut answer = head(&found.object, &found.fields, &part, status)?;
+    if method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         *answer.body_mut() = app.objects.open(found, part).await?;
     }
     Ok(answer)
 }
 
-fn head(
+/// What a read with these headers comes to: its status, and the bytes that are sent where it is no 304.
+pub(super) fn judged(object: &Object, headers: &HeaderMap) -> Result<(StatusCode, Range<u64>), Problem> {
+    let whole = 0..object.size_bytes;
+    let wanted = match conditional::of_read(headers, &object.etag)? {
+        Read::NotModified => return Ok((StatusCode::NOT_MODIFIED, whole)),
+        Read::SendWhole => Wanted::Whole,
+        Read::Send => range::wanted(headers, object.size_bytes)?,
+    };
+    Ok(match wanted {
+        Wanted::Whole => (StatusCode::OK, whole),
+        Wanted::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
+    })
+}
+
+/// The answer to a read without its body. A 304 has type and metadata too: they may be others than those the client has, though the bytes
+/// are the same.
+pub(super) fn head(
     object: &Object,
     fields: &Fields,
     part: &Range<u64>,
@@ -132,7 +133,9 @@ fn head(
     let headers = answer.headers_mut();
     headers.insert(header::ETAG, conditional::quoted(&object.etag)?);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    if status != StatusCode::NOT_MODIFIED {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    }
     let kind = HeaderValue::from_str(&object.content_type).unwrap_or(HeaderValue::from_static(TYPE_DEFAULT));
     headers.insert(header::CONTENT_TYPE, kind);
     if let Ok(date) = HeaderValue::try_from(http_date(object.created_unix_ms)) {

@@ -72,7 +72,7 @@ pub(super) async fn list(
     Ok(Page::new(answer, &uri, next.as_deref()))
 }
 
-fn query(params: Params) -> Result<ListQuery, Problem> {
+pub(super) fn query(params: Params) -> Result<ListQuery, Problem> {
     let limit = pages::limit(params.limit)?;
     let prefix = params.prefix.unwrap_or_default().into_bytes();
     if prefix.len() > OBJECT_KEY_BYTES_MAX {
@@ -107,7 +107,7 @@ fn delimiter(text: Option<&str>) -> Result<Option<String>, Problem> {
     Ok(Some(text.to_owned()))
 }
 
-fn answer(listing: Listing) -> Answer {
+pub(super) fn answer(listing: Listing) -> Answer {
     let item = |entry: datamesh_catalog::Entry| Item {
         key: entry.key.to_string(),
         size: entry.size_bytes,

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, audit, buckets, files, fsck, invites, keys, listing, mailed_reset, metadata,
-    monitoring, second_factor, shreds, uploads, users,
+    App, account, admin, archive, audit, buckets, files, fsck, invites, keys, listing, mailed_reset,
+    metadata, monitoring, second_factor, shared, shares, shreds, trash, uploads, users,
 };
 use crate::auth::Need;
 
@@ -60,6 +60,10 @@ routes! {
         does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/docs" Anyone => openapi::page,
         does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+    GET "/api/v1/archive" Read => archive::read,
+        does("Downloads a folder of the default bucket as a zip").asks::<archive::Params>().gives_bytes(200);
+    GET "/api/v1/buckets/{bucket}/archive" Read => archive::read,
+        does("Downloads a folder of a bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/files" Read => listing::list,
         does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
     GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
@@ -82,6 +86,20 @@ routes! {
     PUT "/api/v1/metadata/{*key}" Write => metadata::write, writes_metadata();
     GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
     PUT "/api/v1/buckets/{bucket}/metadata/{*key}" Write => metadata::write, writes_metadata();
+    GET "/api/v1/buckets/{bucket}/trash" Read => trash::show,
+        does("Shows for how long what is deleted of a bucket is kept").gives::<trash::Shown>(200);
+    PUT "/api/v1/buckets/{bucket}/trash" Write => trash::keep,
+        does("Has what is deleted of a bucket kept for some days").takes::<trash::Keep>().gives::<trash::Shown>(200);
+    DELETE "/api/v1/buckets/{bucket}/trash" Write => trash::keep_no_more,
+        does("Has what is deleted of a bucket kept no more; what is in its trash stays until its days are over").gives_nothing(204);
+    GET "/api/v1/buckets/{bucket}/trash/files" Read => trash::list,
+        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200);
+    DELETE "/api/v1/buckets/{bucket}/trash/files" Write => trash::empty,
+        does("Deletes for good what was deleted").asks::<trash::Emptied>().gives::<trash::Purged>(200);
+    POST "/api/v1/buckets/{bucket}/trash/restore" Write => trash::restore,
+        does("Puts an object back that was deleted").takes::<trash::Restore>().gives::<trash::Restored>(200);
+    POST "/api/v1/buckets/{bucket}/trash/purge" Write => trash::purge,
+        does("Deletes for good one object that was deleted").takes::<trash::Entry>().gives::<trash::Purged>(200);
     POST "/api/v1/uploads" Write => uploads::begin,
         does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201);
     GET "/api/v1/uploads/{id}" Write => uploads::show,
@@ -145,6 +163,29 @@ routes! {
             .gives::<second_factor::Recovery<'_>>(200).with(SECRET);
     POST "/api/v1/auth/second-factor/remove" Themselves => second_factor::remove,
         does("Removes the second factor").takes::<second_factor::Remove>().gives_nothing(204);
+    GET "/api/v1/shares" Themselves => shares::list,
+        does("Lists one's links").gives::<shares::Listed>(200);
+    POST "/api/v1/shares" Themselves => shares::create,
+        does("Makes a link by which others have an object or a folder, or put files").takes::<shares::Make>()
+            .gives::<shares::Shown>(201).with(SECRET);
+    DELETE "/api/v1/shares/{id}" Themselves => shares::end,
+        does("Ends a link").gives_nothing(204);
+    GET "/api/v1/shared/{token}" Anyone => shared::about,
+        does("Shows what a link is of").gives::<shared::Shown>(200).with(SECRET);
+    GET "/api/v1/shared/{token}/download" Anyone => shared::download,
+        reads_object("Downloads the file of a link, or a part of it");
+    HEAD "/api/v1/shared/{token}/download" Anyone => shared::download,
+        reads_object("Shows the headers of the file of a link");
+    GET "/api/v1/shared/{token}/files" Anyone => shared::list,
+        does("Lists the folder of a link by key").asks::<listing::Params>().gives::<listing::Answer>(200).with(SECRET);
+    GET "/api/v1/shared/{token}/files/{*key}" Anyone => shared::read,
+        reads_object("Downloads a file of the folder of a link, or a part of it");
+    HEAD "/api/v1/shared/{token}/files/{*key}" Anyone => shared::read,
+        reads_object("Shows the headers of a file of the folder of a link");
+    GET "/api/v1/shared/{token}/archive" Anyone => shared::zip,
+        does("Downloads the folder of a link as a zip").gives_bytes(200).with(SECRET);
+    POST "/api/v1/shared/{token}/drop/{file}" Anyone => shared::take,
+        does("Puts a file into the drop box of a link; replaces nothing").takes_bytes().gives::<shared::Came>(201).with(SECRET);
     GET "/api/v1/admin/status" AUDITOR => admin::status,
         does("Shows how the cluster is").gives::<ClusterStatus>(200);
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
@@ -191,6 +232,10 @@ routes! {
         does("Ends all sessions of a user").gives::<users::Ended>(200);
     DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear,
         does("Removes the second factor of a user who lost it").gives_nothing(204);
+    GET "/api/v1/admin/users/{name}/shares" ADMIN => shares::list_of,
+        does("Lists the links of a user").gives::<shares::Listed>(200);
+    DELETE "/api/v1/admin/users/{name}/shares/{id}" ADMIN => shares::end_of,
+        does("Ends a link of a user").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

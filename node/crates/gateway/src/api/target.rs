@@ -62,7 +62,8 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => (DEFAULT_BUCKET, rest),
     };
-    match rest.strip_prefix("files").or_else(|| rest.strip_prefix("metadata")) {
+    let names = ["files", "metadata", "archive"];
+    match names.iter().find_map(|name| rest.strip_prefix(name)) {
         Some("") => Ok((bucket, "")),
         Some(rest) if rest.starts_with('/') => Ok((bucket, &rest[1..])),
         _ => Err(Problem::parameter("path", "the path names no file")),
@@ -70,7 +71,7 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
 }
 
 /// Undoes percent-encoding.
-fn decode(text: &str) -> Result<Vec<u8>, Problem> {
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, Problem> {
     let wrong = || Problem::parameter("key", "`%` in a path is followed by two hexadecimal digits");
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.as_bytes();

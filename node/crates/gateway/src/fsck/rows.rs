@@ -1,7 +1,7 @@
 //! Whether the catalog's rows agree with each other.
 
 use datamesh_catalog::BucketSetting;
-use datamesh_catalog::catalog::{CatalogError, Flaw, StraySetting};
+use datamesh_catalog::catalog::{CatalogError, Flaw, StraySetting, StrayShare};
 use datamesh_settings::admin::{FsckFinding, FsckKind, FsckStep};
 
 use super::{Check, finding};
@@ -53,12 +53,18 @@ impl Check {
             let detail = format!("setting {setting} of bucket {bucket} is there, and the bucket is not");
             self.find(FsckFinding { mended, ..finding(FsckKind::Rows, detail) }).await;
         }
-        for id in self.context.catalog.buckets_with(BucketSetting::Lifecycle).await? {
-            let kept = self.context.catalog.bucket_setting(id, BucketSetting::Lifecycle).await?;
-            let Some(Err(error)) = kept.map(|bytes| serde_json::from_slice::<Lifecycle>(&bytes)) else {
-                continue;
-            };
-            let detail = format!("the lifecycle rules of the bucket do not read, put them anew: {error}");
+        for which in Lifecycle::KEPT_AS {
+            self.rules(which).await?;
+        }
+        Ok(())
+    }
+
+    async fn rules(&mut self, which: BucketSetting) -> Result<(), CatalogError> {
+        for id in self.context.catalog.buckets_with(which).await? {
+            let kept = self.context.catalog.bucket_setting(id, which).await?;
+            let Some(Err(error)) = kept.map(|bytes| Lifecycle::read(which, &bytes)) else { continue };
+            let what = if which == BucketSetting::Trash { "trash" } else { "lifecycle rules" };
+            let detail = format!("the {what} of the bucket does not read, set it anew: {error}");
             let bucket = self.buckets.get(&id).cloned();
             self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
         }
@@ -75,6 +81,15 @@ impl Check {
             );
             let bucket = self.buckets.get(&id).cloned();
             self.find(FsckFinding { bucket, ..finding(FsckKind::Rows, detail) }).await;
+        }
+        Ok(())
+    }
+
+    /// What is shared by users who are not there, and what was used of links that are not: nobody gets anything by them.
+    pub(super) async fn shares(&mut self) -> Result<(), CatalogError> {
+        for StrayShare { user, id, mended } in self.context.catalog.stray_shares(self.repair).await? {
+            let detail = format!("a row of link {id} is left, and the link or its user {user} is not there");
+            self.find(FsckFinding { mended, ..finding(FsckKind::Rows, detail) }).await;
         }
         Ok(())
     }

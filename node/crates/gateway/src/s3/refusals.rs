@@ -32,6 +32,9 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::NoSuchNode
         | Kind::NoSuchUser
         | Kind::NoSuchCredential
+        | Kind::NoSuchShare
+        | Kind::SharePasswordRequired
+        | Kind::ShareUsedUp
         | Kind::SecondFactorRequired
         | Kind::UserExists
         | Kind::KeyReused

@@ -3,13 +3,15 @@
 use axum::body::Body;
 use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{Batch, Keyspace};
-use datamesh_catalog::{ObjectKey, PageAt, UploadId};
+use datamesh_catalog::{ObjectKey, PageAt, Role, UploadId};
 use datamesh_mesh::worker::Worker;
 use datamesh_settings::admin::{FsckEvent, FsckFinding, FsckKind, FsckSummary};
 use datamesh_shard::SegmentId;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::json;
 
+use super::accounts::{signed_in, tell};
 use super::house::{ADMIN, House, noise};
 
 const PATH: &str = "/api/v1/admin/fsck";
@@ -172,4 +174,18 @@ async fn one_runs_at_a_time_and_ends_with_its_reader() {
     assert!(third.into_body().collect().await.unwrap().to_bytes().ends_with(b"}\n"));
     let wrong = house.ask_as(Some(ADMIN), Method::POST, PATH, (&[], Body::from("{\"mend\": true}"))).await;
     assert_eq!(wrong.problem(), "invalid-body");
+}
+
+#[tokio::test]
+async fn what_is_left_of_links_is_taken_away() {
+    let house = stocked().await;
+    let alice = signed_in(&house, "alice", Role::Member).await;
+    tell(&house, Some(&alice), "POST", "/shares", json!({ "key": "one" })).await.ok();
+    assert_eq!(check(&house, false).await.0, []);
+    let user = house.catalog.user_of(&"alice".parse().unwrap()).await.unwrap().unwrap();
+    tamper(&house, vec![keys::user(user.id)]).await;
+    let (findings, end) = check(&house, true).await;
+    assert_eq!(kinds(&findings), [(FsckKind::Rows, None, true)]);
+    assert!(end.is_clean(), "{end:?}");
+    assert_eq!(check(&house, false).await.0, []);
 }

@@ -44,7 +44,7 @@ pub(crate) struct Expire {
     context: Arc<Context>,
     app: Arc<App>,
     /// Buckets of this walk that are not done, the next one last.
-    left: Vec<(BucketId, BucketName)>,
+    left: Vec<(BucketId, BucketName, BucketSetting)>,
     /// Where the walk is in the bucket under way.
     at: Option<At>,
     /// As events tell it.
@@ -85,8 +85,8 @@ impl Expire {
         self.app.audit.flush().await?;
         if let Some(at) = self.at.take() {
             self.at = self.go_on(at).await?;
-        } else if let Some((bucket, name)) = self.left.pop() {
-            self.at = self.begin(bucket, name).await?;
+        } else if let Some((bucket, name, which)) = self.left.pop() {
+            self.at = self.begin((bucket, which), name).await?;
         } else {
             self.app.new_rules.seen();
             self.left = self.with_rules().await?;
@@ -95,18 +95,26 @@ impl Expire {
         Ok(Next::Wait(if over { PERIOD } else { PAUSE }))
     }
 
-    async fn with_rules(&self) -> Result<Vec<(BucketId, BucketName)>, CatalogError> {
-        let with = self.context.catalog.buckets_with(BucketSetting::Lifecycle).await?;
-        if with.is_empty() {
-            return Ok(Vec::new());
+    async fn with_rules(&self) -> Result<Vec<(BucketId, BucketName, BucketSetting)>, CatalogError> {
+        let mut all = Vec::new();
+        for which in Lifecycle::KEPT_AS {
+            let with = self.context.catalog.buckets_with(which).await?;
+            if with.is_empty() {
+                continue;
+            }
+            let buckets = self.context.catalog.buckets().await?;
+            let named = buckets.into_iter().filter(|bucket| with.binary_search(&bucket.id).is_ok());
+            all.extend(named.map(|bucket| (bucket.id, bucket.name, which)));
         }
-        let all = self.context.catalog.buckets().await?;
-        let named = all.into_iter().map(|bucket| (bucket.id, bucket.name));
-        Ok(named.filter(|(id, _)| with.binary_search(id).is_ok()).collect())
+        Ok(all)
     }
 
-    async fn begin(&self, id: BucketId, name: BucketName) -> Result<Option<At>, CatalogError> {
-        let Some((rules, lifecycle)) = self.rules(id).await? else { return Ok(None) };
+    async fn begin(
+        &self,
+        (id, which): (BucketId, BucketSetting),
+        name: BucketName,
+    ) -> Result<Option<At>, CatalogError> {
+        let Some((rules, lifecycle)) = self.rules(id, which).await? else { return Ok(None) };
         let bucket = match self.app.objects.bucket(&name).await {
             Ok(bucket) if bucket.id == id => bucket,
             // Another one has the name by now.
@@ -119,10 +127,14 @@ impl Expire {
         Ok(Some(At { name, bucket, rules, lifecycle, place: Place::Uploads { after: None } }))
     }
 
-    async fn rules(&self, bucket: BucketId) -> Result<Option<(RulesAt, Lifecycle)>, CatalogError> {
-        let kept = self.context.catalog.bucket_rules(bucket, BucketSetting::Lifecycle).await?;
+    async fn rules(
+        &self,
+        bucket: BucketId,
+        which: BucketSetting,
+    ) -> Result<Option<(RulesAt, Lifecycle)>, CatalogError> {
+        let kept = self.context.catalog.bucket_rules(bucket, which).await?;
         let Some((bytes, rules)) = kept else { return Ok(None) };
-        match serde_json::from_slice(&bytes) {
+        match Lifecycle::read(which, &bytes) {
             Ok(lifecycle) => Ok(Some((rules, lifecycle))),
             Err(error) => {
                 tracing::error!(%bucket, %error, "the rules of a bucket do not read: nothing of it ends");
@@ -133,7 +145,7 @@ impl Expire {
 
     /// Looks at some more; `None` at the bucket's end, or if its rules are others now: those are for the next walk.
     async fn go_on(&self, mut at: At) -> Result<Option<At>, CatalogError> {
-        let kept = self.context.catalog.bucket_rules(at.bucket.id, BucketSetting::Lifecycle).await?;
+        let kept = self.context.catalog.bucket_rules(at.bucket.id, at.rules.which).await?;
         if kept.is_none_or(|(_, rules)| rules != at.rules) {
             return Ok(None);
         }

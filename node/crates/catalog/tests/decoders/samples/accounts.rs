@@ -2,10 +2,12 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, Credential, CredentialId, CredentialKind, KeyedRequest, PasswordHash, Registration, RequestId,
-    Role, Scope, SecondFactor, User, UserId, record,
+    AuditAt, BucketId, Credential, CredentialId, CredentialKind, KeyedRequest, ObjectKey, PasswordHash,
+    Registration, RequestId, Role, Scope, SecondFactor, Share, ShareUse, Shared, UnderWay, User, UserId,
+    record,
 };
 use datamesh_settings::audit::AuditEntry;
+use datamesh_shard::BucketName;
 
 use super::{Sample, sample};
 
@@ -55,6 +57,30 @@ fn keyed_request(answer: Option<Vec<u8>>) -> KeyedRequest {
     KeyedRequest { asker, print, begun_unix_ms: TIME, until_unix_ms: TIME + 1, answer }
 }
 
+fn share(what: Shared) -> Share {
+    Share {
+        hash: [0x77; 32],
+        bucket: BucketId(7),
+        bucket_name: BucketName::new("photos").unwrap(),
+        what,
+        password: Some(PasswordHash("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".into())),
+        created_unix_ms: TIME,
+        until_unix_ms: TIME + 1,
+    }
+}
+
+fn shares() -> Vec<Sample> {
+    let key = ObjectKey::new("a/b").unwrap();
+    let prefix = String::from("in/");
+    let under_way = vec![UnderWay { whose: [0x99; 16], until_unix_ms: TIME, bytes_left: 300 }];
+    vec![
+        sample("share-object", share(Shared::Object { key, downloads_max: Some(300) })),
+        sample("share-prefix", share(Shared::Prefix { prefix: prefix.clone(), downloads_max: None })),
+        sample("share-drop", share(Shared::Drop { prefix, files_max: 300, bytes_max: 1 << 40 })),
+        sample("share-use", ShareUse { downloads: 300, files: 2, bytes: 1 << 33, under_way }),
+    ]
+}
+
 pub(super) fn samples() -> Vec<Sample> {
     let entry = AuditEntry {
         at_unix_ms: TIME,
@@ -72,7 +98,7 @@ pub(super) fn samples() -> Vec<Sample> {
         name: "backup".into(),
         scopes: vec![Scope::Read, Scope::Write, Scope::Administer],
     };
-    vec![
+    let mut all = vec![
         sample("user", user()),
         sample("session", credential(CredentialKind::Session { device: "datamesh/0.1".into() })),
         sample("token", credential(token)),
@@ -97,7 +123,9 @@ pub(super) fn samples() -> Vec<Sample> {
                 signature: vec![9; 64],
             }),
         ),
-    ]
+    ];
+    all.extend(shares());
+    all
 }
 
 pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
@@ -110,6 +138,8 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("keyed-request", key::keyed_request(REQUEST)),
         ("keyed-request-due", key::keyed_request_due(TIME, REQUEST)),
         ("keyed-request-count", key::keyed_request_count(&USER.0)),
+        ("share", key::share(USER, CREDENTIAL)),
+        ("share-use", key::share_use(USER, CREDENTIAL)),
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),

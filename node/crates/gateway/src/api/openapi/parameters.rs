@@ -28,6 +28,14 @@ fn path_parameter(name: &str, path: &str, shapes: &mut SchemaGenerator) -> (&'st
             json!({ "type": "string", "minLength": 1, "maxLength": OBJECT_KEY_BYTES_MAX }),
         ),
         "bucket" => ("The bucket.", shapes.subschema_for::<BucketName>().to_value()),
+        "token" => (
+            "The secret of the link; a password it asks for is sent by Basic authentication, with any name.",
+            json!({ "type": "string", "pattern": "^dml_[A-Za-z0-9_-]{80}$" }),
+        ),
+        "file" => (
+            "The file's name; of a path its last part, and without what has no place in a name.",
+            json!({ "type": "string", "minLength": 1 }),
+        ),
         "pool" => ("The pool.", shapes.subschema_for::<PoolName>().to_value()),
         "node" => ("The storage node.", shapes.subschema_for::<NodeName>().to_value()),
         "name" => ("The user, in whatever case.", shapes.subschema_for::<UserName>().to_value()),
@@ -111,6 +119,6 @@ pub(super) fn answered() -> Value {
         "X-Request-Id": header("The request's id: 16 hexadecimal digits, which the gateway's log and the audit name."),
         "ETag": header("The entity tag of what is at this path, always a strong one."),
         "Location": header("Where it is asked for."),
-        "Cache-Control": header("`no-store` where the answer shows a secret."),
+        "Cache-Control": header("`no-store`: the answer shows a secret, or is what a link gives."),
     })
 }

@@ -1,0 +1,200 @@
+//! A folder as one download: a zip that is written while it is sent ([ADR 48](../../../../../docs/adr/0048-folders-as-zips.md)).
+
+mod names;
+mod writer;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use datamesh_catalog::{BucketId, Cursor, ListQuery, Listing};
+use datamesh_shard::BucketName;
+use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
+use futures::{StreamExt as _, stream};
+use http::{HeaderValue, header};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::App;
+use super::shared::{attachment, file_name};
+use super::target::BucketPath;
+use crate::limits::{self, ARCHIVE_ENTRIES_MAX};
+use crate::owned;
+use crate::problem::{Kind, Problem};
+use names::Names;
+use writer::{Entry, Writer};
+
+/// Zips written at a time.
+const AT_ONCE: usize = 16;
+/// When to come again where so many are.
+const AGAIN_SECONDS: u64 = 10;
+/// Pieces between the writer and the connection, some 64 KiB each.
+const PIECES_MAX: usize = 2;
+
+/// Who may write a zip at the moment.
+pub(crate) struct Archives(Arc<Semaphore>);
+
+impl Default for Archives {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+/// What goes into a zip: all objects of a bucket whose keys begin so, named without that.
+pub(super) struct Folder {
+    pub(super) bucket: BucketId,
+    pub(super) bucket_name: BucketName,
+    pub(super) prefix: String,
+}
+
+/// Why a zip ends before its end. Its client has a part of a zip, which no program takes for a whole one.
+#[derive(Debug, thiserror::Error)]
+enum ArchiveError {
+    #[error("the client takes no more")]
+    Gone,
+    #[error("{0}")]
+    Problem(String),
+    #[error(transparent)]
+    Body(#[from] axum::Error),
+    #[error(transparent)]
+    Zip(#[from] writer::WriteError),
+}
+
+impl From<Problem> for ArchiveError {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem.detail().to_owned())
+    }
+}
+
+/// What of a bucket is wanted.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Params {
+    /// What the keys begin with; they are named without it. It ends with `/`, or is absent for the whole bucket.
+    #[schemars(length(max = OBJECT_KEY_BYTES_MAX))]
+    prefix: Option<String>,
+}
+
+/// `GET`: all objects under a prefix.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    BucketPath(bucket_name): BucketPath,
+    params: Result<Query<Params>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(Params { prefix }) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let prefix = prefix.unwrap_or_default();
+    if prefix.len() > OBJECT_KEY_BYTES_MAX || !(prefix.is_empty() || prefix.ends_with('/')) {
+        let detail = format!("a prefix ends with `/` and has at most {OBJECT_KEY_BYTES_MAX} bytes");
+        return Err(Problem::parameter("prefix", detail));
+    }
+    let bucket = app.objects.bucket(&bucket_name).await?.id;
+    let folder = Folder { bucket, bucket_name, prefix };
+    let turn = begin(&app, &folder).await?;
+    answer(app, folder, turn)
+}
+
+/// A turn to write a zip of this folder, if it is not too large.
+///
+/// # Errors
+/// `conflict` for more than [`ARCHIVE_ENTRIES_MAX`] files, `too-many-requests` while others are written.
+pub(super) async fn begin(app: &App, folder: &Folder) -> Result<OwnedSemaphorePermit, Problem> {
+    let Ok(turn) = Arc::clone(&app.archives.0).try_acquire_owned() else {
+        let detail = format!("{AT_ONCE} zips are being written: try again in {AGAIN_SECONDS} s");
+        return Err(Problem::new(Kind::TooManyRequests, detail)
+            .header(header::RETRY_AFTER, HeaderValue::from(AGAIN_SECONDS)));
+    };
+    let (mut files, mut after) = (0, None);
+    loop {
+        let listing = page(app, folder, after).await?;
+        files += listing.entries.len();
+        if files > ARCHIVE_ENTRIES_MAX {
+            let detail =
+                format!("a zip has at most {ARCHIVE_ENTRIES_MAX} files: ask for a part of the folder");
+            return Err(Problem::new(Kind::Conflict, detail).in_parameter("prefix"));
+        }
+        after = listing.next;
+        if after.is_none() {
+            return Ok(turn);
+        }
+    }
+}
+
+async fn page(app: &App, folder: &Folder, after: Option<Cursor>) -> Result<Listing, Problem> {
+    let prefix = folder.prefix.clone().into_bytes();
+    let query = ListQuery { prefix, after, limit: limits::LIST_MAX, delimiter: None };
+    app.objects.list(&folder.bucket_name, &query).await
+}
+
+/// The zip. Whoever drops the answer ends its writer, and all that is read for it.
+pub(super) fn answer(app: Arc<App>, folder: Folder, turn: OwnedSemaphorePermit) -> Result<Response, Problem> {
+    let name =
+        if folder.prefix.is_empty() { folder.bucket_name.to_string() } else { file_name(&folder.prefix) };
+    let (to, pieces) = mpsc::channel(PIECES_MAX);
+    let writing = owned::spawn(async move {
+        let _turn = turn;
+        if let Err(error) = write(&app, &folder, &to).await {
+            if !matches!(error, ArchiveError::Gone) {
+                tracing::warn!(%error, "a zip breaks off");
+            }
+            // Whoever is gone hears nothing.
+            let _ = to.send(Err(error)).await;
+        }
+    });
+    let pieces = stream::unfold((pieces, writing), |(mut pieces, writing)| async move {
+        let piece: Result<Bytes, ArchiveError> = pieces.recv().await?;
+        Some((piece, (pieces, writing)))
+    });
+    let mut answer = Body::from_stream(pieces).into_response();
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    headers.insert(header::CONTENT_DISPOSITION, attachment(&format!("{name}.zip")));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    Ok(answer)
+}
+
+type To = mpsc::Sender<Result<Bytes, ArchiveError>>;
+
+async fn send(writer: &mut Writer, to: &To) -> Result<(), ArchiveError> {
+    match writer.take() {
+        written if written.is_empty() => Ok(()),
+        written => to.send(Ok(written)).await.map_err(|_| ArchiveError::Gone),
+    }
+}
+
+async fn write(app: &App, folder: &Folder, to: &To) -> Result<(), ArchiveError> {
+    let (mut writer, mut names, mut after) = (Writer::new(), Names::default(), None);
+    loop {
+        let listing = page(app, folder, after).await?;
+        for entry in listing.entries {
+            let rest = entry.key.as_bytes().strip_prefix(folder.prefix.as_bytes()).unwrap_or_default();
+            if names.count() >= ARCHIVE_ENTRIES_MAX {
+                return Err(ArchiveError::Problem("the folder grew beyond what a zip may have".into()));
+            }
+            let Some(name) = names.name(&String::from_utf8_lossy(rest)) else { continue };
+            let found = match app.objects.find(&folder.bucket_name, entry.key).await {
+                Ok(found) if found.object.bucket == folder.bucket => found,
+                // Deleted since it was listed.
+                Err(problem) if problem.kind() == Kind::NoSuchObject => continue,
+                Ok(_) => return Err(ArchiveError::Problem("the bucket was deleted meanwhile".into())),
+                Err(problem) => return Err(problem.into()),
+            };
+            let size_bytes = found.object.size_bytes;
+            writer.begin(&Entry { name, size_bytes, put_unix_ms: found.object.created_unix_ms })?;
+            let mut body = app.objects.open(found, 0..size_bytes).await?.into_data_stream();
+            while let Some(piece) = body.next().await {
+                writer.write(&piece?)?;
+                send(&mut writer, to).await?;
+            }
+        }
+        after = listing.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    writer.finish()?;
+    send(&mut writer, to).await
+}

@@ -1,0 +1,121 @@
+//! What was deleted, in buckets that keep it for a while: versions by which it is kept, a rule by which it ends.
+
+use datamesh_catalog::catalog::RestoreError;
+use datamesh_catalog::{BucketSetting, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning};
+
+use super::{BucketContext, Objects, refusals};
+use crate::problem::{Kind, Problem};
+use crate::trash::Trash;
+
+/// Entries that are looked up at once while a trash is emptied.
+const EMPTIED_AT_ONCE: usize = 256;
+
+/// Where a bucket's deletes go.
+pub(crate) struct TrashState {
+    /// For how many days they are kept; absent: there is no such rule.
+    pub(crate) days: Option<u32>,
+    /// Whether what is deleted now is kept.
+    pub(crate) keeps: bool,
+}
+
+fn no_entry() -> Problem {
+    Problem::new(Kind::NoSuchObject, "it was put back or has ended; the list says what there is")
+        .in_body("id")
+}
+
+fn not_restored(error: RestoreError) -> Problem {
+    match error {
+        RestoreError::Nothing => no_entry(),
+        RestoreError::Taken(etag) => {
+            let detail = format!(
+                "there is an object of this key, with the entity tag \"{etag}\": send `overwrite: true` to have it replaced and \
+                 kept as a version"
+            );
+            Problem::new(Kind::Conflict, detail).in_body("overwrite")
+        }
+        error @ RestoreError::NotKept => Problem::new(Kind::Conflict, error.to_string()),
+        RestoreError::Catalog(error) => refusals::catalog(error),
+    }
+}
+
+impl Objects {
+    /// Where a bucket's deletes go.
+    pub(crate) async fn trash(&self, bucket: &BucketContext) -> Result<TrashState, Problem> {
+        let kept = self.setting::<Trash>(bucket, BucketSetting::Trash).await?;
+        let keeps = self.versioning(bucket).await? == Some(Versioning::Enabled);
+        Ok(TrashState { days: kept.map(|trash| trash.days), keeps })
+    }
+
+    /// Keeps what is deleted from now on for so many days.
+    ///
+    /// # Errors
+    /// `conflict` where the bucket has kept versions before, for another purpose: the rule would end them.
+    pub(crate) async fn keep_deleted(&self, bucket: &BucketContext, days: u32) -> Result<(), Problem> {
+        let is_known = self.setting::<Trash>(bucket, BucketSetting::Trash).await?.is_some();
+        if !is_known && self.versioning(bucket).await?.is_some() {
+            let detail = "the bucket keeps versions, which a trash would end after its days: what is deleted is listed and put back \
+                          without; when it ends is a matter of lifecycle rules";
+            return Err(Problem::new(Kind::Conflict, detail).in_parameter("bucket"));
+        }
+        // The rule comes first: nothing is kept without an end.
+        self.set_setting(bucket, BucketSetting::Trash, Some(&Trash { days })).await?;
+        self.set_versioning(bucket, Versioning::Enabled).await
+    }
+
+    /// Keeps nothing of what is deleted from now on. What is there stays until its days are over.
+    pub(crate) async fn keep_deleted_no_more(&self, bucket: &BucketContext) -> Result<(), Problem> {
+        let none = || Problem::new(Kind::Conflict, "the bucket has no trash").in_parameter("bucket");
+        self.setting::<Trash>(bucket, BucketSetting::Trash).await?.ok_or_else(none)?;
+        self.set_versioning(bucket, Versioning::Suspended).await
+    }
+
+    /// Some of what was deleted.
+    pub(crate) async fn deleted(
+        &self,
+        bucket: &BucketContext,
+        prefix: &[u8],
+        (after, limit): (Option<VersionCursor>, usize),
+    ) -> Result<TrashPage, Problem> {
+        self.context.catalog.list_trash(bucket.id, prefix, after, limit).await.map_err(refusals::catalog)
+    }
+
+    /// Puts an object back that was deleted.
+    pub(crate) async fn restore(
+        &self,
+        bucket: &BucketContext,
+        key: &ObjectKey,
+        (id, overwrite): (VersionId, bool),
+    ) -> Result<Object, Problem> {
+        let whose = (bucket.id, key);
+        let restored = self.context.catalog.restore(whose, (id, overwrite), self.now_unix_ms()).await;
+        restored.map_err(not_restored)
+    }
+
+    /// Deletes for good what was deleted.
+    pub(crate) async fn purge(
+        &self,
+        bucket: &BucketContext,
+        key: &ObjectKey,
+        id: VersionId,
+    ) -> Result<usize, Problem> {
+        let purged = self.context.catalog.purge((bucket.id, key), id, self.now_unix_ms()).await;
+        purged.map_err(refusals::catalog)?.ok_or_else(no_entry)
+    }
+
+    /// The same with all that was deleted of keys that begin so. Gives how many objects went.
+    pub(crate) async fn empty_trash(&self, bucket: &BucketContext, prefix: &[u8]) -> Result<usize, Problem> {
+        let (mut gone, mut after) = (0, None);
+        loop {
+            let page = self.deleted(bucket, prefix, (after, EMPTIED_AT_ONCE)).await?;
+            for entry in page.entries {
+                let purged =
+                    self.context.catalog.purge((bucket.id, &entry.key), entry.id, self.now_unix_ms()).await;
+                gone += purged.map_err(refusals::catalog)?.unwrap_or_default();
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(gone);
+            }
+        }
+    }
+}

@@ -2,16 +2,18 @@
 //! for it that versions do not keep.
 
 use super::faults::ATTEMPTS_MAX;
+use super::notifications::Change;
 use super::objects::{Present, object_of};
-use super::versions::{Edit, History, Kept, kept_as};
-use super::{Catalog, CatalogError};
+use super::versions::{Edit, History, Kept, Removable, RemovalError, kept_as};
+use super::{Catalog, CatalogError, DeleteObjectError};
 use crate::keys;
 use crate::keyspace::{Keyspace, RangeLimits, View};
 use crate::limits::LISTING_MAX;
 use crate::model::{
-    BucketId, Object, ObjectKey, TrashEntry, TrashPage, VersionCursor, VersionEntry, VersionId, VersionQuery,
+    BucketId, EventKind, Grounds, Locked, Object, ObjectKey, TrashEntry, TrashPage, VersionCursor,
+    VersionEntry, VersionId, VersionQuery,
 };
-use crate::record;
+use crate::record::{BehindRecord, Written as _};
 
 /// Versions that are looked at for one page at most: where most are no deletes, it has fewer entries than were asked for.
 const LOOKED_AT_MAX: usize = 10_000;
@@ -30,9 +32,21 @@ pub enum RestoreError {
     /// Newer versions are in front, and the bucket keeps no more of them.
     #[error("the bucket keeps versions no more, and there are newer ones of this key")]
     NotKept,
+    /// A lock keeps the version whose place it would take.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// Any other fault.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+}
+
+impl From<RemovalError> for RestoreError {
+    fn from(error: RemovalError) -> Self {
+        match error {
+            RemovalError::Locked(locked) => Self::Locked(locked),
+            RemovalError::Catalog(error) => Self::Catalog(error),
+        }
+    }
 }
 
 /// What a step of deleting for good came to.
@@ -65,7 +79,7 @@ impl Hidden {
         let kept = |row: &crate::keyspace::Row| {
             Ok::<_, CatalogError>(Kept {
                 order: keys::read_version(&row.key)?.1,
-                record: record::decode(&row.value)?,
+                record: BehindRecord::decode(&row.value)?,
             })
         };
         let behind = rows.first().map(kept).transpose()?.filter(|kept| kept.record.object().is_some());
@@ -120,20 +134,26 @@ impl<K: Keyspace> Catalog<K> {
         (id, overwrite): (VersionId, bool),
         now_unix_ms: u64,
     ) -> Result<Object, RestoreError> {
-        for _ in 0..ATTEMPTS_MAX {
+        for attempt in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
-            let hidden = Hidden::find(&view, (bucket, key), id).await?;
-            drop(view);
-            let Some(Hidden { present, history, marker, behind: Some(behind) }) = hidden else {
+            let Some(Hidden { present, history, marker, behind: Some(behind) }) =
+                Hidden::find(&view, (bucket, key), id).await?
+            else {
                 return Err(RestoreError::Nothing);
             };
+            let watchers = self.watchers(&view, &present, attempt).await?;
+            drop(view);
             if let Some(current) = present.current.as_ref().filter(|_| !overwrite) {
                 return Err(RestoreError::Taken(current.object.etag.clone()));
             }
-            let mut edit = Edit::new(&present, self.due_unix_ms(now_unix_ms));
+            let mut edit = Edit::new(&present, self.due_unix_ms(now_unix_ms), watchers);
             let shown = history.restore(&mut edit, &present, (&marker, &behind), now_unix_ms)?;
             let current = shown.ok_or(RestoreError::NotKept)?;
-            if let Some(revision) = self.try_commit(edit.finish()).await? {
+            let version = current.kept.map(|kept| kept.id(current.object.upload));
+            let object = Some(&current.object);
+            let change = Change { kind: edit.put_kind(), version, object, at_unix_ms: now_unix_ms };
+            let batch = edit.finish(&change)?;
+            if let Some(revision) = self.try_commit(batch).await? {
                 return Ok(object_of(bucket, key.clone(), current, revision));
             }
         }
@@ -144,13 +164,13 @@ impl<K: Keyspace> Catalog<K> {
     /// Gives how many objects went; their segments are let go after the retention.
     ///
     /// # Errors
-    /// The engine's faults.
+    /// See [`DeleteObjectError`]: what a lock keeps stays, and all that is behind it.
     pub async fn purge(
         &self,
         (bucket, key): (BucketId, &ObjectKey),
         id: VersionId,
         now_unix_ms: u64,
-    ) -> Result<Option<usize>, CatalogError> {
+    ) -> Result<Option<usize>, DeleteObjectError> {
         let mut objects = 0;
         let mut began = false;
         loop {
@@ -168,20 +188,23 @@ impl<K: Keyspace> Catalog<K> {
         (bucket, key): (BucketId, &ObjectKey),
         id: VersionId,
         now_unix_ms: u64,
-    ) -> Result<Option<Step>, CatalogError> {
-        for _ in 0..ATTEMPTS_MAX {
+    ) -> Result<Option<Step>, DeleteObjectError> {
+        for attempt in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let hidden = Hidden::find(&view, (bucket, key), id).await?;
-            drop(view);
             let Some(Hidden { present, history, marker, behind }) = hidden else { return Ok(None) };
-            let mut edit = Edit::new(&present, self.due_unix_ms(now_unix_ms));
+            let watchers = self.watchers(&view, &present, attempt).await?;
+            drop(view);
+            let mut edit = Edit::new(&present, self.due_unix_ms(now_unix_ms), watchers);
             let step = if behind.is_some() { Step::Object } else { Step::Delete };
-            history.remove_kept(&mut edit, &present, behind.as_ref().unwrap_or(&marker))?;
-            if self.try_commit(edit.finish()).await?.is_some() {
+            let gone = behind.as_ref().unwrap_or(&marker);
+            history.remove_kept(&mut edit, &present, &Removable::judge(gone, Grounds::at(now_unix_ms))?)?;
+            let batch = edit.finish(&Change::end(EventKind::Deleted, Some(gone.id()), now_unix_ms))?;
+            if self.try_commit(batch).await?.is_some() {
                 return Ok(Some(step));
             }
         }
-        Err(CatalogError::Contended)
+        Err(CatalogError::Contended.into())
     }
 }
 

@@ -192,24 +192,23 @@ impl History {
         present: &Present,
         (marker, behind): (&Kept, &Kept),
         now_unix_ms: u64,
-    ) -> Result<Option<CurrentRecord>, CatalogError> {
+    ) -> Result<Option<CurrentRecord>, RemovalError> {
+        let grounds = Grounds::at(now_unix_ms);
         let Some(mut object) = behind.record.object().cloned() else { return Ok(None) };
         let is_newest = self.newest.first().is_some_and(|newest| newest.order == marker.order);
-        let place = if present.current.is_none() && is_newest {
+        let (place, before) = if let Some(vacant) = Vacant::of(present).filter(|_| is_newest) {
             self.expect(edit);
-            KeptRecord { order: behind.order, null: behind.record.null }
+            (KeptRecord { order: behind.order, null: behind.record.null }, Yields::Nothing(vacant))
         } else if self.state == Versioning::Enabled {
             // Rules count from then on how long what it replaces has been behind.
             object.created_unix_ms = now_unix_ms;
-            self.make_room(edit, present)?.next
+            let room = self.make_room(edit, present, grounds)?;
+            (room.next, room.before)
         } else {
             return Ok(None);
         };
-        edit.remove(marker)?;
-        edit.forget(behind);
-        let current = CurrentRecord { object, kept: Some(place) };
-        edit.show(&current)?;
-        Ok(Some(current))
+        edit.remove(&Removable::judge(marker, grounds)?)?;
+        Ok(Some(edit.bring_forward(behind, (object, place), before)?))
     }
 
     /// The nth newest of those behind is the newest of all from now on: where it is an object, it is the key's.

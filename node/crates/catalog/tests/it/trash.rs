@@ -3,7 +3,7 @@
 use datamesh_catalog::catalog::RestoreError;
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    BucketId, BucketUsage, Catalog, Condition, Marking, Target, TrashEntry, VersionId, VersionQuery,
+    BucketId, BucketUsage, Catalog, Condition, Grounds, Marking, Target, TrashEntry, VersionId, VersionQuery,
     Versioning,
 };
 
@@ -188,7 +188,7 @@ async fn suspended<K: Keyspace>(catalog: Catalog<K>) {
     put(&catalog, "a", 2).await;
     assert_eq!(restore(&catalog, &entry, true).await, Err(RestoreError::NotKept));
     assert_eq!(shown(&catalog, "a").await, Some("e2".into()));
-    catalog.delete_version((BUCKET, &key("a")), VersionId::Null, NOW).await.unwrap();
+    catalog.delete_version((BUCKET, &key("a")), VersionId::Null, Grounds::at(NOW)).await.unwrap();
     assert_eq!(restore(&catalog, &entry, false).await, Ok("e1".into()), "where nothing is in front of it");
 }
 

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datamesh_catalog::{ObjectKey, TrashEntry, VersionCursor, VersionId};
+use datamesh_catalog::{Cause, ObjectKey, TrashEntry, VersionCursor, VersionId};
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use http::{HeaderMap, StatusCode, Uri};
 use schemars::JsonSchema;
@@ -241,12 +241,13 @@ pub(super) async fn list(
 pub(super) async fn empty(
     State(app): State<Arc<App>>,
     Path(bucket): Path<String>,
+    Extension(cause): Extension<Arc<Cause>>,
     params: Result<Query<Emptied>, QueryRejection>,
 ) -> Result<Json<Purged>, Problem> {
     let Query(Emptied { prefix }) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let prefix = prefix_of(prefix)?;
     let bucket = bucket_of(&app, &bucket).await?;
-    Ok(Json(Purged { purged: app.objects.empty_trash(&bucket, &prefix).await? }))
+    Ok(Json(Purged { purged: app.objects.empty_trash(&bucket, &prefix, &cause).await? }))
 }
 
 fn entry(key: &str, id: &str) -> Result<(ObjectKey, VersionId), Problem> {
@@ -260,13 +261,14 @@ fn entry(key: &str, id: &str) -> Result<(ObjectKey, VersionId), Problem> {
 pub(super) async fn restore(
     State(app): State<Arc<App>>,
     Path(bucket): Path<String>,
+    Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Restored>, Problem> {
     let Restore { key, id, overwrite } = incoming::json(&headers, body).await?;
     let (key, id) = entry(&key, &id)?;
     let bucket = bucket_of(&app, &bucket).await?;
-    let object = app.objects.restore(&bucket, &key, (id, overwrite)).await?;
+    let object = app.objects.restore(&bucket, &key, (id, overwrite), &cause).await?;
     Ok(Json(Restored {
         key: object.key.to_string(),
         size: object.size_bytes,
@@ -279,11 +281,12 @@ pub(super) async fn restore(
 pub(super) async fn purge(
     State(app): State<Arc<App>>,
     Path(bucket): Path<String>,
+    Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Purged>, Problem> {
     let Entry { key, id } = incoming::json(&headers, body).await?;
     let (key, id) = entry(&key, &id)?;
     let bucket = bucket_of(&app, &bucket).await?;
-    Ok(Json(Purged { purged: app.objects.purge(&bucket, &key, id).await? }))
+    Ok(Json(Purged { purged: app.objects.purge(&bucket, &key, id, &cause).await? }))
 }

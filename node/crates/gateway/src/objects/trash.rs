@@ -1,7 +1,11 @@
 //! What was deleted, in buckets that keep it for a while: versions by which it is kept, a rule by which it ends.
 
-use datamesh_catalog::catalog::RestoreError;
-use datamesh_catalog::{BucketSetting, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning};
+use std::sync::Arc;
+
+use datamesh_catalog::catalog::{DeleteObjectError, RestoreError};
+use datamesh_catalog::{
+    BucketSetting, Cause, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning,
+};
 
 use super::{BucketContext, Objects, refusals};
 use crate::problem::{Kind, Problem};
@@ -34,6 +38,7 @@ fn not_restored(error: RestoreError) -> Problem {
             Problem::new(Kind::Conflict, detail).in_body("overwrite")
         }
         error @ RestoreError::NotKept => Problem::new(Kind::Conflict, error.to_string()),
+        RestoreError::Locked(locked) => refusals::delete(locked.into()),
         RestoreError::Catalog(error) => refusals::catalog(error),
     }
 }
@@ -58,7 +63,7 @@ impl Objects {
             return Err(Problem::new(Kind::Conflict, detail).in_parameter("bucket"));
         }
         // The rule comes first: nothing is kept without an end.
-        self.set_setting(bucket, BucketSetting::Trash, Some(&Trash { days })).await?;
+        self.set_setting(bucket, BucketSetting::Trash, &Trash { days }).await?;
         self.set_versioning(bucket, Versioning::Enabled).await
     }
 
@@ -85,9 +90,11 @@ impl Objects {
         bucket: &BucketContext,
         key: &ObjectKey,
         (id, overwrite): (VersionId, bool),
+        cause: &Arc<Cause>,
     ) -> Result<Object, Problem> {
         let whose = (bucket.id, key);
-        let restored = self.context.catalog.restore(whose, (id, overwrite), self.now_unix_ms()).await;
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
+        let restored = catalog.restore(whose, (id, overwrite), self.now_unix_ms()).await;
         restored.map_err(not_restored)
     }
 
@@ -97,20 +104,31 @@ impl Objects {
         bucket: &BucketContext,
         key: &ObjectKey,
         id: VersionId,
+        cause: &Arc<Cause>,
     ) -> Result<usize, Problem> {
-        let purged = self.context.catalog.purge((bucket.id, key), id, self.now_unix_ms()).await;
-        purged.map_err(refusals::catalog)?.ok_or_else(no_entry)
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
+        let purged = catalog.purge((bucket.id, key), id, self.now_unix_ms()).await;
+        purged.map_err(refusals::delete)?.ok_or_else(no_entry)
     }
 
     /// The same with all that was deleted of keys that begin so. Gives how many objects went.
-    pub(crate) async fn empty_trash(&self, bucket: &BucketContext, prefix: &[u8]) -> Result<usize, Problem> {
+    pub(crate) async fn empty_trash(
+        &self,
+        bucket: &BucketContext,
+        prefix: &[u8],
+        cause: &Arc<Cause>,
+    ) -> Result<usize, Problem> {
+        let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let (mut gone, mut after) = (0, None);
         loop {
             let page = self.deleted(bucket, prefix, (after, EMPTIED_AT_ONCE)).await?;
             for entry in page.entries {
-                let purged =
-                    self.context.catalog.purge((bucket.id, &entry.key), entry.id, self.now_unix_ms()).await;
-                gone += purged.map_err(refusals::catalog)?.unwrap_or_default();
+                let purged = catalog.purge((bucket.id, &entry.key), entry.id, self.now_unix_ms()).await;
+                gone += match purged {
+                    // It stays, and what is left of the trash goes.
+                    Err(DeleteObjectError::Locked(_)) => 0,
+                    purged => purged.map_err(refusals::delete)?.unwrap_or_default(),
+                };
             }
             after = page.next;
             if after.is_none() {

@@ -138,6 +138,7 @@ async fn a_folder_that_is_too_large_is_refused_before_a_byte() {
             etag: object.etag.clone(),
             meta: Vec::new(),
             created_unix_ms: object.created_unix_ms,
+            lock: Default::default(),
             body: datamesh_catalog::DraftBody::Inline { sealed: vec![1] },
         };
         house.catalog.put_inline(&target, &draft, &datamesh_catalog::Condition::None).await.unwrap();

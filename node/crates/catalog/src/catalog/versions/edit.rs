@@ -154,10 +154,22 @@ impl Edit {
     /// A version that was behind is the key's object from now on, with its lock. One that is a delete stays where it is.
     pub(super) fn show_again(&mut self, kept: &Kept, vacant: Vacant) -> Result<(), CatalogError> {
         let Some(object) = kept.record.object() else { return Ok(()) };
-        self.forget(kept);
         let place = KeptRecord { order: kept.order, null: kept.record.null };
-        let current = CurrentRecord { object: object.clone(), kept: Some(place), lock: kept.record.lock };
-        self.show(&current, Yields::Nothing(vacant))
+        self.bring_forward(kept, (object.clone(), place), Yields::Nothing(vacant))?;
+        Ok(())
+    }
+
+    /// The object of a version that was behind is the key's from now on, at this place, with its lock.
+    pub(super) fn bring_forward(
+        &mut self,
+        kept: &Kept,
+        (object, place): (ObjectRecord, KeptRecord),
+        before: Yields<'_>,
+    ) -> Result<CurrentRecord, CatalogError> {
+        self.forget(kept);
+        let current = CurrentRecord { object, kept: Some(place), lock: kept.record.lock };
+        self.show(&current, before)?;
+        Ok(current)
     }
 
     /// Deletes one that is not the key's object for good.

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
-use datamesh_catalog::{Condition, Shared};
+use datamesh_catalog::{Cause, Condition, Shared};
 use http::{HeaderMap, StatusCode, Uri};
 use hyper::body::Body as _;
 use schemars::JsonSchema;
@@ -19,6 +19,7 @@ use super::names::{dropped_name, file_name};
 use super::{bucket_of, guarded, open};
 use crate::accounts::OpenShare;
 use crate::audit::{Actor, Note};
+use crate::auth::Address;
 use crate::objects::{Fields, Meta};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
@@ -45,8 +46,10 @@ pub(in crate::api) async fn take(
     (headers, body): (HeaderMap, Body),
 ) -> Response {
     let taken = async {
-        let open = open(&app, &uri, &headers, from(origin)).await?;
-        taken(&app, &open, (&note, name_of(&uri)), body).await
+        let from = from(origin);
+        let open = open(&app, &uri, &headers, from).await?;
+        let cause = cause(&open, from);
+        taken(&app, &open, (&note, name_of(&uri), &cause), body).await
     };
     guarded(taken.await)
 }
@@ -57,10 +60,16 @@ fn name_of(uri: &Uri) -> String {
     file_name(&String::from_utf8_lossy(&decoded))
 }
 
+/// By which link, and from where: as events tell it.
+fn cause(open: &OpenShare, from: Option<Address>) -> Arc<Cause> {
+    let address = from.map(|Address(address)| address.to_string()).unwrap_or_default();
+    Arc::new(Cause { by: format!("link:{}", open.id), address, ..Cause::default() })
+}
+
 async fn taken(
     app: &App,
     open: &OpenShare,
-    (note, name): (&Note, String),
+    (note, name, cause): (&Note, String, &Arc<Cause>),
     body: Body,
 ) -> Result<Response, Problem> {
     let Shared::Drop { prefix, .. } = &open.share.what else {
@@ -80,7 +89,8 @@ async fn taken(
     bucket_of(app, open).await?;
     let room = app.accounts.take_room(open, size).await?;
     let meta = Meta::new(TYPE.to_owned(), Fields::default())?;
-    app.objects.put(bucket, key, meta, Incoming::new(body, size)?, Condition::IfAbsent).await?;
+    let incoming = Incoming::new(body, size)?;
+    app.objects.put((bucket, key), meta, incoming, Condition::IfAbsent, cause).await?;
     room.filled();
     Ok((StatusCode::CREATED, Json(Came { name, size })).into_response())
 }

@@ -128,18 +128,8 @@ impl Core {
             (Arc::clone(&net), Arc::clone(&surroundings)),
             config.put_lease,
         );
-        let layouts = Arc::new(LayoutManager {
-            cluster: cluster.clone(),
-            catalog: catalog.clone(),
-            pools: Arc::clone(&pools),
-            net: Arc::clone(&net),
-            key: secret.signing_key(),
-            on_layout: config.on_layout,
-            on_given_up: config.on_given_up,
-            partitions_log2: config.partitions_log2,
-            wake: Arc::new(Notify::new()),
-            one: tokio::sync::Mutex::new(()),
-        });
+        let told = (config.on_layout, config.on_given_up);
+        let layouts = layout_manager(&context, (cluster.clone(), &secret), told, config.partitions_log2);
         layouts.load().await?;
         let outside = (Arc::clone(&net), Arc::clone(&surroundings));
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
@@ -147,8 +137,7 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
         let names = (cluster.clone(), gateway);
-        let backup = keep_backup(&context, &secret, names.clone());
-        let backups = config.catalog_backups;
+        let (backup, backups) = (keep_backup(&context, &secret, names.clone()), config.catalog_backups);
         let targets = Arc::new(Targets::new(config.targets));
         let status = status_source(&context, names, (&secret, &targets), (group, (&backup, backups)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
@@ -192,6 +181,26 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn layout_manager(
+    context: &Context,
+    (cluster, secret): (NodeName, &ClusterSecret),
+    (on_layout, on_given_up): (OnLayout, OnGivenUp),
+    partitions_log2: Option<u8>,
+) -> Arc<LayoutManager> {
+    Arc::new(LayoutManager {
+        cluster,
+        catalog: context.catalog.clone(),
+        pools: Arc::clone(&context.pools),
+        net: Arc::clone(&context.net),
+        key: secret.signing_key(),
+        on_layout,
+        on_given_up,
+        partitions_log2,
+        wake: Arc::new(Notify::new()),
+        one: tokio::sync::Mutex::new(()),
+    })
 }
 
 fn keep_backup(

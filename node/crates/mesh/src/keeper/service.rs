@@ -91,12 +91,7 @@ impl StorageService {
             Request::Scrub { period_seconds, paused, max_bytes_per_second } => {
                 self.scrub(from, ScrubSpec { period_seconds, paused, max_bytes_per_second })
             }
-            Request::Shred { segments } => {
-                if !from.is_gateway() {
-                    return Err(Refusal::BadRequest("only gateways shred".into()));
-                }
-                Ok((self.shreds.ask(&self.fellows.shelf, &segments)?, Bytes::new()))
-            }
+            Request::Shred { segments } => self.shred(from, &segments),
             Request::KeepAnchor { .. }
             | Request::ForgetAnchors { .. }
             | Request::Anchors
@@ -111,6 +106,13 @@ impl StorageService {
             Request::Join(_) => Err(Refusal::BadRequest("only gateways let nodes in".into())),
             Request::Hello { .. } => Err(Refusal::BadRequest("Hello is answered by the transport".into())),
         }
+    }
+
+    fn shred(&self, from: &Caller, segments: &[SegmentId]) -> Answer {
+        if !from.is_gateway() {
+            return Err(Refusal::BadRequest("only gateways shred".into()));
+        }
+        Ok((self.shreds.ask(&self.fellows.shelf, segments)?, Bytes::new()))
     }
 
     /// What gateways ask about the catalog's backups.

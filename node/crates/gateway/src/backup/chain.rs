@@ -234,7 +234,7 @@ mod tests {
             let mut batch = Batch::new();
             for _ in 0..1000 {
                 number += 1;
-                batch.put([&number.to_be_bytes()[..], &[7; 900]].concat(), b"1".to_vec());
+                batch.put([&[7; 900][..], &number.to_be_bytes()].concat(), b"1".to_vec());
             }
             keyspace.commit(batch).await.unwrap();
             followed = follow(&mut changed, &keyspace).await;

@@ -10,6 +10,7 @@ use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{ObjectKey, Target, UploadId};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::CatalogBackups;
 use datamesh_shard::{ErasureProfile, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -41,6 +42,8 @@ pub(crate) struct KeepBackup {
     opener: Opener,
     gateway: NodeName,
     pub(crate) standing: Arc<Standing>,
+    /// Whether there shall be any; whoever runs it has looked.
+    pub(crate) wanted: CatalogBackups,
     chain: Option<Chain>,
     /// A part follows another so soon at the earliest.
     pub(crate) part_every: Duration,
@@ -65,6 +68,7 @@ impl KeepBackup {
             opener,
             gateway,
             standing,
+            wanted: CatalogBackups::default(),
             chain: None,
             part_every: PART_EVERY,
             former: Vec::new(),

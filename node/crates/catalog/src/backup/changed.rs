@@ -29,24 +29,21 @@ impl Changed {
         Self { keys: BTreeMap::new(), bytes: 0, through: revision }
     }
 
-    /// Takes in what has changed meanwhile.
+    /// Takes in some of what has changed meanwhile; false where the engine tells of nothing newer.
     ///
     /// # Errors
     /// `Forgotten` when the engine does not remember all of it: then only a snapshot has everything.
-    pub async fn follow(&mut self, keyspace: &impl Keyspace) -> Result<(), ChangesError> {
-        loop {
-            let page = keyspace.changes_since(self.through, CHANGES_AT_ONCE).await?;
-            if page.through == self.through {
-                return Ok(());
-            }
-            self.through = page.through;
-            for change in page.changes {
-                let bytes = bytes_of(&change.key);
-                if self.keys.insert(change.key, change.revision).is_none() {
-                    self.bytes += bytes;
-                }
+    pub async fn follow(&mut self, keyspace: &impl Keyspace) -> Result<bool, ChangesError> {
+        let page = keyspace.changes_since(self.through, CHANGES_AT_ONCE).await?;
+        let is_newer = page.through > self.through;
+        self.through = page.through;
+        for change in page.changes {
+            let bytes = bytes_of(&change.key);
+            if self.keys.insert(change.key, change.revision).is_none() {
+                self.bytes += bytes;
             }
         }
+        Ok(is_newer)
     }
 
     /// The revision up to which it knows all changes.

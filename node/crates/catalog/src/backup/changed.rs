@@ -11,6 +11,8 @@ use crate::model::UploadId;
 
 /// Changes asked for at once.
 const CHANGES_AT_ONCE: usize = 4096;
+/// Rows read without giving others a turn.
+const READ_AT_ONCE: usize = 256;
 /// What a key takes besides its own bytes: its place in the tree, the revision, the allocation.
 const KEY_OVERHEAD: usize = 80;
 
@@ -104,8 +106,13 @@ impl<V: View> ChangedPieces<'_, V> {
     /// # Errors
     /// The engine's faults.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut piece = Piece::default();
+        let (mut piece, mut read) = (Piece::default(), 0_usize);
         while let Some(key) = self.keys.peek() {
+            read += 1;
+            if read.is_multiple_of(READ_AT_ONCE) {
+                // Engines read where they are called: others have their turn.
+                tokio::task::yield_now().await;
+            }
             let found = self.view.get(key).await?;
             let entry = match &found {
                 Some(row) => Entry::Put { key, value: &row.value },

@@ -338,11 +338,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
     all.extend(accounts::samples());
-    all.push(sample(
-        "snapshots",
-        record::SnapshotsRecord { begun_unix_ms: vec![1_800_000_000_000, 1_800_003_600_000] },
-    ));
-    all.push(backups::anchor());
+    all.extend(backups::samples());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(replica_samples());

@@ -1,12 +1,18 @@
-//! What nodes keep of backups, sealed.
+//! What nodes keep of backups, sealed, and what the catalog knows of them.
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
+use datamesh_catalog::record::SnapshotsRecord;
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
 
 use super::{Sample, node, pool, profile, sample};
 
-pub(super) fn anchor() -> Sample {
+pub(super) fn samples() -> Vec<Sample> {
+    let begun_unix_ms = vec![1_800_000_000_000, 1_800_003_600_000];
+    vec![anchor(), sample("snapshots", SnapshotsRecord { begun_unix_ms })]
+}
+
+fn anchor() -> Sample {
     let segment = |n: u8| SegmentRef {
         id: SegmentId([n; 32]),
         sealed_bytes: 300,

@@ -129,16 +129,6 @@ fn member_samples() -> Vec<Sample> {
                 state: record::ShredState::Over { at_unix_ms: 1_800_000_060_000, partly: vec![node()] },
             },
         ),
-        sample(
-            "restored",
-            record::RestoredRecord {
-                generation: 1_800_000_000,
-                wish: "newest#2".into(),
-                until_unix_ms: 1_800_000_000_000,
-                at_unix_ms: 1_800_000_060_000,
-                revision: 300,
-            },
-        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(

@@ -27,9 +27,11 @@ impl FakeNodes {
         self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
     }
 
-    /// A byte of the newest anchor is another one, at all nodes but so many.
-    pub(in crate::tests) fn damage_newest_anchor(&self, but: usize) {
-        for node in self.nodes.lock().values_mut().skip(but) {
+    /// A byte of the newest anchor is another one, at all nodes but the first so many.
+    pub(in crate::tests) fn damage_newest_anchor(&self, but: u8) {
+        let spared: Vec<_> = (0..but).map(peer).collect();
+        let mut nodes = self.nodes.lock();
+        for (_, node) in nodes.iter_mut().filter(|(peer, _)| !spared.contains(peer)) {
             if let Some(mut kept) = node.anchors.last_entry() {
                 let mut bytes = kept.get().1.to_vec();
                 bytes[100] = bytes[100].wrapping_add(1);

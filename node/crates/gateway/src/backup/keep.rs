@@ -47,7 +47,10 @@ pub(crate) struct KeepBackup {
     pub(crate) part_every: Duration,
     /// A chain grows for so long, if nothing ends it.
     pub(crate) snapshot_every: Duration,
-    /// Uploads of chains that end once the present one is safe: first the one that is the newest backup until then.
+    /// The upload of the newest backup that another start or gateway has made, until there is a newer one. Its lease ends then: that gateway
+    /// may go on with it.
+    found: Option<UploadId>,
+    /// Uploads of chains of this one that end once the present one is safe: first the one that is the newest backup until then.
     former: Vec<UploadId>,
     /// Whether it knows what was before it started or got the lead.
     is_informed: bool,
@@ -75,6 +78,7 @@ impl KeepBackup {
             chain: None,
             part_every: PART_EVERY,
             snapshot_every: snapshot_every(Duration::from_millis(reach_ms)),
+            found: None,
             former: Vec::new(),
             is_informed: false,
             pace: Pace::default(),
@@ -132,8 +136,8 @@ impl KeepBackup {
     /// What restoring would take stays until there is a newer backup, however long that takes: the newest that is kept, and the last that
     /// was told to nodes, as one of them may keep it.
     async fn hold(&self) -> Result<(), BackupError> {
-        let (newest, last) = (self.former.first(), self.former.last().filter(|_| self.former.len() > 1));
-        for upload in newest.into_iter().chain(last) {
+        let last = self.former.last().filter(|_| self.former.len() > 1);
+        for upload in self.found.iter().chain(self.former.first()).chain(last) {
             hold(&self.context, *upload).await?;
         }
         Ok(())
@@ -154,15 +158,7 @@ impl KeepBackup {
 
     /// The chain grows no more. What it has stays until the next one is safe.
     fn end(&mut self) {
-        if let Some(chain) = self.chain.take() {
-            self.retain(chain.anchor.upload);
-        }
-    }
-
-    fn retain(&mut self, upload: UploadId) {
-        if !self.former.contains(&upload) {
-            self.former.push(upload);
-        }
+        self.former.extend(self.chain.take().map(|chain| chain.anchor.upload));
     }
 
     /// Begins a chain, at the pace that snapshots have.
@@ -257,7 +253,7 @@ impl KeepBackup {
         chain.is_kept();
         self.pace.is_kept();
         self.standing.kept(kept(id.at_unix_ms, id.revision, &chain.anchor), chain.age());
-        (self.failures, self.rests_until) = (0, None);
+        (self.failures, self.rests_until, self.found) = (0, None, None);
         let now = self.context.surroundings.now_unix_ms();
         for upload in std::mem::take(&mut self.former) {
             self.let_go(upload, now).await;
@@ -329,7 +325,7 @@ impl Worker for KeepBackup {
 
     /// Another gateway begins chains of its own; with this one's, its upload's lease ends.
     fn rest(&mut self) {
-        (self.chain, self.former) = (None, Vec::new());
+        (self.chain, self.found, self.former) = (None, None, Vec::new());
         (self.is_informed, self.is_paced) = (false, false);
         self.standing.rests();
     }

@@ -51,8 +51,9 @@ impl KeepBackup {
         if id.generation > generation {
             return Err(KeepError::Superseded(id.generation).into());
         }
-        if self.chain.as_ref().is_none_or(|chain| chain.anchor.upload != anchor.upload) {
-            self.retain(anchor.upload);
+        let own = self.chain.as_ref().map(|chain| &chain.anchor.upload);
+        if own.into_iter().chain(&self.former).all(|own| *own != anchor.upload) {
+            self.found = Some(anchor.upload);
             self.hold().await?;
         }
         let age = self.context.surroundings.now_unix_ms().saturating_sub(id.at_unix_ms);

@@ -202,12 +202,17 @@ async fn the_newest_backup_stays_however_long_no_newer_one_comes() {
     assert!(house.core.backup.standing.told(RETENTION_MS).error.is_some());
     let (new, _) = restored(&house, Wish::Newest).await.unwrap();
     assert!(has(&new, "a").await);
-    // Once there is a newer one, it goes as ever.
+    // Once there is a newer one, its lease ends, and it goes as ever.
     let before = house.nodes.generations();
     house.nodes.keep_anchors(true);
-    house.core.backup.rests_until = None;
+    for _ in 0..2 {
+        begin_anew(&mut house);
+        back_up(&mut house).await;
+        house.clock.move_on(Duration::from_secs(3600));
+        house.core.reclaim.work().await;
+    }
+    begin_anew(&mut house);
     back_up(&mut house).await;
-    house.clock.move_on(Duration::from_secs(3600));
     house.core.reclaim.work().await;
     house.core.reclaim.work().await;
     let after = house.nodes.generations();

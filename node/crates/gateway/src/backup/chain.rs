@@ -44,7 +44,7 @@ pub(crate) enum BackupError {
     Forgotten,
     #[error("the catalog's engine shows changes that it does not tell of")]
     Untold,
-    #[error("what keeps the newest backup from being deleted is not renewed: {0}")]
+    #[error("what keeps a backup from being deleted: {0}")]
     Hold(#[from] UploadError),
     #[error(transparent)]
     Key(#[from] ObjectKeyError),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::backup::{Anchor, BACKUP_BUCKET, reach_ms};
-use datamesh_catalog::catalog::CatalogError;
+use datamesh_catalog::catalog::{CatalogError, UploadError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{ObjectKey, Target, UploadId};
 use datamesh_seal::ClusterSecret;
@@ -244,6 +244,10 @@ impl KeepBackup {
     /// Has nodes keep the chain's anchor: from then on the backup is as new as what is in it.
     async fn keep_anchor(&mut self) -> Result<(), BackupError> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
+        // After a halt longer than its lease, or where a clock was set, nothing keeps what it has.
+        if self.context.catalog.upload(chain.anchor.upload).await?.is_none() {
+            return Err(UploadError::Gone.into());
+        }
         let plain = chain.encode()?;
         let id = chain.id();
         let sealed = self.opener.secret.seal_anchor(&id.binding(), &plain);
@@ -287,6 +291,7 @@ impl KeepBackup {
             BackupError::Keep(KeepError::Superseded(_)) => self.standing.is_superseded(),
             // Its upload may have ended, or its anchor be full, or something be missing: another may do.
             BackupError::Store(StoreError::Upload(_) | StoreError::Reference(_))
+            | BackupError::Hold(UploadError::Gone)
             | BackupError::Anchor(_)
             | BackupError::Forgotten => self.end(),
             // Each try may have put something.

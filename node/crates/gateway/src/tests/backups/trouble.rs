@@ -299,3 +299,26 @@ async fn a_gateway_that_starts_before_its_nodes_asks_until_they_have_said_what_w
     house.core.backup.work().await;
     assert!(!standing.is_unknown() && standing.told(RETENTION_MS).last_unix_ms.is_some());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_anchor_is_told_of_a_chain_that_nothing_keeps_any_more() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    house.nodes.keep_anchors(false);
+    house.put("b", "2").await.ok();
+    house.core.backup.work().await;
+    // The machine stood still for longer than a lease.
+    house.clock.move_on(Duration::from_secs(3600));
+    house.core.reclaim.work().await;
+    house.nodes.keep_anchors(true);
+    house.core.backup.rests_until = None;
+    let told = house.nodes.anchors(0);
+    house.core.backup.work().await;
+    assert_eq!(house.nodes.anchors(0), told);
+    while house.nodes.anchors(0).len() < 2 {
+        house.core.backup.work().await;
+    }
+    assert!(house.core.backup.standing.told(RETENTION_MS).error.is_none());
+    assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "b").await);
+}

@@ -31,6 +31,18 @@ pub(super) struct Plan {
     folder: PathBuf,
 }
 
+/// The only pool.
+fn spec_of(dev: &Dev, members: Vec<DesiredMember>) -> PoolSpec {
+    PoolSpec {
+        erasure: dev.erasure,
+        cipher: Default::default(),
+        ack_shards: ack(dev),
+        members,
+        scrub: Default::default(),
+        recode: Default::default(),
+    }
+}
+
 impl Plan {
     /// Lays out the cluster.
     ///
@@ -99,15 +111,7 @@ impl Plan {
             notifications: dev.notify.clone(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
-        let spec = PoolSpec {
-            erasure: dev.erasure,
-            cipher: Default::default(),
-            ack_shards: ack(dev),
-            members,
-            scrub: Default::default(),
-            recode: Default::default(),
-        };
-        Ok(Self { pool, spec, gateway, storage, folder })
+        Ok(Self { pool, spec: spec_of(dev, members), gateway, storage, folder })
     }
 
     /// The gateway first: the others join through it.

@@ -1,7 +1,9 @@
 //! What is said of the catalog's copies, where gateways keep it.
 
 use datamesh_crds::{DataMeshCluster, condition};
-use datamesh_settings::admin::{CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus};
+use datamesh_settings::admin::{
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+};
 use k8s_controller::conditions::ConditionStatus;
 
 use crate::conditions::Verdict;
@@ -9,9 +11,6 @@ use crate::conditions::Verdict;
 /// Holds for every cluster with one gateway that does not answer.
 pub(super) const SINGLE_COPY: &str = "Names and keys of all files have one copy, on the gateway's volume: losing that volume \
     loses all that is in no backup in the mesh. Set gateway.replicas to 3 for more copies.";
-
-/// A backup in the mesh that is older than this counts as none.
-const BACKUP_SECONDS_MAX: u64 = 120;
 
 /// With a backup that counts.
 pub(super) const BACKED_UP: &str = "Names and keys of all files have one copy, on the gateway's volume, and a backup in the mesh: \
@@ -70,8 +69,7 @@ pub(super) fn unsafe_for(catalog: &CatalogStatus) -> Option<(&'static str, Strin
 
 /// Whether one gateway's catalog has a backup that counts.
 pub(super) fn is_backed_up(catalog: &CatalogStatus) -> bool {
-    let behind = catalog.backup.as_ref().and_then(|backup| backup.behind_seconds);
-    behind.is_some_and(|seconds| seconds <= BACKUP_SECONDS_MAX)
+    catalog.backup.as_ref().is_some_and(BackupStatus::counts)
 }
 
 /// What would be lost with the volume, and why it is so much.

@@ -27,9 +27,13 @@ fn one_copy(backup: Option<&BackupStatus>) -> String {
     if backup.is_some_and(|backup| backup.off) {
         return "ONE COPY, backups are Off: all files are lost with the gateway's volume".to_owned();
     }
-    match backup.and_then(|backup| backup.behind_seconds) {
-        Some(seconds) => {
+    match backup.and_then(|backup| Some((backup.behind_seconds?, backup.counts()))) {
+        Some((seconds, true)) => {
             format!("one copy, and a backup in the mesh: {seconds} s are lost with the gateway's volume")
+        }
+        Some((seconds, false)) => {
+            let old = HumanDuration(Duration::from_secs(seconds));
+            format!("ONE COPY, and a backup in the mesh that is {old} old (CatalogSingleCopy)")
         }
         None => "ONE COPY: names and keys are lost with the gateway's volume (CatalogSingleCopy)".to_owned(),
     }
@@ -140,6 +144,10 @@ mod tests {
         let backup = BackupStatus { behind_seconds: Some(31), ..BackupStatus::default() };
         let backed_up = CatalogStatus { backup: Some(backup), ..alone.clone() };
         assert!(copies(&backed_up).contains("31 s are lost"), "{}", copies(&backed_up));
+        let backup = BackupStatus { behind_seconds: Some(7200), ..BackupStatus::default() };
+        let long_ago = CatalogStatus { backup: Some(backup), ..alone.clone() };
+        let text = copies(&long_ago);
+        assert!(text.starts_with("ONE COPY") && text.contains("2 hours old"), "{text}");
         let off = BackupStatus { off: true, ..BackupStatus::default() };
         let without = CatalogStatus { backup: Some(off), ..alone.clone() };
         assert!(copies(&without).contains("backups are Off"), "{}", copies(&without));

@@ -1,7 +1,7 @@
 //! Backups of the catalog, into the mesh itself ([ADR 39](../../../../docs/adr/0039-backups-of-the-catalog.md)).
 //!
 //! * `plan`: what is due next, and when a snapshot may begin; decided without I/O.
-//! * `keep`: the worker that does it; `chain`: what it makes grow.
+//! * `keep`: the worker that does it; `snapshot`: what a chain begins with; `chain`: what it makes grow.
 //! * `holders`: which nodes keep the anchor, and telling them.
 //! * `proof`: an anchor that a node gives, opened. What nodes say of anchors is believed after that alone.
 //! * `forget`: has nodes let go of what they keep, where there shall be no backups.
@@ -13,6 +13,7 @@ mod holders;
 mod keep;
 mod plan;
 mod proof;
+mod snapshot;
 mod standing;
 
 pub(crate) use forget::ForgetBackups;

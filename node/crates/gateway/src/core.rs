@@ -101,7 +101,6 @@ pub(crate) struct Core {
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
     pub(crate) backup: KeepBackup,
-    pub(crate) backups: CatalogBackups,
 }
 
 impl Core {
@@ -120,26 +119,25 @@ impl Core {
         let (metrics, registry) = Metrics::register(budget.clone());
         let cache = Arc::new(SegmentCache::new(config.cache_bytes, metrics.cache.clone()));
         let pools = Arc::new(Pools::new(Arc::clone(&net)));
+        let outside = (Arc::clone(&net), Arc::clone(&surroundings));
         let context = Context::new(
             (budget, Arc::clone(&cache)),
             metrics.clone(),
             catalog.clone(),
             Arc::clone(&pools),
-            (Arc::clone(&net), Arc::clone(&surroundings)),
+            outside.clone(),
             config.put_lease,
         );
         let told = (config.on_layout, config.on_given_up);
         let layouts = layout_manager(&context, (cluster.clone(), &secret), told, config.partitions_log2);
         layouts.load().await?;
-        let outside = (Arc::clone(&net), Arc::clone(&surroundings));
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
-        let copies = group.as_ref().map(|group| group.others()).unwrap_or_default();
-        let names = (cluster.clone(), gateway);
-        let (backup, backups) = (keep_backup(&context, &secret, names.clone()), config.catalog_backups);
+        let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
+        let backup = keep_backup(&context, &secret, (names.clone(), config.catalog_backups));
         let targets = Arc::new(Targets::new(config.targets));
-        let status = status_source(&context, names, (&secret, &targets), (group, (&backup, backups)));
+        let status = status_source(&context, names, (&secret, &targets), (group, &backup));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -172,7 +170,6 @@ impl Core {
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
             backup,
-            backups,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports::new(Arc::clone(&layouts), net, metrics),
@@ -203,13 +200,20 @@ fn layout_manager(
     })
 }
 
+/// The gateways that have the catalog besides this one.
+fn others(group: Option<&Arc<Group>>) -> Vec<NodeName> {
+    group.map(|group| group.others()).unwrap_or_default()
+}
+
 fn keep_backup(
     context: &Arc<Context>,
     secret: &Arc<ClusterSecret>,
-    names: (NodeName, NodeName),
+    (names, wanted): ((NodeName, NodeName), CatalogBackups),
 ) -> KeepBackup {
     let standing = Arc::new(Standing::new(context.metrics.backup.clone()));
-    KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing))
+    let mut backup = KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing));
+    backup.wanted = wanted;
+    backup
 }
 
 fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {
@@ -225,7 +229,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     (secret, targets): (&ClusterSecret, &Arc<Targets>),
-    (group, (backup, backups)): (Option<Arc<Group>>, (&KeepBackup, CatalogBackups)),
+    (group, backup): (Option<Arc<Group>>, &KeepBackup),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -234,7 +238,7 @@ fn status_source(
         catalog: context.catalog.clone(),
         group,
         backup: Arc::clone(&backup.standing),
-        backups,
+        backups: backup.wanted,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
         targets: Arc::clone(targets),

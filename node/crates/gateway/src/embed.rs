@@ -64,7 +64,6 @@ impl EmbeddedGateway {
             cut_audit,
             // Who brings a catalog of its own knows how to keep it.
             backup: _,
-            backups: _,
         } = Core::assemble(config).await?;
         let mut workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),

@@ -31,7 +31,7 @@ pub(crate) use get::{GROUPS_MAX, ReadError, run as read};
 pub(crate) use job::Job;
 pub(crate) use manifest::ManifestError;
 pub(crate) use pages::{PageError, Segments};
-pub(crate) use piece::{Keeping, PieceError, Pieces, piece, segments_of};
+pub(crate) use piece::{Keeping, PieceError, Pieces, hold, piece, segments_of};
 pub(crate) use put::{Chunk, Written, next_chunk, write};
 pub(crate) use recode::{Group, Outcome, RecodeError, recode};
 pub(crate) use records::{OpenRecordError, Record, Secrets};

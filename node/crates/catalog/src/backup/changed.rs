@@ -11,6 +11,8 @@ use crate::model::UploadId;
 
 /// Changes asked for at once.
 const CHANGES_AT_ONCE: usize = 4096;
+/// Rows read without giving others a turn.
+const READ_AT_ONCE: usize = 256;
 /// What a key takes besides its own bytes: its place in the tree, the revision, the allocation.
 const KEY_OVERHEAD: usize = 80;
 
@@ -29,24 +31,21 @@ impl Changed {
         Self { keys: BTreeMap::new(), bytes: 0, through: revision }
     }
 
-    /// Takes in what has changed meanwhile.
+    /// Takes in some of what has changed meanwhile; false where the engine tells of nothing newer.
     ///
     /// # Errors
     /// `Forgotten` when the engine does not remember all of it: then only a snapshot has everything.
-    pub async fn follow(&mut self, keyspace: &impl Keyspace) -> Result<(), ChangesError> {
-        loop {
-            let page = keyspace.changes_since(self.through, CHANGES_AT_ONCE).await?;
-            if page.through == self.through {
-                return Ok(());
-            }
-            self.through = page.through;
-            for change in page.changes {
-                let bytes = bytes_of(&change.key);
-                if self.keys.insert(change.key, change.revision).is_none() {
-                    self.bytes += bytes;
-                }
+    pub async fn follow(&mut self, keyspace: &impl Keyspace) -> Result<bool, ChangesError> {
+        let page = keyspace.changes_since(self.through, CHANGES_AT_ONCE).await?;
+        let is_newer = page.through > self.through;
+        self.through = page.through;
+        for change in page.changes {
+            let bytes = bytes_of(&change.key);
+            if self.keys.insert(change.key, change.revision).is_none() {
+                self.bytes += bytes;
             }
         }
+        Ok(is_newer)
     }
 
     /// The revision up to which it knows all changes.
@@ -107,8 +106,13 @@ impl<V: View> ChangedPieces<'_, V> {
     /// # Errors
     /// The engine's faults.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
-        let mut piece = Piece::default();
+        let (mut piece, mut read) = (Piece::default(), 0_usize);
         while let Some(key) = self.keys.peek() {
+            read += 1;
+            if read.is_multiple_of(READ_AT_ONCE) {
+                // Engines read where they are called: others have their turn.
+                tokio::task::yield_now().await;
+            }
             let found = self.view.get(key).await?;
             let entry = match &found {
                 Some(row) => Entry::Put { key, value: &row.value },

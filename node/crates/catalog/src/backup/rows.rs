@@ -36,6 +36,8 @@ impl<'a, V: View> RowPieces<'a, V> {
             }
             let Some(left) = self.left.take() else { break };
             let page = self.view.range(&left, RangeLimits::default()).await?;
+            // Engines read where they are called: others have their turn between two pages.
+            tokio::task::yield_now().await;
             self.left = page.rows.last().filter(|_| page.more).map(|last| left.after(&last.key));
             self.waiting = page.rows.into();
         }

@@ -55,6 +55,28 @@ impl<K: Keyspace> Catalog<K> {
         now_unix_ms: u64,
         limit: usize,
     ) -> Result<Vec<UploadId>, CatalogError> {
+        self.reclaim(now_unix_ms, limit, None).await
+    }
+
+    /// The same of all uploads but those of one bucket. Of these there are few: they count towards the limit.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn reclaim_expired_beside(
+        &self,
+        spared: BucketId,
+        now_unix_ms: u64,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.reclaim(now_unix_ms, limit, Some(spared)).await
+    }
+
+    async fn reclaim(
+        &self,
+        now_unix_ms: u64,
+        limit: usize,
+        spared: Option<BucketId>,
+    ) -> Result<Vec<UploadId>, CatalogError> {
         let limits = RangeLimits::rows(limit);
         if limit == 0 {
             return Ok(Vec::new());
@@ -64,6 +86,9 @@ impl<K: Keyspace> Catalog<K> {
         for row in &due {
             let (_, upload) = due_and(row, Table::LeaseDue)?;
             let upload = UploadId(upload);
+            if spared.is_some() && self.upload(upload).await?.map(|open| open.target.bucket) == spared {
+                continue;
+            }
             // It may have been renewed since.
             if self.abort_if(upload, now_unix_ms, |until| until <= now_unix_ms).await? {
                 aborted.push(upload);

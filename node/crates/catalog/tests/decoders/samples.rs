@@ -134,16 +134,6 @@ fn member_samples() -> Vec<Sample> {
                 state: record::ShredState::Over { at_unix_ms: 1_800_000_060_000, partly: vec![node()] },
             },
         ),
-        sample(
-            "restored",
-            record::RestoredRecord {
-                generation: 1_800_000_000,
-                wish: "newest#2".into(),
-                until_unix_ms: 1_800_000_000_000,
-                at_unix_ms: 1_800_000_060_000,
-                revision: 300,
-            },
-        ),
         sample("peer", record::PeerRecord { pool: pool(), node: node() }),
         sample("incarnation", record::IncarnationRecord { incarnation: Incarnation(7) }),
         sample(
@@ -410,11 +400,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     let mut all = member_samples();
     all.push(access_key_sample());
     all.extend(accounts::samples());
-    all.push(sample(
-        "snapshots",
-        record::SnapshotsRecord { begun_unix_ms: vec![1_800_000_000_000, 1_800_003_600_000] },
-    ));
-    all.push(backups::anchor());
+    all.extend(backups::samples());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(event_samples());

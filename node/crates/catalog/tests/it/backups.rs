@@ -184,3 +184,16 @@ async fn the_last_snapshots_are_remembered_and_a_generation_only_rises() {
         assert_eq!(catalog.restored().await.unwrap().unwrap().generation, stands);
     }
 }
+
+#[tokio::test]
+async fn a_chain_whose_lease_ended_is_spared_where_that_is_asked() {
+    let catalog = Catalog::with_keyspace(MemoryKeyspace::default(), "f", CatalogOptions::default());
+    let catalog = catalog.await.unwrap();
+    for (n, bucket) in [(1, BACKUP_BUCKET), (2, BucketId(7))] {
+        let target = Target { bucket, ..target("k", n) };
+        catalog.begin_upload(NewUpload { target, ..new_upload("k", n, 0) }).await.unwrap();
+    }
+    let aborted = catalog.reclaim_expired_beside(BACKUP_BUCKET, 100, 10).await.unwrap();
+    assert_eq!(aborted, [upload_id(2)]);
+    assert_eq!(catalog.reclaim_expired(100, 10).await.unwrap(), [upload_id(1)]);
+}

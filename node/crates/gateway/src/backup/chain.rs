@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::ObjectKeyError;
-use datamesh_catalog::backup::{Anchor, AnchorPart, Changed, RowPieces};
-use datamesh_catalog::catalog::CatalogError;
+use datamesh_catalog::backup::{Anchor, AnchorPart, Changed};
+use datamesh_catalog::catalog::{CatalogError, UploadError};
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::keyspace::{ChangesError, Keyspace, ReadError, View};
+use datamesh_catalog::keyspace::{ChangesError, Keyspace, ReadError, Revision, View};
 use datamesh_catalog::record::{self, RecordError};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_shard::{ErasureProfile, PoolName};
@@ -15,8 +15,12 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::holders::KeepError;
-use super::plan::{CHANGED_BYTES_LIMIT, CHANGED_BYTES_MAX, Look};
+use super::plan::{CHANGED_BYTES_LIMIT, Look};
+use super::snapshot::Written;
 use crate::pipeline::{Context, Keeping, ManifestError, Pieces, StoreError};
+
+/// Looks at whether the engine has told of what it shows, which takes it a moment.
+const UNTOLD_MAX: usize = 1000;
 
 /// Why there is no newer backup.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +42,10 @@ pub(crate) enum BackupError {
     Anchor(#[from] RecordError),
     #[error("more changed meanwhile than is remembered: it begins with a snapshot again")]
     Forgotten,
+    #[error("the catalog's engine shows changes that it does not tell of")]
+    Untold,
+    #[error("what keeps a backup from being deleted: {0}")]
+    Hold(#[from] UploadError),
     #[error(transparent)]
     Key(#[from] ObjectKeyError),
     #[error(transparent)]
@@ -61,40 +69,33 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Writes the snapshot. The engine's memory of changes is short: what changes meanwhile is taken in between two pieces.
-    pub(super) async fn begin(
-        context: &Arc<Context>,
-        (keeping, place): (Keeping, (PoolName, ErasureProfile)),
-        mut anchor: Anchor,
-    ) -> Result<Self, BackupError> {
-        let (begun, keyspace) = (Instant::now(), context.catalog.keyspace());
-        let view = keyspace.view().await?;
-        let revision = view.revision().await?;
-        let mut changed = Changed::since(revision);
-        let max = Pieces::max_in_anchor(&place.0);
-        fits(&view, &mut changed, keyspace, max).await?;
-        let (mut rows, mut pieces, mut later) = (RowPieces::of(&view), Pieces::default(), Vec::new());
-        while let Some(piece) = rows.next().await? {
-            pieces.put(context, &keeping, &piece).await?;
-            follow(&mut changed, keyspace).await?;
-            if changed.bytes() >= CHANGED_BYTES_MAX {
-                // What is acknowledged by now is in what is read from here on.
-                let now = context.surroundings.now_unix_ms();
-                later.extend(log_part(context, &keeping, (&mut changed, now)).await?);
-            }
-        }
-        let chunks = pieces.finish()?;
-        anchor.parts.push(AnchorPart { revision: revision.0, at_unix_ms: anchor.at_unix_ms, chunks });
-        anchor.parts.append(&mut later);
+    /// Of a snapshot whose pieces are put, and of what changed meanwhile, up to now.
+    pub(super) async fn of(context: &Arc<Context>, written: Written) -> Result<Self, BackupError> {
+        let Written { keeping, place, anchor, changed, begun } = written;
         let (read, kept, is_pending, anchor_bytes) = (begun, None, true, (0, 0));
         let mut chain = Self { keeping, place, anchor, changed, begun, kept, read, is_pending, anchor_bytes };
         chain.is_as_of((chain.anchor.at_unix_ms, begun));
+        chain.catch_up(context).await?;
         Ok(chain)
+    }
+
+    /// The chain before has grown meanwhile, and the one of the highest revision is what is restored: this one is never behind it.
+    async fn catch_up(&mut self, context: &Arc<Context>) -> Result<(), BackupError> {
+        for _ in 0..UNTOLD_MAX {
+            let now = (context.surroundings.now_unix_ms(), Instant::now());
+            if self.add_part(context, now).await? {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+        Err(BackupError::Untold)
     }
 
     /// Takes in what changed.
     pub(super) async fn follow(&mut self, keyspace: &AnyKeyspace) -> Result<(), BackupError> {
-        follow(&mut self.changed, keyspace).await
+        // As far as by now: under load there is always something newer.
+        let newest = keyspace.view().await?.revision().await?;
+        follow(&mut self.changed, keyspace, newest).await
     }
 
     /// Adds what changed; false where that is not possible just now. What is acknowledged by `now` is in what is read from here on.
@@ -168,35 +169,30 @@ impl Chain {
     }
 }
 
-/// While parts cannot be written, what changed takes no more than so much memory: then a snapshot costs less.
-async fn follow(changed: &mut Changed, keyspace: &impl Keyspace) -> Result<(), BackupError> {
-    changed.follow(keyspace).await.map_err(|error| match error {
-        ChangesError::Read(error) => error.into(),
-        _ => BackupError::Forgotten,
-    })?;
-    if changed.bytes() > CHANGED_BYTES_LIMIT { Err(BackupError::Forgotten) } else { Ok(()) }
-}
-
-/// Whether an anchor has room for a snapshot. What is put of one that does not fit would fill the pool for nothing.
-async fn fits(
-    view: &impl View,
+/// Takes in what changed up to a revision, as far as the engine tells of it already. While parts cannot be written, that takes no more than
+/// so much memory: then a snapshot costs less.
+pub(super) async fn follow(
     changed: &mut Changed,
-    keyspace: &AnyKeyspace,
-    max: usize,
+    keyspace: &impl Keyspace,
+    until: Revision,
 ) -> Result<(), BackupError> {
-    let (mut rows, mut pieces) = (RowPieces::of(view), 0);
-    while rows.next().await?.is_some() {
-        pieces += 1;
-        if pieces > max {
-            return Err(BackupError::TooLarge(max));
+    while changed.through() < until {
+        let more = changed.follow(keyspace).await.map_err(|error| match error {
+            ChangesError::Read(error) => error.into(),
+            _ => BackupError::Forgotten,
+        })?;
+        if changed.bytes() > CHANGED_BYTES_LIMIT {
+            return Err(BackupError::Forgotten);
         }
-        follow(changed, keyspace).await?;
+        if !more {
+            break;
+        }
     }
     Ok(())
 }
 
 /// What changed since the last part.
-async fn log_part(
+pub(super) async fn log_part(
     context: &Arc<Context>,
     keeping: &Keeping,
     (changed, at_unix_ms): (&mut Changed, u64),
@@ -204,7 +200,7 @@ async fn log_part(
     let keyspace = context.catalog.keyspace();
     let view = keyspace.view().await?;
     let revision = view.revision().await?;
-    follow(changed, keyspace).await?;
+    follow(changed, keyspace, revision).await?;
     // Readers see a commit a moment before the engine tells of it: half of that commit would be in the part.
     if changed.through() < revision {
         return Ok(None);
@@ -220,8 +216,8 @@ async fn log_part(
 
 #[cfg(test)]
 mod tests {
-    use datamesh_catalog::engine::MemoryKeyspace;
-    use datamesh_catalog::keyspace::{Batch, Revision};
+    use datamesh_catalog::engine::{MemoryKeyspace, MemoryView};
+    use datamesh_catalog::keyspace::{Batch, Changes, CommitError, Versioned};
 
     use super::*;
 
@@ -234,12 +230,51 @@ mod tests {
             let mut batch = Batch::new();
             for _ in 0..1000 {
                 number += 1;
-                batch.put([&number.to_be_bytes()[..], &[7; 900]].concat(), b"1".to_vec());
+                batch.put([&[7; 900][..], &number.to_be_bytes()].concat(), b"1".to_vec());
             }
             keyspace.commit(batch).await.unwrap();
-            followed = follow(&mut changed, &keyspace).await;
+            followed = follow(&mut changed, &keyspace, Revision(u64::MAX)).await;
         }
         assert!(matches!(followed, Err(BackupError::Forgotten)));
         assert!(usize::try_from(number).unwrap() * 904 > CHANGED_BYTES_LIMIT / 2, "{number}");
+    }
+
+    /// Whenever it is asked for changes, there is another one.
+    #[derive(Clone)]
+    struct Busy(MemoryKeyspace);
+
+    impl Keyspace for Busy {
+        type View<'a> = MemoryView;
+
+        async fn view(&self) -> Result<MemoryView, ReadError> {
+            self.0.view().await
+        }
+
+        async fn get(&self, key: &[u8]) -> Result<Option<Versioned>, ReadError> {
+            self.0.get(key).await
+        }
+
+        async fn commit(&self, batch: Batch) -> Result<Revision, CommitError> {
+            self.0.commit(batch).await
+        }
+
+        async fn changes_since(&self, since: Revision, limit: usize) -> Result<Changes, ChangesError> {
+            let mut batch = Batch::new();
+            batch.put(b"more".to_vec(), b"1".to_vec());
+            self.commit(batch).await.unwrap();
+            self.0.changes_since(since, limit).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_without_end_is_followed_as_far_as_was_asked() {
+        let (keyspace, mut changed) = (Busy(MemoryKeyspace::default()), Changed::since(Revision(0)));
+        for _ in 0..3 {
+            let mut batch = Batch::new();
+            batch.put(b"key".to_vec(), b"1".to_vec());
+            let newest = keyspace.commit(batch).await.unwrap();
+            follow(&mut changed, &keyspace, newest).await.unwrap();
+            assert_eq!(changed.through(), Revision(newest.0 + 1));
+        }
     }
 }

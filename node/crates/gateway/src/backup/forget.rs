@@ -26,11 +26,13 @@ pub(crate) struct ForgetBackups {
     context: Arc<Context>,
     /// Nodes that have none any more.
     done: BTreeSet<PeerKey>,
+    /// Nodes that say they have a later catalog's: told once.
+    refusing: BTreeSet<PeerKey>,
 }
 
 impl ForgetBackups {
     pub(super) fn new(context: Arc<Context>) -> Self {
-        Self { context, done: BTreeSet::new() }
+        Self { context, done: BTreeSet::new(), refusing: BTreeSet::new() }
     }
 
     async fn step(&mut self) -> Result<(), CatalogError> {
@@ -42,19 +44,21 @@ impl ForgetBackups {
         let net = &self.context.net;
         let asking = futures::stream::iter(members.difference(&self.done).copied()).map(|peer| async move {
             let request = Request::ForgetAnchors { generation };
-            match net.request(&peer, request, None, TIMEOUT).await {
-                // One of a version that keeps none does not know the question.
-                Ok((Response::Done | Response::Refused(Refusal::BadRequest(_)), _)) => Some(peer),
-                Ok((Response::Refused(Refusal::Superseded { by }), _)) => {
-                    tracing::warn!(%peer, by.generation, "a node keeps backups of a later catalog than this one");
-                    None
-                }
-                _ => None,
-            }
+            (peer, net.request(&peer, request, None, TIMEOUT).await)
         });
-        let done: Vec<PeerKey> =
-            asking.buffer_unordered(ASKED_AT_ONCE).filter_map(std::future::ready).collect().await;
-        self.done.extend(done);
+        let answers: Vec<_> = asking.buffer_unordered(ASKED_AT_ONCE).collect().await;
+        for (peer, answer) in answers {
+            match answer {
+                // One of a version that keeps none does not know the question.
+                Ok((Response::Done | Response::Refused(Refusal::BadRequest(_)), _)) => {
+                    self.done.insert(peer);
+                }
+                Ok((Response::Refused(Refusal::Superseded { by }), _)) if self.refusing.insert(peer) => {
+                    tracing::warn!(%peer, by.generation, "a node keeps backups of a later catalog than this one");
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 }

@@ -1,15 +1,18 @@
 //! The worker: a snapshot, then what changed, over and over.
+//!
+//! * `inform`: what was before this gateway started or got the lead.
+
+mod inform;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::backup::{Anchor, BACKUP_BUCKET, reach_ms};
-use datamesh_catalog::catalog::CatalogError;
-use datamesh_catalog::keyspace::{Keyspace, View};
-use datamesh_catalog::record::RestoredRecord;
+use datamesh_catalog::catalog::{CatalogError, UploadError};
+use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{ObjectKey, Target, UploadId};
-use datamesh_exchange::anchor::AnchorId;
 use datamesh_seal::ClusterSecret;
+use datamesh_settings::CatalogBackups;
 use datamesh_shard::{ErasureProfile, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -20,18 +23,14 @@ use super::forget::ForgetBackups;
 use super::holders::{Holders, KeepError};
 use super::plan::{Due, PART_EVERY, Pace, after_failures, after_unkept, snapshot_every};
 use super::proof::Opener;
+use super::snapshot::Snapshot;
 use super::standing::{Kept, Standing};
-use crate::pipeline::{Context, Keeping, StoreError};
-use crate::restore;
+use crate::pipeline::{Context, Keeping, StoreError, hold, millis};
 use crate::surroundings::random;
 use crate::work::{Next, Worker};
 
 /// Between two looks at what changed: engines remember some tens of thousands of changes.
 const LOOK: Duration = Duration::from_secs(5);
-/// Before a gateway serves, nodes have so long to say that its catalog was replaced.
-const ASKED_FIRST: Duration = Duration::from_secs(3);
-/// In the place of a wish, where nobody wished it.
-const SET_BACK: &str = "set back with its volume";
 /// What its upload would write to.
 const KEY: &str = "backup of the catalog";
 
@@ -41,14 +40,23 @@ pub(crate) struct KeepBackup {
     opener: Opener,
     gateway: NodeName,
     pub(crate) standing: Arc<Standing>,
+    /// Whether there shall be any; whoever runs it has looked.
+    pub(crate) wanted: CatalogBackups,
     chain: Option<Chain>,
     /// A part follows another so soon at the earliest.
     pub(crate) part_every: Duration,
-    /// Uploads of chains that end once the present one is safe.
+    /// A chain grows for so long, if nothing ends it.
+    pub(crate) snapshot_every: Duration,
+    /// The upload of the newest backup that another start or gateway has made, until there is a newer one. Its lease ends then: that gateway
+    /// may go on with it.
+    found: Option<UploadId>,
+    /// Uploads of chains of this one that end once the present one is safe: first the one that is the newest backup until then.
     former: Vec<UploadId>,
     /// Whether it knows what was before it started or got the lead.
     is_informed: bool,
     pace: Pace,
+    /// Whether that knows of the snapshots of before.
+    is_paced: bool,
     /// Parts and anchors that failed one after another, and before when none is tried again.
     failures: u32,
     pub(crate) rests_until: Option<Instant>,
@@ -60,16 +68,21 @@ impl KeepBackup {
         (secret, (cluster, gateway), standing): (Arc<ClusterSecret>, (NodeName, NodeName), Arc<Standing>),
     ) -> Self {
         let opener = Opener { net: Arc::clone(&context.net), secret, cluster };
+        let reach_ms = reach_ms(context.catalog.options().retention_ms);
         Self {
             context,
             opener,
             gateway,
             standing,
+            wanted: CatalogBackups::default(),
             chain: None,
             part_every: PART_EVERY,
+            snapshot_every: snapshot_every(Duration::from_millis(reach_ms)),
+            found: None,
             former: Vec::new(),
             is_informed: false,
             pace: Pace::default(),
+            is_paced: false,
             failures: 0,
             rests_until: None,
         }
@@ -77,48 +90,62 @@ impl KeepBackup {
 
     async fn step(&mut self) -> Result<(), BackupError> {
         let Some(place) = self.place() else { return Ok(()) };
+        self.hold().await?;
         if !self.is_informed {
             self.inform(&place.0).await?;
         }
-        // What is acknowledged by now is in what is read from here on.
-        let now = (self.context.surroundings.now_unix_ms(), Instant::now());
-        let every = snapshot_every(Duration::from_millis(self.reach_ms()));
-        if let Some(chain) = &mut self.chain {
-            chain.follow(self.context.catalog.keyspace()).await?;
+        let may_begin = self.pace.may_begin(self.snapshot_every, self.reach());
+        match self.go_on(&place, may_begin).await? {
+            Due::Snapshot => self.begin(place).await,
+            Due::Nothing | Due::Anchor | Due::Part => Ok(()),
         }
-        let may_begin = self.pace.may_begin(every);
-        let due = match &self.chain {
-            Some(chain) => chain.look(&place, may_begin).due(self.part_every, every),
-            None if may_begin => Due::Snapshot,
-            None => Due::Nothing,
-        };
-        let is_resting = self.rests_until.is_some_and(|until| Instant::now() < until);
-        match (due, &mut self.chain) {
-            (Due::Snapshot, _) => self.begin(place, now.0).await?,
-            (Due::Anchor, Some(chain)) if !is_resting => chain.is_quiet(now),
-            (Due::Part, Some(chain)) if !is_resting => {
-                if !chain.add_part(&self.context, now).await? {
-                    return Ok(());
-                }
-            }
-            _ => return Ok(()),
-        }
-        self.keep_anchor().await
     }
 
-    /// What was before this gateway started or got the lead: how new the newest backup is, and when snapshots were begun.
-    async fn inform(&mut self, place: &PoolName) -> Result<(), BackupError> {
-        self.ask_for_later(place).await?;
-        let (now, catalog) = (self.context.surroundings.now_unix_ms(), &self.context.catalog);
-        let ages = catalog.snapshots_begun().await?.into_iter();
-        self.pace.recall(ages.map(|begun| Duration::from_millis(now.saturating_sub(begun))));
-        self.is_informed = true;
+    /// The chain that is there takes in what changed, and grows where that is due. A snapshot is left to others.
+    async fn go_on(
+        &mut self,
+        place: &(PoolName, ErasureProfile),
+        may_begin: bool,
+    ) -> Result<Due, BackupError> {
+        // What is acknowledged by now is in what is read from here on.
+        let now = self.now();
+        let Some(chain) = &mut self.chain else {
+            return Ok(if may_begin { Due::Snapshot } else { Due::Nothing });
+        };
+        chain.follow(self.context.catalog.keyspace()).await?;
+        let due = chain.look(place, may_begin).due(self.part_every, self.snapshot_every);
+        let is_resting = self.rests_until.is_some_and(|until| Instant::now() < until);
+        match due {
+            Due::Anchor if !is_resting => chain.is_quiet(now),
+            Due::Part if !is_resting => {
+                if !chain.add_part(&self.context, now).await? {
+                    return Ok(Due::Nothing);
+                }
+            }
+            _ => return Ok(due),
+        }
+        self.keep_anchor().await?;
+        Ok(due)
+    }
+
+    /// By the time of day, and by the clock that nobody sets.
+    fn now(&self) -> (u64, Instant) {
+        (self.context.surroundings.now_unix_ms(), Instant::now())
+    }
+
+    /// What restoring would take stays until there is a newer backup, however long that takes: the newest that is kept, and the last that
+    /// was told to nodes, as one of them may keep it.
+    async fn hold(&self) -> Result<(), BackupError> {
+        let last = self.former.last().filter(|_| self.former.len() > 1);
+        for upload in self.found.iter().chain(self.former.first()).chain(last) {
+            hold(&self.context, *upload).await?;
+        }
         Ok(())
     }
 
     /// How far back a point may be to come back to.
-    fn reach_ms(&self) -> u64 {
-        reach_ms(self.context.catalog.options().retention_ms)
+    fn reach(&self) -> Duration {
+        Duration::from_millis(reach_ms(self.context.catalog.options().retention_ms))
     }
 
     /// Where a new chain would be: the pool that survives the most losses, the first of them by name.
@@ -135,107 +162,78 @@ impl KeepBackup {
     }
 
     /// Begins a chain, at the pace that snapshots have.
-    async fn begin(&mut self, place: (PoolName, ErasureProfile), now: u64) -> Result<(), BackupError> {
+    async fn begin(&mut self, place: (PoolName, ErasureProfile)) -> Result<(), BackupError> {
         self.pace.begins();
-        match self.begin_in(place, now).await {
+        match Box::pin(self.begin_in(&place)).await {
             Ok(chain) => {
                 self.pace.wrote();
                 self.end();
                 self.chain = Some(chain);
-                Ok(())
+                self.keep_anchor().await
             }
             Err(error) => {
                 self.pace.failed(matches!(error, BackupError::TooLarge(_)));
-                Err(error)
+                self.not_begun(&error);
+                Ok(())
             }
         }
     }
 
-    async fn begin_in(&self, place: (PoolName, ErasureProfile), now: u64) -> Result<Chain, BackupError> {
-        self.ask_for_later(&place.0).await?;
-        self.standing.begins();
-        // Before anything is put: who ends meanwhile shall know of it at the next start.
-        self.context.catalog.note_snapshot(now).await?;
-        let restored = self.context.catalog.restored().await?;
+    async fn begin_in(&mut self, place: &(PoolName, ErasureProfile)) -> Result<Chain, BackupError> {
+        self.is_informed = self.ask_for_later(&place.0).await?;
+        let was_none = self.standing.begins();
         let upload = UploadId(random(&*self.context.surroundings));
+        let written = self.write(upload, place).await;
+        if written.is_err() {
+            if was_none {
+                // As there was before: nothing refers to anything.
+                self.standing.has_none();
+            }
+            // No anchor names what was put of it. As if it had been given up long ago, which no backup that is missing holds up.
+            self.let_go(upload, 0).await;
+        }
+        written
+    }
+
+    /// Writes a snapshot. Meanwhile the chain that is there goes on.
+    async fn write(
+        &mut self,
+        upload: UploadId,
+        place: &(PoolName, ErasureProfile),
+    ) -> Result<Chain, BackupError> {
+        let (context, now) = (Arc::clone(&self.context), self.now());
+        // Before anything is put: who ends meanwhile shall know of it at the next start.
+        context.catalog.note_snapshot(now.0).await?;
         let target = Target { bucket: BACKUP_BUCKET, key: ObjectKey::new(KEY)?, upload };
-        let keeping = Keeping::new(&self.context, target, place.0.clone())?;
+        let keeping = Keeping::new(&context, target, place.0.clone())?;
+        let anchor = self.empty_anchor(upload, now.0).await?;
+        let view = context.catalog.keyspace().view().await?;
+        let mut snapshot = Snapshot::of((&view, &context), (keeping, place.clone()), (anchor, now.1)).await?;
+        while snapshot.put_next().await? {
+            self.hold().await?;
+            match self.go_on(place, false).await {
+                Err(error @ BackupError::Keep(KeepError::Superseded(_))) => return Err(error),
+                Err(error) => self.failed(&error),
+                Ok(_) => {}
+            }
+        }
+        snapshot.finish().await
+    }
+
+    async fn empty_anchor(&self, upload: UploadId, at_unix_ms: u64) -> Result<Anchor, CatalogError> {
+        let restored = self.context.catalog.restored().await?;
         let pools = self.context.pools.all().into_iter().filter(|(_, pool)| pool.layout().is_some());
-        let anchor = Anchor {
+        Ok(Anchor {
             cluster: self.opener.cluster.clone(),
             gateway: self.gateway.clone(),
             generation: restored.as_ref().map_or(0, |restored| restored.generation),
             wish: restored.map(|restored| restored.wish),
             pools: pools.map(|(name, _)| name).collect(),
-            reach_ms: self.reach_ms(),
+            reach_ms: millis(self.reach()),
             upload,
-            at_unix_ms: now,
+            at_unix_ms,
             parts: Vec::new(),
-        };
-        let begun = Chain::begin(&self.context, (keeping, place), anchor).await;
-        if begun.is_err() {
-            // No anchor names what was put of it. As if it had been given up long ago, which no backup that is missing holds up.
-            self.let_go(upload, 0).await;
-        }
-        begun
-    }
-
-    async fn generation(&self) -> Result<u64, CatalogError> {
-        Ok(self.context.catalog.restored().await?.map_or(0, |restored| restored.generation))
-    }
-
-    /// Whether a catalog of a later generation has taken the place of this one; and how new the newest backup is.
-    async fn ask_for_later(&self, place: &PoolName) -> Result<(), BackupError> {
-        let (generation, pools) = (self.generation().await?, &self.context.pools);
-        let heard = Holders::of(pools, place).newest(&self.opener).await;
-        let Some((id, anchor)) = heard.newest else {
-            let parity = pools.get(place).and_then(|pool| Some(pool.layout()?.profile.parity()));
-            // One more keeps the anchor of each backup.
-            if heard.silent <= usize::from(parity.unwrap_or(0)) {
-                self.standing.has_none();
-            }
-            return Ok(());
-        };
-        if id.generation > generation {
-            return Err(KeepError::Superseded(id.generation).into());
-        }
-        let age = self.context.surroundings.now_unix_ms().saturating_sub(id.at_unix_ms);
-        self.standing.found(kept(id.at_unix_ms, id.revision, &anchor), Duration::from_millis(age));
-        if id.generation == generation {
-            self.set_back(&id, &anchor).await?;
-        }
-        Ok(())
-    }
-
-    /// A catalog whose newest backup is ahead of it was set back with its volume. From here on it is another one: what it was to become
-    /// would be restored in its place otherwise.
-    async fn set_back(&self, id: &AnchorId, anchor: &Anchor) -> Result<(), BackupError> {
-        let catalog = &self.context.catalog;
-        let revision = catalog.keyspace().view().await?.revision().await?.0;
-        if revision >= id.revision {
-            return Ok(());
-        }
-        let restored = set_back_to(revision, (id, anchor), self.context.surroundings.now_unix_ms());
-        catalog.begin_generation(&restored).await?;
-        tracing::error!(
-            revision,
-            backed_up = id.revision,
-            "this volume has an earlier state of the catalog than the nodes keep a backup of: what came after it is lost, unless an empty \
-             volume is given to this gateway and that backup restored. Backups go on with what is here"
-        );
-        self.standing.was_restored(Some(restore::status(&restored)));
-        Ok(())
-    }
-
-    /// Whether nodes say so before this gateway serves anybody. Those that do not answer soon say it when they are given a backup.
-    pub(crate) async fn is_replaced(&self) -> bool {
-        let Some((place, _)) = self.place() else { return false };
-        let Ok(generation) = self.generation().await else { return false };
-        let holders = Holders::of(&self.context.pools, &place);
-        let asking = holders.know_later(&self.opener, generation);
-        let Ok(Some(later)) = tokio::time::timeout(ASKED_FIRST, asking).await else { return false };
-        tracing::error!(error = %KeepError::Superseded(later), "this catalog was replaced");
-        true
+        })
     }
 
     /// Where there shall be no backups.
@@ -246,6 +244,10 @@ impl KeepBackup {
     /// Has nodes keep the chain's anchor: from then on the backup is as new as what is in it.
     async fn keep_anchor(&mut self) -> Result<(), BackupError> {
         let Some(chain) = &mut self.chain else { return Ok(()) };
+        // After a halt longer than its lease, or where a clock was set, nothing keeps what it has.
+        if self.context.catalog.upload(chain.anchor.upload).await?.is_none() {
+            return Err(UploadError::Gone.into());
+        }
         let plain = chain.encode()?;
         let id = chain.id();
         let sealed = self.opener.secret.seal_anchor(&id.binding(), &plain);
@@ -255,7 +257,7 @@ impl KeepBackup {
         chain.is_kept();
         self.pace.is_kept();
         self.standing.kept(kept(id.at_unix_ms, id.revision, &chain.anchor), chain.age());
-        (self.failures, self.rests_until) = (0, None);
+        (self.failures, self.rests_until, self.found) = (0, None, None);
         let now = self.context.surroundings.now_unix_ms();
         for upload in std::mem::take(&mut self.former) {
             self.let_go(upload, now).await;
@@ -270,14 +272,26 @@ impl KeepBackup {
         }
     }
 
+    /// No chain was begun. The one that is there goes on.
+    fn not_begun(&self, error: &BackupError) {
+        tracing::warn!(%error, "no snapshot of the catalog is made for its backup");
+        self.standing.failed(error.to_string());
+        match error {
+            BackupError::Keep(KeepError::Superseded(_)) => self.standing.is_superseded(),
+            BackupError::TooLarge(_) => self.standing.is_impossible(),
+            _ => {}
+        }
+    }
+
+    /// The chain that is there did not grow, or there is none.
     fn failed(&mut self, error: &BackupError) {
         tracing::warn!(%error, "the catalog's backup does not go on");
         self.standing.failed(error.to_string());
         match error {
             BackupError::Keep(KeepError::Superseded(_)) => self.standing.is_superseded(),
-            BackupError::TooLarge(_) => self.standing.is_impossible(),
             // Its upload may have ended, or its anchor be full, or something be missing: another may do.
             BackupError::Store(StoreError::Upload(_) | StoreError::Reference(_))
+            | BackupError::Hold(UploadError::Gone)
             | BackupError::Anchor(_)
             | BackupError::Forgotten => self.end(),
             // Each try may have put something.
@@ -291,19 +305,6 @@ impl KeepBackup {
     fn rest_for(&mut self, after: impl Fn(u32) -> Duration) {
         self.failures = self.failures.saturating_add(1);
         self.rests_until = Some(Instant::now() + after(self.failures));
-    }
-}
-
-/// What is known of a catalog that has an earlier state than this anchor leads to.
-fn set_back_to(revision: u64, (id, anchor): (&AnchorId, &Anchor), now: u64) -> RestoredRecord {
-    let parts = anchor.parts.iter().take_while(|part| part.revision <= revision);
-    RestoredRecord {
-        generation: id.generation.saturating_add(1).max(now / 1000),
-        wish: SET_BACK.into(),
-        // Of an earlier state no time is known.
-        until_unix_ms: parts.last().map_or(0, |part| part.at_unix_ms),
-        at_unix_ms: now,
-        revision,
     }
 }
 
@@ -329,7 +330,8 @@ impl Worker for KeepBackup {
 
     /// Another gateway begins chains of its own; with this one's, its upload's lease ends.
     fn rest(&mut self) {
-        (self.chain, self.former, self.is_informed) = (None, Vec::new(), false);
+        (self.chain, self.found, self.former) = (None, None, Vec::new());
+        (self.is_informed, self.is_paced) = (false, false);
         self.standing.rests();
     }
 }

@@ -15,6 +15,8 @@ const CHAINS_KEPT: u32 = 4;
 const SNAPSHOT_REST: Duration = Duration::from_secs(300);
 /// A snapshot begins after so many times as long as the last one took: reading and coding the catalog is never what a gateway is busy with.
 const SNAPSHOT_SHARE: u32 = 10;
+/// Until one is tried again that no anchor had room for: what is put of it is for nothing.
+const HOPELESS_REST: Duration = Duration::from_secs(24 * 3600);
 /// After the first failure; twice as long after each further one.
 const RETRY: Duration = Duration::from_secs(10);
 /// Keys that are collected for a part at most, by what they take: more begin it early.
@@ -155,24 +157,24 @@ impl Pace {
         self.failures = 0;
     }
 
-    /// Whether another may begin, where one is wanted each `every`.
-    pub(super) fn may_begin(&self, every: Duration) -> bool {
-        self.last.is_none_or(|(began, took)| began.elapsed() >= self.rest(took, every))
+    /// Whether another may begin, where one is wanted each `every` and what ended is kept for `reach`.
+    pub(super) fn may_begin(&self, every: Duration, reach: Duration) -> bool {
+        self.last.is_none_or(|(began, took)| began.elapsed() >= self.rest(took, every, reach))
     }
 
     /// From the beginning of one to that of the next.
-    fn rest(&self, took: Duration, every: Duration) -> Duration {
-        let recent = self.begun.iter().filter(|began| began.elapsed() < every).count();
+    fn rest(&self, took: Duration, every: Duration, reach: Duration) -> Duration {
+        if self.is_hopeless {
+            return HOPELESS_REST;
+        }
+        // Those that take room.
+        let recent = self.begun.iter().filter(|began| began.elapsed() < every.max(reach)).count();
         let crowded = match u32::try_from(recent).unwrap_or(u32::MAX).checked_sub(2) {
             Some(more) => doubled(SNAPSHOT_REST, more),
             // One that is early, as after a restart or when the place has changed, is nothing unusual.
             None => Duration::ZERO,
         };
-        let failed = match (self.is_hopeless, self.failures) {
-            (true, _) => every,
-            (false, 0) => Duration::ZERO,
-            (false, failures) => after_failures(failures),
-        };
+        let failed = if self.failures == 0 { Duration::ZERO } else { after_failures(self.failures) };
         let share = took.saturating_mul(SNAPSHOT_SHARE);
         crowded.max(failed).max(share).min(every).max(took.saturating_mul(2))
     }
@@ -241,14 +243,14 @@ mod tests {
     }
 
     /// Snapshots that are written, kept and begun within this time by gateways that would like to begin one each minute.
-    async fn begun_within(time: Duration, every: Duration, restarts: bool) -> usize {
+    async fn begun_within(time: Duration, reach: Duration, restarts: bool) -> usize {
         let (mut pace, start, mut begun) = (Pace::default(), Instant::now(), Vec::new());
         while start.elapsed() < time {
             if restarts {
                 pace = Pace::default();
                 pace.recall(begun.iter().map(Instant::elapsed));
             }
-            if pace.may_begin(every) {
+            if pace.may_begin(snapshot_every(reach), reach) {
                 pace.begins();
                 pace.wrote();
                 pace.is_kept();
@@ -263,31 +265,31 @@ mod tests {
     async fn whoever_begins_over_and_over_does_so_less_and_less_often() {
         for restarts in [false, true] {
             assert_eq!(begun_within(HOUR, HOUR, restarts).await, 5);
-            assert!(begun_within(10 * HOUR, HOUR, restarts).await <= 40);
-            assert!(begun_within(24 * HOUR, 6 * HOUR, restarts).await <= 20);
+            assert!(begun_within(10 * HOUR, HOUR, restarts).await <= 45);
+            assert!(begun_within(24 * HOUR, 24 * HOUR, restarts).await <= 11);
         }
         let mut pace = Pace::default();
         pace.recall([Duration::from_secs(30)]);
-        assert!(pace.may_begin(HOUR), "one restart is nothing unusual");
+        assert!(pace.may_begin(HOUR, HOUR), "one restart is nothing unusual");
         pace.recall([Duration::MAX, Duration::from_secs(40), Duration::from_secs(30)]);
-        assert!(!pace.may_begin(HOUR));
+        assert!(!pace.may_begin(HOUR, HOUR));
         tokio::time::advance(5 * MINUTE).await;
-        assert!(pace.may_begin(HOUR));
+        assert!(pace.may_begin(HOUR, HOUR));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_long_snapshot_leaves_the_gateway_alone_most_of_the_time() {
         for (took, rest) in [(MINUTE, 10 * MINUTE), (20 * MINUTE, HOUR), (HOUR, 2 * HOUR)] {
             let mut pace = Pace::default();
-            assert!(pace.may_begin(HOUR));
+            assert!(pace.may_begin(HOUR, HOUR));
             pace.begins();
             tokio::time::advance(took).await;
             pace.wrote();
             pace.is_kept();
             tokio::time::advance(rest - took - Duration::from_secs(1)).await;
-            assert!(!pace.may_begin(HOUR), "{took:?}");
+            assert!(!pace.may_begin(HOUR, HOUR), "{took:?}");
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert!(pace.may_begin(HOUR), "{took:?}");
+            assert!(pace.may_begin(HOUR, HOUR), "{took:?}");
         }
     }
 
@@ -298,14 +300,16 @@ mod tests {
             pace.begins();
             pace.failed(false);
             tokio::time::advance(Duration::from_secs(seconds - 1)).await;
-            assert!(!pace.may_begin(HOUR));
+            assert!(!pace.may_begin(HOUR, HOUR));
             tokio::time::advance(Duration::from_secs(1)).await;
-            assert!(pace.may_begin(HOUR), "{seconds}");
+            assert!(pace.may_begin(HOUR, HOUR), "{seconds}");
         }
         pace.begins();
         pace.failed(true);
-        tokio::time::advance(HOUR - Duration::from_secs(1)).await;
-        assert!(!pace.may_begin(HOUR), "it was hopeless");
+        tokio::time::advance(23 * HOUR).await;
+        assert!(!pace.may_begin(HOUR, HOUR), "it was hopeless");
+        tokio::time::advance(HOUR).await;
+        assert!(pace.may_begin(HOUR, HOUR), "the catalog may have become smaller");
         assert_eq!(after_failures(u32::MAX), HOUR);
         assert_eq!((after_unkept(1), after_unkept(30)), (RETRY, SNAPSHOT_REST));
         // Written, and kept by nobody: no better.
@@ -315,7 +319,7 @@ mod tests {
             pace.wrote();
         }
         tokio::time::advance(HOUR / 2).await;
-        assert!(!pace.may_begin(HOUR));
+        assert!(!pace.may_begin(HOUR, HOUR));
     }
 
     #[test]

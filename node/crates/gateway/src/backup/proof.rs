@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::backup::Anchor;
-use datamesh_catalog::record;
+use datamesh_catalog::record::{self, RecordError};
 use datamesh_exchange::anchor::{ANCHORS_MAX, AnchorId};
 use datamesh_exchange::message::{Refusal, Request, Response};
 use datamesh_exchange::net::Net;
@@ -47,8 +47,13 @@ impl Opener {
             Err(_) => return Given::Away,
         };
         let opened = self.secret.open_anchor(&id.binding(), &sealed).ok();
-        let read = opened.and_then(|plain| record::decode::<Anchor>(&plain).ok());
-        match read.filter(|anchor| anchor.cluster == self.cluster) {
+        let read = opened.map(|plain| record::decode::<Anchor>(&plain));
+        if let Some(Err(error @ RecordError::Version { .. })) = &read {
+            // No damage: what that version knows may be had by it alone.
+            tracing::error!(%peer, %error, "a backup of the catalog is of a later version than this: that one is needed to restore it");
+            return Given::Away;
+        }
+        match read.and_then(Result::ok).filter(|anchor| anchor.cluster == self.cluster) {
             Some(anchor) => Given::Proven(Box::new(anchor)),
             None => {
                 tracing::warn!(%peer, ?id, "a node gives an anchor that does not prove itself");
@@ -65,6 +70,8 @@ impl Opener {
                 anchors.truncate(ANCHORS_MAX);
                 Some(anchors)
             }
+            // One of a version that keeps none does not know the question.
+            Ok((Response::Refused(Refusal::BadRequest(_)), _)) => Some(Vec::new()),
             Ok((response, _)) => {
                 tracing::debug!(%peer, ?response, "a node says nothing of backups");
                 None

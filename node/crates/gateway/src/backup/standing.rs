@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use datamesh_catalog::backup::reach_ms;
 use datamesh_settings::admin::{BackupStatus, RestoredStatus};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::BackupMetrics;
+use crate::pipeline::millis;
 
 /// Clocks of gateways may differ by so much, and a commit may take so long.
 const MARGIN: Duration = Duration::from_secs(60);
 /// Deletion waits for a backup that fails for so many retentions: then room is needed more than a point to come back to.
 const RETENTIONS: u32 = 2;
+/// And this long at least: snapshots may follow each other no sooner.
+const PATIENCE_MIN: Duration = Duration::from_secs(2 * 3600);
 /// And no longer than this, however long what is deleted is kept.
 const PATIENCE_MAX: Duration = Duration::from_secs(6 * 3600);
 
@@ -101,12 +105,14 @@ impl Standing {
         }
     }
 
-    /// One is begun: what it is to refer to is deleted no more.
-    pub(super) fn begins(&self) {
+    /// One is begun: what it is to refer to is deleted no more. Gives whether there was none.
+    pub(super) fn begins(&self) -> bool {
         let mut state = self.state.lock();
-        if state.newest == Newest::None {
+        let was_none = state.newest == Newest::None;
+        if was_none {
             state.newest = Newest::Unknown;
         }
+        was_none
     }
 
     pub(super) fn failed(&self, error: String) {
@@ -138,9 +144,18 @@ impl Standing {
     pub(crate) fn deletable_until(&self, now_unix_ms: u64, retention_ms: u64) -> u64 {
         let state = self.state.lock();
         match state.waits(retention_ms) {
-            true => kept_for(state.kept().map(|kept| kept.at_unix_ms)).min(now_unix_ms),
+            true => match state.kept() {
+                Some(kept) => kept_for(kept.at_unix_ms).min(now_unix_ms),
+                // What is due by then was let go at no time: no backup ever referred to it.
+                None => reach_ms(retention_ms).min(now_unix_ms),
+            },
             false => now_unix_ms,
         }
+    }
+
+    /// Whether it is not known yet what the newest backup is: nobody renews what keeps it from being deleted.
+    pub(crate) fn is_unknown(&self) -> bool {
+        self.state.lock().newest == Newest::Unknown
     }
 
     /// For the status.
@@ -178,29 +193,31 @@ impl State {
     /// Whether deletion waits for a newer backup.
     fn waits(&self, retention_ms: u64) -> bool {
         let patience = Duration::from_millis(retention_ms).saturating_mul(RETENTIONS);
-        let patience = patience.clamp(MARGIN, PATIENCE_MAX);
+        let patience = patience.clamp(PATIENCE_MIN, PATIENCE_MAX);
         !self.is_impossible && self.newest != Newest::None && self.missing_since.elapsed() < patience
     }
 }
 
 /// Whatever was condemned within a retention before the newest backup, less the margin, is still there: so each point in that time
 /// can be come back to.
-fn kept_for(kept_unix_ms: Option<u64>) -> u64 {
-    let margin = u64::try_from(MARGIN.as_millis()).unwrap_or(u64::MAX);
-    kept_unix_ms.map_or(0, |kept| kept.saturating_add(margin))
+fn kept_for(kept_unix_ms: u64) -> u64 {
+    kept_unix_ms.saturating_add(millis(MARGIN))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RETENTION_MS: u64 = 600_000;
+    /// That of clusters by default.
+    const RETENTION_MS: u64 = 3_600_000;
+    /// What was let go at no time is due then.
+    const NEVER: u64 = RETENTION_MS;
     const KEPT: Kept = Kept { at_unix_ms: 1_000_000_000, revision: 1, bytes: 2, segments: 3 };
 
     #[tokio::test(start_paused = true)]
     async fn nothing_that_a_backup_refers_to_is_deleted() {
         let standing = Standing::new(BackupMetrics::default());
-        assert_eq!(standing.deletable_until(1_000_000_000, RETENTION_MS), 0, "none yet");
+        assert_eq!(standing.deletable_until(1_000_000_000, RETENTION_MS), NEVER, "none yet");
         standing.kept(KEPT, Duration::ZERO);
         // Just now: as ever.
         assert_eq!(standing.deletable_until(1_000_030_000, RETENTION_MS), 1_000_030_000);
@@ -221,7 +238,7 @@ mod tests {
         assert!(standing.told(RETENTION_MS).error.unwrap().contains("not kept for an older one"));
         // Where another gateway has led meanwhile, that one has made some.
         standing.rests();
-        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 0);
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), NEVER);
         standing.is_impossible();
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 2_000_000_000, "none will come");
         standing.kept(KEPT, Duration::ZERO);
@@ -234,17 +251,23 @@ mod tests {
         tokio::time::advance(Duration::from_secs(24 * 3600)).await;
         let (now, week_ms) = (2_000_000_000, 7 * 24 * 3_600_000);
         let age = |hours: u64| Duration::from_secs(hours * 3600);
-        for (hours, until) in [(5, 1_000_060_000), (6, now)] {
+        let minutes = 60_000;
+        for (retention_ms, hours, until) in [
+            (week_ms, 5, 1_000_060_000),
+            (week_ms, 6, now),
+            (10 * minutes, 1, 1_000_060_000),
+            (10 * minutes, 2, now),
+        ] {
             // Started a moment ago, as so often.
             let standing = Standing::new(BackupMetrics::default());
             standing.found(KEPT, age(hours));
-            assert_eq!(standing.deletable_until(now, week_ms), until, "{hours} h");
+            assert_eq!(standing.deletable_until(now, retention_ms), until, "{retention_ms} ms, {hours} h");
         }
         let standing = Standing::new(BackupMetrics::default());
-        standing.found(KEPT, age(1));
+        standing.found(KEPT, age(2));
         assert_eq!(standing.deletable_until(now, RETENTION_MS), now, "two retentions are over");
         standing.rests();
-        standing.found(KEPT, age(1));
+        standing.found(KEPT, age(2));
         assert_eq!(standing.deletable_until(now, RETENTION_MS), now, "with the lead, too");
     }
 
@@ -253,8 +276,8 @@ mod tests {
         let standing = Standing::new(BackupMetrics::default());
         standing.has_none();
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 2_000_000_000);
-        standing.begins();
-        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 0);
+        assert!(standing.begins() && standing.is_unknown());
+        assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), NEVER);
         standing.kept(KEPT, Duration::ZERO);
         standing.has_none();
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 1_000_060_000);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use datamesh_catalog::backup::{ANCHOR_RECORD_BYTES_MAX, Chunk};
+use datamesh_catalog::catalog::UploadError;
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
-use datamesh_catalog::{SegmentRef, Target};
+use datamesh_catalog::{SegmentRef, Target, UploadId};
 use datamesh_shard::PoolName;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,7 +17,7 @@ use super::job::Job;
 use super::manifest::{self, ManifestError, SegmentSecret};
 use super::open::{self, Room, Source};
 use super::put::renew;
-use super::store::{StoreError, store};
+use super::store::{StoreError, millis, store};
 use crate::owned;
 
 /// An upload that keeps what is put under it for as long as this lives. It begins with its first piece.
@@ -34,6 +35,18 @@ impl Keeping {
     }
 }
 
+/// Keeps what was put under an upload whose [`Keeping`] is gone, for a lease from now on. One that has ended stays so.
+pub(crate) async fn hold(context: &Context, upload: UploadId) -> Result<(), UploadError> {
+    let (now, lease) = (context.surroundings.now_unix_ms(), millis(context.put_lease));
+    // The same time for a while: nothing is written where it was asked for a moment ago.
+    let step = (lease / 4).max(1);
+    let until = (now - now % step).saturating_add(step).saturating_add(lease);
+    match context.catalog.renew_upload(upload, until).await {
+        Ok(()) | Err(UploadError::Gone) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// The pieces of a part as they are put.
 #[derive(Default)]
 pub(crate) struct Pieces(Vec<(SegmentRef, SegmentSecret)>);
@@ -48,6 +61,11 @@ impl Pieces {
     pub(crate) fn max_in_anchor(pool: &PoolName) -> usize {
         let each = REFERENCE_BYTES_MAX + pool.as_str().len() + manifest::ENTRY_BYTES;
         (ANCHOR_RECORD_BYTES_MAX - OTHERS_BYTES) / each
+    }
+
+    /// How many were put.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Puts one: from 1 byte to a segment's.
@@ -120,7 +138,7 @@ pub(crate) async fn piece(
 #[cfg(test)]
 mod tests {
     use datamesh_catalog::backup::{Anchor, AnchorPart};
-    use datamesh_catalog::{UploadId, record};
+    use datamesh_catalog::record;
     use datamesh_seal::SegmentKey;
     use datamesh_shard::limits::SEAL_HEADER_BYTES;
     use datamesh_shard::{Epoch, ErasureProfile, Generation, SegmentId};

@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
-use datamesh_catalog::backup::RestoreError as RowsError;
+use datamesh_catalog::backup::{PieceError as RowPieceError, RestoreError as RowsError};
 use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::engine::EngineError;
+use datamesh_catalog::record::RecordError;
 
 use crate::pipeline::PieceError;
 
@@ -69,6 +70,9 @@ pub enum RestoreError {
     /// The engine did not take the rows.
     #[error("writing the catalog: {0}")]
     Rows(RowsError),
+    /// What was written by a later version is no damage.
+    #[error("{0}: restore with the version that made the backup, or a later one")]
+    Later(RowsError),
     /// A layout that nodes know was not taken over.
     #[error("a layout that nodes know: {0}")]
     Layout(String),
@@ -91,8 +95,26 @@ pub(super) enum Unread {
 impl From<RowsError> for Unread {
     fn from(error: RowsError) -> Self {
         match error {
+            RowsError::Piece(RowPieceError::Version(Some(_)))
+            | RowsError::Record(RecordError::Version { .. }) => Self::Here(RestoreError::Later(error)),
             RowsError::Piece(_) | RowsError::Record(_) | RowsError::Nobodys => Self::Rows(error),
             _ => Self::Here(RestoreError::Rows(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_later_version_wrote_is_no_reason_to_take_an_older_backup() {
+        let later = RowsError::Piece(RowPieceError::Version(Some(2)));
+        assert!(matches!(Unread::from(later), Unread::Here(RestoreError::Later(_))));
+        let later = RowsError::Record(RecordError::Version { record: "cluster", version: 2 });
+        assert!(matches!(Unread::from(later), Unread::Here(RestoreError::Later(_))));
+        for damaged in [RowsError::Piece(RowPieceError::Version(None)), RowsError::Nobodys] {
+            assert!(matches!(Unread::from(damaged), Unread::Rows(_)));
         }
     }
 }

@@ -66,6 +66,15 @@ struct Newest {
     reach_ms: u64,
 }
 
+impl Newest {
+    /// How far back a point may be, and which is the earliest, where the newest is of then.
+    fn reaches(&self, anchor: &Anchor, last: u64) -> (u64, u64) {
+        // What was deleted since the setting was changed was kept by the other one.
+        let reach_ms = anchor.reach_ms.min(self.reach_ms);
+        (reach_ms, last.saturating_sub(reach_ms).saturating_add(MARGIN_MS).min(last))
+    }
+}
+
 impl Restoring<'_> {
     /// What these nodes say; those that do not answer are left out.
     pub(crate) async fn ask(&self, nodes: Vec<PeerKey>) -> BTreeMap<PeerKey, Told> {
@@ -121,7 +130,9 @@ impl Restoring<'_> {
                     tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
                     (tried, last) = (tried + 1, error.to_string());
                 }
-                Err(Unread::Piece(error)) => return Err(self.not_read(&anchor, &error, told).await),
+                Err(Unread::Piece(error)) => {
+                    return Err(self.not_read((&anchor, newest), &error, told).await);
+                }
             }
         }
         Err(RestoreError::None { tried, last })
@@ -141,9 +152,7 @@ impl Restoring<'_> {
         // By a clock that was ahead it may lie in the future.
         let now = self.surroundings.now_unix_ms();
         let last = newest.at_unix_ms.min(now);
-        // What was deleted since the setting was changed was kept by the other one.
-        let reach_ms = anchor.reach_ms.min(newest.reach_ms);
-        let earliest = last.saturating_sub(reach_ms).saturating_add(MARGIN_MS).min(last);
+        let (reach_ms, earliest) = newest.reaches(anchor, last);
         match *wish {
             Wish::Until(wanted) if wanted < earliest => {
                 Err(RestoreError::TooOld { earliest: time(earliest), reach_ms })
@@ -198,16 +207,19 @@ impl Restoring<'_> {
     /// Whether its segments are lost or their nodes slow, nobody can tell: an older backup is taken when that is asked for.
     async fn not_read(
         &self,
-        anchor: &Anchor,
+        (anchor, newest): (&Anchor, Newest),
         error: &PieceError,
         told: &BTreeMap<PeerKey, Told>,
     ) -> RestoreError {
         let away = self.away(told).await.map(|node| format!("for node {node}: ")).unwrap_or_default();
-        RestoreError::NotYet(format!(
-            "{away}the backup of {} is not read ({error}). If what it needs is lost for good, ask for a time before {}",
-            time(anchor.at_unix_ms),
-            time(anchor.parts.first().map_or(0, |part| part.at_unix_ms))
-        ))
+        let first = anchor.parts.first().map_or(0, |part| part.at_unix_ms);
+        let last = newest.at_unix_ms.min(self.surroundings.now_unix_ms());
+        let advice = match first > newest.reaches(anchor, last).1 {
+            true => format!("If what it needs is lost for good, ask for a time before {}", time(first)),
+            false => "No earlier one can be restored: what it needs has to come back".to_owned(),
+        };
+        let at = time(anchor.at_unix_ms);
+        RestoreError::NotYet(format!("{away}the backup of {at} is not read ({error}). {advice}"))
     }
 
     /// A member of the pools that does not answer now.

@@ -159,18 +159,18 @@ mod tests {
     #[test]
     fn other_pools_are_waited_for_as_they_may_know_of_newer_ones() {
         let mut seen = told(6, &[id(1)]);
-        let (mut archive, signed) = layout(1, 9);
+        let (mut archive, signed) = layout(1, 10);
         archive.pool = "archive".parse().unwrap();
         seen.insert(PeerKey([8; 32]), Told { anchors: Vec::new(), layout: Some((archive, signed)) });
         let missing = enough(&seen, PATIENCE, false);
-        assert_eq!(missing, Enough::NotYet("for the nodes of pool archive: 7 of 9 have answered".into()));
+        assert_eq!(missing, Enough::NotYet("for the nodes of pool archive: 7 of 10 have answered".into()));
         assert_eq!(enough(&seen, PATIENCE, true), Enough::Yes, "by an explicit time it may be lost");
         // Nodes of it keep the anchors, too, and most of them are lost.
         seen.get_mut(&PeerKey([8; 32])).unwrap().anchors = vec![id(1)];
         assert!(matches!(enough(&seen, PATIENCE, true), Enough::NotYet(_)));
         assert_eq!(enough(&seen, PATIENCE_WITH_MISSING, true), Enough::Yes);
         let Enough::NotYet(reason) = enough(&seen, PATIENCE_WITH_MISSING, false) else { panic!() };
-        assert!(reason.contains("pool archive: 7 of 9") && reason.ends_with(BY_TIME), "{reason}");
+        assert!(reason.contains("pool archive: 7 of 10") && reason.ends_with(BY_TIME), "{reason}");
         let pools = ["archive", "main", "other"].map(|pool| pool.parse().unwrap());
         assert_eq!(unheard(&seen, &pools), Some(&pools[2]));
         assert_eq!(unheard(&seen, &pools[..2]), None);

@@ -84,7 +84,7 @@ impl Gateway {
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
         // A database has backups of its own. Without them nothing waits for one, and nothing ends this gateway.
-        let (backup, forget) = match core.backups {
+        let (backup, forget) = match core.backup.wanted {
             _ if in_database => (None, None),
             CatalogBackups::Mesh => (Some(core.backup), None),
             CatalogBackups::Off => (None, Some(core.backup.forgets())),

@@ -1,6 +1,8 @@
 //! A FAKE of the mesh and its storage nodes: shards in memory, failures on demand. It keeps the promises of the real
 //! ones that the gateway relies on: shards are verified, puts are idempotent, old generations are not deleted.
 
+mod anchors;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
@@ -127,37 +129,6 @@ impl FakeNodes {
     /// It dies after so many more answers, and nobody is told.
     pub(super) fn kill_after(&self, n: u8, answers: usize) {
         self.change(n, |node| node.answers_left = Some(answers));
-    }
-
-    /// Whether nodes keep the anchors they are given.
-    pub(super) fn keep_anchors(&self, keep: bool) {
-        self.nodes.lock().values_mut().for_each(|node| node.keeps_none = !keep);
-    }
-
-    /// A node is too busy to give an anchor, or is not any more.
-    pub(super) fn keep_busy(&self, n: u8, busy: bool) {
-        self.change(n, |node| node.is_busy = busy);
-    }
-
-    /// Anchors that a node keeps.
-    pub(super) fn anchors(&self, n: u8) -> Vec<AnchorId> {
-        self.nodes.lock()[&peer(n)].anchors.values().map(|(id, _)| *id).collect()
-    }
-
-    /// A node says that it keeps this anchor; it is nothing that anybody sealed.
-    pub(super) fn claim_anchor(&self, n: u8, id: AnchorId) {
-        self.change(n, |node| drop(node.anchors.insert(id.chain(), (id, Bytes::from_static(b"made up")))));
-    }
-
-    /// A byte of the newest anchor is another one, at all nodes but so many.
-    pub(super) fn damage_newest_anchor(&self, but: usize) {
-        for node in self.nodes.lock().values_mut().skip(but) {
-            if let Some(mut kept) = node.anchors.last_entry() {
-                let mut bytes = kept.get().1.to_vec();
-                bytes[100] ^= 1;
-                kept.get_mut().1 = bytes.into();
-            }
-        }
     }
 
     pub(super) fn fill(&self, n: u8) {
@@ -393,35 +364,6 @@ impl Node {
     fn learn(&mut self, signed: &SignedLayout) -> Response {
         self.layouts_learned += 1;
         self.layout = Some(signed.clone());
-        Response::Done
-    }
-
-    fn of_backups(&mut self, request: &Request) -> Response {
-        match request {
-            Request::KeepAnchor { id, sealed } => self.keep_anchor(*id, sealed),
-            Request::Anchors => Response::Anchors(self.anchors.values().map(|(id, _)| *id).collect()),
-            Request::ForgetAnchors { .. } => {
-                self.anchors.clear();
-                Response::Done
-            }
-            Request::Anchor { .. } if self.is_busy => Response::Refused(Refusal::Busy),
-            Request::Anchor { id } => match self.anchors.get(&id.chain()) {
-                Some((known, sealed)) if known == id => Response::Anchor(sealed.clone()),
-                _ => Response::Refused(Refusal::NotFound),
-            },
-            _ => Response::Layout(self.layout.clone()),
-        }
-    }
-
-    fn keep_anchor(&mut self, id: AnchorId, sealed: &Bytes) -> Response {
-        let newest = self.anchors.values().map(|(id, _)| *id).max();
-        if let Some(by) = newest.filter(|by| by.generation > id.generation) {
-            return Response::Refused(Refusal::Superseded { by });
-        }
-        if self.keeps_none {
-            return Response::Refused(Refusal::Failed("in a test".into()));
-        }
-        self.anchors.insert(id.chain(), (id, sealed.clone()));
         Response::Done
     }
 

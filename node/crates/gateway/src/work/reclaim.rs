@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::backup::BACKUP_BUCKET;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
 use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
@@ -135,7 +136,7 @@ impl Reclaim {
             self.passed = None;
             return Ok(Next::Wait(PERIOD));
         }
-        let expired = self.catalog.reclaim_expired(now, UPLOADS_AT_ONCE).await?;
+        let expired = self.expired(now).await?;
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
@@ -157,6 +158,16 @@ impl Reclaim {
             || forgotten == REQUESTS_FORGOTTEN_AT_ONCE
             || self.passed.is_some();
         Ok(if more { Next::Busy } else { Next::Wait(PERIOD) })
+    }
+
+    /// Aborts uploads whose lease has ended. After a long outage that is one of the newest backup, too, until its worker knows of it.
+    async fn expired(&self, now: u64) -> Result<Vec<UploadId>, CatalogError> {
+        match &self.backup {
+            Some(backup) if backup.is_unknown() => {
+                self.catalog.reclaim_expired_beside(BACKUP_BUCKET, now, UPLOADS_AT_ONCE).await
+            }
+            _ => self.catalog.reclaim_expired(now, UPLOADS_AT_ONCE).await,
+        }
     }
 
     /// What was due by then may go: what the newest backup refers to stays while there is no newer one.

@@ -95,11 +95,8 @@ impl StorageService {
             Request::KeepAnchor { .. }
             | Request::ForgetAnchors { .. }
             | Request::Anchors
-            | Request::Anchor { .. } => Ok((self.anchored(from, request)?, Bytes::new())),
-            Request::NewestLayout => {
-                let newest = self.fellows.trust.signed_layout(&self.fellows.pool);
-                Ok((Response::Layout(newest.map(|signed| SignedLayout::clone(&signed))), Bytes::new()))
-            }
+            | Request::Anchor { .. }
+            | Request::NewestLayout => Ok((self.of_backups(from, request)?, Bytes::new())),
             Request::Standing | Request::Replica => {
                 Err(Refusal::BadRequest("only gateways keep a catalog".into()))
             }
@@ -115,8 +112,8 @@ impl StorageService {
         Ok((self.shreds.ask(&self.fellows.shelf, segments)?, Bytes::new()))
     }
 
-    /// What gateways ask about the catalog's backups.
-    fn anchored(&self, from: &Caller, request: Request) -> Result<Response, Refusal> {
+    /// What gateways ask about the catalog's backups, and when they restore one.
+    fn of_backups(&self, from: &Caller, request: Request) -> Result<Response, Refusal> {
         if !from.is_gateway() {
             return Err(Refusal::BadRequest("only gateways keep a catalog".into()));
         }
@@ -124,6 +121,10 @@ impl StorageService {
             Request::KeepAnchor { id, sealed } => self.anchors.keep(id, &sealed).map(|()| Response::Done),
             Request::ForgetAnchors { generation } => self.anchors.forget(generation).map(|()| Response::Done),
             Request::Anchor { id } => self.anchors.get(&id).map(Response::Anchor),
+            Request::NewestLayout => {
+                let newest = self.fellows.trust.signed_layout(&self.fellows.pool);
+                Ok(Response::Layout(newest.map(|signed| SignedLayout::clone(&signed))))
+            }
             _ => Ok(Response::Anchors(self.anchors.all())),
         }
     }

@@ -54,6 +54,17 @@ pub struct BackupStatus {
     pub restored: Option<RestoredStatus>,
 }
 
+/// A backup that is older counts as none: something is wrong with it.
+const COUNTS_SECONDS_MAX: u64 = 120;
+
+impl BackupStatus {
+    /// Whether it is as new as it is to be.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.behind_seconds.is_some_and(|seconds| seconds <= COUNTS_SECONDS_MAX)
+    }
+}
+
 /// A catalog that came out of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

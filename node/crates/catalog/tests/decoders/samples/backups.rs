@@ -1,12 +1,26 @@
-//! What nodes keep of backups, sealed.
+//! What nodes keep of backups, sealed, and what the catalog knows of them.
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
+use datamesh_catalog::record::{RestoredRecord, SnapshotsRecord};
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
 
 use super::{Sample, node, pool, profile, sample};
 
-pub(super) fn anchor() -> Sample {
+pub(super) fn samples() -> Vec<Sample> {
+    let restored = RestoredRecord {
+        generation: 1_800_000_000,
+        wish: "newest#2".into(),
+        until_unix_ms: 1_800_000_000_000,
+        at_unix_ms: 1_800_000_060_000,
+        revision: 300,
+    };
+    let begun_unix_ms = vec![1_800_000_000_000, 1_800_003_600_000];
+    let snapshots = SnapshotsRecord { begun_unix_ms };
+    vec![anchor(), sample("restored", restored), sample("snapshots", snapshots)]
+}
+
+fn anchor() -> Sample {
     let segment = |n: u8| SegmentRef {
         id: SegmentId([n; 32]),
         sealed_bytes: 300,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::backup::AnchorPart;
+use datamesh_catalog::keyspace::{Batch, Keyspace};
 use datamesh_catalog::record;
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::message::{Request, Response};
@@ -125,6 +126,7 @@ async fn a_volume_that_was_set_back_begins_a_history_of_its_own() {
     back_up(&mut house).await;
     let noted = house.catalog.restored().await.unwrap().unwrap();
     assert!(noted.generation > id.generation && noted.until_unix_ms == id.at_unix_ms, "{noted:?}");
+    assert_eq!(noted.wish, "set back with its volume", "nobody has wished anything yet");
     let status = house.status().await;
     assert_eq!(status["catalog"]["backup"]["restored"]["untilUnixMs"], noted.until_unix_ms);
     assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "b").await, "not what was abandoned");
@@ -175,4 +177,148 @@ async fn without_backups_nodes_forget_those_there_were() {
     forgets.work().await;
     assert!(house.nodes.anchors(5).is_empty(), "once it is back");
     assert!(matches!(restored(&house, Wish::Newest).await.map(drop), Err(RestoreError::None { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_newest_backup_stays_however_long_no_newer_one_comes() {
+    let mut house = house().await;
+    house.put("a", noise(1, 5 << 20)).await.ok();
+    back_up(&mut house).await;
+    // No gateway for longer than a lease, and than deletion waits: it ended as well as it could.
+    house.clock.move_on(Duration::from_secs(7 * 3600));
+    begin_anew(&mut house);
+    let standing = Arc::new(Standing::new(BackupMetrics::default()));
+    house.core.backup.standing = Arc::clone(&standing);
+    house.core.reclaim.backup = Some(standing);
+    house.nodes.keep_anchors(false);
+    // What deletes is faster than what asks the nodes.
+    house.core.reclaim.work().await;
+    for _ in 0..8 {
+        house.core.backup.work().await;
+        house.clock.move_on(Duration::from_secs(600));
+        house.core.reclaim.work().await;
+        house.core.reclaim.work().await;
+    }
+    assert!(house.core.backup.standing.told(RETENTION_MS).error.is_some());
+    let (new, _) = restored(&house, Wish::Newest).await.unwrap();
+    assert!(has(&new, "a").await);
+    // Once there is a newer one, its lease ends, and it goes as ever.
+    let before = house.nodes.generations();
+    house.nodes.keep_anchors(true);
+    for _ in 0..2 {
+        begin_anew(&mut house);
+        back_up(&mut house).await;
+        house.clock.move_on(Duration::from_secs(3600));
+        house.core.reclaim.work().await;
+    }
+    begin_anew(&mut house);
+    back_up(&mut house).await;
+    house.core.reclaim.work().await;
+    house.core.reclaim.work().await;
+    let after = house.nodes.generations();
+    assert!(before.keys().any(|segment| !after.contains_key(segment)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_first_backup_restarts_hold_no_deletion_up_and_tries_leave_nothing() {
+    let mut house = house().await;
+    house.put("a", noise(1, 5 << 20)).await.ok();
+    let shards = house.nodes.all_shards();
+    for _ in 0..2 {
+        begin_anew(&mut house);
+        let standing = Arc::new(Standing::new(BackupMetrics::default()));
+        house.core.backup.standing = Arc::clone(&standing);
+        house.core.reclaim.backup = Some(Arc::clone(&standing));
+        (1..NODES).for_each(|n| house.nodes.fill(n));
+        house.core.backup.work().await;
+        assert!(standing.told(RETENTION_MS).error.is_some());
+        let now = house.core.context.surroundings.now_unix_ms();
+        assert_eq!(standing.deletable_until(now, RETENTION_MS), now, "as if there were no backups");
+        (1..NODES).for_each(|n| house.nodes.make_room(n));
+        house.core.reclaim.work().await;
+        house.core.reclaim.work().await;
+        assert_eq!(house.nodes.all_shards(), shards);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_grows_while_the_next_is_written_and_that_is_never_behind_it() {
+    let mut house = house().await;
+    back_up(&mut house).await;
+    let before = house.nodes.anchors(0)[0];
+    // Rows of some pieces.
+    for n in 0..8 {
+        let mut batch = Batch::new();
+        batch.put([250, n], noise(u64::from(n), 2_000_000).to_vec());
+        house.catalog.keyspace().commit(batch).await.unwrap();
+    }
+    house.core.backup.snapshot_every = Duration::ZERO;
+    // It leaves the gateway alone for as long as the first took.
+    while house.nodes.anchors(0).len() < 2 {
+        back_up(&mut house).await;
+    }
+    let anchors = house.nodes.anchors(0);
+    let [old, new] = anchors[..] else { panic!("{anchors:?}") };
+    assert!(old.chain() == before.chain() && old.revision > new.snapshot, "{anchors:?} {before:?}");
+    assert!(new.revision > old.revision, "{anchors:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_fails_does_not_end_the_chain_that_is_there() {
+    let mut house = house().await;
+    back_up(&mut house).await;
+    let before = house.nodes.anchors(0);
+    house.core.backup.snapshot_every = Duration::ZERO;
+    (0..NODES).for_each(|n| house.nodes.fill(n));
+    while house.catalog.snapshots_begun().await.unwrap().len() < 2 {
+        house.core.backup.work().await;
+    }
+    assert!(house.core.backup.standing.told(RETENTION_MS).error.is_some());
+    (0..NODES).for_each(|n| house.nodes.make_room(n));
+    house.core.backup.snapshot_every = Duration::from_secs(3600);
+    house.core.backup.rests_until = None;
+    house.put("b", "2").await.ok();
+    back_up(&mut house).await;
+    let after = house.nodes.anchors(0);
+    assert!(after.len() == 1 && after[0].chain() == before[0].chain(), "{after:?}");
+    assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "b").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_starts_before_its_nodes_asks_until_they_have_said_what_was() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    begin_anew(&mut house);
+    let standing = Arc::new(Standing::new(BackupMetrics::default()));
+    house.core.backup.standing = Arc::clone(&standing);
+    (0..NODES).for_each(|n| house.nodes.kill(n));
+    house.core.backup.work().await;
+    assert!(standing.is_unknown());
+    (0..NODES).for_each(|n| house.nodes.revive(n));
+    house.core.backup.work().await;
+    assert!(!standing.is_unknown() && standing.told(RETENTION_MS).last_unix_ms.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_anchor_is_told_of_a_chain_that_nothing_keeps_any_more() {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    house.nodes.keep_anchors(false);
+    house.put("b", "2").await.ok();
+    house.core.backup.work().await;
+    // The machine stood still for longer than a lease.
+    house.clock.move_on(Duration::from_secs(3600));
+    house.core.reclaim.work().await;
+    house.nodes.keep_anchors(true);
+    house.core.backup.rests_until = None;
+    let told = house.nodes.anchors(0);
+    house.core.backup.work().await;
+    assert_eq!(house.nodes.anchors(0), told);
+    while house.nodes.anchors(0).len() < 2 {
+        house.core.backup.work().await;
+    }
+    assert!(house.core.backup.standing.told(RETENTION_MS).error.is_none());
+    assert!(has(&restored(&house, Wish::Newest).await.unwrap().0, "b").await);
 }

@@ -165,7 +165,7 @@ impl Accounts {
         let known = self.catalog.second_factor(user.id).await.map_err(refusals::catalog)?;
         let offered = known.filter(|factor| is_offered(factor, self.now())).ok_or_else(nothing)?;
         let Some(code @ Code::OfTime(_)) = Code::read(code) else { return Err(wrong_code()) };
-        let Shown::Step(step) = self.judge((user.id, &offered), code).await? else {
+        let Shown::Step { step, .. } = self.judge((user.id, &offered), code).await? else {
             return Err(wrong_code());
         };
         let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| self.fresh_recovery_code()).collect();
@@ -242,7 +242,8 @@ impl Accounts {
                 let factor = self.claim_attempt(user).await?;
                 let step = self.totp(user, &factor)?.check(&digits, self.now() / 1000);
                 let fresh = step.filter(|step| *step > factor.used_step);
-                fresh.map(Shown::Step).ok_or_else(wrong_code)
+                let shown = fresh.map(|step| Shown::Step { step, sealed: factor.sealed });
+                shown.ok_or_else(wrong_code)
             }
             Code::Recovery(text) => {
                 let hash = self.secret.recovery_code_hash(&user.0, text.as_bytes());

@@ -75,6 +75,7 @@ fn accounts(input: &[u8]) {
     reads::<model::Credential>(input);
     reads::<model::SecondFactor>(input);
     reads::<record::UserNameRecord>(input);
+    reads::<record::IdentityRecord>(input);
     reads::<record::RegistrationRecord>(input);
     reads::<record::AuditRecord>(input);
     reads::<record::AuditHeadRecord>(input);

@@ -93,6 +93,8 @@ impl Plan {
             catalog_database: None,
             catalog_members: Vec::new(),
             mail: None,
+            public_url: None,
+            oidc: Vec::new(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         let spec = PoolSpec {

@@ -9,8 +9,9 @@ mod tuple;
 mod versions;
 
 pub use accounts::{
-    audit_between, audit_cut, audit_entry, audit_head, credential, credentials, read_audit_cut,
-    read_audit_entry, read_audit_head, read_credential, second_factor, user, user_name,
+    audit_between, audit_cut, audit_entry, audit_head, credential, credentials, identities, identity,
+    identity_of, read_audit_cut, read_audit_entry, read_audit_head, read_credential, second_factor,
+    used_state, used_states_before, user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
@@ -125,6 +126,10 @@ pub enum Table {
     AuditCut = 42,
     /// (user) → what they show at sign-in besides the password
     SecondFactor = 60,
+    /// (0, issuer, subject) and (1, user, issuer) → who somebody at a provider of OpenID Connect is here
+    Identity = 61,
+    /// (end, hash) → nothing; a sign-in at a provider that came back
+    UsedState = 62,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
 }

@@ -4,6 +4,7 @@ mod access_key;
 mod account;
 mod audit;
 mod bucket;
+mod identity;
 mod ids;
 mod listing;
 mod object;
@@ -19,6 +20,7 @@ pub use account::{
 };
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
+pub use identity::Identity;
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};
 pub use object::{Body, Committed, Condition, DraftBody, Object, ObjectDraft};

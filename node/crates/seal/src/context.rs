@@ -18,6 +18,7 @@ pub(crate) const CREDENTIALS: &str = "datamesh.io 2026 hashes of credentials v1"
 pub(crate) const PASSWORDS: &str = "datamesh.io 2026 pepper of passwords v1";
 pub(crate) const SECOND_FACTORS: &str = "datamesh.io 2026 secrets of second factors v1";
 pub(crate) const RECOVERY_CODES: &str = "datamesh.io 2026 hashes of recovery codes v1";
+pub(crate) const PENDING: &str = "datamesh.io 2026 sign-ins under way v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -60,6 +61,7 @@ mod tests {
             CREDENTIALS,
             PASSWORDS,
             SECOND_FACTORS,
+            PENDING,
             RECOVERY_CODES,
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,

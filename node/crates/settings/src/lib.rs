@@ -5,6 +5,7 @@ pub mod admin;
 pub mod audit;
 pub mod mail;
 pub mod mesh;
+pub mod oidc;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -193,6 +194,12 @@ pub struct GatewaySettings {
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,
+    /// Where browsers reach the API, `https://HOST` or `https://HOST:PORT`. Needed for `oidc`: providers send browsers back there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Providers of OpenID Connect that users may sign in at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<oidc::OidcSettings>,
 }
 
 /// A gateway, and where other gateways reach it.

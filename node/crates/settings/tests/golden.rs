@@ -10,6 +10,7 @@ use datamesh_settings::admin::{
     MemberStatus, NodeReport, PoolSpec, PoolStatus, ProfileStatus, RecodeSpec, RecodeState, RecodeStatus,
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
+use datamesh_settings::oidc::{OidcRoles, OidcSettings};
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
     Settings, SettingsError, StorageSettings, TlsFiles,
@@ -21,6 +22,7 @@ const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
+const GATEWAY_OIDC: &str = include_str!("golden/gateway-oidc-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -97,6 +99,8 @@ fn gateway() -> Settings {
         catalog_database: None,
         catalog_members: Vec::new(),
         mail: None,
+        public_url: None,
+        oidc: Vec::new(),
     };
     Settings {
         version: 1,
@@ -140,6 +144,24 @@ fn gateway_with_mail() -> Settings {
         from: "DataMesh <datamesh@example.org>".into(),
         link_base: Some("https://files.example.org/reset".into()),
     });
+    settings
+}
+
+fn gateway_with_oidc() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| Some(std::path::PathBuf::from(format!("/etc/datamesh/oidc/work/{name}")));
+    role.public_url = Some("https://files.example.org".into());
+    role.oidc = vec![OidcSettings {
+        name: "work".into(),
+        issuer: "https://id.example.org".into(),
+        client_id: "datamesh".into(),
+        client_secret_file: file("client-secret"),
+        ca_file: file("ca.crt"),
+        scopes: vec!["profile".into()],
+        roles: Some(OidcRoles { claim: "groups".into(), map: [("admins".into(), "admin".into())].into() }),
+        register: true,
+    }];
     settings
 }
 
@@ -272,6 +294,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_DATABASE, gateway_on_database()),
         (GATEWAY_MEMBERS, gateway_of_three()),
         (GATEWAY_MAIL, gateway_with_mail()),
+        (GATEWAY_OIDC, gateway_with_oidc()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {

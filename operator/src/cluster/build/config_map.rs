@@ -93,6 +93,8 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             }),
             catalog_members: catalog_members(cluster),
             mail: None,
+            public_url: None,
+            oidc: Vec::new(),
         })),
     }
 }

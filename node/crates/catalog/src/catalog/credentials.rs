@@ -8,9 +8,9 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX, TOKENS_MAX,
 };
 use crate::model::{
-    Credential, CredentialId, CredentialKind, PasswordHash, SecondFactor, Shown, User, UserId,
+    Credential, CredentialId, CredentialKind, Identity, PasswordHash, SecondFactor, Shown, User, UserId,
 };
-use crate::record;
+use crate::record::{self, IdentityRecord};
 
 /// Why a credential was not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,8 @@ enum Given<'a> {
     Proven(Proven<'a>, Option<CredentialId>),
     /// Mail reaches the user here, and they have a password to replace and room for another code.
     Mail(&'a str),
+    /// The user is not disabled, and is still whom a provider has just vouched for.
+    Identity(&'a Identity),
 }
 
 impl Given<'_> {
@@ -62,6 +64,7 @@ impl Given<'_> {
             Self::Mail(to) => owner.is_some_and(|user| {
                 !user.disabled && user.password.is_some() && user.email.as_deref() == Some(to)
             }),
+            Self::Identity(_) => owner.is_some_and(|user| !user.disabled),
         }
     }
 }
@@ -126,6 +129,21 @@ async fn spend_factor(
     Ok(())
 }
 
+/// Looks whether somebody at a provider is this user; the batch fails when they are not any more.
+async fn stays_bound(
+    view: &impl View,
+    (user, identity): (UserId, &Identity),
+    batch: &mut Batch,
+) -> Result<(), CredentialError> {
+    let row = keys::identity(identity);
+    let found = find::<IdentityRecord>(view, &row).await?;
+    if found.record.is_none_or(|record| record.user != user) {
+        return Err(CredentialError::Superseded);
+    }
+    batch.expect(row, found.version);
+    Ok(())
+}
+
 fn validate(credential: &Credential) -> Result<(), Invalid> {
     at_most("bytes of an address", credential.address.len(), ADDRESS_BYTES_MAX)?;
     match &credential.kind {
@@ -178,6 +196,20 @@ impl<K: Keyspace> Catalog<K> {
         self.keep_credential((user, Given::Mail(to)), new, now_unix_ms).await
     }
 
+    /// Keeps the session of a user whom a provider has just vouched for, if they are bound to whom it means still and not disabled. A
+    /// second factor is the provider's affair.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub async fn add_session_of(
+        &self,
+        (user, identity): (UserId, &Identity),
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, Given::Identity(identity)), new, now_unix_ms).await
+    }
+
     /// Keeps a new credential. What has run out goes with it; of too many sessions the one used longest ago goes too, of anything
     /// else there cannot be too many. Credentials of `UserId([0; 16])`, the operator, need no user.
     ///
@@ -212,8 +244,10 @@ impl<K: Keyspace> Catalog<K> {
             if !given.holds(owner.record.as_ref(), &known) {
                 return Err(CredentialError::Superseded);
             }
-            if let Given::Proven(proven, _) = given {
-                spend_factor(&view, (user, proven.factor), &mut batch).await?;
+            match given {
+                Given::Proven(proven, _) => spend_factor(&view, (user, proven.factor), &mut batch).await?,
+                Given::Identity(identity) => stays_bound(&view, (user, identity), &mut batch).await?,
+                Given::Nothing | Given::Mail(_) => {}
             }
             drop(view);
             batch.expect(row.clone(), owner.version);

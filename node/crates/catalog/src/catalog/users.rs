@@ -53,6 +53,11 @@ impl Ends {
         }
     }
 
+    /// Whether who the user is at providers ends too: it was bound by the password or without the second factor.
+    fn unbinds(self) -> bool {
+        matches!(self, Self::AllBut(_) | Self::All)
+    }
+
     /// The session that is spared, which must count still.
     fn kept(self) -> Option<CredentialId> {
         match self {
@@ -84,6 +89,19 @@ impl By {
     }
 }
 
+/// Has a batch make a user known, under a name that nobody has; it fails when somebody takes it meanwhile.
+pub(super) async fn name_user(view: &impl View, user: &User, batch: &mut Batch) -> Result<(), UserError> {
+    at_most("bytes of an e-mail address", user.email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
+    let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
+    if find::<UserNameRecord>(view, &name).await?.record.is_some() {
+        return Err(UserError::Taken(user.name.clone()));
+    }
+    batch.expect(name.clone(), None);
+    batch.expect(row.clone(), None);
+    put(batch, name, &UserNameRecord { user: user.id })?;
+    Ok(put(batch, row, user)?)
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Makes a user known. `by`: the invitation that is used up with it.
     ///
@@ -94,14 +112,10 @@ impl<K: Keyspace> Catalog<K> {
         user: &User,
         by: Option<(UserId, CredentialId)>,
     ) -> Result<(), UserError> {
-        at_most("bytes of an e-mail address", user.email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
-        let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
-            if find::<UserNameRecord>(&view, &name).await?.record.is_some() {
-                return Err(UserError::Taken(user.name.clone()));
-            }
             let mut batch = Batch::new();
+            name_user(&view, user, &mut batch).await?;
             if let Some((host, id)) = by {
                 let invitation = keys::credential(host, id);
                 let found = view.get(&invitation).await.map_err(CatalogError::from)?;
@@ -110,10 +124,6 @@ impl<K: Keyspace> Catalog<K> {
                 batch.delete(invitation);
             }
             drop(view);
-            batch.expect(name.clone(), None);
-            batch.expect(row.clone(), None);
-            put(&mut batch, name.clone(), &UserNameRecord { user: user.id })?;
-            put(&mut batch, row.clone(), user)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(());
             }
@@ -283,7 +293,7 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Has a batch delete a user's credentials; gives all that there are. Fails at its commit when there is a new one.
+    /// Has a batch delete a user's credentials, and who they are at providers where that ends too; gives all credentials that there are. Fails at its commit when there is a new one.
     pub(super) async fn end_credentials(
         &self,
         view: &impl View,
@@ -297,6 +307,9 @@ impl<K: Keyspace> Catalog<K> {
             batch.delete(keys::credential(user, known.id));
         }
         batch.expect_unchanged(range, since);
+        if ends.unbinds() {
+            super::identities::unbind_all(view, user, batch).await?;
+        }
         Ok(all.into_iter().map(|known| known.id).collect())
     }
 

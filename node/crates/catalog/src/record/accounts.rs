@@ -2,10 +2,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::limits::{
-    ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
-    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX,
+    ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, ISSUER_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
+    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SUBJECT_BYTES_MAX,
 };
-use crate::model::{Credential, CredentialKind, Registration, SecondFactor, User, UserId};
+use crate::model::{Credential, CredentialKind, Identity, Registration, SecondFactor, User, UserId};
 
 /// Scopes of a token at most: one of each.
 const SCOPES_MAX: usize = 3;
@@ -63,6 +63,26 @@ pub struct UserNameRecord {
 
 impl Record for UserNameRecord {
     const NAME: &'static str = "user name";
+}
+
+/// Who somebody at a provider is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// The user.
+    pub user: UserId,
+    /// Who they are there.
+    pub identity: Identity,
+}
+
+impl Record for IdentityRecord {
+    const NAME: &'static str = "identity";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.identity.issuer.len() > ISSUER_BYTES_MAX {
+            return Err("the issuer is too long");
+        }
+        if self.identity.subject.len() > SUBJECT_BYTES_MAX { Err("the subject is too long") } else { Ok(()) }
+    }
 }
 
 /// Who may become a user.

@@ -21,6 +21,7 @@ mod faults;
 mod figures;
 mod garbage;
 mod gates;
+mod identities;
 mod keys;
 mod listing;
 mod members;

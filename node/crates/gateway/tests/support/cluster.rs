@@ -141,6 +141,8 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         catalog_database: None,
         catalog_members: Vec::new(),
         mail: None,
+        public_url: None,
+        oidc: Vec::new(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, Scope, SecondFactor,
-    User, UserId, record,
+    AuditAt, Credential, CredentialId, CredentialKind, Identity, PasswordHash, Registration, Role, Scope,
+    SecondFactor, User, UserId, record,
 };
 use datamesh_settings::audit::AuditEntry;
 
@@ -36,6 +36,10 @@ fn user() -> User {
         failed_sign_ins: 3,
         last_failed_unix_ms: TIME,
     }
+}
+
+fn identity() -> Identity {
+    Identity { issuer: "https://id.example.org".into(), subject: "alice".into() }
 }
 
 fn second_factor() -> SecondFactor {
@@ -73,6 +77,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
         sample("second-factor", second_factor()),
+        sample("identity", record::IdentityRecord { user: USER, identity: identity() }),
         sample("user-name", record::UserNameRecord { user: USER }),
         sample("registration", record::RegistrationRecord { registration: Registration::Open }),
         sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
@@ -98,6 +103,9 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
         ("second-factor", key::second_factor(USER)),
+        ("identity", key::identity(&identity())),
+        ("identity-of-user", key::identity_of(USER, &identity().issuer)),
+        ("used-state", key::used_state(TIME, &[0x33; 32])),
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),

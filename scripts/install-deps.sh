@@ -13,6 +13,7 @@ TO_TEST=(postgresql python3 python3-venv rclone restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
 GO_WANTED=1.25
+NODE_WANTED=20
 RUST_WANTED=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
 say() { echo "install-deps: $*" >&2; }
@@ -68,6 +69,21 @@ need_python_clients() {
     cp "$list" "$venv/requirements.txt"
 }
 
+# The provider that tests of OpenID Connect sign in at, each package by its hash; anew when the list has changed.
+need_oidc_provider() {
+    local list=node/crates/gateway/tests/oidc place=${DATAMESH_OIDC_PROVIDER:-$HOME/.cache/datamesh/oidc} version
+    version=$(node --version 2>/dev/null || true)
+    if [ -z "$version" ] || ! at_least "$NODE_WANTED" "${version#v}" || ! command -v npm >/dev/null; then
+        fail "Node.js $NODE_WANTED or newer with npm is missing (found: ${version:-none}): install it from https://nodejs.org or Debian 13"
+    fi
+    cmp -s "$list/package-lock.json" "$place/node_modules/.installed" && return 0
+    say "installing an OpenID provider to $place"
+    mkdir -p "$place"
+    cp "$list/package.json" "$list/package-lock.json" "$place/"
+    npm ci --prefix "$place" --ignore-scripts --no-audit --no-fund --silent
+    cp "$list/package-lock.json" "$place/node_modules/.installed"
+}
+
 if ! command -v dpkg-query >/dev/null; then
     say "not a Debian machine: nothing installed; see CONTRIBUTING.md for what is needed"
     exit 0
@@ -80,6 +96,7 @@ if ! installed postgresql && [ "$(id -u)" = 0 ]; then
 fi
 install_packages "${TO_COMPILE[@]}" "${TO_TEST[@]}"
 need_python_clients
+need_oidc_provider
 need_rust
 if [ "$(choose_target)" = local ]; then
     install_packages "${TO_RUN_KUBERNETES[@]}"

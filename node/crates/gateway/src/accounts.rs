@@ -2,6 +2,9 @@
 //! the attempts that were wrong.
 
 mod credentials;
+mod devices;
+mod federated;
+mod identities;
 mod invitations;
 mod mailed_reset;
 mod passwords;
@@ -20,6 +23,7 @@ use datamesh_seal::ClusterSecret;
 use crate::auth::{Principal, Who};
 use crate::mail::Mailer;
 use crate::objects::refusals;
+use crate::oidc::Providers;
 use crate::pipeline::Context;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
@@ -28,6 +32,9 @@ use passwords::Passwords;
 use throttle::Throttle;
 
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
+pub(crate) use devices::Asked;
+pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
+pub(crate) use identities::Bound;
 pub(crate) use invitations::Invitation;
 pub(crate) use second_factor::Offered;
 pub(crate) use sign_in::{SignIn, SignedIn};
@@ -48,10 +55,15 @@ pub(crate) struct Accounts {
     throttle: Throttle,
     /// Absent: the cluster sends no mail.
     post: Option<Post>,
+    providers: Providers,
 }
 
 impl Accounts {
-    pub(crate) fn new(context: &Arc<Context>, secret: Arc<ClusterSecret>, mailer: Option<Mailer>) -> Self {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        secret: Arc<ClusterSecret>,
+        (mailer, providers): (Option<Mailer>, Providers),
+    ) -> Self {
         Self {
             context: Arc::clone(context),
             catalog: context.catalog.clone(),
@@ -60,6 +72,7 @@ impl Accounts {
             secret,
             throttle: Throttle::default(),
             post: mailer.map(Post::new),
+            providers,
         }
     }
 

@@ -25,6 +25,7 @@ use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::objects::{BucketsSource, Objects};
+use crate::oidc::Providers;
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
 use crate::status::StatusSource;
@@ -63,6 +64,8 @@ pub struct CoreConfig {
     pub on_given_up: OnGivenUp,
     /// What sends mail; none: nothing does.
     pub mailer: Option<Mailer>,
+    /// Where users may sign in besides.
+    pub providers: Providers,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -137,7 +140,7 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
-            accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
+            accounts: Accounts::new(&context, Arc::clone(&secret), (config.mailer, config.providers)),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             metrics: metrics.clone(),

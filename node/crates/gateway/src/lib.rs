@@ -35,6 +35,7 @@ pub mod mail;
 mod mesh_status;
 pub mod metrics;
 mod objects;
+pub mod oidc;
 mod owned;
 pub mod pipeline;
 mod policy;

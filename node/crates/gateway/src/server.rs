@@ -157,7 +157,7 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, mailer, .. } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, mailer, providers, .. } = prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -173,6 +173,7 @@ impl Gateway {
             on_layout: believe(Arc::clone(&trust)),
             on_given_up: disbelieve(Arc::clone(&trust)),
             mailer,
+            providers,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         };

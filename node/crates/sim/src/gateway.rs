@@ -164,6 +164,7 @@ impl Gateway {
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer: None,
+            providers: Default::default(),
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
         })

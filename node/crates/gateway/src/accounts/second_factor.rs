@@ -234,6 +234,19 @@ impl Accounts {
         self.judge((user.id, &factor), code).await.map(Some)
     }
 
+    /// Uses up what was shown where nothing is kept by it.
+    pub(super) async fn spend(&self, user: UserId, shown: Option<Shown>) -> Result<(), Problem> {
+        let Some(shown) = shown else { return Ok(()) };
+        let spend = move |factor: &mut SecondFactor| {
+            let spent = factor.clone().spent(&shown);
+            let fresh = spent.is_some();
+            *factor = spent.unwrap_or_else(|| factor.clone());
+            fresh
+        };
+        let spent = self.catalog.change_second_factor(user, spend).await.map_err(refusals::catalog)?;
+        spent.map(drop).ok_or_else(wrong_code)
+    }
+
     /// What a code shows of a second factor. A code of the time counts as wrong until a commit used it up, so that many at once are no
     /// way around the pauses; recovery codes are beyond guessing, so whoever holds the owner up with wrong codes does not keep them out.
     async fn judge(&self, (user, factor): (UserId, &SecondFactor), code: Code) -> Result<Shown, Problem> {

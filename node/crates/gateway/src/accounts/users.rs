@@ -39,7 +39,7 @@ pub(crate) struct Change {
 }
 
 impl Accounts {
-    fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
+    pub(super) fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
         if RESERVED.contains(&name.folded().as_str()) {
             return Err(
                 Problem::new(Kind::UserExists, format!("the name {name} is reserved")).in_body("name")

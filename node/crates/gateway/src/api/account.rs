@@ -213,17 +213,26 @@ pub(super) async fn login(
     body: Body,
 ) -> Result<Response, Problem> {
     let Login { name, password: Secret(password), code } = incoming::json(&headers, body).await?;
-    let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let device = device_of(&headers);
     let code = code.as_ref().map(|Secret(code)| code.as_str());
     let asked = SignIn { name: &name, password, code, device, from: from(origin) };
     answer_login(app.accounts.sign_in(asked, &note).await?)
 }
 
-fn answer_login(
-    SignedIn { user, session: Made { text, credential, .. } }: SignedIn,
-) -> Result<Response, Problem> {
+/// What a program calls itself.
+pub(super) fn device_of(headers: &HeaderMap) -> &str {
+    headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
+}
+
+/// The cookie that carries a session which was just begun.
+pub(super) fn session_cookie(Made { text, credential, .. }: &Made) -> Result<HeaderValue, Problem> {
     let seconds = credential.until_unix_ms.saturating_sub(credential.created_unix_ms) / 1000;
-    let cookie = set_cookie(&text, seconds)?;
+    set_cookie(text, seconds)
+}
+
+pub(super) fn answer_login(SignedIn { user, session }: SignedIn) -> Result<Response, Problem> {
+    let cookie = session_cookie(&session)?;
+    let Made { text, credential, .. } = session;
     let login = ShownLogin { token: &text, expires_at: rfc3339(credential.until_unix_ms), user: user.into() };
     Ok((NO_STORE, [(header::SET_COOKIE, cookie)], Json(login)).into_response())
 }

@@ -13,6 +13,7 @@ use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
 use crate::mail::MailError;
+use crate::oidc::OidcError;
 
 /// Why a gateway could not be bound, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum GatewayError {
         /// Why.
         source: std::io::Error,
     },
+    /// Where users sign in besides.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// How mail is sent.
     #[error(transparent)]
     Mail(#[from] MailError),

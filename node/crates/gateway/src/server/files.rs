@@ -15,6 +15,7 @@ use crate::auth::Tokens;
 use crate::book::AddressBook;
 use crate::https::Certificates;
 use crate::mail::Mailer;
+use crate::oidc::Providers;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
@@ -29,6 +30,7 @@ pub(super) struct Prepared {
     /// Of the catalog, where it is not in the data folder.
     pub(super) database: Option<PostgresOptions>,
     pub(super) mailer: Option<Mailer>,
+    pub(super) providers: Providers,
 }
 
 impl Prepared {
@@ -49,6 +51,7 @@ impl Prepared {
             book: Arc::new(AddressBook::open(dir)),
             database: settings.catalog_database.as_ref().map(database).transpose()?,
             mailer: settings.mail.clone().map(Mailer::open).transpose()?,
+            providers: Providers::open(settings.public_url.as_deref(), &settings.oidc)?,
         })
     }
 }

@@ -138,6 +138,7 @@ pub(super) async fn gateway_of(
         on_layout: Box::new(|_| {}),
         on_given_up: Box::new(|_| {}),
         mailer: None,
+        providers: Default::default(),
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
     })

@@ -24,6 +24,7 @@ use crate::auth::Tokens;
 use crate::core::{Core, CoreConfig};
 use crate::limits;
 use crate::mail::Mailer;
+use crate::oidc::Providers;
 use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
@@ -139,19 +140,24 @@ impl House {
     }
 
     async fn of(nodes: u8, buffers: (u64, u64), retention_ms: u64) -> Self {
-        Self::sending(nodes, buffers, retention_ms, None).await
+        Self::reaching(nodes, buffers, retention_ms, (None, Providers::default())).await
     }
 
     /// One that sends mail, without a pool.
     pub(crate) async fn mailing(mailer: Mailer) -> Self {
-        Self::sending(6, (64 << 20, 0), 0, Some(mailer)).await
+        Self::reaching(6, (64 << 20, 0), 0, (Some(mailer), Providers::default())).await
     }
 
-    async fn sending(
+    /// One whose users sign in elsewhere, without a pool.
+    pub(crate) async fn trusting(providers: Providers) -> Self {
+        Self::reaching(6, (64 << 20, 0), 0, (None, providers)).await
+    }
+
+    async fn reaching(
         nodes: u8,
         (buffer_bytes, cache_bytes): (u64, u64),
         retention_ms: u64,
-        mailer: Option<Mailer>,
+        (mailer, providers): (Option<Mailer>, Providers),
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let nodes = Arc::new(FakeNodes::new(nodes));
@@ -174,6 +180,7 @@ impl House {
             on_layout: Box::new(|_| {}),
             on_given_up: Box::new(|_| {}),
             mailer,
+            providers,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
         })

@@ -100,7 +100,11 @@ pub(crate) enum Command {
     /// Sign in; the session is kept for the commands after it. Asks for a code of the second factor where you have one
     Login {
         /// Who
-        name: String,
+        #[arg(required_unless_present = "oidc")]
+        name: Option<String>,
+        /// Sign in at this provider of OpenID Connect instead: shows a page and a code for it, and waits
+        #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["name", "code", "stdin"])]
+        oidc: Option<String>,
         /// Choose a password first, by a code that an administrator gave
         #[arg(long)]
         code: bool,

@@ -105,7 +105,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
         Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
-        Command::Login { name, code, stdin } => {
+        Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
+        Command::Login { name, code, stdin, .. } => {
+            let name = name.unwrap_or_default();
             login::login(&session()?, &name, (login::Secrets::of(stdin), code)).await
         }
         Command::Register { name, invite, email, stdin } => {

@@ -30,6 +30,30 @@ pub(crate) struct Login {
     pub(crate) user: User,
 }
 
+/// How a sign-in at a provider begins.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceBegun {
+    pub(crate) handle: String,
+    pub(crate) user_code: String,
+    pub(crate) page: String,
+    pub(crate) page_with_code: Option<String>,
+    pub(crate) interval_seconds: u64,
+}
+
+/// What who waits for it is told.
+pub(crate) enum Asked {
+    /// To ask again; whether less often.
+    Later { slower: bool },
+    /// That they are signed in.
+    In(Box<Login>),
+}
+
+#[derive(Deserialize)]
+struct Later {
+    slower: bool,
+}
+
 /// A code that counts once.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -153,6 +177,26 @@ impl Client {
         let body = json!({ "code": code, "password": password });
         let request = self.http.post(format!("{}/api/v1/auth/reset", self.base)).json(&body);
         accepted(request.send().await?).await.map(drop)
+    }
+
+    /// Begins a sign-in at a provider.
+    pub(crate) async fn begin_device(&self, provider: &str) -> Result<DeviceBegun, Failure> {
+        let request = self.http.post(self.device_url(provider));
+        json(accepted(request.send().await?).await?).await
+    }
+
+    /// Asks whether somebody has signed in there.
+    pub(crate) async fn ask_for_device(&self, provider: &str, handle: &str) -> Result<Asked, Failure> {
+        let request = self.http.post(format!("{}/token", self.device_url(provider)));
+        let answer = accepted(request.json(&json!({ "handle": handle })).send().await?).await?;
+        if answer.status() == reqwest::StatusCode::ACCEPTED {
+            return Ok(Asked::Later { slower: json::<Later>(answer).await?.slower });
+        }
+        Ok(Asked::In(Box::new(json(answer).await?)))
+    }
+
+    fn device_url(&self, provider: &str) -> String {
+        format!("{}/api/v1/auth/oidc/{}/device", self.base, utf8_percent_encode(provider, QUERY))
     }
 
     /// Has a code to choose a password mailed, if there is such a user.

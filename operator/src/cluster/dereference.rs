@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Secret, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::sign_in::{Given, secrets_of};
 use crate::context::Context;
 use crate::names;
 
@@ -27,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) given_tls: Option<Secret>,
     /// How the catalog's database is reached, where there is one.
     pub(crate) database: Option<Secret>,
+    /// What gateways are given for mail and for providers that users sign in at.
+    pub(crate) given: Given,
     /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
     /// The gateways.
@@ -62,6 +65,10 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         Some(catalog) => secrets.get_opt(&catalog.postgres.secret_ref.name).await?,
         None => None,
     };
+    let mut given = Given::new();
+    for named in secrets_of(&cluster.spec.gateway) {
+        given.extend(secrets.get_opt(named).await?.map(|secret| (named.to_owned(), secret)));
+    }
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
     let gateways = ListParams::default().labels(&format!(
         "{}={name},{}={}",
@@ -77,6 +84,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         tls: secrets.get_opt(&names::gateway_tls(&name)).await?,
         given_tls,
         database,
+        given,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,
         addresses: addresses(cluster, context).await?,

@@ -13,6 +13,7 @@ use rustls::pki_types::UnixTime;
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
+use super::sign_in::{self, SignIn, SignInProblem};
 use crate::meta::Family;
 use crate::names;
 
@@ -45,6 +46,8 @@ pub(crate) struct ValidCluster {
     pub(crate) given_tls: Option<String>,
     /// The catalog's database; without, the catalog is on the gateway's volume.
     pub(crate) database: Option<Database>,
+    /// How users sign in besides, and are reached.
+    pub(crate) sign_in: SignIn,
 }
 
 /// The definition's word in the settings' words.
@@ -108,6 +111,9 @@ pub(crate) enum InvalidCluster {
         /// What is wrong.
         problem: DatabaseProblem,
     },
+    /// Mail, or a provider.
+    #[error("{0}; the gateways that run are left as they are meanwhile")]
+    SignIn(#[from] SignInProblem),
     /// The administrator's certificate.
     #[error(
         "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
@@ -142,6 +148,7 @@ pub(crate) fn validate(
         spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
     Ok(ValidCluster {
         database,
+        sign_in: sign_in::check(&spec.gateway, &found.given)?,
         settings_name: settings_name(&family)?,
         gateways: gateways(spec.gateway.replicas, &family)?,
         zone_label: spec.zone_label.clone(),

@@ -92,9 +92,9 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
             catalog_members: catalog_members(cluster),
-            mail: None,
-            public_url: None,
-            oidc: Vec::new(),
+            mail: cluster.sign_in.mail.clone(),
+            public_url: cluster.sign_in.public_url.clone(),
+            oidc: cluster.sign_in.oidc.clone(),
         })),
     }
 }

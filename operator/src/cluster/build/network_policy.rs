@@ -26,7 +26,8 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's database, wherever that is.
+/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's
+/// database, to the mail server and to providers that users sign in at, wherever those are.
 fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let family = &cluster.family;
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
@@ -34,7 +35,8 @@ fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule { from: None, ports: Some(doors.map(tcp).collect()) };
     let to = |port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) };
     let database = cluster.database.as_ref().map(|database| to(database.port));
-    let outward = outward(family).into_iter().chain(database).collect();
+    let sign_in = cluster.sign_in.ports.iter().map(|port| to(*port));
+    let outward = outward(family).into_iter().chain(database).chain(sign_in).collect();
     policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }
 

@@ -26,13 +26,13 @@ async fn newcomers<K: Keyspace>(catalog: Catalog<K>) {
     assert!(matches!(same_name, Err(UserError::Taken(_))), "one name, one user");
     let long = catalog.create_user_of(&bob, &who(&"x".repeat(256))).await;
     assert!(matches!(long, Err(UserError::Invalid(_))), "{long:?}");
-    let add = async |identity, number| {
-        catalog.add_session_of((alice.id, identity), (id(number), &session(5)), 5).await
+    let add = async |identity: Identity, number| {
+        catalog.add_session_of((alice.id, &identity), (id(number), &session(5)), 5).await
     };
-    add(&who("a"), 1).await.unwrap();
-    assert_eq!(add(&who("b"), 2).await, Err(CredentialError::Superseded), "somebody else");
+    add(who("a"), 1).await.unwrap();
+    assert_eq!(add(who("b"), 2).await, Err(CredentialError::Superseded), "somebody else");
     catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
-    assert_eq!(add(&who("a"), 3).await, Err(CredentialError::Superseded), "disabled");
+    assert_eq!(add(who("a"), 3).await, Err(CredentialError::Superseded), "disabled");
     catalog.delete_user(alice.id).await.unwrap();
     assert_eq!(catalog.user_of_identity(&who("a")).await.unwrap(), None);
     catalog.create_user_of(&bob, &who("a")).await.unwrap();

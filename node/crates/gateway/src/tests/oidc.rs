@@ -58,8 +58,8 @@ fn path_of(url: &str) -> &str {
 
 /// The session of an answer that signs in.
 fn session(got: &Got) -> String {
-    let cookies = got.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
-    let cookie = cookies.filter(|cookie| cookie.starts_with("__Host-datamesh=")).next().expect("a session");
+    let mut cookies = got.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+    let cookie = cookies.find(|cookie| cookie.starts_with("__Host-datamesh=")).expect("a session");
     cookie.split(['=', ';']).nth(1).unwrap().to_owned()
 }
 

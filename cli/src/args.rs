@@ -126,6 +126,21 @@ pub(crate) enum Command {
         #[arg(long)]
         stdin: bool,
     },
+    /// Say where mail reaches you: a code is mailed there, which you then confirm. Asks for the password
+    Email {
+        /// The address
+        #[arg(required_unless_present_any = ["none", "confirm"])]
+        address: Option<String>,
+        /// Mail reaches you nowhere
+        #[arg(long, conflicts_with = "address")]
+        none: bool,
+        /// Confirm an address by the code that was mailed there, which is asked for instead of the password
+        #[arg(long, conflicts_with_all = ["address", "none"])]
+        confirm: bool,
+        /// Read what is asked for as a line of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
     /// End the session
     Logout,
     /// Choose another password; the other sessions end

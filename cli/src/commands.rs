@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod cp;
 mod du;
+mod email;
 mod files;
 mod find;
 mod fsck;
@@ -117,6 +118,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
+        Command::Email { confirm: true, stdin, .. } => {
+            email::confirm(&session()?, login::Secrets::of(stdin)).await
+        }
+        Command::Email { address, stdin, .. } => {
+            email::change(&session()?, &address.unwrap_or_default(), login::Secrets::of(stdin)).await
+        }
         Command::Password { forgotten: Some(name), .. } => login::forgotten(&session()?, &name).await,
         Command::Password { stdin, .. } => login::password(&session()?, login::Secrets::of(stdin)).await,
         Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,

@@ -230,6 +230,19 @@ impl Client {
         self.own(Method::POST, "/password", Some(json!({ "old": old, "new": new }))).await.map(drop)
     }
 
+    /// Says where mail reaches one; empty: nowhere. Gives whether a code is mailed there first.
+    pub(crate) async fn change_email(&self, email: &str, password: &str) -> Result<bool, Failure> {
+        let body = json!({ "email": email, "password": password });
+        let answer = self.own(Method::PUT, "/profile", Some(body)).await?;
+        Ok(answer.status() == reqwest::StatusCode::ACCEPTED)
+    }
+
+    /// Confirms an address by a code.
+    pub(crate) async fn confirm_email(&self, code: &str) -> Result<(), Failure> {
+        let url = format!("{}/api/v1/auth/profile/email", self.base);
+        accepted(self.http.post(url).json(&json!({ "code": code })).send().await?).await.map(drop)
+    }
+
     /// How one's own second factor is.
     pub(crate) async fn second_factor(&self) -> Result<SecondFactor, Failure> {
         json(self.own(Method::GET, "/second-factor", None).await?).await

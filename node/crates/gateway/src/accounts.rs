@@ -1,6 +1,7 @@
 //! Users: how they become some, sign in, and what stands for them afterwards. Rows decide ([`datamesh_catalog`]); in memory are only
 //! the attempts that were wrong.
 
+mod addresses;
 mod credentials;
 mod devices;
 mod federated;
@@ -31,6 +32,7 @@ use mailed_reset::Post;
 use passwords::Passwords;
 use throttle::Throttle;
 
+pub(crate) use addresses::Claimed;
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
 pub(crate) use devices::Asked;
 pub(crate) use federated::{CameBack, CameIn, SentAway, Where};

@@ -5,7 +5,9 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
 use crate::limits::EMAIL_BYTES_MAX;
-use crate::model::{CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName};
+use crate::model::{
+    Credential, CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName,
+};
 use crate::record::{self, RegistrationRecord, UserNameRecord};
 
 /// Why somebody did not become a user.
@@ -32,7 +34,7 @@ pub enum Ends {
     SessionsBut(CredentialId),
     /// Everything but this session: what was made before a second factor counted was made without one.
     AllBut(CredentialId),
-    /// Codes to choose a password: they were mailed where mail goes no more.
+    /// Codes to choose a password, which were mailed where mail goes no more, and those of other addresses that are claimed.
     Codes,
     /// None.
     Nothing,
@@ -47,7 +49,7 @@ impl Ends {
                 id == kept || matches!(kind, CredentialKind::Token { .. } | CredentialKind::Invite { .. })
             }
             Self::AllBut(kept) => id == kept,
-            Self::Codes => *kind != CredentialKind::Reset,
+            Self::Codes => !matches!(kind, CredentialKind::Reset | CredentialKind::Address { .. }),
             Self::Nothing => true,
             Self::All => false,
         }
@@ -232,6 +234,37 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended.into())
+    }
+
+    /// Has mail reach a user where a code of this id was mailed and read, and uses the code up. Codes to choose a password that went to
+    /// another address end in the same commit. Gives the user as they then are, `None` when there is no such code any more or they are
+    /// disabled.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn confirm_email(&self, id: UserId, code: CredentialId) -> Result<Option<User>, CatalogError> {
+        let (row, code_row) = (keys::user(id), keys::credential(id, code));
+        for _ in 0..ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<User>(&view, &row).await?;
+            let known = find::<Credential>(&view, &code_row).await?.record.map(|credential| credential.kind);
+            let (Some(mut user), Some(CredentialKind::Address { email })) = (found.record, known) else {
+                return Ok(None);
+            };
+            if user.disabled {
+                return Ok(None);
+            }
+            let mut batch = Batch::new();
+            self.end_credentials(&view, (id, Ends::Codes), &mut batch).await?;
+            drop(view);
+            user.email = Some(email);
+            batch.expect(row.clone(), found.version);
+            put(&mut batch, row.clone(), &user)?;
+            if self.try_commit(batch).await?.is_some() {
+                return Ok(Some(user));
+            }
+        }
+        Err(CatalogError::Contended)
     }
 
     /// Gives a user another password, or none, and ends their credentials with it, and a second factor that was offered by the old one

@@ -245,6 +245,11 @@ pub enum CredentialKind {
         /// The role.
         role: Role,
     },
+    /// Whoever has it reads the mail of this address, and may say once that it is the user's.
+    Address {
+        /// The address.
+        email: String,
+    },
 }
 
 /// Who may become a user by themselves.

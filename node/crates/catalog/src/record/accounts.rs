@@ -37,6 +37,9 @@ impl Record for Credential {
             {
                 Err("the name is too long")
             }
+            CredentialKind::Address { email } if email.len() > EMAIL_BYTES_MAX => {
+                Err("the e-mail address is too long")
+            }
             CredentialKind::Token { scopes, .. } if scopes.len() > SCOPES_MAX => Err("too many scopes"),
             _ => Ok(()),
         }

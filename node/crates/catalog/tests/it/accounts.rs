@@ -9,7 +9,7 @@ use datamesh_catalog::{
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: names, changes, credentials, passwords, races, addresses, one_use, too_many, second_factors, one_code_once);
+on_all_engines!(catalog_on: names, changes, credentials, passwords, races, addresses, confirmed_addresses, one_use, too_many, second_factors, one_code_once);
 
 pub(super) fn user(number: u8, name: &str) -> User {
     User {
@@ -182,6 +182,47 @@ async fn addresses<K: Keyspace>(catalog: Catalog<K>) {
     let by_code = (Ends::All, By::Code(id(5)));
     assert!(!catalog.set_password(alice.id, Some(hash.clone()), by_code).await.unwrap(), "they are disabled");
     assert_eq!(mail(6, "b@x").await, Err(CredentialError::Superseded));
+}
+
+/// An address is the user's once they have read what was mailed there.
+async fn confirmed_addresses<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
+    let to = |email: &str| credential(CredentialKind::Address { email: email.into() }, 5);
+    catalog.create_user(&alice, None).await.unwrap();
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
+    let claim = async |number, email: &str, hash: &PasswordHash, asks| {
+        catalog.add_address_code((alice.id, Some((hash, asks))), (id(number), &to(email)), 5).await
+    };
+    let other = PasswordHash("other".into());
+    assert_eq!(claim(2, "a@a", &other, id(1)).await, Err(CredentialError::Superseded), "another password");
+    assert_eq!(claim(2, "a@a", &hash, id(9)).await, Err(CredentialError::Superseded), "no session");
+    for number in 2..5 {
+        claim(number, "a@a", &hash, id(1)).await.unwrap();
+    }
+    assert!(
+        matches!(claim(5, "b@b", &hash, id(1)).await, Err(CredentialError::Invalid(_))),
+        "three at a time"
+    );
+    assert_eq!(catalog.user(alice.id).await.unwrap().unwrap().email, None, "nobody read it yet");
+    assert_eq!(catalog.confirm_email(alice.id, id(1)).await.unwrap(), None, "a session is no such code");
+    let confirmed = catalog.confirm_email(alice.id, id(2)).await.unwrap().unwrap();
+    assert_eq!(confirmed.email.as_deref(), Some("a@a"));
+    assert_eq!(catalog.confirm_email(alice.id, id(2)).await.unwrap(), None, "once");
+    assert_eq!(ids(&catalog, &alice).await, [id(1)], "what was mailed elsewhere has ended");
+    let reset = credential(CredentialKind::Reset, 5);
+    catalog.add_mailed_code((alice.id, "a@a"), (id(6), &reset), 5).await.unwrap();
+    claim(7, "c@c", &hash, id(1)).await.unwrap();
+    catalog.set_email(alice.id, Some("d@d".into()), None).await.unwrap().unwrap();
+    assert_eq!(
+        catalog.confirm_email(alice.id, id(7)).await.unwrap(),
+        None,
+        "an administrator's word is the last"
+    );
+    assert_eq!(ids(&catalog, &alice).await, [id(1)]);
+    claim(8, "c@c", &hash, id(1)).await.unwrap();
+    catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
+    assert_eq!(catalog.confirm_email(alice.id, id(8)).await.unwrap(), None, "disabled");
 }
 
 async fn one_use<K: Keyspace>(catalog: Catalog<K>) {

@@ -21,6 +21,7 @@ pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
         CredentialKind::Token { .. } => "dmt_",
         CredentialKind::Reset => "dmr_",
         CredentialKind::Invite { .. } => "dmi_",
+        CredentialKind::Address { .. } => "dma_",
     }
 }
 

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
+use crate::accounts::{Claimed, Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
 use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
@@ -57,6 +57,7 @@ pub(super) struct Login {
 pub(super) struct Register {
     name: UserName,
     password: Secret,
+    /// Where mail reaches them, once they have read what is mailed there.
     email: Option<String>,
     invite: Option<Secret>,
 }
@@ -81,6 +82,13 @@ pub(super) struct ChangeProfile {
     email: Option<String>,
     /// Codes to choose a password are mailed to the address: an open session alone must not move it.
     password: Secret,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConfirmEmail {
+    /// What was mailed to the address.
+    code: Secret,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -188,7 +196,9 @@ fn shown<'a>(known: KnownCredential, current: bool, token: Option<&'a str>) -> S
     let (device, name, scopes) = match credential.kind {
         CredentialKind::Session { device } => (Some(device), None, None),
         CredentialKind::Token { name, scopes } => (None, Some(name), Some(scopes)),
-        CredentialKind::Reset | CredentialKind::Invite { .. } => (None, None, None),
+        CredentialKind::Reset | CredentialKind::Invite { .. } | CredentialKind::Address { .. } => {
+            (None, None, None)
+        }
     };
     ShownCredential {
         id: known.id.to_string(),
@@ -258,7 +268,9 @@ pub(super) async fn register(
     let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
     let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
     let from = from(origin);
-    let user = app.accounts.register(Registering { name, email, password, invite, from }, &note).await?;
+    let asked = Registering { name, email, password, invite, from };
+    let (user, claimed) = app.accounts.register(asked, &note).await?;
+    mail(&app, claimed);
     Ok((StatusCode::CREATED, Json(ShownUser::from(user))).into_response())
 }
 
@@ -301,17 +313,37 @@ pub(super) async fn profile(
     Ok(Json(Profile { via, role: principal.role, scopes, user }).into_response())
 }
 
-/// `PUT profile`: where mail reaches who asks.
+/// `PUT profile`: where mail reaches who asks; `202` until they have read what is mailed there.
 pub(super) async fn change_profile(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<ShownUser>, Problem> {
+) -> Result<Response, Problem> {
     let ChangeProfile { email, password: Secret(password) } = incoming::json(&headers, body).await?;
-    let user = app.accounts.change_email(&principal, (email, password), from(origin)).await?;
-    Ok(Json(user.into()))
+    let (user, claimed) = app.accounts.change_email(&principal, (email, password), from(origin)).await?;
+    let status = if claimed.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    mail(&app, claimed);
+    Ok((status, Json(ShownUser::from(user))).into_response())
+}
+
+fn mail(app: &Arc<App>, claimed: Option<Claimed>) {
+    let Some(claimed) = claimed else { return };
+    let behind = Arc::clone(app);
+    app.accounts.behind_the_answer(async move { behind.accounts.mail_claim(claimed).await });
+}
+
+/// `POST profile/email`: an address is the user's who read a code there.
+pub(super) async fn confirm_email(
+    State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let ConfirmEmail { code: Secret(code) } = incoming::json(&headers, body).await?;
+    app.accounts.confirm_email(&code, &note).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST password`: another password; the other sessions end.

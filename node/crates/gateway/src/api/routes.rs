@@ -140,7 +140,10 @@ routes! {
     GET "/api/v1/auth/profile" Read => account::profile,
         does("Shows who asks").gives::<account::Profile>(200);
     PUT "/api/v1/auth/profile" Themselves => account::change_profile,
-        does("Changes the address for mail").takes::<account::ChangeProfile>().gives::<account::ShownUser>(200);
+        does("Changes the address for mail: 202 until a code was read that is mailed there").takes::<account::ChangeProfile>()
+            .gives::<account::ShownUser>(200).gives::<account::ShownUser>(202);
+    POST "/api/v1/auth/profile/email" Anyone => account::confirm_email,
+        does("Makes an address one's own by the code that was mailed there").takes::<account::ConfirmEmail>().gives_nothing(204);
     POST "/api/v1/auth/password" Themselves => account::change_password,
         does("Changes the password; other sessions end").takes::<account::ChangePassword>().gives_nothing(204);
     GET "/api/v1/auth/sessions" Themselves => account::sessions,

@@ -76,6 +76,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("token", credential(token)),
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
+        sample("address", credential(CredentialKind::Address { email: "alice@example.org".into() })),
         sample("second-factor", second_factor()),
         sample("identity", record::IdentityRecord { user: USER, identity: identity() }),
         sample("user-name", record::UserNameRecord { user: USER }),

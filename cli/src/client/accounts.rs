@@ -38,6 +38,7 @@ pub(crate) struct DeviceBegun {
     pub(crate) user_code: String,
     pub(crate) page: String,
     pub(crate) page_with_code: Option<String>,
+    pub(crate) expires_in_seconds: u64,
     pub(crate) interval_seconds: u64,
 }
 

@@ -109,13 +109,26 @@ pub(crate) async fn at_provider(session: &Session, provider: &str) -> Result<Exi
         }
     });
     let mut pause = Duration::from_secs(begun.interval_seconds);
+    let over = tokio::time::Instant::now() + Duration::from_secs(begun.expires_in_seconds);
     loop {
         tokio::time::sleep(pause).await;
-        match session.client.ask_for_device(provider, &begun.handle).await? {
-            Asked::In(login) => return kept(session, *login),
-            Asked::Later { slower: true } => pause += SLOWER,
-            Asked::Later { .. } => {}
+        match session.client.ask_for_device(provider, &begun.handle).await {
+            Ok(Asked::In(login)) => return kept(session, *login),
+            // Somebody is typing the code at this moment.
+            Err(error) if passes(&error) && tokio::time::Instant::now() < over => pause += SLOWER,
+            Ok(Asked::Later { slower: true }) => pause += SLOWER,
+            Ok(Asked::Later { .. }) => {}
+            Err(error) => return Err(error),
         }
+    }
+}
+
+/// Whether it may be otherwise a moment later: a gateway that restarts, or too much that is asked of it or the provider.
+fn passes(error: &Failure) -> bool {
+    match error {
+        Failure::Http(_) => true,
+        Failure::Refused { status, .. } => *status == 429 || *status >= 500,
+        _ => false,
     }
 }
 

@@ -85,6 +85,10 @@ pub struct OidcSpec {
     /// Which roles it gives, at each sign-in. Left out: new users are members, and roles are changed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<OidcRoles>,
+    /// Whether programs sign in by a page and a code that their user opens in a browser (RFC 8628). Whoever has somebody else open it is
+    /// signed in as them.
+    #[serde(default)]
+    pub devices: bool,
     /// Whether who signs in there for the first time becomes a user whatever registration says. Otherwise only while it is open.
     #[serde(default)]
     pub register: bool,

@@ -73,6 +73,7 @@ fn members(input: &[u8]) {
 fn accounts(input: &[u8]) {
     reads::<model::User>(input);
     reads::<model::Credential>(input);
+    reads::<model::AddressCode>(input);
     reads::<model::SecondFactor>(input);
     reads::<record::UserNameRecord>(input);
     reads::<record::IdentityRecord>(input);

@@ -142,6 +142,7 @@ impl SignIn {
                 claim: roles.claim.clone(),
                 map: roles.map.iter().map(|(said, role)| (said.clone(), role.as_str().to_owned())).collect(),
             }),
+            devices: spec.devices,
             register: spec.register,
         };
         self.files.extend(files);

@@ -1,6 +1,7 @@
 //! The catalog's logic, once for all engines.
 
 mod access_keys;
+mod addresses;
 mod audit;
 mod bucket_settings;
 mod buckets;
@@ -11,6 +12,7 @@ mod drains;
 mod expiry;
 mod faults;
 mod garbage;
+mod given_roles;
 mod given_up;
 mod identities;
 mod joins;
@@ -36,6 +38,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
+pub use addresses::Claimant;
 pub use bucket_settings::{SettingError, StraySetting};
 pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{
@@ -46,7 +49,7 @@ pub use credentials::{CredentialError, KnownCredential, Proven};
 pub use expiry::{Ended, Ending, RulesAt, VersionStanding};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;
-pub use identities::IdentityError;
+pub use identities::{IdentityError, Standing, Unbinder};
 pub use joins::{BindError, IncarnationError};
 pub use layouts::{CommitLayoutError, ProfileChange};
 pub use objects::DeleteObjectError;

@@ -9,9 +9,9 @@ mod tuple;
 mod versions;
 
 pub use accounts::{
-    audit_between, audit_cut, audit_entry, audit_head, credential, credentials, identities, identity,
-    identity_of, read_audit_cut, read_audit_entry, read_audit_head, read_credential, second_factor,
-    used_state, used_states_before, user, user_name,
+    address_code, address_codes, audit_between, audit_cut, audit_entry, audit_head, credential, credentials,
+    identities, identity, identity_of, read_audit_cut, read_audit_entry, read_audit_head, read_credential,
+    second_factor, used_state, used_states_before, user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
@@ -130,6 +130,8 @@ pub enum Table {
     Identity = 61,
     /// (end, hash) → nothing; a sign-in at a provider that came back
     UsedState = 62,
+    /// (user, id) → a code by which they prove an address of mail
+    AddressCode = 63,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
 }

@@ -18,8 +18,8 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    AccessKey, AccessKeyId, AccessKeyIdError, AuditAt, AuditHead, AuditPage, AuditRow, Body, Bucket,
-    BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
+    AccessKey, AccessKeyId, AccessKeyIdError, AddressCode, AuditAt, AuditHead, AuditPage, AuditRow, Body,
+    Bucket, BucketId, BucketKind, BucketSetting, BucketUsage, Committed, Condemned, Condition, Credential,
     CredentialId, CredentialKind, Cursor, CursorError, Deleted, DraftBody, Entry, Grant, HexIdError,
     Identity, ListQuery, ListedUpload, Listing, Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft,
     ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag, PasswordHash, Permission, PlacedPage,

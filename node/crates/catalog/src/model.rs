@@ -15,8 +15,8 @@ mod version;
 
 pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
 pub use account::{
-    Credential, CredentialId, CredentialKind, HexIdError, PasswordHash, Registration, Role, Scope, User,
-    UserId, UserName, UserNameError,
+    AddressCode, Credential, CredentialId, CredentialKind, HexIdError, PasswordHash, Registration, Role,
+    Scope, User, UserId, UserName, UserNameError,
 };
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};

@@ -8,7 +8,9 @@ mod federated;
 mod identities;
 mod invitations;
 mod mailed_reset;
+mod newcomers;
 mod passwords;
+mod polls;
 mod second_factor;
 mod secrets;
 mod sign_in;
@@ -30,13 +32,14 @@ use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
 use mailed_reset::Post;
 use passwords::Passwords;
+use polls::Polls;
 use throttle::Throttle;
 
 pub(crate) use addresses::Claimed;
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
 pub(crate) use devices::Asked;
 pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
-pub(crate) use identities::Bound;
+pub(crate) use identities::{Bound, Met};
 pub(crate) use invitations::Invitation;
 pub(crate) use second_factor::Offered;
 pub(crate) use sign_in::{SignIn, SignedIn};
@@ -55,6 +58,9 @@ pub(crate) struct Accounts {
     surroundings: Arc<dyn Surroundings>,
     passwords: Passwords,
     throttle: Throttle,
+    /// Of sign-ins at providers: what goes wrong there is no wrong password here.
+    elsewhere: Throttle,
+    polls: Polls,
     /// Absent: the cluster sends no mail.
     post: Option<Post>,
     providers: Providers,
@@ -73,6 +79,8 @@ impl Accounts {
             passwords: Passwords::new(Arc::clone(context), Arc::clone(&secret)),
             secret,
             throttle: Throttle::default(),
+            elsewhere: Throttle::default(),
+            polls: Polls::default(),
             post: mailer.map(Post::new),
             providers,
         }

@@ -2,9 +2,11 @@
 //!
 //! * `token`: what an ID token must be to be believed; pure.
 //! * `pending`: what a sign-in needs to know when it comes back, sealed in the browser's cookie or the device's handle.
+//! * `known`: what a provider says of itself, and its keys.
 //! * `wire`: bounded requests to a provider.
-//! * `provider`: one provider: what it says of itself, its keys, exchanges.
+//! * `provider`: one provider: exchanges with it.
 
+mod known;
 mod pending;
 mod provider;
 mod token;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use datamesh_settings::SettingsError;
 use datamesh_settings::oidc::OidcSettings;
 
-pub(crate) use pending::{DEVICE_MS_MAX, Device, PENDING_MS, Pending, Sealed};
+pub(crate) use pending::{Binds, DEVICE_MS_MAX, Device, PENDING_MS, Pending, Sealed};
 pub(crate) use provider::{Polled, Provider, ProviderError};
 pub(crate) use token::Claims;
 
@@ -81,6 +83,11 @@ impl Providers {
     /// All names, as the settings have them.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|provider| provider.name())
+    }
+
+    /// All issuers.
+    pub(crate) fn issuers(&self) -> Vec<&str> {
+        self.0.iter().map(|provider| provider.issuer()).collect()
     }
 
     /// What the provider of an issuer is called here.

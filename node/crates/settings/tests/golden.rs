@@ -160,6 +160,7 @@ fn gateway_with_oidc() -> Settings {
         ca_file: file("ca.crt"),
         scopes: vec!["profile".into()],
         roles: Some(OidcRoles { claim: "groups".into(), map: [("admins".into(), "admin".into())].into() }),
+        devices: true,
         register: true,
     }];
     settings

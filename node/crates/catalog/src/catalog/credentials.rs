@@ -1,17 +1,17 @@
 //! What stands for a user: sessions, tokens, one-use codes.
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::identities::stays_bound;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Row, View};
 use crate::limits::{
-    ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX,
-    TOKENS_MAX,
+    ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX, TOKENS_MAX,
 };
 use crate::model::{
     Credential, CredentialId, CredentialKind, Identity, PasswordHash, SecondFactor, Shown, User, UserId,
 };
-use crate::record::{self, IdentityRecord};
+use crate::record;
 
 /// Why a credential was not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,9 +50,6 @@ enum Given<'a> {
     Proven(Proven<'a>, Option<CredentialId>),
     /// Mail reaches the user here, and they have a password to replace and room for another code.
     Mail(&'a str),
-    /// The user proved this in this session, and has room for another code that is mailed to an address they claim; in none, they are
-    /// registering.
-    Claim(Option<(&'a PasswordHash, CredentialId)>),
     /// The user is not disabled, and is still whom a provider has just vouched for.
     Identity(&'a Identity),
 }
@@ -68,10 +65,6 @@ impl Given<'_> {
             Self::Mail(to) => owner.is_some_and(|user| {
                 !user.disabled && user.password.is_some() && user.email.as_deref() == Some(to)
             }),
-            Self::Claim(None) => owner.is_some(),
-            Self::Claim(Some((password, asks))) => {
-                owner.is_some_and(|user| user.proves(password)) && known.iter().any(|known| known.id == asks)
-            }
             Self::Identity(_) => owner.is_some_and(|user| !user.disabled),
         }
     }
@@ -87,7 +80,7 @@ pub struct KnownCredential {
 }
 
 impl KnownCredential {
-    fn is_session(&self) -> bool {
+    pub(super) fn is_session(&self) -> bool {
         is_session(&self.credential)
     }
 }
@@ -98,16 +91,6 @@ fn is_session(credential: &Credential) -> bool {
 
 fn is_token(credential: &Credential) -> bool {
     matches!(credential.kind, CredentialKind::Token { .. })
-}
-
-/// Whether both are mailed for the same purpose.
-fn is_mailed_like(one: &CredentialKind, other: &CredentialKind) -> bool {
-    let purpose = |kind: &CredentialKind| match kind {
-        CredentialKind::Reset => Some(true),
-        CredentialKind::Address { .. } => Some(false),
-        _ => None,
-    };
-    purpose(one).is_some() && purpose(one) == purpose(other)
 }
 
 /// Holds one more against the limits: each kind has room of its own, so that a session always fits.
@@ -147,29 +130,11 @@ async fn spend_factor(
     Ok(())
 }
 
-/// Looks whether somebody at a provider is this user; the batch fails when they are not any more.
-async fn stays_bound(
-    view: &impl View,
-    (user, identity): (UserId, &Identity),
-    batch: &mut Batch,
-) -> Result<(), CredentialError> {
-    let row = keys::identity(identity);
-    let found = find::<IdentityRecord>(view, &row).await?;
-    if found.record.is_none_or(|record| record.user != user) {
-        return Err(CredentialError::Superseded);
-    }
-    batch.expect(row, found.version);
-    Ok(())
-}
-
 fn validate(credential: &Credential) -> Result<(), Invalid> {
     at_most("bytes of an address", credential.address.len(), ADDRESS_BYTES_MAX)?;
     match &credential.kind {
         CredentialKind::Session { device: name } | CredentialKind::Token { name, .. } => {
             at_most("bytes of a name", name.len(), CREDENTIAL_NAME_BYTES_MAX)
-        }
-        CredentialKind::Address { email } => {
-            at_most("bytes of an e-mail address", email.len(), EMAIL_BYTES_MAX)
         }
         CredentialKind::Reset | CredentialKind::Invite { .. } => Ok(()),
     }
@@ -215,20 +180,6 @@ impl<K: Keyspace> Catalog<K> {
         now_unix_ms: u64,
     ) -> Result<(), CredentialError> {
         self.keep_credential((user, Given::Mail(to)), new, now_unix_ms).await
-    }
-
-    /// Keeps a code that is mailed to an address a user claims: to who reads it there it is theirs. `by`: the password that they proved
-    /// and the session that asks; none: they have just registered.
-    ///
-    /// # Errors
-    /// See [`CredentialError`]; a limit where they have [`MAILED_CODES_MAX`] such codes.
-    pub async fn add_address_code(
-        &self,
-        (user, by): (UserId, Option<(&PasswordHash, CredentialId)>),
-        new: (CredentialId, &Credential),
-        now_unix_ms: u64,
-    ) -> Result<(), CredentialError> {
-        self.keep_credential((user, Given::Claim(by)), new, now_unix_ms).await
     }
 
     /// Keeps the session of a user whom a provider has just vouched for, if they are bound to whom it means still and not disabled. A
@@ -281,8 +232,12 @@ impl<K: Keyspace> Catalog<K> {
             }
             match given {
                 Given::Proven(proven, _) => spend_factor(&view, (user, proven.factor), &mut batch).await?,
-                Given::Identity(identity) => stays_bound(&view, (user, identity), &mut batch).await?,
-                Given::Nothing | Given::Mail(_) | Given::Claim(_) => {}
+                Given::Identity(identity) => {
+                    if !stays_bound(&view, (user, identity), &mut batch).await? {
+                        return Err(CredentialError::Superseded);
+                    }
+                }
+                Given::Nothing | Given::Mail(_) => {}
             }
             drop(view);
             batch.expect(row.clone(), owner.version);
@@ -298,14 +253,9 @@ impl<K: Keyspace> Catalog<K> {
                 batch.delete(keys::credential(user, live.remove(oldest).id));
             }
             fits(credential, &live)?;
-            if let Given::Mail(_) | Given::Claim(_) = given {
-                let same =
-                    |known: &&KnownCredential| is_mailed_like(&known.credential.kind, &credential.kind);
-                at_most(
-                    "codes that are mailed to a user",
-                    live.iter().filter(same).count() + 1,
-                    MAILED_CODES_MAX,
-                )?;
+            if let Given::Mail(_) = given {
+                let resets = live.iter().filter(|known| known.credential.kind == CredentialKind::Reset);
+                at_most("codes that are mailed to a user", resets.count() + 1, MAILED_CODES_MAX)?;
             }
             put(&mut batch, keys::credential(user, id), credential)?;
             if self.try_commit(batch).await?.is_some() {

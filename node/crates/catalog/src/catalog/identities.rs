@@ -1,30 +1,33 @@
 //! Users who sign in at a provider of OpenID Connect, by issuer and subject.
 
+use super::credentials::KnownCredential;
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
 use super::users::name_user;
 use super::{Catalog, CatalogError, Invalid, UserError};
-use crate::keys::{self, Table};
+use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::{ISSUER_BYTES_MAX, SUBJECT_BYTES_MAX};
-use crate::model::{CredentialId, Identity, Role, User, UserId};
+use crate::model::{CredentialId, Identity, SecondFactor, User, UserId};
 use crate::record::{self, IdentityRecord, KeyOnlyRecord};
 
 /// Used sign-ins that are over and go with each new one.
 const SWEPT_AT_ONCE: usize = 16;
-/// Users looked through at once for an administrator.
-const USERS_AT_ONCE: usize = 256;
+/// For how long they are over then.
+const SWEPT_AFTER_MS: u64 = 3_600_000;
 
 /// Why somebody at a provider was not bound to a user, or not set free.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
-    /// They are another user already.
-    #[error("they are bound to another user already")]
+    /// They are another user already, or were until it ended.
+    #[error("they are or were another user: an administrator unbinds them there")]
     Taken,
     /// The user is somebody else at that provider.
     #[error("the user is somebody else at that provider: unbind them first")]
     Another,
-    /// The session that asked has ended, or the user is disabled.
-    #[error("the session that asked has ended, or the user is disabled")]
+    /// The session that asked has ended, the password or the second factor is another, or the user is disabled.
+    #[error(
+        "the session that asked has ended, the password or second factor is another, or the user is disabled"
+    )]
     Superseded,
     /// The user could not sign in any more.
     #[error("the user has no password, and no other provider to sign in at")]
@@ -37,96 +40,138 @@ pub enum IdentityError {
     Catalog(#[from] CatalogError),
 }
 
+/// Who somebody at a provider is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody: they may become a user.
+    Nobody,
+    /// This user.
+    Bound(User),
+    /// Nobody any more: they were a user until that ended, and only the same user binds them anew.
+    Ended,
+}
+
+/// Who takes a user's identity at a provider away.
+#[derive(Clone, Copy, Debug)]
+pub enum Unbinder<'a> {
+    /// The user, in this session, which goes on; they need another of these issuers, or a password, to sign in.
+    Themselves(CredentialId, &'a [&'a str]),
+    /// An administrator, also what has ended: whoever it is may become a user again.
+    Administrator,
+}
+
 fn validate(identity: &Identity) -> Result<(), Invalid> {
     at_most("bytes of an issuer", identity.issuer.len(), ISSUER_BYTES_MAX)?;
     at_most("bytes of a subject", identity.subject.len(), SUBJECT_BYTES_MAX)
 }
 
-fn bind(batch: &mut Batch, user: UserId, identity: &Identity) -> Result<(), CatalogError> {
-    let record = IdentityRecord { user, identity: identity.clone() };
-    put(batch, keys::identity(identity), &record)?;
-    put(batch, keys::identity_of(user, &identity.issuer), &record)
+/// Both rows are written together, so who expects one as it was expects both.
+fn write(batch: &mut Batch, record: &IdentityRecord) -> Result<(), CatalogError> {
+    put(batch, keys::identity(&record.identity), record)?;
+    put(batch, keys::identity_of(record.user, &record.identity.issuer), record)
 }
 
-fn unbind(batch: &mut Batch, user: UserId, identity: &Identity) {
-    batch.delete(keys::identity(identity));
-    batch.delete(keys::identity_of(user, &identity.issuer));
+fn erase(batch: &mut Batch, record: &IdentityRecord) {
+    batch.delete(keys::identity(&record.identity));
+    batch.delete(keys::identity_of(record.user, &record.identity.issuer));
 }
 
-async fn read_all(view: &impl View, user: UserId) -> Result<Vec<Identity>, CatalogError> {
+async fn read_all(view: &impl View, user: UserId) -> Result<Vec<IdentityRecord>, CatalogError> {
     let rows = whole(view, keys::identities(user)).await?.rows;
-    let read = |row: &crate::keyspace::Row| Ok(record::decode::<IdentityRecord>(&row.value)?.identity);
-    rows.iter().map(read).collect()
+    rows.iter().map(|row| Ok(record::decode(&row.value)?)).collect()
 }
 
-/// Has a batch unbind a user from all providers; it fails when they are bound to another meanwhile.
-pub(super) async fn unbind_all(
-    view: &impl View,
-    user: UserId,
-    batch: &mut Batch,
-) -> Result<(), CatalogError> {
+/// Has a batch end who a user is at all providers. What remains says so: without it, they would be somebody new at their next sign-in.
+/// The batch fails when they are bound to another meanwhile.
+pub(super) async fn end_all(view: &impl View, user: UserId, batch: &mut Batch) -> Result<(), CatalogError> {
     let since = view.revision().await?;
-    for identity in read_all(view, user).await? {
-        unbind(batch, user, &identity);
+    for record in read_all(view, user).await? {
+        write(batch, &IdentityRecord { ended: true, ..record })?;
     }
     batch.expect_unchanged(keys::identities(user), since);
     Ok(())
 }
 
-/// An administrator besides this user who may sign in: the key and the version of their row.
-async fn another_admin(view: &impl View, user: UserId) -> Result<Option<crate::keyspace::Row>, CatalogError> {
-    let mut range = keys::all(Table::User);
-    loop {
-        let page = view.range(&range, RangeLimits::rows(USERS_AT_ONCE)).await?;
-        let Some(last) = page.rows.last().map(|row| row.key.clone()) else { return Ok(None) };
-        for row in page.rows {
-            let other: User = record::decode(&row.value)?;
-            if other.id != user && other.role == Role::Admin && !other.disabled {
-                return Ok(Some(row));
-            }
-        }
-        if !page.more {
-            return Ok(None);
-        }
-        range = range.after(&last);
+/// Has a batch forget who a user was at all providers.
+pub(super) async fn forget_all(
+    view: &impl View,
+    user: UserId,
+    batch: &mut Batch,
+) -> Result<(), CatalogError> {
+    let since = view.revision().await?;
+    read_all(view, user).await?.iter().for_each(|record| erase(batch, record));
+    batch.expect_unchanged(keys::identities(user), since);
+    Ok(())
+}
+
+/// Looks whether somebody at a provider is this user; the batch fails when they are not any more.
+pub(super) async fn stays_bound(
+    view: &impl View,
+    (user, identity): (UserId, &Identity),
+    batch: &mut Batch,
+) -> Result<bool, CatalogError> {
+    let row = keys::identity(identity);
+    let found = find::<IdentityRecord>(view, &row).await?;
+    batch.expect(row, found.version);
+    Ok(found.record.is_some_and(|record| record.user == user && !record.ended))
+}
+
+/// Looks whether somebody at a provider is or was a user; if not, the batch fails when they are meanwhile. Gateways of versions that do
+/// not know this table delete users without their rows here: those are taken over.
+async fn is_free(view: &impl View, identity: &Identity, batch: &mut Batch) -> Result<bool, CatalogError> {
+    let row = keys::identity(identity);
+    let found = find::<IdentityRecord>(view, &row).await?;
+    batch.expect(row, found.version);
+    let Some(record) = found.record else { return Ok(true) };
+    let owner = keys::user(record.user);
+    if view.get(&owner).await?.is_some() {
+        return Ok(false);
     }
+    batch.expect(owner, None);
+    batch.delete(keys::identity_of(record.user, &identity.issuer));
+    Ok(true)
 }
 
 impl<K: Keyspace> Catalog<K> {
-    /// Who somebody at a provider is here, if they are a user.
+    /// Who somebody at a provider is here.
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn user_of_identity(&self, identity: &Identity) -> Result<Option<User>, CatalogError> {
-        match self.read::<IdentityRecord>(&keys::identity(identity)).await? {
-            Some(record) => self.user(record.user).await,
-            None => Ok(None),
-        }
+    pub async fn standing_of(&self, identity: &Identity) -> Result<Standing, CatalogError> {
+        let view = self.view().await?;
+        let Some(record) = find::<IdentityRecord>(&view, &keys::identity(identity)).await?.record else {
+            return Ok(Standing::Nobody);
+        };
+        let user = find::<User>(&view, &keys::user(record.user)).await?.record;
+        Ok(match user {
+            None => Standing::Nobody,
+            Some(_) if record.ended => Standing::Ended,
+            Some(user) => Standing::Bound(user),
+        })
     }
 
-    /// All that a user is at providers, by issuer.
+    /// All that a user is or was at providers, by issuer.
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn identities(&self, user: UserId) -> Result<Vec<Identity>, CatalogError> {
+    pub async fn identities(&self, user: UserId) -> Result<Vec<IdentityRecord>, CatalogError> {
         read_all(&self.view().await?, user).await
     }
 
     /// Makes somebody at a provider a user.
     ///
     /// # Errors
-    /// See [`UserError`]; `Taken` also where they are a user already.
+    /// See [`UserError`]; `Taken` also where they are or were a user already.
     pub async fn create_user_of(&self, user: &User, identity: &Identity) -> Result<(), UserError> {
         validate(identity)?;
-        let row = keys::identity(identity);
         for _ in 0..ATTEMPTS_MAX {
             let mut batch = Batch::new();
             let view = self.view().await?;
-            if find::<IdentityRecord>(&view, &row).await?.record.is_some() {
+            if !is_free(&view, identity, &mut batch).await? {
                 return Err(UserError::Taken(user.name.clone()));
             }
-            batch.expect(row.clone(), None);
-            bind(&mut batch, user.id, identity)?;
+            let record = IdentityRecord { user: user.id, identity: identity.clone(), ended: false };
+            write(&mut batch, &record)?;
             name_user(&view, user, &mut batch).await?;
             drop(view);
             if self.try_commit(batch).await?.is_some() {
@@ -136,7 +181,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Binds somebody at a provider to a user whose session asked for it and has not ended.
+    /// Binds somebody at a provider to a user whose session asked for it and has not ended, if what they `proved` for it they prove
+    /// still. Nobody's second factor: none that counts.
     ///
     /// # Errors
     /// See [`IdentityError`].
@@ -144,35 +190,41 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         (user, asks): (UserId, CredentialId),
         identity: &Identity,
+        proved: impl Fn(&User, Option<&SecondFactor>) -> bool + Send + Sync,
     ) -> Result<(), IdentityError> {
         validate(identity)?;
-        let rows = [keys::identity(identity), keys::identity_of(user, &identity.issuer)];
         let (owner_row, session) = (keys::user(user), keys::credential(user, asks));
+        let (factor_row, here) = (keys::second_factor(user), keys::identity_of(user, &identity.issuer));
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
+            let mut batch = Batch::new();
             let owner = find::<User>(&view, &owner_row).await?;
+            let factor = find::<SecondFactor>(&view, &factor_row).await?;
             let found = view.get(&session).await.map_err(CatalogError::from)?;
-            let (Some(known), Some(found)) = (owner.record, found) else {
+            let counts = factor.record.filter(SecondFactor::counts);
+            let holds = |user: &User| !user.disabled && proved(user, counts.as_ref());
+            let Some(found) = found.filter(|_| owner.record.as_ref().is_some_and(holds)) else {
                 return Err(IdentityError::Superseded);
             };
-            if known.disabled {
-                return Err(IdentityError::Superseded);
-            }
-            let [there, here] = &rows;
-            match find::<IdentityRecord>(&view, there).await?.record {
-                Some(record) if record.user == user => return Ok(()),
-                Some(_) => return Err(IdentityError::Taken),
-                None => {}
-            }
-            if find::<IdentityRecord>(&view, here).await?.record.is_some() {
-                return Err(IdentityError::Another);
-            }
-            drop(view);
-            let mut batch = Batch::new();
             batch.expect(owner_row.clone(), owner.version);
+            batch.expect(factor_row.clone(), factor.version);
             batch.expect(session.clone(), Some(found.version));
-            rows.iter().for_each(|row| batch.expect(row.clone(), None));
-            bind(&mut batch, user, identity)?;
+            let mine = find::<IdentityRecord>(&view, &here).await?;
+            match mine.record {
+                Some(record) if record.identity == *identity && !record.ended => return Ok(()),
+                Some(record) if !record.ended => return Err(IdentityError::Another),
+                // What ended is bound anew, by the user whose it was.
+                Some(record) if record.identity == *identity => {}
+                other => {
+                    if !is_free(&view, identity, &mut batch).await? {
+                        return Err(IdentityError::Taken);
+                    }
+                    other.iter().for_each(|record| batch.delete(keys::identity(&record.identity)));
+                }
+            }
+            batch.expect(here.clone(), mine.version);
+            drop(view);
+            write(&mut batch, &IdentityRecord { user, identity: identity.clone(), ended: false })?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(());
             }
@@ -180,62 +232,55 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Unbinds a user from who they are at a provider. Gives whether they were anybody there.
+    /// Unbinds a user from who they are at a provider; the sessions that it may have begun end with it: all but the one that asks.
+    /// Gives whether they were anybody there.
     ///
     /// # Errors
     /// [`IdentityError::LastWay`] where they could not sign in any more.
-    pub async fn unbind_identity(&self, user: UserId, issuer: &str) -> Result<bool, IdentityError> {
+    pub async fn unbind_identity(
+        &self,
+        user: UserId,
+        issuer: &str,
+        by: Unbinder<'_>,
+    ) -> Result<bool, IdentityError> {
         let owner_row = keys::user(user);
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let owner = find::<User>(&view, &owner_row).await?;
             let since = view.revision().await.map_err(CatalogError::from)?;
             let all = read_all(&view, user).await?;
+            let known = super::credentials::read_all(&view, user).await?;
             drop(view);
-            let Some(bound) = all.iter().find(|identity| identity.issuer == issuer) else { return Ok(false) };
-            if all.len() == 1 && owner.record.is_none_or(|user| user.password.is_none()) {
-                return Err(IdentityError::LastWay);
+            let Some(bound) = all.iter().find(|record| record.identity.issuer == issuer) else {
+                return Ok(false);
+            };
+            let mut spared = None;
+            if let Unbinder::Themselves(asks, issuers) = by {
+                if bound.ended {
+                    return Ok(false);
+                }
+                let leads_in = |other: &IdentityRecord| {
+                    let there = other.identity.issuer.as_str();
+                    there != issuer && !other.ended && issuers.contains(&there)
+                };
+                let has_password = owner.record.as_ref().is_some_and(|user| user.password.is_some());
+                if !has_password && !all.iter().any(leads_in) {
+                    return Err(IdentityError::LastWay);
+                }
+                spared = Some(asks);
             }
             let mut batch = Batch::new();
             batch.expect(owner_row.clone(), owner.version);
             batch.expect_unchanged(keys::identities(user), since);
-            unbind(&mut batch, user, bound);
+            batch.expect_unchanged(keys::credentials(user), since);
+            erase(&mut batch, bound);
+            let ends = |known: &&KnownCredential| known.is_session() && Some(known.id) != spared;
+            known.iter().filter(ends).for_each(|known| batch.delete(keys::credential(user, known.id)));
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
         }
         Err(CatalogError::Contended.into())
-    }
-
-    /// Gives a user the role that a provider says they have. The last administrator who may sign in stays one. Gives the user as they
-    /// then are, `None` when there is none.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn take_role(&self, id: UserId, role: Role) -> Result<Option<User>, CatalogError> {
-        let row = keys::user(id);
-        for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let found = find::<User>(&view, &row).await?;
-            let Some(mut user) = found.record else { return Ok(None) };
-            if user.role == role {
-                return Ok(Some(user));
-            }
-            let mut batch = Batch::new();
-            if user.role == Role::Admin {
-                // Two who are the last two must not both go: each commit needs the other as it was.
-                let Some(other) = another_admin(&view, id).await? else { return Ok(Some(user)) };
-                batch.expect(other.key, Some(other.version));
-            }
-            drop(view);
-            user.role = role;
-            batch.expect(row.clone(), found.version);
-            put(&mut batch, row.clone(), &user)?;
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(Some(user));
-            }
-        }
-        Err(CatalogError::Contended)
     }
 
     /// Notes that a sign-in came back, until it would have run out anyway. Gives false when it did before, at whichever gateway.
@@ -254,8 +299,9 @@ impl<K: Keyspace> Catalog<K> {
                 return Ok(false);
             }
             let mut batch = Batch::new();
-            let over =
-                view.range(&keys::used_states_before(now_unix_ms), RangeLimits::rows(SWEPT_AT_ONCE)).await?;
+            // A gateway whose clock is behind takes what has run out here already.
+            let over = keys::used_states_before(now_unix_ms.saturating_sub(SWEPT_AFTER_MS));
+            let over = view.range(&over, RangeLimits::rows(SWEPT_AT_ONCE)).await?;
             over.rows.into_iter().for_each(|row| batch.delete(row.key));
             drop(view);
             batch.expect(row.clone(), None);

@@ -5,9 +5,7 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
 use crate::limits::EMAIL_BYTES_MAX;
-use crate::model::{
-    Credential, CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName,
-};
+use crate::model::{CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName};
 use crate::record::{self, RegistrationRecord, UserNameRecord};
 
 /// Why somebody did not become a user.
@@ -30,7 +28,7 @@ pub enum UserError {
 /// Which of a user's credentials end with what they stood on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// Sessions and codes, but for this one: the owner chose another password.
+    /// Sessions, codes and identities at providers, but for this session: the owner chose another password.
     SessionsBut(CredentialId),
     /// Everything but this session: what was made before a second factor counted was made without one.
     AllBut(CredentialId),
@@ -40,6 +38,8 @@ pub enum Ends {
     Nothing,
     /// Everything: whoever asks for this trusts none of them.
     All,
+    /// Everything, with the user.
+    Deleted,
 }
 
 impl Ends {
@@ -49,22 +49,22 @@ impl Ends {
                 id == kept || matches!(kind, CredentialKind::Token { .. } | CredentialKind::Invite { .. })
             }
             Self::AllBut(kept) => id == kept,
-            Self::Codes => !matches!(kind, CredentialKind::Reset | CredentialKind::Address { .. }),
+            Self::Codes => *kind != CredentialKind::Reset,
             Self::Nothing => true,
-            Self::All => false,
+            Self::All | Self::Deleted => false,
         }
     }
 
-    /// Whether who the user is at providers ends too: it was bound by the password or without the second factor.
+    /// Whether who the user is at providers ends too: it was bound by the password that was, or without the second factor.
     fn unbinds(self) -> bool {
-        matches!(self, Self::AllBut(_) | Self::All)
+        matches!(self, Self::SessionsBut(_) | Self::AllBut(_) | Self::All)
     }
 
     /// The session that is spared, which must count still.
     fn kept(self) -> Option<CredentialId> {
         match self {
             Self::SessionsBut(kept) | Self::AllBut(kept) => Some(kept),
-            Self::Codes | Self::Nothing | Self::All => None,
+            Self::Codes | Self::Nothing | Self::All | Self::Deleted => None,
         }
     }
 }
@@ -236,37 +236,6 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Has mail reach a user where a code of this id was mailed and read, and uses the code up. Codes to choose a password that went to
-    /// another address end in the same commit. Gives the user as they then are, `None` when there is no such code any more or they are
-    /// disabled.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn confirm_email(&self, id: UserId, code: CredentialId) -> Result<Option<User>, CatalogError> {
-        let (row, code_row) = (keys::user(id), keys::credential(id, code));
-        for _ in 0..ATTEMPTS_MAX {
-            let view = self.view().await?;
-            let found = find::<User>(&view, &row).await?;
-            let known = find::<Credential>(&view, &code_row).await?.record.map(|credential| credential.kind);
-            let (Some(mut user), Some(CredentialKind::Address { email })) = (found.record, known) else {
-                return Ok(None);
-            };
-            if user.disabled {
-                return Ok(None);
-            }
-            let mut batch = Batch::new();
-            self.end_credentials(&view, (id, Ends::Codes), &mut batch).await?;
-            drop(view);
-            user.email = Some(email);
-            batch.expect(row.clone(), found.version);
-            put(&mut batch, row.clone(), &user)?;
-            if self.try_commit(batch).await?.is_some() {
-                return Ok(Some(user));
-            }
-        }
-        Err(CatalogError::Contended)
-    }
-
     /// Gives a user another password, or none, and ends their credentials with it, and a second factor that was offered by the old one
     /// and does not count. Gives whether there is such a user, and `by` and the session that is spared count still.
     ///
@@ -313,7 +282,7 @@ impl<K: Keyspace> Catalog<K> {
             let found = find::<User>(&view, &row).await?;
             let Some(user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
-            self.end_credentials(&view, (id, Ends::All), &mut batch).await?;
+            self.end_credentials(&view, (id, Ends::Deleted), &mut batch).await?;
             drop(view);
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());
@@ -326,7 +295,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Has a batch delete a user's credentials, and who they are at providers where that ends too; gives all credentials that there are. Fails at its commit when there is a new one.
+    /// Has a batch delete a user's credentials and codes for addresses, and end who they are at providers where that ends too; gives all
+    /// credentials that there are. Fails at its commit when there is a new one.
     pub(super) async fn end_credentials(
         &self,
         view: &impl View,
@@ -340,8 +310,14 @@ impl<K: Keyspace> Catalog<K> {
             batch.delete(keys::credential(user, known.id));
         }
         batch.expect_unchanged(range, since);
+        if ends != Ends::Nothing {
+            super::addresses::end_all(view, user, batch).await?;
+        }
         if ends.unbinds() {
-            super::identities::unbind_all(view, user, batch).await?;
+            super::identities::end_all(view, user, batch).await?;
+        }
+        if ends == Ends::Deleted {
+            super::identities::forget_all(view, user, batch).await?;
         }
         Ok(all.into_iter().map(|known| known.id).collect())
     }

@@ -39,6 +39,18 @@ pub fn read_credential(key: &[u8]) -> Result<CredentialId, KeyError> {
     Ok(id)
 }
 
+/// Key of a code that proves an address of mail.
+#[must_use]
+pub fn address_code(user: UserId, id: CredentialId) -> Vec<u8> {
+    table(Table::AddressCode).fixed(&user.0).fixed(&id.0).finish()
+}
+
+/// All of a user.
+#[must_use]
+pub fn address_codes(user: UserId) -> KeyRange {
+    KeyRange::prefix(table(Table::AddressCode).fixed(&user.0).finish())
+}
+
 /// Key of a user's second factor.
 #[must_use]
 pub fn second_factor(user: UserId) -> Vec<u8> {

@@ -5,7 +5,9 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, ISSUER_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
     RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SUBJECT_BYTES_MAX,
 };
-use crate::model::{Credential, CredentialKind, Identity, Registration, SecondFactor, User, UserId};
+use crate::model::{
+    AddressCode, Credential, CredentialKind, Identity, Registration, SecondFactor, User, UserId,
+};
 
 /// Scopes of a token at most: one of each.
 const SCOPES_MAX: usize = 3;
@@ -37,12 +39,17 @@ impl Record for Credential {
             {
                 Err("the name is too long")
             }
-            CredentialKind::Address { email } if email.len() > EMAIL_BYTES_MAX => {
-                Err("the e-mail address is too long")
-            }
             CredentialKind::Token { scopes, .. } if scopes.len() > SCOPES_MAX => Err("too many scopes"),
             _ => Ok(()),
         }
+    }
+}
+
+impl Record for AddressCode {
+    const NAME: &'static str = "address code";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.email.len() > EMAIL_BYTES_MAX { Err("the e-mail address is too long") } else { Ok(()) }
     }
 }
 
@@ -75,6 +82,8 @@ pub struct IdentityRecord {
     pub user: UserId,
     /// Who they are there.
     pub identity: Identity,
+    /// They are not any more, and the user alone binds them anew.
+    pub ended: bool,
 }
 
 impl Record for IdentityRecord {

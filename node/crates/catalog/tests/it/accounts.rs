@@ -1,10 +1,10 @@
 //! Users and what stands for them: names are given once, rows decide, what ends is gone in the same batch.
 
-use datamesh_catalog::catalog::{By, CredentialError, Ends, Proven, UserError};
+use datamesh_catalog::catalog::{By, Claimant, CredentialError, Ends, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, SecondFactor, Shown,
-    User, UserId, UserName,
+    AddressCode, Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role,
+    SecondFactor, Shown, User, UserId, UserName,
 };
 
 use crate::support::{catalog_on, on_all_engines};
@@ -187,12 +187,13 @@ async fn addresses<K: Keyspace>(catalog: Catalog<K>) {
 /// An address is the user's once they have read what was mailed there.
 async fn confirmed_addresses<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
-    let to = |email: &str| credential(CredentialKind::Address { email: email.into() }, 5);
+    let to = |email: &str| AddressCode { hash: [0; 32], email: email.into(), until_unix_ms: 100 };
     catalog.create_user(&alice, None).await.unwrap();
     catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
     catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
     let claim = async |number, email: &str, hash: &PasswordHash, asks| {
-        catalog.add_address_code((alice.id, Some((hash, asks))), (id(number), &to(email)), 5).await
+        let by = Claimant { user: alice.id, password: hash, asks: Some(asks) };
+        catalog.add_address_code(by, (id(number), &to(email)), 5).await
     };
     let other = PasswordHash("other".into());
     assert_eq!(claim(2, "a@a", &other, id(1)).await, Err(CredentialError::Superseded), "another password");
@@ -209,7 +210,11 @@ async fn confirmed_addresses<K: Keyspace>(catalog: Catalog<K>) {
     let confirmed = catalog.confirm_email(alice.id, id(2)).await.unwrap().unwrap();
     assert_eq!(confirmed.email.as_deref(), Some("a@a"));
     assert_eq!(catalog.confirm_email(alice.id, id(2)).await.unwrap(), None, "once");
-    assert_eq!(ids(&catalog, &alice).await, [id(1)], "what was mailed elsewhere has ended");
+    assert_eq!(
+        catalog.address_code(alice.id, id(3)).await.unwrap(),
+        None,
+        "what was mailed elsewhere has ended"
+    );
     let reset = credential(CredentialKind::Reset, 5);
     catalog.add_mailed_code((alice.id, "a@a"), (id(6), &reset), 5).await.unwrap();
     claim(7, "c@c", &hash, id(1)).await.unwrap();
@@ -223,6 +228,13 @@ async fn confirmed_addresses<K: Keyspace>(catalog: Catalog<K>) {
     claim(8, "c@c", &hash, id(1)).await.unwrap();
     catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
     assert_eq!(catalog.confirm_email(alice.id, id(8)).await.unwrap(), None, "disabled");
+    // Who has just registered asks in no session, and must not be disabled either.
+    let by = Claimant { user: alice.id, password: &hash, asks: None };
+    let late = async || catalog.add_address_code(by, (id(9), &to("e@e")), 100).await;
+    assert_eq!(late().await, Err(CredentialError::Superseded), "disabled");
+    catalog.change_user(alice.id, |user| user.disabled = false).await.unwrap();
+    late().await.unwrap();
+    assert_eq!(catalog.address_code(alice.id, id(8)).await.unwrap(), None, "what has run out went with it");
 }
 
 async fn one_use<K: Keyspace>(catalog: Catalog<K>) {

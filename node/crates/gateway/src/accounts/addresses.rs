@@ -1,24 +1,34 @@
 //! Where mail reaches a user: what an administrator set, or what they claimed and then proved to read by a code that was mailed there.
 
-use datamesh_catalog::{CredentialId, CredentialKind, PasswordHash, User};
+use std::sync::Arc;
+
+use datamesh_catalog::catalog::Claimant;
+use datamesh_catalog::{AddressCode, CredentialId, User};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
-use super::credentials::Lasting;
-use super::mailed_reset::{MAILED_MS, Post, too_many_mails};
+use super::mailed_reset::{MAILED_MS, Post};
 use super::passwords::too_many;
+use super::secrets::{ADDRESS_PREFIX, Presented};
 use super::sign_in::address_of;
-use super::{Accounts, Made, no_account, not_kept, not_made, superseded};
+use super::{Accounts, no_account, not_kept, not_made, superseded};
 use crate::audit::{Actor, Note};
 use crate::auth::{Address, Principal, Via};
 use crate::mail::is_address;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
-/// An address that somebody claims, and the code that is mailed there.
+/// Seconds after which to ask again where too many mails are under way.
+const BUSY_SECONDS: u64 = 5;
+
+/// An address that somebody claims, the code that is mailed there, and room to mail it.
 pub(crate) struct Claimed {
     user: User,
     to: String,
-    made: Made,
+    id: CredentialId,
+    text: Zeroizing<String>,
+    place: OwnedSemaphorePermit,
 }
 
 /// An address that mail can have, or none where none is given.
@@ -63,7 +73,9 @@ impl Accounts {
             return Ok((user, None));
         }
         self.may_mail(post, &user, from)?;
-        let claimed = self.claim((&user, by), email, from).await?;
+        let place = place_at(post)?;
+        let claimant = Claimant { user: user.id, password: &proven, asks: Some(session) };
+        let claimed = self.claim((&user, claimant), email, place).await?;
         Ok((user, Some(claimed)))
     }
 
@@ -78,25 +90,32 @@ impl Accounts {
     /// Makes the code by which a user proves an address.
     pub(super) async fn claim(
         &self,
-        (user, by): (&User, Option<(&PasswordHash, CredentialId)>),
+        (user, claimant): (&User, Claimant<'_>),
         email: String,
-        from: Option<Address>,
+        place: OwnedSemaphorePermit,
     ) -> Result<Claimed, Problem> {
-        let kind = CredentialKind::Address { email: email.clone() };
-        let made = self.fresh_credential(user.id, Lasting { kind, for_ms: MAILED_MS }, from);
-        let new = (made.id, &made.credential);
-        self.catalog.add_address_code((user.id, by), new, self.now()).await.map_err(not_kept)?;
-        Ok(Claimed { user: user.clone(), to: email, made })
+        let presented = Presented::fresh(ADDRESS_PREFIX, user.id, &*self.surroundings);
+        let hash = presented.hash(&self.secret);
+        let code =
+            AddressCode { hash, email: email.clone(), until_unix_ms: self.now().saturating_add(MAILED_MS) };
+        let kept = self.catalog.add_address_code(claimant, (presented.id, &code), self.now()).await;
+        kept.map_err(not_kept)?;
+        let (id, text) = (presented.id, presented.text());
+        Ok(Claimed { user: user.clone(), to: email, id, text, place })
     }
 
     /// Mails the code, behind the answer.
-    pub(crate) async fn mail_claim(&self, Claimed { user, to, made }: Claimed) {
+    pub(crate) async fn mail_claim(&self, Claimed { user, to, id, text, place }: Claimed) {
         let Some(post) = &self.post else { return };
-        let Ok(_place) = post.places.try_acquire() else {
-            too_many_mails();
-            return self.forget(&user, &made).await;
-        };
-        self.mail_code((post, &user, &made), &to, ("Is this your address?", letter(&user, &made))).await;
+        let mailed = self.mailed(post, &user, (&to, "Is this your address?", letter(&text))).await;
+        drop(place);
+        if mailed {
+            return;
+        }
+        // Nobody can have read it: only so many may wait.
+        if let Err(error) = self.catalog.end_address_code(user.id, id).await {
+            tracing::warn!(user = %user.id, %error, "a code that was not mailed counts until it runs out");
+        }
     }
 
     /// Has mail reach a user where a code was read, once.
@@ -107,23 +126,34 @@ impl Accounts {
         let wrong = || {
             Problem::new(Kind::Forbidden, "the code was used, has run out or was never made").in_body("code")
         };
-        let known = self.known(code).await?.ok_or_else(wrong)?;
-        let (CredentialKind::Address { .. }, Some(user)) = (known.credential.kind, known.user) else {
+        let presented =
+            Presented::read(code).filter(|code| code.prefix == ADDRESS_PREFIX).ok_or_else(wrong)?;
+        let (owner, id) = (presented.user, presented.id);
+        let found = self.catalog.address_code(owner, id).await.map_err(refusals::catalog)?;
+        let (known, user) = found.ok_or_else(wrong)?;
+        let right = bool::from(presented.hash(&self.secret).ct_eq(&known.hash));
+        if !right || known.until_unix_ms <= self.now() {
             return Err(wrong());
-        };
-        note.actor(Actor { credential: known.id.to_string(), ..Actor::not(Some(&user)) });
+        }
+        note.actor(Actor { credential: id.to_string(), ..Actor::not(Some(&user)) });
         note.count();
-        let confirmed = self.catalog.confirm_email(user.id, known.id).await.map_err(refusals::catalog)?;
+        let confirmed = self.catalog.confirm_email(owner, id).await.map_err(refusals::catalog)?;
         let user = confirmed.ok_or_else(wrong)?;
-        note.actor(Actor::user(&user, known.id.to_string()));
+        note.actor(Actor::user(&user, id.to_string()));
         Ok(())
     }
 }
 
-fn letter(user: &User, made: &Made) -> Zeroizing<String> {
-    let (name, code) = (&user.name, made.text.as_str());
+/// Room for one more mail: a code that could not be sent must not be promised.
+pub(super) fn place_at(post: &Post) -> Result<OwnedSemaphorePermit, Problem> {
+    let busy = |_| too_many("as many mails as may be are under way", BUSY_SECONDS);
+    Arc::clone(&post.places).try_acquire_owned().map_err(busy)
+}
+
+/// Has no word of whoever asked for it: it may go to anybody.
+fn letter(code: &str) -> Zeroizing<String> {
     Zeroizing::new(format!(
-        "Somebody, probably you, says that mail for {name} comes here.\n\n\
+        "Somebody, probably you, says that mail for their account at a DataMesh cluster comes here.\n\n\
          This code says that it does, once, within an hour:\n\n{code}\n\n\
          Run: datamesh email --confirm\n\n\
          If it was not you, do nothing: no more mail comes.\n"

@@ -113,9 +113,7 @@ impl Accounts {
         let via = match credential.kind {
             CredentialKind::Session { .. } => Via::Session(id),
             CredentialKind::Token { scopes, .. } => Via::Token { id, scopes },
-            CredentialKind::Reset | CredentialKind::Invite { .. } | CredentialKind::Address { .. } => {
-                return Ok(None);
-            }
+            CredentialKind::Reset | CredentialKind::Invite { .. } => return Ok(None),
         };
         let now_unix_ms = self.now();
         if now_unix_ms.saturating_sub(credential.used_unix_ms) >= NOTED_EVERY_MS {

@@ -3,20 +3,22 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datamesh_catalog::catalog::{CredentialError, UserError};
+use datamesh_catalog::catalog::{CredentialError, Standing};
 use datamesh_catalog::limits::CREDENTIAL_NAME_BYTES_MAX;
-use datamesh_catalog::{CredentialId, CredentialKind, Identity, Registration, Role, User, UserId, UserName};
+use datamesh_catalog::{CredentialKind, Identity, User};
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
 use super::credentials::Lasting;
+use super::identities::Met;
 use super::passwords::too_many;
-use super::sign_in::{SESSION_MS, address_of, refused};
-use super::{Accounts, NewUser, SignedIn, cut, not_kept, not_made};
+use super::sign_in::{SESSION_MS, address_of};
+use super::throttle::Begun;
+use super::{Accounts, SignedIn, cut, not_kept};
 use crate::audit::{Actor, Note};
 use crate::auth::Address;
 use crate::objects::refusals;
-use crate::oidc::{Claims, PENDING_MS, Pending, Provider, ProviderError, Sealed as _};
+use crate::oidc::{Binds, Claims, PENDING_MS, Pending, Provider, ProviderError, Sealed as _};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
@@ -45,7 +47,7 @@ pub(crate) enum CameIn {
     /// A session began.
     SignedIn(Box<SignedIn>),
     /// The user who asked for it is bound to whom the provider named.
-    Bound,
+    Bound(Met),
 }
 
 /// From what, and where, somebody signs in.
@@ -85,7 +87,23 @@ pub(super) fn identity_of(provider: &Provider, claims: &Claims) -> Identity {
     Identity { issuer: provider.issuer().into(), subject: claims.sub.clone() }
 }
 
-fn hash_of(text: &str) -> [u8; 32] {
+/// Who it is, as entries of the audit have it: a subject is printable.
+pub(super) fn described(provider: &Provider, identity: &Identity) -> String {
+    format!("provider={} subject={}", provider.name(), identity.subject)
+}
+
+fn unknown_or_disabled() -> Problem {
+    Problem::new(Kind::Unauthorized, "the account is disabled, or was unbound at this moment")
+}
+
+/// Who was a user until their password was reset, or a second factor asked for: somebody new by that they must not be.
+fn ended() -> Problem {
+    let detail = "you are bound to your user no more, for the password or second factor is another: sign in by those and bind yourself \
+                  anew (POST /api/v1/auth/identities/PROVIDER), or ask an administrator";
+    Problem::new(Kind::Forbidden, detail)
+}
+
+pub(super) fn hash_of(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
     hash
@@ -105,16 +123,16 @@ impl Accounts {
         self.send_away_for(provider, None).await
     }
 
-    /// The same; `binds`: who asks to be bound to whom the provider names, and in which session.
+    /// The same; `binds`: who asks to be bound to whom the provider names.
     pub(super) async fn send_away_for(
         &self,
         provider: &str,
-        binds: Option<(UserId, CredentialId)>,
+        binds: Option<Binds>,
     ) -> Result<SentAway, Problem> {
         let provider = self.providers.named(provider).ok_or_else(no_such_provider)?;
         let text = || URL_SAFE_NO_PAD.encode(random::<32>(&*self.surroundings));
         let pending = Pending {
-            provider: provider.name().into(),
+            issuer: provider.issuer().into(),
             state: text(),
             nonce: text(),
             verifier: text(),
@@ -123,7 +141,8 @@ impl Accounts {
         };
         let challenge = URL_SAFE_NO_PAD.encode(hash_of(&pending.verifier));
         let asked = (pending.state.as_str(), pending.nonce.as_str(), challenge.as_str());
-        let url = provider.authorization_url(asked, self.now()).await;
+        // Who is signed in there already may be whoever used the browser before: that is nobody to be bound to.
+        let url = provider.authorization_url(asked, binds.is_some(), &*self.surroundings).await;
         let url = url.map_err(|error| failed(&provider, &error))?;
         let sealed = pending.seal(&self.secret, &random(&*self.surroundings)).ok_or_else(not_ours)?;
         Ok(SentAway { url, sealed })
@@ -142,31 +161,41 @@ impl Accounts {
     ) -> Result<CameIn, Problem> {
         let pending = Pending::open(sealed, &self.secret, self.now()).ok_or_else(not_ours)?;
         let same = bool::from(pending.state.as_bytes().ct_eq(state.as_bytes()));
-        if !same || pending.provider != provider {
-            return Err(not_ours());
-        }
         let provider = self.providers.named(provider).ok_or_else(no_such_provider)?;
-        if issuer.is_some_and(|issuer| issuer != provider.issuer()) {
+        let theirs = pending.issuer == provider.issuer();
+        if !same || !theirs || issuer.is_some_and(|issuer| issuer != provider.issuer()) {
             return Err(not_ours());
         }
         // Each has a name of its own, so an address's attempts alone are counted.
-        let begun = self.attempt(&pending.state, place.from)?;
-        let claims = provider.exchange((code, &pending.verifier, &pending.nonce), self.now()).await;
-        let claims = claims.map_err(|error| failed(&provider, &error))?;
-        // Only who was signed in there comes here, so that strangers fill no table.
+        let begun = self.attempt_elsewhere(&pending.state, place.from)?;
+        let exchanged = (code, pending.verifier.as_str(), pending.nonce.as_str());
+        let claims = provider.exchange(exchanged, &*self.surroundings).await.map_err(|error| {
+            if !error.is_refusal() {
+                self.elsewhere.went_halfway(address_of(place.from), begun);
+            }
+            failed(&provider, &error)
+        })?;
+        // Only who was signed in there comes here, and who comes to nothing is an attempt of their address: strangers fill no table.
         let fresh =
             self.catalog.use_state((pending.until_unix_ms, hash_of(&pending.state)), self.now()).await;
         if !fresh.map_err(refusals::catalog)? {
             return Err(not_ours());
         }
-        self.throttle.succeeded((&pending.state, address_of(place.from)), begun);
-        match pending.binds {
-            Some(asks) => self.bind((&provider, &claims), asks, note).await.map(|()| CameIn::Bound),
+        let came = match pending.binds {
+            Some(binds) => CameIn::Bound(self.bind((&provider, &claims), binds, note).await?),
             None => {
                 let signed_in = self.sign_in_as((&provider, &claims), place, note).await?;
-                Ok(CameIn::SignedIn(Box::new(signed_in)))
+                CameIn::SignedIn(Box::new(signed_in))
             }
-        }
+        };
+        self.elsewhere.succeeded((&pending.state, address_of(place.from)), begun);
+        Ok(came)
+    }
+
+    /// Begins an attempt at a provider, unless too many from there came to nothing.
+    pub(super) fn attempt_elsewhere(&self, name: &str, from: Option<Address>) -> Result<Begun, Problem> {
+        let begun = self.elsewhere.begin(name, address_of(from), self.now());
+        begun.map_err(|seconds| too_many("too many attempts from your address", seconds))
     }
 
     /// Begins the session of whom a provider vouches for.
@@ -176,19 +205,21 @@ impl Accounts {
         Where { device, from }: Where<'_>,
         note: &Note,
     ) -> Result<SignedIn, Problem> {
-        note.count();
-        note.detail(format!("provider={}", provider.name()));
         let identity = identity_of(provider, claims);
-        let known = self.catalog.user_of_identity(&identity).await.map_err(refusals::catalog)?;
-        let user = match known {
-            Some(user) => user,
-            None => self.newcomer((provider, claims), &identity).await?,
+        let who = described(provider, &identity);
+        note.detail(who.clone());
+        let user = match self.catalog.standing_of(&identity).await.map_err(refusals::catalog)? {
+            Standing::Bound(user) => {
+                note.count();
+                self.known_there((provider, claims), (user, &identity), (note, &who)).await?
+            }
+            Standing::Ended => {
+                note.count();
+                return Err(ended());
+            }
+            Standing::Nobody => self.newcomer((provider, claims), &identity, (note, &who)).await?,
         };
         note.actor(Actor::not(Some(&user)));
-        if user.disabled {
-            return Err(refused());
-        }
-        let user = self.with_role_of((provider, claims), user, note).await?;
         let device = cut(device, CREDENTIAL_NAME_BYTES_MAX).to_owned();
         let lasting = Lasting { kind: CredentialKind::Session { device }, for_ms: SESSION_MS };
         let session = self.fresh_credential(user.id, lasting, from);
@@ -196,61 +227,35 @@ impl Accounts {
         let new = (session.id, &session.credential);
         match self.catalog.add_session_of((user.id, &identity), new, self.now()).await {
             Ok(()) => Ok(SignedIn { user, session }),
-            Err(CredentialError::Superseded) => Err(refused()),
+            Err(CredentialError::Superseded) => Err(unknown_or_disabled()),
             Err(error) => Err(not_kept(error)),
         }
     }
 
-    /// The user with the role that the claims give, where the settings have it of them.
-    async fn with_role_of(
+    /// A user who comes again, with the role that the claims give where the settings have it of them.
+    async fn known_there(
         &self,
         (provider, claims): (&Provider, &Claims),
-        user: User,
-        note: &Note,
+        (user, identity): (User, &Identity),
+        (note, who): (&Note, &str),
     ) -> Result<User, Problem> {
-        let Some(role) = provider.role_of(claims).filter(|role| *role != user.role) else { return Ok(user) };
-        let taken = self.catalog.take_role(user.id, role).await.map_err(refusals::catalog)?;
-        let user = taken.ok_or_else(refused)?;
+        note.actor(Actor::not(Some(&user)));
+        if user.disabled {
+            return Err(unknown_or_disabled());
+        }
+        let Some(role) = provider.role_of(claims) else {
+            if provider.gives_roles() {
+                note.detail(format!("{who} role={} (stays: the claim is not there)", user.role.as_str()));
+            }
+            return Ok(user);
+        };
+        if role == user.role {
+            return Ok(user);
+        }
+        let taken = self.catalog.take_role((user.id, identity), role).await.map_err(refusals::catalog)?;
+        let user = taken.ok_or_else(unknown_or_disabled)?;
         let stays = if user.role == role { "" } else { " (stays: no other administrator is left)" };
-        note.detail(format!("provider={} role={}{stays}", provider.name(), user.role.as_str()));
+        note.detail(format!("{who} role={}{stays}", user.role.as_str()));
         Ok(user)
     }
-
-    /// Makes whoever comes for the first time a user, if the cluster lets them.
-    async fn newcomer(
-        &self,
-        (provider, claims): (&Provider, &Claims),
-        identity: &Identity,
-    ) -> Result<User, Problem> {
-        let registration = self.catalog.registration().await.map_err(refusals::catalog)?;
-        if !provider.registers() && registration != Registration::Open {
-            let detail = "you are bound to no user of this cluster: sign in with your password and bind yourself \
-                          (POST /api/v1/auth/identities/PROVIDER), or ask an administrator";
-            return Err(Problem::new(Kind::Forbidden, detail));
-        }
-        let role = provider.role_of(claims).unwrap_or(Role::Member);
-        for name in names_for(provider.name(), claims, identity) {
-            let Ok(user) = self.fresh(NewUser { name, email: None, role }) else { continue };
-            match self.catalog.create_user_of(&user, identity).await {
-                Ok(()) => return Ok(user),
-                Err(UserError::Taken(_)) => {
-                    // Perhaps by the same person, at another gateway at this moment.
-                    let known = self.catalog.user_of_identity(identity).await.map_err(refusals::catalog)?;
-                    if let Some(user) = known {
-                        return Ok(user);
-                    }
-                }
-                Err(error) => return Err(not_made(error)),
-            }
-        }
-        Err(Problem::new(Kind::UserExists, "neither your name at the provider nor one made of it is free"))
-    }
-}
-
-/// What somebody may be called: as at the provider, or else by the provider and a hash of who they are.
-fn names_for(provider: &str, claims: &Claims, identity: &Identity) -> Vec<UserName> {
-    let said = claims.more.get("preferred_username").and_then(|said| said.as_str());
-    let [a, b, c, d, e, f, ..] = hash_of(&format!("{}\n{}", identity.issuer, identity.subject));
-    let made = format!("{provider}-{}", hex::encode([a, b, c, d, e, f]));
-    said.into_iter().chain([made.as_str()]).filter_map(|name| name.parse().ok()).collect()
 }

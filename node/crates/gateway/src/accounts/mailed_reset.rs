@@ -1,6 +1,8 @@
 //! A code to choose a password, by mail to the address of the account. Who asks learns nothing: the answer is there before anybody looks
 //! whether there is such a user, and the same either way.
 
+use std::sync::Arc;
+
 use datamesh_catalog::catalog::CredentialError;
 use datamesh_catalog::{CredentialKind, User, UserName};
 use tokio::sync::Semaphore;
@@ -13,7 +15,7 @@ use super::throttle::Throttle;
 use super::{Accounts, Made, not_kept};
 use crate::audit::{Audit, Deed};
 use crate::auth::Address;
-use crate::mail::{MailError, Mailer};
+use crate::mail::Mailer;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
@@ -27,12 +29,12 @@ pub(super) struct Post {
     pub(super) mailer: Mailer,
     /// Not that of sign-in: who asks for a code goes on to use it.
     pub(super) throttle: Throttle,
-    pub(super) places: Semaphore,
+    pub(super) places: Arc<Semaphore>,
 }
 
 impl Post {
     pub(super) fn new(mailer: Mailer) -> Self {
-        Self { mailer, throttle: Throttle::default(), places: Semaphore::new(MAILS_AT_ONCE) }
+        Self { mailer, throttle: Throttle::default(), places: Arc::new(Semaphore::new(MAILS_AT_ONCE)) }
     }
 }
 
@@ -65,7 +67,9 @@ impl Accounts {
             Ok(Some((user, to, made))) => {
                 tell_of(audit, (&user, &made), from).await;
                 let text = letter(&post.mailer, &user.name, &made);
-                self.mail_code((post, &user, &made), &to, ("Choose a password", text)).await;
+                if !self.mailed(post, &user, (&to, "Choose a password", text)).await {
+                    self.forget(&user, &made).await;
+                }
             }
             Ok(None) => {}
             Err(problem) => {
@@ -95,27 +99,23 @@ impl Accounts {
         }
     }
 
-    /// Mails a code; failures are the log's, without a name or an address.
-    pub(super) async fn mail_code(
+    /// Mails a code; failures are the log's, without a name or an address. Whether it went.
+    pub(super) async fn mailed(
         &self,
-        (post, user, made): (&Post, &User, &Made),
-        to: &str,
-        (subject, text): (&str, Zeroizing<String>),
-    ) {
-        match post.mailer.send(to, subject, text).await {
+        post: &Post,
+        user: &User,
+        (to, subject, text): (&str, &str, Zeroizing<String>),
+    ) -> bool {
+        let sent = post.mailer.send(to, subject, text).await;
+        match &sent {
             Ok(()) => tracing::info!(user = %user.id, "a code was mailed"),
-            Err(error) => self.take_back(user, made, &error).await,
+            Err(error) => tracing::warn!(user = %user.id, %error, "a code could not be mailed"),
         }
-    }
-
-    /// A code that nobody got counts no more.
-    async fn take_back(&self, user: &User, made: &Made, error: &MailError) {
-        tracing::warn!(user = %user.id, %error, "a code could not be mailed");
-        self.forget(user, made).await;
+        sent.is_ok()
     }
 
     /// Has a code that nobody can have read count no more: only so many may wait.
-    pub(super) async fn forget(&self, user: &User, made: &Made) {
+    async fn forget(&self, user: &User, made: &Made) {
         if let Err(error) = self.catalog.end_credential(user.id, made.id).await {
             tracing::warn!(user = %user.id, %error, "a code that was not mailed counts until it runs out");
         }
@@ -123,7 +123,7 @@ impl Accounts {
 }
 
 /// Says that a mail was dropped.
-pub(super) fn too_many_mails() {
+fn too_many_mails() {
     tracing::warn!(mails = MAILS_AT_ONCE, "as many mails as may be are under way: a code was not sent");
 }
 

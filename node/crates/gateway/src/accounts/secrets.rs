@@ -14,6 +14,9 @@ const BODY_CHARS: usize = 80;
 const BODY_BYTES: usize = 60;
 const SIGNED_BYTES: usize = 56;
 
+/// What the text of a code that proves an address of mail begins with.
+pub(super) const ADDRESS_PREFIX: &str = "dma_";
+
 /// What the text of a credential of this kind begins with.
 pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
     match kind {
@@ -21,7 +24,6 @@ pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
         CredentialKind::Token { .. } => "dmt_",
         CredentialKind::Reset => "dmr_",
         CredentialKind::Invite { .. } => "dmi_",
-        CredentialKind::Address { .. } => "dma_",
     }
 }
 

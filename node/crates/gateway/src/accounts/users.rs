@@ -1,10 +1,10 @@
 //! Users as administrators see them, and how one becomes a user.
 
-use datamesh_catalog::catalog::{By, Ends};
+use datamesh_catalog::catalog::{By, Claimant, Ends};
 use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
-use super::addresses::address;
+use super::addresses::{address, place_at};
 use super::{Accounts, Claimed, Made, no_such_user, not_invited, not_made};
 use crate::audit::{Actor, Note};
 use crate::auth::Address;
@@ -102,11 +102,15 @@ impl Accounts {
         note.actor(Actor::coming(&user.name, invitation.clone()));
         note.detail(format!("role={}", role.as_str()));
         note.count();
+        let place = claimed.as_ref().map(|(_, post)| place_at(post)).transpose()?;
         self.catalog.create_user(&user, by).await.map_err(not_made)?;
         note.actor(Actor::user(&user, invitation));
-        let claimed = match claimed {
-            Some((email, _)) => self.claim((&user, None), email, from).await.map_err(not_mailed).ok(),
-            None => None,
+        let claimant = |password| Claimant { user: user.id, password, asks: None };
+        let claimed = match (claimed.zip(place), &user.password) {
+            (Some(((email, _), place)), Some(password)) => {
+                self.claim((&user, claimant(password)), email, place).await.map_err(not_mailed).ok()
+            }
+            _ => None,
         };
         Ok((user, claimed))
     }

@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::identities::Item;
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::accounts::{Claimed, Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
+use crate::accounts::{Bound, Claimed, Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
 use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
@@ -121,6 +122,15 @@ pub(super) struct ShownUser {
     failed_sign_ins: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failed_at: Option<String>,
+    /// Who they are at providers, where an administrator asks for one user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identities: Option<Vec<Item>>,
+}
+
+impl ShownUser {
+    pub(super) fn with_identities(self, all: Vec<Bound>) -> Self {
+        Self { identities: Some(all.into_iter().map(Item::from).collect()), ..self }
+    }
 }
 
 impl From<User> for ShownUser {
@@ -136,6 +146,7 @@ impl From<User> for ShownUser {
             has_password: user.password.is_some(),
             failed_sign_ins: user.failed_sign_ins,
             last_failed_at: last_failed,
+            identities: None,
         }
     }
 }
@@ -196,9 +207,7 @@ fn shown<'a>(known: KnownCredential, current: bool, token: Option<&'a str>) -> S
     let (device, name, scopes) = match credential.kind {
         CredentialKind::Session { device } => (Some(device), None, None),
         CredentialKind::Token { name, scopes } => (None, Some(name), Some(scopes)),
-        CredentialKind::Reset | CredentialKind::Invite { .. } | CredentialKind::Address { .. } => {
-            (None, None, None)
-        }
+        CredentialKind::Reset | CredentialKind::Invite { .. } => (None, None, None),
     };
     ShownCredential {
         id: known.id.to_string(),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::account::{NO_STORE, Origin, Secret, from};
 use super::oidc::away_cookie;
 use super::{App, incoming};
-use crate::accounts::SentAway;
+use crate::accounts::{Bound, SentAway};
 use crate::audit::Note;
 use crate::auth::Principal;
 use crate::oidc::PENDING_MS;
@@ -42,12 +42,20 @@ pub(super) struct Listed {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Identity")]
-struct Item {
+pub(super) struct Item {
     /// What it is called here; absent: it is in the settings no more.
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
     issuer: String,
     subject: String,
+    /// They are not any more, until they bind themselves anew.
+    ended: bool,
+}
+
+impl From<Bound> for Item {
+    fn from(Bound { provider, identity, ended }: Bound) -> Self {
+        Self { provider, issuer: identity.issuer, subject: identity.subject, ended }
+    }
 }
 
 /// `GET`: all of them.
@@ -56,12 +64,7 @@ pub(super) async fn list(
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<Listed>, Problem> {
     let all = app.accounts.identities(&principal).await?;
-    let item = |bound: crate::accounts::Bound| Item {
-        provider: bound.provider,
-        issuer: bound.identity.issuer,
-        subject: bound.identity.subject,
-    };
-    Ok(Json(Listed { items: all.into_iter().map(item).collect() }))
+    Ok(Json(Listed { items: all.into_iter().map(Item::from).collect() }))
 }
 
 /// `POST` to one: says where one's browser goes, and has it keep that it is bound when it comes back.
@@ -88,5 +91,14 @@ pub(super) async fn unbind(
     Path(provider): Path<String>,
 ) -> Result<StatusCode, Problem> {
     app.accounts.unbind(&principal, &provider).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `DELETE` of one of a user's, by an administrator.
+pub(super) async fn take(
+    State(app): State<Arc<App>>,
+    Path((name, provider)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    app.accounts.unbind_user(&name, &provider).await?;
     Ok(StatusCode::NO_CONTENT)
 }

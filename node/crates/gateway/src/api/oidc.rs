@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::account::{NO_STORE, Origin, Secret, answer_login, device_of, from, session_cookie};
 use super::{App, incoming};
-use crate::accounts::{Asked, CameBack, CameIn, SentAway, Where};
+use crate::accounts::{Asked, CameBack, CameIn, Met, SentAway, Where, cut};
 use crate::audit::Note;
 use crate::oidc::PENDING_MS;
 use crate::problem::Problem;
@@ -22,7 +22,8 @@ use crate::problem::Problem;
 const COOKIE: &str = "__Host-datamesh-oidc";
 /// The pages that say that it is done; they load nothing and run nothing.
 const SIGNED_IN: &str = "<!doctype html><meta charset=utf-8><title>DataMesh</title><p>You are signed in. You may close this page.";
-const BOUND: &str = "<!doctype html><meta charset=utf-8><title>DataMesh</title><p>You may sign in at the provider from now on. You may close this page.";
+/// Bytes of a name that are shown at most.
+const NAME_BYTES_MAX: usize = 64;
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 #[derive(Serialize, JsonSchema)]
@@ -117,15 +118,38 @@ pub(super) async fn callback(
     let page = match app.accounts.come_back(&provider, back, place, &note).await? {
         CameIn::SignedIn(signed_in) => {
             answer.append(header::SET_COOKIE, session_cookie(&signed_in.session)?);
-            SIGNED_IN
+            SIGNED_IN.to_owned()
         }
-        CameIn::Bound => BOUND,
+        CameIn::Bound(met) => bound(&met),
     };
     answer.append(header::SET_COOKIE, away_cookie("", 0)?);
     answer.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     answer.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     answer.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     Ok((NO_STORE, answer, page).into_response())
+}
+
+/// Says to whom one was bound: it may be whoever was signed in there.
+fn bound(Met { provider, name, subject }: &Met) -> String {
+    let name = name.as_deref().map(|name| format!("{}, ", escaped(cut(name, NAME_BYTES_MAX))));
+    format!(
+        "<!doctype html><meta charset=utf-8><title>DataMesh</title><p>From now on whoever signs in at <b>{}</b> as <b>{}{}</b> is signed \
+         in here as you. If that is not you, unbind it. You may close this page.",
+        escaped(provider),
+        name.unwrap_or_default(),
+        escaped(subject),
+    )
+}
+
+/// As a page shows it.
+fn escaped(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '&' | '<' | '>' | '"' | '\'' => format!("&#{};", u32::from(letter)),
+        // Others could have it look like another.
+        ' '..='~' => letter.to_string(),
+        _ => "?".to_owned(),
+    };
+    text.chars().map(shown).collect()
 }
 
 /// The cookie of a browser that is sent away.

@@ -212,6 +212,8 @@ routes! {
         does("Ends all sessions of a user").gives::<users::Ended>(200);
     DELETE "/api/v1/admin/users/{name}/second-factor" ADMIN => second_factor::clear,
         does("Removes the second factor of a user who lost it").gives_nothing(204);
+    DELETE "/api/v1/admin/users/{name}/identities/{provider}" ADMIN => identities::take,
+        does("Unbinds a user from who they are at a provider, and ends their sessions").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

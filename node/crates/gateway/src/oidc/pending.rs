@@ -19,22 +19,36 @@ const SEALED_CHARS_MAX: usize = 4000;
 /// A browser's sign-in that is under way.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Pending {
-    pub(crate) provider: String,
+    /// Of the provider, whose name may be another's by then.
+    pub(crate) issuer: String,
     pub(crate) state: String,
     pub(crate) nonce: String,
     /// Of PKCE (RFC 7636).
     pub(crate) verifier: String,
     pub(crate) until_unix_ms: u64,
-    /// Who asked to be bound to whom the provider names, and in which session; none: somebody signs in.
+    /// Who asked to be bound to whom the provider names; none: somebody signs in.
     #[zeroize(skip)]
-    pub(crate) binds: Option<(UserId, CredentialId)>,
+    pub(crate) binds: Option<Binds>,
+}
+
+/// Who asked to be bound.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Binds {
+    pub(crate) user: UserId,
+    /// In which session.
+    pub(crate) session: CredentialId,
+    /// A hash of the password and the second factor that they showed: others by then bind nobody.
+    pub(crate) proof: [u8; 32],
 }
 
 /// A device's sign-in that is under way (RFC 8628).
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Device {
-    pub(crate) provider: String,
+    /// Of the provider, whose name may be another's by then.
+    pub(crate) issuer: String,
     pub(crate) device_code: String,
+    /// Between two questions.
+    pub(crate) interval_seconds: u64,
     pub(crate) until_unix_ms: u64,
 }
 

@@ -1,5 +1,7 @@
 //! One provider: what it says of itself, its keys, and exchanges with it.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datamesh_catalog::Role;
@@ -8,44 +10,25 @@ use datamesh_settings::oidc::OidcSettings;
 use datamesh_settings::read_secret;
 use http::HeaderValue;
 use serde::Deserialize;
-use serde_json::Value;
-use tokio::sync::Mutex;
-use zeroize::Zeroizing;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::OidcError;
-use super::token::{Claims, Expected, Jwks, TokenError, verify};
+use super::known::{Discovered, Known, Source};
+use super::token::{Claims, Expected};
 pub(crate) use super::wire::ProviderError;
 use super::wire::{Wire, encoded, form, read};
+use crate::surroundings::Surroundings;
 
 /// Characters of a provider's name at most.
 const NAME_CHARS_MAX: usize = 32;
-/// What a provider says of itself is asked for anew after so long, and its keys when one is missing, but not more often than that.
-const KNOWN_FOR_MS: u64 = 3_600_000;
-const KEYS_AT_MOST_EVERY_MS: u64 = 60_000;
-/// One that failed is not asked again for so long: all who come would wait for it one after the other.
-const LEFT_ALONE_MS: u64 = 5_000;
-/// Keys of a provider at most.
-const KEYS_MAX: usize = 64;
-
-/// What a provider says of itself (OpenID Connect Discovery).
-#[derive(Clone, Debug, Deserialize)]
-struct Discovered {
-    issuer: String,
-    authorization_endpoint: String,
-    token_endpoint: String,
-    jwks_uri: String,
-    #[serde(default)]
-    device_authorization_endpoint: Option<String>,
-}
-
-/// What is known of it, and since when.
-#[derive(Debug, Default)]
-struct Known {
-    said: Option<(Discovered, u64)>,
-    keys: Jwks,
-    keys_unix_ms: u64,
-    failed_unix_ms: u64,
-}
+/// Questions about devices at once at most: whoever waits for a yes must not hold up who signs in.
+const POLLS_AT_ONCE: usize = 8;
+/// What somebody calls themselves there.
+const USER_NAME: &str = "preferred_username";
+/// Claims that say nothing of what somebody may do.
+const NO_ROLES: [&str; 7] = ["iss", "sub", "aud", "azp", "exp", "iat", "nonce"];
 
 /// A provider of the settings.
 #[derive(Debug)]
@@ -54,7 +37,8 @@ pub(crate) struct Provider {
     redirect_uri: String,
     roles: Vec<(String, Role)>,
     wire: Wire,
-    known: Mutex<Known>,
+    polls: Semaphore,
+    known: Known,
 }
 
 /// How a device's sign-in begins.
@@ -78,12 +62,22 @@ pub(crate) enum Polled {
     Done(Box<Claims>),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Zeroize, ZeroizeOnDrop)]
 struct Tokens {
     #[serde(default)]
     id_token: Option<String>,
     #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default)]
     error: Option<String>,
+}
+
+/// What the provider says of who signed in, besides the token (OpenID Connect Core 5.3).
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl Provider {
@@ -112,9 +106,14 @@ impl Provider {
         let roles = settings.roles.iter().flat_map(|roles| &roles.map).map(role).collect::<Option<Vec<_>>>();
         let roles =
             roles.ok_or_else(|| wrong("roles.map", "roles are member, auditor, operator and admin"))?;
+        let claim = settings.roles.as_ref().map(|roles| roles.claim.as_str());
+        if claim.is_some_and(|claim| claim.is_empty() || NO_ROLES.contains(&claim)) {
+            return Err(wrong("roles.claim", "a claim that says what somebody may do, such as groups"));
+        }
         let wire = Wire::open(&settings.name, settings.ca_file.as_deref())?;
         let redirect_uri = format!("https://{host}/api/v1/auth/oidc/{}/callback", settings.name);
-        Ok(Self { settings, redirect_uri, roles, wire, known: Mutex::default() })
+        let polls = Semaphore::new(POLLS_AT_ONCE);
+        Ok(Self { settings, redirect_uri, roles, wire, polls, known: Known::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -130,38 +129,65 @@ impl Provider {
         self.settings.register
     }
 
-    /// The role that claims give, where the settings say that they do.
+    /// Whether programs without a browser may sign in.
+    pub(crate) fn takes_devices(&self) -> bool {
+        self.settings.devices
+    }
+
+    /// Whether roles are its affair.
+    pub(crate) fn gives_roles(&self) -> bool {
+        self.settings.roles.is_some()
+    }
+
+    /// What who signed in calls themselves there.
+    pub(crate) fn name_in(claims: &Claims) -> Option<&str> {
+        claims.more.get(USER_NAME)?.as_str()
+    }
+
+    /// The role that claims give; none where they say nothing of it: a claim that is not there is no claim that is empty.
     pub(crate) fn role_of(&self, claims: &Claims) -> Option<Role> {
-        let roles = self.settings.roles.as_ref()?;
-        let said = match claims.more.get(&roles.claim) {
-            Some(Value::String(one)) => vec![one.as_str()],
-            Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
+        let said = match claims.more.get(&self.settings.roles.as_ref()?.claim)? {
+            Value::String(one) => vec![one.as_str()],
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
+            _ => return None,
         };
         let fits = self.roles.iter().filter(|(value, _)| said.contains(&value.as_str()));
         Some(fits.map(|(_, role)| *role).max().unwrap_or(Role::Member))
     }
 
-    /// Where a browser goes to sign in.
+    fn source<'a>(&'a self, clock: &'a dyn Surroundings) -> Source<'a> {
+        Source { wire: &self.wire, issuer: &self.settings.issuer, clock }
+    }
+
+    async fn discovered(&self, clock: &dyn Surroundings) -> Result<Arc<Discovered>, ProviderError> {
+        self.known.discovered(self.source(clock)).await
+    }
+
+    /// Where a browser goes to sign in; `anew`: also who is signed in there already, who may be somebody else.
     pub(crate) async fn authorization_url(
         &self,
         (state, nonce, challenge): (&str, &str, &str),
-        now_unix_ms: u64,
+        anew: bool,
+        clock: &dyn Surroundings,
     ) -> Result<String, ProviderError> {
-        let endpoint = self.discovered(now_unix_ms).await?.authorization_endpoint;
+        let said = self.discovered(clock).await?;
+        let endpoint = &said.authorization_endpoint;
         if !endpoint.starts_with("https://") {
             return Err(ProviderError::Answer("its page to sign in is none"));
         }
-        let query = form(&[
+        let scope = self.scope();
+        let mut fields = vec![
             ("response_type", "code"),
-            ("client_id", &self.settings.client_id),
+            ("client_id", self.settings.client_id.as_str()),
             ("redirect_uri", &self.redirect_uri),
-            ("scope", &self.scope()),
+            ("scope", &scope),
             ("state", state),
             ("nonce", nonce),
             ("code_challenge", challenge),
             ("code_challenge_method", "S256"),
-        ]);
+        ];
+        fields.extend(anew.then_some(("prompt", "login")));
+        let query = form(&fields);
         let joined = if endpoint.contains('?') { '&' } else { '?' };
         Ok(format!("{endpoint}{joined}{}", *query))
     }
@@ -175,7 +201,7 @@ impl Provider {
     pub(crate) async fn exchange(
         &self,
         (code, verifier, nonce): (&str, &str, &str),
-        now_unix_ms: u64,
+        clock: &dyn Surroundings,
     ) -> Result<Claims, ProviderError> {
         let fields = [
             ("grant_type", "authorization_code"),
@@ -183,20 +209,19 @@ impl Provider {
             ("redirect_uri", &self.redirect_uri),
             ("code_verifier", verifier),
         ];
-        let tokens = self.tokens(&fields, now_unix_ms).await?;
-        if let Some(error) = tokens.error {
-            return Err(ProviderError::Refused(known_error(&error)));
+        let tokens = self.tokens(&fields, clock).await?;
+        match &tokens.error {
+            Some(error) => Err(ProviderError::Refused(known_error(error))),
+            None => self.vouched(&tokens, Some(nonce), clock).await,
         }
-        let token =
-            tokens.id_token.map(Zeroizing::new).ok_or(ProviderError::Answer("there is no ID token"))?;
-        self.believe(&token, Some(nonce), now_unix_ms).await
     }
 
     /// Begins a device's sign-in.
-    pub(crate) async fn begin_device(&self, now_unix_ms: u64) -> Result<Begun, ProviderError> {
+    pub(crate) async fn begin_device(&self, clock: &dyn Surroundings) -> Result<Begun, ProviderError> {
         let none = ProviderError::Answer("it has no sign-in for devices");
-        let endpoint = self.discovered(now_unix_ms).await?.device_authorization_endpoint.ok_or(none)?;
-        let (taken, begun) = self.post(&endpoint, &[("scope", &self.scope())]).await?;
+        let said = self.discovered(clock).await?;
+        let endpoint = said.device_authorization_endpoint.as_ref().ok_or(none)?;
+        let (taken, begun) = self.post(endpoint, &[("scope", &self.scope())]).await?;
         if !taken {
             return Err(ProviderError::Refused("it begins no sign-in of a device"));
         }
@@ -212,23 +237,59 @@ impl Provider {
     }
 
     /// Asks whether somebody has said yes to a device.
-    pub(crate) async fn poll(&self, device_code: &str, now_unix_ms: u64) -> Result<Polled, ProviderError> {
+    pub(crate) async fn poll(
+        &self,
+        device_code: &str,
+        clock: &dyn Surroundings,
+    ) -> Result<Polled, ProviderError> {
+        let _place = self.polls.try_acquire().map_err(|_| ProviderError::Busy)?;
         let grant = "urn:ietf:params:oauth:grant-type:device_code";
-        let tokens = self.tokens(&[("grant_type", grant), ("device_code", device_code)], now_unix_ms).await?;
-        match (tokens.error.as_deref(), tokens.id_token.map(Zeroizing::new)) {
-            (Some("authorization_pending"), _) => Ok(Polled::Pending { slower: false }),
-            (Some("slow_down"), _) => Ok(Polled::Pending { slower: true }),
-            (Some(error), _) => Err(ProviderError::Refused(known_error(error))),
-            (None, None) => Err(ProviderError::Answer("there is no ID token")),
-            (None, Some(token)) => {
-                self.believe(&token, None, now_unix_ms).await.map(|claims| Polled::Done(Box::new(claims)))
-            }
+        let tokens = self.tokens(&[("grant_type", grant), ("device_code", device_code)], clock).await?;
+        match tokens.error.as_deref() {
+            Some("authorization_pending") => Ok(Polled::Pending { slower: false }),
+            Some("slow_down") => Ok(Polled::Pending { slower: true }),
+            Some(error) => Err(ProviderError::Refused(known_error(error))),
+            None => Ok(Polled::Done(Box::new(self.vouched(&tokens, None, clock).await?))),
         }
     }
 
-    async fn tokens(&self, fields: &[(&str, &str)], now_unix_ms: u64) -> Result<Tokens, ProviderError> {
-        let endpoint = self.discovered(now_unix_ms).await?.token_endpoint;
-        let (taken, body) = self.post(&endpoint, fields).await?;
+    /// Whom tokens stand for. What is needed and not in the ID token is asked for: most providers have it there alone.
+    async fn vouched(
+        &self,
+        tokens: &Tokens,
+        nonce: Option<&str>,
+        clock: &dyn Surroundings,
+    ) -> Result<Claims, ProviderError> {
+        let token = tokens.id_token.as_ref().ok_or(ProviderError::Answer("there is no ID token"))?;
+        let (issuer, client_id) = (self.settings.issuer.as_str(), self.settings.client_id.as_str());
+        let expected = Expected { issuer, client_id, nonce, now_unix_s: clock.now_unix_ms() / 1000 };
+        let mut claims = self.known.believe(token, expected, self.source(clock)).await?;
+        let role = self.settings.roles.as_ref().map(|roles| roles.claim.as_str());
+        let missing = role.into_iter().chain([USER_NAME]).any(|claim| !claims.more.contains_key(claim));
+        let said = self.discovered(clock).await?;
+        let (Some(url), Some(access)) = (&said.userinfo_endpoint, &tokens.access_token) else {
+            return Ok(claims);
+        };
+        if missing {
+            let info: UserInfo = self.wire.get(url, Some(access)).await?;
+            if info.sub != claims.sub {
+                return Err(ProviderError::Answer("it says who somebody else is"));
+            }
+            for (name, value) in info.more {
+                claims.more.entry(name).or_insert(value);
+            }
+        }
+        Ok(claims)
+    }
+
+    async fn tokens(
+        &self,
+        fields: &[(&str, &str)],
+        clock: &dyn Surroundings,
+    ) -> Result<Tokens, ProviderError> {
+        let said = self.discovered(clock).await?;
+        let endpoint = &said.token_endpoint;
+        let (taken, body) = self.post(endpoint, fields).await?;
         let tokens: Tokens = read(&body)?;
         if !taken && tokens.error.is_none() {
             return Err(ProviderError::Answer("it fails without saying why"));
@@ -253,74 +314,6 @@ impl Provider {
             HeaderValue::from_str(&basic).map_err(|_| ProviderError::Answer("its client cannot be named"))?;
         value.set_sensitive(true);
         self.wire.post(endpoint, Some(value), fields).await
-    }
-
-    /// Believes a token by the provider's keys; asks for them anew where the one that signed is not among them.
-    async fn believe(
-        &self,
-        token: &str,
-        nonce: Option<&str>,
-        now_unix_ms: u64,
-    ) -> Result<Claims, ProviderError> {
-        let expected = Expected {
-            issuer: &self.settings.issuer,
-            client_id: &self.settings.client_id,
-            nonce,
-            now_unix_s: now_unix_ms / 1000,
-        };
-        let said = self.discovered(now_unix_ms).await?;
-        let mut known = self.known.lock().await;
-        match verify(token, &known.keys, expected) {
-            Err(TokenError::Signature)
-                if now_unix_ms.saturating_sub(known.keys_unix_ms) >= KEYS_AT_MOST_EVERY_MS =>
-            {
-                known.keys_unix_ms = now_unix_ms;
-                known.keys = self.keys(&said.jwks_uri).await?;
-                Ok(verify(token, &known.keys, expected)?)
-            }
-            verdict => Ok(verdict?),
-        }
-    }
-
-    /// What the provider says of itself, from memory where it was asked lately.
-    async fn discovered(&self, now_unix_ms: u64) -> Result<Discovered, ProviderError> {
-        let mut known = self.known.lock().await;
-        let since = |unix_ms: u64| now_unix_ms.saturating_sub(unix_ms);
-        if let Some((said, unix_ms)) = &known.said
-            && since(*unix_ms) < KNOWN_FOR_MS
-        {
-            return Ok(said.clone());
-        }
-        if since(known.failed_unix_ms) < LEFT_ALONE_MS {
-            return Err(ProviderError::Lately);
-        }
-        match self.asked().await {
-            Ok((said, keys)) => {
-                let said_then = Some((said.clone(), now_unix_ms));
-                *known = Known { said: said_then, keys, keys_unix_ms: now_unix_ms, failed_unix_ms: 0 };
-                Ok(said)
-            }
-            Err(error) => {
-                known.failed_unix_ms = now_unix_ms;
-                Err(error)
-            }
-        }
-    }
-
-    async fn asked(&self) -> Result<(Discovered, Jwks), ProviderError> {
-        let issuer = &self.settings.issuer;
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let said: Discovered = self.wire.get(&url).await?;
-        if said.issuer != *issuer {
-            return Err(ProviderError::Answer("it says that it is another issuer"));
-        }
-        let keys = self.keys(&said.jwks_uri).await?;
-        Ok((said, keys))
-    }
-
-    async fn keys(&self, url: &str) -> Result<Jwks, ProviderError> {
-        let keys: Jwks = self.wire.get(url).await?;
-        if keys.keys.len() > KEYS_MAX { Err(ProviderError::Answer("it has too many keys")) } else { Ok(keys) }
     }
 }
 

@@ -66,10 +66,22 @@ pub(crate) struct Jwk {
     y: Option<String>,
 }
 
-/// Its keys.
+/// Its keys. One that cannot be read is none; the others count (RFC 7517, 5).
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(from = "Read")]
 pub(crate) struct Jwks {
     pub(crate) keys: Vec<Jwk>,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    keys: Vec<Value>,
+}
+
+impl From<Read> for Jwks {
+    fn from(read: Read) -> Self {
+        Self { keys: read.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect() }
+    }
 }
 
 /// What a token must say.
@@ -332,6 +344,8 @@ mod tests {
         assert_eq!(verdict(&unsigned), Err(TokenError::Algorithm));
         let critical = key.signed(&json!({ "alg": "EdDSA", "kid": "1", "crit": ["x"] }), &claims());
         assert_eq!(verdict(&critical), Err(TokenError::Algorithm));
+        let strange = [json!({ "kid": "1" }), json!({ "kty": 5 }), json!("x"), key.jwk()];
+        assert!(verify(&key.token(&claims()), &keys(&strange), EXPECTED).is_ok(), "the others count");
         // The key of one algorithm is none of another's, whatever the header says.
         let confused = key.signed(&json!({ "alg": "ES256", "kid": "1" }), &claims());
         assert_eq!(verdict(&confused), Err(TokenError::Signature));

@@ -33,8 +33,8 @@ pub(crate) enum ProviderError {
     /// It is asked too much.
     #[error("as many questions to the provider as may be are under way")]
     Busy,
-    /// It did not answer a moment ago.
-    #[error("the provider did not answer a moment ago")]
+    /// It did not answer a moment ago, or has not yet.
+    #[error("the provider is asked who it is at this moment, or did not answer a moment ago: try again soon")]
     Lately,
     #[error("the provider cannot be reached, or does not prove who it is")]
     Unreachable(#[source] reqwest::Error),
@@ -46,6 +46,13 @@ pub(crate) enum ProviderError {
     Token(#[from] TokenError),
     #[error("the client's secret cannot be read")]
     Secret(#[from] datamesh_settings::SettingsError),
+}
+
+impl ProviderError {
+    /// Whether it is about who signs in, and not a fault of the provider or the way there.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Token(_))
+    }
 }
 
 /// A way to one provider.
@@ -86,9 +93,15 @@ impl Wire {
         Ok(Self { http, places: Semaphore::new(REQUESTS_AT_ONCE) })
     }
 
-    /// Asks for a document.
-    pub(super) async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, ProviderError> {
-        let (taken, body) = self.ask(self.http.get(url)).await?;
+    /// Asks for a document; `bearer`: with this token.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        url: &str,
+        bearer: Option<&str>,
+    ) -> Result<T, ProviderError> {
+        let request = self.http.get(url);
+        let request = bearer.into_iter().fold(request, RequestBuilder::bearer_auth);
+        let (taken, body) = self.ask(request).await?;
         if taken { read(&body) } else { Err(ProviderError::Answer("it does not say what it is")) }
     }
 

@@ -186,13 +186,19 @@ async fn who_registers_proves_their_address_too() {
     let mut server = MailServer::start("implicit", ("", ""));
     let house = House::mailing(Mailer::open(server.settings(MailTls::Implicit)).unwrap()).await;
     tell(&house, Some(ADMIN), "PUT", "/admin/registration", json!({ "registration": "open" })).await.ok();
-    let new = json!({ "name": "bob", "password": PASSWORD, "email": "bob@example.org" });
+    let new = json!({ "name": "www.evil.example", "password": PASSWORD, "email": "bob@example.org" });
     let made = tell(&house, None, "POST", "/auth/register", new).await.ok();
     done(&house).await;
     assert_eq!(made.json()["email"], Value::Null);
-    let code = word_in(&server.mail(), "dma_");
+    let mail = server.mail();
+    assert!(
+        !mail.to_string().contains("evil"),
+        "a stranger has the cluster write nothing to another: {mail}"
+    );
+    let code = word_in(&mail, "dma_");
     tell(&house, None, "POST", "/auth/profile/email", json!({ "code": code })).await.ok();
-    let bob = tell(&house, Some(ADMIN), "GET", "/admin/users/bob", Value::Null).await.ok().json();
+    let bob =
+        tell(&house, Some(ADMIN), "GET", "/admin/users/www.evil.example", Value::Null).await.ok().json();
     assert_eq!(bob["email"], json!("bob@example.org"));
 }
 

@@ -71,13 +71,12 @@ function provide() {
     },
     cookies: { keys: ['a key of the tests'] },
     claims: { openid: ['sub'], profile: ['preferred_username', 'groups'] },
-    conformIdTokenClaims: false,
     pkce: { required: () => true },
     features: { deviceFlow: { enabled: true }, devInteractions: { enabled: false } },
     interactions: { url: (_, interaction) => `/login/${interaction.uid}` },
     findAccount: (_, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, preferred_username: id, groups: groups.get(id) ?? ['people'] }),
+      claims: () => ({ sub: id, preferred_username: id, groups: groups.has(id) ? groups.get(id) : ['people'] }),
     }),
   });
   provider.use(async (context, next) => {
@@ -96,7 +95,7 @@ function provide() {
   };
 }
 
-// Whom it says people to be, as `group NAME GROUP` last said.
+// Whom it says people to be, as `group NAME GROUP…` last said; `nogroups NAME`: it says nothing of it.
 const groups = new Map();
 
 server.on('request', (request, response) => answer(request, response));
@@ -112,6 +111,7 @@ lines.on('line', (line) => {
   if (order === 'rotate') provide();
   if (order === 'forge') [forgery] = words;
   if (order === 'group') groups.set(words[0], words.slice(1));
+  if (order === 'nogroups') groups.set(words[0], undefined);
   say('done');
 });
 lines.on('close', () => process.exit());

@@ -2,8 +2,8 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, Credential, CredentialId, CredentialKind, Identity, PasswordHash, Registration, Role, Scope,
-    SecondFactor, User, UserId, record,
+    AddressCode, AuditAt, Credential, CredentialId, CredentialKind, Identity, PasswordHash, Registration,
+    Role, Scope, SecondFactor, User, UserId, record,
 };
 use datamesh_settings::audit::AuditEntry;
 
@@ -42,6 +42,10 @@ fn identity() -> Identity {
     Identity { issuer: "https://id.example.org".into(), subject: "alice".into() }
 }
 
+fn address_code() -> AddressCode {
+    AddressCode { hash: [0x77; 32], email: "alice@example.org".into(), until_unix_ms: TIME + 2 }
+}
+
 fn second_factor() -> SecondFactor {
     SecondFactor {
         sealed: vec![0x99; 60],
@@ -76,9 +80,10 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("token", credential(token)),
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
-        sample("address", credential(CredentialKind::Address { email: "alice@example.org".into() })),
+        sample("address-code", address_code()),
         sample("second-factor", second_factor()),
-        sample("identity", record::IdentityRecord { user: USER, identity: identity() }),
+        sample("identity", record::IdentityRecord { user: USER, identity: identity(), ended: false }),
+        sample("identity-ended", record::IdentityRecord { user: USER, identity: identity(), ended: true }),
         sample("user-name", record::UserNameRecord { user: USER }),
         sample("registration", record::RegistrationRecord { registration: Registration::Open }),
         sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
@@ -103,6 +108,7 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user", key::user(USER)),
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
+        ("address-code", key::address_code(USER, CREDENTIAL)),
         ("second-factor", key::second_factor(USER)),
         ("identity", key::identity(&identity())),
         ("identity-of-user", key::identity_of(USER, &identity().issuer)),

@@ -115,4 +115,13 @@ async fn roles_are_what_the_provider_says_at_each_sign_in() {
     identities.order("group bob admins");
     assert_eq!(role(&identities, "bob").await, json!("admin"));
     assert_eq!(role(&identities, "alice").await, json!("member"), "there is another by now");
+    // What is not said takes nothing.
+    identities.order("nogroups bob");
+    assert_eq!(role(&identities, "bob").await, json!("admin"));
+    assert!(audit(&house).await.contains("subject=bob role=admin (stays: the claim is not there)"));
+    identities.order("group bob");
+    identities.order("group carol admins");
+    assert_eq!(role(&identities, "carol").await, json!("admin"));
+    assert_eq!(role(&identities, "bob").await, json!("member"), "said, and empty");
+    assert!(audit(&house).await.contains("subject=carol created=carol role=admin"));
 }

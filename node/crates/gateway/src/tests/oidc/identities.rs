@@ -79,6 +79,7 @@ impl Identities {
             ca_file: Some(self.file("crt")),
             scopes: vec!["profile".into()],
             roles: None,
+            devices: true,
             register: true,
         }
     }

@@ -79,9 +79,43 @@ async fn a_provider_that_does_not_prove_who_it_is_is_left_alone() {
     // The other's certificate is not among the authorities.
     let tls = OidcSettings { ca_file: Some(others.file("crt")), ..identities.settings("tls", "datamesh") };
     let house = trusting(&[tls]).await;
-    for _ in 0..2 {
-        assert_eq!(get(&house, &start("tls"), "").await.problem(), "provider-failed");
-    }
+    let detail = async || {
+        let got = get(&house, &start("tls"), "").await;
+        assert_eq!(got.problem(), "provider-failed");
+        got.json()["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(detail().await.contains("does not prove who it is"));
+    assert!(detail().await.contains("did not answer a moment ago"));
+    house.clock.move_on(Duration::from_secs(5));
+    assert!(detail().await.contains("does not prove who it is"), "it is asked again");
+}
+
+/// One that takes connections and says nothing has no queue.
+#[tokio::test]
+async fn nobody_waits_for_a_provider_that_somebody_waits_for() {
+    let identities = Identities::start();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("https://localhost:{}", silent.local_addr().unwrap().port());
+    let house = trusting(&[OidcSettings { issuer, ..identities.settings("work", "datamesh") }]).await;
+    let path = start("work");
+    let mut first = Box::pin(get(&house, &path, ""));
+    let connection = tokio::select! {
+        _ = &mut first => panic!("nobody answers"),
+        accepted = silent.accept() => accepted.unwrap().0,
+    };
+    // While it waits.
+    let second = tokio::select! {
+        _ = &mut first => panic!("nobody answers"),
+        second = get(&house, &path, "") => second,
+    };
+    assert!(second.json()["detail"].as_str().unwrap().contains("is asked who it is at this moment"));
+    // The time that the answer took counts for nothing: it is left alone from the end on.
+    house.clock.move_on(Duration::from_secs(30));
+    drop(connection);
+    drop(silent);
+    assert!(first.await.json()["detail"].as_str().unwrap().contains("cannot be reached"));
+    let third = get(&house, &path, "").await;
+    assert!(third.json()["detail"].as_str().unwrap().contains("did not answer a moment ago"));
 }
 
 #[test]
@@ -98,6 +132,7 @@ fn settings_are_refused_by_field() {
         ca_file: None,
         scopes: Vec::new(),
         roles: None,
+        devices: false,
         register: false,
     };
     let url = Some("https://files.example.org");
@@ -112,11 +147,13 @@ fn settings_are_refused_by_field() {
     assert!(refused(url, &[good(), good()]).contains("a name and an issuer of its own"));
     let roles =
         datamesh_settings::oidc::OidcRoles { claim: "g".into(), map: [("a".into(), "root".into())].into() };
+    let subject = datamesh_settings::oidc::OidcRoles { claim: "sub".into(), map: [].into() };
     for (field, settings) in [
         ("oidc.name", OidcSettings { name: "Work".into(), ..good() }),
         ("oidc.issuer", OidcSettings { issuer: "http://id.example.org".into(), ..good() }),
         ("oidc.clientId", OidcSettings { client_id: String::new(), ..good() }),
         ("oidc.roles.map", OidcSettings { roles: Some(roles), ..good() }),
+        ("oidc.roles.claim", OidcSettings { roles: Some(subject), ..good() }),
         ("oidc.caFile", OidcSettings { ca_file: Some(file("text")), ..good() }),
         ("secret ", OidcSettings { client_secret_file: Some(file("empty")), ..good() }),
         ("cannot read ", OidcSettings { client_secret_file: Some(file("none")), ..good() }),

@@ -9,7 +9,7 @@ source scripts/target.sh
 
 TO_COMPILE=(gcc libc6-dev make pkg-config clang libclang-dev ca-certificates)
 # Clients of S3, a mail server and a database, for the tests; those of Python come from node/tests/s3/requirements.txt, those of
-# JavaScript from node/tests/npm.
+# JavaScript, and a provider to sign in at, from the lock files that `need_npm` is told below.
 TO_TEST=(postgresql python3 python3-venv rclone fuse3 restic)
 TO_RUN_KUBERNETES=(containerd runc containernetworking-plugins iproute2 iptables conntrack etcd-server buildah debootstrap
     openssl procps util-linux)
@@ -79,11 +79,11 @@ need_node() {
     fail "Node.js $NODE_WANTED or newer is missing (found: $found): install it from https://nodejs.org"
 }
 
-# The JavaScript clients, as their lock file names them by hash; anew when it has changed.
-need_npm_clients() {
-    local from=node/tests/npm to=${DATAMESH_NPM:-$HOME/.cache/datamesh/npm}
+# What tests run on Node.js, as the lock file of a folder names it by hash, in a place of its own; anew when that file has changed.
+need_npm() {
+    local from=$1 to=$2
     cmp -s "$from/package-lock.json" "$to/package-lock.json" && [ -e "$to/node_modules/.complete" ] && return 0
-    say "installing JavaScript clients to $to"
+    say "installing packages of $from to $to"
     rm -rf "$to"
     mkdir -p "$to"
     cp "$from/package.json" "$from/package-lock.json" "$to"
@@ -104,7 +104,8 @@ fi
 install_packages "${TO_COMPILE[@]}" "${TO_TEST[@]}"
 need_python_clients
 need_node
-need_npm_clients
+need_npm node/tests/npm "${DATAMESH_NPM:-$HOME/.cache/datamesh/npm}"
+need_npm node/crates/gateway/tests/oidc "${DATAMESH_OIDC_PROVIDER:-$HOME/.cache/datamesh/oidc}"
 need_rust
 if [ "$(choose_target)" = local ]; then
     install_packages "${TO_RUN_KUBERNETES[@]}"

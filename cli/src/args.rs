@@ -105,7 +105,11 @@ pub(crate) enum Command {
     /// Sign in; the session is kept for the commands after it. Asks for a code of the second factor where you have one
     Login {
         /// Who
-        name: String,
+        #[arg(required_unless_present = "oidc")]
+        name: Option<String>,
+        /// Sign in at this provider of OpenID Connect instead: shows a page and a code for it, and waits
+        #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["name", "code", "stdin"])]
+        oidc: Option<String>,
         /// Choose a password first, by a code that an administrator gave
         #[arg(long)]
         code: bool,
@@ -124,6 +128,21 @@ pub(crate) enum Command {
         #[arg(long)]
         email: Option<String>,
         /// Read the invitation's code and the password as lines of standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Say where mail reaches you: a code is mailed there, which you then confirm. Asks for the password
+    Email {
+        /// The address
+        #[arg(required_unless_present_any = ["none", "confirm"])]
+        address: Option<String>,
+        /// Mail reaches you nowhere
+        #[arg(long, conflicts_with = "address")]
+        none: bool,
+        /// Confirm an address by the code that was mailed there, which is asked for instead of the password
+        #[arg(long, conflicts_with_all = ["address", "none"])]
+        confirm: bool,
+        /// Read what is asked for as a line of standard input
         #[arg(long)]
         stdin: bool,
     },

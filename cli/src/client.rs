@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::failure::{Failure, Problem};
 use crate::retry::Patience;
 
-pub(crate) use accounts::{Code, Credential, Invite, Invited, User};
+pub(crate) use accounts::{Asked, Code, Credential, Invite, Invited, Login, User};
 pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };

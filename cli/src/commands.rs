@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod cp;
 mod du;
+mod email;
 mod files;
 mod find;
 mod fsck;
@@ -108,7 +109,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
         Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
-        Command::Login { name, code, stdin } => {
+        Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
+        Command::Login { name, code, stdin, .. } => {
+            let name = name.unwrap_or_default();
             login::login(&session()?, &name, (login::Secrets::of(stdin), code)).await
         }
         Command::Register { name, invite, email, stdin } => {
@@ -118,6 +121,12 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
+        Command::Email { confirm: true, stdin, .. } => {
+            email::confirm(&session()?, login::Secrets::of(stdin)).await
+        }
+        Command::Email { address, stdin, .. } => {
+            email::change(&session()?, &address.unwrap_or_default(), login::Secrets::of(stdin)).await
+        }
         Command::Password { forgotten: Some(name), .. } => login::forgotten(&session()?, &name).await,
         Command::Password { stdin, .. } => login::password(&session()?, login::Secrets::of(stdin)).await,
         Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,

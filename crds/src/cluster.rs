@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use request_limits::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
 
+use crate::sign_in::{MailSpec, OidcSpec};
 use crate::size::{Resources, Size};
 use crate::span::Span;
 
@@ -146,6 +147,7 @@ impl PullPolicy {
 /// The gateway.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.oidc) || self.oidc.size() == 0 || has(self.publicUrl)").message("gateway.publicUrl: gateway.oidc needs it, providers send browsers back there; write where browsers reach the gateways, like https://files.example.com"))]
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
 pub struct GatewaySpec {
     /// Gateways, each with a copy of the catalog on a volume of its own. 3 survive the loss of one, 5 of two; 1 is the single copy
@@ -210,6 +212,18 @@ pub struct GatewaySpec {
     /// How many requests each gateway takes of whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_limits: Option<RequestLimitsSpec>,
+    /// Where browsers reach the gateways, like `https://files.example.com`; `oidc` needs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 9, max = 264))]
+    #[x_kube(validation = Rule::new("self.matches('^https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]+)?$')").message("gateway.publicUrl: write https:// and a host without a path, like https://files.example.com"))]
+    pub public_url: Option<String>,
+    /// How mail leaves the cluster. Left out: none does. A change restarts the gateways, one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailSpec>,
+    /// Providers of OpenID Connect that users may sign in at. A change restarts the gateways, one at a time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub oidc: Vec<OidcSpec>,
 }
 
 /// Where the catalog is backed up to.

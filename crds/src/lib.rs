@@ -9,6 +9,7 @@ pub mod label;
 
 mod cluster;
 mod pool;
+mod sign_in;
 mod size;
 mod span;
 
@@ -22,6 +23,7 @@ pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,
     StoragePool, StoragePoolSpec, StoragePoolStatus,
 };
+pub use sign_in::{MailSpec, MailTls, OidcRole, OidcRoles, OidcSpec};
 pub use size::{Amount, Resources, Size, SizeError};
 pub use span::{Span, SpanError};
 

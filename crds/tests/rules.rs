@@ -436,3 +436,48 @@ fn a_webhook_has_a_name_and_an_address_by_https() {
         refused(with("hook", wrong), "gateway.notifications.url: write one like https://");
     }
 }
+
+#[test]
+fn mail_and_providers_say_what_is_wrong() {
+    use serde_json::json;
+    let mail = |field: &str, value: serde_json::Value| {
+        let mut mail = json!({"host": "smtp.example.com", "from": "DataMesh <datamesh@example.com>"});
+        mail[field] = value;
+        cluster(&[("/spec/gateway/mail", mail)]).validate_cel()
+    };
+    for from in ["a@b", "a.b+c@mail.example.com", "Data-Mesh 2 <d@example.com>"] {
+        mail("from", json!(from)).unwrap();
+    }
+    for from in [
+        "nobody",
+        "a..b@example.com",
+        "a@example..com",
+        "A <a@example.com",
+        "a@example.com>",
+        "A\nBcc: x <a@b>",
+    ] {
+        refused(mail("from", json!(from)), "gateway.mail.from: write an address");
+    }
+    refused(mail("host", json!("smtp.example.com:25")), "gateway.mail.host: write a DNS name");
+    refused(mail("port", json!(0)), "gateway.mail.port: a port is 1 to 65535");
+    refused(mail("linkBase", json!("http://example.com")), "gateway.mail.linkBase: write a page");
+    refused(mail("linkBase", json!("https://example.com/#x")), "gateway.mail.linkBase: write a page");
+    let oidc = |url: Option<&str>, field: &str, value: serde_json::Value| {
+        let mut provider =
+            json!({"name": "work", "issuer": "https://id.example.com/a", "clientId": "datamesh"});
+        provider[field] = value;
+        let url = url.map(|url| ("/spec/gateway/publicUrl", json!(url)));
+        let all: Vec<_> = url.into_iter().chain([("/spec/gateway/oidc", json!([provider]))]).collect();
+        cluster(&all).validate_cel()
+    };
+    let url = Some("https://files.example.com:8443");
+    oidc(url, "register", json!(true)).unwrap();
+    refused(oidc(None, "register", json!(true)), "gateway.publicUrl: gateway.oidc needs it");
+    refused(
+        oidc(Some("https://files.example.com/x"), "register", json!(true)),
+        "gateway.publicUrl: write https://",
+    );
+    refused(oidc(url, "name", json!("Work")), "gateway.oidc.name: 1 to 32");
+    refused(oidc(url, "issuer", json!("http://id.example.com")), "gateway.oidc.issuer: write the issuer");
+    refused(oidc(url, "issuer", json!("https://id.example.com?x")), "gateway.oidc.issuer: write the issuer");
+}

@@ -91,10 +91,12 @@ fn members(input: &[u8]) {
 fn accounts(input: &[u8]) {
     reads::<model::User>(input);
     reads::<model::Credential>(input);
+    reads::<model::AddressCode>(input);
     reads::<model::SecondFactor>(input);
     reads::<model::Share>(input);
     reads::<model::ShareUse>(input);
     reads::<record::UserNameRecord>(input);
+    reads::<record::IdentityRecord>(input);
     reads::<record::RegistrationRecord>(input);
     reads::<record::AuditRecord>(input);
     reads::<record::AuditHeadRecord>(input);

@@ -31,6 +31,31 @@ pub(crate) struct Login {
     pub(crate) user: User,
 }
 
+/// How a sign-in at a provider begins.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceBegun {
+    pub(crate) handle: String,
+    pub(crate) user_code: String,
+    pub(crate) page: String,
+    pub(crate) page_with_code: Option<String>,
+    pub(crate) expires_in_seconds: u64,
+    pub(crate) interval_seconds: u64,
+}
+
+/// What who waits for it is told.
+pub(crate) enum Asked {
+    /// To ask again; whether less often.
+    Later { slower: bool },
+    /// That they are signed in.
+    In(Box<Login>),
+}
+
+#[derive(Deserialize)]
+struct Later {
+    slower: bool,
+}
+
 /// A code that counts once.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,6 +181,26 @@ impl Client {
         accepted(request.send().await?).await.map(drop)
     }
 
+    /// Begins a sign-in at a provider.
+    pub(crate) async fn begin_device(&self, provider: &str) -> Result<DeviceBegun, Failure> {
+        let request = self.http.post(self.device_url(provider));
+        json(accepted(request.send().await?).await?).await
+    }
+
+    /// Asks whether somebody has signed in there.
+    pub(crate) async fn ask_for_device(&self, provider: &str, handle: &str) -> Result<Asked, Failure> {
+        let request = self.http.post(format!("{}/token", self.device_url(provider)));
+        let answer = accepted(request.json(&json!({ "handle": handle })).send().await?).await?;
+        if answer.status() == reqwest::StatusCode::ACCEPTED {
+            return Ok(Asked::Later { slower: json::<Later>(answer).await?.slower });
+        }
+        Ok(Asked::In(Box::new(json(answer).await?)))
+    }
+
+    fn device_url(&self, provider: &str) -> String {
+        format!("{}/api/v1/auth/oidc/{}/device", self.base, utf8_percent_encode(provider, QUERY))
+    }
+
     /// Has a code to choose a password mailed, if there is such a user.
     pub(crate) async fn mail_code(&self, name: &str) -> Result<(), Failure> {
         let url = format!("{}/api/v1/auth/reset/mail", self.base);
@@ -194,6 +239,19 @@ impl Client {
     /// Chooses another password.
     pub(crate) async fn change_password(&self, old: &str, new: &str) -> Result<(), Failure> {
         self.own(Method::POST, "/password", Some(json!({ "old": old, "new": new }))).await.map(drop)
+    }
+
+    /// Says where mail reaches one; empty: nowhere. Gives whether a code is mailed there first.
+    pub(crate) async fn change_email(&self, email: &str, password: &str) -> Result<bool, Failure> {
+        let body = json!({ "email": email, "password": password });
+        let answer = self.own(Method::PUT, "/profile", Some(body)).await?;
+        Ok(answer.status() == reqwest::StatusCode::ACCEPTED)
+    }
+
+    /// Confirms an address by a code.
+    pub(crate) async fn confirm_email(&self, code: &str) -> Result<(), Failure> {
+        let url = format!("{}/api/v1/auth/profile/email", self.base);
+        accepted(self.http.post(url).json(&json!({ "code": code })).send().await?).await.map(drop)
     }
 
     /// How one's own second factor is.

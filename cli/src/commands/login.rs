@@ -1,10 +1,15 @@
 use std::io::BufRead as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use crate::client::{Asked, Login};
 use crate::commands::Session;
 use crate::config::SavedSession;
 use crate::failure::Failure;
 use crate::output;
+
+/// By how much the pause between two questions grows when a provider asks for it (RFC 8628).
+const SLOWER: Duration = Duration::from_secs(5);
 
 /// Where secrets that nobody should see typed come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +94,46 @@ async fn sign_in(
         }
         login => login,
     }?;
+    kept(session, login)
+}
+
+/// Signs in at a provider, by whatever browser is at hand, and keeps the session.
+pub(crate) async fn at_provider(session: &Session, provider: &str) -> Result<ExitCode, Failure> {
+    let begun = session.client.begin_device(provider).await?;
+    output::note(&match &begun.page_with_code {
+        Some(page) => {
+            format!("open {page} in a browser and sign in there; it shows the code {}", begun.user_code)
+        }
+        None => {
+            format!("open {} in a browser, type the code {} and sign in there", begun.page, begun.user_code)
+        }
+    });
+    let mut pause = Duration::from_secs(begun.interval_seconds);
+    let over = tokio::time::Instant::now() + Duration::from_secs(begun.expires_in_seconds);
+    loop {
+        tokio::time::sleep(pause).await;
+        match session.client.ask_for_device(provider, &begun.handle).await {
+            Ok(Asked::In(login)) => return kept(session, *login),
+            // Somebody is typing the code at this moment.
+            Err(error) if passes(&error) && tokio::time::Instant::now() < over => pause += SLOWER,
+            Ok(Asked::Later { slower: true }) => pause += SLOWER,
+            Ok(Asked::Later { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether it may be otherwise a moment later: a gateway that restarts, or too much that is asked of it or the provider.
+fn passes(error: &Failure) -> bool {
+    match error {
+        Failure::Http(_) => true,
+        Failure::Refused { status, .. } => *status == 429 || *status >= 500,
+        _ => false,
+    }
+}
+
+/// Keeps the session and says who is signed in.
+fn kept(session: &Session, login: Login) -> Result<ExitCode, Failure> {
     SavedSession { server: session.server.clone(), token: login.token }.save()?;
     if session.json {
         output::json(&serde_json::json!({ "user": login.user, "expiresAt": login.expires_at }))?;

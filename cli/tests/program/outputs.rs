@@ -128,6 +128,7 @@ fn accounts(caller: &mut Caller) {
     caller.call("second-factor status", &[]);
     caller.call("tokens list", &[]);
     caller.call("tokens delete", &[text(&token, "id")]);
+    document("email", &caller.told("a long enough password\n", "email", &["--none", "--stdin"]));
     let lines = "a long enough password\nanother long password\n";
     document("password", &caller.told(lines, "password", &["--stdin"]));
     let sessions = caller.call("sessions list", &[]);

@@ -109,6 +109,8 @@ impl Plan {
             restore: dev.restore.clone(),
             catalog_backups: Default::default(),
             notifications: dev.notify.clone(),
+            public_url: None,
+            oidc: Vec::new(),
         };
         let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
         Ok(Self { pool, spec: spec_of(dev, members), gateway, storage, folder })

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Secret, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::sign_in::{Given, secrets_of};
 use crate::context::Context;
 use crate::names;
 
@@ -31,6 +32,8 @@ pub(crate) struct Found {
     pub(crate) database: Option<Secret>,
     /// Those that webhooks name, by their names.
     pub(crate) notifications: BTreeMap<String, Secret>,
+    /// What gateways are given for mail and for providers that users sign in at.
+    pub(crate) given: Given,
     /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
     /// The gateways.
@@ -72,6 +75,10 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
             notifications.insert(named.name.clone(), secret);
         }
     }
+    let mut given = Given::new();
+    for named in secrets_of(&cluster.spec.gateway) {
+        given.extend(secrets.get_opt(named).await?.map(|secret| (named.to_owned(), secret)));
+    }
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
     let gateways = ListParams::default().labels(&format!(
         "{}={name},{}={}",
@@ -88,6 +95,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         given_tls,
         database,
         notifications,
+        given,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,
         addresses: addresses(cluster, context).await?,

@@ -16,6 +16,7 @@ use super::dereference::Found;
 use super::given_tls::{self, TlsProblem};
 use super::notifications::{self, Webhook, WebhookProblem};
 use super::request_limits;
+use super::sign_in::{self, SignIn, SignInProblem};
 use crate::meta::Family;
 use crate::names;
 
@@ -54,6 +55,8 @@ pub(crate) struct ValidCluster {
     pub(crate) database: Option<Database>,
     /// Whom events of buckets may be told.
     pub(crate) webhooks: Vec<Webhook>,
+    /// How users sign in besides, and are reached.
+    pub(crate) sign_in: SignIn,
 }
 
 /// The definition's word in the settings' words.
@@ -136,6 +139,9 @@ pub(crate) enum InvalidCluster {
         /// What is wrong.
         problem: WebhookProblem,
     },
+    /// Mail, or a provider.
+    #[error("{0}; the gateways that run are left as they are meanwhile")]
+    SignIn(#[from] SignInProblem),
     /// The administrator's certificate.
     #[error(
         "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
@@ -173,6 +179,7 @@ pub(crate) fn validate(
     Ok(ValidCluster {
         database,
         webhooks,
+        sign_in: sign_in::check(&spec.gateway, &found.given)?,
         settings_name: settings_name(&family)?,
         gateways: gateways(spec.gateway.replicas, &family)?,
         zone_label: spec.zone_label.clone(),

@@ -1,6 +1,7 @@
 //! The catalog's logic, once for all engines.
 
 mod access_keys;
+mod addresses;
 mod audit;
 mod bucket_settings;
 mod buckets;
@@ -11,7 +12,9 @@ mod drains;
 mod expiry;
 mod faults;
 mod garbage;
+mod given_roles;
 mod given_up;
+mod identities;
 mod joins;
 mod keyed_requests;
 mod layouts;
@@ -42,6 +45,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
+pub use addresses::Claimant;
 pub use bucket_settings::{SettingError, StraySetting};
 pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{
@@ -52,6 +56,7 @@ pub use credentials::{CredentialError, KnownCredential, Proven};
 pub use expiry::{Ended, Ending, RulesAt, VersionStanding};
 pub use faults::{CatalogError, Invalid};
 pub use garbage::ForgetError;
+pub use identities::{IdentityError, Standing, Unbinder};
 pub use joins::{BindError, IncarnationError};
 pub use keyed_requests::Begun;
 pub use layouts::{CommitLayoutError, ProfileChange};

@@ -11,9 +11,9 @@ mod tuple;
 mod versions;
 
 pub use accounts::{
-    audit_between, audit_cut, audit_entry, audit_head, credential, credentials, read_audit_cut,
-    read_audit_entry, read_audit_head, read_credential, read_share, second_factor, share, share_use, shares,
-    user, user_name,
+    address_code, address_codes, audit_between, audit_cut, audit_entry, audit_head, credential, credentials,
+    identities, identity, identity_of, read_audit_cut, read_audit_entry, read_audit_head, read_credential,
+    read_share, second_factor, share, share_use, shares, used_state, used_states_before, user, user_name,
 };
 pub use buckets::{
     access_key, bucket, bucket_counter, bucket_gone, bucket_setting, bucket_settings, bucket_upload,
@@ -130,10 +130,16 @@ pub enum Table {
     AuditCut = 42,
     /// (user) → what they show at sign-in besides the password
     SecondFactor = 60,
+    /// (0, issuer, subject) and (1, user, issuer) → who somebody at a provider of OpenID Connect is here
+    Identity = 61,
+    /// (end, hash) → nothing; a sign-in at a provider that came back
+    UsedState = 62,
     /// (user, share) → what everybody may have who has its link
     Share = 63,
     /// (user, share) → how much of it was used
     ShareUse = 64,
+    /// (user, id) → a code by which they prove an address of mail
+    AddressCode = 65,
     /// (setting, bucket) → what is set of the bucket
     BucketSetting = 52,
     /// () → the backup that this catalog came out of, and its generation; only where it was restored

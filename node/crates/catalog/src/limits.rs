@@ -59,6 +59,10 @@ pub const SHARES_MAX: usize = 500;
 pub const SHARE_UNDER_WAY_MAX: usize = 16;
 /// Recovery codes of one user at most.
 pub const RECOVERY_CODES_MAX: usize = 16;
+/// Bytes of the issuer of a provider of OpenID Connect at most.
+pub const ISSUER_BYTES_MAX: usize = 255;
+/// Bytes of what a provider calls somebody by at most (OpenID Connect Core, section 2).
+pub const SUBJECT_BYTES_MAX: usize = 255;
 /// Bytes of a token's name, and of what a session's program calls itself, at most.
 pub const CREDENTIAL_NAME_BYTES_MAX: usize = 256;
 /// Bytes of a network address as text at most.

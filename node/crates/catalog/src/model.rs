@@ -4,6 +4,7 @@ mod access_key;
 mod account;
 mod audit;
 mod bucket;
+mod identity;
 mod ids;
 mod keyed_request;
 mod listing;
@@ -19,11 +20,12 @@ mod version;
 
 pub use access_key::{AccessKey, AccessKeyId, AccessKeyIdError, Grant, Permission};
 pub use account::{
-    Credential, CredentialId, CredentialKind, HexIdError, PasswordHash, Registration, Role, Scope, User,
-    UserId, UserName, UserNameError,
+    AddressCode, Credential, CredentialId, CredentialKind, HexIdError, PasswordHash, Registration, Role,
+    Scope, User, UserId, UserName, UserNameError,
 };
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
+pub use identity::Identity;
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use keyed_request::{KeyedRequest, RequestId};
 pub use listing::{Cursor, CursorError, Entry, ListQuery, Listing};

@@ -19,7 +19,7 @@ mod uploads;
 mod versions;
 
 pub use access_keys::AccessKeyRecord;
-pub use accounts::{RegistrationRecord, UserNameRecord};
+pub use accounts::{IdentityRecord, RegistrationRecord, UserNameRecord};
 pub use audit::{AuditCutRecord, AuditHeadRecord, AuditRecord};
 pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,

@@ -1,10 +1,16 @@
 //! Users: how they become some, sign in, and what stands for them afterwards. Rows decide ([`datamesh_catalog`]); in memory are only
 //! the attempts that were wrong.
 
+mod addresses;
 mod credentials;
+mod devices;
+mod federated;
+mod identities;
 mod invitations;
 mod mailed_reset;
+mod newcomers;
 mod passwords;
+mod polls;
 mod second_factor;
 mod secrets;
 mod shares;
@@ -21,15 +27,21 @@ use datamesh_seal::ClusterSecret;
 use crate::auth::{Principal, Who};
 use crate::mail::Mailer;
 use crate::objects::refusals;
+use crate::oidc::Providers;
 use crate::pipeline::Context;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::Surroundings;
 use mailed_reset::Post;
 use passwords::Passwords;
+use polls::Polls;
 use shares::ProvenLately;
 use throttle::Throttle;
 
+pub(crate) use addresses::Claimed;
 pub(crate) use credentials::{Made, NewToken, TOKEN_DAYS_MAX};
+pub(crate) use devices::Asked;
+pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
+pub(crate) use identities::{Bound, Met};
 pub(crate) use invitations::Invitation;
 pub(crate) use second_factor::Offered;
 pub(crate) use shares::{MadeShare, NewShare, OpenShare, SHARE_DAYS_MAX, no_share};
@@ -50,12 +62,20 @@ pub(crate) struct Accounts {
     passwords: Passwords,
     throttle: Throttle,
     proven: ProvenLately,
+    /// Of sign-ins at providers: what goes wrong there is no wrong password here.
+    elsewhere: Throttle,
+    polls: Polls,
     /// Absent: the cluster sends no mail.
     post: Option<Post>,
+    providers: Providers,
 }
 
 impl Accounts {
-    pub(crate) fn new(context: &Arc<Context>, secret: Arc<ClusterSecret>, mailer: Option<Mailer>) -> Self {
+    pub(crate) fn new(
+        context: &Arc<Context>,
+        secret: Arc<ClusterSecret>,
+        (mailer, providers): (Option<Mailer>, Providers),
+    ) -> Self {
         Self {
             context: Arc::clone(context),
             catalog: context.catalog.clone(),
@@ -64,7 +84,10 @@ impl Accounts {
             secret,
             throttle: Throttle::default(),
             proven: ProvenLately::new(&*context.surroundings),
+            elsewhere: Throttle::default(),
+            polls: Polls::default(),
             post: mailer.map(Post::new),
+            providers,
         }
     }
 

@@ -29,6 +29,7 @@ use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
 use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
+use crate::oidc::Providers;
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
 use crate::status::StatusSource;
@@ -72,6 +73,8 @@ pub struct CoreConfig {
     pub mailer: Option<Mailer>,
     /// Webhooks that events of buckets may be sent to.
     pub targets: Vec<Target>,
+    /// Where users may sign in besides.
+    pub providers: Providers,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
@@ -141,7 +144,7 @@ impl Core {
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
-            accounts: Accounts::new(&context, Arc::clone(&secret), config.mailer),
+            accounts: Accounts::new(&context, Arc::clone(&secret), (config.mailer, config.providers)),
             audit: Arc::clone(&audit),
             keys: AccessKeys::new(context.catalog.clone(), Arc::clone(&secret), Arc::clone(&surroundings)),
             once: Once::new(catalog, Arc::clone(&secret)),

@@ -39,6 +39,7 @@ mod mesh_status;
 pub mod metrics;
 pub mod notifications;
 mod objects;
+pub mod oidc;
 mod owned;
 pub mod pipeline;
 mod policy;

@@ -70,6 +70,11 @@ pub enum MailError {
     },
 }
 
+/// Whether mail can have this address: not one of a machine (`a@[10.0.0.1]`), which names no mailbox of anybody's.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.parse::<Address>().is_ok_and(|address| !address.domain().starts_with('['))
+}
+
 /// Hands mail to a server.
 #[derive(Debug)]
 pub struct Mailer {

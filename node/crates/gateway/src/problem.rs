@@ -101,13 +101,15 @@ pub enum Kind {
     Stopping,
     /// It is planned, and not there yet.
     NotImplemented,
+    /// A provider that users sign in at does not answer, or not as it must.
+    ProviderFailed,
     /// A fault of the gateway; the log says more.
     Internal,
 }
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -151,6 +153,7 @@ impl Kind {
         Self::NoCatalog,
         Self::Stopping,
         Self::NotImplemented,
+        Self::ProviderFailed,
         Self::Internal,
     ];
 
@@ -264,6 +267,11 @@ impl Kind {
             Self::NoCatalog => (StatusCode::SERVICE_UNAVAILABLE, "no-catalog", "No gateway leads now"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", "The gateway is stopping"),
             Self::NotImplemented => (StatusCode::NOT_IMPLEMENTED, "not-implemented", "This is not there yet"),
+            Self::ProviderFailed => (
+                StatusCode::BAD_GATEWAY,
+                "provider-failed",
+                "The provider that signs in does not answer as it must",
+            ),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The gateway failed"),
         }
     }

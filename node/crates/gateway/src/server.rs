@@ -159,7 +159,8 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, mailer, targets, .. } = prepared;
+        let Prepared { secret, tokens, certificates, identity, book, mailer, targets, providers, .. } =
+            prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -177,6 +178,7 @@ impl Gateway {
             on_given_up: disbelieve(Arc::clone(&trust)),
             mailer,
             targets,
+            providers,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: gateway.catalog_backups,

@@ -24,6 +24,7 @@ mod listing;
 mod mail;
 mod metadata;
 mod monitoring;
+mod oidc;
 mod pools;
 mod ranges;
 mod reclaim;

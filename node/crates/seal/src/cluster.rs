@@ -12,6 +12,7 @@ mod access_key;
 mod anchor;
 mod credential;
 mod join_token;
+mod pending;
 mod request_key;
 mod second_factor;
 mod wrap;
@@ -168,6 +169,20 @@ impl ClusterSecret {
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         second_factor::open(self, user, sealed)
+    }
+
+    /// Seals what somebody else keeps for a while and brings back, for one purpose. `id`: random, and never used again.
+    #[must_use]
+    pub fn seal_pending(&self, purpose: &str, (id, plain): (&[u8; 16], &[u8])) -> Vec<u8> {
+        pending::seal(self, purpose, (id, plain))
+    }
+
+    /// Opens what [`ClusterSecret::seal_pending`] gave for this purpose.
+    ///
+    /// # Errors
+    /// When it was sealed for another purpose, under another cluster secret, or was altered.
+    pub fn open_pending(&self, purpose: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        pending::open(self, purpose, sealed)
     }
 
     /// What the catalog keeps of a recovery code of the user of this id.

@@ -23,6 +23,7 @@ pub(crate) const REQUEST_KEYS: &str = "datamesh.io 2026 keys of requests v1";
 pub(crate) const REQUEST_IDS: &str = "datamesh.io 2026 ids of requests v1";
 pub(crate) const REQUEST_BODIES: &str = "datamesh.io 2026 prints of requests v1";
 pub(crate) const REQUEST_ANSWERS: &str = "datamesh.io 2026 answers of requests v1";
+pub(crate) const PENDING: &str = "datamesh.io 2026 sign-ins under way v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
 /// Derives 32 bytes from `parts` under `context`. All parts but the last have a fixed length for the context, so that no
@@ -65,6 +66,7 @@ mod tests {
             CREDENTIALS,
             PASSWORDS,
             SECOND_FACTORS,
+            PENDING,
             RECOVERY_CODES,
             ACCESS_KEYS,
             ACCESS_KEY_RECORD,

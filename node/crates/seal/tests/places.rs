@@ -151,6 +151,22 @@ fn the_secret_of_a_second_factor_opens_for_its_user_alone() {
 }
 
 #[test]
+fn what_is_pending_opens_for_its_purpose_alone() {
+    let cluster = ClusterSecret::generate();
+    let sealed = cluster.seal_pending("browser", (&[7; 16], b"a verifier"));
+    assert_eq!(&cluster.open_pending("browser", &sealed).unwrap()[..], b"a verifier");
+    assert!(!sealed.windows(8).any(|window| window == b"verifier"));
+    assert!(cluster.open_pending("device", &sealed).is_err(), "another purpose");
+    assert!(ClusterSecret::generate().open_pending("browser", &sealed).is_err());
+    for at in 0..sealed.len() {
+        let mut altered = sealed.clone();
+        altered[at] ^= 1;
+        assert!(cluster.open_pending("browser", &altered).is_err(), "byte {at}");
+        assert!(cluster.open_pending("browser", &sealed[..at]).is_err(), "the first {at} bytes");
+    }
+}
+
+#[test]
 fn a_join_token_lets_one_node_into_one_pool() {
     let mut dice = Dice::printed("a_join_token");
     let node = |name: &str| NodeName::new(name).unwrap();

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod mail;
 pub mod mesh;
 pub mod notifications;
+pub mod oidc;
 pub mod request_limits;
 
 use std::net::SocketAddr;
@@ -210,6 +211,12 @@ pub struct GatewaySettings {
     /// Where events of buckets may be told. Empty: nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notifications: Vec<notifications::NotificationTarget>,
+    /// Where browsers reach the API, `https://HOST` or `https://HOST:PORT`. Needed for `oidc`: providers send browsers back there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Providers of OpenID Connect that users may sign in at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oidc: Vec<oidc::OidcSettings>,
 }
 
 /// Where gateways that keep the catalog on their volumes back it up to.

@@ -12,6 +12,7 @@ use datamesh_settings::admin::{
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::notifications::NotificationTarget;
+use datamesh_settings::oidc::{OidcRoles, OidcSettings};
 use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
     BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
@@ -28,6 +29,7 @@ const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
 const GATEWAY_LIMITS: &str = include_str!("golden/gateway-limits-v1.yaml");
+const GATEWAY_OIDC: &str = include_str!("golden/gateway-oidc-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
 
@@ -108,6 +110,8 @@ fn gateway() -> Settings {
         restore: None,
         catalog_backups: Default::default(),
         notifications: Vec::new(),
+        public_url: None,
+        oidc: Vec::new(),
     };
     Settings {
         version: 1,
@@ -180,6 +184,25 @@ fn gateway_with_limits() -> Settings {
     let mut settings = gateway();
     let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
     role.request_limits.rest.known = RequestRate::new(300, 100).unwrap();
+    settings
+}
+
+fn gateway_with_oidc() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| Some(std::path::PathBuf::from(format!("/etc/datamesh/oidc/work/{name}")));
+    role.public_url = Some("https://files.example.org".into());
+    role.oidc = vec![OidcSettings {
+        name: "work".into(),
+        issuer: "https://id.example.org".into(),
+        client_id: "datamesh".into(),
+        client_secret_file: file("client-secret"),
+        ca_file: file("ca.crt"),
+        scopes: vec!["profile".into()],
+        roles: Some(OidcRoles { claim: "groups".into(), map: [("admins".into(), "admin".into())].into() }),
+        devices: true,
+        register: true,
+    }];
     settings
 }
 
@@ -321,6 +344,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_MAIL, gateway_with_mail()),
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
         (GATEWAY_LIMITS, gateway_with_limits()),
+        (GATEWAY_OIDC, gateway_with_oidc()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);
     for (golden, settings) in all {

@@ -166,6 +166,7 @@ impl Gateway {
             on_given_up: Box::new(|_| {}),
             mailer: None,
             targets: Vec::new(),
+            providers: Default::default(),
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
             catalog_backups: datamesh_settings::CatalogBackups::Off,

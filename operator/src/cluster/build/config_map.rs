@@ -94,10 +94,12 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             }),
             catalog_members: catalog_members(cluster),
             request_limits: cluster.request_limits,
-            mail: None,
             restore: cluster.restore.clone(),
             catalog_backups: cluster.catalog_backups,
             notifications: cluster.webhooks.iter().map(Webhook::settings).collect(),
+            mail: cluster.sign_in.mail.clone(),
+            public_url: cluster.sign_in.public_url.clone(),
+            oidc: cluster.sign_in.oidc.clone(),
         })),
     }
 }

@@ -28,8 +28,8 @@ fn default_deny(family: &Family) -> NetworkPolicy {
     policy(family, "default-deny", members(family), Vec::new(), Vec::new())
 }
 
-/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's database and to webhooks, wherever
-/// those are.
+/// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's
+/// database, to webhooks, to the mail server and to providers that users sign in at, wherever those are.
 fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let family = &cluster.family;
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
@@ -37,8 +37,9 @@ fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let clients = NetworkPolicyIngressRule { from: None, ports: Some(doors.map(tcp).collect()) };
     let to = |port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) };
     let database = cluster.database.as_ref().map(|database| to(database.port));
-    let hooks: BTreeSet<u16> = cluster.webhooks.iter().map(|webhook| webhook.port).collect();
-    let outward = outward(family).into_iter().chain(database).chain(hooks.into_iter().map(to)).collect();
+    let hooks = cluster.webhooks.iter().map(|webhook| webhook.port);
+    let beyond: BTreeSet<u16> = hooks.chain(cluster.sign_in.ports.iter().copied()).collect();
+    let outward = outward(family).into_iter().chain(database).chain(beyond.into_iter().map(to)).collect();
     policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }
 

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::cluster::database::{self, Database};
+use crate::cluster::given_files::GivenFiles;
 use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::{self, Labels};
@@ -83,13 +84,21 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
             ],
             database_files(cluster.database.as_ref()),
             cluster.webhooks.iter().filter_map(Webhook::files).collect(),
+            cluster.sign_in.files.iter().map(GivenFiles::projection).collect(),
         ]
         .concat(),
-        settings_hash: pod::short_hash(settings.as_bytes()),
+        settings_hash: settings_hash(cluster, settings),
         affinity: (cluster.gateways.len() > 1).then(|| apart(cluster)),
         volume_size: cluster.volume_size.clone(),
         storage_class_name: cluster.storage_class_name.clone(),
     }
+}
+
+/// Changes when the gateway must start anew: with its settings, and with authorities that it reads at its start alone.
+fn settings_hash(cluster: &ValidCluster, settings: &str) -> String {
+    let authorities = cluster.sign_in.files.iter().filter_map(GivenFiles::authorities_hash);
+    let all: String = std::iter::once(settings).chain(authorities).collect();
+    pod::short_hash(all.as_bytes())
 }
 
 /// Away from the other gateways where possible: on another machine, in another zone.

@@ -184,6 +184,49 @@ fn webhooks_are_in_the_settings_and_reachable() {
     assert!(refused.contains("gateway.notifications: hook names Secret hooks"), "{refused}");
 }
 
+/// What is given for mail and providers is mounted, named in the settings and reachable; a new authority starts the gateway anew, a new
+/// password does not.
+#[test]
+fn mail_and_providers_are_mounted_and_reachable() {
+    use crate::cluster::given_files::tests::{authority, secret};
+    let mut cluster = cluster();
+    let gateway = &mut cluster.spec.gateway;
+    gateway.public_url = Some("https://files.example.com".into());
+    let mail = serde_json::json!({"host": "smtp.example.com", "from": "d@example.com", "secretRef": {"name": "smtp"}});
+    gateway.mail = Some(serde_json::from_value(mail).unwrap());
+    let provider = serde_json::json!({
+        "name": "work", "issuer": "https://id.example.com", "clientId": "datamesh", "secretRef": {"name": "id"},
+        "roles": {"claim": "groups", "map": {"admins": "admin"}}, "register": true,
+    });
+    gateway.oidc = vec![serde_json::from_value(provider).unwrap()];
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let text = |password: &str, authorities: &str| {
+        let smtp = secret(&[("user", "u"), ("password", password), ("ca.crt", authorities)]);
+        let given =
+            [("smtp".to_owned(), smtp), ("id".to_owned(), secret(&[("client-secret", "hunter3")]))].into();
+        let found = Found { given, ..Found::default() };
+        let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        let yaml = |settings| serde_yaml::to_string(settings).unwrap();
+        let around = serde_yaml::to_string(&objects.network_policies).unwrap();
+        let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+        [set, yaml(&objects.gateways[0].settings), around]
+    };
+    let ca = authority();
+    let [set, settings, around] = text("hunter2", &ca);
+    for path in ["mail/password", "mail/ca.crt", "oidc/work/client-secret"] {
+        assert!(set.contains(&format!("path: {path}")), "{set}");
+        assert!(settings.contains(&format!("/etc/datamesh/{path}")), "{settings}");
+    }
+    for line in ["publicUrl: https://files.example.com", "admins: admin", "register: true", "tls: starttls"] {
+        assert!(settings.contains(line), "{settings}");
+    }
+    assert!(around.contains("port: 587") && around.contains("port: 443"), "{around}");
+    assert!(!format!("{set}{settings}{around}").contains("hunter"));
+    assert_eq!(text("another", &ca)[0], set, "a password is read for each mail");
+    assert_ne!(text("hunter2", &format!("{ca}{ca}"))[0], set, "authorities are read at the start");
+}
+
 #[test]
 fn what_surrounds_the_gateway_is_as_it_always_was() {
     let objects = built(&Found::default());

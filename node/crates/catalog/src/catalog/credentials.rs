@@ -1,6 +1,7 @@
 //! What stands for a user: sessions, tokens, one-use codes.
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::identities::stays_bound;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, Row, View};
@@ -8,7 +9,7 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX, TOKENS_MAX,
 };
 use crate::model::{
-    Credential, CredentialId, CredentialKind, PasswordHash, SecondFactor, Shown, User, UserId,
+    Credential, CredentialId, CredentialKind, Identity, PasswordHash, SecondFactor, Shown, User, UserId,
 };
 use crate::record;
 
@@ -49,6 +50,8 @@ enum Given<'a> {
     Proven(Proven<'a>, Option<CredentialId>),
     /// Mail reaches the user here, and they have a password to replace and room for another code.
     Mail(&'a str),
+    /// The user is not disabled, and is still whom a provider has just vouched for.
+    Identity(&'a Identity),
 }
 
 impl Given<'_> {
@@ -62,6 +65,7 @@ impl Given<'_> {
             Self::Mail(to) => owner.is_some_and(|user| {
                 !user.disabled && user.password.is_some() && user.email.as_deref() == Some(to)
             }),
+            Self::Identity(_) => owner.is_some_and(|user| !user.disabled),
         }
     }
 }
@@ -76,7 +80,7 @@ pub struct KnownCredential {
 }
 
 impl KnownCredential {
-    fn is_session(&self) -> bool {
+    pub(super) fn is_session(&self) -> bool {
         is_session(&self.credential)
     }
 }
@@ -178,6 +182,20 @@ impl<K: Keyspace> Catalog<K> {
         self.keep_credential((user, Given::Mail(to)), new, now_unix_ms).await
     }
 
+    /// Keeps the session of a user whom a provider has just vouched for, if they are bound to whom it means still and not disabled. A
+    /// second factor is the provider's affair.
+    ///
+    /// # Errors
+    /// See [`CredentialError`].
+    pub async fn add_session_of(
+        &self,
+        (user, identity): (UserId, &Identity),
+        new: (CredentialId, &Credential),
+        now_unix_ms: u64,
+    ) -> Result<(), CredentialError> {
+        self.keep_credential((user, Given::Identity(identity)), new, now_unix_ms).await
+    }
+
     /// Keeps a new credential. What has run out goes with it; of too many sessions the one used longest ago goes too, of anything
     /// else there cannot be too many. Credentials of `UserId([0; 16])`, the operator, need no user.
     ///
@@ -212,8 +230,14 @@ impl<K: Keyspace> Catalog<K> {
             if !given.holds(owner.record.as_ref(), &known) {
                 return Err(CredentialError::Superseded);
             }
-            if let Given::Proven(proven, _) = given {
-                spend_factor(&view, (user, proven.factor), &mut batch).await?;
+            match given {
+                Given::Proven(proven, _) => spend_factor(&view, (user, proven.factor), &mut batch).await?,
+                Given::Identity(identity) => {
+                    if !stays_bound(&view, (user, identity), &mut batch).await? {
+                        return Err(CredentialError::Superseded);
+                    }
+                }
+                Given::Nothing | Given::Mail(_) => {}
             }
             drop(view);
             batch.expect(row.clone(), owner.version);
@@ -230,9 +254,8 @@ impl<K: Keyspace> Catalog<K> {
             }
             fits(credential, &live)?;
             if let Given::Mail(_) = given {
-                let codes =
-                    live.iter().filter(|known| known.credential.kind == CredentialKind::Reset).count();
-                at_most("codes to choose a password of a user", codes + 1, MAILED_CODES_MAX)?;
+                let resets = live.iter().filter(|known| known.credential.kind == CredentialKind::Reset);
+                at_most("codes that are mailed to a user", resets.count() + 1, MAILED_CODES_MAX)?;
             }
             put(&mut batch, keys::credential(user, id), credential)?;
             if self.try_commit(batch).await?.is_some() {

@@ -28,16 +28,18 @@ pub enum UserError {
 /// Which of a user's credentials end with what they stood on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
-    /// Sessions and codes, but for this one: the owner chose another password.
+    /// Sessions, codes and identities at providers, but for this session: the owner chose another password.
     SessionsBut(CredentialId),
     /// Everything but this session: what was made before a second factor counted was made without one.
     AllBut(CredentialId),
-    /// Codes to choose a password: they were mailed where mail goes no more.
+    /// Codes to choose a password, which were mailed where mail goes no more, and those of other addresses that are claimed.
     Codes,
     /// None.
     Nothing,
     /// Everything, and the user's shares: whoever asks for this trusts none of them.
     All,
+    /// Everything, with the user.
+    Deleted,
 }
 
 impl Ends {
@@ -49,15 +51,20 @@ impl Ends {
             Self::AllBut(kept) => id == kept,
             Self::Codes => *kind != CredentialKind::Reset,
             Self::Nothing => true,
-            Self::All => false,
+            Self::All | Self::Deleted => false,
         }
+    }
+
+    /// Whether who the user is at providers ends too: it was bound by the password that was, or without the second factor.
+    fn unbinds(self) -> bool {
+        matches!(self, Self::SessionsBut(_) | Self::AllBut(_) | Self::All)
     }
 
     /// The session that is spared, which must count still.
     fn kept(self) -> Option<CredentialId> {
         match self {
             Self::SessionsBut(kept) | Self::AllBut(kept) => Some(kept),
-            Self::Codes | Self::Nothing | Self::All => None,
+            Self::Codes | Self::Nothing | Self::All | Self::Deleted => None,
         }
     }
 }
@@ -84,6 +91,19 @@ impl By {
     }
 }
 
+/// Has a batch make a user known, under a name that nobody has; it fails when somebody takes it meanwhile.
+pub(super) async fn name_user(view: &impl View, user: &User, batch: &mut Batch) -> Result<(), UserError> {
+    at_most("bytes of an e-mail address", user.email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
+    let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
+    if find::<UserNameRecord>(view, &name).await?.record.is_some() {
+        return Err(UserError::Taken(user.name.clone()));
+    }
+    batch.expect(name.clone(), None);
+    batch.expect(row.clone(), None);
+    put(batch, name, &UserNameRecord { user: user.id })?;
+    Ok(put(batch, row, user)?)
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Makes a user known. `by`: the invitation that is used up with it.
     ///
@@ -94,14 +114,10 @@ impl<K: Keyspace> Catalog<K> {
         user: &User,
         by: Option<(UserId, CredentialId)>,
     ) -> Result<(), UserError> {
-        at_most("bytes of an e-mail address", user.email.as_ref().map_or(0, String::len), EMAIL_BYTES_MAX)?;
-        let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
-            if find::<UserNameRecord>(&view, &name).await?.record.is_some() {
-                return Err(UserError::Taken(user.name.clone()));
-            }
             let mut batch = Batch::new();
+            name_user(&view, user, &mut batch).await?;
             if let Some((host, id)) = by {
                 let invitation = keys::credential(host, id);
                 let found = view.get(&invitation).await.map_err(CatalogError::from)?;
@@ -110,10 +126,6 @@ impl<K: Keyspace> Catalog<K> {
                 batch.delete(invitation);
             }
             drop(view);
-            batch.expect(name.clone(), None);
-            batch.expect(row.clone(), None);
-            put(&mut batch, name.clone(), &UserNameRecord { user: user.id })?;
-            put(&mut batch, row.clone(), user)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(());
             }
@@ -270,7 +282,7 @@ impl<K: Keyspace> Catalog<K> {
             let found = find::<User>(&view, &row).await?;
             let Some(user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
-            self.end_credentials(&view, (id, Ends::All), &mut batch).await?;
+            self.end_credentials(&view, (id, Ends::Deleted), &mut batch).await?;
             drop(view);
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());
@@ -283,7 +295,8 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Has a batch delete a user's credentials; gives all that there are. Fails at its commit when there is a new one.
+    /// Has a batch delete a user's credentials and codes for addresses, and end who they are at providers where that ends too; gives all
+    /// credentials that there are. Fails at its commit when there is a new one.
     pub(super) async fn end_credentials(
         &self,
         view: &impl View,
@@ -297,8 +310,17 @@ impl<K: Keyspace> Catalog<K> {
             batch.delete(keys::credential(user, known.id));
         }
         batch.expect_unchanged(range, since);
-        if ends == Ends::All {
+        if matches!(ends, Ends::All | Ends::Deleted) {
             super::shares::end_all(view, user, batch).await?;
+        }
+        if ends != Ends::Nothing {
+            super::addresses::end_all(view, user, batch).await?;
+        }
+        if ends.unbinds() {
+            super::identities::end_all(view, user, batch).await?;
+        }
+        if ends == Ends::Deleted {
+            super::identities::forget_all(view, user, batch).await?;
         }
         Ok(all.into_iter().map(|known| known.id).collect())
     }

@@ -2,7 +2,7 @@
 
 use super::{KeyError, KeyReader, Table, table};
 use crate::keyspace::KeyRange;
-use crate::model::{AuditAt, CredentialId, UserId};
+use crate::model::{AuditAt, CredentialId, Identity, UserId};
 
 /// Key of a user.
 #[must_use]
@@ -39,6 +39,18 @@ pub fn read_credential(key: &[u8]) -> Result<CredentialId, KeyError> {
     Ok(id)
 }
 
+/// Key of a code that proves an address of mail.
+#[must_use]
+pub fn address_code(user: UserId, id: CredentialId) -> Vec<u8> {
+    table(Table::AddressCode).fixed(&user.0).fixed(&id.0).finish()
+}
+
+/// All of a user.
+#[must_use]
+pub fn address_codes(user: UserId) -> KeyRange {
+    KeyRange::prefix(table(Table::AddressCode).fixed(&user.0).finish())
+}
+
 /// Key of a user's second factor.
 #[must_use]
 pub fn second_factor(user: UserId) -> Vec<u8> {
@@ -72,6 +84,36 @@ pub fn read_share(key: &[u8], rows: Table) -> Result<(UserId, CredentialId), Key
     let ids = (UserId(key.fixed()?), CredentialId(key.fixed()?));
     key.end()?;
     Ok(ids)
+}
+
+/// Key of who somebody at a provider is.
+#[must_use]
+pub fn identity(of: &Identity) -> Vec<u8> {
+    table(Table::Identity).u8(0).bytes(of.issuer.as_bytes()).bytes(of.subject.as_bytes()).finish()
+}
+
+/// Key of who a user is at a provider.
+#[must_use]
+pub fn identity_of(user: UserId, issuer: &str) -> Vec<u8> {
+    table(Table::Identity).u8(1).fixed(&user.0).bytes(issuer.as_bytes()).finish()
+}
+
+/// All that a user is at providers.
+#[must_use]
+pub fn identities(user: UserId) -> KeyRange {
+    KeyRange::prefix(table(Table::Identity).u8(1).fixed(&user.0).finish())
+}
+
+/// Key of a sign-in at a provider that came back.
+#[must_use]
+pub fn used_state(until_unix_ms: u64, hash: &[u8; 32]) -> Vec<u8> {
+    table(Table::UsedState).u64(until_unix_ms).fixed(hash).finish()
+}
+
+/// Those that have run out before a time.
+#[must_use]
+pub fn used_states_before(unix_ms: u64) -> KeyRange {
+    KeyRange::between(table(Table::UsedState).finish(), table(Table::UsedState).u64(unix_ms).finish())
 }
 
 /// Key of how far a chain of the audit goes.

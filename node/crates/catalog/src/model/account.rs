@@ -247,6 +247,23 @@ pub enum CredentialKind {
     },
 }
 
+/// Whoever has it reads the mail of an address, and may say once that it is the user's. The catalog has a keyed hash of its secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressCode {
+    /// The hash.
+    pub hash: [u8; 32],
+    /// The address.
+    pub email: String,
+    /// It counts before this.
+    pub until_unix_ms: u64,
+}
+
+impl fmt::Debug for AddressCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AddressCode(until {}, …)", self.until_unix_ms)
+    }
+}
+
 /// Who may become a user by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -30,8 +30,13 @@ impl fmt::Debug for SecondFactor {
 /// What was shown of a second factor, and is right.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// The code of a time step.
-    Step(u64),
+    /// The code of a time step, made with this sealed secret and no other.
+    Step {
+        /// The step.
+        step: u64,
+        /// The secret, sealed, as the row had it.
+        sealed: Vec<u8>,
+    },
     /// The recovery code of this hash.
     Recovery([u8; 32]),
 }
@@ -39,7 +44,7 @@ pub enum Shown {
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Step(_) => "Step(…)",
+            Self::Step { .. } => "Step(…)",
             Self::Recovery(_) => "Recovery(…)",
         })
     }
@@ -57,10 +62,10 @@ impl SecondFactor {
     pub fn spent(mut self, shown: &Shown) -> Option<Self> {
         match shown {
             // Not forgiven: the owner's sign-ins must not give a patient guesser new tries for ever.
-            Shown::Step(step) if *step > self.used_step => {
+            Shown::Step { step, sealed } if *step > self.used_step && *sealed == self.sealed => {
                 (self.used_step, self.wrong) = (*step, self.wrong / 2)
             }
-            Shown::Step(_) => return None,
+            Shown::Step { .. } => return None,
             Shown::Recovery(hash) => {
                 let at = self.recovery.iter().position(|left| left == hash)?;
                 self.recovery.remove(at);

@@ -3,11 +3,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::limits::{
-    ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
-    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SHARE_UNDER_WAY_MAX,
+    ADDRESS_BYTES_MAX, CREDENTIAL_NAME_BYTES_MAX, EMAIL_BYTES_MAX, ISSUER_BYTES_MAX, PASSWORD_HASH_BYTES_MAX,
+    RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SHARE_UNDER_WAY_MAX, SUBJECT_BYTES_MAX,
 };
 use crate::model::{
-    Credential, CredentialKind, Registration, SecondFactor, Share, ShareUse, Shared, User, UserId,
+    AddressCode, Credential, CredentialKind, Identity, Registration, SecondFactor, Share, ShareUse, Shared,
+    User, UserId,
 };
 
 /// Scopes of a token at most: one of each.
@@ -43,6 +44,14 @@ impl Record for Credential {
             CredentialKind::Token { scopes, .. } if scopes.len() > SCOPES_MAX => Err("too many scopes"),
             _ => Ok(()),
         }
+    }
+}
+
+impl Record for AddressCode {
+    const NAME: &'static str = "address code";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.email.len() > EMAIL_BYTES_MAX { Err("the e-mail address is too long") } else { Ok(()) }
     }
 }
 
@@ -96,6 +105,28 @@ pub struct UserNameRecord {
 
 impl Record for UserNameRecord {
     const NAME: &'static str = "user name";
+}
+
+/// Who somebody at a provider is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// The user.
+    pub user: UserId,
+    /// Who they are there.
+    pub identity: Identity,
+    /// They are not any more, and the user alone binds them anew.
+    pub ended: bool,
+}
+
+impl Record for IdentityRecord {
+    const NAME: &'static str = "identity";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.identity.issuer.len() > ISSUER_BYTES_MAX {
+            return Err("the issuer is too long");
+        }
+        if self.identity.subject.len() > SUBJECT_BYTES_MAX { Err("the subject is too long") } else { Ok(()) }
+    }
 }
 
 /// Who may become a user.

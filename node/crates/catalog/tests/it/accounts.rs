@@ -1,17 +1,17 @@
 //! Users and what stands for them: names are given once, rows decide, what ends is gone in the same batch.
 
-use datamesh_catalog::catalog::{By, CredentialError, Ends, Proven, UserError};
+use datamesh_catalog::catalog::{By, Claimant, CredentialError, Ends, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role, SecondFactor, Shown,
-    User, UserId, UserName,
+    AddressCode, Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role,
+    SecondFactor, Shown, User, UserId, UserName,
 };
 
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: names, changes, credentials, passwords, races, addresses, one_use, too_many, second_factors, one_code_once);
+on_all_engines!(catalog_on: names, changes, credentials, passwords, races, addresses, confirmed_addresses, one_use, too_many, second_factors, one_code_once);
 
-fn user(number: u8, name: &str) -> User {
+pub(super) fn user(number: u8, name: &str) -> User {
     User {
         id: UserId([number; 16]),
         name: name.parse().unwrap(),
@@ -36,7 +36,7 @@ fn credential(kind: CredentialKind, used_unix_ms: u64) -> Credential {
     }
 }
 
-fn session(used_unix_ms: u64) -> Credential {
+pub(super) fn session(used_unix_ms: u64) -> Credential {
     credential(CredentialKind::Session { device: "test".into() }, used_unix_ms)
 }
 
@@ -44,7 +44,7 @@ fn token() -> Credential {
     credential(CredentialKind::Token { name: "t".into(), scopes: Vec::new() }, 0)
 }
 
-fn id(number: u8) -> CredentialId {
+pub(super) fn id(number: u8) -> CredentialId {
     CredentialId([number; 8])
 }
 
@@ -184,6 +184,59 @@ async fn addresses<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(mail(6, "b@x").await, Err(CredentialError::Superseded));
 }
 
+/// An address is the user's once they have read what was mailed there.
+async fn confirmed_addresses<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, hash) = (user(1, "alice"), PasswordHash("h".into()));
+    let to = |email: &str| AddressCode { hash: [0; 32], email: email.into(), until_unix_ms: 100 };
+    catalog.create_user(&alice, None).await.unwrap();
+    catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
+    catalog.add_session((alice.id, by(&hash)), (id(1), &session(5)), 5).await.unwrap();
+    let claim = async |number, email: &str, hash: &PasswordHash, asks| {
+        let by = Claimant { user: alice.id, password: hash, asks: Some(asks) };
+        catalog.add_address_code(by, (id(number), &to(email)), 5).await
+    };
+    let other = PasswordHash("other".into());
+    assert_eq!(claim(2, "a@a", &other, id(1)).await, Err(CredentialError::Superseded), "another password");
+    assert_eq!(claim(2, "a@a", &hash, id(9)).await, Err(CredentialError::Superseded), "no session");
+    for number in 2..5 {
+        claim(number, "a@a", &hash, id(1)).await.unwrap();
+    }
+    assert!(
+        matches!(claim(5, "b@b", &hash, id(1)).await, Err(CredentialError::Invalid(_))),
+        "three at a time"
+    );
+    assert_eq!(catalog.user(alice.id).await.unwrap().unwrap().email, None, "nobody read it yet");
+    assert_eq!(catalog.confirm_email(alice.id, id(1)).await.unwrap(), None, "a session is no such code");
+    let confirmed = catalog.confirm_email(alice.id, id(2)).await.unwrap().unwrap();
+    assert_eq!(confirmed.email.as_deref(), Some("a@a"));
+    assert_eq!(catalog.confirm_email(alice.id, id(2)).await.unwrap(), None, "once");
+    assert_eq!(
+        catalog.address_code(alice.id, id(3)).await.unwrap(),
+        None,
+        "what was mailed elsewhere has ended"
+    );
+    let reset = credential(CredentialKind::Reset, 5);
+    catalog.add_mailed_code((alice.id, "a@a"), (id(6), &reset), 5).await.unwrap();
+    claim(7, "c@c", &hash, id(1)).await.unwrap();
+    catalog.set_email(alice.id, Some("d@d".into()), None).await.unwrap().unwrap();
+    assert_eq!(
+        catalog.confirm_email(alice.id, id(7)).await.unwrap(),
+        None,
+        "an administrator's word is the last"
+    );
+    assert_eq!(ids(&catalog, &alice).await, [id(1)]);
+    claim(8, "c@c", &hash, id(1)).await.unwrap();
+    catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
+    assert_eq!(catalog.confirm_email(alice.id, id(8)).await.unwrap(), None, "disabled");
+    // Who has just registered asks in no session, and must not be disabled either.
+    let by = Claimant { user: alice.id, password: &hash, asks: None };
+    let late = async || catalog.add_address_code(by, (id(9), &to("e@e")), 100).await;
+    assert_eq!(late().await, Err(CredentialError::Superseded), "disabled");
+    catalog.change_user(alice.id, |user| user.disabled = false).await.unwrap();
+    late().await.unwrap();
+    assert_eq!(catalog.address_code(alice.id, id(8)).await.unwrap(), None, "what has run out went with it");
+}
+
 async fn one_use<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, bob) = (user(1, "alice"), user(2, "bob"));
     catalog.create_user(&alice, None).await.unwrap();
@@ -227,6 +280,11 @@ fn factor(since_unix_ms: u64) -> SecondFactor {
     }
 }
 
+/// A code of the secret that [`factor`] has.
+fn step(step: u64) -> Shown {
+    Shown::Step { step, sealed: factor(0).sealed }
+}
+
 async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     let alice = user(1, "alice");
     let hash = PasswordHash("h".into());
@@ -262,18 +320,14 @@ async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
         let proven = Proven { password: &hash, factor: Some(&shown) };
         catalog.add_token((alice.id, proven, asks), (id(40), &token()), 5).await
     };
-    assert_eq!(
-        make(id(1), Shown::Step(10)).await,
-        Err(CredentialError::SecondFactor),
-        "a token needs a code"
-    );
-    assert_eq!(make(id(2), Shown::Step(11)).await, Err(CredentialError::Superseded), "and a session");
+    assert_eq!(make(id(1), step(10)).await, Err(CredentialError::SecondFactor), "a token needs a code");
+    assert_eq!(make(id(2), step(11)).await, Err(CredentialError::Superseded), "and a session");
     let refused = Err(CredentialError::SecondFactor);
-    for wrong in [None, Some(Shown::Step(10)), Some(Shown::Step(9)), Some(Shown::Recovery([3; 32]))] {
+    for wrong in [None, Some(step(10)), Some(step(9)), Some(Shown::Recovery([3; 32]))] {
         assert_eq!(add(2, wrong).await, refused);
     }
-    add(3, Some(Shown::Step(11))).await.unwrap();
-    assert_eq!(add(4, Some(Shown::Step(11))).await, refused, "once");
+    add(3, Some(step(11))).await.unwrap();
+    assert_eq!(add(4, Some(step(11))).await, refused, "once");
     add(4, Some(Shown::Recovery([1; 32]))).await.unwrap();
     assert_eq!(add(5, Some(Shown::Recovery([1; 32]))).await, refused, "once");
     let left = catalog.second_factor(alice.id).await.unwrap().unwrap();
@@ -281,9 +335,12 @@ async fn second_factors<K: Keyspace>(catalog: Catalog<K>) {
     let other = PasswordHash("other".into());
     let remove =
         async |password, shown| catalog.remove_second_factor(alice.id, (password, &shown)).await.unwrap();
-    assert!(!remove(&other, Shown::Step(12)).await, "another password");
-    assert!(!remove(&hash, Shown::Step(11)).await, "an old code");
-    assert!(remove(&hash, Shown::Step(12)).await);
+    assert!(!remove(&other, step(12)).await, "another password");
+    assert!(!remove(&hash, step(11)).await, "an old code");
+    let of_another = Shown::Step { step: 12, sealed: vec![9] };
+    assert!(!remove(&hash, of_another.clone()).await, "a code of a secret that is no more");
+    assert_eq!(add(6, Some(of_another)).await, refused, "nor is it one here");
+    assert!(remove(&hash, step(12)).await);
     catalog.offer_second_factor((alice.id, &hash), &factor(7)).await.unwrap();
     assert!(catalog.clear_second_factor(alice.id).await.unwrap());
     assert!(!catalog.clear_second_factor(alice.id).await.unwrap());
@@ -298,12 +355,12 @@ async fn one_code_once<K: Keyspace>(catalog: Catalog<K>) {
     catalog.create_user(&alice, None).await.unwrap();
     catalog.set_password(alice.id, Some(hash.clone()), (Ends::All, By::Administrator)).await.unwrap();
     catalog.offer_second_factor((alice.id, &hash), &factor(7)).await.unwrap();
-    for (step, shown) in [(0, Shown::Step(11)), (1, Shown::Recovery([2; 32]))] {
+    for (at, shown) in [(0, step(11)), (1, Shown::Recovery([2; 32]))] {
         let proven = Proven { password: &hash, factor: Some(&shown) };
         let add = async |number| {
             catalog.add_session((alice.id, proven), (id(number), &session(5)), 5).await.is_ok()
         };
-        let (one, other) = futures::join!(add(10 + step), add(20 + step));
+        let (one, other) = futures::join!(add(10 + at), add(20 + at));
         assert!(one != other, "{shown:?}");
     }
 }

@@ -1,6 +1,8 @@
 //! A code to choose a password, by mail to the address of the account. Who asks learns nothing: the answer is there before anybody looks
 //! whether there is such a user, and the same either way.
 
+use std::sync::Arc;
+
 use datamesh_catalog::catalog::CredentialError;
 use datamesh_catalog::{CredentialKind, User, UserName};
 use tokio::sync::Semaphore;
@@ -13,26 +15,26 @@ use super::throttle::Throttle;
 use super::{Accounts, Made, not_kept};
 use crate::audit::{Audit, Deed};
 use crate::auth::Address;
-use crate::mail::{MailError, Mailer};
+use crate::mail::Mailer;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// How long a code that was mailed counts: mailboxes are read by others sooner or later.
-const MAILED_MS: u64 = 3_600_000;
+pub(super) const MAILED_MS: u64 = 3_600_000;
 /// Mails under way at most.
 const MAILS_AT_ONCE: usize = 16;
 
 /// What sends codes, and how often it was asked to.
 pub(super) struct Post {
-    mailer: Mailer,
+    pub(super) mailer: Mailer,
     /// Not that of sign-in: who asks for a code goes on to use it.
-    throttle: Throttle,
-    places: Semaphore,
+    pub(super) throttle: Throttle,
+    pub(super) places: Arc<Semaphore>,
 }
 
 impl Post {
     pub(super) fn new(mailer: Mailer) -> Self {
-        Self { mailer, throttle: Throttle::default(), places: Semaphore::new(MAILS_AT_ONCE) }
+        Self { mailer, throttle: Throttle::default(), places: Arc::new(Semaphore::new(MAILS_AT_ONCE)) }
     }
 }
 
@@ -60,24 +62,13 @@ impl Accounts {
     /// Where too many are under way it is dropped here, and not before the answer, which would tell who holds the places: who exists.
     pub(crate) async fn mail_reset(&self, AskedReset { name, from }: AskedReset, audit: &Audit) {
         let Some(post) = &self.post else { return };
-        let Ok(_place) = post.places.try_acquire() else {
-            tracing::warn!(
-                mails = MAILS_AT_ONCE,
-                "as many mails as may be are under way: a code was not sent"
-            );
-            return;
-        };
+        let Ok(_place) = post.places.try_acquire() else { return too_many_mails() };
         match self.code_to_mail(&name, from).await {
             Ok(Some((user, to, made))) => {
-                let id = user.id;
                 tell_of(audit, (&user, &made), from).await;
-                match post
-                    .mailer
-                    .send(&to, "Choose a password", letter(&post.mailer, &user.name, &made))
-                    .await
-                {
-                    Ok(()) => tracing::info!(user = %id, "a code to choose a password was mailed"),
-                    Err(error) => self.take_back(&user, &made, &error).await,
+                let text = letter(&post.mailer, &user.name, &made);
+                if !self.mailed(post, &user, (&to, "Choose a password", text)).await {
+                    self.forget(&user, &made).await;
                 }
             }
             Ok(None) => {}
@@ -108,13 +99,32 @@ impl Accounts {
         }
     }
 
-    /// A code that nobody got counts no more.
-    async fn take_back(&self, user: &User, made: &Made, error: &MailError) {
-        tracing::warn!(user = %user.id, %error, "a code to choose a password could not be mailed");
+    /// Mails a code; failures are the log's, without a name or an address. Whether it went.
+    pub(super) async fn mailed(
+        &self,
+        post: &Post,
+        user: &User,
+        (to, subject, text): (&str, &str, Zeroizing<String>),
+    ) -> bool {
+        let sent = post.mailer.send(to, subject, text).await;
+        match &sent {
+            Ok(()) => tracing::info!(user = %user.id, "a code was mailed"),
+            Err(error) => tracing::warn!(user = %user.id, %error, "a code could not be mailed"),
+        }
+        sent.is_ok()
+    }
+
+    /// Has a code that nobody can have read count no more: only so many may wait.
+    async fn forget(&self, user: &User, made: &Made) {
         if let Err(error) = self.catalog.end_credential(user.id, made.id).await {
             tracing::warn!(user = %user.id, %error, "a code that was not mailed counts until it runs out");
         }
     }
+}
+
+/// Says that a mail was dropped.
+fn too_many_mails() {
+    tracing::warn!(mails = MAILS_AT_ONCE, "as many mails as may be are under way: a code was not sent");
 }
 
 /// Has the audit say that a code was made, and for whom: nobody waits for it who could measure it.

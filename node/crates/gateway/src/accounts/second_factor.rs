@@ -165,7 +165,7 @@ impl Accounts {
         let known = self.catalog.second_factor(user.id).await.map_err(refusals::catalog)?;
         let offered = known.filter(|factor| is_offered(factor, self.now())).ok_or_else(nothing)?;
         let Some(code @ Code::OfTime(_)) = Code::read(code) else { return Err(wrong_code()) };
-        let Shown::Step(step) = self.judge((user.id, &offered), code).await? else {
+        let Shown::Step { step, .. } = self.judge((user.id, &offered), code).await? else {
             return Err(wrong_code());
         };
         let codes: Vec<_> = (0..RECOVERY_CODES).map(|_| self.fresh_recovery_code()).collect();
@@ -234,6 +234,19 @@ impl Accounts {
         self.judge((user.id, &factor), code).await.map(Some)
     }
 
+    /// Uses up what was shown where nothing is kept by it.
+    pub(super) async fn spend(&self, user: UserId, shown: Option<Shown>) -> Result<(), Problem> {
+        let Some(shown) = shown else { return Ok(()) };
+        let spend = move |factor: &mut SecondFactor| {
+            let spent = factor.clone().spent(&shown);
+            let fresh = spent.is_some();
+            *factor = spent.unwrap_or_else(|| factor.clone());
+            fresh
+        };
+        let spent = self.catalog.change_second_factor(user, spend).await.map_err(refusals::catalog)?;
+        spent.map(drop).ok_or_else(wrong_code)
+    }
+
     /// What a code shows of a second factor. A code of the time counts as wrong until a commit used it up, so that many at once are no
     /// way around the pauses; recovery codes are beyond guessing, so whoever holds the owner up with wrong codes does not keep them out.
     async fn judge(&self, (user, factor): (UserId, &SecondFactor), code: Code) -> Result<Shown, Problem> {
@@ -242,7 +255,8 @@ impl Accounts {
                 let factor = self.claim_attempt(user).await?;
                 let step = self.totp(user, &factor)?.check(&digits, self.now() / 1000);
                 let fresh = step.filter(|step| *step > factor.used_step);
-                fresh.map(Shown::Step).ok_or_else(wrong_code)
+                let shown = fresh.map(|step| Shown::Step { step, sealed: factor.sealed });
+                shown.ok_or_else(wrong_code)
             }
             Code::Recovery(text) => {
                 let hash = self.secret.recovery_code_hash(&user.0, text.as_bytes());

@@ -14,6 +14,9 @@ const BODY_CHARS: usize = 80;
 const BODY_BYTES: usize = 60;
 const SIGNED_BYTES: usize = 56;
 
+/// What the text of a code that proves an address of mail begins with.
+pub(super) const ADDRESS_PREFIX: &str = "dma_";
+
 /// What the text of a credential of this kind begins with.
 pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
     match kind {

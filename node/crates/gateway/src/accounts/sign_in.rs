@@ -17,7 +17,7 @@ use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// How long a session lasts.
-const SESSION_MS: u64 = 30 * DAY_MS;
+pub(super) const SESSION_MS: u64 = 30 * DAY_MS;
 
 /// Somebody who says who they are.
 pub(crate) struct SignIn<'a> {
@@ -36,7 +36,7 @@ pub(crate) struct SignedIn {
     pub(crate) session: Made,
 }
 
-fn refused() -> Problem {
+pub(super) fn refused() -> Problem {
     Problem::new(Kind::Unauthorized, "the name or the password is wrong, or the account is disabled")
 }
 

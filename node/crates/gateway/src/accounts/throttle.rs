@@ -102,6 +102,13 @@ impl Throttle {
         self.went_halfway(from, begun);
     }
 
+    /// One of the address's attempts was none after all, and nobody knows which.
+    pub(super) fn forgive(&self, from: IpAddr) {
+        if let Some(attempts) = self.0.lock().addresses.get_mut(&network(from)) {
+            attempts.count = attempts.count.saturating_sub(1);
+        }
+    }
+
     /// The password was right and more is asked for: of the address it was no wrong attempt, of the name nothing is forgotten.
     pub(super) fn went_halfway(&self, from: IpAddr, begun: Begun) {
         let mut known = self.0.lock();

@@ -1,12 +1,13 @@
 //! Users as administrators see them, and how one becomes a user.
 
-use datamesh_catalog::catalog::{By, Ends};
+use datamesh_catalog::catalog::{By, Claimant, Ends};
 use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
-use super::{Accounts, Made, no_account, no_such_user, not_invited, not_made, superseded};
+use super::addresses::{address, place_at};
+use super::{Accounts, Claimed, Made, no_such_user, not_invited, not_made};
 use crate::audit::{Actor, Note};
-use crate::auth::{Address, Principal, Via};
+use crate::auth::Address;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
@@ -24,6 +25,7 @@ pub(crate) struct NewUser {
 /// Somebody who becomes a user by themselves.
 pub(crate) struct Registering<'a> {
     pub(crate) name: UserName,
+    /// Theirs once they have read what is mailed there.
     pub(crate) email: Option<String>,
     pub(crate) password: Zeroizing<String>,
     pub(crate) invite: Option<&'a str>,
@@ -38,8 +40,13 @@ pub(crate) struct Change {
     pub(crate) disabled: Option<bool>,
 }
 
+/// They are a user all the same, and may claim an address anew.
+fn not_mailed(problem: Problem) {
+    tracing::warn!(problem = problem.detail(), "no code was made for the address of who registered");
+}
+
 impl Accounts {
-    fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
+    pub(super) fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
         if RESERVED.contains(&name.folded().as_str()) {
             return Err(
                 Problem::new(Kind::UserExists, format!("the name {name} is reserved")).in_body("name")
@@ -48,7 +55,6 @@ impl Accounts {
         let id = UserId(random(&*self.surroundings));
         let (created_unix_ms, password) = (self.now(), None);
         let (disabled, failed_sign_ins, last_failed_unix_ms) = (false, 0, 0);
-        let (name, email) = (name, email.filter(|email| !email.is_empty()));
         Ok(User {
             id,
             name,
@@ -64,7 +70,7 @@ impl Accounts {
 
     /// Makes a user, and the code by which they choose their password.
     pub(crate) async fn create(&self, new: NewUser, from: Option<Address>) -> Result<(User, Made), Problem> {
-        let user = self.fresh(new)?;
+        let user = self.fresh(NewUser { email: address(new.email)?, ..new })?;
         self.catalog.create_user(&user, None).await.map_err(not_made)?;
         let code = self.make_reset(user.id, from).await?;
         Ok((user, code))
@@ -74,12 +80,20 @@ impl Accounts {
     ///
     /// # Errors
     /// `forbidden` without an invitation where one is needed.
-    pub(crate) async fn register(&self, asked: Registering<'_>, note: &Note) -> Result<User, Problem> {
+    pub(crate) async fn register(
+        &self,
+        asked: Registering<'_>,
+        note: &Note,
+    ) -> Result<(User, Option<Claimed>), Problem> {
         let Registering { name, email, password, invite, from } = asked;
         let (role, _) = self.admitted(invite).await?;
+        let claimed = self.claimable(email)?;
         // Each costs a hash and rows: an address gets few at once, whether they come to something or not.
         self.attempt("", from)?;
-        let mut user = self.fresh(NewUser { name, email, role })?;
+        let mut user = self.fresh(NewUser { name, email: None, role })?;
+        if let Some((_, post)) = &claimed {
+            self.may_mail(post, &user, from)?;
+        }
         user.password = Some(self.passwords.hash(user.id, password).await?);
         // A hash takes its time: whoever invited them may administrate no more.
         let (role, by) = self.admitted(invite).await?;
@@ -88,9 +102,17 @@ impl Accounts {
         note.actor(Actor::coming(&user.name, invitation.clone()));
         note.detail(format!("role={}", role.as_str()));
         note.count();
+        let place = claimed.as_ref().map(|(_, post)| place_at(post)).transpose()?;
         self.catalog.create_user(&user, by).await.map_err(not_made)?;
         note.actor(Actor::user(&user, invitation));
-        Ok(user)
+        let claimant = |password| Claimant { user: user.id, password, asks: None };
+        let claimed = match (claimed.zip(place), &user.password) {
+            (Some(((email, _), place)), Some(password)) => {
+                self.claim((&user, claimant(password)), email, place).await.map_err(not_mailed).ok()
+            }
+            _ => None,
+        };
+        Ok((user, claimed))
     }
 
     /// As what somebody may become a user now, and by which invitation.
@@ -138,7 +160,7 @@ impl Accounts {
         let user = self.user(name).await?;
         let Change { role, email, disabled } = change;
         if let Some(email) = email {
-            let email = Some(email).filter(|email| !email.is_empty());
+            let email = address(Some(email))?;
             self.catalog.set_email(user.id, email, None).await.map_err(not_made)?.ok_or_else(no_such_user)?;
         }
         let changed = move |user: &mut User| {
@@ -146,20 +168,6 @@ impl Accounts {
             user.disabled = disabled.unwrap_or(user.disabled);
         };
         self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
-    }
-
-    /// Says where mail reaches the user who asks, if they prove their password.
-    pub(crate) async fn change_email(
-        &self,
-        principal: &Principal,
-        (email, password): (Option<String>, Zeroizing<String>),
-        from: Option<Address>,
-    ) -> Result<User, Problem> {
-        let (user, proven) = self.proven_again(principal, password, from).await?;
-        let Via::Session(session) = principal.via else { return Err(no_account()) };
-        let email = email.filter(|email| !email.is_empty());
-        let set = self.catalog.set_email(user.id, email, Some((&proven, session))).await;
-        set.map_err(not_made)?.ok_or_else(superseded)
     }
 
     /// Takes a user's password and all that stands for them, and gives the code by which they choose another.

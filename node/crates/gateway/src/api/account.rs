@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::identities::Item;
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::accounts::{Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
+use crate::accounts::{Bound, Claimed, Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
 use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
@@ -57,6 +58,7 @@ pub(super) struct Login {
 pub(super) struct Register {
     name: UserName,
     password: Secret,
+    /// Where mail reaches them, once they have read what is mailed there.
     email: Option<String>,
     invite: Option<Secret>,
 }
@@ -81,6 +83,13 @@ pub(super) struct ChangeProfile {
     email: Option<String>,
     /// Codes to choose a password are mailed to the address: an open session alone must not move it.
     password: Secret,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConfirmEmail {
+    /// What was mailed to the address.
+    code: Secret,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -113,6 +122,15 @@ pub(super) struct ShownUser {
     failed_sign_ins: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failed_at: Option<String>,
+    /// Who they are at providers, where an administrator asks for one user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identities: Option<Vec<Item>>,
+}
+
+impl ShownUser {
+    pub(super) fn with_identities(self, all: Vec<Bound>) -> Self {
+        Self { identities: Some(all.into_iter().map(Item::from).collect()), ..self }
+    }
 }
 
 impl From<User> for ShownUser {
@@ -128,6 +146,7 @@ impl From<User> for ShownUser {
             has_password: user.password.is_some(),
             failed_sign_ins: user.failed_sign_ins,
             last_failed_at: last_failed,
+            identities: None,
         }
     }
 }
@@ -213,17 +232,26 @@ pub(super) async fn login(
     body: Body,
 ) -> Result<Response, Problem> {
     let Login { name, password: Secret(password), code } = incoming::json(&headers, body).await?;
-    let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let device = device_of(&headers);
     let code = code.as_ref().map(|Secret(code)| code.as_str());
     let asked = SignIn { name: &name, password, code, device, from: from(origin) };
     answer_login(app.accounts.sign_in(asked, &note).await?)
 }
 
-fn answer_login(
-    SignedIn { user, session: Made { text, credential, .. } }: SignedIn,
-) -> Result<Response, Problem> {
+/// What a program calls itself.
+pub(super) fn device_of(headers: &HeaderMap) -> &str {
+    headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
+}
+
+/// The cookie that carries a session which was just begun.
+pub(super) fn session_cookie(Made { text, credential, .. }: &Made) -> Result<HeaderValue, Problem> {
     let seconds = credential.until_unix_ms.saturating_sub(credential.created_unix_ms) / 1000;
-    let cookie = set_cookie(&text, seconds)?;
+    set_cookie(text, seconds)
+}
+
+pub(super) fn answer_login(SignedIn { user, session }: SignedIn) -> Result<Response, Problem> {
+    let cookie = session_cookie(&session)?;
+    let Made { text, credential, .. } = session;
     let login = ShownLogin { token: &text, expires_at: rfc3339(credential.until_unix_ms), user: user.into() };
     Ok((NO_STORE, [(header::SET_COOKIE, cookie)], Json(login)).into_response())
 }
@@ -249,7 +277,9 @@ pub(super) async fn register(
     let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
     let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
     let from = from(origin);
-    let user = app.accounts.register(Registering { name, email, password, invite, from }, &note).await?;
+    let asked = Registering { name, email, password, invite, from };
+    let (user, claimed) = app.accounts.register(asked, &note).await?;
+    mail(&app, claimed);
     Ok((StatusCode::CREATED, Json(ShownUser::from(user))).into_response())
 }
 
@@ -292,17 +322,37 @@ pub(super) async fn profile(
     Ok(Json(Profile { via, role: principal.role, scopes, user }).into_response())
 }
 
-/// `PUT profile`: where mail reaches who asks.
+/// `PUT profile`: where mail reaches who asks; `202` until they have read what is mailed there.
 pub(super) async fn change_profile(
     State(app): State<Arc<App>>,
     Extension(principal): Extension<Principal>,
     origin: Origin,
     headers: HeaderMap,
     body: Body,
-) -> Result<Json<ShownUser>, Problem> {
+) -> Result<Response, Problem> {
     let ChangeProfile { email, password: Secret(password) } = incoming::json(&headers, body).await?;
-    let user = app.accounts.change_email(&principal, (email, password), from(origin)).await?;
-    Ok(Json(user.into()))
+    let (user, claimed) = app.accounts.change_email(&principal, (email, password), from(origin)).await?;
+    let status = if claimed.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
+    mail(&app, claimed);
+    Ok((status, Json(ShownUser::from(user))).into_response())
+}
+
+fn mail(app: &Arc<App>, claimed: Option<Claimed>) {
+    let Some(claimed) = claimed else { return };
+    let behind = Arc::clone(app);
+    app.accounts.behind_the_answer(async move { behind.accounts.mail_claim(claimed).await });
+}
+
+/// `POST profile/email`: an address is the user's who read a code there.
+pub(super) async fn confirm_email(
+    State(app): State<Arc<App>>,
+    Extension(note): Extension<Note>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, Problem> {
+    let ConfirmEmail { code: Secret(code) } = incoming::json(&headers, body).await?;
+    app.accounts.confirm_email(&code, &note).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST password`: another password; the other sessions end.

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, files, fsck, invites, keys, listing, mailed_reset,
-    metadata, monitoring, second_factor, shared, shares, shreds, trash, uploads, users,
+    App, account, admin, archive, audit, buckets, files, fsck, identities, invites, keys, listing,
+    mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash, uploads, users,
 };
 use crate::auth::Need;
 
@@ -135,12 +135,33 @@ routes! {
         does("Chooses a password by a code").takes::<account::Reset>().gives_nothing(204);
     POST "/api/v1/auth/reset/mail" Anyone => mailed_reset::ask,
         does("Mails a code to choose a password, if there is such a user").takes::<mailed_reset::Ask>().gives_nothing(202);
+    GET "/api/v1/auth/oidc" Anyone => oidc::list,
+        does("Lists the providers of OpenID Connect to sign in at").gives::<oidc::Listed>(200);
+    GET "/api/v1/auth/oidc/{provider}/start" Anyone => oidc::start,
+        does("Sends a browser to a provider to sign in").gives_nothing(303).with(&["Location"]);
+    GET "/api/v1/auth/oidc/{provider}/callback" Anyone => oidc::callback,
+        does("Takes the browser in that a provider sent back").asks::<oidc::Back>().gives_a_page();
+    POST "/api/v1/auth/oidc/{provider}/device" Anyone => oidc::begin_device,
+        does("Begins the sign-in of a program without a browser").gives::<oidc::ShownDevice<'_>>(200).with(SECRET);
+    POST "/api/v1/auth/oidc/{provider}/device/token" Anyone => oidc::ask_for_device,
+        does("Signs the program in, once somebody has said yes").takes::<oidc::AskForDevice>()
+            .gives::<account::ShownLogin<'_>>(200).with(SECRET).gives::<oidc::Later>(202).with(SECRET);
+    GET "/api/v1/auth/identities" Themselves => identities::list,
+        does("Lists who one is at providers").gives::<identities::Listed>(200);
+    POST "/api/v1/auth/identities/{provider}" Themselves => identities::bind,
+        does("Sends one's browser to a provider, to be bound to whom it names").takes::<identities::Bind>()
+            .gives::<identities::Away>(200).with(SECRET);
+    DELETE "/api/v1/auth/identities/{provider}" Themselves => identities::unbind,
+        does("Unbinds one from who one is at a provider").gives_nothing(204);
     POST "/api/v1/auth/logout" Themselves => account::logout,
         does("Ends the session that asks").gives_nothing(204);
     GET "/api/v1/auth/profile" Read => account::profile,
         does("Shows who asks").gives::<account::Profile>(200);
     PUT "/api/v1/auth/profile" Themselves => account::change_profile,
-        does("Changes the address for mail").takes::<account::ChangeProfile>().gives::<account::ShownUser>(200);
+        does("Changes the address for mail: 202 until a code was read that is mailed there").takes::<account::ChangeProfile>()
+            .gives::<account::ShownUser>(200).gives::<account::ShownUser>(202);
+    POST "/api/v1/auth/profile/email" Anyone => account::confirm_email,
+        does("Makes an address one's own by the code that was mailed there").takes::<account::ConfirmEmail>().gives_nothing(204);
     POST "/api/v1/auth/password" Themselves => account::change_password,
         does("Changes the password; other sessions end").takes::<account::ChangePassword>().gives_nothing(204);
     GET "/api/v1/auth/sessions" Themselves => account::sessions,
@@ -236,6 +257,8 @@ routes! {
         does("Lists the links of a user").gives::<shares::Listed>(200);
     DELETE "/api/v1/admin/users/{name}/shares/{id}" ADMIN => shares::end_of,
         does("Ends a link of a user").gives_nothing(204);
+    DELETE "/api/v1/admin/users/{name}/identities/{provider}" ADMIN => identities::take,
+        does("Unbinds a user from who they are at a provider, and ends their sessions").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

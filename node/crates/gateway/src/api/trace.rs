@@ -119,7 +119,8 @@ async fn judged(
     if principal.is_some() {
         note.count();
     }
-    let told = !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_));
+    let told =
+        !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
         let (action, target) = (format!("{} {route}", request.method()), request.uri().path().to_owned());

@@ -115,12 +115,14 @@ pub(super) async fn list(
     Ok(Page::new(Listed { items, next_cursor }, &uri, next.as_deref()))
 }
 
-/// `GET users/{name}`.
+/// `GET users/{name}`: also who they are at providers.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<Json<ShownUser>, Problem> {
-    Ok(Json(app.accounts.user(&name).await?.into()))
+    let user = app.accounts.user(&name).await?;
+    let all = app.accounts.identities_of(&user).await?;
+    Ok(Json(ShownUser::from(user).with_identities(all)))
 }
 
 /// What is changed of a user, for the audit.

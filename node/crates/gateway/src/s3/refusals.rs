@@ -55,7 +55,7 @@ fn code(kind: Kind) -> S3ErrorCode {
             S3ErrorCode::ServiceUnavailable
         }
         Kind::PoolFull => S3ErrorCode::Custom("StorageFull".into()),
-        Kind::Damaged | Kind::Internal => S3ErrorCode::InternalError,
+        Kind::Damaged | Kind::ProviderFailed | Kind::Internal => S3ErrorCode::InternalError,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::https;
 use crate::layouts::LoadLayoutError;
 use crate::mail::MailError;
 use crate::notifications::TargetError;
+use crate::oidc::OidcError;
 use crate::restore::RestoreError;
 
 /// Why a gateway could not be bound, or ended.
@@ -55,6 +56,9 @@ pub enum GatewayError {
         /// Why.
         source: std::io::Error,
     },
+    /// Where users sign in besides.
+    #[error(transparent)]
+    Oidc(#[from] OidcError),
     /// How mail is sent.
     #[error(transparent)]
     Mail(#[from] MailError),

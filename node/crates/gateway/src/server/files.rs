@@ -16,6 +16,7 @@ use crate::book::AddressBook;
 use crate::https::Certificates;
 use crate::mail::Mailer;
 use crate::notifications::Target;
+use crate::oidc::Providers;
 
 /// The gateway's own key in the data folder.
 const IDENTITY_FILE: &str = "identity";
@@ -31,6 +32,7 @@ pub(crate) struct Prepared {
     pub(crate) database: Option<PostgresOptions>,
     pub(crate) mailer: Option<Mailer>,
     pub(crate) targets: Vec<Target>,
+    pub(crate) providers: Providers,
 }
 
 impl Prepared {
@@ -52,6 +54,7 @@ impl Prepared {
             database: settings.catalog_database.as_ref().map(database).transpose()?,
             mailer: settings.mail.clone().map(Mailer::open).transpose()?,
             targets: Target::open_all(&settings.notifications)?,
+            providers: Providers::open(settings.public_url.as_deref(), &settings.oidc)?,
         })
     }
 }

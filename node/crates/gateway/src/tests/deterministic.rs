@@ -140,6 +140,7 @@ pub(super) async fn gateway_of(
         on_given_up: Box::new(|_| {}),
         mailer: None,
         targets: Vec::new(),
+        providers: Default::default(),
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
         catalog_backups: datamesh_settings::CatalogBackups::Off,

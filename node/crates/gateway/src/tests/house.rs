@@ -26,6 +26,7 @@ use crate::core::{Core, CoreConfig};
 use crate::limits;
 use crate::mail::Mailer;
 use crate::notifications::Target;
+use crate::oidc::Providers;
 use crate::surroundings::{OperatingSystem, Surroundings};
 
 pub(crate) const USER: &str = "user-token-for-tests";
@@ -45,6 +46,7 @@ pub(crate) struct House {
 struct Outside {
     mailer: Option<Mailer>,
     targets: Vec<Target>,
+    providers: Providers,
     request_limits: RequestLimits,
 }
 
@@ -184,6 +186,11 @@ impl House {
         house
     }
 
+    /// One whose users sign in elsewhere, without a pool.
+    pub(crate) async fn trusting(providers: Providers) -> Self {
+        Self::with(6, (64 << 20, 0), 0, Outside { providers, ..Outside::default() }).await
+    }
+
     async fn with(nodes: u8, buffers: (u64, u64), retention_ms: u64, outside: Outside) -> Self {
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());
@@ -205,7 +212,7 @@ impl House {
         dir: TempDir,
         (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
         (buffer_bytes, cache_bytes): (u64, u64),
-        (retention_ms, Outside { mailer, targets, request_limits }): (u64, Outside),
+        (retention_ms, Outside { mailer, targets, providers, request_limits }): (u64, Outside),
     ) -> Self {
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
@@ -227,6 +234,7 @@ impl House {
             on_given_up: Box::new(|_| {}),
             mailer,
             targets,
+            providers,
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),
@@ -253,6 +261,7 @@ impl House {
             on_given_up: Box::new(|_| {}),
             mailer: None,
             targets: Vec::new(),
+            providers: Providers::default(),
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),

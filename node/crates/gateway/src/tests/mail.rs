@@ -123,9 +123,99 @@ async fn with_address(house: &House, name: &str, email: &str) -> String {
     let body = json!({ "email": email, "password": "not the password" });
     let refused = tell(house, Some(&session), "PUT", "/auth/profile", body).await;
     assert_eq!(refused.problem(), "forbidden", "an open session alone moves no address");
-    let body = json!({ "email": email, "password": PASSWORD });
-    tell(house, Some(&session), "PUT", "/auth/profile", body).await.ok();
+    tell(house, Some(ADMIN), "PUT", &format!("/admin/users/{name}"), json!({ "email": email })).await.ok();
     session
+}
+
+/// The word of a mail that begins so.
+fn word_in(mail: &Value, prefix: &str) -> String {
+    let text = mail["text"].as_str().unwrap();
+    text.split_whitespace().find(|word| word.starts_with(prefix)).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_address_is_ones_own_once_a_code_was_read_there() {
+    let mut server = MailServer::start("implicit", ("", ""));
+    let house = House::mailing(Mailer::open(server.settings(MailTls::Implicit)).unwrap()).await;
+    let session = signed_in(&house, "alice", Role::Member).await;
+    let put = async |email: &str| {
+        let body = json!({ "email": email, "password": PASSWORD });
+        let got = tell(&house, Some(&session), "PUT", "/auth/profile", body).await;
+        done(&house).await;
+        got
+    };
+    let confirm =
+        async |code: &str| tell(&house, None, "POST", "/auth/profile/email", json!({ "code": code })).await;
+    for wrong in ["nobody", "a@[10.0.0.1]", "a b@example.org"] {
+        assert_eq!(put(wrong).await.problem(), "invalid-body", "{wrong}");
+    }
+    let claimed = put("alice@example.org").await;
+    assert_eq!((claimed.status, &claimed.json()["email"]), (StatusCode::ACCEPTED, &Value::Null), "not yet");
+    let mail = server.mail();
+    assert_eq!(mail["to"], json!(["alice@example.org"]));
+    ask(&house, "alice").await.ok();
+    assert_eq!(codes(&house, "alice").await, 0, "nothing is mailed where nobody has read yet");
+    let code = word_in(&mail, "dma_");
+    assert_eq!(
+        tell(&house, Some(&code), "GET", "/auth/profile", Value::Null).await.problem(),
+        "unauthorized"
+    );
+    let chosen = json!({ "code": code, "password": "another password" });
+    assert_eq!(
+        tell(&house, None, "POST", "/auth/reset", chosen).await.problem(),
+        "forbidden",
+        "it resets nothing"
+    );
+    assert_eq!(confirm("dma_x").await.problem(), "forbidden");
+    confirm(&code).await.ok();
+    assert_eq!(confirm(&code).await.problem(), "forbidden", "once");
+    let profile = tell(&house, Some(&session), "GET", "/auth/profile", Value::Null).await.ok().json();
+    assert_eq!(profile["user"]["email"], json!("alice@example.org"));
+    assert_eq!(put("alice@example.org").await.status, StatusCode::OK, "it is theirs");
+    ask(&house, "alice").await.ok();
+    code_in(&server.mail());
+    let cleared = put("").await;
+    assert_eq!((cleared.status, &cleared.json()["email"]), (StatusCode::OK, &Value::Null));
+    assert_eq!(codes(&house, "alice").await, 0, "what was mailed there has ended");
+    let audit = tell(&house, Some(ADMIN), "GET", "/admin/audit", Value::Null).await.ok().json().to_string();
+    assert!(audit.contains("POST /api/v1/auth/profile/email") && !audit.contains(&code), "{audit}");
+}
+
+#[tokio::test]
+async fn who_registers_proves_their_address_too() {
+    let mut server = MailServer::start("implicit", ("", ""));
+    let house = House::mailing(Mailer::open(server.settings(MailTls::Implicit)).unwrap()).await;
+    tell(&house, Some(ADMIN), "PUT", "/admin/registration", json!({ "registration": "open" })).await.ok();
+    let new = json!({ "name": "www.evil.example", "password": PASSWORD, "email": "bob@example.org" });
+    let made = tell(&house, None, "POST", "/auth/register", new).await.ok();
+    done(&house).await;
+    assert_eq!(made.json()["email"], Value::Null);
+    let mail = server.mail();
+    assert!(
+        !mail.to_string().contains("evil"),
+        "a stranger has the cluster write nothing to another: {mail}"
+    );
+    let code = word_in(&mail, "dma_");
+    tell(&house, None, "POST", "/auth/profile/email", json!({ "code": code })).await.ok();
+    let bob =
+        tell(&house, Some(ADMIN), "GET", "/admin/users/www.evil.example", Value::Null).await.ok().json();
+    assert_eq!(bob["email"], json!("bob@example.org"));
+}
+
+#[tokio::test]
+async fn an_address_is_an_administrator_s_to_set_where_no_mail_is_sent() {
+    let house = House::without_pool(6, 64 << 20).await;
+    tell(&house, Some(ADMIN), "PUT", "/admin/registration", json!({ "registration": "open" })).await.ok();
+    let new = json!({ "name": "bob", "password": PASSWORD, "email": "bob@example.org" });
+    assert_eq!(tell(&house, None, "POST", "/auth/register", new).await.problem(), "conflict");
+    let session = signed_in(&house, "alice", Role::Member).await;
+    let body = json!({ "email": "alice@example.org", "password": PASSWORD });
+    assert_eq!(tell(&house, Some(&session), "PUT", "/auth/profile", body).await.problem(), "conflict");
+    let set = json!({ "email": "alice@example.org" });
+    let alice = tell(&house, Some(ADMIN), "PUT", "/admin/users/alice", set).await.ok().json();
+    assert_eq!(alice["email"], json!("alice@example.org"));
+    let wrong = tell(&house, Some(ADMIN), "PUT", "/admin/users/alice", json!({ "email": "nobody" })).await;
+    assert_eq!(wrong.problem(), "invalid-body");
 }
 
 fn code_in(mail: &Value) -> String {

@@ -145,6 +145,8 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         restore: None,
         catalog_backups: Default::default(),
         notifications: Vec::new(),
+        public_url: None,
+        oidc: Vec::new(),
     }
 }
 

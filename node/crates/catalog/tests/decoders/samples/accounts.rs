@@ -2,9 +2,9 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AuditAt, BucketId, Credential, CredentialId, CredentialKind, KeyedRequest, ObjectKey, PasswordHash,
-    Registration, RequestId, Role, Scope, SecondFactor, Share, ShareUse, Shared, UnderWay, User, UserId,
-    record,
+    AddressCode, AuditAt, BucketId, Credential, CredentialId, CredentialKind, Identity, KeyedRequest,
+    ObjectKey, PasswordHash, Registration, RequestId, Role, Scope, SecondFactor, Share, ShareUse, Shared,
+    UnderWay, User, UserId, record,
 };
 use datamesh_settings::audit::AuditEntry;
 use datamesh_shard::BucketName;
@@ -39,6 +39,14 @@ fn user() -> User {
         failed_sign_ins: 3,
         last_failed_unix_ms: TIME,
     }
+}
+
+fn identity() -> Identity {
+    Identity { issuer: "https://id.example.org".into(), subject: "alice".into() }
+}
+
+fn address_code() -> AddressCode {
+    AddressCode { hash: [0x77; 32], email: "alice@example.org".into(), until_unix_ms: TIME + 2 }
 }
 
 fn second_factor() -> SecondFactor {
@@ -104,10 +112,13 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("token", credential(token)),
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
+        sample("address-code", address_code()),
         sample("second-factor", second_factor()),
         sample("keyed-request", keyed_request(None)),
         sample("keyed-request-answered", keyed_request(Some(vec![0xdd; 40]))),
         sample("keyed-request-count", record::KeyedRequestCountRecord { requests: 300 }),
+        sample("identity", record::IdentityRecord { user: USER, identity: identity(), ended: false }),
+        sample("identity-ended", record::IdentityRecord { user: USER, identity: identity(), ended: true }),
         sample("user-name", record::UserNameRecord { user: USER }),
         sample("registration", record::RegistrationRecord { registration: Registration::Open }),
         sample("audit-entry", record::AuditRecord { entry, link: [0x88; 32] }),
@@ -134,12 +145,16 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user", key::user(USER)),
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
+        ("address-code", key::address_code(USER, CREDENTIAL)),
         ("second-factor", key::second_factor(USER)),
         ("keyed-request", key::keyed_request(REQUEST)),
         ("keyed-request-due", key::keyed_request_due(TIME, REQUEST)),
         ("keyed-request-count", key::keyed_request_count(&USER.0)),
         ("share", key::share(USER, CREDENTIAL)),
         ("share-use", key::share_use(USER, CREDENTIAL)),
+        ("identity", key::identity(&identity())),
+        ("identity-of-user", key::identity_of(USER, &identity().issuer)),
+        ("used-state", key::used_state(TIME, &[0x33; 32])),
         ("registration", key::only(Table::Registration)),
         ("audit-head", key::audit_head("gw-0/3")),
         ("audit-entry", key::audit_entry(&at)),

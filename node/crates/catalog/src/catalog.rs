@@ -64,7 +64,7 @@ pub use references::ReferenceError;
 pub use shares::{KnownShare, ShareError, StrayShare};
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
-pub use trash::RestoreError;
+pub use trash::{PurgeError, PurgeStopped, RestoreError};
 pub use uploads::UploadError;
 pub use users::{By, Ends, UserError};
 

@@ -38,7 +38,7 @@ mod version_listing;
 mod versioning;
 mod versions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
@@ -114,7 +114,7 @@ struct Shared {
     with_versions: RwLock<HashSet<BucketId>>,
     meddling: meddling::Meddling,
     /// Buckets of whose changes somebody was seen to want to know: likewise.
-    watched: RwLock<HashMap<BucketId, notifications::Known>>,
+    watched: RwLock<notifications::Watched>,
     /// Woken by each commit of this process that has events.
     event_wakes: RwLock<Vec<Arc<Notify>>>,
 }

@@ -1,14 +1,12 @@
 //! Step 1: reads what a cluster refers to and what exists of it. Decides nothing.
 
-use std::collections::BTreeMap;
-
 use datamesh_crds::{DataMeshCluster, ExposureType, StoragePool, label};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Secret, Service};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
-use super::sign_in::{Given, secrets_of};
+use super::given_files::{Given, secrets_of};
 use crate::context::Context;
 use crate::names;
 
@@ -30,9 +28,7 @@ pub(crate) struct Found {
     pub(crate) given_tls: Option<Secret>,
     /// How the catalog's database is reached, where there is one.
     pub(crate) database: Option<Secret>,
-    /// Those that webhooks name, by their names.
-    pub(crate) notifications: BTreeMap<String, Secret>,
-    /// What gateways are given for mail and for providers that users sign in at.
+    /// What gateways are given for mail, for providers that users sign in at, and for webhooks.
     pub(crate) given: Given,
     /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
@@ -69,12 +65,6 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         Some(catalog) => secrets.get_opt(&catalog.postgres.secret_ref.name).await?,
         None => None,
     };
-    let mut notifications = BTreeMap::new();
-    for named in cluster.spec.gateway.notifications.iter().filter_map(|target| target.secret_ref.as_ref()) {
-        if let Some(secret) = secrets.get_opt(&named.name).await? {
-            notifications.insert(named.name.clone(), secret);
-        }
-    }
     let mut given = Given::new();
     for named in secrets_of(&cluster.spec.gateway) {
         given.extend(secrets.get_opt(named).await?.map(|secret| (named.to_owned(), secret)));
@@ -94,7 +84,6 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         tls: secrets.get_opt(&names::gateway_tls(&name)).await?,
         given_tls,
         database,
-        notifications,
         given,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,

@@ -1,6 +1,9 @@
 //! Fields of a Secret that an administrator gives and gateways have as files: whether they are there, asked before anything is changed, for
 //! a gateway that lacks one would not start. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use datamesh_crds::{GatewaySpec, SecretRef};
 use k8s_openapi::api::core::v1::Secret;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -13,6 +16,17 @@ use crate::secrets;
 pub(crate) const CA_FIELD: &str = "ca.crt";
 /// Bytes of a field that a gateway reads at most.
 const FIELD_BYTES_MAX: usize = 64 << 10;
+
+/// Secrets that a spec names for its gateways, by name, those that exist.
+pub(crate) type Given = BTreeMap<String, Secret>;
+
+/// Names of all of them: for mail, for providers that users sign in at, and for webhooks.
+pub(super) fn secrets_of(gateway: &GatewaySpec) -> BTreeSet<&str> {
+    let mail = gateway.mail.iter().filter_map(|mail| mail.secret_ref.as_ref());
+    let oidc = gateway.oidc.iter().filter_map(|provider| provider.secret_ref.as_ref());
+    let webhooks = gateway.notifications.iter().filter_map(|target| target.secret_ref.as_ref());
+    mail.chain(oidc).chain(webhooks).map(|named| named.name.as_str()).collect()
+}
 
 /// What is wrong with the Secret; the sentence begins with its name. What stands in it is never shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +87,17 @@ impl GivenFiles {
         let authorities = secrets::text_of(given, CA_FIELD);
         let authorities_hash = authorities.map(|pem| hash_of_authorities(&pem)).transpose()?;
         Ok(Self { secret: secret.to_owned(), folder, fields, authorities_hash })
+    }
+
+    /// The same of a Secret that a spec need not name.
+    pub(super) fn named(
+        secret: Option<&SecretRef>,
+        given: &Given,
+        folder: String,
+        wanted: &[&'static str],
+    ) -> Result<Option<Self>, FilesProblem> {
+        let check = |named: &SecretRef| Self::check((&named.name, given.get(&named.name)), folder, wanted);
+        secret.map(check).transpose()
     }
 
     /// That both are there, or none.

@@ -1,20 +1,14 @@
 //! The webhooks an administrator gives for events of buckets: whether they and their Secrets are of use. Pure.
 
-use std::collections::BTreeMap;
-
 use datamesh_crds::NotificationTargetSpec;
 use datamesh_settings::notifications::NotificationTarget;
 use datamesh_shard::TargetName;
-use k8s_openapi::api::core::v1::{Secret, VolumeProjection};
 use reqwest::Url;
 
-use crate::pod::{CONFIG_DIR, secret_files};
-use crate::secrets;
+use super::given_files::{CA_FIELD, FilesProblem, Given, GivenFiles};
 
 /// Has what messages are signed with.
 const SECRET_FIELD: &str = "secret";
-/// Has the certificate of the server's CA, where no public one vouches for it.
-const CA_FIELD: &str = "ca.crt";
 
 /// A webhook that can be used.
 pub(crate) struct Webhook {
@@ -22,14 +16,8 @@ pub(crate) struct Webhook {
     url: String,
     /// Where its server listens.
     pub(crate) port: u16,
-    secret: Option<Given>,
-}
-
-/// A Secret, and what is in it.
-struct Given {
-    name: String,
-    signs: bool,
-    has_ca: bool,
+    /// What messages are signed with, and the certificate of the server's CA where no public one vouches for it.
+    pub(crate) files: Option<GivenFiles>,
 }
 
 /// What is wrong with a webhook; the sentence begins with its name. What stands in its Secret, or in its address, is never shown.
@@ -44,22 +32,20 @@ pub(crate) enum WebhookProblem {
     /// The address is none.
     #[error("has a url that is none: write one like https://hooks.example.org/datamesh, without a password")]
     Url,
-    /// No such Secret.
-    #[error(
-        "names Secret {0}, which does not exist in this namespace: make it with `kubectl create secret generic {0} --from-literal=secret=…`"
-    )]
-    Absent(String),
-    /// Nothing in it is of use.
-    #[error(
-        "names Secret {0}, which has neither a field `secret`, that messages are signed with, nor `ca.crt`, the certificate of its CA"
-    )]
-    Empty(String),
+    /// Its Secret.
+    #[error("names Secret {secret}, which {problem}")]
+    Files {
+        /// Its name.
+        secret: String,
+        /// Why.
+        problem: FilesProblem,
+    },
 }
 
 /// Checks those of a spec; names the first that is of no use.
 pub(super) fn check(
     specs: &[NotificationTargetSpec],
-    given: &BTreeMap<String, Secret>,
+    given: &Given,
 ) -> Result<Vec<Webhook>, (String, WebhookProblem)> {
     let mut webhooks = Vec::<Webhook>::new();
     for spec in specs {
@@ -72,52 +58,29 @@ pub(super) fn check(
     Ok(webhooks)
 }
 
-fn one(spec: &NotificationTargetSpec, given: &BTreeMap<String, Secret>) -> Result<Webhook, WebhookProblem> {
+fn one(spec: &NotificationTargetSpec, given: &Given) -> Result<Webhook, WebhookProblem> {
     let name = TargetName::new(&spec.name).map_err(|_| WebhookProblem::Name)?;
     let url = Url::parse(&spec.url).map_err(|_| WebhookProblem::Url)?;
     let is_plain = url.username().is_empty() && url.password().is_none();
     let port = url.port_or_known_default().filter(|_| url.scheme() == "https" && is_plain);
     let port = port.ok_or(WebhookProblem::Url)?;
-    let secret = spec.secret_ref.as_ref().map(|named| held(&named.name, given)).transpose()?;
-    Ok(Webhook { name, url: spec.url.clone(), port, secret })
-}
-
-fn held(name: &str, given: &BTreeMap<String, Secret>) -> Result<Given, WebhookProblem> {
-    let secret = given.get(name).ok_or_else(|| WebhookProblem::Absent(name.to_owned()))?;
-    let has = |field| secrets::text_of(secret, field).is_some();
-    let (signs, has_ca) = (has(SECRET_FIELD), has(CA_FIELD));
-    if signs || has_ca {
-        Ok(Given { name: name.to_owned(), signs, has_ca })
-    } else {
-        Err(WebhookProblem::Empty(name.to_owned()))
-    }
+    let secret = spec.secret_ref.as_ref();
+    let files = GivenFiles::named(secret, given, format!("notifications/{name}"), &[SECRET_FIELD]);
+    let named = || secret.map(|named| named.name.clone()).unwrap_or_default();
+    let files = files.map_err(|problem| WebhookProblem::Files { secret: named(), problem })?;
+    Ok(Webhook { name, url: spec.url.clone(), port, files })
 }
 
 impl Webhook {
-    fn file(&self, field: &str) -> String {
-        format!("notifications/{}/{field}", self.name)
-    }
-
     /// In the gateway's settings.
     pub(crate) fn settings(&self) -> NotificationTarget {
-        let file = |field: &str| format!("{CONFIG_DIR}/{}", self.file(field)).into();
-        let secret = self.secret.as_ref();
+        let file = |field| self.files.as_ref().and_then(|files| files.file(field));
         NotificationTarget {
             name: self.name.clone(),
             url: self.url.clone(),
-            secret_file: secret.filter(|given| given.signs).map(|_| file(SECRET_FIELD)),
-            ca_file: secret.filter(|given| given.has_ca).map(|_| file(CA_FIELD)),
+            secret_file: file(SECRET_FIELD),
+            ca_file: file(CA_FIELD),
         }
-    }
-
-    /// Among the gateway's files.
-    pub(crate) fn files(&self) -> Option<VolumeProjection> {
-        let given = self.secret.as_ref()?;
-        let fields = [(given.signs, SECRET_FIELD), (given.has_ca, CA_FIELD)];
-        let there: Vec<_> =
-            fields.into_iter().filter(|(is, _)| *is).map(|(_, field)| (field, self.file(field))).collect();
-        let there: Vec<_> = there.iter().map(|(field, path)| (*field, path.as_str())).collect();
-        Some(secret_files(given.name.clone(), &there))
     }
 }
 
@@ -125,7 +88,9 @@ impl Webhook {
 mod tests {
     use datamesh_crds::SecretRef;
 
+    use super::super::given_files::tests::{authority, secret};
     use super::*;
+    use crate::pod::CONFIG_DIR;
 
     fn spec(name: &str, url: &str, secret: Option<&str>) -> NotificationTargetSpec {
         let secret_ref = secret.map(|name| SecretRef { name: name.into() });
@@ -133,8 +98,7 @@ mod tests {
     }
 
     fn checked(specs: &[NotificationTargetSpec], fields: &[(&str, &str)]) -> Result<Vec<Webhook>, String> {
-        let secret = Secret { data: secrets::data(fields), ..Secret::default() };
-        let given = BTreeMap::from([("hooks".to_owned(), secret)]);
+        let given = Given::from([("hooks".to_owned(), secret(fields))]);
         check(specs, &given).map_err(|(name, problem)| format!("{name} {problem}"))
     }
 
@@ -143,13 +107,13 @@ mod tests {
     #[test]
     fn a_webhook_has_the_files_that_its_secret_has() {
         let both = [spec("a", URL, Some("hooks")), spec("b", "https://hooks.example.org/", None)];
-        let all = checked(&both, &[("secret", "hunter2"), ("ca.crt", "PEM")]).unwrap();
+        let all = checked(&both, &[("secret", "hunter2"), (CA_FIELD, &authority())]).unwrap();
         let settings = all[0].settings();
         let file = settings.secret_file.unwrap();
         assert_eq!(file.to_str().unwrap(), format!("{CONFIG_DIR}/notifications/a/secret"));
-        assert!(settings.ca_file.is_some() && all[0].files().is_some());
+        assert!(settings.ca_file.is_some() && all[0].files.is_some());
         assert_eq!((all[0].port, all[1].port), (8443, 443));
-        assert!(all[1].settings().secret_file.is_none() && all[1].files().is_none());
+        assert!(all[1].settings().secret_file.is_none() && all[1].files.is_none());
         let signed = checked(&both[..1], &[("secret", "hunter2")]).unwrap();
         assert!(signed[0].settings().ca_file.is_none());
     }
@@ -166,6 +130,6 @@ mod tests {
             refused(&[spec("a", url, None)], "a url that is none");
         }
         refused(&[spec("a", URL, Some("none"))], "names Secret none, which does not exist");
-        refused(&[spec("a", URL, Some("hooks"))], "has neither a field `secret`");
+        refused(&[spec("a", URL, Some("hooks"))], "which has none of the fields secret, ca.crt");
     }
 }

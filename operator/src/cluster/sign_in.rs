@@ -1,22 +1,18 @@
 //! Mail and providers of OpenID Connect as the gateways' settings have them: what the spec says, with the files of the Secrets it names. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use datamesh_crds::{GatewaySpec, MailSpec, MailTls, OidcSpec, SecretRef};
 use datamesh_settings::mail::{self, MailSettings};
 use datamesh_settings::oidc::{OidcRoles, OidcSettings};
-use k8s_openapi::api::core::v1::Secret;
 
-use super::given_files::{CA_FIELD, FilesProblem, GivenFiles};
+use super::given_files::{CA_FIELD, FilesProblem, Given, GivenFiles};
 
 const USER_FIELD: &str = "user";
 const PASSWORD_FIELD: &str = "password";
 const CLIENT_SECRET_FIELD: &str = "client-secret";
 /// Where providers are reached that say nothing else.
 const HTTPS: u16 = 443;
-
-/// Secrets that a spec names for mail and providers, by name, those that exist.
-pub(crate) type Given = BTreeMap<String, Secret>;
 
 /// What is wrong; the sentence begins with the field.
 #[derive(Debug, thiserror::Error)]
@@ -58,13 +54,6 @@ pub(crate) struct SignIn {
     pub(crate) ports: BTreeSet<u16>,
 }
 
-/// Names of all Secrets that a spec names for mail and providers.
-pub(super) fn secrets_of(gateway: &GatewaySpec) -> BTreeSet<&str> {
-    let mail = gateway.mail.iter().filter_map(|mail| mail.secret_ref.as_ref());
-    let oidc = gateway.oidc.iter().filter_map(|provider| provider.secret_ref.as_ref());
-    mail.chain(oidc).map(|named| named.name.as_str()).collect()
-}
-
 /// Checks what the spec says of mail and providers.
 pub(super) fn check(gateway: &GatewaySpec, given: &Given) -> Result<SignIn, SignInProblem> {
     let mut sign_in = SignIn { public_url: gateway.public_url.clone(), ..SignIn::default() };
@@ -102,7 +91,8 @@ impl SignIn {
         let port = u16::try_from(spec.port).map_err(|_| SignInProblem::Port(spec.port))?;
         self.ports.insert(port);
         let named = |problem| problem_of("gateway.mail".into(), spec.secret_ref.as_ref(), problem);
-        let files = files_of(spec.secret_ref.as_ref(), given, "mail".into(), &[USER_FIELD, PASSWORD_FIELD]);
+        let files =
+            GivenFiles::named(spec.secret_ref.as_ref(), given, "mail".into(), &[USER_FIELD, PASSWORD_FIELD]);
         let files = files.map_err(named)?;
         files.iter().try_for_each(|files| files.both(USER_FIELD, PASSWORD_FIELD)).map_err(named)?;
         let file = |field| files.as_ref().and_then(|files| files.file(field));
@@ -127,7 +117,7 @@ impl SignIn {
         // What a provider names may be elsewhere than itself, and mostly is where HTTPS is.
         self.ports.extend([HTTPS, port_of(&spec.issuer)]);
         let folder = format!("oidc/{}", spec.name);
-        let files = files_of(spec.secret_ref.as_ref(), given, folder, &[CLIENT_SECRET_FIELD]);
+        let files = GivenFiles::named(spec.secret_ref.as_ref(), given, folder, &[CLIENT_SECRET_FIELD]);
         let field = || format!("gateway.oidc[{}]", spec.name);
         let files = files.map_err(|problem| problem_of(field(), spec.secret_ref.as_ref(), problem))?;
         let file = |field| files.as_ref().and_then(|files| files.file(field));
@@ -148,16 +138,6 @@ impl SignIn {
         self.files.extend(files);
         Ok(settings)
     }
-}
-
-fn files_of(
-    named: Option<&SecretRef>,
-    given: &Given,
-    folder: String,
-    wanted: &[&'static str],
-) -> Result<Option<GivenFiles>, FilesProblem> {
-    let check = |named: &SecretRef| GivenFiles::check((&named.name, given.get(&named.name)), folder, wanted);
-    named.map(check).transpose()
 }
 
 fn problem_of(field: String, named: Option<&SecretRef>, problem: FilesProblem) -> SignInProblem {

@@ -13,6 +13,7 @@ use rustls::pki_types::UnixTime;
 
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
+use super::given_files::GivenFiles;
 use super::given_tls::{self, TlsProblem};
 use super::notifications::{self, Webhook, WebhookProblem};
 use super::request_limits;
@@ -57,6 +58,14 @@ pub(crate) struct ValidCluster {
     pub(crate) webhooks: Vec<Webhook>,
     /// How users sign in besides, and are reached.
     pub(crate) sign_in: SignIn,
+}
+
+impl ValidCluster {
+    /// All that gateways are given out of Secrets, but for the database's and their certificate.
+    pub(crate) fn given_files(&self) -> impl Iterator<Item = &GivenFiles> {
+        let hooks = self.webhooks.iter().filter_map(|webhook| webhook.files.as_ref());
+        hooks.chain(&self.sign_in.files)
+    }
 }
 
 /// The definition's word in the settings' words.
@@ -132,7 +141,7 @@ pub(crate) enum InvalidCluster {
         problem: DatabaseProblem,
     },
     /// A webhook.
-    #[error("gateway.notifications: {name} {problem}")]
+    #[error("gateway.notifications: {name} {problem}; the gateways that run are left as they are meanwhile")]
     Notification {
         /// Its name.
         name: String,
@@ -174,7 +183,7 @@ pub(crate) fn validate(
     }
     let database =
         spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
-    let webhooks = notifications::check(&spec.gateway.notifications, &found.notifications)
+    let webhooks = notifications::check(&spec.gateway.notifications, &found.given)
         .map_err(|(name, problem)| InvalidCluster::Notification { name, problem })?;
     Ok(ValidCluster {
         database,

@@ -15,7 +15,6 @@ use k8s_openapi::api::core::v1::{
 
 use crate::cluster::database::{self, Database};
 use crate::cluster::given_files::GivenFiles;
-use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::{self, Labels};
 use crate::names::{self, ADMIN_TOKEN_FIELD, KEY_FIELD, TOKEN_FIELD};
@@ -83,8 +82,7 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
                 secret_files(tls, &[("tls.crt", "tls/tls.crt"), ("tls.key", "tls/tls.key")]),
             ],
             database_files(cluster.database.as_ref()),
-            cluster.webhooks.iter().filter_map(Webhook::files).collect(),
-            cluster.sign_in.files.iter().map(GivenFiles::projection).collect(),
+            cluster.given_files().map(GivenFiles::projection).collect(),
         ]
         .concat(),
         settings_hash: settings_hash(cluster, settings),
@@ -96,7 +94,7 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
 
 /// Changes when the gateway must start anew: with its settings, and with authorities that it reads at its start alone.
 fn settings_hash(cluster: &ValidCluster, settings: &str) -> String {
-    let authorities = cluster.sign_in.files.iter().filter_map(GivenFiles::authorities_hash);
+    let authorities = cluster.given_files().filter_map(GivenFiles::authorities_hash);
     let all: String = std::iter::once(settings).chain(authorities).collect();
     pod::short_hash(all.as_bytes())
 }

@@ -153,6 +153,7 @@ fn a_catalog_in_postgres_is_mounted_and_reachable() {
 /// The same of webhooks: their Secrets' fields are files, and their ports are open outward.
 #[test]
 fn webhooks_are_in_the_settings_and_reachable() {
+    use crate::cluster::given_files::tests::{authority, secret};
     let mut cluster = cluster();
     let target = |name: &str, url: &str, secret: Option<&str>| datamesh_crds::NotificationTargetSpec {
         name: name.into(),
@@ -163,23 +164,29 @@ fn webhooks_are_in_the_settings_and_reachable() {
         target("hook", "https://hooks.example.org:8443/x", Some("hooks")),
         target("other", "https://hooks.example.org:8443/y", None),
     ];
-    let secret = Secret { data: crate::secrets::data(&[("secret", "hunter2")]), ..Secret::default() };
-    let found = Found { notifications: [("hooks".to_owned(), secret)].into(), ..Found::default() };
     let key = ClusterSecret::from_hex(KEY).unwrap();
-    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
-    let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
-    let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
-    let settings = serde_yaml::to_string(&objects.gateways[0].settings).unwrap();
+    let built = |fields: &[(&str, &str)]| {
+        let found = Found { given: [("hooks".to_owned(), secret(fields))].into(), ..Found::default() };
+        let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+        let settings = serde_yaml::to_string(&objects.gateways[0].settings).unwrap();
+        [set, settings, serde_yaml::to_string(&objects.network_policies).unwrap()]
+    };
+    let [set, settings, policies] = built(&[("secret", "hunter2")]);
     assert!(set.contains("notifications/hook/secret") && set.contains("name: hooks"), "{set}");
     assert!(!set.contains("ca.crt") && !set.contains("hunter2") && !settings.contains("hunter2"));
     assert!(settings.contains("secretFile: /etc/datamesh/notifications/hook/secret"), "{settings}");
     assert!(settings.contains("url: https://hooks.example.org:8443/y"), "{settings}");
-    let policies = serde_yaml::to_string(&objects.network_policies).unwrap();
     assert_eq!(
         policies.matches("port: 8443").count(),
         2,
         "one for clients, one for both webhooks: {policies}"
     );
+    assert_eq!(built(&[("secret", "hunter3")])[0], set, "the secret is read for each message");
+    let ca = authority();
+    let anew = built(&[("ca.crt", &format!("{ca}{ca}"))]);
+    assert_ne!(built(&[("ca.crt", &ca)])[0], anew[0], "authorities are read at the start");
     let refused = validate::validate(&cluster, &Found::default(), UnixTime::now()).err().unwrap().to_string();
     assert!(refused.contains("gateway.notifications: hook names Secret hooks"), "{refused}");
 }

@@ -12,7 +12,7 @@ mod rows;
 pub use anchor::{ANCHOR_RECORD_BYTES_MAX, Anchor, AnchorPart, Chunk};
 pub use changed::{Changed, ChangedPieces};
 pub use piece::{Entries, Entry, PIECE_BYTES_MAX, Piece, PieceError};
-pub use restore::{Restore, RestoreError};
+pub use restore::{Restore, RestoreError, begins_after};
 pub use rows::RowPieces;
 
 /// The bucket of a backup's pieces: no bucket is it, so what is put for it is no object's.

@@ -38,7 +38,7 @@ mod version_listing;
 mod versioning;
 mod versions;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
@@ -64,7 +64,7 @@ pub use references::ReferenceError;
 pub use shares::{KnownShare, ShareError, StrayShare};
 pub use shreds::{Shred, ShredError};
 pub use tally::{Counters, ProfileUsage};
-pub use trash::RestoreError;
+pub use trash::{PurgeError, PurgeStopped, RestoreError};
 pub use uploads::UploadError;
 pub use users::{By, Ends, UserError};
 
@@ -114,7 +114,7 @@ struct Shared {
     with_versions: RwLock<HashSet<BucketId>>,
     meddling: meddling::Meddling,
     /// Buckets of whose changes somebody was seen to want to know: likewise.
-    watched: RwLock<HashMap<BucketId, notifications::Known>>,
+    watched: RwLock<notifications::Watched>,
     /// Woken by each commit of this process that has events.
     event_wakes: RwLock<Vec<Arc<Notify>>>,
 }

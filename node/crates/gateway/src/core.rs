@@ -167,7 +167,7 @@ impl Core {
             expire: Expire::new(Arc::clone(&context), Arc::clone(&app)),
             app,
             notify: NotifyTarget::all(&context, &targets),
-            bound: Bound::new(Arc::clone(&context), PENDING_MAX),
+            bound: Bound::new(Arc::clone(&context), Arc::clone(&targets), PENDING_MAX),
             shredder,
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),

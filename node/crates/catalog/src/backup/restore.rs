@@ -5,7 +5,8 @@ use datamesh_shard::Incarnation;
 use super::piece::{Entries, Entry, PieceError};
 use crate::keys::{self, Table};
 use crate::keyspace::{
-    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError, View,
+    BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError,
+    Revision, View,
 };
 use crate::record::{self, ClusterRecord, RecordError, RestoredRecord};
 
@@ -30,6 +31,16 @@ pub enum RestoreError {
     /// Or write.
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// Commits that the lost catalog made after its backup, at most: those of three years, at 10,000 each second.
+const LOST_COMMITS_MAX: u64 = 1 << 40;
+
+/// Where a restored catalog begins to count its commits: above all of the lost one's. Their numbers order the events of a key, of which
+/// some were told after the backup, and some wait in it.
+#[must_use]
+pub const fn begins_after(restored: &RestoredRecord) -> Revision {
+    Revision(restored.revision.saturating_add(LOST_COMMITS_MAX))
 }
 
 /// A restore under way.

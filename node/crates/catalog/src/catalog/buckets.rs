@@ -140,6 +140,7 @@ impl<K: Keyspace> Catalog<K> {
             BucketSetting::ALL.iter().for_each(|which| batch.delete(keys::bucket_setting(*which, record.id)));
             forget_usage(&mut batch, record.id);
             if self.try_commit(batch).await?.is_some() {
+                self.shared.watched.write().remove(record.id);
                 return Ok(Some(bucket_of(name.clone(), record)));
             }
         }

@@ -4,6 +4,7 @@
 //! reads nothing to plan: its batch finds out if that is wrong, as it does of versions.
 
 mod queue;
+mod watched;
 
 use std::sync::Arc;
 
@@ -14,9 +15,11 @@ use super::objects::Present;
 use super::{Catalog, CatalogError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, KeyRange, Keyspace, Revision, View, successor};
-use crate::limits::{EVENT_TEXT_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{BUCKET_SETTING_BYTES_MAX, EVENT_TEXT_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use crate::model::{BucketId, BucketSetting, Cause, EventKind, Happened, ObjectKey, Subscription, VersionId};
 use crate::record::{self, EventRecord, ObjectRecord, SettingRecord, SubscriptionsRecord};
+
+pub(super) use watched::Watched;
 
 /// Counts events of a target that wait.
 const PENDING: u8 = 1;
@@ -32,6 +35,8 @@ fn row_of(bucket: BucketId) -> Vec<u8> {
 pub(super) struct Known {
     written: Revision,
     record: Arc<SubscriptionsRecord>,
+    /// Of the row.
+    bytes: usize,
 }
 
 /// Who wants to know of changes of a key, as the batch that makes one was planned with.
@@ -149,6 +154,8 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<(), SettingError> {
         at_most("subscriptions of a bucket", subscriptions.len(), SUBSCRIPTIONS_MAX)?;
         let record = SubscriptionsRecord { bucket: name.clone(), subscriptions };
+        let bytes = record::encode(&record).map_err(CatalogError::from)?;
+        at_most("bytes of a bucket's setting", bytes.len(), BUCKET_SETTING_BYTES_MAX)?;
         for _ in 0..ATTEMPTS_MAX {
             if self.is_bucket_gone(bucket).await? {
                 return Err(SettingError::BucketGone);
@@ -159,8 +166,7 @@ impl<K: Keyspace> Catalog<K> {
             if record.subscriptions.is_empty() {
                 batch.delete(row_of(bucket));
             } else {
-                let bytes = record::encode(&record).map_err(CatalogError::from)?;
-                put(&mut batch, row_of(bucket), &SettingRecord { bytes })?;
+                put(&mut batch, row_of(bucket), &SettingRecord { bytes: bytes.clone() })?;
             }
             for one in first_of_each_target(&record.subscriptions).filter(|_| test) {
                 let happened = self.test_of(one, name, now_unix_ms);
@@ -198,7 +204,7 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Watchers, CatalogError> {
         let bucket = present.bucket;
         let known = match attempt {
-            0 => self.shared.watched.read().get(&bucket).cloned(),
+            0 => self.shared.watched.read().get(bucket),
             _ => self.read_watchers(view, bucket).await?,
         };
         let since = if known.is_some() { view.revision().await? } else { Revision::default() };
@@ -212,22 +218,23 @@ impl<K: Keyspace> Catalog<K> {
 
     /// Whether somebody was seen to want to know of changes in the bucket.
     pub(super) fn is_watched(&self, bucket: BucketId) -> bool {
-        self.shared.watched.read().contains_key(&bucket)
+        self.shared.watched.read().has(bucket)
     }
 
     async fn read_watchers(&self, view: &impl View, bucket: BucketId) -> Result<Option<Known>, CatalogError> {
         let found = find::<SettingRecord>(view, &row_of(bucket)).await?;
         let known = match found.record.zip(found.version) {
             Some((setting, written)) => {
-                Some(Known { written, record: Arc::new(record::decode(&setting.bytes)?) })
+                let record = Arc::new(record::decode(&setting.bytes)?);
+                Some(Known { written, record, bytes: setting.bytes.len() })
             }
             None => None,
         };
         let mut watched = self.shared.watched.write();
         match &known {
             Some(known) => watched.insert(bucket, known.clone()),
-            None => watched.remove(&bucket),
-        };
+            None => watched.remove(bucket),
+        }
         Ok(known)
     }
 }

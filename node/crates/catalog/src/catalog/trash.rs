@@ -32,7 +32,7 @@ pub enum RestoreError {
     /// Newer versions are in front, and the bucket keeps no more of them.
     #[error("the bucket keeps versions no more, and there are newer ones of this key")]
     NotKept,
-    /// A lock keeps the version whose place it would take.
+    /// A lock keeps the version: as the newest it would have another id.
     #[error(transparent)]
     Locked(#[from] Locked),
     /// Any other fault.
@@ -47,6 +47,27 @@ impl From<RemovalError> for RestoreError {
             RemovalError::Catalog(error) => Self::Catalog(error),
         }
     }
+}
+
+/// Why something is not, or not all, deleted for good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PurgeError {
+    /// A lock keeps a version, and with it all that is behind it.
+    #[error(transparent)]
+    Locked(PurgeStopped),
+    /// Any other fault.
+    #[error(transparent)]
+    Delete(DeleteObjectError),
+}
+
+/// What went before a lock was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{objects} objects went, then: {by}")]
+pub struct PurgeStopped {
+    /// Objects that are gone.
+    pub objects: usize,
+    /// What keeps the next one.
+    pub by: Locked,
 }
 
 /// What a step of deleting for good came to.
@@ -124,7 +145,8 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Takes a delete away and shows the object behind it again. `overwrite`: also where the key shows another one, which is kept
-    /// as a version then. Where newer versions are in front it becomes the newest, put now; its bytes are not touched.
+    /// as a version then. Where newer versions are in front it becomes the newest, put now, unless a lock keeps it; its bytes are not
+    /// touched.
     ///
     /// # Errors
     /// See [`RestoreError`].
@@ -164,20 +186,24 @@ impl<K: Keyspace> Catalog<K> {
     /// Gives how many objects went; their segments are let go after the retention.
     ///
     /// # Errors
-    /// See [`DeleteObjectError`]: what a lock keeps stays, and all that is behind it.
+    /// See [`PurgeError`]: what a lock keeps stays, and all that is behind it; what was in front of it is gone.
     pub async fn purge(
         &self,
         (bucket, key): (BucketId, &ObjectKey),
         id: VersionId,
         now_unix_ms: u64,
-    ) -> Result<Option<usize>, DeleteObjectError> {
+    ) -> Result<Option<usize>, PurgeError> {
         let mut objects = 0;
         let mut began = false;
         loop {
-            match self.purge_one((bucket, key), id, now_unix_ms).await? {
-                Some(Step::Object) => objects += 1,
-                Some(Step::Delete) => return Ok(Some(objects)),
-                None => return Ok(began.then_some(objects)),
+            match self.purge_one((bucket, key), id, now_unix_ms).await {
+                Ok(Some(Step::Object)) => objects += 1,
+                Ok(Some(Step::Delete)) => return Ok(Some(objects)),
+                Ok(None) => return Ok(began.then_some(objects)),
+                Err(DeleteObjectError::Locked(by)) => {
+                    return Err(PurgeError::Locked(PurgeStopped { objects, by }));
+                }
+                Err(error) => return Err(PurgeError::Delete(error)),
             }
             began = true;
         }

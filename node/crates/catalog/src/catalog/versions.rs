@@ -185,7 +185,7 @@ impl History {
     }
 
     /// Adds what takes a delete away and shows the object directly behind it: in its place if the delete is the newest version, else
-    /// as the newest, put now. `None`: that would need a bucket that keeps versions.
+    /// as the newest, put now, under another id: a lock that counts forbids that. `None`: it would need a bucket that keeps versions.
     pub(super) fn restore(
         &self,
         edit: &mut Edit,
@@ -194,26 +194,26 @@ impl History {
         now_unix_ms: u64,
     ) -> Result<Option<CurrentRecord>, RemovalError> {
         let grounds = Grounds::at(now_unix_ms);
-        let Some(mut object) = behind.record.object().cloned() else { return Ok(None) };
-        let is_newest = self.newest.first().is_some_and(|newest| newest.order == marker.order);
-        let (place, before) = if let Some(vacant) = Vacant::of(present).filter(|_| is_newest) {
-            self.expect(edit);
-            (KeptRecord { order: behind.order, null: behind.record.null }, Yields::Nothing(vacant))
-        } else if self.state == Versioning::Enabled {
-            // Rules count from then on how long what it replaces has been behind.
-            object.created_unix_ms = now_unix_ms;
-            let room = self.make_room(edit, present, grounds)?;
-            (room.next, room.before)
-        } else {
-            return Ok(None);
-        };
         edit.remove(&Removable::judge(marker, grounds)?)?;
-        Ok(Some(edit.bring_forward(behind, (object, place), before)?))
+        let is_newest = self.newest.first().is_some_and(|newest| newest.order == marker.order);
+        if let Some(vacant) = Vacant::of(present).filter(|_| is_newest) {
+            self.expect(edit);
+            return Ok(edit.show_again(behind, vacant)?);
+        }
+        if self.state != Versioning::Enabled {
+            return Ok(None);
+        }
+        let behind = Removable::judge(behind, grounds)?;
+        let room = self.make_room(edit, present, grounds)?;
+        Ok(edit.put_anew(&behind, (room.next, now_unix_ms), room.before)?)
     }
 
     /// The nth newest of those behind is the newest of all from now on: where it is an object, it is the key's.
     fn promote(&self, edit: &mut Edit, nth: usize, vacant: Vacant) -> Result<(), CatalogError> {
-        self.newest.get(nth).map_or(Ok(()), |kept| edit.show_again(kept, vacant))
+        if let Some(kept) = self.newest.get(nth) {
+            edit.show_again(kept, vacant)?;
+        }
+        Ok(())
     }
 }
 

@@ -116,7 +116,7 @@ impl RocksKeyspace {
         let families = [(SINGLE_FAMILY, options.database())];
         let db = DB::open_cf_with_opts(&database, dir, families).map_err(locked_or_other)?;
         let db = Arc::new(db);
-        let newest = Rows::of(&db, SINGLE_FAMILY)?.newest_revision()?;
+        let newest = begin(&db, options.begins_after)?;
         let changes = Arc::new(Mutex::new(ChangeLog::new(newest, options.changes_max)));
         let tally = Arc::new(Tally::default());
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);
@@ -194,6 +194,16 @@ pub(super) fn purge(db: &DB, rows: &Rows<'_>, ranges: &[KeyRange]) -> Result<(),
     }
     // What was replaced is removed behind the answer.
     db.wait_for_compact(&WaitForCompactOptions::default())
+}
+
+/// The newest revision. An empty keyspace is given its first: the sync of the first commit makes it durable.
+fn begin(db: &DB, begins_after: Revision) -> Result<Revision, EngineError> {
+    let newest = Rows::of(db, SINGLE_FAMILY)?.newest_revision()?;
+    if newest > Revision(0) || begins_after == Revision(0) {
+        return Ok(newest);
+    }
+    db.put(row::REVISION_KEY, row::encode(begins_after, &[]))?;
+    Ok(begins_after)
 }
 
 /// RocksDB reports a held lock as an I/O error and says so only in words.

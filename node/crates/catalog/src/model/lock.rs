@@ -98,13 +98,15 @@ impl RetentionPeriod {
 }
 
 impl Locking {
-    /// The lock of a version that is put now with this one.
+    /// The lock of a version that is put now with this one. A date that is over by now, as that of an upload that took long, does not
+    /// displace the default.
     pub(crate) fn complete(&self, lock: Lock, now_unix_ms: u64) -> Lock {
         let of_bucket = |DefaultRetention { mode, period }| Retention {
             mode,
             until_unix_ms: now_unix_ms.saturating_add(period.ms()),
         };
-        Lock { retention: lock.retention.or(self.default.map(of_bucket)), ..lock }
+        let counts = lock.retention.filter(|said| said.until_unix_ms > now_unix_ms);
+        Lock { retention: counts.or(self.default.map(of_bucket)).or(lock.retention), ..lock }
     }
 }
 
@@ -241,8 +243,11 @@ mod tests {
         let years = |years| of(RetentionPeriod::Years(years)).complete(Lock::default(), 0).retention;
         assert_eq!(years(1).map(|retention| retention.until_unix_ms / DAY_MS), Some(366));
         assert_eq!(years(4).map(|retention| retention.until_unix_ms / DAY_MS), Some(4 * 365 + 1));
-        let said = retained(Compliance, 5);
+        let said = retained(Compliance, NOW + 5);
         assert_eq!(of(RetentionPeriod::Days(3)).complete(said, NOW), said, "what is said counts");
+        let over = retained(Compliance, NOW);
+        assert_eq!(of(RetentionPeriod::Days(3)).complete(over, NOW), days, "while it does");
+        assert_eq!(Locking::default().complete(over, NOW), over);
         let hold = Lock { legal_hold: Some(true), ..Lock::default() };
         assert_eq!(Locking::default().complete(hold, NOW), hold);
     }

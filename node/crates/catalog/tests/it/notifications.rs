@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use datamesh_catalog::backup::{Restore, RowPieces, begins_after};
 use datamesh_catalog::catalog::{Ending, SettingError};
-use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, View};
+use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{
     Bucket, BucketKind, BucketSetting, Cause, Condition, DraftBody, EmbeddedCatalog, Event, EventKind,
     Grounds, Marking, NewBucket, NewUpload, ObjectDraft, Subscription, Target, VersionId, Versioning, Way,
     WrappedSecret,
 };
-use datamesh_shard::{BucketName, PoolName, TargetName};
+use datamesh_shard::{BucketName, Incarnation, PoolName, TargetName};
 use futures::future::join_all;
 use tokio::sync::Notify;
 
@@ -106,6 +108,41 @@ async fn put(catalog: &EmbeddedCatalog, bucket: &Bucket, name: &str, upload: u64
     let target = Target { bucket: bucket.id, key: key(name), upload: upload_id(upload) };
     let draft = inline(&format!("e{upload}"), NOW + upload);
     catalog.put_inline(&target, &draft, &Condition::None).await.unwrap();
+}
+
+#[tokio::test]
+async fn after_a_restore_events_of_a_key_are_in_their_order_still() {
+    let lost = Told::new(MemoryKeyspace::default().into()).await;
+    lost.subscribe(&lost.catalog, vec![wants("hook", &EventKind::ALL, "", "")]).await;
+    lost.put("a", 1).await;
+    let view = lost.keyspace.view().await.unwrap();
+    let revision = view.revision().await.unwrap().0;
+    let piece = RowPieces::of(&view).next().await.unwrap().unwrap();
+    // Told by the lost one, and in no backup.
+    lost.put("a", 2).await;
+    let after = lost.events("hook").await[1].order;
+    let restored =
+        RestoredRecord { generation: 2, wish: String::new(), until_unix_ms: 1, at_unix_ms: 2, revision };
+    let dir = tempfile::tempdir().unwrap();
+    let options = RocksOptions { begins_after: begins_after(&restored), ..RocksOptions::default() };
+    let into = || AnyKeyspace::from(RocksKeyspace::open(dir.path(), options).unwrap());
+    let restore = Restore::into_empty(into()).await.unwrap();
+    restore.write(&piece).await.unwrap();
+    drop(restore.finish(Incarnation(1), &restored).await.unwrap());
+    // Opened again it goes on counting where it was.
+    let keyspace = into();
+    let catalog = catalog_on(keyspace.clone()).await;
+    let told = Told { keyspace, catalog, bucket: lost.bucket.clone() };
+    told.put("a", 3).await;
+    let events = told.events("hook").await;
+    let said: Vec<_> = events.iter().map(|event| event.what.etag.as_str()).collect();
+    assert_eq!(said, ["e1", "e3"], "what waited comes first");
+    assert!(events[1].order > after, "and what comes now is above all that was told");
+    let before = events[1].order;
+    drop((told, events));
+    let told = catalog_on(into()).await;
+    put(&told, &lost.bucket, "a", 4).await;
+    assert!(told.events(&name("hook"), 9).await.unwrap()[2].order > before);
 }
 
 async fn a_change_and_its_event_are_one_commit(keyspace: AnyKeyspace) {

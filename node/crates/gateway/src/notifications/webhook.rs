@@ -37,6 +37,16 @@ pub(crate) enum Untold {
     Refused(StatusCode),
 }
 
+impl Untold {
+    /// Whether it may be what is sent that is not taken, and not who sends, the address or the moment.
+    pub(crate) fn blames_the_message(&self) -> bool {
+        use StatusCode as S;
+        let of_others =
+            [S::UNAUTHORIZED, S::FORBIDDEN, S::NOT_FOUND, S::REQUEST_TIMEOUT, S::TOO_MANY_REQUESTS];
+        matches!(self, Self::Refused(status) if status.is_client_error() && !of_others.contains(status))
+    }
+}
+
 /// Why no client could be made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoClient {

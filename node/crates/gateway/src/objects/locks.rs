@@ -34,7 +34,9 @@ pub(super) fn take_from(system: &mut BTreeMap<String, String>) -> Result<Lock, P
 pub(super) fn locked(locked: Locked) -> Problem {
     let detail = match locked {
         Locked::LegalHold => {
-            "a legal hold is on this version: whoever put it there lifts it by S3".to_owned()
+            "a legal hold is on this version: who administers the bucket lifts it, by S3, or whom its policy allows \
+             s3:PutObjectLegalHold"
+                .to_owned()
         }
         Locked::Retained(retention) => {
             let until = rfc3339(retention.until_unix_ms);

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::catalog::{DeleteObjectError, RestoreError};
+use datamesh_catalog::catalog::{PurgeError, PurgeStopped, RestoreError};
 use datamesh_catalog::{
     BucketSetting, Cause, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning,
 };
 
-use super::{BucketContext, Objects, refusals};
+use super::{BucketContext, Objects, locks, refusals};
 use crate::problem::{Kind, Problem};
 use crate::trash::Trash;
 
@@ -38,8 +38,21 @@ fn not_restored(error: RestoreError) -> Problem {
             Problem::new(Kind::Conflict, detail).in_body("overwrite")
         }
         error @ RestoreError::NotKept => Problem::new(Kind::Conflict, error.to_string()),
-        RestoreError::Locked(locked) => refusals::delete(locked.into()),
+        RestoreError::Locked(locked) => locks::locked(locked),
         RestoreError::Catalog(error) => refusals::catalog(error),
+    }
+}
+
+fn not_purged(error: PurgeError) -> Problem {
+    match error {
+        PurgeError::Locked(PurgeStopped { objects: 0, by }) => locks::locked(by),
+        PurgeError::Locked(PurgeStopped { objects, by }) => {
+            let kept = locks::locked(by);
+            let detail =
+                format!("objects in front are gone, {objects} of them; of the next: {}", kept.detail());
+            Problem::new(kept.kind(), detail)
+        }
+        PurgeError::Delete(error) => refusals::delete(error),
     }
 }
 
@@ -67,10 +80,15 @@ impl Objects {
         self.set_versioning(bucket, Versioning::Enabled).await
     }
 
-    /// Keeps nothing of what is deleted from now on. What is there stays until its days are over.
+    /// Keeps nothing of what is deleted from now on. What is there stays until its days are over. Where versions may be locked, all are
+    /// kept from now on, without an end.
     pub(crate) async fn keep_deleted_no_more(&self, bucket: &BucketContext) -> Result<(), Problem> {
         let none = || Problem::new(Kind::Conflict, "the bucket has no trash").in_parameter("bucket");
         self.setting::<Trash>(bucket, BucketSetting::Trash).await?.ok_or_else(none)?;
+        if self.locking(bucket).await?.is_some() {
+            // Such a bucket keeps versions for good: the rule alone is taken back.
+            return self.clear_setting(bucket, BucketSetting::Trash).await;
+        }
         self.set_versioning(bucket, Versioning::Suspended).await
     }
 
@@ -108,7 +126,7 @@ impl Objects {
     ) -> Result<usize, Problem> {
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let purged = catalog.purge((bucket.id, key), id, self.now_unix_ms()).await;
-        purged.map_err(refusals::delete)?.ok_or_else(no_entry)
+        purged.map_err(not_purged)?.ok_or_else(no_entry)
     }
 
     /// The same with all that was deleted of keys that begin so. Gives how many objects went.
@@ -126,8 +144,8 @@ impl Objects {
                 let purged = catalog.purge((bucket.id, &entry.key), entry.id, self.now_unix_ms()).await;
                 gone += match purged {
                     // It stays, and what is left of the trash goes.
-                    Err(DeleteObjectError::Locked(_)) => 0,
-                    purged => purged.map_err(refusals::delete)?.unwrap_or_default(),
+                    Err(PurgeError::Locked(stopped)) => stopped.objects,
+                    purged => purged.map_err(not_purged)?.unwrap_or_default(),
                 };
             }
             after = page.next;

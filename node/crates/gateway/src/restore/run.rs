@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::backup::{Anchor, AnchorPart, Restore};
+use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, begins_after};
 use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
 use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::record::RestoredRecord;
@@ -257,9 +257,10 @@ impl Restoring<'_> {
     ) -> Result<AnyKeyspace, Unread> {
         let context = self.context(told).await?;
         let dir = self.dir.join(DIR);
+        let options = RocksOptions { begins_after: begins_after(restored), ..RocksOptions::default() };
         let opening = tokio::task::spawn_blocking(move || {
             remove(&dir)?;
-            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, RocksOptions::default())?)
+            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, options)?)
         });
         let keyspace = opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??;
         let restore = Restore::into_empty(AnyKeyspace::from(keyspace)).await?;

@@ -4,7 +4,9 @@ mod headers;
 
 use std::sync::Arc;
 
-use datamesh_catalog::{DefaultRetention, LockChange, Locking, Retention, RetentionMode, RetentionPeriod};
+use datamesh_catalog::{
+    DefaultRetention, Grounds, LockChange, Locking, Retention, RetentionMode, RetentionPeriod,
+};
 use http::StatusCode;
 use s3s::dto::{
     DefaultRetention as DefaultShape, GetObjectLegalHoldInput, GetObjectLegalHoldOutput,
@@ -27,8 +29,8 @@ pub(super) use headers::{Headers, known, lock_headers, mode_header, show_lock, w
 const DAYS_MAX: u32 = 36_500;
 /// Years of one at most.
 const YEARS_MAX: u32 = 100;
-/// The last day that a date can say.
-const UNTIL_MAX_MS: u64 = 253_402_214_400_000;
+/// How far ahead a date may be: those years, with their leap days. Nobody shortens `COMPLIANCE`, so a typing error must not be for ever.
+const AHEAD_MS_MAX: u64 = (365 * 100 + 25) * 24 * 60 * 60 * 1000;
 const GOVERNANCE: &str = ObjectLockRetentionMode::GOVERNANCE;
 const COMPLIANCE: &str = ObjectLockRetentionMode::COMPLIANCE;
 const ON: &str = ObjectLockLegalHoldStatus::ON;
@@ -46,11 +48,12 @@ async fn lockable(app: &Arc<App>, bucket: &str) -> S3Result<Locking> {
 
 /// A date that a version may be retained until.
 fn future(until: &Timestamp, now_unix_ms: u64) -> S3Result<u64> {
-    let until = names::unix_ms(until).filter(|until| (now_unix_ms + 1..UNTIL_MAX_MS).contains(until));
+    let allowed = now_unix_ms + 1..=now_unix_ms + AHEAD_MS_MAX;
+    let until = names::unix_ms(until).filter(|until| allowed.contains(until));
     until.ok_or_else(|| {
         s3_error!(
             InvalidArgument,
-            "the date until which a version is retained is in the future, before the year 10000"
+            "the date until which a version is retained is in the future, and at most {YEARS_MAX} years ahead"
         )
     })
 }
@@ -208,10 +211,14 @@ pub(super) async fn retain(
         || "no retention".to_owned(),
         |wanted| format!("{} until {}", mode_name(wanted.mode), rfc3339(wanted.until_unix_ms)),
     );
-    note.detail(until + if bypass { "; governance is set aside" } else { "" });
-    found(app, (&input.bucket, &input.key), input.version_id.as_deref()).await?;
+    note.detail(until.clone() + if bypass { "; governance may be set aside" } else { "" });
+    let before = found(app, (&input.bucket, &input.key), input.version_id.as_deref()).await?;
     let whose = (&names::key(&input.key)?, versions::version(input.version_id.as_deref())?);
     let change = LockChange::Retention(wanted);
+    let plain = Grounds::at(app.surroundings.now_unix_ms());
+    if bypass && before.object.lock.changed(change, plain).is_err() {
+        note.detail(until + "; governance is set aside");
+    }
     app.objects.change_lock(&names::bucket(&input.bucket)?, whose, change, bypass).await?;
     Ok(S3Response::new(PutObjectRetentionOutput::default()))
 }
@@ -227,7 +234,7 @@ pub(super) async fn legal_hold(
     Ok(S3Response::new(GetObjectLegalHoldOutput { legal_hold: Some(ObjectLockLegalHold { status }) }))
 }
 
-/// `PutObjectLegalHold`.
+/// `PutObjectLegalHold`. Whether one is on or not, to say that none is takes the right to lift one: it may be put on meanwhile.
 pub(super) async fn hold(
     app: &Arc<App>,
     request: S3Request<PutObjectLegalHoldInput>,
@@ -237,6 +244,9 @@ pub(super) async fn hold(
     let on = status.as_ref().and_then(|status| hold_named(status.as_str()));
     let on = on.ok_or_else(|| s3_error!(MalformedXML, "Status of a LegalHold is {ON} or {OFF}"))?;
     noted(&extensions).detail(if on { ON } else { OFF }.to_owned());
+    if !on {
+        standing::of(&extensions)?.may_lift_hold(&input.key)?;
+    }
     found(app, (&input.bucket, &input.key), input.version_id.as_deref()).await?;
     let whose = (&names::key(&input.key)?, versions::version(input.version_id.as_deref())?);
     app.objects.change_lock(&names::bucket(&input.bucket)?, whose, LockChange::LegalHold(on), false).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Cause, Condition, Marking, ObjectKey, Version, VersionId, Way};
+use datamesh_catalog::{Cause, Condition, Grounds, Marking, ObjectKey, Version, VersionId, Way};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use futures::{StreamExt as _, stream};
@@ -98,11 +98,14 @@ pub(super) async fn delete(
     let asked = input.bypass_governance_retention;
     let bypass = standing.sets_governance_aside(asked, &input.key, standing.facts());
     if bypass {
-        note.detail("governance is set aside".to_owned());
+        note.detail("governance may be set aside".to_owned());
     }
     let condition = condition(input.if_match, None)?;
     let which = Which { key: names::key(&input.key)?, version, condition, bypass };
-    let Gone { version, marker } = gone(app, &names::bucket(&input.bucket)?, which, &cause).await?;
+    let Gone { version, marker, governed } = gone(app, &names::bucket(&input.bucket)?, which, &cause).await?;
+    if governed {
+        note.detail("governance is set aside".to_owned());
+    }
     Ok(S3Response::new(DeleteObjectOutput {
         delete_marker: marker.then_some(true),
         version_id: versions::shown(version),
@@ -123,6 +126,8 @@ struct Which {
 struct Gone {
     version: Option<VersionId>,
     marker: bool,
+    /// It would have stayed, had governance not been set aside.
+    governed: bool,
 }
 
 async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cause>) -> S3Result<Gone> {
@@ -130,15 +135,23 @@ async fn gone(app: &Arc<App>, bucket: &BucketName, which: Which, cause: &Arc<Cau
     let Some(version) = version else {
         let removed = app.objects.delete((bucket, key), condition, Marking::Always, cause).await?;
         return Ok(match removed {
-            Removed::Marked { marker, .. } => Gone { version: Some(marker.version), marker: true },
-            Removed::Nothing | Removed::Gone(_) => Gone { version: None, marker: false },
+            Removed::Marked { marker, .. } => {
+                Gone { version: Some(marker.version), marker: true, governed: false }
+            }
+            Removed::Nothing | Removed::Gone(_) => Gone { version: None, marker: false, governed: false },
         });
     };
     if condition != Condition::None {
         return Err(s3_error!(NotImplemented, "a delete of a version takes no condition: its id names it"));
     }
     let deleted = app.objects.delete_version((bucket, key), version, cause, bypass).await?;
-    Ok(Gone { version: Some(version), marker: matches!(deleted, Some(Version::Marker(_))) })
+    let plain = Grounds::at(app.surroundings.now_unix_ms());
+    let (marker, governed) = match &deleted {
+        Some(Version::Object(object)) => (false, object.lock.lets_go(plain).is_err()),
+        Some(Version::Marker(_)) => (true, false),
+        None => (false, false),
+    };
+    Ok(Gone { version: Some(version), marker, governed })
 }
 
 /// Each on its own: what fails does not keep the others.
@@ -153,9 +166,9 @@ pub(super) async fn delete_many(
     let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
     let mut said = format!("{} keys: {keys:?}", keys.len());
     if input.bypass_governance_retention == Some(true) {
-        said.push_str("; governance is to be set aside");
+        said.push_str("; governance is to be set aside where they may");
     }
-    note.detail(said);
+    note.detail(said.clone());
     if objects.is_empty() || objects.len() > DELETED_MAX {
         return Err(s3_error!(MalformedXML, "1 to {DELETED_MAX} keys are deleted at once"));
     }
@@ -181,6 +194,13 @@ pub(super) async fn delete_many(
         (key, version_id, outcome)
     });
     let done: Vec<_> = done.buffered(DELETED_AT_ONCE).collect().await;
+    let governed = |(key, _, outcome): &(String, _, S3Result<Gone>)| {
+        outcome.as_ref().is_ok_and(|gone| gone.governed).then(|| key.clone())
+    };
+    let governed: Vec<_> = done.iter().filter_map(governed).collect();
+    if !governed.is_empty() {
+        note.detail(format!("{said}; it is set aside for {governed:?}"));
+    }
     let quiet = input.delete.quiet == Some(true);
     let mut output = DeleteObjectsOutput::default();
     for (key, version_id, outcome) in done {

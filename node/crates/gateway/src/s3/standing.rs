@@ -213,26 +213,38 @@ impl Standing {
         asked == Some(true) && self.may(&[Action::BypassGovernanceRetention], Some(key), facts).is_ok()
     }
 
+    /// Whether they may lift a legal hold: who writes and deletes puts holds on, and is not who ends them.
+    ///
+    /// # Errors
+    /// `AccessDenied`.
+    pub(super) fn may_lift_hold(&self, key: &str) -> S3Result<()> {
+        self.may_one(Action::PutObjectLegalHold, Permission::Admin, (Some(key), &self.facts))
+    }
+
     /// Whether they may do all of this.
     ///
     /// # Errors
     /// `AccessDenied`.
     pub(super) fn may(&self, actions: &[Action], key: Option<&str>, facts: &Facts) -> S3Result<()> {
-        for action in actions {
-            let need = self.need.max(own_need(*action));
-            let by_key = self.asker.may_by_key(need, Some(&self.bucket));
-            let deed =
-                Deed { principal: self.asker.principal(), action: *action, bucket: &self.bucket, key, facts };
-            match self.policy.as_ref().map_or(Verdict::Silent, |policy| policy.judge(&deed)) {
-                Verdict::Deny if self.asker.is_anonymous() => return Err(unsigned()),
-                Verdict::Deny => {
-                    return Err(s3_error!(AccessDenied, "the bucket's policy denies {}", action.name()));
-                }
-                Verdict::Allow if !self.is_closed_to_asker(need) => {}
-                Verdict::Allow | Verdict::Silent if by_key => {}
-                Verdict::Allow | Verdict::Silent => return Err(self.asker.refused()),
-            }
+        actions.iter().try_for_each(|action| self.may_one(*action, own_need(*action), (key, facts)))
+    }
+
+    /// Whether they may do this, by the policy or by a key that allows this much besides what the operation asks of it.
+    fn may_one(
+        &self,
+        action: Action,
+        least: Permission,
+        (key, facts): (Option<&str>, &Facts),
+    ) -> S3Result<()> {
+        let need = self.need.max(least);
+        let by_key = self.asker.may_by_key(need, Some(&self.bucket));
+        let deed = Deed { principal: self.asker.principal(), action, bucket: &self.bucket, key, facts };
+        match self.policy.as_ref().map_or(Verdict::Silent, |policy| policy.judge(&deed)) {
+            Verdict::Deny if self.asker.is_anonymous() => Err(unsigned()),
+            Verdict::Deny => Err(s3_error!(AccessDenied, "the bucket's policy denies {}", action.name())),
+            Verdict::Allow if !self.is_closed_to_asker(need) => Ok(()),
+            Verdict::Allow | Verdict::Silent if by_key => Ok(()),
+            Verdict::Allow | Verdict::Silent => Err(self.asker.refused()),
         }
-        Ok(())
     }
 }

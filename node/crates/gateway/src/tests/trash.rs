@@ -94,6 +94,27 @@ async fn what_is_deleted_for_good_is_gone() {
 }
 
 #[tokio::test]
+async fn a_bucket_that_was_made_lockable_gets_rid_of_its_trash() {
+    let house = keeping().await;
+    let bucket = house.catalog.buckets().await.unwrap()[0].id;
+    house.put("a", noise(1, 9000)).await.ok();
+    let whose = (bucket, &datamesh_catalog::ObjectKey::new("a").unwrap());
+    house.catalog.set_locking(bucket, datamesh_catalog::Locking::default()).await.unwrap();
+    let (hold, now) = (datamesh_catalog::LockChange::LegalHold(true), datamesh_catalog::Grounds::at(1));
+    house.catalog.change_lock(whose, None, hold, now).await.unwrap();
+    house.put("a", "newer").await.ok();
+    house.delete("a").await.ok();
+    let refused = ask(&house, Method::POST, "/purge", entry(&listed(&house).await[0])).await;
+    assert_eq!((refused.status.as_u16(), refused.problem()), (423, "locked".to_owned()));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("1 of them") && detail.contains("legal hold"), "it says what went: {detail}");
+    assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.status, StatusCode::NO_CONTENT);
+    let left = ask(&house, Method::GET, "", Value::Null).await.ok().json();
+    assert_eq!(left, json!({ "keeps": true }), "versions are kept, and nothing ends them");
+    assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.problem(), "conflict");
+}
+
+#[tokio::test]
 async fn a_trash_is_empty_after_its_days() {
     let mut house = keeping().await;
     house.put("a", noise(1, 9000)).await.ok();

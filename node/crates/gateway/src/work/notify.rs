@@ -1,11 +1,13 @@
 //! Tells targets what happened in buckets, each by a worker of its own: one that is away holds nobody else up. The oldest events go first,
-//! and are forgotten when they were taken; so those of a key arrive in their order, at least once.
+//! and are forgotten when they were taken; so those of a key arrive in their order, at least once. One that its target refuses for what it
+//! is must not hold all others up: it is looked for by halves, and given up in the end.
 
 mod bound;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::Event;
 use datamesh_catalog::catalog::CatalogError;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -24,6 +26,8 @@ const AT_ONCE: usize = 100;
 /// After the first message that did not arrive; twice as long after each further one.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(120);
+/// How often an event is refused, alone, before it is given up: over two minutes.
+const REFUSALS_MAX: u32 = 8;
 
 /// The worker of one target.
 pub(crate) struct NotifyTarget {
@@ -33,6 +37,10 @@ pub(crate) struct NotifyTarget {
     wake: Arc<Notify>,
     /// Messages that did not arrive since the last one that did.
     failures: u32,
+    /// Events of the next message at most: fewer after one was refused.
+    at_once: usize,
+    /// How often the first event was refused, alone.
+    refusals: u32,
     /// Not before then, whoever wakes it.
     next: Option<Instant>,
 }
@@ -46,6 +54,8 @@ impl NotifyTarget {
             target: Arc::clone(target),
             wake: Arc::default(),
             failures: 0,
+            at_once: AT_ONCE,
+            refusals: 0,
             next: None,
         };
         targets.all().iter().map(worker).collect()
@@ -58,7 +68,7 @@ impl NotifyTarget {
             return Ok(Next::Wait(left));
         }
         let name = &self.target.name;
-        let mut events = self.context.catalog.events(name, AT_ONCE).await?;
+        let mut events = self.context.catalog.events(name, self.at_once).await?;
         let Some(Message { events: taken, body }) = Message::of(&events) else {
             return Ok(Next::Wait(PERIOD));
         };
@@ -68,11 +78,43 @@ impl NotifyTarget {
                 self.context.catalog.forget_events(name, &events).await?;
                 self.context.metrics.notifications.delivered(name, taken);
                 self.targets.told(name, None);
-                (self.failures, self.next) = (0, None);
+                self.at_once = AT_ONCE.min(2 * self.at_once);
+                (self.failures, self.refusals, self.next) = (0, 0, None);
                 Ok(Next::Busy)
             }
+            Err(error) if error.blames_the_message() => self.refused(&events, &error).await,
             Err(error) => Ok(self.failed(&error)),
         }
+    }
+
+    /// Something of these is not taken.
+    async fn refused(&mut self, events: &[Event], error: &Untold) -> Result<Next, CatalogError> {
+        let [event] = events else {
+            self.at_once = (events.len() / 2).max(1);
+            // To look for it is no further attempt.
+            (self.failures, self.refusals) = (self.failures.min(1), 0);
+            return Ok(self.failed(error));
+        };
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(self.failed(error));
+        }
+        let name = &self.target.name;
+        self.context.catalog.give_up_events(name, events).await?;
+        self.context.metrics.notifications.dropped(name, 1);
+        let key = event.key.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::warn!(
+            target = %name, bucket = %event.what.bucket, key, order = event.order, %error,
+            "an event is given up: its target refused it each time"
+        );
+        (self.failures, self.refusals, self.next) = (0, 0, None);
+        Ok(Next::Busy)
+    }
+
+    /// Forgets that it is to wait.
+    #[cfg(test)]
+    pub(crate) fn hurry(&mut self) {
+        self.next = None;
     }
 
     fn failed(&mut self, error: &Untold) -> Next {

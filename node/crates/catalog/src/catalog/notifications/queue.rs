@@ -16,6 +16,9 @@ use crate::limits::EVENTS_PER_CALL_MAX;
 use crate::model::{Event, EventTally};
 use crate::record::{self, EventRecord};
 
+/// Events that are looked at in one step of giving up old ones.
+const OLD_AT_ONCE: usize = 100;
+
 fn event_of(row: Row) -> Result<Event, CatalogError> {
     let (order, key) = keys::read_event(&row.key)?;
     let EventRecord(what) = record::decode(&row.value)?;
@@ -38,16 +41,35 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn forget_events(&self, target: &TargetName, told: &[Event]) -> Result<(), CatalogError> {
+        self.take_those(target, told, false).await
+    }
+
+    /// Gives up events of a target, which takes them never. Some may be gone already.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn give_up_events(&self, target: &TargetName, refused: &[Event]) -> Result<(), CatalogError> {
+        self.take_those(target, refused, true).await
+    }
+
+    async fn take_those(
+        &self,
+        target: &TargetName,
+        events: &[Event],
+        dropped: bool,
+    ) -> Result<(), CatalogError> {
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
             let mut there = Vec::new();
-            for event in told {
+            for event in events {
                 if view.get(&event.row).await?.is_some_and(|row| row.version == event.written) {
                     there.push(event);
                 }
             }
             drop(view);
-            if there.is_empty() || self.take_out(target, &there, 0).await? {
+            let counted = if dropped { there.len() } else { 0 };
+            let counted = u64::try_from(counted).unwrap_or(u64::MAX);
+            if there.is_empty() || self.take_out(target, &there, counted).await? {
                 return Ok(());
             }
         }
@@ -72,6 +94,43 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// Gives up the first events of a target, up to one that did not happen before this time; a call gives up some of them. Gives how
+    /// many that were.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn drop_events_before(&self, target: &TargetName, unix_ms: u64) -> Result<u64, CatalogError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let first = self.events(target, OLD_AT_ONCE).await?;
+            let old: Vec<_> = first.iter().take_while(|event| event.what.at_unix_ms < unix_ms).collect();
+            let dropped = u64::try_from(old.len()).unwrap_or(u64::MAX);
+            if old.is_empty() || self.take_out(target, &old, dropped).await? {
+                return Ok(dropped);
+            }
+        }
+        Err(CatalogError::Contended)
+    }
+
+    /// Forgets what was counted of a target, where no event waits for it. Nothing happens if one comes meanwhile.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn forget_tally(&self, target: &TargetName) -> Result<(), CatalogError> {
+        let view = self.view().await?;
+        if count_in(&view, keys::event_counter(target, PENDING)).await? > 0 {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        for number in [PENDING, DROPPED] {
+            let key = keys::event_counter(target, number);
+            batch.expect(key.clone(), view.get(&key).await?.map(|row| row.version));
+            batch.delete(key);
+        }
+        drop(view);
+        self.try_commit(batch).await?;
+        Ok(())
     }
 
     /// Whether all of them were there still.

@@ -151,25 +151,37 @@ impl Edit {
         Ok(())
     }
 
-    /// A version that was behind is the key's object from now on, with its lock. One that is a delete stays where it is.
-    pub(super) fn show_again(&mut self, kept: &Kept, vacant: Vacant) -> Result<(), CatalogError> {
-        let Some(object) = kept.record.object() else { return Ok(()) };
-        let place = KeptRecord { order: kept.order, null: kept.record.null };
-        self.bring_forward(kept, (object.clone(), place), Yields::Nothing(vacant))?;
-        Ok(())
-    }
-
-    /// The object of a version that was behind is the key's from now on, at this place, with its lock.
-    pub(super) fn bring_forward(
+    /// A version that was behind is the key's object from now on: in its place, so under its id, and with its lock. One that is a
+    /// delete stays where it is.
+    pub(super) fn show_again(
         &mut self,
         kept: &Kept,
-        (object, place): (ObjectRecord, KeptRecord),
-        before: Yields<'_>,
-    ) -> Result<CurrentRecord, CatalogError> {
+        vacant: Vacant,
+    ) -> Result<Option<CurrentRecord>, CatalogError> {
+        let Some(object) = kept.record.object().cloned() else { return Ok(None) };
+        let place = KeptRecord { order: kept.order, null: kept.record.null };
         self.forget(kept);
         let current = CurrentRecord { object, kept: Some(place), lock: kept.record.lock };
+        self.show(&current, Yields::Nothing(vacant))?;
+        Ok(Some(current))
+    }
+
+    /// The object of a version that was behind is the key's from now on, as if put now. Its id ends, and its date: so this takes the
+    /// proof that the version may be lost. A delete stays where it is.
+    pub(super) fn put_anew(
+        &mut self,
+        removable: &Removable<'_, Kept>,
+        (place, now_unix_ms): (KeptRecord, u64),
+        before: Yields<'_>,
+    ) -> Result<Option<CurrentRecord>, CatalogError> {
+        let kept = removable.version();
+        let Some(object) = kept.record.object().cloned() else { return Ok(None) };
+        self.forget(kept);
+        // Rules count from now on how long what it replaces has been behind.
+        let object = ObjectRecord { created_unix_ms: now_unix_ms, ..object };
+        let current = CurrentRecord { object, kept: Some(place), lock: kept.record.lock };
         self.show(&current, before)?;
-        Ok(current)
+        Ok(Some(current))
     }
 
     /// Deletes one that is not the key's object for good.

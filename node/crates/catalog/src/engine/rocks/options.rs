@@ -3,6 +3,8 @@ use rocksdb::{
     LruCacheOptions, Options,
 };
 
+use crate::keyspace::Revision;
+
 /// What may be chosen about the embedded engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
@@ -12,11 +14,18 @@ pub struct RocksOptions {
     pub memtable_bytes: usize,
     /// Changes kept for `changes_since` and range checks.
     pub changes_max: usize,
+    /// Where an empty keyspace begins to count its commits.
+    pub begins_after: Revision,
 }
 
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, memtable_bytes: 16 << 20, changes_max: 65_536 }
+        Self {
+            cache_bytes: 32 << 20,
+            memtable_bytes: 16 << 20,
+            changes_max: 65_536,
+            begins_after: Revision(0),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Each way to lose a version, by where it stands and by what keeps it.
 
 use datamesh_catalog::catalog::{
-    DeleteBucketError, DeleteObjectError, Ending, SettingError, ShredError, Swap,
+    DeleteBucketError, DeleteObjectError, Ending, PurgeError, RestoreError, SettingError, ShredError, Swap,
 };
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
@@ -38,9 +38,12 @@ enum Way {
     CodeAnew,
     Mend,
     Collect,
+    PutBack,
+    PutBackOver,
+    Purge,
 }
 
-const WAYS: [Way; 14] = [
+const WAYS: [Way; 17] = [
     Way::DeleteVersion,
     Way::DeleteVersionSettingGovernanceAside,
     Way::DeleteByNullId,
@@ -55,6 +58,9 @@ const WAYS: [Way; 14] = [
     Way::CodeAnew,
     Way::Mend,
     Way::Collect,
+    Way::PutBack,
+    Way::PutBackOver,
+    Way::Purge,
 ];
 
 /// Locks, and whether they let a version go: to everybody, and to whoever sets governance aside.
@@ -76,9 +82,11 @@ fn locks() -> [(Lock, bool, bool); 9] {
 /// Whether a version may be lost in this way at all, to somebody whom its lock lets.
 fn is_a_way(way: Way, stands: Stands) -> bool {
     match way {
-        Way::DeleteVersion | Way::DeleteVersionSettingGovernanceAside => true,
+        Way::DeleteVersion | Way::DeleteVersionSettingGovernanceAside | Way::Purge => true,
         Way::Shred => stands == Stands::Shown,
         // What is shown is hidden, and what a delete hides is the newest but one.
+        // What is put back in front of another one has another id.
+        Way::PutBackOver => stands != Stands::Behind,
         Way::Expire => stands != Stands::Shown,
         _ => false,
     }
@@ -104,7 +112,11 @@ pub(super) async fn all<K: Keyspace>(catalog: &Catalog<K>) {
             }
         }
     }
-    assert_eq!((number, lost), (14 * 3 * 9, 3 * 4 + 3 * 5 + 4 + 2 * 4), "each cell was walked");
+    assert_eq!(
+        (number, lost),
+        (17 * 3 * 9, 3 * 4 + 3 * 5 + 4 + 2 * 4 + 2 * 4 + 3 * 4),
+        "each cell was walked"
+    );
 }
 
 /// A bucket with the version that is tried.
@@ -191,6 +203,50 @@ impl<'a, K: Keyspace> Cell<'a, K> {
                 let due = catalog.condemned_due(u64::MAX - 1, None, 1000).await.unwrap();
                 catalog.forget_condemned(&due).await.unwrap();
             }
+            Way::PutBack => {
+                let delete = self.newest_delete().await;
+                catalog.restore((id, &a), (delete, false), NOW).await.unwrap();
+            }
+            Way::PutBackOver => self.put_back_over(expected).await,
+            Way::Purge => self.purge(expected).await,
+        }
+    }
+
+    /// The delete that hides the key, made if there is none.
+    async fn newest_delete(&self) -> VersionId {
+        let (id, a) = (self.bucket.id, key("a"));
+        if self.stands != Stands::Hidden {
+            self.catalog.delete_object(id, &a, &Condition::None, ALWAYS, NOW).await.unwrap();
+        }
+        self.catalog.list_trash(id, b"", None, 10).await.unwrap().entries[0].id
+    }
+
+    async fn purge(&self, expected: bool) {
+        let delete = self.newest_delete().await;
+        let in_front = usize::from(self.stands == Stands::Behind);
+        match self.catalog.purge((self.bucket.id, &key("a")), delete, NOW).await {
+            Ok(purged) => assert_eq!((purged, expected), (Some(in_front + 1), true)),
+            Err(PurgeError::Locked(stopped)) => {
+                assert_eq!((stopped.objects, expected), (in_front, false), "it says what went");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    async fn put_back_over(&self, expected: bool) {
+        let delete = self.newest_delete().await;
+        put(self.catalog, &self.bucket, ("a", self.base + 5), Lock::default()).await.unwrap();
+        let restored = self.catalog.restore((self.bucket.id, &key("a")), (delete, true), NOW).await;
+        match restored {
+            // What is directly behind the delete is not what is tried.
+            Ok(object) if self.stands == Stands::Behind => {
+                assert_eq!(object.upload, upload_id(self.base + 1))
+            }
+            Ok(object) => {
+                assert!(expected);
+                assert_eq!(object.upload, upload_id(self.base));
+            }
+            Err(error) => assert!(matches!(error, RestoreError::Locked(_)) && !expected, "{error}"),
         }
     }
 

@@ -5,9 +5,9 @@ use datamesh_catalog::Permission;
 use http::Method;
 
 use super::signer::{Ask, Client};
-use crate::tests::house::{Got, House};
+use crate::tests::house::{ADMIN, Got, House};
 
-const FAR: &str = "2999-01-01T00:00:00Z";
+const FAR: &str = "2099-01-01T00:00:00Z";
 const HOLD: &[u8] = b"<LegalHold><Status>ON</Status></LegalHold>";
 const LIFT: &[u8] = b"<LegalHold><Status>OFF</Status></LegalHold>";
 const BYPASS: (&str, &str) = ("x-amz-bypass-governance-retention", "true");
@@ -93,6 +93,52 @@ async fn who_sets_governance_aside_needs_a_right_of_its_own() {
 }
 
 #[tokio::test]
+async fn who_lifts_a_hold_needs_more_than_to_write() {
+    let vault = Vault::new().await;
+    let writer = Client::new(&vault.house, Permission::ReadWrite, &["vault"]).await;
+    let a = vault.put("a", &[]).await;
+    let hold = a.replace('?', "?legal-hold=&");
+    let set = async |body: &'static [u8]| writer.refusal("PUT", &hold, Ask { body, ..Ask::default() }).await;
+    assert_eq!(set(LIFT).await, denied(), "also where none is on: one may come meanwhile");
+    assert_eq!(set(HOLD).await, None, "who writes puts holds on");
+    assert_eq!(set(LIFT).await, denied());
+    assert_eq!(delete(&writer, &a, &[BYPASS]).await, denied(), "so the hold is there still");
+    let policy = |effect: &str, who: &str| {
+        format!(
+            r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "{effect}", "Principal": {who},
+            "Action": "s3:PutObjectLegalHold", "Resource": "arn:aws:s3:::vault/*"}}]}}"#
+        )
+    };
+    let by_key = format!(r#"{{"AWS": "{}"}}"#, writer.id);
+    assert_eq!(vault.set("/vault?policy=", policy("Allow", &by_key).as_bytes()).await, None);
+    assert_eq!(set(LIFT).await, None, "whom the policy allows it");
+    assert_eq!(set(HOLD).await, None);
+    assert_eq!(vault.set("/vault?policy=", policy("Allow", r#""*""#).as_bytes()).await, None);
+    let stranger = vault.admin.stranger("PUT", &hold, Ask { body: LIFT, ..Ask::default() }).await;
+    assert_eq!(stranger.status, 403, "strangers never do");
+    assert_eq!(vault.set("/vault?policy=", policy("Deny", r#""*""#).as_bytes()).await, None);
+    assert_eq!(vault.set(&hold, LIFT).await, denied(), "whoever it is denied");
+    let empty = vault.admin.refusal("DELETE", "/vault?policy=", Ask::default()).await;
+    assert_eq!((empty, vault.set(&hold, LIFT).await), (None, None));
+    assert_eq!(delete(&writer, &a, &[]).await, None);
+}
+
+#[tokio::test]
+async fn the_audit_tells_whether_governance_was_set_aside() {
+    let vault = Vault::new().await;
+    let (free, one) = (vault.put("a", &[]).await, vault.put("a", &governed()).await);
+    for version in [&free, &one] {
+        assert_eq!(delete(&vault.admin, version, &[BYPASS]).await, None);
+    }
+    let path = "/api/v1/admin/audit?action=s3:DeleteObject";
+    let asked = vault.house.ask_as(Some(ADMIN), Method::GET, path, (&[], "".into()));
+    let all = asked.await.ok().json();
+    let details: Vec<_> =
+        all["items"].as_array().unwrap().iter().map(|item| &item["entry"]["detail"]).collect();
+    assert_eq!(details, ["governance is set aside", "governance may be set aside"]);
+}
+
+#[tokio::test]
 async fn what_brings_a_lock_along_needs_the_right_and_a_proof() {
     let vault = Vault::new().await;
     let [mode, until, _] = governed();
@@ -103,7 +149,7 @@ async fn what_brings_a_lock_along_needs_the_right_and_a_proof() {
     assert_eq!(put(&[mode, SUM]).await.as_deref(), Some("InvalidArgument"), "no date");
     let past = ("x-amz-object-lock-retain-until-date", "2001-01-01T00:00:00Z");
     assert_eq!(put(&[mode, past, SUM]).await.as_deref(), Some("InvalidArgument"));
-    for beyond in ["9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59Z"] {
+    for beyond in ["2999-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00", "9999-12-31T23:59:59Z"] {
         let beyond = ("x-amz-object-lock-retain-until-date", beyond);
         assert_eq!(put(&[mode, beyond, SUM]).await.as_deref(), Some("InvalidArgument"), "{beyond:?}");
     }
@@ -112,11 +158,11 @@ async fn what_brings_a_lock_along_needs_the_right_and_a_proof() {
     let maybe = ("x-amz-object-lock-legal-hold", "MAYBE");
     assert_eq!(put(&[maybe, SUM]).await.as_deref(), Some("InvalidArgument"));
     assert_eq!(put(&governed()).await, None);
-    let east = ("x-amz-object-lock-retain-until-date", "2999-01-01T02:00:00+02:00");
+    let east = ("x-amz-object-lock-retain-until-date", "2099-01-01T02:00:00+02:00");
     assert_eq!(put(&[mode, east, SUM]).await, None);
     let head = vault.admin.ask("HEAD", "/vault/a", Ask::default()).await.ok();
     let until = head.header("x-amz-object-lock-retain-until-date");
-    assert!(until.starts_with("2999-01-01T00:00:00"), "the moment, not the words: {until}");
+    assert!(until.starts_with("2099-01-01T00:00:00"), "the moment, not the words: {until}");
     let hold = ("x-amz-object-lock-legal-hold", "ON");
     for (action, headers) in
         [("s3:PutObjectRetention", &governed()[..]), ("s3:PutObjectLegalHold", &[hold, SUM])]
@@ -149,7 +195,7 @@ async fn who_reads_an_object_does_not_see_its_lock_unless_they_may() {
     let seen = vault.admin.ask("GET", "/vault/a", Ask::default()).await.ok();
     let [mode, until, hold] = shown(&seen).map(Option::unwrap);
     assert_eq!((mode.as_str(), hold.as_str()), ("GOVERNANCE", "ON"));
-    assert!(until.starts_with("2999-01-01T00:00:00"), "{until}");
+    assert!(until.starts_with("2099-01-01T00:00:00"), "{until}");
     assert_eq!(vault.set("/vault?policy=", policy(r#""s3:GetObject""#).as_bytes()).await, None);
     for method in ["GET", "HEAD"] {
         let got = vault.admin.unsigned(method, "/vault/a").await.ok();
@@ -216,9 +262,9 @@ async fn holds_are_lifted_and_dates_are_not_shortened() {
     assert!(String::from_utf8_lossy(&held.body).contains("<Status>OFF</Status>"));
     for (mode, until, refusal) in [
         ("COMPLIANCE", FAR, None),
-        ("COMPLIANCE", "2998-12-31T23:59:59Z", denied()),
+        ("COMPLIANCE", "2098-12-31T23:59:59Z", denied()),
         ("GOVERNANCE", FAR, denied()),
-        ("COMPLIANCE", "2999-01-02T00:00:00Z", None),
+        ("COMPLIANCE", "2099-01-02T00:00:00Z", None),
         ("compliance", FAR, Some("MalformedXML".to_owned())),
     ] {
         assert_eq!(vault.set(&retain, retention(mode, until).as_bytes()).await, refusal, "{mode} {until}");

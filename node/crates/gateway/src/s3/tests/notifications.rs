@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use self::receiver::Receiver;
 use super::signer::{Ask, Client};
-use crate::notifications::Target;
+use crate::notifications::{Target, Targets};
 use crate::tests::house::{ADMIN, House, USER};
 use crate::work::expire::{Expire, PERIOD};
 use crate::work::notify::{Bound, NotifyTarget};
@@ -78,6 +78,11 @@ impl Photos {
     /// Workers as after a start, by target.
     fn workers(&self) -> Vec<NotifyTarget> {
         NotifyTarget::all(&self.house.core.context, &self.house.core.app.notifications)
+    }
+
+    fn bound(&self, pending_max: u64) -> Bound {
+        let core = &self.house.core;
+        Bound::new(Arc::clone(&core.context), Arc::clone(&core.app.notifications), pending_max)
     }
 
     async fn pending(&self, target: &str) -> u64 {
@@ -217,7 +222,7 @@ async fn one_that_is_away_holds_nobody_up_and_keeps_so_many_events() {
     }
     assert_eq!(there.next().await.body["Records"].as_array().unwrap().len(), 5);
     assert_eq!((photos.pending("away").await, photos.pending("there").await), (5, 0));
-    let mut bound = Bound::new(Arc::clone(&photos.house.core.context), 3);
+    let mut bound = photos.bound(3);
     assert_eq!(bound.work().await, Next::Busy);
     assert!(matches!(bound.work().await, Next::Wait(_)));
     assert_eq!(photos.pending("away").await, 3);
@@ -225,6 +230,70 @@ async fn one_that_is_away_holds_nobody_up_and_keeps_so_many_events() {
     assert!(photos.metric("datamesh_gateway_notifications_pending{target=\"away\"} 3"));
     let problems = photos.problems().await.to_string();
     assert!(problems.contains("2 events for away were given up"), "{problems}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_event_that_is_refused_does_not_hold_up_the_others_for_ever() {
+    let mut receiver = Receiver::start().await;
+    let photos = Photos::new(vec![hook("hook", &receiver)]).await;
+    assert_eq!(photos.subscribe(&queue("hook", EVERYTHING, "")).await, None);
+    for n in 0..9 {
+        let key = if n == 5 { "select-drop".to_owned() } else { format!("k{n}") };
+        photos.done("PUT", &format!("/photos/{key}"), b"text").await;
+    }
+    // What may be anybody's fault ends nothing.
+    let mut worker = photos.workers().remove(0);
+    for status in [401, 403, 404, 429, 500] {
+        receiver.refuses(status, "select-drop");
+        for _ in 0..12 {
+            assert!(matches!(worker.work().await, Next::Wait(_)), "{status}");
+            assert_eq!(receiver.next().await.body["Records"].as_array().unwrap().len(), 9, "{status}");
+            worker.hurry();
+        }
+    }
+    receiver.refuses(422, "select-drop");
+    let mut steps = 0;
+    while photos.pending("hook").await > 0 {
+        worker.work().await;
+        worker.hurry();
+        steps += 1;
+        assert!(steps < 40, "it is never given up");
+    }
+    let (mut told, mut alone) = (Vec::new(), 0);
+    while receiver.waiting() > 0 {
+        let keys = said(receiver.next().await.body["Records"].as_array().unwrap());
+        let refused = keys.iter().any(|(_, key)| key == "select-drop");
+        alone += usize::from(refused && keys.len() == 1);
+        told.extend(keys.into_iter().filter(|_| !refused).map(|(_, key)| key));
+    }
+    assert_eq!(told, ["k0", "k1", "k2", "k3", "k4", "k6", "k7", "k8"], "once, and in their order");
+    assert_eq!(alone, 8);
+    assert!(photos.metric("datamesh_gateway_notifications_dropped_total{target=\"hook\"} 1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_target_that_is_no_more_ends() {
+    let receiver = Receiver::start().await;
+    let photos = Photos::new(vec![hook("hook", &receiver)]).await;
+    assert_eq!(photos.subscribe(&queue("hook", EVERYTHING, "")).await, None);
+    photos.done("PUT", "/photos/a", b"text").await;
+    // As after a start without it.
+    let without = Arc::new(Targets::default());
+    let mut known = photos.bound(1000);
+    let mut bound = Bound::new(Arc::clone(&photos.house.core.context), without, 1000);
+    bound.work().await;
+    assert_eq!(photos.pending("hook").await, 1, "somebody may have left it out by mistake");
+    photos.house.clock.move_on(Duration::from_secs(7 * 24 * 3600 + 1));
+    photos.done("PUT", "/photos/b", b"text").await;
+    known.work().await;
+    assert_eq!(photos.pending("hook").await, 2, "what a target waits for has no age");
+    assert_eq!(bound.work().await, Next::Busy);
+    assert!(matches!(bound.work().await, Next::Wait(_)));
+    assert_eq!(photos.pending("hook").await, 1, "the younger one");
+    photos.house.clock.move_on(Duration::from_secs(7 * 24 * 3600 + 1));
+    assert_eq!(bound.work().await, Next::Busy);
+    bound.work().await;
+    assert!(photos.house.catalog.event_tallies().await.unwrap().is_empty(), "nothing is left of it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,6 +33,8 @@ enum Answer {
     Status(u16),
     Elsewhere(String),
     Endless,
+    /// So to messages in which this stands, and with success to others.
+    Refusal(u16, String),
 }
 
 #[derive(Clone)]
@@ -90,6 +92,11 @@ impl Receiver {
         *self.answer.lock() = Answer::Status(status);
     }
 
+    /// With this status to messages that have such a text in them.
+    pub(super) fn refuses(&self, status: u16, text: &str) {
+        *self.answer.lock() = Answer::Refusal(status, text.to_owned());
+    }
+
     /// With another address to go to.
     pub(super) fn sends_to(&self, url: &str) {
         *self.answer.lock() = Answer::Elsewhere(url.to_owned());
@@ -121,10 +128,15 @@ fn served() -> (Router, Arc<Mutex<Answer>>, mpsc::UnboundedReceiver<Told>) {
 
 async fn take(State(served): State<Served>, headers: HeaderMap, bytes: Bytes) -> Response {
     let body = serde_json::from_slice(&bytes).unwrap();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     served.told.send(Told { headers, bytes, body }).unwrap();
     let mut response = Response::new(Body::empty());
     match served.answer.lock().clone() {
         Answer::Status(status) => *response.status_mut() = StatusCode::from_u16(status).unwrap(),
+        Answer::Refusal(status, what) if text.contains(&what) => {
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        }
+        Answer::Refusal(..) => {}
         Answer::Elsewhere(url) => {
             *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
             response.headers_mut().insert(header::LOCATION, url.parse().unwrap());

@@ -38,6 +38,14 @@ pub(crate) struct Change {
     pub(crate) disabled: Option<bool>,
 }
 
+/// What came before is done: whoever sends it again as it is must not be told that nothing was.
+fn half_done(problem: &Problem) -> Problem {
+    tracing::error!(detail = problem.detail(), "a user has no code yet");
+    let detail =
+        format!("the user is as asked for, but has no code yet ({}): reset their password", problem.detail());
+    Problem::new(Kind::Internal, detail)
+}
+
 impl Accounts {
     fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
         if RESERVED.contains(&name.folded().as_str()) {
@@ -66,7 +74,7 @@ impl Accounts {
     pub(crate) async fn create(&self, new: NewUser, from: Option<Address>) -> Result<(User, Made), Problem> {
         let user = self.fresh(new)?;
         self.catalog.create_user(&user, None).await.map_err(not_made)?;
-        let code = self.make_reset(user.id, from).await?;
+        let code = self.make_reset(user.id, from).await.map_err(|problem| half_done(&problem))?;
         Ok((user, code))
     }
 
@@ -169,7 +177,7 @@ impl Accounts {
             .set_password(user.id, None, (Ends::All, By::Administrator))
             .await
             .map_err(refusals::catalog)?;
-        self.make_reset(user.id, from).await
+        self.make_reset(user.id, from).await.map_err(|problem| half_done(&problem))
     }
 
     /// Ends all sessions of a user; gives how many.

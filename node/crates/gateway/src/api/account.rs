@@ -212,7 +212,7 @@ pub(super) async fn login(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Login { name, password: Secret(password), code } = incoming::json(&headers, body).await?;
+    let Login { name, password: Secret(password), code } = incoming::json_of_stranger(&headers, body).await?;
     let device = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let code = code.as_ref().map(|Secret(code)| code.as_str());
     let asked = SignIn { name: &name, password, code, device, from: from(origin) };
@@ -246,7 +246,8 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
+    let Register { name, password: Secret(password), email, invite } =
+        incoming::json_of_stranger(&headers, body).await?;
     let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
     let from = from(origin);
     let user = app.accounts.register(Registering { name, email, password, invite, from }, &note).await?;
@@ -261,7 +262,8 @@ pub(super) async fn reset(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let Reset { code: Secret(code), password: Secret(password) } = incoming::json(&headers, body).await?;
+    let Reset { code: Secret(code), password: Secret(password) } =
+        incoming::json_of_stranger(&headers, body).await?;
     app.accounts.reset_password(&code, password, (from(origin), &note)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

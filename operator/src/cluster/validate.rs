@@ -21,7 +21,8 @@ use super::sign_in::{self, SignIn, SignInProblem};
 use crate::meta::Family;
 use crate::names;
 
-/// Memory a gateway needs besides the buffers of transfers and hot segments: the catalog's caches, code, stacks.
+/// Memory a gateway needs besides the buffers of transfers and hot segments: half for the catalog's caches,
+/// code and stacks, half at least for connections, whose number a gateway takes from what its limit leaves.
 const MEMORY_BESIDES: u64 = 96 << 20;
 
 /// A cluster that can be built.

@@ -72,6 +72,7 @@ pub use tally::{Counters, ProfileUsage};
 pub use trash::{PurgeError, PurgeStopped, RestoreError};
 pub use uploads::UploadError;
 pub use users::{By, Ends, UserError};
+pub use versioning::Keeping;
 
 use datamesh_shard::Incarnation;
 use parking_lot::RwLock;

@@ -2,6 +2,7 @@
 
 mod addressed;
 mod certificate;
+mod connections;
 mod protocols;
 mod stall;
 
@@ -12,9 +13,8 @@ use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use protocols::{Offer, Protocols};
 use stall::StallGuard;
 
 pub(crate) use certificate::Certificates;
+pub(crate) use connections::Connections;
 
 /// Window of one HTTP/2 stream and of a connection: a transfer over a slow line is not cut short by 64 KiB steps, and
 /// uploads that wait for their buffers hold little more than an HTTP/1.1 connection does.
@@ -39,7 +40,7 @@ pub(crate) struct Https {
     listener: TcpListener,
     local_addr: SocketAddr,
     protocols: Protocols,
-    connections: Arc<Semaphore>,
+    connections: Connections,
 }
 
 impl Https {
@@ -47,12 +48,12 @@ impl Https {
     pub(crate) async fn bind(
         address: SocketAddr,
         certificates: Arc<Certificates>,
+        connections: Connections,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let local_addr = listener.local_addr().map_err(failed)?;
         let protocols = Protocols::new(certificates).map_err(BindError::Tls)?;
-        let connections = Arc::new(Semaphore::new(connections_max()));
         Ok(Self { listener, local_addr, protocols, connections })
     }
 
@@ -92,7 +93,7 @@ impl Https {
 
     /// The next connection, once there is room for it: what comes above the limit waits in the system's queue.
     async fn accept(&self) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-        let permit = Arc::clone(&self.connections).acquire_owned().await.ok()?;
+        let permit = self.connections.place().await?;
         match self.listener.accept().await {
             Ok((stream, from)) => Some((stream, from.ip(), permit)),
             Err(error) => {
@@ -102,14 +103,6 @@ impl Https {
             }
         }
     }
-}
-
-/// Half of the files that may be open: storage needs the others.
-fn connections_max() -> usize {
-    let files = getrlimit(Resource::Nofile)
-        .current
-        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    limits::CONNECTIONS_MAX.min(files / 2)
 }
 
 async fn serve(offer: Offer, stream: TcpStream, service: Addressed, stop: CancellationToken) {

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-/// Connections of one listener at once, or half of the files that the process may have open. One that is idle costs about 16 KiB, one
-/// that sends headers or a body up to [`HEADER_BYTES_MAX`] more.
+/// Connections of all listeners at once, where memory and open files are enough for them.
 pub const CONNECTIONS_MAX: usize = 10_240;
+/// Memory of one connection. One that is idle costs about 16 KiB, one that sends headers up to [`HEADER_BYTES_MAX`] more, one that sends
+/// a body as a stranger up to [`STRANGERS_JSON_BYTES_MAX`].
+pub const CONNECTION_BYTES: u64 = 64 << 10;
 /// Those of them with HTTP/2, which may bring 512 KiB of uploads that wait for their buffers. Who comes beyond is offered HTTP/1.1.
 pub const HTTP2_CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request's line and headers at most.
@@ -25,6 +27,8 @@ pub const WRITE_STALL: Duration = Duration::from_secs(60);
 pub const DRAIN_WAIT: Duration = Duration::from_secs(20);
 /// Bytes of a JSON request body at most: a pool of 1,000 members fits.
 pub const JSON_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a JSON request body at most of whoever needs to be nobody: each costs no credential, and waits in memory.
+pub const STRANGERS_JSON_BYTES_MAX: usize = 16 << 10;
 /// Bytes of user metadata at most, names and values (as in S3).
 pub const META_BYTES_MAX: usize = 2 << 10;
 /// Bytes of user metadata and kept headers as JSON at most: sealed and in base64, with checksums, they fit what the catalog
@@ -34,8 +38,18 @@ pub const FIELDS_BYTES_MAX: usize = 5 << 10;
 pub const LIST_MAX: usize = 1000;
 /// Addresses, users and keys of S3 whose requests are counted each by themselves at a time; beyond, neighbours share a bucket. 2 MiB each.
 pub const RATES_MAX: usize = 10_000;
-/// Files of one zip at most: what is said of each at its end is kept until then, some 300 bytes.
+/// Files of one zip at most: what is said of each at its end is kept until then, some 350 bytes and its name four times at the end.
 pub const ARCHIVE_ENTRIES_MAX: usize = 10_000;
+/// Bytes of all names in one zip at most.
+pub const ARCHIVE_NAMES_BYTES_MAX: usize = 2 << 20;
+/// Time a client has for any zip, besides what its files and bytes take.
+pub const ARCHIVE_WAIT: Duration = Duration::from_secs(600);
+/// Time a client has for each file of a zip.
+pub const ARCHIVE_FILE_WAIT: Duration = Duration::from_millis(200);
+/// Bytes of a zip that a client takes in a second at least, as of segments.
+pub const ARCHIVE_BYTES_PER_SECOND: u64 = 14 << 10;
+/// Time for the largest zip.
+pub const ARCHIVE_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Parts of one resumable upload at most.
 pub const PARTS_MAX: u32 = 10_000;
 /// Bytes of one part that the gateway advises.

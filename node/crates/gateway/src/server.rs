@@ -21,7 +21,7 @@ use prometheus_client::registry::Registry;
 
 use crate::core::{Core, CoreConfig};
 use crate::group::{self, Group};
-use crate::https::{Certificates, Https};
+use crate::https::{Certificates, Connections, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
@@ -221,8 +221,9 @@ impl Gateway {
             pools: Arc::clone(&core.pools),
             own: None,
         };
-        let https = Https::bind(gateway.https, Arc::clone(&certificates)).await?;
-        let s3 = bind_s3(gateway, &core, Arc::clone(&certificates)).await?;
+        let connections = Connections::beside(gateway.buffer_bytes.saturating_add(gateway.cache_bytes));
+        let https = Https::bind(gateway.https, Arc::clone(&certificates), connections.clone()).await?;
+        let s3 = bind_s3(gateway, &core, (Arc::clone(&certificates), connections)).await?;
         let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
         let files = WatchFiles { tokens, certificates };
         Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, addresses })
@@ -248,14 +249,14 @@ impl Gateway {
     }
 }
 
-/// S3 behind the same certificate, within limits of its own.
+/// S3 behind the same certificate. It shares the room for connections.
 async fn bind_s3(
     gateway: &GatewaySettings,
     core: &Core,
-    certificates: Arc<Certificates>,
+    (certificates, connections): (Arc<Certificates>, Connections),
 ) -> Result<Option<(Https, axum::Router)>, GatewayError> {
     let Some(S3Settings { listen, domain }) = &gateway.s3 else { return Ok(None) };
-    let https = Https::bind(*listen, certificates).await?;
+    let https = Https::bind(*listen, certificates, connections).await?;
     Ok(Some((https, crate::s3::router(Arc::clone(&core.app), domain.clone()))))
 }
 

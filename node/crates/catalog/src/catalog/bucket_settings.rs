@@ -33,6 +33,9 @@ pub enum SettingError {
     /// The bucket was deleted.
     #[error("the bucket is gone")]
     BucketGone,
+    /// It was changed by somebody else meanwhile.
+    #[error("it was changed meanwhile")]
+    Changed,
     /// It keeps all versions for good, since they may be locked.
     #[error("object lock is enabled: the bucket keeps all versions for good")]
     Locking,

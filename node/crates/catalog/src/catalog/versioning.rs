@@ -1,19 +1,30 @@
 //! Whether buckets keep versions, and single versions by their ids.
 
-use super::faults::{ATTEMPTS_MAX, find, put};
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::notifications::Change;
 use super::objects::{Present, object_of};
 use super::versions::{Edit, Kept, Removable, kept_as};
 use super::{Catalog, CatalogError, DeleteObjectError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
+use crate::limits::BUCKET_SETTING_BYTES_MAX;
 use crate::model::{
-    BucketId, EventKind, Grounds, Marker, Object, ObjectKey, UploadId, Version, VersionId, Versioning,
+    BucketId, BucketSetting, EventKind, Grounds, Marker, Object, ObjectKey, UploadId, Version, VersionId,
+    Versioning,
 };
 use crate::record::{
-    BehindRecord, CurrentRecord, KeepingRecord, KeptRecord, OrderRecord, UploadRecord, UploadState,
-    VersionBodyRecord, Written as _,
+    BehindRecord, CurrentRecord, KeepingRecord, KeptRecord, OrderRecord, SettingRecord, UploadRecord,
+    UploadState, VersionBodyRecord, Written as _,
 };
+
+/// Whether a bucket keeps versions, and the rule of its trash: what ends versions, and what they are kept for, are judged together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// `None`: it never kept any.
+    pub versioning: Option<Versioning>,
+    /// What is set as [`BucketSetting::Trash`].
+    pub trash: Option<Vec<u8>>,
+}
 
 pub(super) fn version_of((bucket, key): (BucketId, ObjectKey), kept: Kept, revision: Revision) -> Version {
     let (version, place) = (kept.id(), KeptRecord { order: kept.order, null: kept.record.null });
@@ -58,6 +69,63 @@ impl<K: Keyspace> Catalog<K> {
             batch.expect(keys::bucket_gone(bucket), None);
             batch.expect(key.clone(), found.version);
             put(&mut batch, key, &KeepingRecord { state, locking })?;
+            if self.try_commit(batch).await?.is_some() {
+                self.shared.with_versions.write().insert(bucket);
+                return Ok(());
+            }
+        }
+        Err(CatalogError::Contended.into())
+    }
+
+    /// The same with the rule of its trash, of one moment.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn keeping(&self, bucket: BucketId) -> Result<Keeping, CatalogError> {
+        let view = self.view().await?;
+        let state = find::<KeepingRecord>(&view, &keys::versioning(bucket)).await?.record;
+        let rule = keys::bucket_setting(BucketSetting::Trash, bucket);
+        let trash = find::<SettingRecord>(&view, &rule).await?.record;
+        Ok(Keeping { versioning: state.map(|record| record.state), trash: trash.map(|record| record.bytes) })
+    }
+
+    /// Sets both in one commit, if they are still as they were when that was decided.
+    ///
+    /// # Errors
+    /// See [`SettingError`].
+    pub async fn set_keeping(
+        &self,
+        bucket: BucketId,
+        was: &Keeping,
+        (state, trash): (Versioning, Option<Vec<u8>>),
+    ) -> Result<(), SettingError> {
+        at_most("bytes of a bucket's setting", trash.as_ref().map_or(0, Vec::len), BUCKET_SETTING_BYTES_MAX)?;
+        let (key, rule) = (keys::versioning(bucket), keys::bucket_setting(BucketSetting::Trash, bucket));
+        for _ in 0..ATTEMPTS_MAX {
+            if self.is_bucket_gone(bucket).await? {
+                return Err(SettingError::BucketGone);
+            }
+            let view = self.view().await?;
+            let found = find::<KeepingRecord>(&view, &key).await?;
+            let set = find::<SettingRecord>(&view, &rule).await?;
+            drop(view);
+            let versioning = found.record.as_ref().map(|record| record.state);
+            if (Keeping { versioning, trash: set.record.map(|record| record.bytes) }) != *was {
+                return Err(SettingError::Changed);
+            }
+            let locking = found.record.and_then(|record| record.locking);
+            if locking.is_some() && state == Versioning::Suspended {
+                return Err(SettingError::Locking);
+            }
+            let mut batch = Batch::new();
+            batch.expect(keys::bucket_gone(bucket), None);
+            batch.expect(key.clone(), found.version);
+            batch.expect(rule.clone(), set.version);
+            put(&mut batch, key.clone(), &KeepingRecord { state, locking })?;
+            match &trash {
+                Some(bytes) => put(&mut batch, rule.clone(), &SettingRecord { bytes: bytes.clone() })?,
+                None => batch.delete(rule.clone()),
+            }
             if self.try_commit(batch).await?.is_some() {
                 self.shared.with_versions.write().insert(bucket);
                 return Ok(());

@@ -164,6 +164,18 @@ impl Accounts {
         password: Option<Zeroizing<String>>,
         from: Option<Address>,
     ) -> Result<OpenShare, Problem> {
+        let open = self.counting_share(text).await?;
+        if let Some(hash) = &open.share.password {
+            self.prove(open.which(), (password, hash), from).await?;
+        }
+        Ok(open)
+    }
+
+    /// The same without its password: whoever asks showed it before.
+    ///
+    /// # Errors
+    /// `no-such-share` for every link that does not count.
+    pub(crate) async fn counting_share(&self, text: &str) -> Result<OpenShare, Problem> {
         let presented = Presented::read(text).filter(|presented| presented.prefix == SHARE_PREFIX);
         let presented = presented.ok_or_else(no_share)?;
         let (user, id) = (presented.user, presented.id);
@@ -172,9 +184,6 @@ impl Accounts {
         let right: bool = presented.hash(&self.secret).ct_eq(&share.hash).into();
         if !right || share.until_unix_ms <= self.now() || !may_share(&owner, &share) {
             return Err(no_share());
-        }
-        if let Some(hash) = &share.password {
-            self.prove((user, id), (password, hash), from).await?;
         }
         Ok(OpenShare { id, share, owner })
     }
@@ -192,14 +201,16 @@ impl Accounts {
         };
         // No user has a name with a colon.
         let name = format!("link:{id}");
+        // One after the other: who asks many times at once with the right password finds it proven, and does not wait for their own.
+        let _one = self.proven.turn(id).await;
         let attempt = self.attempt(&name, from)?;
         if !self.proven.knows((hash, &password), self.now()) {
             if !self.passwords.verify(user, password.clone(), Some(hash.clone())).await? {
                 tracing::info!(link = %id, "a password of a link was wrong");
                 return Err(wrong("the password is wrong"));
             }
-            self.proven.remember((hash, &password), self.now());
         }
+        self.proven.remember((hash, &password), self.now());
         self.throttle.succeeded((&name, address_of(from)), attempt);
         Ok(())
     }
@@ -227,7 +238,7 @@ impl Accounts {
         }
     }
 
-    /// Takes the room of a file of so many bytes. It is given back unless the file came.
+    /// Takes the room of a file of so many bytes. What does not come of it is given back.
     ///
     /// # Errors
     /// `share-used-up` where there is none.

@@ -45,6 +45,14 @@ fn not_mailed(problem: Problem) {
     tracing::warn!(problem = problem.detail(), "no code was made for the address of who registered");
 }
 
+/// What came before is done: whoever sends it again as it is must not be told that nothing was.
+fn half_done(problem: &Problem) -> Problem {
+    tracing::error!(detail = problem.detail(), "a user has no code yet");
+    let detail =
+        format!("the user is as asked for, but has no code yet ({}): reset their password", problem.detail());
+    Problem::new(Kind::Internal, detail)
+}
+
 impl Accounts {
     pub(super) fn fresh(&self, NewUser { name, email, role }: NewUser) -> Result<User, Problem> {
         if RESERVED.contains(&name.folded().as_str()) {
@@ -72,7 +80,7 @@ impl Accounts {
     pub(crate) async fn create(&self, new: NewUser, from: Option<Address>) -> Result<(User, Made), Problem> {
         let user = self.fresh(NewUser { email: address(new.email)?, ..new })?;
         self.catalog.create_user(&user, None).await.map_err(not_made)?;
-        let code = self.make_reset(user.id, from).await?;
+        let code = self.make_reset(user.id, from).await.map_err(|problem| half_done(&problem))?;
         Ok((user, code))
     }
 
@@ -177,7 +185,7 @@ impl Accounts {
             .set_password(user.id, None, (Ends::All, By::Administrator))
             .await
             .map_err(refusals::catalog)?;
-        self.make_reset(user.id, from).await
+        self.make_reset(user.id, from).await.map_err(|problem| half_done(&problem))
     }
 
     /// Ends all sessions of a user; gives how many.

@@ -231,7 +231,7 @@ pub(super) async fn login(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Login { name, password: Secret(password), code } = incoming::json(&headers, body).await?;
+    let Login { name, password: Secret(password), code } = incoming::json_of_stranger(&headers, body).await?;
     let device = device_of(&headers);
     let code = code.as_ref().map(|Secret(code)| code.as_str());
     let asked = SignIn { name: &name, password, code, device, from: from(origin) };
@@ -274,7 +274,8 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let Register { name, password: Secret(password), email, invite } = incoming::json(&headers, body).await?;
+    let Register { name, password: Secret(password), email, invite } =
+        incoming::json_of_stranger(&headers, body).await?;
     let invite = invite.as_ref().map(|Secret(invite)| invite.as_str());
     let from = from(origin);
     let asked = Registering { name, email, password, invite, from };
@@ -291,7 +292,8 @@ pub(super) async fn reset(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let Reset { code: Secret(code), password: Secret(password) } = incoming::json(&headers, body).await?;
+    let Reset { code: Secret(code), password: Secret(password) } =
+        incoming::json_of_stranger(&headers, body).await?;
     app.accounts.reset_password(&code, password, (from(origin), &note)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -350,7 +352,7 @@ pub(super) async fn confirm_email(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let ConfirmEmail { code: Secret(code) } = incoming::json(&headers, body).await?;
+    let ConfirmEmail { code: Secret(code) } = incoming::json_of_stranger(&headers, body).await?;
     app.accounts.confirm_email(&code, &note).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,8 @@
 //! A folder as one download: a zip that is written while it is sent ([ADR 48](../../../../../docs/adr/0048-folders-as-zips.md)).
 
 mod names;
+mod right;
+mod size;
 mod writer;
 
 use std::sync::Arc;
@@ -14,34 +16,61 @@ use datamesh_catalog::{BucketId, Cursor, ListQuery, Listing};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use futures::{StreamExt as _, stream};
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 
 use super::App;
+use super::account::{Origin, from};
 use super::shared::{attachment, file_name};
 use super::target::BucketPath;
-use crate::limits::{self, ARCHIVE_ENTRIES_MAX};
+use crate::limits;
 use crate::owned;
 use crate::problem::{Kind, Problem};
 use names::Names;
+use size::Size;
 use writer::{Entry, Writer};
 
-/// Zips written at a time.
-const AT_ONCE: usize = 16;
+pub(super) use right::Right;
+
+/// Zips written at a time of those who are known, and of those who have links: these lock nobody out who is known.
+const OF_KNOWN: usize = 5;
+const OF_STRANGERS: usize = 3;
 /// When to come again where so many are.
 const AGAIN_SECONDS: u64 = 10;
 /// Pieces between the writer and the connection, some 64 KiB each.
 const PIECES_MAX: usize = 2;
 
 /// Who may write a zip at the moment.
-pub(crate) struct Archives(Arc<Semaphore>);
+pub(crate) struct Archives {
+    known: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
 
 impl Default for Archives {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
+        let of = |most| Arc::new(Semaphore::new(most));
+        Self { known: of(OF_KNOWN), strangers: of(OF_STRANGERS) }
     }
+}
+
+impl Archives {
+    fn turn(&self, right: &Right) -> Result<OwnedSemaphorePermit, Problem> {
+        let turns = if right.is_stranger_s() { &self.strangers } else { &self.known };
+        Arc::clone(turns).try_acquire_owned().map_err(|_| {
+            let detail = format!("as many zips are being written as may be: try again in {AGAIN_SECONDS} s");
+            Problem::new(Kind::TooManyRequests, detail)
+                .header(header::RETRY_AFTER, HeaderValue::from(AGAIN_SECONDS))
+        })
+    }
+}
+
+/// A turn to write a zip, and how large that is.
+pub(super) struct Begun {
+    turn: OwnedSemaphorePermit,
+    size: Size,
 }
 
 /// What goes into a zip: all objects of a bucket whose keys begin so, named without that.
@@ -49,6 +78,7 @@ pub(super) struct Folder {
     pub(super) bucket: BucketId,
     pub(super) bucket_name: BucketName,
     pub(super) prefix: String,
+    pub(super) right: Right,
 }
 
 /// Why a zip ends before its end. Its client has a part of a zip, which no program takes for a whole one.
@@ -56,6 +86,8 @@ pub(super) struct Folder {
 enum ArchiveError {
     #[error("the client takes no more")]
     Gone,
+    #[error("the client took too long")]
+    Slow,
     #[error("{0}")]
     Problem(String),
     #[error(transparent)]
@@ -83,6 +115,8 @@ pub(super) struct Params {
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     BucketPath(bucket_name): BucketPath,
+    origin: Origin,
+    (method, headers): (Method, HeaderMap),
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(Params { prefix }) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
@@ -92,33 +126,25 @@ pub(super) async fn read(
         return Err(Problem::parameter("prefix", detail));
     }
     let bucket = app.objects.bucket(&bucket_name).await?.id;
-    let folder = Folder { bucket, bucket_name, prefix };
-    let turn = begin(&app, &folder).await?;
-    answer(app, folder, turn)
+    let right = Right::Asker { method, headers, from: from(origin) };
+    let folder = Folder { bucket, bucket_name, prefix, right };
+    let begun = begin(&app, &folder).await?;
+    answer(app, folder, begun)
 }
 
 /// A turn to write a zip of this folder, if it is not too large.
 ///
 /// # Errors
-/// `conflict` for more than [`ARCHIVE_ENTRIES_MAX`] files, `too-many-requests` while others are written.
-pub(super) async fn begin(app: &App, folder: &Folder) -> Result<OwnedSemaphorePermit, Problem> {
-    let Ok(turn) = Arc::clone(&app.archives.0).try_acquire_owned() else {
-        let detail = format!("{AT_ONCE} zips are being written: try again in {AGAIN_SECONDS} s");
-        return Err(Problem::new(Kind::TooManyRequests, detail)
-            .header(header::RETRY_AFTER, HeaderValue::from(AGAIN_SECONDS)));
-    };
-    let (mut files, mut after) = (0, None);
+/// `conflict` for more files and names than a zip has, `too-many-requests` while others are written.
+pub(super) async fn begin(app: &App, folder: &Folder) -> Result<Begun, Problem> {
+    let turn = app.archives.turn(&folder.right)?;
+    let (mut size, mut after) = (Size::default(), None);
     loop {
         let listing = page(app, folder, after).await?;
-        files += listing.entries.len();
-        if files > ARCHIVE_ENTRIES_MAX {
-            let detail =
-                format!("a zip has at most {ARCHIVE_ENTRIES_MAX} files: ask for a part of the folder");
-            return Err(Problem::new(Kind::Conflict, detail).in_parameter("prefix"));
-        }
+        listing.entries.iter().try_for_each(|entry| size.add(entry, &folder.prefix))?;
         after = listing.next;
         if after.is_none() {
-            return Ok(turn);
+            return Ok(Begun { turn, size });
         }
     }
 }
@@ -130,13 +156,16 @@ async fn page(app: &App, folder: &Folder, after: Option<Cursor>) -> Result<Listi
 }
 
 /// The zip. Whoever drops the answer ends its writer, and all that is read for it.
-pub(super) fn answer(app: Arc<App>, folder: Folder, turn: OwnedSemaphorePermit) -> Result<Response, Problem> {
+pub(super) fn answer(app: Arc<App>, folder: Folder, begun: Begun) -> Result<Response, Problem> {
     let name =
         if folder.prefix.is_empty() { folder.bucket_name.to_string() } else { file_name(&folder.prefix) };
     let (to, pieces) = mpsc::channel(PIECES_MAX);
     let writing = owned::spawn(async move {
-        let _turn = turn;
-        if let Err(error) = write(&app, &folder, &to).await {
+        let Begun { turn, size } = begun;
+        let written = timeout(size.patience(), write(&app, &folder, &to)).await;
+        // Others need not wait for a client that takes nothing.
+        drop(turn);
+        if let Err(error) = written.unwrap_or(Err(ArchiveError::Slow)) {
             if !matches!(error, ArchiveError::Gone) {
                 tracing::warn!(%error, "a zip breaks off");
             }
@@ -167,13 +196,14 @@ async fn send(writer: &mut Writer, to: &To) -> Result<(), ArchiveError> {
 
 async fn write(app: &App, folder: &Folder, to: &To) -> Result<(), ArchiveError> {
     let (mut writer, mut names, mut after) = (Writer::new(), Names::default(), None);
+    // The folder may have grown since it was looked at.
+    let mut size = Size::default();
     loop {
         let listing = page(app, folder, after).await?;
         for entry in listing.entries {
+            folder.right.stands(app).await?;
+            size.add(&entry, &folder.prefix)?;
             let rest = entry.key.as_bytes().strip_prefix(folder.prefix.as_bytes()).unwrap_or_default();
-            if names.count() >= ARCHIVE_ENTRIES_MAX {
-                return Err(ArchiveError::Problem("the folder grew beyond what a zip may have".into()));
-            }
             let Some(name) = names.name(&String::from_utf8_lossy(rest)) else { continue };
             let found = match app.objects.find(&folder.bucket_name, entry.key).await {
                 Ok(found) if found.object.bucket == folder.bucket => found,

@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use self::answer::Answer;
-use super::{App, incoming};
-use crate::audit::Note;
+use super::{App, incoming, trace};
+use crate::audit::{Note, Witnessed};
 use crate::auth::Principal;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
@@ -92,12 +92,13 @@ pub(super) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(Some(key.to_owned()))
 }
 
-/// Does a request if none with this key was done or is under way; otherwise answers as that was.
+/// Does a request if none with this key was done or is under way; otherwise answers as that was. Its entry in the audit is written here
+/// too, once it is begun: it must tell what was done, also where nobody waits for the answer.
 pub(super) async fn once(
     app: &Arc<App>,
     (route, key): (&str, &str),
-    request: Request,
-    next: Next,
+    (request, next): (Request, Next),
+    witnessed: &mut Option<Witnessed>,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let body = incoming::small(body).await?;
@@ -116,13 +117,19 @@ pub(super) async fn once(
     let (tell, told) = oneshot::channel();
     let (doing, note) = (Doing { app: Arc::clone(app), key, begun_unix_ms }, note.clone());
     let request = Request::from_parts(parts, Body::from(body));
+    let witnessed = witnessed.take();
     let doing = async move {
         let _turn = turn;
+        let response = doing.run(new, &note, (request, next)).await.into_response();
+        let response = match witnessed {
+            Some(witnessed) => trace::entered(witnessed, response).await,
+            None => response,
+        };
         // Whoever asked may be gone.
-        let _ = tell.send(doing.run(new, &note, (request, next)).await);
+        let _ = tell.send(response);
     };
     app.once.run(doing.in_current_span());
-    told.await.map_err(|_| Problem::new(Kind::Internal, "it stopped half way; the gateway's log says why"))?
+    told.await.map_err(|_| Problem::new(Kind::Internal, "it stopped half way; the gateway's log says why"))
 }
 
 impl Doing {

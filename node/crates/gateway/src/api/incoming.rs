@@ -215,6 +215,15 @@ pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -
     parse(&document(headers, body).await?)
 }
 
+/// Reads a JSON document of somebody who needs to be nobody.
+pub(super) async fn json_of_stranger<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<T, Problem> {
+    is_json(headers)?;
+    parse(&at_most(limits::STRANGERS_JSON_BYTES_MAX, body).await?)
+}
+
 /// Reads a small JSON document that may as well be left out.
 pub(super) async fn json_or_default<T>(headers: &HeaderMap, body: Body) -> Result<T, Problem>
 where
@@ -255,22 +264,31 @@ pub(super) fn escaped(name: &str) -> String {
 }
 
 async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
+    is_json(headers)?;
+    small(body).await
+}
+
+fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(kind) = headers.get(header::CONTENT_TYPE)
         && !kind.to_str().is_ok_and(|kind| kind.starts_with("application/json"))
     {
         return Err(Problem::new(Kind::InvalidBody, "send `Content-Type: application/json`")
             .in_header("Content-Type"));
     }
-    small(body).await
+    Ok(())
 }
 
 /// Reads a body that is small.
 pub(super) async fn small(body: Body) -> Result<Bytes, Problem> {
-    let limited = Limited::new(body, limits::JSON_BYTES_MAX).collect();
+    at_most(limits::JSON_BYTES_MAX, body).await
+}
+
+async fn at_most(bytes_max: usize, body: Body) -> Result<Bytes, Problem> {
+    let limited = Limited::new(body, bytes_max).collect();
     match timeout(limits::BODY_STALL, limited).await {
         Err(_) => Err(Problem::new(Kind::BodyIncomplete, "the body took too long")),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(too_large(u64::try_from(limits::JSON_BYTES_MAX).unwrap_or(u64::MAX)))
+            Err(too_large(u64::try_from(bytes_max).unwrap_or(u64::MAX)))
         }
         Ok(Err(_)) => Err(Problem::new(Kind::BodyIncomplete, "the connection broke")),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),

@@ -26,7 +26,7 @@ pub(super) async fn ask(
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, Problem> {
-    let Ask { name } = incoming::json(&headers, body).await?;
+    let Ask { name } = incoming::json_of_stranger(&headers, body).await?;
     let asked = app.accounts.ask_reset(name, from(origin))?;
     let behind = Arc::clone(&app);
     app.accounts.behind_the_answer(async move { behind.accounts.mail_reset(asked, &behind.audit).await });

@@ -193,7 +193,7 @@ pub(super) async fn ask_for_device(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let AskForDevice { handle: Secret(handle) } = incoming::json(&headers, body).await?;
+    let AskForDevice { handle: Secret(handle) } = incoming::json_of_stranger(&headers, body).await?;
     let place = Where { device: device_of(&headers), from: from(origin) };
     match app.accounts.ask_for_device((&provider, &handle), place, &note).await? {
         Asked::Later { slower } => {

@@ -188,7 +188,7 @@ routes! {
         does("Lists one's links").gives::<shares::Listed>(200);
     POST "/api/v1/shares" Themselves => shares::create,
         does("Makes a link by which others have an object or a folder, or put files").takes::<shares::Make>()
-            .gives::<shares::Shown>(201).with(SECRET);
+            .gives::<shares::Shown>(201).with(SECRET).once();
     DELETE "/api/v1/shares/{id}" Themselves => shares::end,
         does("Ends a link").gives_nothing(204);
     GET "/api/v1/shared/{token}" Anyone => shared::about,

@@ -121,7 +121,7 @@ async fn judged(
     }
     let told =
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
-    let witnessed = told.then(|| {
+    let mut witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
         let (action, target) = (format!("{} {route}", request.method()), request.uri().path().to_owned());
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
@@ -137,7 +137,8 @@ async fn judged(
             if let Some(principal) = &principal {
                 request.extensions_mut().insert(cause(principal, from, id));
             }
-            pass(app, (need, principal, note), (route, request), next).await.into_response()
+            let passed = pass(app, (need, principal, note), (route, request, next), &mut witnessed).await;
+            passed.into_response()
         }
         Err(problem) => problem.into_response(),
     };
@@ -154,7 +155,7 @@ fn cause(principal: &Principal, from: Option<Address>, request: &str) -> Arc<Cau
 }
 
 /// Who asks; nobody in particular where nobody is needed.
-async fn who(
+pub(super) async fn who(
     app: &App,
     need: Need,
     asked: (&Method, &HeaderMap),
@@ -174,8 +175,8 @@ async fn who(
 async fn pass(
     app: &Arc<App>,
     (need, mut principal, note): (Need, Option<Principal>, Note),
-    (route, mut request): (&str, Request),
-    next: Next,
+    (route, mut request, next): (&str, Request, Next),
+    witnessed: &mut Option<Witnessed>,
 ) -> Result<Response, Problem> {
     let small = matches!(need, Need::Themselves | Need::Role(_) | Need::InPerson(_));
     if small && !request.body().is_end_stream() {
@@ -193,13 +194,13 @@ async fn pass(
     if is_done_once(request.method(), route)
         && let Some(key) = idempotency::key_of(request.headers())?
     {
-        return idempotency::once(app, (route, &key), request, next).await;
+        return idempotency::once(app, (route, &key), (request, next), witnessed).await;
     }
     Ok(next.run(request).await)
 }
 
 /// The answer, when its entry is as durable as it must be.
-async fn entered(witnessed: Witnessed, response: Response) -> Response {
+pub(super) async fn entered(witnessed: Witnessed, response: Response) -> Response {
     match witnessed.answered(response.status().as_u16()).await {
         Err(error) if response.status().is_success() => {
             Problem::internal("it is done, but its entry in the audit is not written down yet", &error)

@@ -56,6 +56,7 @@ pub(super) fn delete_bucket(error: DeleteBucketError) -> Problem {
 pub(super) fn setting(error: SettingError) -> Problem {
     match error {
         SettingError::BucketGone => bucket_gone(),
+        SettingError::Changed => Problem::new(Kind::Changed, format!("{error}: look, and send it again")),
         SettingError::Locking => Problem::new(Kind::BucketState, error.to_string()),
         SettingError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         SettingError::Catalog(error) => catalog(error),

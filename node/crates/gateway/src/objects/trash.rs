@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::catalog::{PurgeError, PurgeStopped, RestoreError};
-use datamesh_catalog::{
-    BucketSetting, Cause, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning,
-};
+use datamesh_catalog::catalog::{Keeping, PurgeError, PurgeStopped, RestoreError};
+use datamesh_catalog::{Cause, Object, ObjectKey, TrashPage, VersionCursor, VersionId, Versioning};
 
-use super::{BucketContext, Objects, locks, refusals};
+use super::{BucketContext, Objects, locks, refusals, settings};
 use crate::problem::{Kind, Problem};
 use crate::trash::Trash;
 
@@ -59,37 +57,59 @@ fn not_purged(error: PurgeError) -> Problem {
 impl Objects {
     /// Where a bucket's deletes go.
     pub(crate) async fn trash(&self, bucket: &BucketContext) -> Result<TrashState, Problem> {
-        let kept = self.setting::<Trash>(bucket, BucketSetting::Trash).await?;
-        let keeps = self.versioning(bucket).await? == Some(Versioning::Enabled);
-        Ok(TrashState { days: kept.map(|trash| trash.days), keeps })
+        let (_, state) = self.kept(bucket).await?;
+        Ok(state)
+    }
+
+    async fn kept(&self, bucket: &BucketContext) -> Result<(Keeping, TrashState), Problem> {
+        let kept = self.context.catalog.keeping(bucket.id).await.map_err(refusals::catalog)?;
+        let rule = kept.trash.as_deref().map(settings::read::<Trash>).transpose()?;
+        let keeps = kept.versioning == Some(Versioning::Enabled);
+        Ok((kept, TrashState { days: rule.map(|trash| trash.days), keeps }))
     }
 
     /// Keeps what is deleted from now on for so many days.
     ///
     /// # Errors
-    /// `conflict` where the bucket has kept versions before, for another purpose: the rule would end them.
+    /// `conflict` where the bucket has kept versions before, for another purpose, or keeps what is deleted for longer: the rule would
+    /// end them.
     pub(crate) async fn keep_deleted(&self, bucket: &BucketContext, days: u32) -> Result<(), Problem> {
-        let is_known = self.setting::<Trash>(bucket, BucketSetting::Trash).await?.is_some();
-        if !is_known && self.versioning(bucket).await?.is_some() {
-            let detail = "the bucket keeps versions, which a trash would end after its days: what is deleted is listed and put back \
-                          without; when it ends is a matter of lifecycle rules";
-            return Err(Problem::new(Kind::Conflict, detail).in_parameter("bucket"));
+        let (was, state) = self.kept(bucket).await?;
+        match state {
+            TrashState { days: None, .. } if was.versioning.is_some() => {
+                let detail = "the bucket keeps versions, which a trash would end after its days: what is deleted is listed and put back \
+                              without; when it ends is a matter of lifecycle rules";
+                return Err(Problem::new(Kind::Conflict, detail).in_parameter("bucket"));
+            }
+            TrashState { days: Some(longer), keeps: true } if days < longer => {
+                let detail = format!(
+                    "it is kept for {longer} days, and what has been in the trash for {days} would be gone at once: if that is \
+                     meant, turn the trash off (DELETE) and on again"
+                );
+                return Err(Problem::new(Kind::Conflict, detail).in_body("days"));
+            }
+            TrashState { .. } => {}
         }
-        // The rule comes first: nothing is kept without an end.
-        self.set_setting(bucket, BucketSetting::Trash, &Trash { days }).await?;
-        self.set_versioning(bucket, Versioning::Enabled).await
+        let rule = serde_json::to_vec(&Trash { days });
+        let rule = rule.map_err(|error| Problem::internal("cannot write a setting", &error))?;
+        // Rule and versions are one commit: neither is left without the other.
+        let set = self.context.catalog.set_keeping(bucket.id, &was, (Versioning::Enabled, Some(rule))).await;
+        set.map_err(refusals::setting)
     }
 
     /// Keeps nothing of what is deleted from now on. What is there stays until its days are over. Where versions may be locked, all are
     /// kept from now on, without an end.
     pub(crate) async fn keep_deleted_no_more(&self, bucket: &BucketContext) -> Result<(), Problem> {
-        let none = || Problem::new(Kind::Conflict, "the bucket has no trash").in_parameter("bucket");
-        self.setting::<Trash>(bucket, BucketSetting::Trash).await?.ok_or_else(none)?;
-        if self.locking(bucket).await?.is_some() {
-            // Such a bucket keeps versions for good: the rule alone is taken back.
-            return self.clear_setting(bucket, BucketSetting::Trash).await;
+        let (was, state) = self.kept(bucket).await?;
+        if state.days.is_none() {
+            return Err(Problem::new(Kind::Conflict, "the bucket has no trash").in_parameter("bucket"));
         }
-        self.set_versioning(bucket, Versioning::Suspended).await
+        let becomes = match self.locking(bucket).await? {
+            // Such a bucket keeps versions for good: the rule alone is taken back.
+            Some(_) => (Versioning::Enabled, None),
+            None => (Versioning::Suspended, was.trash.clone()),
+        };
+        self.context.catalog.set_keeping(bucket.id, &was, becomes).await.map_err(refusals::setting)
     }
 
     /// Some of what was deleted.

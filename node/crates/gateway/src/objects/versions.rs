@@ -104,13 +104,23 @@ impl Objects {
         self.context.catalog.versioning(bucket.id).await.map_err(refusals::catalog)
     }
 
-    /// Sets it.
+    /// Sets it, as their owner wants it. The rule of a trash that was turned off goes when versions are turned on: they are kept for
+    /// another purpose from then on, and it would end them.
+    ///
+    /// # Errors
+    /// `bucket-state` while the bucket has a trash.
     pub(crate) async fn set_versioning(
         &self,
         bucket: &BucketContext,
         state: Versioning,
     ) -> Result<(), Problem> {
-        self.context.catalog.set_versioning(bucket.id, state).await.map_err(refusals::setting)
+        let was = self.context.catalog.keeping(bucket.id).await.map_err(refusals::catalog)?;
+        if was.trash.is_some() && was.versioning == Some(Versioning::Enabled) {
+            let detail = "the bucket has a trash, whose rule ends its versions: turn it off first (DELETE of its trash by REST)";
+            return Err(Problem::new(Kind::BucketState, detail));
+        }
+        let trash = was.trash.clone().filter(|_| state == Versioning::Suspended);
+        self.context.catalog.set_keeping(bucket.id, &was, (state, trash)).await.map_err(refusals::setting)
     }
 
     /// Some of a bucket's versions.

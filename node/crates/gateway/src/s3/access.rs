@@ -164,6 +164,7 @@ impl S3Access for Rules {
         if asker.is_anonymous() {
             if let Some(seen) = &seen {
                 seen.stranger.store(true, Ordering::Relaxed);
+                rates::of_nobody(&self.0, (seen.counted, seen.from))?;
             }
             unsigned::only_plain(cx.headers(), cx.uri())?;
         }

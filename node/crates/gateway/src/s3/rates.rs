@@ -10,7 +10,7 @@ use crate::api::{App, Share};
 use crate::auth::Address;
 
 /// What signed URLs of both versions have in their query.
-const SIGNED: [&str; 3] = ["X-Amz-Signature=", "X-Amz-Credential=", "Signature="];
+const SIGNED: [&str; 2] = ["X-Amz-Signature=", "Signature="];
 
 /// What a request was counted as when it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,16 @@ pub(super) fn refused(app: &App, counted: Counted, from: Option<Address>) -> Opt
     share.refusal().map(|(seconds, why)| document(seconds, &why))
 }
 
+/// Nobody signed it after all, whatever it showed: it is counted as what it is.
+///
+/// # Errors
+/// `SlowDown`.
+pub(super) fn of_nobody(app: &App, counted: (Counted, Option<Address>)) -> Result<(), S3Error> {
+    let (Counted::Unproven, Some(from)) = counted else { return Ok(()) };
+    app.s3_quotas.give_back(from);
+    allowed(app.s3_quotas.of_stranger(from, app.surroundings.now_unix_ms()))
+}
+
 /// The signature is right: its key is counted in place of its address.
 ///
 /// # Errors
@@ -51,7 +61,10 @@ pub(super) fn of_key(app: &App, key: &str, counted: (Counted, Option<Address>)) 
     if let (Counted::Unproven, Some(from)) = counted {
         app.s3_quotas.give_back(from);
     }
-    let share: Share = app.s3_quotas.of_known(key, app.surroundings.now_unix_ms());
+    allowed(app.s3_quotas.of_known(key, app.surroundings.now_unix_ms()))
+}
+
+fn allowed(share: Share) -> Result<(), S3Error> {
     share.refusal().map_or(Ok(()), |(_, why)| Err(S3Error::with_message(S3ErrorCode::SlowDown, why)))
 }
 

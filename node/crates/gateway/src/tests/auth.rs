@@ -191,3 +191,16 @@ async fn strangers_hold_up_nobody_who_is_known() {
         "nothing was taken for those"
     );
 }
+
+/// Whoever needs to be nobody has memory of nobody's.
+#[tokio::test]
+async fn strangers_send_little() {
+    let house = House::new(6).await;
+    let long =
+        serde_json::json!({ "name": "x".repeat(crate::limits::STRANGERS_JSON_BYTES_MAX), "password": "x" });
+    for path in ["login", "register", "reset", "reset/mail", "profile/email", "oidc/work/device/token"] {
+        let path = format!("/api/v1/auth/{path}");
+        let got = house.ask_as(None, Method::POST, &path, (&[], Body::from(long.to_string()))).await;
+        assert_eq!(got.problem(), "too-large", "{path}");
+    }
+}

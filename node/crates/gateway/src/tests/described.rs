@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::house::{Got, House};
 use crate::api::openapi::document;
 use crate::api::routes::ROUTES;
+use crate::auth::Need;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 const JSON: [&str; 2] = ["application/json", "application/problem+json"];
@@ -97,4 +98,14 @@ fn an_answer_of_another_shape_is_noticed() {
     let headers = headers.map(|(name, value)| (name, value.parse().unwrap())).into_iter().collect();
     let body = json!({ "items": [], "commonPrefixes": [], "nextCursor": 7 }).to_string().into();
     hold(&Method::GET, "/api/v1/files", &Got { status: http::StatusCode::OK, headers, body });
+}
+
+/// Whoever loses the answer to what makes something must be able to ask for it again. Completing an upload twice makes one object.
+#[test]
+fn what_makes_something_takes_a_key() {
+    for route in ROUTES.iter().filter(|route| route.method == "POST" && route.need != Need::Anyone) {
+        let makes = DOCUMENT["paths"][route.path]["post"]["responses"].get("201").is_some();
+        let is_same_twice = route.path == "/api/v1/uploads/{id}/complete";
+        assert!(!makes || is_same_twice || (route.says)().is_done_once, "{}", route.path);
+    }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::house::{House, USER, noise};
-use crate::https::{Certificates, Https};
+use crate::https::{Certificates, Connections, Https};
 
 pub(crate) fn write_certificate(dir: &Path) -> (TlsFiles, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -29,7 +29,10 @@ async fn both_versions_of_http_and_a_replaced_certificate() {
     let dir = tempfile::tempdir().unwrap();
     let (files, root) = write_certificate(dir.path());
     let certificates = Arc::new(Certificates::open(&files).unwrap());
-    let https = Https::bind("127.0.0.1:0".parse().unwrap(), Arc::clone(&certificates)).await.unwrap();
+    let https =
+        Https::bind("127.0.0.1:0".parse().unwrap(), Arc::clone(&certificates), Connections::beside(0))
+            .await
+            .unwrap();
     let address = https.local_addr();
     let (base, stop) =
         (format!("https://localhost:{}/api/v1/files", address.port()), CancellationToken::new());
@@ -69,7 +72,8 @@ async fn who_comes_when_http2_is_taken_gets_http1() {
     let (house, dir) = (House::new(6).await, tempfile::tempdir().unwrap());
     let (files, root) = write_certificate(dir.path());
     let certificates = Arc::new(Certificates::open(&files).unwrap());
-    let https = Https::bind("127.0.0.1:0".parse().unwrap(), certificates).await.unwrap();
+    let https =
+        Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::beside(0)).await.unwrap();
     let (url, stop) =
         (format!("https://localhost:{}/api/v1/files", https.local_addr().port()), CancellationToken::new());
     let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
@@ -105,7 +109,8 @@ async fn strangers_on_plain_tcp_are_let_go() {
     let house = House::new(6).await;
     let dir = tempfile::tempdir().unwrap();
     let certificates = Arc::new(Certificates::open(&write_certificate(dir.path()).0).unwrap());
-    let https = Https::bind("127.0.0.1:0".parse().unwrap(), certificates).await.unwrap();
+    let https =
+        Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::beside(0)).await.unwrap();
     let (address, stop) = (https.local_addr(), CancellationToken::new());
     let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
     let mut plain = tokio::net::TcpStream::connect(address).await.unwrap();

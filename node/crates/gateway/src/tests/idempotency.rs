@@ -58,6 +58,7 @@ async fn every_route_that_makes_something_makes_it_once_and_answers_the_same() {
             json!({ "name": "t", "scopes": ["read"], "days": 1, "password": PASSWORD }),
             "token",
         ),
+        (alice.as_str(), "/shares", json!({ "prefix": "in/", "upload": { "files": 1, "bytes": 1 } }), "link"),
         (ADMIN, "/admin/keys", json!({ "name": "k", "permission": "readOnly" }), "secret"),
         (ADMIN, "/admin/users", json!({ "name": "bob", "role": "member" }), "code"),
         (ADMIN, "/admin/users/bob/reset", Value::Null, "code"),
@@ -181,6 +182,10 @@ async fn a_client_that_hangs_up_finds_the_answer_when_it_asks_again() {
     };
     assert!(is_again(&got));
     assert_eq!(listed(&house, ADMIN, "/admin/invites").await, 1);
+    let audit = tell(&house, Some(ADMIN), "GET", "/admin/audit", Value::Null).await.ok().json();
+    let entries: Vec<_> = audit["items"].as_array().unwrap().iter().map(|item| &item["entry"]).collect();
+    let did = entries.iter().filter(|entry| entry["detail"] == json!("role=member"));
+    assert_eq!(did.map(|entry| entry["status"].clone()).collect::<Vec<_>>(), [json!(201)], "{entries:?}");
 }
 
 #[tokio::test]

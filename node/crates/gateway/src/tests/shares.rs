@@ -1,6 +1,7 @@
 //! Links: what whoever has one gets, what they never get, and when it is over.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use datamesh_catalog::Role;
 use http::{Method, StatusCode};
 use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, Got, House, USER, noise, pieces};
@@ -293,7 +295,8 @@ async fn a_drop_box_takes_what_fits_shows_nothing_and_replaces_nothing() {
     let entries = audit["items"].as_array().unwrap().iter().map(|line| line["entry"].clone());
     let drops: Vec<Value> =
         entries.filter(|entry| entry["actor"].as_str().unwrap().starts_with("link:")).collect();
-    assert_eq!(drops.iter().filter(|entry| entry["status"] == json!(201)).count(), 2, "{drops:?}");
+    assert!(drops.iter().all(|entry| entry["status"] == json!(201)), "{drops:?}");
+    assert_eq!(drops.len(), 2, "strangers do not fill it with what is refused");
     assert!(drops[0]["target"].as_str().unwrap().starts_with("/default/in/"), "{drops:?}");
     assert!(!audit.to_string().contains("dml_"), "the audit knows no secret");
 }
@@ -321,8 +324,52 @@ impl hyper::body::Body for Breaking {
     }
 }
 
+/// A body that comes whole; whoever waits is told of its end.
+struct Whole(bool, Arc<Notify>);
+
+impl hyper::body::Body for Whole {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if std::mem::take(&mut self.0) {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![7; 3000])))));
+        }
+        self.1.notify_one();
+        Poll::Ready(None)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(3000)
+    }
+}
+
 #[tokio::test]
-async fn what_does_not_come_takes_no_room() {
+async fn who_hangs_up_while_the_file_is_committed_has_used_its_room() {
+    let (house, alice) = stocked().await;
+    let wanted = json!({ "prefix": "in/", "upload": { "files": 1, "bytes": 10_000 } });
+    let (_, path) = share(&house, &alice, wanted).await;
+    let ended = Arc::new(Notify::new());
+    let body = Body::new(Whole(true, Arc::clone(&ended)));
+    let request = http::Request::post(format!("{path}/drop/x")).body(body).unwrap();
+    {
+        let mut sent = std::pin::pin!(house.send(request));
+        tokio::select! {
+            biased;
+            answer = &mut sent => panic!("it was answered before it could hang up: {answer:?}"),
+            () = ended.notified() => {}
+        }
+    }
+    house.core.context.tails.close();
+    house.core.context.tails.wait().await;
+    assert_eq!(drop_file(&house, &format!("{path}/drop/x"), "second").await.problem(), "share-used-up");
+}
+
+#[tokio::test]
+async fn of_what_does_not_come_only_the_bytes_that_came_take_room() {
     let (house, alice) = stocked().await;
     let wanted = json!({ "prefix": "in/", "upload": { "files": 1, "bytes": 10_000 } });
     let (_, path) = share(&house, &alice, wanted).await;
@@ -330,7 +377,9 @@ async fn what_does_not_come_takes_no_room() {
     assert_eq!(house.send(request).await.status().as_u16(), 400);
     house.core.context.tails.close();
     house.core.context.tails.wait().await;
-    drop_file(&house, &format!("{path}/drop/x"), noise(1, 9000)).await.ok();
+    let again = drop_file(&house, &format!("{path}/drop/x"), noise(1, 5001)).await;
+    assert_eq!(again.problem(), "share-used-up", "5000 bytes came, and may lie on nodes for a while");
+    drop_file(&house, &format!("{path}/drop/x"), noise(1, 5000)).await.ok();
 }
 
 #[tokio::test]
@@ -345,8 +394,8 @@ async fn a_password_is_asked_for_and_guesses_have_to_wait() {
     let asked = get(&house, &path).await;
     assert_eq!((asked.status.as_u16(), asked.problem().as_str()), (401, "share-password-required"));
     assert!(asked.header("www-authenticate").starts_with("Basic "), "a browser asks for it");
-    for _ in 0..20 {
-        assert_eq!(with(&path, "correct horse").await.ok().body, "0123456789", "who is right never waits");
+    for got in futures::future::join_all((0..20).map(|_| with(&path, "correct horse"))).await {
+        assert_eq!(got.ok().body, "0123456789", "who is right never waits, however many ask at once");
     }
     let mut wrong = 0;
     let refused = loop {

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use datamesh_catalog::Versioning;
+use datamesh_catalog::catalog::SettingError;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::house::{Got, House, noise};
+use crate::problem::Kind;
 use crate::work::Worker as _;
 
 const TRASH: &str = "/api/v1/buckets/default/trash";
@@ -158,6 +161,8 @@ async fn a_trash_is_set_within_bounds_and_turned_off() {
         assert_eq!((got.problem().as_str(), got.json()["field"].as_str()), ("invalid-body", Some("days")));
     }
     assert_eq!(ask(&house, Method::PUT, "", json!({ "days": 7 })).await.ok().json()["days"], json!(7));
+    let shorter = ask(&house, Method::PUT, "", json!({ "days": 6 })).await;
+    assert_eq!((shorter.problem().as_str(), shorter.json()["field"].as_str()), ("conflict", Some("days")));
     house.delete("first").await.ok();
     assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.ok().status, StatusCode::NO_CONTENT);
     assert_eq!(
@@ -176,4 +181,33 @@ async fn a_trash_is_set_within_bounds_and_turned_off() {
     assert_eq!(ask(&house, Method::PUT, "", json!({ "days": 1 })).await.ok().json()["keeps"], json!(true));
     let nowhere = house.ask(Method::GET, "/api/v1/buckets/nowhere/trash", &[], Body::empty()).await;
     assert_eq!(nowhere.problem(), "no-such-bucket");
+}
+
+/// The rule of a trash must not end what is kept for another purpose.
+#[tokio::test]
+async fn the_rule_of_a_trash_ends_where_versions_are_kept_for_another_purpose() {
+    let house = keeping().await;
+    let objects = &house.core.app.objects;
+    let bucket = objects.bucket(&"default".parse().unwrap()).await.unwrap();
+    let refused = objects.set_versioning(&bucket, Versioning::Enabled).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::BucketState, "it would be ended by the trash");
+    assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.status, StatusCode::NO_CONTENT);
+    objects.set_versioning(&bucket, Versioning::Enabled).await.unwrap();
+    let left = ask(&house, Method::GET, "", Value::Null).await.ok().json();
+    assert_eq!(left, json!({ "keeps": true }), "without an end");
+    assert_eq!(ask(&house, Method::PUT, "", json!({ "days": 1 })).await.problem(), "conflict");
+}
+
+/// Whoever turns versions on between the look at a bucket and its trash keeps them without a rule.
+#[tokio::test]
+async fn a_trash_is_set_only_on_what_was_looked_at() {
+    let house = House::new(6).await;
+    house.put("a", "1").await.ok();
+    let bucket = house.catalog.buckets().await.unwrap()[0].id;
+    let looked = house.catalog.keeping(bucket).await.unwrap();
+    house.catalog.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let rule = Some(br#"{"days":1}"#.to_vec());
+    let set = house.catalog.set_keeping(bucket, &looked, (Versioning::Enabled, rule)).await;
+    assert_eq!(set, Err(SettingError::Changed));
+    assert_eq!(house.catalog.keeping(bucket).await.unwrap().trash, None);
 }

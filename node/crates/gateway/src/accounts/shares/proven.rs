@@ -1,10 +1,11 @@
 //! Passwords of links that were right lately: a browser or player sends the password with each of many requests, and a hash for each
-//! would cost more than what they ask for. Who is in a pause has no use of it, for the pause is looked at first.
+//! would cost more than what they ask for. Each use prolongs that. Who is in a pause has no use of it, for the pause is looked at first.
 
 use std::collections::BTreeMap;
 
-use datamesh_catalog::PasswordHash;
+use datamesh_catalog::{CredentialId, PasswordHash};
 use parking_lot::Mutex;
+use tokio::sync::{Mutex as Turn, MutexGuard};
 use zeroize::Zeroizing;
 
 use crate::surroundings::{Surroundings, random};
@@ -13,16 +14,28 @@ use crate::surroundings::{Surroundings, random};
 const LATELY_MS: u64 = 300_000;
 /// So many are remembered at most; beyond, all are forgotten and hashed again.
 const REMEMBERED_MAX: usize = 4096;
+/// Links that share a turn are few.
+const TURNS: usize = 64;
 
 /// Keyed hashes of what was right, and until when it counts. The key is this process's own and kept nowhere.
 pub(in crate::accounts) struct ProvenLately {
     key: Zeroizing<[u8; 32]>,
     until: Mutex<BTreeMap<[u8; 32], u64>>,
+    turns: [Turn<()>; TURNS],
 }
 
 impl ProvenLately {
     pub(in crate::accounts) fn new(surroundings: &dyn Surroundings) -> Self {
-        Self { key: Zeroizing::new(random(surroundings)), until: Mutex::default() }
+        Self {
+            key: Zeroizing::new(random(surroundings)),
+            until: Mutex::default(),
+            turns: [const { Turn::const_new(()) }; TURNS],
+        }
+    }
+
+    /// Waits until nobody else proves a password of this link.
+    pub(super) async fn turn(&self, CredentialId([first, ..]): CredentialId) -> MutexGuard<'_, ()> {
+        self.turns[usize::from(first) % TURNS].lock().await
     }
 
     /// The salt in its hash makes it this link's own.
@@ -42,7 +55,7 @@ impl ProvenLately {
     pub(super) fn remember(&self, proof: (&PasswordHash, &str), now_unix_ms: u64) {
         let name = self.name(proof);
         let mut until = self.until.lock();
-        if until.len() >= REMEMBERED_MAX {
+        if until.len() >= REMEMBERED_MAX && !until.contains_key(&name) {
             until.clear();
         }
         until.insert(name, now_unix_ms.saturating_add(LATELY_MS));

@@ -9,11 +9,6 @@ use super::super::shared::is_unsafe;
 pub(super) struct Names(HashSet<String>);
 
 impl Names {
-    /// How many.
-    pub(super) fn count(&self) -> usize {
-        self.0.len()
-    }
-
     /// The name of the object whose key is this behind the folder's prefix; `None` for what stands for the folder itself. Where two keys
     /// come to one name, the later one has a number. Case stays as it is.
     pub(super) fn name(&mut self, rest: &str) -> Option<String> {
@@ -81,7 +76,7 @@ mod tests {
         let mut names = Names::default();
         let given = ["a/b", "a//b", "/a/b", "A/B", "a/b~2"].map(|rest| names.name(rest).unwrap());
         assert_eq!(given, ["a/b", "a/b~2", "a/b~3", "A/B", "a/b~2~2"]);
-        assert_eq!(names.count(), 5);
+        assert_eq!(names.0.len(), 5);
     }
 
     proptest::proptest! {

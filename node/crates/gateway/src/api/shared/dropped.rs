@@ -82,15 +82,15 @@ async fn taken(
     // The path has the secret in it: the audit names what is stored.
     note.target(format!("/{bucket}/{key}"));
     note.actor(Actor { name: format!("link:{credential}"), user, credential });
-    note.count();
     let announced = body.size_hint().exact();
     let size =
         announced.ok_or_else(|| Problem::request_header("Content-Length", "say how long the file is"))?;
     bucket_of(app, open).await?;
     let room = app.accounts.take_room(open, size).await?;
+    // What has no room is in the metrics alone: strangers must not fill the audit.
+    note.count();
     let meta = Meta::new(TYPE.to_owned(), Fields::default())?;
-    let incoming = Incoming::new(body, size)?;
+    let incoming = Incoming::new(body, size)?.witnessed(Box::new(room));
     app.objects.put((bucket, key), meta, incoming, Condition::IfAbsent, cause).await?;
-    room.filled();
     Ok((StatusCode::CREATED, Json(Came { name, size })).into_response())
 }

@@ -7,14 +7,15 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use datamesh_catalog::{Cursor, Entry, ListQuery, Listing, ObjectKey, Shared, UploadId};
 use http::{HeaderMap, Method, Uri};
+use zeroize::Zeroizing;
 
 use super::super::App;
 use super::super::account::{Origin, from};
-use super::super::archive::{self, Folder};
+use super::super::archive::{self, Folder, Right};
 use super::super::listing::{self, Params};
 use super::super::pages::Page;
 use super::super::target::{decode, object_key};
-use super::{Wanted, bucket_of, found, guarded, open, send};
+use super::{Wanted, bucket_of, found, guarded, open, send, token_of};
 use crate::accounts::{OpenShare, no_share};
 use crate::problem::{Kind, Problem};
 
@@ -115,13 +116,14 @@ pub(in crate::api) async fn zip(
         let Shared::Prefix { prefix, .. } = open.share.what.clone() else { return Err(no_share()) };
         bucket_of(&app, &open).await?;
         let (bucket, bucket_name) = (open.share.bucket, open.share.bucket_name.clone());
-        let folder = Folder { bucket, bucket_name, prefix };
-        let turn = archive::begin(&app, &folder).await?;
+        let right = Right::Link(Zeroizing::new(token_of(&uri).to_owned()));
+        let folder = Folder { bucket, bucket_name, prefix, right };
+        let begun = archive::begin(&app, &folder).await?;
         if method != Method::HEAD {
             // It is never asked for in parts: each begins anew.
             app.accounts.count_download(&open, (UploadId([0; 16]), 1, 1), from).await?;
         }
-        archive::answer(Arc::clone(&app), folder, turn)
+        archive::answer(Arc::clone(&app), folder, begun)
     };
     guarded(sent.await)
 }

@@ -47,6 +47,18 @@ async fn a_stranger_s_flood_holds_up_nobody_who_signs() {
     assert_eq!(through(unsigned).await, 1, "and one more comes back each second");
 }
 
+/// What looks signed and is not is served as to nobody, so it is counted so.
+#[tokio::test]
+async fn whoever_only_looks_as_if_they_signed_is_a_stranger() {
+    let two = [("authorization", "one"), ("authorization", "another")];
+    for (target, headers) in [("/photos?X-Amz-Credential=x", &[][..]), ("/photos", &two)] {
+        let house = house().await;
+        let client = Client::new(&house, Permission::Admin, &[]).await;
+        let ask = async || told(&client.stranger("GET", target, Ask { headers, ..Ask::default() }).await);
+        assert_eq!(through(ask).await, 3, "{target} {headers:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_key_is_counted_by_itself_and_its_address_is_not() {
     let house = house().await;

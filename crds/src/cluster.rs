@@ -192,9 +192,8 @@ pub struct GatewaySpec {
     #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('8760h')").message("gateway.deletedRetention: at least 10m, in which a read under way surely has the piece it is at, and at most 8760h, like 1h"))]
     pub deleted_retention: Span,
     /// Where no gateway has a catalog on its volume: restore it from the backups that storage nodes keep, `newest` or a time like
-    /// `2026-11-30T02:00:00Z` after which nothing shall be in it. What was acknowledged later is lost. With a catalog there it does nothing;
-    /// left out, an empty volume gets a new catalog, which nodes with backups do not join. The same text restores once: after another loss
-    /// write another, like `newest#2`. A change restarts the gateway.
+    /// `2026-11-30T02:00:00Z` after which nothing shall be in it; what was acknowledged later is lost. With a catalog there it does
+    /// nothing. The same text restores once: after another loss write another, like `newest#2`. A change restarts the gateway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = Rule::new("self.matches('^(newest|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))(#[0-9A-Za-z._-]{1,20})?$')").message("gateway.restore: write newest, or a time like 2026-11-30T02:00:00Z"))]

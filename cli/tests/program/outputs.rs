@@ -73,6 +73,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 fn every_command_speaks_json() {
     let mut caller = Caller { user: User::new(), called: BTreeSet::new(), signed_in: false };
     files(&mut caller);
+    trash(&mut caller);
     cluster(&mut caller);
     accounts(&mut caller);
     let there: BTreeSet<String> = datamesh_cli::reference::command_names().into_iter().collect();
@@ -91,11 +92,29 @@ fn files(caller: &mut Caller) {
     caller.call("mv", &["outputs/y", "outputs/z"]);
     caller.call("find", &["outputs/"]);
     caller.call("du", &["outputs/"]);
+    caller.call("zip", &["outputs/", "outputs.zip"]);
     std::fs::create_dir(caller.user.file("folder")).unwrap();
     caller.call("sync", &["folder", "outputs"]);
     caller.call("mirror", &["folder", "outputs"]);
     caller.call("rm", &["-r", "outputs/"]);
     caller.call("shreds", &[]);
+}
+
+/// In a bucket of its own: the others' is to keep no versions.
+fn trash(caller: &mut Caller) {
+    caller.user.make_bucket("outputs");
+    let bucket = ["--bucket", "outputs"];
+    let mut call = |name: &str, args: &[&str]| caller.call(name, &[args, &bucket].concat());
+    call("trash keep", &[]);
+    call("trash show", &[]);
+    for name in ["purge", "restore"] {
+        call("put", &["x", "x"]);
+        call("rm", &["x"]);
+        call("trash list", &[]);
+        call(&format!("trash {name}"), &["x"]);
+    }
+    call("trash empty", &[]);
+    call("trash off", &[]);
 }
 
 fn cluster(caller: &mut Caller) {
@@ -126,6 +145,9 @@ fn accounts(caller: &mut Caller) {
     let told = caller.told("a long enough password\n", "tokens create", &["reader", "--stdin"]);
     let token = document("tokens create", &told);
     caller.call("second-factor status", &[]);
+    let share = caller.call("shares create", &["outputs/"]);
+    caller.call("shares list", &[]);
+    caller.call("shares end", &[text(&share, "id")]);
     caller.call("tokens list", &[]);
     caller.call("tokens delete", &[text(&token, "id")]);
     document("email", &caller.told("a long enough password\n", "email", &["--none", "--stdin"]));

@@ -243,7 +243,7 @@ const KEYS: [&str; 8] = ["a", "a/1", "a/2", "a0", "b", "b/x/y", "b/x/z", "ö/"];
 async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
     let mut dice = Dice::new("versions_as_the_model");
     let photos = bucket(&catalog).await;
-    let mut model = Model::default();
+    let (mut model, mut some_were_kept) = (Model::default(), false);
     for step in 1..260_u64 {
         let name = *dice.pick(&KEYS);
         match dice.below(20) {
@@ -283,8 +283,9 @@ async fn as_the_model<K: Keyspace>(catalog: Catalog<K>) {
         }
         assert_eq!(etag(&catalog, &photos, name).await, model.current(name), "{name} at {step}");
         assert_eq!(catalog.bucket_usage(photos.id).await.unwrap(), model.usage(), "at {step}");
+        some_were_kept |= model.keys.values().any(|versions| versions.len() > 1);
     }
-    assert!(model.state.is_some() && model.keys.values().any(|versions| versions.len() > 1), "none was kept");
+    assert!(model.state.is_some() && some_were_kept, "none was kept");
     everything_goes(&catalog, &photos, model).await;
 }
 

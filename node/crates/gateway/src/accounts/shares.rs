@@ -204,11 +204,11 @@ impl Accounts {
         // One after the other: who asks many times at once with the right password finds it proven, and does not wait for their own.
         let _one = self.proven.turn(id).await;
         let attempt = self.attempt(&name, from)?;
-        if !self.proven.knows((hash, &password), self.now()) {
-            if !self.passwords.verify(user, password.clone(), Some(hash.clone())).await? {
-                tracing::info!(link = %id, "a password of a link was wrong");
-                return Err(wrong("the password is wrong"));
-            }
+        let is_right = self.proven.knows((hash, &password), self.now())
+            || self.passwords.verify(user, password.clone(), Some(hash.clone())).await?;
+        if !is_right {
+            tracing::info!(link = %id, "a password of a link was wrong");
+            return Err(wrong("the password is wrong"));
         }
         self.proven.remember((hash, &password), self.now());
         self.throttle.succeeded((&name, address_of(from)), attempt);

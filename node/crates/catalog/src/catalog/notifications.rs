@@ -15,7 +15,7 @@ use super::objects::Present;
 use super::{Catalog, CatalogError, SettingError};
 use crate::keys;
 use crate::keyspace::{Batch, KeyRange, Keyspace, Revision, View, successor};
-use crate::limits::{BUCKET_SETTING_BYTES_MAX, EVENT_TEXT_BYTES_MAX, SUBSCRIPTIONS_MAX};
+use crate::limits::{EVENT_TEXT_BYTES_MAX, SUBSCRIPTION_TEXT_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use crate::model::{BucketId, BucketSetting, Cause, EventKind, Happened, ObjectKey, Subscription, VersionId};
 use crate::record::{self, EventRecord, ObjectRecord, SettingRecord, SubscriptionsRecord};
 
@@ -153,9 +153,14 @@ impl<K: Keyspace> Catalog<K> {
         (test, now_unix_ms): (bool, u64),
     ) -> Result<(), SettingError> {
         at_most("subscriptions of a bucket", subscriptions.len(), SUBSCRIPTIONS_MAX)?;
+        for one in &subscriptions {
+            at_most("kinds of a subscription", one.kinds.len(), EventKind::ALL.len())?;
+            for text in [&one.id, &one.prefix, &one.suffix] {
+                at_most("bytes of a text of a subscription", text.len(), SUBSCRIPTION_TEXT_BYTES_MAX)?;
+            }
+        }
         let record = SubscriptionsRecord { bucket: name.clone(), subscriptions };
         let bytes = record::encode(&record).map_err(CatalogError::from)?;
-        at_most("bytes of a bucket's setting", bytes.len(), BUCKET_SETTING_BYTES_MAX)?;
         for _ in 0..ATTEMPTS_MAX {
             if self.is_bucket_gone(bucket).await? {
                 return Err(SettingError::BucketGone);

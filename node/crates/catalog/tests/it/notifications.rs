@@ -7,6 +7,7 @@ use datamesh_catalog::catalog::{Ending, SettingError};
 use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{Keyspace, RangeLimits, View};
+use datamesh_catalog::limits::{SUBSCRIPTION_TEXT_BYTES_MAX, SUBSCRIPTIONS_MAX};
 use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{
     Bucket, BucketKind, BucketSetting, Cause, Condition, DraftBody, EmbeddedCatalog, Event, EventKind,
@@ -23,7 +24,7 @@ on_all_engines!(bare:
     a_change_and_its_event_are_one_commit, nobody_is_told_who_did_not_ask, what_is_set_elsewhere_counts_at_once,
     versions_and_rules_have_events, a_refused_change_has_none, those_of_one_key_are_in_their_order,
     the_oldest_are_given_up, what_was_told_is_forgotten_once, a_new_subscription_is_tried, a_deleted_bucket_tells_nobody,
-    whoever_waits_is_woken,
+    whoever_waits_is_woken, what_could_not_be_read_is_not_written,
 );
 
 const NOW: u64 = 1_790_000_000_000;
@@ -143,6 +144,28 @@ async fn after_a_restore_events_of_a_key_are_in_their_order_still() {
     let told = catalog_on(into()).await;
     put(&told, &lost.bucket, "a", 4).await;
     assert!(told.events(&name("hook"), 9).await.unwrap()[2].order > before);
+}
+
+async fn what_could_not_be_read_is_not_written(keyspace: AnyKeyspace) {
+    let told = Told::new(keyspace).await;
+    let set =
+        async |all| told.catalog.subscribe((told.bucket.id, &told.bucket.name), all, (false, NOW)).await;
+    let hook = |kinds: &[EventKind], id: usize, prefix: usize| Subscription {
+        id: "x".repeat(id),
+        ..wants("hook", kinds, &"p".repeat(prefix), "")
+    };
+    let text = SUBSCRIPTION_TEXT_BYTES_MAX;
+    let most = vec![hook(&EventKind::ALL, text, text); SUBSCRIPTIONS_MAX];
+    set(most.clone()).await.unwrap();
+    let kinds = [EventKind::Put; EventKind::ALL.len() + 1];
+    let [one, another] = [(text + 1, 0), (0, text + 1)].map(|(id, prefix)| hook(&[], id, prefix));
+    for more in
+        [vec![one], vec![another], vec![hook(&[], 0, 0); SUBSCRIPTIONS_MAX + 1], vec![hook(&kinds, 0, 0)]]
+    {
+        let refused = set(more).await;
+        assert!(matches!(refused, Err(SettingError::Invalid(_))), "{refused:?}");
+        assert_eq!(told.catalog.subscriptions(told.bucket.id).await.unwrap(), most, "nothing is changed");
+    }
 }
 
 async fn a_change_and_its_event_are_one_commit(keyspace: AnyKeyspace) {

@@ -152,7 +152,7 @@ pub(super) async fn begin(app: &App, folder: &Folder) -> Result<Begun, Problem> 
 async fn page(app: &App, folder: &Folder, after: Option<Cursor>) -> Result<Listing, Problem> {
     let prefix = folder.prefix.clone().into_bytes();
     let query = ListQuery { prefix, after, limit: limits::LIST_MAX, delimiter: None };
-    app.objects.list(&folder.bucket_name, &query).await
+    app.objects.list_in(folder.bucket, &query).await
 }
 
 /// The zip. Whoever drops the answer ends its writer, and all that is read for it.

@@ -20,6 +20,8 @@ use crate::metrics::RequestLabels;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::{Surroundings, random};
 
+/// What the paths of links begin with.
+const OF_LINKS: &str = "/api/v1/shared/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, lets it pass if who asks may do it, and counts it.
@@ -123,7 +125,7 @@ async fn judged(
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let mut witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
-        let (action, target) = (format!("{} {route}", request.method()), request.uri().path().to_owned());
+        let (action, target) = (format!("{} {route}", request.method()), said(request.uri().path()));
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
         Witnessed::new(
             &app.audit,
@@ -146,6 +148,11 @@ async fn judged(
         Some(witnessed) => entered(witnessed, response).await,
         None => response,
     }
+}
+
+/// What the audit says was asked for. The path of a link is its secret, by whatever method and with whatever behind it.
+fn said(path: &str) -> String {
+    if path.starts_with(OF_LINKS) { format!("{OF_LINKS}{{token}}") } else { path.to_owned() }
 }
 
 /// Whose doing a change is that the request asks for, as its event tells it.

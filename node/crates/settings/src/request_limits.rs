@@ -101,7 +101,7 @@ impl Default for RequestLimits {
             rest: PortLimits {
                 strangers: rate(2000, 500),
                 addresses: rate(20_000, 5000),
-                known: rate(20_000, 5000),
+                known: rate(200_000, 50_000),
             },
             s3: PortLimits {
                 strangers: rate(20_000, 5000),

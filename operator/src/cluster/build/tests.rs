@@ -87,7 +87,7 @@ fn the_gateway_is_told_of_its_limits_where_the_spec_says_so() {
         said("burst", |gateway| gateway.request_limits = limits)
     };
     assert_eq!(told(None), None, "what is as usual is not written");
-    assert_eq!(told(Some(RequestRateSpec { burst: 20_000, per_second: 5000 })), None);
+    assert_eq!(told(Some(RequestRateSpec { burst: 200_000, per_second: 50_000 })), None);
     // What is left out is written too: strangers come first.
     assert_eq!(told(Some(RequestRateSpec { burst: 300, per_second: 100 })).as_deref(), Some("2000"));
 }

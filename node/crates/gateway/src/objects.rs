@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking, Object,
-    ObjectKey, Target, UploadId,
+    Body as ObjectBody, Bucket, BucketId, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
+    Object, ObjectKey, Target, UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -189,7 +189,7 @@ impl Objects {
     pub(crate) async fn list(&self, bucket: &BucketName, query: &ListQuery) -> Result<Listing, Problem> {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Listing::default()) };
         loop {
-            let listing = self.context.catalog.list(context.id, query).await.map_err(refusals::catalog)?;
+            let listing = self.list_in(context.id, query).await?;
             if listing != Listing::default() {
                 return Ok(listing);
             }
@@ -198,6 +198,11 @@ impl Objects {
                 None => return Ok(listing),
             }
         }
+    }
+
+    /// The same of the bucket of this number, and of no other that has its name by now.
+    pub(crate) async fn list_in(&self, bucket: BucketId, query: &ListQuery) -> Result<Listing, Problem> {
+        self.context.catalog.list(bucket, query).await.map_err(refusals::catalog)
     }
 
     /// Deletes an object and says what becomes of the shards of what the bucket does not keep.

@@ -160,6 +160,21 @@ impl<K: Keyspace> Catalog<K> {
         self.change_use((user, id), |used| used.with_download(asked, max, now_unix_ms)).await
     }
 
+    /// Whether such a download would count. It is not counted.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn may_download(
+        &self,
+        (user, id): (UserId, CredentialId),
+        (asked, max): (AskedDownload, u32),
+        now_unix_ms: u64,
+    ) -> Result<bool, CatalogError> {
+        let view = self.view().await?;
+        let used = find::<ShareUse>(&view, &keys::share_use(user, id)).await?;
+        Ok(used.record.unwrap_or_default().with_download(asked, max, now_unix_ms).is_some())
+    }
+
     /// Takes the room of a file that is coming. Gives whether there is some, and the share.
     ///
     /// # Errors

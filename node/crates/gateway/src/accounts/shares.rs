@@ -6,7 +6,7 @@ mod room;
 
 use std::net::IpAddr;
 
-use datamesh_catalog::catalog::{KnownShare, ShareError};
+use datamesh_catalog::catalog::{CatalogError, KnownShare, ShareError};
 use datamesh_catalog::{
     AskedDownload, BucketId, CredentialId, PasswordHash, Share, Shared, UploadId, User, UserId,
 };
@@ -222,20 +222,25 @@ impl Accounts {
     pub(crate) async fn count_download(
         &self,
         open: &OpenShare,
-        (object, bytes, of): (UploadId, u64, u64),
+        wanted: (UploadId, u64, u64),
         from: Option<Address>,
     ) -> Result<(), Problem> {
-        let (Shared::Object { downloads_max, .. } | Shared::Prefix { downloads_max, .. }) = &open.share.what
-        else {
-            return Err(no_share());
-        };
-        let Some(max) = *downloads_max else { return Ok(()) };
-        let asked = AskedDownload { whose: whose(address_of(from), object), bytes, of };
-        match self.catalog.count_download(open.which(), (asked, max), self.now()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(used_up("all its downloads were had")),
-            Err(error) => Err(refusals::catalog(error)),
-        }
+        let Some(asked) = asked(open, wanted, from)? else { return Ok(()) };
+        had(self.catalog.count_download(open.which(), asked, self.now()).await)
+    }
+
+    /// Whether it would be one too many: a look, before the object is read.
+    ///
+    /// # Errors
+    /// `share-used-up` where it is.
+    pub(crate) async fn may_download(
+        &self,
+        open: &OpenShare,
+        wanted: (UploadId, u64, u64),
+        from: Option<Address>,
+    ) -> Result<(), Problem> {
+        let Some(asked) = asked(open, wanted, from)? else { return Ok(()) };
+        had(self.catalog.may_download(open.which(), asked, self.now()).await)
     }
 
     /// Takes the room of a file of so many bytes. What does not come of it is given back.
@@ -249,6 +254,28 @@ impl Accounts {
             Ok(false) => Err(used_up("there is no room for the file")),
             Err(error) => Err(refusals::catalog(error)),
         }
+    }
+}
+
+/// A request for `bytes` of an object of so many bytes, and the maximum of the link if it has one.
+fn asked(
+    open: &OpenShare,
+    (object, bytes, of): (UploadId, u64, u64),
+    from: Option<Address>,
+) -> Result<Option<(AskedDownload, u32)>, Problem> {
+    let (Shared::Object { downloads_max, .. } | Shared::Prefix { downloads_max, .. }) = &open.share.what
+    else {
+        return Err(no_share());
+    };
+    let asked = |max| (AskedDownload { whose: whose(address_of(from), object), bytes, of }, max);
+    Ok(downloads_max.map(asked))
+}
+
+fn had(counts: Result<bool, CatalogError>) -> Result<(), Problem> {
+    match counts {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(used_up("all its downloads were had")),
+        Err(error) => Err(refusals::catalog(error)),
     }
 }
 

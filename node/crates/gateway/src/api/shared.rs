@@ -8,17 +8,17 @@ mod names;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datamesh_catalog::{ObjectKey, Shared};
+use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::account::{Origin, from};
 use super::listing::rfc3339;
 use super::shares::Bounds;
 use super::{App, files};
@@ -78,14 +78,20 @@ fn password_of(headers: &HeaderMap) -> Option<Zeroizing<String>> {
     Some(Zeroizing::new(password.to_owned()))
 }
 
-/// The link that a request names, if it counts and its password is right.
-async fn open(
-    app: &App,
-    uri: &Uri,
-    headers: &HeaderMap,
+/// The link that a request names, if it counts and its password is right, and where it is asked from.
+pub(super) struct Opened {
+    open: OpenShare,
     from: Option<Address>,
-) -> Result<OpenShare, Problem> {
-    app.accounts.open_share(token_of(uri), password_of(headers), from).await
+}
+
+impl FromRequestParts<Arc<App>> for Opened {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let from = parts.extensions.get::<Address>().copied();
+        let open = app.accounts.open_share(token_of(&parts.uri), password_of(&parts.headers), from).await;
+        open.map(|open| Self { open, from }).map_err(|problem| guarded(Err(problem)))
+    }
 }
 
 /// What a link is of is there no more; what it was called is no stranger's business.
@@ -128,7 +134,8 @@ async fn send(app: &App, open: &OpenShare, found: Found, wanted: Wanted<'_>) -> 
     answer.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     if wanted.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         let asked = (object.upload, part.end - part.start, object.size_bytes);
-        // What cannot be read is not counted.
+        // What was used up costs one row, no segment; what cannot be read is not counted.
+        app.accounts.may_download(open, asked, wanted.from).await?;
         let body = app.objects.open(found, part).await?;
         app.accounts.count_download(open, asked, wanted.from).await?;
         *answer.body_mut() = body;
@@ -137,17 +144,8 @@ async fn send(app: &App, open: &OpenShare, found: Found, wanted: Wanted<'_>) -> 
 }
 
 /// `GET` of a link: what it is of.
-pub(super) async fn about(
-    State(app): State<Arc<App>>,
-    origin: Origin,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
-    let shown = async {
-        let open = open(&app, &uri, &headers, from(origin)).await?;
-        shown(&app, &open).await.map(|shown| Json(shown).into_response())
-    };
-    guarded(shown.await)
+pub(super) async fn about(State(app): State<Arc<App>>, Opened { open, .. }: Opened) -> Response {
+    guarded(shown(&app, &open).await.map(|shown| Json(shown).into_response()))
 }
 
 async fn shown(app: &App, open: &OpenShare) -> Result<Shown, Problem> {
@@ -173,14 +171,11 @@ async fn shown(app: &App, open: &OpenShare) -> Result<Shown, Problem> {
 /// `GET` and `HEAD` of a file's bytes.
 pub(super) async fn download(
     State(app): State<Arc<App>>,
-    origin: Origin,
+    Opened { open, from }: Opened,
     method: Method,
-    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let from = from(origin);
     let sent = async {
-        let open = open(&app, &uri, &headers, from).await?;
         let Shared::Object { key, .. } = &open.share.what else {
             return Err(Problem::new(
                 Kind::Conflict,

@@ -31,16 +31,13 @@ impl Objects {
         &self,
         (name, key): (&BucketName, ObjectKey),
         meta: Meta,
-        mut body: Incoming,
+        body: Incoming,
         condition: Condition,
         cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let bucket = self.buckets.ensure(name).await?;
         let id = bucket.id;
-        let target = Target { bucket: id, key, upload: self.new_upload() };
-        let cause = Arc::clone(cause);
-        let put = self.put_to(Putting { bucket, target, meta, condition, cause }, &mut body).await;
-        match put {
+        match self.put_in((bucket, key), meta, body, condition, cause).await {
             // Perhaps the name is another bucket's by now: then it is worth trying again.
             Err(problem) if problem.kind() == Kind::NoSuchBucket => {
                 match self.buckets.recheck(name, id).await? {
@@ -52,6 +49,20 @@ impl Objects {
             }
             put => put,
         }
+    }
+
+    /// The same in this bucket, and in no other that has its name by now.
+    pub(crate) async fn put_in(
+        &self,
+        (bucket, key): (Arc<BucketContext>, ObjectKey),
+        meta: Meta,
+        mut body: Incoming,
+        condition: Condition,
+        cause: &Arc<Cause>,
+    ) -> Result<Stored, Problem> {
+        let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
+        let cause = Arc::clone(cause);
+        self.put_to(Putting { bucket, target, meta, condition, cause }, &mut body).await
     }
 
     async fn put_to(&self, putting: Putting, body: &mut Incoming) -> Result<Stored, Problem> {

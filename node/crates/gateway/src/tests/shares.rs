@@ -301,6 +301,23 @@ async fn a_drop_box_takes_what_fits_shows_nothing_and_replaces_nothing() {
     assert!(!audit.to_string().contains("dml_"), "the audit knows no secret");
 }
 
+#[tokio::test]
+async fn no_path_of_a_link_stands_in_the_audit() {
+    let (house, alice) = stocked().await;
+    let (_, path) = share(&house, &alice, json!({ "prefix": "in/" })).await;
+    let secret = path.rsplit('/').next().unwrap().to_owned();
+    for (who, method) in [(ADMIN, "DELETE"), (alice.as_str(), "PUT"), (ADMIN, "PATCH")] {
+        for below in ["", "/files", "/files/one", "/download", "/drop/x"] {
+            let short = format!("{}{below}", path.strip_prefix("/api/v1").unwrap());
+            let got = tell(&house, Some(who), method, &short, Value::Null).await;
+            assert_eq!(got.status.as_u16(), 405, "{method} {below}");
+        }
+    }
+    let audit = tell(&house, Some(ADMIN), "GET", "/admin/audit", Value::Null).await.ok().json().to_string();
+    assert!(audit.contains("DELETE /api/v1/shared/{token}/files"), "what was tried is told: {audit}");
+    assert!(!audit.contains(&secret), "the audit knows no secret");
+}
+
 /// A body that is announced, begins and breaks.
 struct Breaking(bool);
 

@@ -7,16 +7,15 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::response::{IntoResponse as _, Response};
 use datamesh_catalog::{Cause, Condition, Shared};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{StatusCode, Uri};
 use hyper::body::Body as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::account::{Origin, from};
 use super::super::target::{decode, object_key};
 use super::super::{App, Incoming};
 use super::names::{dropped_name, file_name};
-use super::{bucket_of, guarded, open};
+use super::{Opened, bucket_of, guarded};
 use crate::accounts::OpenShare;
 use crate::audit::{Actor, Note};
 use crate::auth::Address;
@@ -41,17 +40,12 @@ pub(in crate::api) struct Came {
 pub(in crate::api) async fn take(
     State(app): State<Arc<App>>,
     Extension(note): Extension<Note>,
-    origin: Origin,
+    Opened { open, from }: Opened,
     uri: Uri,
-    (headers, body): (HeaderMap, Body),
+    body: Body,
 ) -> Response {
-    let taken = async {
-        let from = from(origin);
-        let open = open(&app, &uri, &headers, from).await?;
-        let cause = cause(&open, from);
-        taken(&app, &open, (&note, name_of(&uri), &cause), body).await
-    };
-    guarded(taken.await)
+    let cause = cause(&open, from);
+    guarded(taken(&app, &open, (&note, name_of(&uri), &cause), body).await)
 }
 
 fn name_of(uri: &Uri) -> String {
@@ -85,12 +79,12 @@ async fn taken(
     let announced = body.size_hint().exact();
     let size =
         announced.ok_or_else(|| Problem::request_header("Content-Length", "say how long the file is"))?;
-    bucket_of(app, open).await?;
+    let into = bucket_of(app, open).await?;
     let room = app.accounts.take_room(open, size).await?;
     // What has no room is in the metrics alone: strangers must not fill the audit.
     note.count();
     let meta = Meta::new(TYPE.to_owned(), Fields::default())?;
     let incoming = Incoming::new(body, size)?.witnessed(Box::new(room));
-    app.objects.put((bucket, key), meta, incoming, Condition::IfAbsent, cause).await?;
+    app.objects.put_in((into, key), meta, incoming, Condition::IfAbsent, cause).await?;
     Ok((StatusCode::CREATED, Json(Came { name, size })).into_response())
 }

@@ -10,12 +10,11 @@ use http::{HeaderMap, Method, Uri};
 use zeroize::Zeroizing;
 
 use super::super::App;
-use super::super::account::{Origin, from};
 use super::super::archive::{self, Folder, Right};
 use super::super::listing::{self, Params};
 use super::super::pages::Page;
 use super::super::target::{decode, object_key};
-use super::{Wanted, bucket_of, found, guarded, open, send, token_of};
+use super::{Opened, Wanted, bucket_of, found, guarded, send, token_of};
 use crate::accounts::{OpenShare, no_share};
 use crate::problem::{Kind, Problem};
 
@@ -54,18 +53,15 @@ fn without(prefix: &[u8], listing: Listing) -> Listing {
 /// `GET` of the files that there are.
 pub(in crate::api) async fn list(
     State(app): State<Arc<App>>,
-    origin: Origin,
+    Opened { open, .. }: Opened,
     uri: Uri,
-    headers: HeaderMap,
     params: Result<Query<Params>, QueryRejection>,
 ) -> Response {
     let listed = async {
-        let open = open(&app, &uri, &headers, from(origin)).await?;
         let prefix = prefix_of(&open)?;
         let Query(params) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
         let query = within(prefix, listing::query(params)?);
-        bucket_of(&app, &open).await?;
-        let listing = app.objects.list(&open.share.bucket_name, &query).await?;
+        let listing = app.objects.list_in(bucket_of(&app, &open).await?.id, &query).await?;
         let answer = listing::answer(without(prefix, listing));
         // No link to the next page: its address would have the secret in it.
         Ok(Page::new(answer, &uri, None).into_response())
@@ -82,14 +78,12 @@ fn rest_of(uri: &Uri) -> Result<Vec<u8>, Problem> {
 /// `GET` and `HEAD` of one of them.
 pub(in crate::api) async fn read(
     State(app): State<Arc<App>>,
-    origin: Origin,
+    Opened { open, from }: Opened,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let from = from(origin);
     let sent = async {
-        let open = open(&app, &uri, &headers, from).await?;
         let rest = rest_of(&uri)?;
         if rest.is_empty() {
             return Err(Problem::parameter("key", "name a file"));
@@ -104,14 +98,11 @@ pub(in crate::api) async fn read(
 /// `GET` of all of them as a zip: one download.
 pub(in crate::api) async fn zip(
     State(app): State<Arc<App>>,
-    origin: Origin,
+    Opened { open, from }: Opened,
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
 ) -> Response {
-    let from = from(origin);
     let sent = async {
-        let open = open(&app, &uri, &headers, from).await?;
         prefix_of(&open)?;
         let Shared::Prefix { prefix, .. } = open.share.what.clone() else { return Err(no_share()) };
         bucket_of(&app, &open).await?;

@@ -6,6 +6,7 @@ mod locks;
 mod meta;
 mod policies;
 pub(crate) mod refusals;
+mod sealed;
 mod settings;
 mod shreds;
 mod tags;
@@ -19,8 +20,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking, Object,
-    ObjectKey, Target, UploadId,
+    Body as ObjectBody, Bucket, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
+    Object, ObjectKey, Target, UploadId,
 };
 use datamesh_shard::BucketName;
 use futures::stream;
@@ -41,6 +42,7 @@ pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
 use policies::Policies;
 pub(crate) use policies::PublicAccessBlock;
+pub(crate) use sealed::{Arrival, ManifestPage, NewPage, Sealing};
 pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
 pub(crate) use trash::TrashState;
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
@@ -119,7 +121,7 @@ impl Objects {
     /// What is kept with an object that was just stored.
     pub(crate) async fn fields_of_object(&self, object: &Object) -> Result<Fields, Problem> {
         let bucket = self.buckets.of_id(object.bucket).await?.ok_or_else(refusals::bucket_gone)?;
-        Fields::open(&bucket.secrets, &target_of(object), &object.meta)
+        bucket.fields(&target_of(object), &object.meta)
     }
 
     /// The bucket of a name, which must be there.
@@ -132,13 +134,13 @@ impl Objects {
         self.buckets.all().await
     }
 
-    /// Makes a bucket, whose versions may be locked if that is said.
+    /// Makes a bucket of this kind, whose versions may be locked if that is said.
     pub(crate) async fn create_bucket(
         &self,
         name: &BucketName,
-        locking: Option<Locking>,
+        how: (BucketKind, Option<Locking>),
     ) -> Result<Bucket, Problem> {
-        self.buckets.create(name, locking).await
+        self.buckets.create(name, how).await
     }
 
     /// Deletes a bucket without objects. Its open uploads can become nothing any more and are given up.
@@ -151,17 +153,16 @@ impl Objects {
     /// breaks off.
     pub(crate) async fn open(&self, found: Found, range: Range<u64>) -> Result<Body, Problem> {
         let target = target_of(&found.object);
+        let secrets = Arc::clone(found.bucket.secrets()?);
         match &found.object.body {
             ObjectBody::Inline { sealed } => {
-                let plain =
-                    found.bucket.secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
+                let plain = secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
                 let bound = |at| usize::try_from(at).unwrap_or(usize::MAX);
                 let part = plain.get(bound(range.start)..bound(range.end)).unwrap_or_default();
                 self.context.metrics.sent(u64::try_from(part.len()).unwrap_or_default());
                 Ok(Body::from(part.to_vec()))
             }
             ObjectBody::Pages { parts } => {
-                let secrets = Arc::clone(&found.bucket.secrets);
                 self.stream(Segments::new(secrets, (target, found.asked), parts, range)).await
             }
         }
@@ -235,7 +236,7 @@ impl Objects {
 
 impl Found {
     fn new(object: Object, bucket: Arc<BucketContext>, asked: Instant) -> Result<Self, Problem> {
-        let fields = Fields::open(&bucket.secrets, &target_of(&object), &object.meta)?;
+        let fields = bucket.fields(&target_of(&object), &object.meta)?;
         Ok(Self { object, fields, bucket, asked })
     }
 

@@ -283,7 +283,7 @@ fn object_samples() -> Vec<Sample> {
         sample("key-only", record::KeyOnlyRecord),
         sample(
             "used-segment",
-            record::UsedSegmentRecord {
+            record::SegmentUseRecord {
                 uses: 1,
                 sealed_bytes: 4_195_376,
                 pool: pool(),
@@ -291,6 +291,17 @@ fn object_samples() -> Vec<Sample> {
                 epoch: Epoch(300),
                 generation: Generation(2),
             },
+        ),
+        sample(
+            "used-segment-durable",
+            record::DurableUseRecord(record::SegmentUseRecord {
+                uses: 1,
+                sealed_bytes: 4_195_376,
+                pool: pool(),
+                profile: profile(),
+                epoch: Epoch(300),
+                generation: Generation(2),
+            }),
         ),
         sample("condemned-upload", record::CondemnedUploadRecord { bucket: BucketId(5), segments: 300 }),
         sample(

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datamesh_catalog::{Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, WrappedSecret};
-use datamesh_seal::{BucketSecret, ClusterSecret, WrappedBucketSecret};
+use datamesh_catalog::{
+    Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, Target, WrappedSecret,
+};
+use datamesh_seal::{BucketMark, BucketSecret, ClusterSecret, WrappedBucketSecret};
 use datamesh_shard::{BucketName, PoolName};
 use parking_lot::RwLock;
 
-use super::refusals;
+use super::{Fields, refusals};
 use crate::api::DEFAULT_BUCKET;
 use crate::pipeline::Secrets;
 use crate::pools::Pools;
@@ -22,7 +24,49 @@ const FIRST_SECRET: u32 = 1;
 pub(crate) struct BucketContext {
     pub(crate) id: BucketId,
     pub(crate) pool: PoolName,
-    pub(crate) secrets: Arc<Secrets>,
+    sealing: Sealing,
+}
+
+/// Who seals what is in a bucket.
+enum Sealing {
+    /// The gateway, with these.
+    Gateway(Arc<Secrets>),
+    /// Clients; nobody here has what opens it.
+    Clients,
+}
+
+impl BucketContext {
+    /// What seals and opens, of a managed bucket; for a private one the problem that says how it is used.
+    pub(crate) fn secrets(&self) -> Result<&Arc<Secrets>, Problem> {
+        match &self.sealing {
+            Sealing::Gateway(secrets) => Ok(secrets),
+            Sealing::Clients => Err(Problem::new(
+                Kind::BucketState,
+                "the bucket is private: its clients seal what they put and open what they read, by \
+                 /api/v1/buckets/{bucket}/sealed/{key} and, for more than 4 KiB, /api/v1/uploads and their segments",
+            )),
+        }
+    }
+
+    /// The mark of a private bucket; for a managed one the problem that says how it is used.
+    pub(crate) fn mark(&self) -> Result<BucketMark, Problem> {
+        match self.sealing {
+            Sealing::Clients => Ok(BucketMark::of(self.id.0)),
+            Sealing::Gateway(_) => Err(Problem::new(
+                Kind::BucketState,
+                "the bucket is managed: the gateway seals what is put by /api/v1/buckets/{bucket}/files/{key}, or in parts by \
+                 /api/v1/uploads; only of a private bucket clients put what they sealed",
+            )),
+        }
+    }
+
+    /// What is kept with an object or upload besides its bytes: nothing in a private bucket.
+    pub(super) fn fields(&self, target: &Target, kept: &[(String, String)]) -> Result<Fields, Problem> {
+        match &self.sealing {
+            Sealing::Gateway(secrets) => Fields::open(secrets, target, kept),
+            Sealing::Clients => Ok(Fields::default()),
+        }
+    }
 }
 
 /// Where buckets come from.
@@ -97,9 +141,9 @@ impl Buckets {
     pub(super) async fn create(
         &self,
         name: &BucketName,
-        locking: Option<Locking>,
+        (kind, locking): (BucketKind, Option<Locking>),
     ) -> Result<Bucket, Problem> {
-        let new = NewBucket { locking, ..self.new_bucket(name)? };
+        let new = NewBucket { kind, locking, ..self.new_bucket(name)? };
         let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
         made.map_err(refusals::make_bucket)?.ok_or_else(|| {
             Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).in_parameter("bucket")
@@ -160,8 +204,11 @@ impl Buckets {
         let secrets = bucket.secrets.into_iter().map(unwrap).collect::<Result<Vec<_>, _>>();
         let secrets =
             secrets.map_err(|error| Problem::internal("the bucket's secret does not unwrap", &error))?;
-        let secrets = Arc::new(Secrets::new(bucket.id, secrets));
-        let context = Arc::new(BucketContext { id: bucket.id, pool: bucket.pool, secrets });
+        let sealing = match bucket.kind {
+            BucketKind::Managed => Sealing::Gateway(Arc::new(Secrets::new(bucket.id, secrets))),
+            BucketKind::Private => Sealing::Clients,
+        };
+        let context = Arc::new(BucketContext { id: bucket.id, pool: bucket.pool, sealing });
         self.by_name.write().insert(bucket.name, Arc::clone(&context));
         Ok(context)
     }

@@ -14,7 +14,7 @@ use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
 use crate::model::{Page, PageAt, PartSummary, SegmentRef, UploadId};
 use crate::record::{
     self, CondemnedRecord, CondemnedSegmentRecord, KeyOnlyRecord, UploadRecord, UploadState,
-    UsedSegmentRecord,
+    UsedSegmentRecord, Written as _,
 };
 
 /// Segments of an upload that are compared at a time: some 30 MiB of memory. Larger ones are read several times.
@@ -168,7 +168,7 @@ impl Standing {
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
             if in_slice(&segment) {
-                said.entry(segment).or_default().used = Some(record::decode(&row.value)?);
+                said.entry(segment).or_default().used = Some(UsedSegmentRecord::decode(&row.value)?);
             }
             Ok(())
         })

@@ -154,8 +154,9 @@ async fn an_upload_goes_on_after_its_gateway_was_killed_and_nobody_reads_it() {
         acknowledged.push(segment.id.to_string());
     }
     // The gateway is killed while segments are on their way, then the nodes, as by a power cut.
-    let putting = |segment| async { (&object[segment], put(&cluster, &upload, &object[segment]).await) };
-    let mut under_way = Box::pin(futures::stream::iter(4..object.len()).map(putting).buffer_unordered(3));
+    let (at, into) = (&cluster, upload.as_str());
+    let putting = |segment| async move { (segment, put(at, into, segment).await) };
+    let mut under_way = Box::pin(futures::stream::iter(&object[4..]).map(putting).buffer_unordered(3));
     while let Some((segment, answer)) = under_way.next().await {
         if answer == Some(201) {
             acknowledged.push(segment.id.to_string());

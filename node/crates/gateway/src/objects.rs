@@ -19,6 +19,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use datamesh_catalog::{
     Body as ObjectBody, Bucket, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
     Object, ObjectKey, Target, UploadId,
@@ -47,6 +48,9 @@ pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
 pub(crate) use trash::TrashState;
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 pub(crate) use versions::{Removed, Seen};
+
+/// Some bytes of a read, or why there are no more.
+type Read = Result<Vec<Bytes>, ReadError>;
 
 /// A committed put.
 pub(crate) struct Stored {
@@ -169,9 +173,18 @@ impl Objects {
     }
 
     async fn stream(&self, segments: Segments) -> Result<Body, Problem> {
+        let context = Arc::clone(&self.context);
+        Self::streamed(|to| pipeline::read(context, segments, to)).await
+    }
+
+    /// What a read sends, as a body. What goes wrong before its first byte is a problem; later the body breaks off.
+    async fn streamed<R>(read: impl FnOnce(mpsc::Sender<Read>) -> R) -> Result<Body, Problem>
+    where
+        R: Future<Output = ()> + Send + 'static,
+    {
         let (to, mut groups) = mpsc::channel(GROUPS_MAX);
         // Dropped with the body: a client that goes away ends its read.
-        let reader = owned::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
+        let reader = owned::spawn(read(to));
         let first = match groups.recv().await {
             None => return Ok(Body::empty()),
             Some(first) => first.map_err(refusals::read)?,

@@ -124,7 +124,7 @@ impl<K: Keyspace> Catalog<K> {
         Ok(durable)
     }
 
-    /// A segment of what an upload became: of an object, a version, or what was one of them, for the retention.
+    /// A segment of what an upload became: of its key's object, or of one that this took the place of, for the retention.
     ///
     /// # Errors
     /// The engine's faults.
@@ -155,8 +155,12 @@ impl<K: Keyspace> Catalog<K> {
     }
 }
 
-/// Whether an upload was committed as this key, and is not being shredded: that is not kept for those who read it.
+/// Whether an upload was committed as this key, and may be read by those who began while it was the object. What was deleted may not,
+/// nor what is being shredded.
 async fn became_it(view: &impl View, target: &Target) -> Result<bool, CatalogError> {
+    if view.get(&keys::object(target.bucket, target.key.as_bytes())).await?.is_none() {
+        return Ok(false);
+    }
     let upload = find::<UploadRecord>(view, &keys::upload(target.upload)).await?.record;
     let is_it = upload.is_some_and(|upload| {
         upload.state == UploadState::Committed && upload.bucket == target.bucket && upload.key == target.key

@@ -9,8 +9,8 @@ use datamesh_catalog::{
 use datamesh_shard::{BucketName, ErasureProfile, PoolName};
 
 use crate::support::{
-    BUCKET, RETENTION_MS, catalog_on, draft, key, new_upload, on_all_engines, segment, segment_id, target,
-    upload_id,
+    ALWAYS, BUCKET, RETENTION_MS, catalog_on, draft, key, new_upload, on_all_engines, segment, segment_id,
+    target, upload_id,
 };
 
 on_all_engines!(catalog_on:
@@ -134,6 +134,13 @@ async fn an_object_s_segments_are_found_by_it<K: Keyspace>(catalog: Catalog<K>) 
     // What is shredded is not kept for those who read it.
     catalog.shred_object((BUCKET, &segment(7).pool), &key("a"), &Condition::None, 0).await.unwrap();
     assert_eq!(find(target("a", 2), 7).await, None);
+    upload(&catalog, 3, &[8], &[8]).await;
+    commit(&catalog, 3, &[8]).await;
+    assert_eq!(find(target("a", 2), 7).await, None);
+    assert_eq!(find(target("a", 3), 8).await, Some(segment(8)));
+    // What is deleted is gone at once.
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
+    assert_eq!(find(target("a", 3), 8).await, None);
 }
 
 async fn a_committed_one_is_coded_anew_and_let_go<K: Keyspace>(catalog: Catalog<K>) {

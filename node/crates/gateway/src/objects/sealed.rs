@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use axum::body::Body as HttpBody;
 use datamesh_catalog::catalog::{DurableSegments, NotDurableError, PutPageError};
 use datamesh_catalog::{
     Body, Cause, Condition, DraftBody, Lock, NewUpload, Object, ObjectDraft, ObjectKey, Page, PageAt,
@@ -282,13 +282,14 @@ impl Objects {
         })
     }
 
-    /// Its sealed bytes.
+    /// Some of its sealed bytes.
     pub(crate) async fn read_segment(
         &self,
-        segment: &SegmentRef,
+        segment: SegmentRef,
         range: Range<usize>,
-    ) -> Result<Bytes, Problem> {
-        pipeline::read_sealed(&self.context, segment, range).await.map_err(refusals::read)
+    ) -> Result<HttpBody, Problem> {
+        let context = Arc::clone(&self.context);
+        Self::streamed(|to| pipeline::read_sealed(context, (segment, range), to)).await
     }
 
     /// An open upload to a private bucket.

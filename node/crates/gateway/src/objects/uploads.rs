@@ -157,6 +157,7 @@ impl Objects {
         cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let Some(upload) = self.open_upload(id).await? else { return self.completed(id).await };
+        self.bucket_of(&upload).await?.secrets()?;
         let parts = match parts {
             Some(parts) => parts,
             None => self.upload(id).await?.1.iter().map(|part| part.part).collect(),

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
 use datamesh_seal::BucketMark;
-use datamesh_shard::limits::SEALED_BYTES_MAX;
+use datamesh_shard::limits::{FRAME_BYTES, SEALED_BYTES_MAX};
 use datamesh_shard::{ErasureProfile, SegmentId};
+use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::fetch::Proof;
-use super::get::{ReadError, fetch};
+use super::get::{ReadError, fetch, give_up, send};
 use super::job::Job;
-use super::open::{OpenSegmentError, Room, sealed_bytes_of};
+use super::open::{OpenSegmentError, Pieces, Room, sealed_bytes_of};
 use super::segment::{Shards, shards_bytes_of};
 use super::store::{Durability, StoreError, settle};
 use crate::api::Incoming;
+use crate::metrics::Stage;
 
 /// A sealed segment that arrived, as shards of its pool's present profile.
 pub(crate) struct Coded(Shards);
@@ -85,18 +87,50 @@ pub(crate) async fn keep(
     Ok(settle(context, job, &coded.0).await?.1)
 }
 
-/// Some bytes of a sealed segment. Its shards are held against their leaves: no key is there that would prove them.
+/// Sends some bytes of a sealed segment, as reads of objects are sent.
 pub(crate) async fn read_sealed(
+    context: Arc<Context>,
+    (reference, range): (SegmentRef, Range<usize>),
+    to: mpsc::Sender<Result<Pieces, ReadError>>,
+) {
+    let sent = match read(&context, &reference, range).await {
+        Ok(pieces) => send(&context, &to, pieces).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = sent {
+        give_up(error, &to).await;
+    }
+}
+
+/// Bytes of a sealed segment. Its shards are held against their leaves, since no key is there that would prove them. What is asked for
+/// again is kept in memory, as it is of other segments.
+async fn read(
     context: &Arc<Context>,
     reference: &SegmentRef,
     range: Range<usize>,
-) -> Result<Bytes, ReadError> {
+) -> Result<Pieces, ReadError> {
+    let whole = reference.sealed_bytes as usize;
+    if let Some(kept) = context.cache.get(&reference.id).filter(|kept| kept.len() == whole) {
+        let mut out = context.budget.reserve(range.len()).await.buffer(range.len());
+        out.copy_from_slice(&kept[range]);
+        return Ok(in_pieces(&out.freeze()));
+    }
+    let keep = context.cache.touch(&reference.id, range.len(), whole);
     let ticket = context.budget.reserve(sealed_bytes_of(reference)).await;
     let room = Room::new(reference, ticket);
     let (gathered, room) = room.gather(fetch(context, reference).await?, Proof::Leaves).await;
-    let (reference, gathered) = (reference.clone(), gathered?);
-    let joined = context.cpu.run(move |_| room.join(&reference, gathered)).await?;
-    let whole = joined.map_err(OpenSegmentError::from)?;
-    context.metrics.sent(u64::try_from(range.len()).unwrap_or_default());
-    Ok(whole.slice(range))
+    let (gathered, joining) = (gathered?, reference.clone());
+    let joined =
+        context.cpu.run(move |stages| stages.measure(Stage::Decode, || room.join(&joining, gathered)));
+    let sealed = joined.await?.map_err(OpenSegmentError::from)?;
+    if keep {
+        context.cache.insert(reference.id, Bytes::copy_from_slice(&sealed));
+    }
+    Ok(in_pieces(&sealed.slice(range)))
+}
+
+/// Whole, it would fill a connection's queue with sixteen times what the queue is reckoned at.
+fn in_pieces(bytes: &Bytes) -> Pieces {
+    let end = bytes.len();
+    (0..end).step_by(FRAME_BYTES).map(|at| bytes.slice(at..end.min(at + FRAME_BYTES))).collect()
 }

@@ -154,19 +154,20 @@ async fn an_upload_goes_on_after_its_gateway_was_killed_and_nobody_reads_it() {
         acknowledged.push(segment.id.to_string());
     }
     // The gateway is killed while segments are on their way, then the nodes, as by a power cut.
-    let (at, into) = (&cluster, upload.as_str());
+    let (at, into, mut is_killed) = (&cluster, upload.as_str(), false);
     let putting = |segment| async move { (segment, put(at, into, segment).await) };
     let mut under_way = Box::pin(futures::stream::iter(&object[4..]).map(putting).buffer_unordered(3));
     while let Some((segment, answer)) = under_way.next().await {
         if answer == Some(201) {
             acknowledged.push(segment.id.to_string());
         }
-        if acknowledged.len() == 6 {
-            cluster.kill_if_running("gateway");
+        if !is_killed && acknowledged.len() == 6 {
+            cluster.kill("gateway-0");
+            is_killed = true;
         }
     }
     drop(under_way);
-    assert!(acknowledged.len() < object.len(), "it was killed in the middle");
+    assert!(is_killed && acknowledged.len() < object.len(), "it was killed in the middle"); // Of 11.
     let cluster = cluster.crash().await;
     // So is the client: it makes everything anew, and asks what need not be put again.
     drop(object);

@@ -225,6 +225,7 @@ impl Objects {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Removed::Nothing) };
         let marking = marking(self.new_upload());
         loop {
+            context.check_key(&key)?;
             let now_unix_ms = self.now_unix_ms();
             let catalog = self.context.catalog.because_of(Arc::clone(cause));
             let deleted = catalog.delete_object(context.id, &key, &condition, marking, now_unix_ms).await;

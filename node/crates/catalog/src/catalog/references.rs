@@ -86,7 +86,8 @@ impl<K: Keyspace> Catalog<K> {
             let mut batch = Batch::new();
             let mut delta = Delta::default();
             open.expect(&mut batch);
-            let mut uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            let uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            let mut uses = uses.keeping_promises();
             segments.iter().for_each(|segment| uses.drop_one(*segment, 0));
             uses.plan(&view, &mut batch, &mut delta).await?;
             drop(view);

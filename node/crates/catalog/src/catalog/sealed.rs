@@ -4,13 +4,18 @@
 use datamesh_shard::SegmentId;
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
+use super::releases::{Release, Releases};
+use super::tally::Delta;
 use super::uploads::open_upload;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
+use crate::keyspace::{Batch, Keyspace, RangeLimits, Row, View};
 use crate::limits::PAGE_SEGMENTS_MAX;
-use crate::model::{Page, PageAt, SegmentRef, Target, UploadId};
-use crate::record::{UploadRecord, UploadState, UsedSegmentRecord, Written as _};
+use crate::model::{BucketId, SegmentRef, Target, UploadId};
+use crate::record::{CurrentRecord, UploadRecord, UploadState, UsedSegmentRecord, Written as _};
+
+/// Rows of one upload looked at, and let go, in one batch at most.
+const SWEPT_AT_ONCE: usize = 512;
 
 /// Some of an upload's durable segments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +96,7 @@ impl<K: Keyspace> Catalog<K> {
         let page = view.range(&range, RangeLimits::rows(limit)).await?;
         let (mut segments, mut last) = (Vec::new(), None);
         for row in &page.rows {
-            let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
-            let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
-            key.end()?;
+            let segment = segment_in(row)?;
             last = Some(segment);
             let used = UsedSegmentRecord::decode(&row.value)?;
             if used.durable {
@@ -124,7 +127,7 @@ impl<K: Keyspace> Catalog<K> {
         Ok(durable)
     }
 
-    /// A segment of what an upload became: of its key's object, or of one that this took the place of, for the retention.
+    /// A segment of the object that a key has, if it is of this upload.
     ///
     /// # Errors
     /// The engine's faults.
@@ -134,7 +137,9 @@ impl<K: Keyspace> Catalog<K> {
         segment: SegmentId,
     ) -> Result<Option<SegmentRef>, CatalogError> {
         let view = self.view().await?;
-        if !became_it(&view, target).await? {
+        let object =
+            find::<CurrentRecord>(&view, &keys::object(target.bucket, target.key.as_bytes())).await?;
+        if object.record.is_none_or(|current| current.object.upload != target.upload) {
             return Ok(None);
         }
         let key = keys::used_segment(target.upload, segment);
@@ -142,28 +147,84 @@ impl<K: Keyspace> Catalog<K> {
         Ok(used.filter(|used| used.uses > 0).map(|used| used.segment(segment)))
     }
 
-    /// A page of what an upload became, for as long as its segments are found.
+    /// Committed uploads that may have segments to let go, at most `limit`.
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn page_of(&self, target: &Target, at: PageAt) -> Result<Option<Page>, CatalogError> {
-        let view = self.view().await?;
-        if !became_it(&view, target).await? {
-            return Ok(None);
+    pub async fn leftovers(&self, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
+        let rows =
+            self.view().await?.range(&keys::all(Table::Leftover), RangeLimits::rows(limit)).await?.rows;
+        rows.iter().map(|row| Ok(keys::read_leftover(&row.key)?)).collect()
+    }
+
+    /// Lets go of a committed upload's segments that no page names: its client's promise ended with it, and nobody else would find them.
+    /// In bounded batches, and from the beginning where that was cut off.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn let_go_idle(&self, upload: UploadId, now_unix_ms: u64) -> Result<(), CatalogError> {
+        let all = keys::of_upload(Table::UsedSegment, upload);
+        let (mut rest, mut conflicts) = (all.clone(), 0);
+        while conflicts < ATTEMPTS_MAX {
+            let view = self.view().await?;
+            let found = find::<UploadRecord>(&view, &keys::upload(upload)).await?;
+            let page = view.range(&rest, RangeLimits::rows(SWEPT_AT_ONCE)).await?;
+            let (mut batch, mut delta) = (Batch::new(), Delta::default());
+            // One that is let go as a whole takes all of them along.
+            if let Some(record) = found.record.filter(|record| record.state == UploadState::Committed) {
+                batch.expect(keys::upload(upload), found.version);
+                let due_unix_ms = self.due_unix_ms(now_unix_ms);
+                let mut sweep = Sweep { batch: &mut batch, delta: &mut delta, releases: Releases::default() };
+                for row in &page.rows {
+                    sweep.release_idle(&view, row, (record.bucket, upload, due_unix_ms)).await?;
+                }
+            }
+            if !page.more {
+                batch.delete(keys::leftover(upload));
+            }
+            drop(view);
+            delta.add_to(&mut batch);
+            if !batch.writes.is_empty() && self.try_commit(batch).await?.is_none() {
+                conflicts += 1;
+                continue;
+            }
+            match page.rows.last() {
+                Some(last) if page.more => rest = all.after(&last.key),
+                _ => return Ok(()),
+            }
         }
-        Ok(find::<Page>(&view, &keys::page(target.upload, at)).await?.record)
+        Err(CatalogError::Contended)
     }
 }
 
-/// Whether an upload was committed as this key, and may be read by those who began while it was the object. What was deleted may not,
-/// nor what is being shredded.
-async fn became_it(view: &impl View, target: &Target) -> Result<bool, CatalogError> {
-    if view.get(&keys::object(target.bucket, target.key.as_bytes())).await?.is_none() {
-        return Ok(false);
+/// One batch that lets go of what no page names.
+struct Sweep<'a> {
+    batch: &'a mut Batch,
+    delta: &'a mut Delta,
+    releases: Releases,
+}
+
+impl Sweep<'_> {
+    async fn release_idle(
+        &mut self,
+        view: &impl View,
+        row: &Row,
+        (bucket, upload, due_unix_ms): (BucketId, UploadId, u64),
+    ) -> Result<(), CatalogError> {
+        let used = UsedSegmentRecord::decode(&row.value)?;
+        if used.uses > 0 {
+            return Ok(());
+        }
+        let segment = segment_in(row)?;
+        self.batch.expect(row.key.clone(), Some(row.version));
+        let release = Release { bucket, upload, segment, used, due_unix_ms };
+        self.releases.plan(view, self.batch, self.delta, release).await
     }
-    let upload = find::<UploadRecord>(view, &keys::upload(target.upload)).await?.record;
-    let is_it = upload.is_some_and(|upload| {
-        upload.state == UploadState::Committed && upload.bucket == target.bucket && upload.key == target.key
-    });
-    Ok(is_it && view.get(&keys::shred(target.upload)).await?.is_none())
+}
+
+fn segment_in(row: &Row) -> Result<SegmentId, CatalogError> {
+    let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
+    let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
+    key.end()?;
+    Ok(segment)
 }

@@ -434,6 +434,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("layout", key::layout(&fast, Epoch(300))),
         ("layout-head", key::layout_head(&fast)),
         ("join", key::join(&nonce)),
+        ("leftover", key::leftover(UPLOAD)),
         ("binding", key::binding(&fast, &node)),
         ("drain", key::drain(&fast, &node)),
         ("given-up", key::given_up(&PEER)),

@@ -15,7 +15,7 @@ use crate::support::{
 
 on_all_engines!(catalog_on:
     only_what_is_in_use_is_promised, promises_are_listed_page_by_page, what_pages_let_go_stays_promised,
-    an_object_s_segments_are_found_by_it, a_committed_one_is_coded_anew_and_let_go, what_is_given_up_is_let_go,
+    an_object_s_segments_are_found_by_it, what_no_page_names_is_let_go_behind_the_commit, a_committed_one_is_coded_anew_and_let_go, what_is_given_up_is_let_go,
     a_private_bucket_has_no_secret,
 );
 
@@ -47,7 +47,7 @@ async fn commit<K: Keyspace>(catalog: &Catalog<K>, number: u64, segments: &[u64]
     let page = page(catalog, number, segments, true).await;
     let bytes = page.page.plain_bytes;
     let body = DraftBody::Pages { parts: vec![0], last_page: Some(page) };
-    catalog.commit_object(upload_id(number), &draft(body, bytes, "e", 0), &Condition::None).await.unwrap();
+    catalog.commit_sealed(upload_id(number), &draft(body, bytes, "e", 0), &Condition::None).await.unwrap();
 }
 
 async fn only_what_is_in_use_is_promised<K: Keyspace>(catalog: Catalog<K>) {
@@ -116,31 +116,51 @@ async fn an_object_s_segments_are_found_by_it<K: Keyspace>(catalog: Catalog<K>) 
     assert_eq!(find(target("a", 1), 2).await, None, "no page names it");
     assert_eq!(find(target("b", 1), 1).await, None, "another key");
     assert_eq!(find(Target { bucket: BucketId(9), ..target("a", 1) }, 1).await, None, "another bucket");
-    assert!(catalog.page_of(&target("a", 1), AT).await.unwrap().is_some());
-    assert_eq!(catalog.page_of(&target("b", 1), AT).await.unwrap(), None);
     assert_eq!(catalog.check_upload(upload_id(1), false, 0).await.unwrap(), []);
-    // A read under way goes on with what it began.
+    // Once another object has the key, or none, it is gone.
     upload(&catalog, 2, &[7], &[7]).await;
     commit(&catalog, 2, &[7]).await;
-    assert_eq!(find(target("a", 1), 1).await, Some(segment(1)));
-    assert_eq!(
-        catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap().len(),
-        2,
-        "also what no page named"
-    );
     assert_eq!(find(target("a", 1), 1).await, None);
-    assert_eq!(catalog.page_of(&target("a", 1), AT).await.unwrap(), None);
     assert_eq!(find(target("a", 2), 7).await, Some(segment(7)));
-    // What is shredded is not kept for those who read it.
-    catalog.shred_object((BUCKET, &segment(7).pool), &key("a"), &Condition::None, 0).await.unwrap();
+    catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
     assert_eq!(find(target("a", 2), 7).await, None);
     upload(&catalog, 3, &[8], &[8]).await;
     commit(&catalog, 3, &[8]).await;
-    assert_eq!(find(target("a", 2), 7).await, None);
-    assert_eq!(find(target("a", 3), 8).await, Some(segment(8)));
-    // What is deleted is gone at once.
+    assert_eq!((find(target("a", 2), 7).await, find(target("a", 3), 8).await), (None, Some(segment(8))));
+}
+
+async fn what_no_page_names_is_let_go_behind_the_commit<K: Keyspace>(catalog: Catalog<K>) {
+    // 600 durable ones, in more than one batch, and one whose put was overtaken.
+    let used: Vec<u64> = (0..601).collect();
+    upload(&catalog, 1, &used[..300], &used[..300]).await;
+    let rest: Vec<_> = used[300..].iter().map(|number| segment(*number)).collect();
+    catalog.reference(upload_id(1), &rest).await.unwrap();
+    for number in 300..600 {
+        catalog.promise_segment(upload_id(1), segment_id(number)).await.unwrap();
+    }
+    assert_eq!(catalog.leftovers(10).await.unwrap(), []);
+    catalog.let_go_idle(upload_id(1), 0).await.unwrap();
+    assert_eq!(durable(&catalog, 1).await.len(), 600, "it goes on");
+    commit(&catalog, 1, &[5, 599]).await;
+    assert_eq!(catalog.leftovers(10).await.unwrap(), [upload_id(1)]);
+    let profile = segment(1).profile;
+    for _ in 0..2 {
+        catalog.let_go_idle(upload_id(1), 0).await.unwrap();
+        assert_eq!(catalog.leftovers(10).await.unwrap(), []);
+        assert_eq!(catalog.counters().await.unwrap().condemned_segments, 599);
+    }
+    let due = catalog.condemned_due(RETENTION_MS, None, 1000).await.unwrap();
+    assert_eq!(due.len(), 599);
+    assert!(due.iter().all(|due| ![segment_id(5), segment_id(599)].contains(&due.segment)));
+    assert_eq!(catalog.forget_condemned(&due).await, Ok(599));
+    assert_eq!(catalog.profile_usage(&segment(1).pool, profile).await.unwrap().segments, 2);
+    assert_eq!(catalog.check_upload(upload_id(1), false, 0).await.unwrap(), []);
+    // One that goes as a whole takes them along.
+    upload(&catalog, 2, &[700, 701], &[700, 701]).await;
+    commit(&catalog, 2, &[700]).await;
     catalog.delete_object(BUCKET, &key("a"), &Condition::None, ALWAYS, 0).await.unwrap();
-    assert_eq!(find(target("a", 3), 8).await, None);
+    catalog.let_go_idle(upload_id(2), 0).await.unwrap();
+    assert_eq!(catalog.condemned_due(RETENTION_MS, None, 1000).await.unwrap().len(), 4);
 }
 
 async fn a_committed_one_is_coded_anew_and_let_go<K: Keyspace>(catalog: Catalog<K>) {

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::conditional::{self, Read};
 use super::range::{self, Wanted};
 use super::segments::{Segment, sealed_of};
-use super::target::{ObjectPath, SegmentPath, sealed_key};
+use super::target::{ObjectPath, SegmentPath};
 use super::{App, files, incoming};
 use crate::objects::ManifestPage;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// A small object.
 #[derive(Deserialize, JsonSchema)]
@@ -41,10 +41,9 @@ pub(super) async fn write(
     body: Body,
 ) -> Result<Response, Problem> {
     let condition = conditional::of_write(&headers)?;
-    let key = sealed_key(path.key.as_bytes())?;
     let Small { sealed } = incoming::json(&headers, body).await?;
     let sealed = sealed_of(&sealed, INLINE_BYTES_MAX)?;
-    files::answer(&app.objects.put_sealed((&path.bucket, key), sealed, condition, &cause).await?)
+    files::answer(&app.objects.put_sealed((&path.bucket, path.key), sealed, condition, &cause).await?)
 }
 
 /// What of a manifest is wanted.
@@ -55,7 +54,7 @@ pub(super) struct Which {
     /// The page's number, from 0.
     #[serde(default)]
     page: u32,
-    /// `object` of the page before: then it is that object's though the key has another one since. Absent: the present one's.
+    /// `object` of the page before: 404 once the key has another one. Absent: whichever it has.
     #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
     object: Option<String>,
 }
@@ -83,12 +82,12 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let Query(Which { page, object }) =
         params.map_err(|error| Problem::parameter("query", error.body_text()))?;
-    if let Some(object) = object {
-        let object = object_of(&object)?;
-        let manifest = app.objects.manifest_of((&path.bucket, path.key), object, page).await?;
-        return Ok((not_kept(), Json(shown(manifest))).into_response());
-    }
+    let object = object.as_deref().map(object_of).transpose()?;
     let found = app.objects.find(&path.bucket, path.key).await?;
+    if object.is_some_and(|object| object != found.object.upload) {
+        let detail = "the key has another object by now: read its manifest from the beginning";
+        return Err(Problem::new(Kind::NoSuchObject, detail).in_parameter("object"));
+    }
     conditional::of_read(&headers, &found.object.etag)?;
     let manifest = app.objects.manifest(&found, page).await?;
     Ok((not_kept(), tagged(&found.object.etag)?, Json(shown(manifest))).into_response())

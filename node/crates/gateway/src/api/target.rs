@@ -10,9 +10,6 @@ use crate::problem::Problem;
 /// The bucket of paths that name none.
 pub(crate) const DEFAULT_BUCKET: &str = "default";
 
-/// Bytes of one component of a name in a private bucket at most.
-const SEALED_COMPONENT_BYTES_MAX: usize = 255;
-
 /// A bucket's name and a key in it, out of the path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ObjectPath {
@@ -71,22 +68,6 @@ pub(super) fn segment_id(text: &str) -> Result<SegmentId, Problem> {
     hex::decode_to_slice(text, &mut id)
         .map_err(|_| Problem::parameter("segment", "a segment's id is 64 hexadecimal digits"))?;
     Ok(SegmentId(id))
-}
-
-/// An object's key in a private bucket: components that clients sealed, which nobody here reads.
-pub(super) fn sealed_key(bytes: &[u8]) -> Result<ObjectKey, Problem> {
-    let is_sealed = |component: &[u8]| {
-        (1..=SEALED_COMPONENT_BYTES_MAX).contains(&component.len())
-            && component.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
-    };
-    if !bytes.split(|byte| *byte == b'/').all(is_sealed) {
-        let detail = format!(
-            "names in a private bucket are sealed by its clients: components of 1 to {SEALED_COMPONENT_BYTES_MAX} of A-Z a-z 0-9 - _ \
-             with `/` between"
-        );
-        return Err(Problem::parameter("key", detail));
-    }
-    object_key(bytes)
 }
 
 fn parse(path: &str) -> Result<ObjectPath, Problem> {
@@ -184,19 +165,6 @@ mod tests {
         assert_eq!(segment, SegmentId([15; 32]));
         for wrong in [format!("/api/v1/buckets/b/segments/{id}"), "/api/v1/buckets/b/segments/0f/k".into()] {
             assert!(parse_segment(&wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn names_in_private_buckets_are_opaque() {
-        let long = "k".repeat(SEALED_COMPONENT_BYTES_MAX);
-        for fine in ["a", "A-z_09/b", long.as_str()] {
-            assert_eq!(sealed_key(fine.as_bytes()).unwrap().as_bytes(), fine.as_bytes());
-        }
-        let longer = format!("{long}k");
-        let all = [long.as_str(); 5].join("/");
-        for wrong in ["", "/a", "a/", "a//b", "report.pdf", "a b", "ä", longer.as_str(), all.as_str()] {
-            assert!(sealed_key(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 

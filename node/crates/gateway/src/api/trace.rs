@@ -17,7 +17,7 @@ use super::{App, idempotency, incoming};
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Untold};
 use crate::surroundings::{Surroundings, random};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -119,6 +119,7 @@ async fn judged(
     if principal.is_some() {
         note.count();
     }
+    let (said, bucket) = (note.clone(), bucket_in(request.uri().path()));
     let told =
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let mut witnessed = told.then(|| {
@@ -142,10 +143,22 @@ async fn judged(
         }
         Err(problem) => problem.into_response(),
     };
+    if response.extensions().get::<Untold>().is_some() {
+        // A name that was not sealed, where all must be: it shall not stand in the audit either.
+        said.target(bucket);
+    }
     match witnessed {
         Some(witnessed) => entered(witnessed, response).await,
         None => response,
     }
+}
+
+/// A path up to the bucket that it names, or its first step.
+fn bucket_in(path: &str) -> String {
+    let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
+    let steps = if rest.starts_with("buckets/") { 2 } else { 1 };
+    let kept: Vec<_> = rest.split('/').take(steps).collect();
+    format!("/api/v1/{}", kept.join("/"))
 }
 
 /// Whose doing a change is that the request asks for, as its event tells it.

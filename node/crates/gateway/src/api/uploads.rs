@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::files::{self, DURABILITY};
-use super::target::{DEFAULT_BUCKET, bucket_name, object_key, sealed_key};
+use super::target::{DEFAULT_BUCKET, bucket_name, object_key};
 use super::{App, Incoming, conditional, incoming, segments};
 use crate::audit::Note;
 use crate::limits;
@@ -77,11 +77,11 @@ pub(super) async fn begin(
     body: Body,
 ) -> Result<Response, Problem> {
     let begin: Begin = incoming::json(&headers, body).await?;
-    note.detail(format!("/{}/{}", begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET), begin.key));
     let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
     if app.objects.is_private(&bucket).await? {
         return begin_sealed(&app, &note, (&bucket, begin)).await;
     }
+    note.detail(format!("/{bucket}/{}", begin.key));
     let key = object_key(begin.key.as_bytes())?;
     let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
     let fields = Fields { user: begin.meta.into_iter().collect(), ..Fields::default() };
@@ -96,7 +96,7 @@ async fn begin_sealed(
     note: &Note,
     (bucket, begin): (&BucketName, Begin),
 ) -> Result<Response, Problem> {
-    let key = sealed_key(begin.key.as_bytes())?;
+    let key = object_key(begin.key.as_bytes()).map_err(Problem::untold)?;
     for (field, is_said) in [("contentType", begin.content_type.is_some()), ("meta", !begin.meta.is_empty())]
     {
         if is_said {
@@ -107,6 +107,7 @@ async fn begin_sealed(
     }
     let upload = app.objects.begin_sealed(bucket, key, limits::UPLOAD_LEASE).await?;
     note.target(format!("/api/v1/uploads/{}", upload.target.upload));
+    note.detail(format!("/{bucket}/{}", upload.target.key));
     let sealing = app.objects.sealing(&upload).await?;
     Ok((StatusCode::CREATED, Json(shown(&upload, &[], sealing))).into_response())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datamesh_catalog::{
-    Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, Target, WrappedSecret,
+    Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, ObjectKey, Target, WrappedSecret,
 };
 use datamesh_seal::{BucketMark, BucketSecret, ClusterSecret, WrappedBucketSecret};
 use datamesh_shard::{BucketName, PoolName};
@@ -19,6 +19,9 @@ use crate::surroundings::Surroundings;
 
 /// The first version of a bucket's secret.
 const FIRST_SECRET: u32 = 1;
+
+/// Bytes of one component of a name in a private bucket at most.
+const SEALED_COMPONENT_BYTES_MAX: usize = 255;
 
 /// A bucket that can be read and written.
 pub(crate) struct BucketContext {
@@ -44,7 +47,8 @@ impl BucketContext {
                 Kind::BucketState,
                 "the bucket is private: its clients seal what they put and open what they read, by \
                  /api/v1/buckets/{bucket}/sealed/{key} and, for more than 4 KiB, /api/v1/uploads and their segments",
-            )),
+            )
+            .untold()),
         }
     }
 
@@ -60,6 +64,21 @@ impl BucketContext {
         }
     }
 
+    /// Refuses a key that its clients cannot have sealed, of a private bucket: such a name must get nowhere.
+    pub(super) fn check_key(&self, key: &ObjectKey) -> Result<(), Problem> {
+        match self.sealing {
+            Sealing::Clients if !is_sealed(key.as_bytes()) => Err(Problem::parameter(
+                "key",
+                format!(
+                    "names in a private bucket are sealed by its clients: components of 1 to {SEALED_COMPONENT_BYTES_MAX} of A-Z \
+                     a-z 0-9 - _ with `/` between"
+                ),
+            )
+            .untold()),
+            Sealing::Clients | Sealing::Gateway(_) => Ok(()),
+        }
+    }
+
     /// What is kept with an object or upload besides its bytes: nothing in a private bucket.
     pub(super) fn fields(&self, target: &Target, kept: &[(String, String)]) -> Result<Fields, Problem> {
         match &self.sealing {
@@ -67,6 +86,14 @@ impl BucketContext {
             Sealing::Clients => Ok(Fields::default()),
         }
     }
+}
+
+/// Whether a key may be of components that clients sealed, which nobody here reads.
+fn is_sealed(key: &[u8]) -> bool {
+    key.split(|byte| *byte == b'/').all(|component| {
+        (1..=SEALED_COMPONENT_BYTES_MAX).contains(&component.len())
+            && component.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    })
 }
 
 /// Where buckets come from.
@@ -220,4 +247,21 @@ pub(super) fn none_of(name: &BucketName) -> Problem {
         format!("there is no bucket {name}; files without a bucket go to {DEFAULT_BUCKET}"),
     )
     .in_parameter("bucket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_private_buckets_are_opaque() {
+        let long = "k".repeat(SEALED_COMPONENT_BYTES_MAX);
+        for fine in ["a", "A-z_09/b", long.as_str()] {
+            assert!(is_sealed(fine.as_bytes()), "{fine}");
+        }
+        let longer = format!("{long}k");
+        for wrong in ["", "/a", "a/", "a//b", "report.pdf", "a b", "ä", longer.as_str()] {
+            assert!(!is_sealed(wrong.as_bytes()), "{wrong}");
+        }
+    }
 }

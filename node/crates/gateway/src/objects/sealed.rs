@@ -16,7 +16,7 @@ use datamesh_shard::limits::INLINE_BYTES_MAX;
 use datamesh_shard::{BucketName, Cipher, ErasureProfile, PoolName, SegmentId};
 
 use super::write::{opaque, stored};
-use super::{BucketContext, Durability, Found, Objects, Stored, refusals, target_of};
+use super::{BucketContext, Durability, Found, Objects, Stored, refusals};
 use crate::api::Incoming;
 use crate::pipeline::{self, ArrivedError, Job, StoreError, millis};
 use crate::problem::{Kind, Problem};
@@ -73,6 +73,7 @@ impl Objects {
     ) -> Result<Upload, Problem> {
         let bucket = self.bucket(name).await?;
         bucket.mark()?;
+        bucket.check_key(&key)?;
         let now = self.now_unix_ms();
         let new = NewUpload {
             target: Target { bucket: bucket.id, key, upload: self.new_upload() },
@@ -106,13 +107,16 @@ impl Objects {
         let mark = bucket.mark()?;
         self.keep_alive(id, lease).await?;
         let job = Arc::new(self.sealed_job(&upload, &bucket)?);
-        let coded = pipeline::arrive(&self.context, &job, mark, &mut body).await;
+        // What is durable has the name of the profile in which it was put.
+        let known = self.known(id, segment).await?;
+        let profile = known.as_ref().map(|known| known.profile);
+        let coded = pipeline::arrive(&self.context, (&job, profile), mark, &mut body).await;
         let coded = coded.map_err(|error| not_taken(error, mark))?;
         if coded.id() != segment {
             return Err(differs(segment, &coded));
         }
         let sealed_bytes = coded.sealed_bytes();
-        if self.is_durable(id, segment).await? {
+        if known.is_some() {
             return Ok(Arrival { sealed_bytes, durability: None });
         }
         let durability = pipeline::keep(&self.context, &job, &coded).await.map_err(refusals::store)?;
@@ -123,10 +127,11 @@ impl Objects {
         Ok(Arrival { sealed_bytes, durability: Some(durability) })
     }
 
-    async fn is_durable(&self, id: UploadId, segment: SegmentId) -> Result<bool, Problem> {
+    /// A segment that is durable.
+    async fn known(&self, id: UploadId, segment: SegmentId) -> Result<Option<SegmentRef>, Problem> {
         match self.context.catalog.durable(id, &[segment]).await {
-            Ok(_) => Ok(true),
-            Err(NotDurableError::Segment { .. }) => Ok(false),
+            Ok(known) => Ok(known.into_iter().next()),
+            Err(NotDurableError::Segment { .. }) => Ok(None),
             Err(error) => Err(not_named(error)),
         }
     }
@@ -169,14 +174,14 @@ impl Objects {
         let last_page = self.placed(id, page, true).await?;
         let before = self.context.catalog.parts(id).await.map_err(refusals::catalog)?;
         let (pages, bytes) = before.first().map_or((0, 0), |part| (part.pages, part.plain_bytes));
-        let (size_bytes, last_page) = if pages == last_page.at.page {
-            (bytes.saturating_add(last_page.page.plain_bytes), Some(last_page))
-        } else {
-            // It takes the place of pages that were put, or there are too few.
-            let put = self.context.catalog.put_page(id, &last_page, self.now_unix_ms()).await;
-            let part = put.map_err(|error| not_placed(error, |problem| problem.in_body("page")))?;
-            (part.plain_bytes, None)
+        let number = last_page.at.page;
+        // It may take the place of the last one that was put, in the one batch that commits: nothing changes where that fails.
+        let replaced = match number.checked_add(1) {
+            _ if number == pages => 0,
+            Some(next) if next == pages => self.page_bytes(id, last_page.at).await?,
+            _ => return Err(page_out_of_place(number, pages)),
         };
+        let size_bytes = bytes.saturating_sub(replaced).saturating_add(last_page.page.plain_bytes);
         let draft = ObjectDraft {
             size_bytes,
             content_type: upload.content_type,
@@ -184,10 +189,28 @@ impl Objects {
             meta: Vec::new(),
             created_unix_ms: self.now_unix_ms(),
             lock: Lock::default(),
-            body: DraftBody::Pages { parts: vec![PART], last_page },
+            body: DraftBody::Pages { parts: vec![PART], last_page: Some(last_page) },
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        stored(catalog.commit_object(id, &draft, &condition).await, None)
+        let done = stored(catalog.commit_sealed(id, &draft, &condition).await, None)?;
+        self.sweep(id);
+        Ok(done)
+    }
+
+    /// Lets go of what no page of an object names. If this gateway dies on the way, the worker does it.
+    fn sweep(&self, id: UploadId) {
+        let (context, now_unix_ms) = (Arc::clone(&self.context), self.now_unix_ms());
+        self.context.spawn_tail(async move {
+            if let Err(error) = context.catalog.let_go_idle(id, now_unix_ms).await {
+                tracing::debug!(upload = %id, %error, "segments that no page names are let go later");
+            }
+        });
+    }
+
+    /// Sealed bytes of the segments of a page.
+    async fn page_bytes(&self, id: UploadId, at: PageAt) -> Result<u64, Problem> {
+        let page = self.context.catalog.page(id, at).await.map_err(refusals::catalog)?;
+        Ok(page.map_or(0, |page| page.plain_bytes))
     }
 
     /// A page as the catalog keeps it: its segments as they were put. Sizes are of what is sealed, nobody here knows others.
@@ -220,6 +243,7 @@ impl Objects {
         }
         let bucket = self.bucket(name).await?;
         bucket.mark()?;
+        bucket.check_key(&key)?;
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
         let draft = ObjectDraft {
             size_bytes: u64::try_from(sealed.len()).unwrap_or(u64::MAX),
@@ -243,29 +267,13 @@ impl Objects {
                 ManifestPage { object: *upload, segments: Vec::new(), sealed: sealed.clone(), last: true };
             return if number == 0 { Ok(page) } else { Err(no_page(number)) };
         }
-        self.manifest_page(&target_of(&found.object), number).await
-    }
-
-    /// A page of the manifest of what is, or was a moment ago, the object of a key.
-    pub(crate) async fn manifest_of(
-        &self,
-        (name, key): (&BucketName, ObjectKey),
-        object: UploadId,
-        number: u32,
-    ) -> Result<ManifestPage, Problem> {
-        let bucket = self.bucket(name).await?;
-        bucket.mark()?;
-        self.manifest_page(&Target { bucket: bucket.id, key, upload: object }, number).await
-    }
-
-    async fn manifest_page(&self, target: &Target, number: u32) -> Result<ManifestPage, Problem> {
         let at = PageAt { part: PART, page: number };
-        let page = self.context.catalog.page_of(target, at).await.map_err(refusals::catalog)?;
+        let page = self.context.catalog.page(*upload, at).await.map_err(refusals::catalog)?;
         let Page { segments, sealed, last, .. } = page.ok_or_else(|| no_page(number))?;
-        Ok(ManifestPage { object: target.upload, segments, sealed, last })
+        Ok(ManifestPage { object: *upload, segments, sealed, last })
     }
 
-    /// A segment of what is, or was a moment ago, the object of a key.
+    /// A segment of the object of a key, while it is that.
     pub(crate) async fn segment(
         &self,
         (name, key): (&BucketName, ObjectKey),
@@ -317,6 +325,13 @@ fn no_page(number: u32) -> Problem {
         "there is no page {number} of the object, or it was replaced: read its manifest again from page 0"
     );
     Problem::new(Kind::NoSuchObject, detail).in_parameter("page")
+}
+
+fn page_out_of_place(number: u32, pages: u32) -> Problem {
+    let detail = format!(
+        "page {number} cannot be the last one: {pages} are there; put those before it, or put it by PUT first: those behind it go"
+    );
+    Problem::new(Kind::Conflict, detail).in_body("page")
 }
 
 fn not_taken(error: ArrivedError, mark: BucketMark) -> Problem {

@@ -42,7 +42,7 @@ impl Objects {
         let put = self.put_to(Putting { bucket, target, meta, condition, cause }, &mut body).await;
         match put {
             // Perhaps the name is another bucket's by now: then it is worth trying again.
-            Err(problem) if problem.kind() == Kind::NoSuchBucket => {
+            Err(problem) if [Kind::NoSuchBucket, Kind::BucketState].contains(&problem.kind()) => {
                 match self.buckets.recheck(name, id).await? {
                     Some(_) => {
                         Err(Problem::new(Kind::Changed, "the bucket was made anew meanwhile: send it again"))

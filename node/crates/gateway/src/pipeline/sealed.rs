@@ -20,7 +20,7 @@ use super::store::{Durability, StoreError, settle};
 use crate::api::Incoming;
 use crate::metrics::Stage;
 
-/// A sealed segment that arrived, as shards of its pool's present profile.
+/// A sealed segment that arrived, as shards.
 pub(crate) struct Coded(Shards);
 
 impl Coded {
@@ -51,10 +51,10 @@ pub(crate) enum ArrivedError {
     Store(#[from] StoreError),
 }
 
-/// Takes a body in whole, and codes it. Nothing is held of a client that sends nothing.
+/// Takes a body in whole, and codes it: in this profile, or the pool's present one. Nothing is held of a client that sends nothing.
 pub(crate) async fn arrive(
     context: &Context,
-    job: &Job,
+    (job, profile): (&Job, Option<ErasureProfile>),
     mark: BucketMark,
     body: &mut Incoming,
 ) -> Result<Coded, ArrivedError> {
@@ -63,7 +63,7 @@ pub(crate) async fn arrive(
     }
     let room = body.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(SEALED_BYTES_MAX);
     let room = room.clamp(1, SEALED_BYTES_MAX);
-    let profile = job.recipe(context)?.profile;
+    let profile = profile.map_or_else(|| job.profile(context), Ok)?;
     let bytes = shards_bytes_of(profile, room);
     let mut out = context.budget.reserve(bytes).await.buffer(bytes);
     let sealed = body.fill(&mut out[..room]).await.map_err(StoreError::from)?;
@@ -102,20 +102,13 @@ pub(crate) async fn read_sealed(
     }
 }
 
-/// Bytes of a sealed segment. Its shards are held against their leaves, since no key is there that would prove them. What is asked for
-/// again is kept in memory, as it is of other segments.
+/// Bytes of a sealed segment. Its shards are held against their leaves, since no key is here that would prove them; so they are not kept
+/// in memory either, where nothing would.
 async fn read(
     context: &Arc<Context>,
     reference: &SegmentRef,
     range: Range<usize>,
 ) -> Result<Pieces, ReadError> {
-    let whole = reference.sealed_bytes as usize;
-    if let Some(kept) = context.cache.get(&reference.id).filter(|kept| kept.len() == whole) {
-        let mut out = context.budget.reserve(range.len()).await.buffer(range.len());
-        out.copy_from_slice(&kept[range]);
-        return Ok(in_pieces(&out.freeze()));
-    }
-    let keep = context.cache.touch(&reference.id, range.len(), whole);
     let ticket = context.budget.reserve(sealed_bytes_of(reference)).await;
     let room = Room::new(reference, ticket);
     let (gathered, room) = room.gather(fetch(context, reference).await?, Proof::Leaves).await;
@@ -123,9 +116,6 @@ async fn read(
     let joined =
         context.cpu.run(move |stages| stages.measure(Stage::Decode, || room.join(&joining, gathered)));
     let sealed = joined.await?.map_err(OpenSegmentError::from)?;
-    if keep {
-        context.cache.insert(reference.id, Bytes::copy_from_slice(&sealed));
-    }
     Ok(in_pieces(&sealed.slice(range)))
 }
 

@@ -7,7 +7,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{BUCKET, Client, Sealed};
-use crate::tests::house::{Got, House, noise, pieces};
+use crate::tests::house::{ADMIN, Got, House, noise, pieces};
+use crate::tests::sealed::files_with;
 
 /// Kind and field of a problem.
 fn told(got: &Got) -> (String, Value) {
@@ -135,6 +136,20 @@ async fn names_types_and_metadata_are_not_told_in_the_clear() {
     assert_eq!(told(&refused), is("invalid-body", "meta"));
     let refused = client.put_small(&house, "secret.txt", b"x", &[]).await;
     assert_eq!(told(&refused), is("invalid-parameter", "key"));
+    // By mistake in the ways of managed buckets.
+    let path = format!("/api/v1/buckets/{BUCKET}/files/secret%20plans.pdf");
+    assert_eq!(house.ask(Method::PUT, &path, &[], "plain").await.problem(), "bucket-state");
+    let trash = format!("/api/v1/buckets/{BUCKET}/trash");
+    house.ask(Method::PUT, &trash, &[], json!({"days": 3}).to_string()).await.ok();
+    let refused = house.ask(Method::DELETE, &path, &[], Body::empty()).await;
+    assert_eq!(told(&refused), is("invalid-parameter", "key"), "no mark of it is made either");
+    let get =
+        async |path: &str| house.ask_as(Some(ADMIN), Method::GET, path, (&[], Body::empty())).await.ok();
+    let told = get("/api/v1/admin/audit").await.json().to_string();
+    assert!(told.contains("409") && told.contains("/api/v1/buckets/vault\""), "{told}");
+    assert!(!told.contains("plans"), "{told}");
+    assert_eq!(files_with(house.dir(), b"plans"), Vec::<std::path::PathBuf>::new());
+    assert!(!files_with(house.dir(), BUCKET.as_bytes()).is_empty(), "the control");
 }
 
 #[tokio::test]

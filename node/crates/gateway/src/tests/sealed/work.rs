@@ -57,9 +57,11 @@ async fn segments_are_coded_anew_without_a_key_and_their_ids_change() {
     let other = noise(2, 9 << 20);
     let (mut object, upload) = (client.seal(&other), client.begin(&house, &client.name("y")).await);
     client.put_segment(&house, &upload, &object[0]).await.ok();
+    client.put_segment(&house, &upload, &object[1]).await.ok();
     let before = client.manifest(&house, &key, "").await.ok().json();
     want(&house, new).await;
-    let refused = client.put_segment(&house, &upload, &object[1]).await;
+    assert_eq!(client.put_segment(&house, &upload, &object[0]).await.status, 200, "it is durable as it is");
+    let refused = client.put_segment(&house, &upload, &object[2]).await;
     assert_eq!(refused.problem(), "segment-differs");
     assert!(refused.json()["detail"].as_str().unwrap().contains("2+1"));
     client.profile = new;
@@ -68,8 +70,10 @@ async fn segments_are_coded_anew_without_a_key_and_their_ids_change() {
         client.put_segment(&house, &upload, segment).await.ok();
     }
     client.commit(&house, &upload, &object, &[]).await.ok();
+    // Nothing of the earlier profile is left, nor is what no page named: it keeps no profile open.
     passes(&mut house).await;
     assert_eq!((shards(&house, old), shards(&house, new)), (0, 15));
+    assert_eq!(house.status().await["pools"][0]["profiles"].as_array().unwrap().len(), 1);
     assert!(client.read(&house, &key).await == text && client.read(&house, &client.name("y")).await == other);
     let after = client.manifest(&house, &key, "").await.ok().json();
     assert_eq!((&after["object"], &after["sealed"]), (&before["object"], &before["sealed"]));
@@ -78,7 +82,7 @@ async fn segments_are_coded_anew_without_a_key_and_their_ids_change() {
     let gone = house.ask(Method::GET, &client.segment(&key, id, gone), &[], Body::empty()).await;
     assert_eq!(gone.problem(), "no-such-object");
     assert!(gone.json()["detail"].as_str().unwrap().contains("read its manifest again"));
-    assert_eq!(fsck(&house).await["privateSegments"], 5);
+    assert_eq!(fsck(&house).await["privateReferences"], 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,4 +175,22 @@ async fn an_upload_whose_time_is_over_leaves_nothing() {
     house.core.reclaim.work().await;
     assert_eq!(house.nodes.all_shards(), 0);
     assert_eq!(client.commit(&house, &upload, &object, &[]).await.problem(), "no-such-upload");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_page_names_goes_when_its_upload_ends() {
+    let mut house = House::new(6).await;
+    let client = Client::new(&house).await;
+    let (key, text) = (client.name("x"), noise(1, 5 << 20));
+    let (object, other) = (client.seal(&text), client.seal(&noise(2, 9 << 20)));
+    let upload = client.begin(&house, &key).await;
+    for segment in object.iter().chain(&other) {
+        client.put_segment(&house, &upload, segment).await.ok();
+    }
+    client.commit(&house, &upload, &object, &[]).await.ok();
+    house.core.reclaim.work().await;
+    house.core.reclaim.work().await;
+    assert_eq!(house.nodes.all_shards(), 12, "of the object alone");
+    assert!(client.read(&house, &key).await == text);
+    assert_eq!(fsck(&house).await["privateReferences"], 2);
 }

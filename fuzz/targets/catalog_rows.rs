@@ -128,7 +128,8 @@ fn objects(input: &[u8]) {
 }
 
 fn garbage(input: &[u8]) {
-    reads::<record::UsedSegmentRecord>(input);
+    reads::<record::SegmentUseRecord>(input);
+    reads::<record::DurableUseRecord>(input);
     reads::<record::KeyOnlyRecord>(input);
     reads::<record::CondemnedUploadRecord>(input);
     reads::<record::CondemnedRecord>(input);

@@ -66,9 +66,10 @@ fn in_words(finding: &FsckFinding) -> String {
 }
 
 fn sum(summary: &FsckSummary, repair: bool) -> String {
-    let FsckSummary { uploads, references, whole, short, unseen, findings, mended } = summary;
+    let FsckSummary { uploads, references, private_references, whole, short, unseen, findings, mended } =
+        summary;
     let mut text = format!(
-        "{uploads} uploads and {references} references looked at; of the segments {whole} are whole, {short} short, {unseen} not seen; "
+        "{uploads} uploads and {references} references looked at, {private_references} of them to segments of private buckets; of the segments {whole} are whole, {short} short, {unseen} not seen; "
     );
     text.push_str(&match (findings, findings - mended) {
         (0, _) => "nothing is wrong".to_owned(),

@@ -23,8 +23,8 @@ use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, Segment
 pub use keyed_requests::{keyed_request, keyed_request_count, keyed_request_due, read_keyed_request_due};
 pub use notifications::{event, event_counter, events, is_event, read_event, read_event_counter};
 pub use segments::{
-    condemned, condemned_segment, read_reference, reference, references, references_of, references_within,
-    used_segment,
+    condemned, condemned_segment, leftover, read_leftover, read_reference, reference, references,
+    references_of, references_within, used_segment,
 };
 pub use tuple::{KEY_VERSION, KeyError, KeyReader, KeyWriter};
 pub use versions::{null_version, read_version, version, version_of, versioning, versions, versions_of};
@@ -146,6 +146,8 @@ pub enum Table {
     Restored = 53,
     /// () → when snapshots of the catalog for backups were begun of late
     Snapshots = 54,
+    /// (upload) → nothing; a committed one whose client put segments by itself: those that no page names are to be let go
+    Leftover = 83,
     /// (target, order, bucket, key) → what happened to the key, for who was not told yet
     Event = 70,
     /// (target, counter) → number

@@ -22,7 +22,8 @@ pub use access_keys::AccessKeyRecord;
 pub use accounts::{IdentityRecord, RegistrationRecord, UserNameRecord};
 pub use audit::{AuditCutRecord, AuditHeadRecord, AuditRecord};
 pub use garbage::{
-    CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
+    CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, DurableUseRecord, KeyOnlyRecord,
+    SegmentUseRecord, UsedSegmentRecord,
 };
 pub use keyed_requests::KeyedRequestCountRecord;
 pub use members::{

@@ -7,6 +7,8 @@
 
 mod coder;
 mod error;
+mod name;
 
 pub use coder::Coder;
 pub use error::CodeError;
+pub use name::{NameError, segment_id};

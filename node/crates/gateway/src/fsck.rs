@@ -5,12 +5,12 @@ mod members;
 mod partitions;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::catalog::CatalogError;
-use datamesh_catalog::{BucketId, Object, UploadId};
+use datamesh_catalog::{BucketId, BucketKind, Object, UploadId};
 use datamesh_settings::admin::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckStep, FsckSummary};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -46,6 +46,7 @@ impl Fsck {
             lines,
             told_at: Instant::now(),
             buckets: BTreeMap::new(),
+            private: BTreeSet::new(),
             summary: FsckSummary::default(),
         };
         let told = futures::stream::unfold(told, |mut told| async { Some((told.recv().await?, told)) });
@@ -63,6 +64,8 @@ struct Check {
     told_at: Instant,
     /// Names of the buckets there were at the beginning.
     buckets: BTreeMap<BucketId, String>,
+    /// Those of them whose clients seal.
+    private: BTreeSet<BucketId>,
     summary: FsckSummary,
 }
 
@@ -80,6 +83,8 @@ impl Check {
 
     async fn all(&mut self) -> Result<(), CatalogError> {
         let buckets = self.context.catalog.buckets().await?;
+        let private = buckets.iter().filter(|bucket| bucket.kind == BucketKind::Private);
+        self.private = private.map(|bucket| bucket.id).collect();
         self.buckets = buckets.into_iter().map(|bucket| (bucket.id, bucket.name.to_string())).collect();
         // What rows wrongly keep is let go first, so that it is not looked for on the nodes.
         self.uploads().await?;

@@ -6,6 +6,7 @@ mod locks;
 mod meta;
 mod policies;
 pub(crate) mod refusals;
+mod sealed;
 mod settings;
 mod shreds;
 mod tags;
@@ -18,8 +19,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::body::Body;
+use bytes::Bytes;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, BucketId, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
+    Body as ObjectBody, Bucket, BucketId, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
     Object, ObjectKey, Target, UploadId,
 };
 use datamesh_shard::BucketName;
@@ -41,10 +43,14 @@ pub(crate) use erasure::Erasure;
 pub(crate) use meta::{Fields, Meta};
 use policies::Policies;
 pub(crate) use policies::PublicAccessBlock;
+pub(crate) use sealed::{Arrival, ManifestPage, NewPage, Sealing};
 pub(crate) use tags::{OF_BUCKET_MAX, OF_OBJECT_MAX, Tags, TagsError};
 pub(crate) use trash::TrashState;
 pub(crate) use uploads::{Completion, SeenParts, UploadedPart};
 pub(crate) use versions::{Removed, Seen};
+
+/// Some bytes of a read, or why there are no more.
+type Read = Result<Vec<Bytes>, ReadError>;
 
 /// A committed put.
 pub(crate) struct Stored {
@@ -119,7 +125,7 @@ impl Objects {
     /// What is kept with an object that was just stored.
     pub(crate) async fn fields_of_object(&self, object: &Object) -> Result<Fields, Problem> {
         let bucket = self.buckets.of_id(object.bucket).await?.ok_or_else(refusals::bucket_gone)?;
-        Fields::open(&bucket.secrets, &target_of(object), &object.meta)
+        bucket.fields(&target_of(object), &object.meta)
     }
 
     /// The bucket of a name, which must be there.
@@ -132,13 +138,13 @@ impl Objects {
         self.buckets.all().await
     }
 
-    /// Makes a bucket, whose versions may be locked if that is said.
+    /// Makes a bucket of this kind, whose versions may be locked if that is said.
     pub(crate) async fn create_bucket(
         &self,
         name: &BucketName,
-        locking: Option<Locking>,
+        how: (BucketKind, Option<Locking>),
     ) -> Result<Bucket, Problem> {
-        self.buckets.create(name, locking).await
+        self.buckets.create(name, how).await
     }
 
     /// Deletes a bucket without objects. Its open uploads can become nothing any more and are given up.
@@ -151,26 +157,34 @@ impl Objects {
     /// breaks off.
     pub(crate) async fn open(&self, found: Found, range: Range<u64>) -> Result<Body, Problem> {
         let target = target_of(&found.object);
+        let secrets = Arc::clone(found.bucket.secrets()?);
         match &found.object.body {
             ObjectBody::Inline { sealed } => {
-                let plain =
-                    found.bucket.secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
+                let plain = secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
                 let bound = |at| usize::try_from(at).unwrap_or(usize::MAX);
                 let part = plain.get(bound(range.start)..bound(range.end)).unwrap_or_default();
                 self.context.metrics.sent(u64::try_from(part.len()).unwrap_or_default());
                 Ok(Body::from(part.to_vec()))
             }
             ObjectBody::Pages { parts } => {
-                let secrets = Arc::clone(&found.bucket.secrets);
                 self.stream(Segments::new(secrets, (target, found.asked), parts, range)).await
             }
         }
     }
 
     async fn stream(&self, segments: Segments) -> Result<Body, Problem> {
+        let context = Arc::clone(&self.context);
+        Self::streamed(|to| pipeline::read(context, segments, to)).await
+    }
+
+    /// What a read sends, as a body. What goes wrong before its first byte is a problem; later the body breaks off.
+    async fn streamed<R>(read: impl FnOnce(mpsc::Sender<Read>) -> R) -> Result<Body, Problem>
+    where
+        R: Future<Output = ()> + Send + 'static,
+    {
         let (to, mut groups) = mpsc::channel(GROUPS_MAX);
         // Dropped with the body: a client that goes away ends its read.
-        let reader = owned::spawn(pipeline::read(Arc::clone(&self.context), segments, to));
+        let reader = owned::spawn(read(to));
         let first = match groups.recv().await {
             None => return Ok(Body::empty()),
             Some(first) => first.map_err(refusals::read)?,
@@ -216,6 +230,7 @@ impl Objects {
         let Some(mut context) = self.buckets.find(bucket).await? else { return Ok(Removed::Nothing) };
         let marking = marking(self.new_upload());
         loop {
+            context.check_key(&key)?;
             let now_unix_ms = self.now_unix_ms();
             let catalog = self.context.catalog.because_of(Arc::clone(cause));
             let deleted = catalog.delete_object(context.id, &key, &condition, marking, now_unix_ms).await;
@@ -240,7 +255,7 @@ impl Objects {
 
 impl Found {
     fn new(object: Object, bucket: Arc<BucketContext>, asked: Instant) -> Result<Self, Problem> {
-        let fields = Fields::open(&bucket.secrets, &target_of(&object), &object.meta)?;
+        let fields = bucket.fields(&target_of(&object), &object.meta)?;
         Ok(Self { object, fields, bucket, asked })
     }
 

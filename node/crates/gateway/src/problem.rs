@@ -23,6 +23,8 @@ pub struct Problem {
     detail: String,
     field: Option<Field>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether the request's path must not be told on.
+    untold: bool,
 }
 
 /// What of a request is wrong.
@@ -99,7 +101,7 @@ fn all_types(schema: &mut Schema) {
 impl Problem {
     /// A problem; `detail` says what happened here and what to do about it.
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), field: None, headers: Vec::new() }
+        Self { kind, detail: detail.into(), field: None, headers: Vec::new(), untold: false }
     }
 
     /// Names the parameter of path or query that is wrong.
@@ -118,6 +120,12 @@ impl Problem {
     #[must_use]
     pub fn in_body(self, path: impl Into<Cow<'static, str>>) -> Self {
         Self { field: Some(Field::Body(path.into())), ..self }
+    }
+
+    /// What the request names must not be told on: its client meant it for itself.
+    #[must_use]
+    pub(crate) fn untold(self) -> Self {
+        Self { untold: true, ..self }
     }
 
     /// Adds a header to the answer.
@@ -171,6 +179,10 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
+/// Goes with an answer whose request's path must not be told on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Untold;
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, slug, title) = self.kind.describe();
@@ -198,6 +210,9 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         headers.extend(self.headers);
+        if self.untold {
+            response.extensions_mut().insert(Untold);
+        }
         response
     }
 }

@@ -32,6 +32,7 @@ mod recode;
 mod retention;
 mod round_trips;
 mod scrub;
+mod sealed;
 mod second_factor;
 mod shares;
 mod shreds;

@@ -21,6 +21,9 @@ pub enum SealError {
 /// Why sealed bytes do not open. Says which part is wrong; tells nothing of key or content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
+    /// It does not begin with the bucket's mark.
+    #[error("the segment is of another bucket: it does not begin with the mark")]
+    Mark,
     /// The header is none.
     #[error(transparent)]
     Header(#[from] SealHeaderError),

@@ -19,6 +19,7 @@ mod compress;
 mod context;
 mod error;
 mod header;
+mod private;
 mod random;
 mod record;
 mod secret;
@@ -34,6 +35,7 @@ pub use cluster::{
 pub use compress::{Compression, ZSTD_LEVEL, pays_to_compress};
 pub use error::{OpenError, SealError};
 pub use header::{SealHeader, SealHeaderError};
+pub use private::{BucketMark, BucketMarkError, MARK_BYTES, PRIVATE_SEGMENT_BYTES_MAX, private_bytes_of};
 pub use random::{Random, SystemRandom};
 pub use record::{open_record, record_bytes_of, seal_record};
 pub use secret::{BucketSecret, SegmentKey};

@@ -6,7 +6,7 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::WRAPPED_SECRET_BYTES_MAX;
-use crate::model::{Bucket, BucketId, BucketSetting, NewBucket, Versioning, WrappedSecret};
+use crate::model::{Bucket, BucketId, BucketKind, BucketSetting, NewBucket, Versioning, WrappedSecret};
 use crate::record::{self, BucketNextRecord, BucketRecord, KeepingRecord, KeyOnlyRecord};
 
 /// Why a bucket was not deleted.
@@ -44,7 +44,8 @@ fn bucket_of(name: BucketName, record: BucketRecord) -> Bucket {
 
 impl<K: Keyspace> Catalog<K> {
     /// The bucket of that name; made if there is none. `make` wraps a first secret for the number the bucket will have;
-    /// what it gives is used only if this call makes the bucket, and it may be asked again with another number.
+    /// what it gives is used only if this call makes the bucket, and it may be asked again with another number. A private bucket gets
+    /// none.
     ///
     /// # Errors
     /// See [`BucketError`].
@@ -87,10 +88,15 @@ impl<K: Keyspace> Catalog<K> {
             let next = find::<BucketNextRecord>(&view, &next_key).await?;
             drop(view);
             let id = next.record.map_or(BucketId(1), |next| next.next);
-            let secret = make(id);
-            at_most("bytes of a wrapped secret", secret.bytes.len(), WRAPPED_SECRET_BYTES_MAX)?;
             let NewBucket { kind, pool, locking, created_unix_ms, .. } = new.clone();
-            let record = BucketRecord { id, kind, pool, secrets: vec![secret], created_unix_ms };
+            let secrets = match kind {
+                BucketKind::Managed => vec![make(id)],
+                // Its clients have the keys, nobody here.
+                BucketKind::Private => Vec::new(),
+            };
+            let secret_bytes = secrets.iter().map(|secret| secret.bytes.len()).max().unwrap_or_default();
+            at_most("bytes of a wrapped secret", secret_bytes, WRAPPED_SECRET_BYTES_MAX)?;
+            let record = BucketRecord { id, kind, pool, secrets, created_unix_ms };
             let mut batch = Batch::new();
             batch.expect(key.clone(), None);
             batch.expect(next_key.clone(), next.version);

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
 
-use super::faults::{ATTEMPTS_MAX, at_most};
+use super::faults::{ATTEMPTS_MAX, at_most, put};
 use super::garbage::condemn_upload;
 use super::notifications::Change;
 use super::objects::{Present, object_of};
@@ -22,7 +22,9 @@ use crate::model::{
     BucketId, Committed, Condition, DraftBody, Grounds, Lock, Locked, Object, ObjectDraft, PartSummary,
     PlacedPage, Target, UploadId,
 };
-use crate::record::{BodyRecord, CurrentRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes};
+use crate::record::{
+    BodyRecord, CurrentRecord, KeyOnlyRecord, ObjectRecord, UploadRecord, UploadState, meta_bytes,
+};
 
 /// Why an object was not committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +99,16 @@ impl From<RemovalError> for CommitObjectError {
             RemovalError::Catalog(error) => Self::Catalog(error),
         }
     }
+}
+
+/// How an upload is committed.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    condition: &'a Condition,
+    /// When its caller looked at its parts.
+    seen: Option<Revision>,
+    /// Whether what no page names is to be let go then.
+    sweeps: bool,
 }
 
 /// What one attempt found out.
@@ -191,7 +203,21 @@ impl<K: Keyspace> Catalog<K> {
         draft: &ObjectDraft,
         condition: &Condition,
     ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, (condition, None)).await
+        self.commit_as(upload, draft, How { condition, seen: None, sweeps: false }).await
+    }
+
+    /// Does the same for an upload whose client put segments by itself. Those that no page names are to be let go by
+    /// [`Catalog::let_go_idle`]: a row says so until it is done.
+    ///
+    /// # Errors
+    /// See [`CommitObjectError`].
+    pub async fn commit_sealed(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        condition: &Condition,
+    ) -> Result<Committed, CommitObjectError> {
+        self.commit_as(upload, draft, How { condition, seen: None, sweeps: true }).await
     }
 
     /// Does the same for a caller who has looked at the parts: they must still be as [`Catalog::tagged_parts`] gave them then.
@@ -205,14 +231,14 @@ impl<K: Keyspace> Catalog<K> {
         condition: &Condition,
         seen: Revision,
     ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, (condition, Some(seen))).await
+        self.commit_as(upload, draft, How { condition, seen: Some(seen), sweeps: false }).await
     }
 
     async fn commit_as(
         &self,
         upload: UploadId,
         draft: &ObjectDraft,
-        when: (&Condition, Option<Revision>),
+        how: How<'_>,
     ) -> Result<Committed, CommitObjectError> {
         validate(draft)?;
         if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body {
@@ -223,7 +249,7 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         for attempt in first_attempt(draft)..ATTEMPTS_MAX {
-            let plan = self.plan_commit(upload, draft, when, attempt).await?;
+            let plan = self.plan_commit(upload, draft, how, attempt).await?;
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
@@ -288,7 +314,7 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         upload: UploadId,
         draft: &ObjectDraft,
-        (condition, seen): (&Condition, Option<Revision>),
+        How { condition, seen, sweeps }: How<'_>,
         attempt: usize,
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;
@@ -306,6 +332,9 @@ impl<K: Keyspace> Catalog<K> {
             && !expect_seen(&view, batch, (upload, seen)).await?
         {
             return Err(CommitObjectError::PartsChanged);
+        }
+        if sweeps {
+            put(batch, keys::leftover(upload), &KeyOnlyRecord)?;
         }
         delta.uploads -= 1;
         plan_end(&view, batch, &open, UploadState::Committed).await?;

@@ -10,6 +10,7 @@ use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, Condemned, UploadId};
 use crate::record::{
     self, CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, KeyOnlyRecord, UsedSegmentRecord,
+    Written as _,
 };
 
 /// Batches of one call at most: bounds how long a call takes; what is left comes with the next.
@@ -259,7 +260,7 @@ impl<V: View> Step<'_, V> {
             let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
-            let used: UsedSegmentRecord = record::decode(&row.value)?;
+            let used = UsedSegmentRecord::decode(&row.value)?;
             self.batch.expect(row.key.clone(), Some(row.version));
             if shreds {
                 put(&mut self.batch, keys::shred_segment(upload, segment), &KeyOnlyRecord)?;

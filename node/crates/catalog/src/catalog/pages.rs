@@ -181,7 +181,7 @@ pub(super) struct PagePlan<'a, V> {
 
 impl<V: View> PagePlan<'_, V> {
     fn uses(&self) -> Uses {
-        Uses::new(self.open.record.bucket, self.open.id, self.due_unix_ms)
+        Uses::new(self.open.record.bucket, self.open.id, self.due_unix_ms).keeping_promises()
     }
 
     /// Adds what writes the page, as the last one of its part so far. Gives the part as it then is.

@@ -86,7 +86,8 @@ impl<K: Keyspace> Catalog<K> {
             let mut batch = Batch::new();
             let mut delta = Delta::default();
             open.expect(&mut batch);
-            let mut uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            let uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            let mut uses = uses.keeping_promises();
             segments.iter().for_each(|segment| uses.drop_one(*segment, 0));
             uses.plan(&view, &mut batch, &mut delta).await?;
             drop(view);
@@ -104,6 +105,8 @@ pub(super) struct Uses {
     bucket: BucketId,
     upload: UploadId,
     due_unix_ms: u64,
+    /// Whether what the upload's client was told is durable stays in use without a page that names it.
+    promised: bool,
     changes: BTreeMap<SegmentId, Use>,
 }
 
@@ -117,7 +120,12 @@ struct Use {
 impl Uses {
     /// Segments without further use will be condemned to be due then.
     pub(super) fn new(bucket: BucketId, upload: UploadId, due_unix_ms: u64) -> Self {
-        Self { bucket, upload, due_unix_ms, changes: BTreeMap::new() }
+        Self { bucket, upload, due_unix_ms, promised: false, changes: BTreeMap::new() }
+    }
+
+    /// Of an upload that goes on: segments that its client was told are durable stay in use.
+    pub(super) fn keeping_promises(self) -> Self {
+        Self { promised: true, ..self }
     }
 
     /// The upload needs the segment, and this many pages more name it.
@@ -157,13 +165,14 @@ impl Uses {
                     put(batch, key, &UsedSegmentRecord::new(&segment, uses))?;
                     put(batch, keys::reference(bucket, id, upload), &KeyOnlyRecord)?;
                 }
-                (Some(used), None) if uses == 0 => {
+                (Some(used), None) if uses == 0 && !(self.promised && used.durable) => {
                     let release = Release { bucket, upload, segment: id, used, due_unix_ms };
                     releases.plan(view, batch, delta, release).await?;
                 }
                 (Some(used), None) => put(batch, key, &UsedSegmentRecord { uses, ..used })?,
                 (Some(used), Some(segment)) => {
-                    let newer = UsedSegmentRecord::new(&segment, uses);
+                    let newer =
+                        UsedSegmentRecord { durable: used.durable, ..UsedSegmentRecord::new(&segment, uses) };
                     let kept = if newer.generation < used.generation {
                         UsedSegmentRecord { uses, ..used.clone() }
                     } else {

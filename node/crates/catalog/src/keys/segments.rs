@@ -59,3 +59,20 @@ pub fn condemned(due_unix_ms: u64, segment: SegmentId) -> Vec<u8> {
 pub fn condemned_segment(segment: SegmentId) -> Vec<u8> {
     table(Table::CondemnedSegment).fixed(&segment.0).finish()
 }
+
+/// Key of the row that says that an upload has segments to let go.
+#[must_use]
+pub fn leftover(upload: UploadId) -> Vec<u8> {
+    table(Table::Leftover).fixed(&upload.0).finish()
+}
+
+/// Reads the upload back.
+///
+/// # Errors
+/// Refuses keys of other tables, and everything that is no such key.
+pub fn read_leftover(key: &[u8]) -> Result<UploadId, KeyError> {
+    let mut key = KeyReader::new(key, Table::Leftover)?;
+    let upload = UploadId(key.fixed()?);
+    key.end()?;
+    Ok(upload)
+}

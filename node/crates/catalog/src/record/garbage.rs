@@ -1,7 +1,7 @@
 use datamesh_shard::{Epoch, ErasureProfile, Generation, PoolName, SegmentId};
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{Record, RecordError, Written, decode, encode};
 use crate::model::{BucketId, Condemned, SegmentRef};
 
 /// A row whose key says it all.
@@ -12,10 +12,29 @@ impl Record for KeyOnlyRecord {
     const NAME: &'static str = "key-only";
 }
 
-/// A segment that an upload uses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What the row of a segment that an upload uses says, in either version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsedSegmentRecord {
     /// How often the upload's pages name it; 0 before its page is there.
+    pub uses: u32,
+    /// Whether the upload's client was told that it is durable: only where that client put it by itself, sealed.
+    pub durable: bool,
+    /// Bytes of the sealed segment.
+    pub sealed_bytes: u32,
+    /// The pool that holds its shards.
+    pub pool: PoolName,
+    /// k and m.
+    pub profile: ErasureProfile,
+    /// The layout it was written under.
+    pub epoch: Epoch,
+    /// The generation its shards carry.
+    pub generation: Generation,
+}
+
+/// Its first version, which does not say that it is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentUseRecord {
+    /// How often the upload's pages name it.
     pub uses: u32,
     /// Bytes of the sealed segment.
     pub sealed_bytes: u32,
@@ -29,14 +48,49 @@ pub struct UsedSegmentRecord {
     pub generation: Generation,
 }
 
-impl Record for UsedSegmentRecord {
+impl Record for SegmentUseRecord {
     const NAME: &'static str = "used segment";
+}
+
+/// Its second version: the same of a segment that is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DurableUseRecord(
+    /// What the first version says.
+    pub SegmentUseRecord,
+);
+
+impl Record for DurableUseRecord {
+    const NAME: &'static str = SegmentUseRecord::NAME;
+    const VERSION: u8 = 2;
+}
+
+impl Written for UsedSegmentRecord {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let (durable, used) = match bytes.first() {
+            Some(&DurableUseRecord::VERSION) => (true, decode::<DurableUseRecord>(bytes)?.0),
+            _ => (false, decode(bytes)?),
+        };
+        let SegmentUseRecord { uses, sealed_bytes, pool, profile, epoch, generation } = used;
+        Ok(Self { uses, durable, sealed_bytes, pool, profile, epoch, generation })
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let Self { uses, durable, sealed_bytes, pool, profile, epoch, generation } = self.clone();
+        let used = SegmentUseRecord { uses, sealed_bytes, pool, profile, epoch, generation };
+        if durable { encode(&DurableUseRecord(used)) } else { encode(&used) }
+    }
 }
 
 impl UsedSegmentRecord {
     pub(crate) fn new(segment: &SegmentRef, uses: u32) -> Self {
         let SegmentRef { id: _, sealed_bytes, pool, profile, epoch, generation } = segment.clone();
-        Self { uses, sealed_bytes, pool, profile, epoch, generation }
+        Self { uses, durable: false, sealed_bytes, pool, profile, epoch, generation }
+    }
+
+    /// The clear part that a page says of it.
+    pub(crate) fn segment(self, id: SegmentId) -> SegmentRef {
+        let Self { uses: _, durable: _, sealed_bytes, pool, profile, epoch, generation } = self;
+        SegmentRef { id, sealed_bytes, pool, profile, epoch, generation }
     }
 }
 
@@ -74,7 +128,7 @@ impl Record for CondemnedRecord {
 
 impl From<UsedSegmentRecord> for CondemnedRecord {
     fn from(used: UsedSegmentRecord) -> Self {
-        let UsedSegmentRecord { uses: _, sealed_bytes, pool, profile, epoch, generation } = used;
+        let UsedSegmentRecord { uses: _, durable: _, sealed_bytes, pool, profile, epoch, generation } = used;
         Self { sealed_bytes, pool, profile, epoch, generation }
     }
 }

@@ -283,7 +283,7 @@ fn object_samples() -> Vec<Sample> {
         sample("key-only", record::KeyOnlyRecord),
         sample(
             "used-segment",
-            record::UsedSegmentRecord {
+            record::SegmentUseRecord {
                 uses: 1,
                 sealed_bytes: 4_195_376,
                 pool: pool(),
@@ -291,6 +291,17 @@ fn object_samples() -> Vec<Sample> {
                 epoch: Epoch(300),
                 generation: Generation(2),
             },
+        ),
+        sample(
+            "used-segment-durable",
+            record::DurableUseRecord(record::SegmentUseRecord {
+                uses: 1,
+                sealed_bytes: 4_195_376,
+                pool: pool(),
+                profile: profile(),
+                epoch: Epoch(300),
+                generation: Generation(2),
+            }),
         ),
         sample("condemned-upload", record::CondemnedUploadRecord { bucket: BucketId(5), segments: 300 }),
         sample(
@@ -423,6 +434,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("layout", key::layout(&fast, Epoch(300))),
         ("layout-head", key::layout_head(&fast)),
         ("join", key::join(&nonce)),
+        ("leftover", key::leftover(UPLOAD)),
         ("binding", key::binding(&fast, &node)),
         ("drain", key::drain(&fast, &node)),
         ("given-up", key::given_up(&PEER)),

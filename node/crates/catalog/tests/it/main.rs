@@ -39,6 +39,7 @@ mod ranges;
 mod recode;
 mod replica_volumes;
 mod replicas;
+mod sealed;
 mod shares;
 mod sharing;
 mod shreds;

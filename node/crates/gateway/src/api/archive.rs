@@ -125,7 +125,9 @@ pub(super) async fn read(
         let detail = format!("a prefix ends with `/` and has at most {OBJECT_KEY_BYTES_MAX} bytes");
         return Err(Problem::parameter("prefix", detail));
     }
-    let bucket = app.objects.bucket(&bucket_name).await?.id;
+    let bucket = app.objects.bucket(&bucket_name).await?;
+    bucket.secrets()?;
+    let bucket = bucket.id;
     let right = Right::Asker { method, headers, from: from(origin) };
     let folder = Folder { bucket, bucket_name, prefix, right };
     let begun = begin(&app, &folder).await?;

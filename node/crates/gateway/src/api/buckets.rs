@@ -3,23 +3,47 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::Bucket;
-use http::StatusCode;
+use datamesh_catalog::{Bucket, BucketKind};
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::App;
 use super::listing::rfc3339;
 use super::target::bucket_name;
+use super::{App, incoming};
 use crate::problem::Problem;
+
+/// Who seals what is in a bucket.
+#[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "BucketKind")]
+enum Kind {
+    /// The gateway.
+    #[default]
+    Managed,
+    /// Its clients, who alone have the keys.
+    Private,
+}
+
+/// How a bucket is made.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "NewBucket")]
+pub(super) struct Create {
+    /// For ever.
+    #[serde(default)]
+    kind: Kind,
+}
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Bucket")]
 pub(super) struct Shown {
     name: String,
+    kind: Kind,
     pool: String,
     created_at: String,
 }
@@ -33,6 +57,10 @@ pub(super) struct Listed {
 fn shown(bucket: &Bucket) -> Shown {
     Shown {
         name: bucket.name.to_string(),
+        kind: match bucket.kind {
+            BucketKind::Managed => Kind::Managed,
+            BucketKind::Private => Kind::Private,
+        },
         pool: bucket.pool.to_string(),
         created_at: rfc3339(bucket.created_unix_ms),
     }
@@ -48,8 +76,16 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Proble
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, Problem> {
-    let bucket = app.objects.create_bucket(&bucket_name(&name)?, None).await?;
+    let name = bucket_name(&name)?;
+    let Create { kind } = incoming::json_or_default(&headers, body).await?;
+    let kind = match kind {
+        Kind::Managed => BucketKind::Managed,
+        Kind::Private => BucketKind::Private,
+    };
+    let bucket = app.objects.create_bucket(&name, (kind, None)).await?;
     Ok((StatusCode::CREATED, Json(shown(&bucket))).into_response())
 }
 

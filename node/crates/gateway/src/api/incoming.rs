@@ -229,9 +229,12 @@ pub(super) async fn json_or_default<T>(headers: &HeaderMap, body: Body) -> Resul
 where
     T: DeserializeOwned + Default,
 {
-    match document(headers, body).await? {
+    match small(body).await? {
         bytes if bytes.is_empty() => Ok(T::default()),
-        bytes => parse(&bytes),
+        bytes => {
+            is_json(headers)?;
+            parse(&bytes)
+        }
     }
 }
 

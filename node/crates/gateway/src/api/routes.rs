@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, archive, audit, buckets, files, fsck, identities, invites, keys, listing,
-    mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash, uploads, users,
+    mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares, shreds, trash,
+    uploads, users,
 };
 use crate::auth::Need;
 
@@ -73,7 +74,7 @@ routes! {
     GET "/api/v1/buckets" Read => buckets::list,
         does("Lists the buckets by name").gives::<buckets::Listed>(200);
     PUT "/api/v1/buckets/{bucket}" Write => buckets::create,
-        does("Makes a bucket").gives::<buckets::Shown>(201);
+        does("Makes a bucket").may_take::<buckets::Create>().gives::<buckets::Shown>(201);
     DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete,
         does("Deletes a bucket that is empty").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/files" Read => listing::list,
@@ -82,6 +83,13 @@ routes! {
     HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
     PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write, writes_object();
     DELETE "/api/v1/buckets/{bucket}/files/{*key}" Write => files::delete, deletes_object();
+    GET "/api/v1/buckets/{bucket}/sealed/{*key}" Read => sealed::read, reads_manifest();
+    PUT "/api/v1/buckets/{bucket}/sealed/{*key}" Write => sealed::write,
+        does("Stores a small object that its client sealed").heeds(CONDITIONS).takes::<sealed::Small>()
+            .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
+    GET "/api/v1/buckets/{bucket}/segments/{segment}/{*key}" Read => sealed::segment,
+        does("Reads a segment of an object as its client sealed it, or a part of it").asks::<sealed::Of>().heeds(READING)
+            .gives_bytes(200).with(&["ETag"]).gives_bytes(206).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/metadata/{*key}" Read => metadata::read, reads_metadata();
     PUT "/api/v1/metadata/{*key}" Write => metadata::write, writes_metadata();
     GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
@@ -110,6 +118,17 @@ routes! {
         does("Stores a part; again replaces it").takes_bytes().gives::<uploads::Part>(200);
     POST "/api/v1/uploads/{id}/complete" Write => uploads::complete,
         does("Makes the object of its parts").heeds(CONDITIONS).may_take::<uploads::Complete>()
+            .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
+    GET "/api/v1/uploads/{id}/segments" Write => segments::list,
+        does("Lists the segments of an upload that are durable").asks::<segments::Params>().gives::<segments::Listed>(200);
+    PUT "/api/v1/uploads/{id}/segments/{segment}" Write => segments::put,
+        does("Stores a segment that its client sealed; again changes nothing").takes_bytes()
+            .gives::<segments::Put>(200).gives::<segments::Put>(201);
+    PUT "/api/v1/uploads/{id}/pages/{page}" Write => segments::page,
+        does("Writes a page of a manifest that goes on; again replaces it, and those behind it").takes::<segments::Page>()
+            .gives::<segments::Written>(200);
+    POST "/api/v1/uploads/{id}/commit" Write => segments::commit,
+        does("Makes the object of its segments, with the last page of its manifest").heeds(CONDITIONS).takes::<segments::Commit>()
             .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
     GET "/api/v1/shreds" Read => shreds::list,
         does("Lists what is being shredded, and was lately").gives::<shreds::All>(200);
@@ -286,6 +305,12 @@ fn writes_object() -> Operation {
     let stores =
         does("Stores an object; replaces what was there in one step").heeds(CONDITIONS).takes_bytes();
     stores.gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"])
+}
+
+fn reads_manifest() -> Operation {
+    let reads =
+        does("Reads the manifest of an object in a private bucket, page by page").asks::<sealed::Which>();
+    reads.gives::<sealed::Manifest>(200).with(&["Cache-Control"])
 }
 
 fn reads_metadata() -> Operation {

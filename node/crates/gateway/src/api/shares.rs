@@ -220,6 +220,9 @@ pub(super) async fn create(
         Shared::Object { key, .. } => app.objects.find(&bucket_name, key.clone()).await?.object.bucket,
         Shared::Prefix { .. } | Shared::Drop { .. } => app.objects.bucket(&bucket_name).await?.id,
     };
+    // Nobody who has the link alone could open what is in a private bucket.
+    let opens = app.objects.bucket(&bucket_name).await?;
+    opens.secrets().inspect_err(|_| note.detail(format!("bucket={bucket_name}")))?;
     let password = make.password.map(|Secret(password)| password);
     let new = NewShare { bucket, bucket_name, what, password, days: make.days };
     let MadeShare { known, text } = app.accounts.make_share(&principal, new).await?;

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use datamesh_catalog::ObjectKey;
-use datamesh_shard::BucketName;
+use datamesh_shard::{BucketName, SegmentId};
 use http::request::Parts;
 
 use crate::problem::Problem;
@@ -15,6 +15,13 @@ pub(crate) const DEFAULT_BUCKET: &str = "default";
 pub(super) struct ObjectPath {
     pub(super) bucket: BucketName,
     pub(super) key: ObjectKey,
+}
+
+/// A segment of an object, out of the path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SegmentPath {
+    pub(super) object: ObjectPath,
+    pub(super) segment: SegmentId,
 }
 
 /// A bucket's name, out of the path.
@@ -35,6 +42,32 @@ impl<S: Sync> FromRequestParts<S> for BucketPath {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         split(parts.uri.path()).and_then(|(bucket, _)| bucket_name(bucket)).map(Self)
     }
+}
+
+impl<S: Sync> FromRequestParts<S> for SegmentPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parse_segment(parts.uri.path())
+    }
+}
+
+/// `/api/v1/buckets/{bucket}/segments/{segment}/{key}`.
+fn parse_segment(path: &str) -> Result<SegmentPath, Problem> {
+    let rest = path.strip_prefix("/api/v1/buckets/").and_then(|rest| rest.split_once("/segments/"));
+    let parts = rest.and_then(|(bucket, rest)| Some((bucket, rest.split_once('/')?)));
+    let (bucket, (segment, key)) =
+        parts.ok_or_else(|| Problem::parameter("path", "the path names no segment"))?;
+    let object = ObjectPath { bucket: bucket_name(bucket)?, key: object_key(&decode(key)?)? };
+    Ok(SegmentPath { object, segment: segment_id(segment)? })
+}
+
+/// A segment's id.
+pub(super) fn segment_id(text: &str) -> Result<SegmentId, Problem> {
+    let mut id = [0; 32];
+    hex::decode_to_slice(text, &mut id)
+        .map_err(|_| Problem::parameter("segment", "a segment's id is 64 hexadecimal digits"))?;
+    Ok(SegmentId(id))
 }
 
 fn parse(path: &str) -> Result<ObjectPath, Problem> {
@@ -62,7 +95,7 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => (DEFAULT_BUCKET, rest),
     };
-    let names = ["files", "metadata", "archive"];
+    let names = ["files", "metadata", "archive", "sealed"];
     match names.iter().find_map(|name| rest.strip_prefix(name)) {
         Some("") => Ok((bucket, "")),
         Some(rest) if rest.starts_with('/') => Ok((bucket, &rest[1..])),
@@ -121,6 +154,18 @@ mod tests {
             assert_eq!(of(path), None, "{path}");
         }
         assert_eq!(of("/api/v1/buckets/UPPER/files/x"), None);
+    }
+
+    #[test]
+    fn a_segment_s_path_has_its_object_behind_it() {
+        let id = "0f".repeat(32);
+        let SegmentPath { object, segment } =
+            parse_segment(&format!("/api/v1/buckets/segments/segments/{id}/a_b/segments/-c")).unwrap();
+        assert_eq!((object.bucket.as_str(), object.key.as_bytes()), ("segments", &b"a_b/segments/-c"[..]));
+        assert_eq!(segment, SegmentId([15; 32]));
+        for wrong in [format!("/api/v1/buckets/b/segments/{id}"), "/api/v1/buckets/b/segments/0f/k".into()] {
+            assert!(parse_segment(&wrong).is_err(), "{wrong}");
+        }
     }
 
     proptest::proptest! {

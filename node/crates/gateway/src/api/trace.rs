@@ -17,7 +17,7 @@ use super::{App, idempotency, incoming};
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
-use crate::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem, Untold};
 use crate::surroundings::{Surroundings, random};
 
 /// What the paths of links begin with.
@@ -121,11 +121,12 @@ async fn judged(
     if principal.is_some() {
         note.count();
     }
+    let (said, bucket) = (note.clone(), bucket_in(request.uri().path()));
     let told =
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let mut witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
-        let (action, target) = (format!("{} {route}", request.method()), said(request.uri().path()));
+        let (action, target) = (format!("{} {route}", request.method()), without_secret(request.uri().path()));
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
         Witnessed::new(
             &app.audit,
@@ -144,6 +145,10 @@ async fn judged(
         }
         Err(problem) => problem.into_response(),
     };
+    if response.extensions().get::<Untold>().is_some() {
+        // A name that was not sealed, where all must be: it shall not stand in the audit either.
+        said.target(bucket);
+    }
     match witnessed {
         Some(witnessed) => entered(witnessed, response).await,
         None => response,
@@ -151,8 +156,16 @@ async fn judged(
 }
 
 /// What the audit says was asked for. The path of a link is its secret, by whatever method and with whatever behind it.
-fn said(path: &str) -> String {
+fn without_secret(path: &str) -> String {
     if path.starts_with(OF_LINKS) { format!("{OF_LINKS}{{token}}") } else { path.to_owned() }
+}
+
+/// A path up to the bucket that it names, or its first step.
+fn bucket_in(path: &str) -> String {
+    let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
+    let steps = if rest.starts_with("buckets/") { 2 } else { 1 };
+    let kept: Vec<_> = rest.split('/').take(steps).collect();
+    format!("/api/v1/{}", kept.join("/"))
 }
 
 /// Whose doing a change is that the request asks for, as its event tells it.

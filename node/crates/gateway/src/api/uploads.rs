@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::{self, DURABILITY};
 use super::target::{DEFAULT_BUCKET, bucket_name, object_key};
-use super::{App, Incoming, conditional, incoming};
+use super::{App, Incoming, conditional, incoming, segments};
 use crate::audit::Note;
 use crate::limits;
 use crate::objects::{Fields, Meta};
@@ -30,7 +30,9 @@ pub(super) struct Begin {
     bucket: Option<String>,
     #[schemars(length(min = 1, max = OBJECT_KEY_BYTES_MAX))]
     key: String,
+    /// Not in a private bucket: it belongs into what is sealed there.
     content_type: Option<String>,
+    /// As that.
     #[serde(default)]
     meta: std::collections::BTreeMap<String, String>,
 }
@@ -47,6 +49,9 @@ pub(super) struct Shown {
     part_bytes_max: u64,
     expires_unix_ms: u64,
     parts: Vec<Part>,
+    /// How its segments are made, in a private bucket: there it has those instead of parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealing: Option<segments::Sealing>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -72,18 +77,46 @@ pub(super) async fn begin(
     body: Body,
 ) -> Result<Response, Problem> {
     let begin: Begin = incoming::json(&headers, body).await?;
-    note.detail(format!("/{}/{}", begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET), begin.key));
     let bucket = bucket_name(begin.bucket.as_deref().unwrap_or(DEFAULT_BUCKET))?;
+    if app.objects.is_private(&bucket).await? {
+        return begin_sealed(&app, &note, (&bucket, begin)).await;
+    }
+    note.detail(format!("/{bucket}/{}", begin.key));
     let key = object_key(begin.key.as_bytes())?;
     let content_type = begin.content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
     let fields = Fields { user: begin.meta.into_iter().collect(), ..Fields::default() };
     let meta = Meta::new(content_type, fields).map_err(|error| error.in_body())?;
     let upload = app.objects.begin(&bucket, key, meta, limits::UPLOAD_LEASE).await?;
     note.target(format!("/api/v1/uploads/{}", upload.target.upload));
-    Ok((StatusCode::CREATED, Json(shown(&upload, &[]))).into_response())
+    Ok((StatusCode::CREATED, Json(shown(&upload, &[], None))).into_response())
 }
 
-fn shown(upload: &datamesh_catalog::Upload, parts: &[PartSummary]) -> Shown {
+async fn begin_sealed(
+    app: &App,
+    note: &Note,
+    (bucket, begin): (&BucketName, Begin),
+) -> Result<Response, Problem> {
+    let key = object_key(begin.key.as_bytes()).map_err(Problem::untold)?;
+    for (field, is_said) in [("contentType", begin.content_type.is_some()), ("meta", !begin.meta.is_empty())]
+    {
+        if is_said {
+            let detail =
+                format!("{field} of an object in a private bucket belongs into what its client seals");
+            return Err(Problem::new(Kind::InvalidBody, detail).in_body(field));
+        }
+    }
+    let upload = app.objects.begin_sealed(bucket, key, limits::UPLOAD_LEASE).await?;
+    note.target(format!("/api/v1/uploads/{}", upload.target.upload));
+    note.detail(format!("/{bucket}/{}", upload.target.key));
+    let sealing = app.objects.sealing(&upload).await?;
+    Ok((StatusCode::CREATED, Json(shown(&upload, &[], sealing))).into_response())
+}
+
+fn shown(
+    upload: &datamesh_catalog::Upload,
+    parts: &[PartSummary],
+    sealing: Option<crate::objects::Sealing>,
+) -> Shown {
     Shown {
         id: upload.target.upload.to_string(),
         key: upload.target.key.to_string(),
@@ -95,10 +128,11 @@ fn shown(upload: &datamesh_catalog::Upload, parts: &[PartSummary]) -> Shown {
             .filter(|part| part.complete)
             .map(|p| Part { number: p.part, size: p.plain_bytes })
             .collect(),
+        sealing: sealing.map(segments::Sealing::from),
     }
 }
 
-fn id_of(text: &str) -> Result<UploadId, Problem> {
+pub(super) fn id_of(text: &str) -> Result<UploadId, Problem> {
     text.parse().map_err(|_| {
         Problem::new(Kind::NoSuchUpload, "an upload's id is 32 hexadecimal digits").in_parameter("id")
     })
@@ -107,7 +141,8 @@ fn id_of(text: &str) -> Result<UploadId, Problem> {
 /// Shows what has arrived, so that a client knows where to go on.
 pub(super) async fn show(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, Problem> {
     let (upload, parts) = app.objects.upload(id_of(&id)?).await?;
-    Ok(Json(shown(&upload, &parts)).into_response())
+    let sealing = app.objects.sealing(&upload).await?;
+    Ok(Json(shown(&upload, &parts, sealing)).into_response())
 }
 
 /// Stores one part; sending it again replaces it.

@@ -38,6 +38,8 @@ impl Check {
                 self.flaw(flaw).await?;
             }
             self.summary.references += page.looked_at as u64;
+            let private = page.of_buckets.iter().filter(|(bucket, _)| self.private.contains(bucket));
+            self.summary.private_references += private.map(|(_, count)| count).sum::<u64>();
             self.progress(FsckStep::References, self.summary.references, None).await;
             match page.after {
                 Some(last) => after = Some(last),

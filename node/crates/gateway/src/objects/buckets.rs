@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datamesh_catalog::{Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, WrappedSecret};
-use datamesh_seal::{BucketSecret, ClusterSecret, WrappedBucketSecret};
+use datamesh_catalog::{
+    Bucket, BucketId, BucketKind, EmbeddedCatalog, Locking, NewBucket, ObjectKey, Target, WrappedSecret,
+};
+use datamesh_seal::{BucketMark, BucketSecret, ClusterSecret, WrappedBucketSecret};
 use datamesh_shard::{BucketName, PoolName};
 use parking_lot::RwLock;
 
-use super::refusals;
+use super::{Fields, refusals};
 use crate::api::DEFAULT_BUCKET;
 use crate::pipeline::Secrets;
 use crate::pools::Pools;
@@ -18,11 +20,80 @@ use crate::surroundings::Surroundings;
 /// The first version of a bucket's secret.
 const FIRST_SECRET: u32 = 1;
 
+/// Bytes of one component of a name in a private bucket at most.
+const SEALED_COMPONENT_BYTES_MAX: usize = 255;
+
 /// A bucket that can be read and written.
 pub(crate) struct BucketContext {
     pub(crate) id: BucketId,
     pub(crate) pool: PoolName,
-    pub(crate) secrets: Arc<Secrets>,
+    sealing: Sealing,
+}
+
+/// Who seals what is in a bucket.
+enum Sealing {
+    /// The gateway, with these.
+    Gateway(Arc<Secrets>),
+    /// Clients; nobody here has what opens it.
+    Clients,
+}
+
+impl BucketContext {
+    /// What seals and opens, of a managed bucket; for a private one the problem that says how it is used.
+    pub(crate) fn secrets(&self) -> Result<&Arc<Secrets>, Problem> {
+        match &self.sealing {
+            Sealing::Gateway(secrets) => Ok(secrets),
+            Sealing::Clients => Err(Problem::new(
+                Kind::BucketState,
+                "the bucket is private: its clients seal what they put and open what they read, by \
+                 /api/v1/buckets/{bucket}/sealed/{key} and, for more than 4 KiB, /api/v1/uploads and their segments",
+            )
+            .untold()),
+        }
+    }
+
+    /// The mark of a private bucket; for a managed one the problem that says how it is used.
+    pub(crate) fn mark(&self) -> Result<BucketMark, Problem> {
+        match self.sealing {
+            Sealing::Clients => Ok(BucketMark::of(self.id.0)),
+            Sealing::Gateway(_) => Err(Problem::new(
+                Kind::BucketState,
+                "the bucket is managed: the gateway seals what is put by /api/v1/buckets/{bucket}/files/{key}, or in parts by \
+                 /api/v1/uploads; only of a private bucket clients put what they sealed",
+            )),
+        }
+    }
+
+    /// Refuses a key that its clients cannot have sealed, of a private bucket: such a name must get nowhere.
+    pub(super) fn check_key(&self, key: &ObjectKey) -> Result<(), Problem> {
+        match self.sealing {
+            Sealing::Clients if !is_sealed(key.as_bytes()) => Err(Problem::parameter(
+                "key",
+                format!(
+                    "names in a private bucket are sealed by its clients: components of 1 to {SEALED_COMPONENT_BYTES_MAX} of A-Z \
+                     a-z 0-9 - _ with `/` between"
+                ),
+            )
+            .untold()),
+            Sealing::Clients | Sealing::Gateway(_) => Ok(()),
+        }
+    }
+
+    /// What is kept with an object or upload besides its bytes: nothing in a private bucket.
+    pub(super) fn fields(&self, target: &Target, kept: &[(String, String)]) -> Result<Fields, Problem> {
+        match &self.sealing {
+            Sealing::Gateway(secrets) => Fields::open(secrets, target, kept),
+            Sealing::Clients => Ok(Fields::default()),
+        }
+    }
+}
+
+/// Whether a key may be of components that clients sealed, which nobody here reads.
+fn is_sealed(key: &[u8]) -> bool {
+    key.split(|byte| *byte == b'/').all(|component| {
+        (1..=SEALED_COMPONENT_BYTES_MAX).contains(&component.len())
+            && component.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))
+    })
 }
 
 /// Where buckets come from.
@@ -97,9 +168,9 @@ impl Buckets {
     pub(super) async fn create(
         &self,
         name: &BucketName,
-        locking: Option<Locking>,
+        (kind, locking): (BucketKind, Option<Locking>),
     ) -> Result<Bucket, Problem> {
-        let new = NewBucket { locking, ..self.new_bucket(name)? };
+        let new = NewBucket { kind, locking, ..self.new_bucket(name)? };
         let made = self.source.catalog.create_bucket(new, |id| self.wrap(id)).await;
         made.map_err(refusals::make_bucket)?.ok_or_else(|| {
             Problem::new(Kind::BucketExists, format!("there is a bucket {name}")).in_parameter("bucket")
@@ -160,8 +231,11 @@ impl Buckets {
         let secrets = bucket.secrets.into_iter().map(unwrap).collect::<Result<Vec<_>, _>>();
         let secrets =
             secrets.map_err(|error| Problem::internal("the bucket's secret does not unwrap", &error))?;
-        let secrets = Arc::new(Secrets::new(bucket.id, secrets));
-        let context = Arc::new(BucketContext { id: bucket.id, pool: bucket.pool, secrets });
+        let sealing = match bucket.kind {
+            BucketKind::Managed => Sealing::Gateway(Arc::new(Secrets::new(bucket.id, secrets))),
+            BucketKind::Private => Sealing::Clients,
+        };
+        let context = Arc::new(BucketContext { id: bucket.id, pool: bucket.pool, sealing });
         self.by_name.write().insert(bucket.name, Arc::clone(&context));
         Ok(context)
     }
@@ -173,4 +247,21 @@ pub(super) fn none_of(name: &BucketName) -> Problem {
         format!("there is no bucket {name}; files without a bucket go to {DEFAULT_BUCKET}"),
     )
     .in_parameter("bucket")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_private_buckets_are_opaque() {
+        let long = "k".repeat(SEALED_COMPONENT_BYTES_MAX);
+        for fine in ["a", "A-z_09/b", long.as_str()] {
+            assert!(is_sealed(fine.as_bytes()), "{fine}");
+        }
+        let longer = format!("{long}k");
+        for wrong in ["", "/a", "a/", "a//b", "report.pdf", "a b", "ä", longer.as_str()] {
+            assert!(!is_sealed(wrong.as_bytes()), "{wrong}");
+        }
+    }
 }

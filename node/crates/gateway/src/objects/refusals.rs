@@ -81,7 +81,11 @@ pub(super) fn commit(error: CommitObjectError) -> Problem {
         error @ (CommitObjectError::PartMissing { .. } | CommitObjectError::PartIncomplete { .. }) => {
             Problem::new(Kind::Conflict, error.to_string()).in_body("parts")
         }
-        error @ CommitObjectError::PartsChanged => Problem::new(Kind::Changed, error.to_string()),
+        error @ (CommitObjectError::PartsChanged
+        | CommitObjectError::SizeDiffers { .. }
+        | CommitObjectError::Page(PutPageError::Gap { .. })) => {
+            Problem::new(Kind::Changed, error.to_string())
+        }
         CommitObjectError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         CommitObjectError::Catalog(error) => catalog(error),
         error => Problem::internal("cannot commit the object", &error),

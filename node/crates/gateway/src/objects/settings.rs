@@ -21,7 +21,7 @@ pub(super) fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, Problem> {
 impl BucketContext {
     /// The tags of an object in it.
     pub(crate) fn tags_of(&self, object: &Object) -> Result<Tags, Problem> {
-        Ok(Tags::of_fields(&Fields::open(&self.secrets, &target_of(object), &object.meta)?.system))
+        Ok(Tags::of_fields(&self.fields(&target_of(object), &object.meta)?.system))
     }
 }
 
@@ -86,7 +86,7 @@ impl Objects {
             let detail = format!("tags, metadata and headers have at most {max} bytes together, as JSON");
             return Err(Problem::new(Kind::InvalidBody, detail));
         }
-        let sealed = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
+        let sealed = fields.seal(found.bucket.secrets()?, &target_of(&found.object))?;
         self.set_fields(found, None, sealed).await
     }
 
@@ -95,7 +95,7 @@ impl Objects {
     pub(crate) async fn set_metadata(&self, found: Found, meta: Meta) -> Result<Option<Found>, Problem> {
         found.object.lock.lets_go(Grounds::at(self.now_unix_ms())).map_err(locks::locked)?;
         let Meta { content_type, fields, .. } = meta;
-        let sealed = fields.seal(&found.bucket.secrets, &target_of(&found.object))?;
+        let sealed = fields.seal(found.bucket.secrets()?, &target_of(&found.object))?;
         let is_done = self.set_fields(&found, Some(&content_type), sealed.clone()).await?;
         let object = Object { content_type, meta: sealed, ..found.object };
         Ok(is_done.then_some(Found { object, fields, ..found }))

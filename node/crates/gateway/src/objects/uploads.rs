@@ -63,7 +63,7 @@ impl Objects {
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
         let now = self.now_unix_ms();
         let new = NewUpload {
-            meta: meta.fields.seal(&bucket.secrets, &target)?,
+            meta: meta.fields.seal(bucket.secrets()?, &target)?,
             target,
             content_type: meta.content_type,
             created_unix_ms: now,
@@ -99,7 +99,7 @@ impl Objects {
     /// What was said of the object when its upload began.
     pub(crate) async fn fields_of(&self, upload: &Upload) -> Result<Fields, Problem> {
         let bucket = self.bucket_of(upload).await?;
-        Fields::open(&bucket.secrets, &upload.target, &upload.meta)
+        bucket.fields(&upload.target, &upload.meta)
     }
 
     /// Stores a part. It becomes visible in one step, when all of it is there: a part is one page at most.
@@ -112,6 +112,7 @@ impl Objects {
     ) -> Result<UploadedPart, Problem> {
         let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
         let bucket = self.bucket_of(&upload).await?;
+        bucket.secrets()?;
         self.renew(id, lease).await?;
         let target = upload.target;
         let job =
@@ -121,7 +122,8 @@ impl Objects {
         if first.is_none() {
             return Err(Problem::new(Kind::InvalidBody, "a part has at least one byte"));
         }
-        let written = pipeline::write(&self.context, &job, &bucket.secrets, (number, first), &mut body).await;
+        let written =
+            pipeline::write(&self.context, &job, bucket.secrets()?, (number, first), &mut body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let Told { etag, fields } = body.told();
         let etag = etag.unwrap_or_else(|| opaque(UploadId(random(&*self.context.surroundings)), 1));
@@ -135,7 +137,10 @@ impl Objects {
     }
 
     async fn renew(&self, id: UploadId, lease: Duration) -> Result<(), Problem> {
-        let until = self.now_unix_ms().saturating_add(millis(lease));
+        self.renew_until(id, self.now_unix_ms().saturating_add(millis(lease))).await
+    }
+
+    pub(super) async fn renew_until(&self, id: UploadId, until: u64) -> Result<(), Problem> {
         match self.context.catalog.renew_upload(id, until).await {
             Ok(()) => Ok(()),
             Err(UploadError::Gone) => Err(refusals::no_upload()),
@@ -152,6 +157,7 @@ impl Objects {
         cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let Some(upload) = self.open_upload(id).await? else { return self.completed(id).await };
+        self.bucket_of(&upload).await?.secrets()?;
         let parts = match parts {
             Some(parts) => parts,
             None => self.upload(id).await?.1.iter().map(|part| part.part).collect(),
@@ -176,14 +182,14 @@ impl Objects {
         let wanted: BTreeSet<u32> = parts.iter().copied().collect();
         let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
         let bucket = self.bucket_of(&upload).await?;
-        let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
+        let mut kept = Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?;
         let lock = locks::take_from(&mut kept.system)?;
         kept.system.extend(fields);
         let draft = ObjectDraft {
             size_bytes: listed.map(|part| part.plain_bytes).sum(),
             content_type: upload.content_type,
             etag: etag.unwrap_or_else(|| opaque(id, parts.len())),
-            meta: kept.seal(&bucket.secrets, &upload.target)?,
+            meta: kept.seal(bucket.secrets()?, &upload.target)?,
             created_unix_ms: self.now_unix_ms(),
             lock,
             body: DraftBody::Pages { parts, last_page: None },
@@ -233,7 +239,7 @@ impl Objects {
         self.context.catalog.abort_bucket_uploads(bucket, now_unix_ms).await.map_err(refusals::catalog)
     }
 
-    async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
+    pub(super) async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
         self.buckets.of_id(upload.target.bucket).await?.ok_or_else(refusals::bucket_gone)
     }
 }
@@ -245,7 +251,7 @@ fn sealed(
     fields: &[(String, String)],
 ) -> Result<Vec<u8>, Problem> {
     let plain = serde_json::to_vec(fields).map_err(|e| Problem::internal("cannot write checksums", &e))?;
-    let sealed = bucket.secrets.seal(target, Record::Part(number), &plain);
+    let sealed = bucket.secrets()?.seal(target, Record::Part(number), &plain);
     sealed.map_err(|error| Problem::internal("cannot seal checksums", &error))
 }
 
@@ -257,7 +263,7 @@ fn uploaded(bucket: &BucketContext, target: &Target, tagged: TaggedPart) -> Resu
         let etag = opaque(target.upload, 1);
         return Ok(UploadedPart { number, bytes, etag, put_unix_ms: 0, fields: Vec::new(), durability });
     };
-    let plain = bucket.secrets.open(target, Record::Part(number), &sealed).map_err(refusals::record)?;
+    let plain = bucket.secrets()?.open(target, Record::Part(number), &sealed).map_err(refusals::record)?;
     let fields = serde_json::from_slice(&plain);
     let fields = fields.map_err(|error| Problem::internal("checksums are malformed", &error))?;
     Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })

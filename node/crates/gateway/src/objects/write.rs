@@ -39,7 +39,7 @@ impl Objects {
         let id = bucket.id;
         match self.put_in((bucket, key), meta, body, condition, cause).await {
             // Perhaps the name is another bucket's by now: then it is worth trying again.
-            Err(problem) if problem.kind() == Kind::NoSuchBucket => {
+            Err(problem) if [Kind::NoSuchBucket, Kind::BucketState].contains(&problem.kind()) => {
                 match self.buckets.recheck(name, id).await? {
                     Some(_) => {
                         Err(Problem::new(Kind::Changed, "the bucket was made anew meanwhile: send it again"))
@@ -67,6 +67,8 @@ impl Objects {
 
     async fn put_to(&self, putting: Putting, body: &mut Incoming) -> Result<Stored, Problem> {
         let Putting { bucket, target, .. } = &putting;
+        // Before any of the body is taken.
+        bucket.secrets()?;
         let job = Job::new(&self.context, target.clone(), bucket.pool.clone()).map_err(refusals::store)?;
         let job = Arc::new(job);
         let first = pipeline::next_chunk(&self.context, &job, body).await.map_err(refusals::store)?;
@@ -77,7 +79,7 @@ impl Objects {
         // From here on an end without a commit leaves something to reclaim.
         let abandon = self.abandoned.unless_done(job.target.upload);
         let written =
-            pipeline::write(&self.context, &job, &bucket.secrets, (PLAIN_PUT_PART, first), body).await;
+            pipeline::write(&self.context, &job, bucket.secrets()?, (PLAIN_PUT_PART, first), body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let pages = DraftBody::Pages { parts: vec![PLAIN_PUT_PART], last_page: Some(last_page) };
         let draft = self.draft(&putting, body, bytes, pages)?;
@@ -95,7 +97,7 @@ impl Objects {
         body: &mut Incoming,
     ) -> Result<Stored, Problem> {
         let Putting { bucket, target, condition, .. } = putting;
-        let sealed = bucket.secrets.seal(target, Record::Inline, text);
+        let sealed = bucket.secrets()?.seal(target, Record::Inline, text);
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal the object", &error))?;
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let draft = self.draft(putting, body, bytes, DraftBody::Inline { sealed })?;
@@ -123,7 +125,7 @@ impl Objects {
             size_bytes,
             content_type: meta.content_type.clone(),
             etag: told.etag.unwrap_or_else(|| opaque(target.upload, 1)),
-            meta: fields.seal(&bucket.secrets, target)?,
+            meta: fields.seal(bucket.secrets()?, target)?,
             created_unix_ms: self.now_unix_ms(),
             lock: meta.lock,
             body,

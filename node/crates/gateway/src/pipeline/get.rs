@@ -99,10 +99,15 @@ pub(crate) async fn run(
     to: mpsc::Sender<Result<Pieces, ReadError>>,
 ) {
     if let Err(error) = send_all(&context, segments, &to).await {
-        tracing::warn!(%error, "a read ends early");
-        // Nobody may be there to be told.
-        let _ = timeout(limits::WRITE_STALL, to.send(Err(error))).await;
+        give_up(error, &to).await;
     }
+}
+
+/// A read ends before its end.
+pub(super) async fn give_up(error: ReadError, to: &mpsc::Sender<Result<Pieces, ReadError>>) {
+    tracing::warn!(%error, "a read ends early");
+    // Nobody may be there to be told.
+    let _ = timeout(limits::WRITE_STALL, to.send(Err(error))).await;
 }
 
 type Whole = AbortOnDropHandle<Result<Pieces, ReadError>>;
@@ -154,7 +159,8 @@ async fn send_all(
     }
 }
 
-async fn send(
+/// Hands pieces over to the connection, within bounds of time: they lie in buffers that all transfers share.
+pub(super) async fn send(
     context: &Context,
     to: &mpsc::Sender<Result<Pieces, ReadError>>,
     pieces: Pieces,

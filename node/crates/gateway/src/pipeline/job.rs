@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use datamesh_catalog::{NewUpload, SegmentRef, Target};
-use datamesh_shard::{Cipher, Generation, PeerKey, PoolName};
+use datamesh_shard::{Cipher, ErasureProfile, Generation, PeerKey, PoolName};
 use tokio::sync::OnceCell;
 
 use super::context::Context;
@@ -24,8 +24,10 @@ pub(super) enum Care {
 pub(crate) struct Job {
     pub(crate) target: Target,
     pub(crate) pool: PoolName,
-    cipher: Cipher,
+    pub(crate) cipher: Cipher,
     pub(super) care: Care,
+    /// Whether its segments' keys are made for it, so that none of them was there before.
+    fresh: bool,
     /// Whether the catalog knows the upload.
     begun: OnceCell<()>,
 }
@@ -36,7 +38,7 @@ impl Job {
         let known = context.pools.get(&pool).filter(|pool| pool.layout().is_some());
         let cipher = known.ok_or_else(|| StoreError::NoLayout(pool.clone()))?.spec.cipher;
         let (care, begun) = (Care::Promised, OnceCell::new());
-        Ok(Self { target, pool, cipher, care, begun })
+        Ok(Self { target, pool, cipher, care, fresh: true, begun })
     }
 
     /// Of segments that take the place of others: those may be whole, so these must be.
@@ -46,16 +48,13 @@ impl Job {
         pool: PoolName,
         given_up: BTreeSet<PeerKey>,
     ) -> Result<Self, StoreError> {
-        Ok(Self { care: Care::Whole(given_up), ..Self::new(context, target, pool)? })
+        Ok(Self { care: Care::Whole(given_up), fresh: false, ..Self::new(context, target, pool)? })
     }
 
-    /// What its segments are put with first. Under a fresh key none was there before. What is coded anew may have been, and been
-    /// deleted: by the clock it gets a generation that it never had.
+    /// What its segments are put with first. Under a fresh key none was there before. What is coded anew, or was sealed by a client, may
+    /// have been, and been deleted: by the clock it gets a generation that it never had.
     pub(super) fn first_generation(&self, context: &Context) -> Generation {
-        match self.care {
-            Care::Promised => Generation::default(),
-            Care::Whole(_) => later(context, Generation::default()),
-        }
+        if self.fresh { Generation::default() } else { later(context, Generation::default()) }
     }
 
     /// How its next segment is made. The pool's profile may change while a long put is under way.
@@ -66,10 +65,20 @@ impl Job {
         Ok(Recipe { profile, cipher: self.cipher })
     }
 
+    /// k and m of its next segment.
+    pub(crate) fn profile(&self, context: &Context) -> Result<ErasureProfile, StoreError> {
+        Ok(self.recipe(context)?.profile)
+    }
+
     /// A part of an upload that has begun.
     pub(crate) fn resumed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
         let job = Self::new(context, target, pool)?;
         Ok(Self { begun: OnceCell::new_with(Some(())), ..job })
+    }
+
+    /// Segments that its client sealed, of an upload that has begun.
+    pub(crate) fn sealed(context: &Context, target: Target, pool: PoolName) -> Result<Self, StoreError> {
+        Ok(Self { fresh: false, ..Self::resumed(context, target, pool)? })
     }
 
     /// Has the catalog know that this upload needs the segment.

@@ -52,6 +52,11 @@ pub(super) fn bytes_of(reference: &SegmentRef, secret: &SegmentSecret) -> usize 
     shards + shards.max(secret.plain_bytes as usize)
 }
 
+/// Bytes of buffers that reading the sealed bytes alone needs: as they arrive, and put together.
+pub(super) fn sealed_bytes_of(reference: &SegmentRef) -> usize {
+    2 * room_bytes(reference)
+}
+
 /// Bytes of the data shards of these sealed bytes, in whatever profile: it may be coded anew before it is read.
 fn room_bytes(reference: &SegmentRef) -> usize {
     reference.sealed_bytes as usize + usize::from(DATA_SHARDS_MAX)
@@ -84,6 +89,15 @@ impl Room {
         let lent = (proof == Proof::Frames).then_some(&places);
         let gathered = Fetch { places: lent, ..fetch }.gather(proof).await;
         (gathered, Self { sealed: places.join(), ticket })
+    }
+}
+
+impl Room {
+    /// The sealed bytes themselves, of shards that were held against their leaves.
+    pub(super) fn join(mut self, reference: &SegmentRef, shards: Gathered) -> Result<Bytes, CodeError> {
+        join(reference, shards, &mut self.sealed[..data_bytes(reference)])?;
+        self.sealed.truncate(reference.sealed_bytes as usize);
+        Ok(self.sealed.freeze())
     }
 }
 

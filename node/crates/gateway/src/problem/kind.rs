@@ -53,6 +53,8 @@ pub enum Kind {
     PreconditionRequired,
     /// The range lies outside the object.
     RangeNotSatisfiable,
+    /// The bytes are another segment than the one that the request names.
+    SegmentDiffers,
     /// The request contradicts what is there.
     Conflict,
     /// The idempotency key came with another request before.
@@ -99,7 +101,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -124,6 +126,7 @@ impl Kind {
         Self::PreconditionFailed,
         Self::PreconditionRequired,
         Self::RangeNotSatisfiable,
+        Self::SegmentDiffers,
         Self::Conflict,
         Self::KeyReused,
         Self::UnderWay,
@@ -211,6 +214,11 @@ impl Kind {
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 "range-not-satisfiable",
                 "The range lies outside the object",
+            ),
+            Self::SegmentDiffers => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "segment-differs",
+                "The bytes are another segment than the one named",
             ),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "The request contradicts what is there"),
             Self::KeyReused => (

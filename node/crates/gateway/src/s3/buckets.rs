@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{Grant, Locking, Permission};
+use datamesh_catalog::{BucketKind, Grant, Locking, Permission};
 use s3s::dto::{
     Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
     GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
@@ -63,7 +63,8 @@ pub(super) async fn create(
     let input = request.input;
     only_private(input.acl.as_ref().map(|acl| acl.as_str()))?;
     let locking = (input.object_lock_enabled_for_bucket == Some(true)).then(Locking::default);
-    let bucket = app.objects.create_bucket(&names::bucket(&input.bucket)?, locking).await?;
+    let bucket =
+        app.objects.create_bucket(&names::bucket(&input.bucket)?, (BucketKind::Managed, locking)).await?;
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{}", bucket.name)) }))
 }
 

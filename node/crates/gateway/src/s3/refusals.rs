@@ -38,6 +38,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::SecondFactorRequired
         | Kind::UserExists
         | Kind::KeyReused
+        | Kind::SegmentDiffers
         | Kind::TooManyRequests => S3ErrorCode::InvalidRequest,
         Kind::TooLarge => S3ErrorCode::EntityTooLarge,
         Kind::BodyIncomplete => S3ErrorCode::IncompleteBody,

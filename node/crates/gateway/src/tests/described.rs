@@ -100,12 +100,14 @@ fn an_answer_of_another_shape_is_noticed() {
     hold(&Method::GET, "/api/v1/files", &Got { status: http::StatusCode::OK, headers, body });
 }
 
-/// Whoever loses the answer to what makes something must be able to ask for it again. Completing an upload twice makes one object.
+/// Whoever loses the answer to what makes something must be able to ask for it again. Completing or committing an upload twice makes one
+/// object.
 #[test]
 fn what_makes_something_takes_a_key() {
     for route in ROUTES.iter().filter(|route| route.method == "POST" && route.need != Need::Anyone) {
         let makes = DOCUMENT["paths"][route.path]["post"]["responses"].get("201").is_some();
-        let is_same_twice = route.path == "/api/v1/uploads/{id}/complete";
+        let is_same_twice =
+            ["/api/v1/uploads/{id}/complete", "/api/v1/uploads/{id}/commit"].contains(&route.path);
         assert!(!makes || is_same_twice || (route.says)().is_done_once, "{}", route.path);
     }
 }

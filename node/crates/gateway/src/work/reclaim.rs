@@ -140,6 +140,9 @@ impl Reclaim {
         if !expired.is_empty() {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
+        for upload in self.catalog.leftovers(UPLOADS_AT_ONCE).await? {
+            self.catalog.let_go_idle(upload, now).await?;
+        }
         let forgotten = self.catalog.forget_keyed_requests(now, REQUESTS_FORGOTTEN_AT_ONCE).await?;
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
         let until = self.deletable_until(now);

@@ -104,6 +104,9 @@ pub struct FsckSummary {
     pub uploads: u64,
     /// References.
     pub references: u64,
+    /// Those of them that are to segments of private buckets.
+    #[serde(default)]
+    pub private_references: u64,
     /// Segments that the catalog needs and nodes have whole: all k+m shards.
     pub whole: u64,
     /// Segments that can be read, with fewer than k+m shards on nodes that answer. Their stewards were told.

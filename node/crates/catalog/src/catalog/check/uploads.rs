@@ -14,7 +14,7 @@ use crate::keyspace::{Batch, Keyspace, RangeLimits, Revision, View};
 use crate::model::{Page, PageAt, PartSummary, SegmentRef, UploadId};
 use crate::record::{
     self, CondemnedRecord, CondemnedSegmentRecord, KeyOnlyRecord, UploadRecord, UploadState,
-    UsedSegmentRecord,
+    UsedSegmentRecord, Written as _,
 };
 
 /// Segments of an upload that are compared at a time: some 30 MiB of memory. Larger ones are read several times.
@@ -77,7 +77,9 @@ impl<K: Keyspace> Catalog<K> {
         let view = self.view().await?;
         let Some(standing) = Standing::find(&view, upload).await? else { return Ok(Vec::new()) };
         let mut all = standing.missing_pages(&view).await?;
-        for slice in slices(standing.parts.iter().map(|part| part.segments).sum()) {
+        let named = standing.parts.iter().map(|part| part.segments).sum();
+        // An upload may use many before a page names them.
+        for slice in slices(standing.used(&view).await?.max(named)) {
             let compared = standing.compare(&view, slice).await?;
             all.extend(compared.iter().map(|(kind, _)| *kind));
             let Some(now_unix_ms) = mend else { continue };
@@ -132,6 +134,17 @@ impl Standing {
         Ok(stands.then_some(Self { id, record, version: found.version, parts }))
     }
 
+    /// Segments that it uses.
+    async fn used(&self, view: &impl View) -> Result<u64, CatalogError> {
+        let mut used = 0;
+        each(view, keys::of_upload(Table::UsedSegment, self.id), |_| {
+            used += 1;
+            Ok(())
+        })
+        .await?;
+        Ok(used)
+    }
+
     async fn missing_pages(&self, view: &impl View) -> Result<Vec<FlawKind>, CatalogError> {
         let mut missing = Vec::new();
         for part in &self.parts {
@@ -168,7 +181,7 @@ impl Standing {
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
             if in_slice(&segment) {
-                said.entry(segment).or_default().used = Some(record::decode(&row.value)?);
+                said.entry(segment).or_default().used = Some(UsedSegmentRecord::decode(&row.value)?);
             }
             Ok(())
         })
@@ -211,6 +224,9 @@ impl Standing {
         batch.expect(keys::upload(self.id), self.version);
         batch.expect_unchanged(keys::of_upload(Table::Page, self.id), view.revision().await?);
         let mut uses = Uses::new(self.record.bucket, self.id, due_unix_ms);
+        if self.record.state == UploadState::Open {
+            uses = uses.keeping_promises();
+        }
         for (kind, said) in flaws {
             match *kind {
                 FlawKind::Condemned(segment) => acquit(view, &mut batch, &mut delta, segment).await?,

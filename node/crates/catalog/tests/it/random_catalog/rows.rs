@@ -65,7 +65,7 @@ pub(super) async fn check(catalog: &EmbeddedCatalog, model: &Model) {
         }
     }
     for row in &used {
-        let record: UsedSegmentRecord = record::decode(&row.value).unwrap();
+        let record = UsedSegmentRecord::decode(&row.value).unwrap();
         assert_eq!(record.uses, uses.remove(&row.key[2..]).unwrap_or(0), "how many pages name a segment");
     }
     assert_eq!(uses.len(), 0, "a page names a segment without a reference");

@@ -1,6 +1,7 @@
 //! Parameters of paths, and headers: what they mean and what they may be.
 
 use datamesh_catalog::UserName;
+use datamesh_catalog::limits::PART_PAGES_MAX;
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use datamesh_shard::{BucketName, NodeName, PoolName};
 use schemars::SchemaGenerator;
@@ -39,6 +40,11 @@ fn path_parameter(name: &str, path: &str, shapes: &mut SchemaGenerator) -> (&'st
         "pool" => ("The pool.", shapes.subschema_for::<PoolName>().to_value()),
         "node" => ("The storage node.", shapes.subschema_for::<NodeName>().to_value()),
         "name" => ("The user, in whatever case.", shapes.subschema_for::<UserName>().to_value()),
+        "segment" => ("The segment's id.", hex(64)),
+        "page" => (
+            "The page's number, from 0.",
+            json!({ "type": "integer", "minimum": 0, "maximum": PART_PAGES_MAX - 1 }),
+        ),
         "part" => {
             ("The part's number.", json!({ "type": "integer", "minimum": 1, "maximum": limits::PARTS_MAX }))
         }

@@ -5,6 +5,7 @@ mod admin;
 mod archive;
 mod audit;
 mod buckets;
+mod compression;
 mod conditional;
 mod files;
 mod fsck;

@@ -11,6 +11,7 @@ mod backups;
 mod blindness;
 mod budget;
 mod caching;
+mod compression;
 mod described;
 mod deterministic;
 mod erasure;

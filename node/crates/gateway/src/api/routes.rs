@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, files, fsck, identities, invites, keys, listing,
-    mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash, uploads, users,
+    App, account, admin, archive, audit, buckets, compression, files, fsck, identities, invites, keys,
+    listing, mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash,
+    uploads, users,
 };
 use crate::auth::Need;
 
@@ -37,7 +38,7 @@ macro_rules! routes {
 
         /// The router it makes.
         pub(super) fn routed() -> Router<Arc<App>> {
-            Router::new()$(.route($path, on(MethodFilter::$method, $does)))*
+            Router::new()$(.route($path, compression::of(on(MethodFilter::$method, $does), &$says)))*
         }
     };
 }
@@ -57,27 +58,27 @@ const READING: &[&str] = &["Range"];
 
 routes! {
     GET "/api/v1/openapi.json" Anyone => openapi::json,
-        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]).compressed();
     GET "/api/v1/docs" Anyone => openapi::page,
-        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]).compressed();
     GET "/api/v1/archive" Read => archive::read,
         does("Downloads a folder of the default bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/buckets/{bucket}/archive" Read => archive::read,
         does("Downloads a folder of a bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/files" Read => listing::list,
-        does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+        does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
     GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
     HEAD "/api/v1/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
     PUT "/api/v1/files/{*key}" Write => files::write, writes_object();
     DELETE "/api/v1/files/{*key}" Write => files::delete, deletes_object();
     GET "/api/v1/buckets" Read => buckets::list,
-        does("Lists the buckets by name").gives::<buckets::Listed>(200);
+        does("Lists the buckets by name").gives::<buckets::Listed>(200).compressed();
     PUT "/api/v1/buckets/{bucket}" Write => buckets::create,
         does("Makes a bucket").gives::<buckets::Shown>(201);
     DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete,
         does("Deletes a bucket that is empty").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/files" Read => listing::list,
-        does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+        does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
     GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
     HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
     PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write, writes_object();
@@ -93,7 +94,7 @@ routes! {
     DELETE "/api/v1/buckets/{bucket}/trash" Write => trash::keep_no_more,
         does("Has what is deleted of a bucket kept no more; what is in its trash stays until its days are over").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/trash/files" Read => trash::list,
-        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200);
+        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200).compressed();
     DELETE "/api/v1/buckets/{bucket}/trash/files" Write => trash::empty,
         does("Deletes for good what was deleted").asks::<trash::Emptied>().gives::<trash::Purged>(200);
     POST "/api/v1/buckets/{bucket}/trash/restore" Write => trash::restore,
@@ -103,7 +104,7 @@ routes! {
     POST "/api/v1/uploads" Write => uploads::begin,
         does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201);
     GET "/api/v1/uploads/{id}" Write => uploads::show,
-        does("Shows which parts have arrived").gives::<uploads::Shown>(200);
+        does("Shows which parts have arrived").gives::<uploads::Shown>(200).compressed();
     DELETE "/api/v1/uploads/{id}" Write => uploads::abort,
         does("Gives an upload up").gives_nothing(204);
     PUT "/api/v1/uploads/{id}/parts/{part}" Write => uploads::part,
@@ -112,19 +113,19 @@ routes! {
         does("Makes the object of its parts").heeds(CONDITIONS).may_take::<uploads::Complete>()
             .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
     GET "/api/v1/shreds" Read => shreds::list,
-        does("Lists what is being shredded, and was lately").gives::<shreds::All>(200);
+        does("Lists what is being shredded, and was lately").gives::<shreds::All>(200).compressed();
     GET "/api/v1/shreds/{id}" Read => shreds::show,
         does("Shows how far a shredding is").gives::<shreds::Shown>(200);
     DELETE "/api/v1/shreds/{id}" Write => shreds::forget,
         does("Calls a shredding off, or forgets one that is over").gives_nothing(204);
     GET "/api/v1/status" Read => admin::status,
-        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+        does("Shows how the cluster is").gives::<ClusterStatus>(200).compressed();
     GET "/api/v1/monitoring/health" Read => monitoring::health,
-        does("Shows whether all is well").gives::<monitoring::Health>(200);
+        does("Shows whether all is well").gives::<monitoring::Health>(200).compressed();
     GET "/api/v1/monitoring/metrics" AUDITOR => monitoring::metrics,
-        does("Shows the cluster's numbers").gives::<monitoring::Numbers>(200);
+        does("Shows the cluster's numbers").gives::<monitoring::Numbers>(200).compressed();
     GET "/api/v1/monitoring/alerts" AUDITOR => monitoring::alerts,
-        does("Lists what is to be looked at, worst first").gives::<monitoring::Alerts>(200);
+        does("Lists what is to be looked at, worst first").gives::<monitoring::Alerts>(200).compressed();
     GET "/api/v1/monitoring/analytics" AUDITOR => monitoring::analytics,
         does("Is not there yet").gives_a_problem(501);
     POST "/api/v1/auth/login" Anyone => account::login,
@@ -208,17 +209,17 @@ routes! {
     POST "/api/v1/shared/{token}/drop/{file}" Anyone => shared::take,
         does("Puts a file into the drop box of a link; replaces nothing").takes_bytes().gives::<shared::Came>(201).with(SECRET);
     GET "/api/v1/admin/status" AUDITOR => admin::status,
-        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+        does("Shows how the cluster is").gives::<ClusterStatus>(200).compressed();
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
-        does("Asks all nodes what they see of one another").gives::<MeshStatus>(200);
+        does("Asks all nodes what they see of one another").gives::<MeshStatus>(200).compressed();
     POST "/api/v1/admin/fsck" OPERATOR => fsck::check,
         does("Checks the catalog and the nodes, told line by line").may_take::<FsckRequest>().gives_lines::<FsckEvent>();
     GET "/api/v1/admin/audit" AUDITOR => audit::list,
-        does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200);
+        does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200).compressed();
     GET "/api/v1/admin/audit/export" AUDITOR => audit::export,
-        does("Gives all of the audit, line by line").asks::<audit::Params>().gives_lines::<AuditLine>();
+        does("Gives all of the audit, line by line").asks::<audit::Params>().gives_lines::<AuditLine>().compressed();
     GET "/api/v1/admin/audit/chains" AUDITOR => audit::chains,
-        does("Shows how far each chain goes, signed").gives::<audit::Chains>(200);
+        does("Shows how far each chain goes, signed").gives::<audit::Chains>(200).compressed();
     PUT "/api/v1/admin/pools/{pool}" OPERATOR => admin::put_pool,
         does("Says what a pool shall be").takes::<PoolSpec>().gives::<ClusterStatus>(200);
     PUT "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::drain,
@@ -238,7 +239,7 @@ routes! {
     POST "/api/v1/admin/key/export" ADMIN => admin::export_key,
         does("Shows the cluster's secret, to be kept where the cluster is not").gives::<admin::ExportedKey<'_>>(200).with(SECRET);
     GET "/api/v1/admin/users" ADMIN => users::list,
-        does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200);
+        does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200).compressed();
     POST "/api/v1/admin/users" ADMIN => users::create,
         does("Makes a user").takes::<users::Create>().once().gives::<users::Code<'_>>(201).with(SECRET);
     GET "/api/v1/admin/users/{name}" ADMIN => users::show,

@@ -40,6 +40,8 @@ pub(crate) struct Operation {
     pub(crate) is_done_once: bool,
 }
 
+    /// Whether its answers are compressed for clients that take that.
+    pub(crate) is_compressed: bool,
 fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
@@ -56,6 +58,7 @@ pub(crate) fn does(summary: &'static str) -> Operation {
         is_done_once: false,
     }
 }
+        is_compressed: false,
 
 impl Operation {
     /// The query's parameters are the fields of this type.
@@ -101,6 +104,23 @@ impl Operation {
 
     /// It may answer with lines of this.
     pub(crate) fn gives_lines<T: JsonSchema>(self) -> Self {
+    /// Its answers are text that shows no secret, and seldom short: clients that take it get them compressed.
+    pub(crate) fn compressed(self) -> Self {
+        Self { is_compressed: true, ..self }
+    }
+
+    /// Whether an answer of it must not be kept by anybody on its way.
+    #[cfg(test)]
+    pub(crate) fn shows_a_secret(&self) -> bool {
+        self.given.iter().any(|given| given.headers.contains(&"Cache-Control"))
+    }
+
+    /// Whether an answer of it is an object's bytes.
+    #[cfg(test)]
+    pub(crate) fn gives_an_object(&self) -> bool {
+        self.given.iter().any(|given| matches!(given.content, Content::Bytes))
+    }
+
         self.given(200, Content::Lines(shape::<T>))
     }
 

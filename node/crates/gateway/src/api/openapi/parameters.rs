@@ -117,7 +117,10 @@ pub(super) fn answered() -> Value {
     let header = |description: &str| json!({ "description": description, "required": true, "schema": { "type": "string" } });
     json!({
         "X-Request-Id": header("The request's id: 16 hexadecimal digits, which the gateway's log and the audit name."),
-        "ETag": header("The entity tag of what is at this path, always a strong one."),
+        "ETag": header("The entity tag of what is at this path: a strong one, but of what may come compressed."),
+        "Tus-Resumable": header("The version of the protocol: `1.0.0`."),
+        "Upload-Offset": header("How far the upload is, in bytes. They are durable."),
+        "Upload-Length": header("Bytes of the whole."),
         "Location": header("Where it is asked for."),
         "Cache-Control": header("`no-store`: the answer shows a secret, or is what a link gives."),
     })

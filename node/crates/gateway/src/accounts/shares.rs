@@ -6,7 +6,7 @@ mod room;
 
 use std::net::IpAddr;
 
-use datamesh_catalog::catalog::{KnownShare, ShareError};
+use datamesh_catalog::catalog::{CatalogError, KnownShare, ShareError};
 use datamesh_catalog::{
     AskedDownload, BucketId, CredentialId, PasswordHash, Share, Shared, UploadId, User, UserId,
 };
@@ -222,20 +222,25 @@ impl Accounts {
     pub(crate) async fn count_download(
         &self,
         open: &OpenShare,
-        (object, bytes, of): (UploadId, u64, u64),
+        asked: (UploadId, u64, u64),
         from: Option<Address>,
     ) -> Result<(), Problem> {
-        let (Shared::Object { downloads_max, .. } | Shared::Prefix { downloads_max, .. }) = &open.share.what
-        else {
-            return Err(no_share());
-        };
-        let Some(max) = *downloads_max else { return Ok(()) };
-        let asked = AskedDownload { whose: whose(address_of(from), object), bytes, of };
-        match self.catalog.count_download(open.which(), (asked, max), self.now()).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(used_up("all its downloads were had")),
-            Err(error) => Err(refusals::catalog(error)),
-        }
+        let Some((asked, max)) = bounded(open, asked, from)? else { return Ok(()) };
+        counted(self.catalog.count_download(open.which(), (asked, max), self.now()).await)
+    }
+
+    /// Whether one would be counted: what is used up already has nothing read for it.
+    ///
+    /// # Errors
+    /// `share-used-up` where it would be one too many.
+    pub(crate) async fn has_download(
+        &self,
+        open: &OpenShare,
+        asked: (UploadId, u64, u64),
+        from: Option<Address>,
+    ) -> Result<(), Problem> {
+        let Some((asked, max)) = bounded(open, asked, from)? else { return Ok(()) };
+        counted(self.catalog.has_download(open.which(), (asked, max), self.now()).await)
     }
 
     /// Takes the room of a file of so many bytes. What does not come of it is given back.
@@ -259,6 +264,28 @@ fn may_share(owner: &User, share: &Share) -> bool {
         Shared::Drop { .. } => Need::Write,
     };
     !owner.disabled && need.role().is_none_or(|least| owner.role >= least)
+}
+
+/// A download as it is counted, where the link has only so many.
+fn bounded(
+    open: &OpenShare,
+    (object, bytes, of): (UploadId, u64, u64),
+    from: Option<Address>,
+) -> Result<Option<(AskedDownload, u32)>, Problem> {
+    let (Shared::Object { downloads_max, .. } | Shared::Prefix { downloads_max, .. }) = &open.share.what
+    else {
+        return Err(no_share());
+    };
+    let asked = AskedDownload { whose: whose(address_of(from), object), bytes, of };
+    Ok(downloads_max.map(|max| (asked, max)))
+}
+
+fn counted(counts: Result<bool, CatalogError>) -> Result<(), Problem> {
+    match counts {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(used_up("all its downloads were had")),
+        Err(error) => Err(refusals::catalog(error)),
+    }
 }
 
 fn whose(from: IpAddr, object: UploadId) -> [u8; 16] {

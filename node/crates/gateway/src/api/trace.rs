@@ -13,7 +13,9 @@ use tracing::Instrument;
 
 use super::quota::Share;
 use super::routes::{is_done_once, need_of};
+use super::target::decode;
 use super::{App, idempotency, incoming};
+use crate::accounts::SHARE_PREFIX;
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
@@ -123,7 +125,7 @@ async fn judged(
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let mut witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
-        let (action, target) = (format!("{} {route}", request.method()), request.uri().path().to_owned());
+        let (action, target) = (format!("{} {route}", request.method()), told_path(request.uri().path()));
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
         Witnessed::new(
             &app.audit,
@@ -146,6 +148,15 @@ async fn judged(
         Some(witnessed) => entered(witnessed, response).await,
         None => response,
     }
+}
+
+/// A path as the audit tells it: who reads there must not have what a link gives, whatever route or method somebody sent its secret to.
+fn told_path(path: &str) -> String {
+    let told = |part: &str| {
+        let is_secret = decode(part).is_ok_and(|part| part.starts_with(SHARE_PREFIX.as_bytes()));
+        if is_secret { format!("{SHARE_PREFIX}…") } else { part.to_owned() }
+    };
+    path.split('/').map(told).collect::<Vec<_>>().join("/")
 }
 
 /// Whose doing a change is that the request asks for, as its event tells it.

@@ -37,4 +37,5 @@ mod second_factor;
 mod shares;
 mod shreds;
 mod trash;
+mod tus;
 mod uploads;

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, archive, audit, buckets, compression, files, fsck, identities, invites, keys,
-    listing, mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash,
+    listing, mailed_reset, metadata, monitoring, oidc, second_factor, shared, shares, shreds, trash, tus,
     uploads, users,
 };
 use crate::auth::Need;
@@ -55,6 +55,14 @@ const SECRET: &[&str] = &["Cache-Control"];
 const CONDITIONS: &[&str] = &["If-Match", "If-None-Match"];
 /// Headers of requests that read one.
 const READING: &[&str] = &["Range"];
+
+/// What requests say that go on with an upload of tus.
+const APPENDING: &[&str] =
+    &["Tus-Resumable", "Upload-Offset", "Upload-Checksum", "If-Match", "If-None-Match"];
+/// What answers of tus have.
+const TUS: &[&str] = &["Tus-Resumable"];
+const GROWN: &[&str] = &["Tus-Resumable", "Upload-Offset"];
+const SHOWN_OF_TUS: &[&str] = &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Cache-Control"];
 
 routes! {
     GET "/api/v1/openapi.json" Anyone => openapi::json,
@@ -112,6 +120,17 @@ routes! {
     POST "/api/v1/uploads/{id}/complete" Write => uploads::complete,
         does("Makes the object of its parts").heeds(CONDITIONS).may_take::<uploads::Complete>()
             .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
+    OPTIONS "/api/v1/tus" Anyone => tus::offers, offers_tus();
+    POST "/api/v1/tus" Write => tus::create, begins_tus();
+    OPTIONS "/api/v1/tus/{id}" Anyone => tus::offers, offers_tus();
+    HEAD "/api/v1/tus/{id}" Write => tus::show,
+        does("Tells how far an upload of tus is").heeds(&["Tus-Resumable"]).gives_nothing(200).with(SHOWN_OF_TUS);
+    PATCH "/api/v1/tus/{id}" Write => tus::append,
+        does("Goes on with an upload of tus; at its end makes the object").heeds(APPENDING).takes_appended()
+            .gives_nothing(204).with(GROWN);
+    DELETE "/api/v1/tus/{id}" Write => tus::end,
+        does("Gives an upload of tus up").heeds(&["Tus-Resumable"]).gives_nothing(204).with(TUS);
+    POST "/api/v1/tus/{id}" Write => tus::stand_in, stands_in_for_tus();
     GET "/api/v1/shreds" Read => shreds::list,
         does("Lists what is being shredded, and was lately").gives::<shreds::All>(200).compressed();
     GET "/api/v1/shreds/{id}" Read => shreds::show,
@@ -297,6 +316,29 @@ fn writes_metadata() -> Operation {
     let summary = "Changes an object's type and metadata, without its bytes; needs If-Match with the tag that GET of it shows";
     let changes = does(summary).heeds(&["If-Match"]);
     changes.takes::<metadata::Change>().gives::<metadata::Metadata>(200).with(&["ETag"])
+}
+
+fn offers_tus() -> Operation {
+    does("Tells what is spoken of tus").gives_nothing(204).with(TUS)
+}
+
+fn begins_tus() -> Operation {
+    let begins = does("Begins an upload of tus, with its first bytes if they are sent along");
+    let said = &[
+        "Tus-Resumable",
+        "Upload-Length",
+        "Upload-Metadata",
+        "Upload-Checksum",
+        "If-Match",
+        "If-None-Match",
+    ];
+    begins.heeds(said).may_take_appended().gives_nothing(201).with(&["Tus-Resumable", "Location"])
+}
+
+fn stands_in_for_tus() -> Operation {
+    let does_it = does("Does what the header says with an upload of tus");
+    let said = &["X-HTTP-Method-Override", "Tus-Resumable", "Upload-Checksum"];
+    does_it.heeds(said).may_take_appended().gives_nothing(200).with(TUS).gives_nothing(204).with(TUS)
 }
 
 fn deletes_object() -> Operation {

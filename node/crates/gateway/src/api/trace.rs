@@ -228,7 +228,9 @@ pub(crate) fn known(method: &Method) -> &'static str {
         "HEAD" => "HEAD",
         "PUT" => "PUT",
         "POST" => "POST",
+        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
         _ => "other",
     }
 }

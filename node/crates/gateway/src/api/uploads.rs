@@ -98,7 +98,7 @@ fn shown(upload: &datamesh_catalog::Upload, parts: &[PartSummary]) -> Shown {
     }
 }
 
-fn id_of(text: &str) -> Result<UploadId, Problem> {
+pub(super) fn id_of(text: &str) -> Result<UploadId, Problem> {
     text.parse().map_err(|_| {
         Problem::new(Kind::NoSuchUpload, "an upload's id is 32 hexadecimal digits").in_parameter("id")
     })

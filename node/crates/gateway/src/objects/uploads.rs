@@ -13,7 +13,7 @@ use datamesh_catalog::{
 use datamesh_shard::BucketName;
 
 use super::write::{opaque, stored};
-use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, locks, refusals};
+use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, growing, locks, refusals};
 use crate::api::{Incoming, Told};
 use crate::pipeline::{self, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
@@ -112,6 +112,7 @@ impl Objects {
     ) -> Result<UploadedPart, Problem> {
         let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
         let bucket = self.bucket_of(&upload).await?;
+        growing::refuse(&Fields::open(&bucket.secrets, &upload.target, &upload.meta)?)?;
         self.renew(id, lease).await?;
         let target = upload.target;
         let job =
@@ -134,10 +135,11 @@ impl Objects {
         Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })
     }
 
-    async fn renew(&self, id: UploadId, lease: Duration) -> Result<(), Problem> {
+    /// Has an upload live for so long from now on; until when that is.
+    pub(super) async fn renew(&self, id: UploadId, lease: Duration) -> Result<u64, Problem> {
         let until = self.now_unix_ms().saturating_add(millis(lease));
         match self.context.catalog.renew_upload(id, until).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(until),
             Err(UploadError::Gone) => Err(refusals::no_upload()),
             Err(error) => Err(refusals::store(error.into())),
         }
@@ -177,6 +179,7 @@ impl Objects {
         let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
         let bucket = self.bucket_of(&upload).await?;
         let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
+        growing::refuse(&kept)?;
         let lock = locks::take_from(&mut kept.system)?;
         kept.system.extend(fields);
         let draft = ObjectDraft {
@@ -233,7 +236,7 @@ impl Objects {
         self.context.catalog.abort_bucket_uploads(bucket, now_unix_ms).await.map_err(refusals::catalog)
     }
 
-    async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
+    pub(super) async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
         self.buckets.of_id(upload.target.bucket).await?.ok_or_else(refusals::bucket_gone)
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Content {
     Lines(Shape),
     /// An object's bytes, of whatever type.
     Bytes,
+    /// Bytes that go behind others.
+    Appended,
     Html,
     Problem,
 }
@@ -38,10 +40,10 @@ pub(crate) struct Operation {
     pub(super) given: Vec<Given>,
     /// Whether clients may give it a key.
     pub(crate) is_done_once: bool,
-}
-
     /// Whether its answers are compressed for clients that take that.
     pub(crate) is_compressed: bool,
+}
+
 fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
@@ -56,9 +58,9 @@ pub(crate) fn does(summary: &'static str) -> Operation {
         body_is_needed: false,
         given: Vec::new(),
         is_done_once: false,
+        is_compressed: false,
     }
 }
-        is_compressed: false,
 
 impl Operation {
     /// The query's parameters are the fields of this type.
@@ -81,6 +83,16 @@ impl Operation {
         Self { body: Content::Bytes, body_is_needed: true, ..self }
     }
 
+    /// The body is bytes that go behind others.
+    pub(crate) fn takes_appended(self) -> Self {
+        Self { body: Content::Appended, body_is_needed: true, ..self }
+    }
+
+    /// The same, or there is none.
+    pub(crate) fn may_take_appended(self) -> Self {
+        Self { body: Content::Appended, ..self }
+    }
+
     /// Of the request these headers count.
     pub(crate) fn heeds(self, headers: &[&'static str]) -> Self {
         Self { headers: headers.to_vec(), ..self }
@@ -92,18 +104,6 @@ impl Operation {
         Self { is_done_once: true, ..self }
     }
 
-    fn given(mut self, status: u16, content: Content) -> Self {
-        self.given.push(Given { status, content, headers: &[] });
-        self
-    }
-
-    /// It may answer with this.
-    pub(crate) fn gives<T: JsonSchema>(self, status: u16) -> Self {
-        self.given(status, Content::Json(shape::<T>))
-    }
-
-    /// It may answer with lines of this.
-    pub(crate) fn gives_lines<T: JsonSchema>(self) -> Self {
     /// Its answers are text that shows no secret, and seldom short: clients that take it get them compressed.
     pub(crate) fn compressed(self) -> Self {
         Self { is_compressed: true, ..self }
@@ -121,6 +121,18 @@ impl Operation {
         self.given.iter().any(|given| matches!(given.content, Content::Bytes))
     }
 
+    fn given(mut self, status: u16, content: Content) -> Self {
+        self.given.push(Given { status, content, headers: &[] });
+        self
+    }
+
+    /// It may answer with this.
+    pub(crate) fn gives<T: JsonSchema>(self, status: u16) -> Self {
+        self.given(status, Content::Json(shape::<T>))
+    }
+
+    /// It may answer with lines of this.
+    pub(crate) fn gives_lines<T: JsonSchema>(self) -> Self {
         self.given(200, Content::Lines(shape::<T>))
     }
 

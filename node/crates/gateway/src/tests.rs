@@ -18,6 +18,7 @@ mod erasure;
 mod failures;
 mod fake;
 mod fsck;
+mod good_requests;
 pub(crate) mod house;
 pub(crate) mod https;
 mod idempotency;

@@ -262,6 +262,15 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
     let late = catalog.commit_seen(upload, &last, &Condition::None, two).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged));
+    let last_page = Some(page(0, 0, &[1, 2, 5], true));
+    let earlier = draft(DraftBody::Pages { parts: vec![0], last_page }, 30, "tag", 1);
+    let late = catalog.commit_seen(upload, &earlier, &Condition::None, two).await;
+    assert_eq!(late, Err(CommitObjectError::PartsChanged));
+    assert_eq!(
+        catalog.parts(upload).await.unwrap(),
+        [part],
+        "whoever is late takes nothing of what is there"
+    );
     let stored = catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap();
     assert_eq!(stored.object.size_bytes, 40);
     let gone = catalog.append_page(upload, &page(0, 1, &[9], false), three, 0).await;

@@ -10,6 +10,7 @@ use axum::body::Body;
 use datamesh_catalog::catalog::CommitObjectError;
 use datamesh_catalog::{Cause, Condition, DraftBody, Lock, ObjectDraft, ObjectKey, Upload, UploadId};
 use datamesh_shard::BucketName;
+use http::{HeaderValue, header};
 use parking_lot::Mutex;
 
 use super::write::{opaque, stored};
@@ -249,6 +250,7 @@ fn is_at(is: u64, said: u64) -> Result<(), Problem> {
 
 fn busy() -> Problem {
     Problem::new(Kind::UploadBusy, "ask with HEAD in a moment how far it is, and go on there")
+        .header(header::RETRY_AFTER, HeaderValue::from_static("1"))
 }
 
 fn failed(failure: AppendFailure) -> Problem {

@@ -2,7 +2,7 @@ use datamesh_catalog::Role;
 use serde_json::json;
 
 use super::super::accounts::{PASSWORD, login, signed_in};
-use super::super::second_factor::Phone;
+use super::super::second_factor::{LATER, Phone};
 use super::{NOTHING, Tour, text};
 
 pub(super) async fn one_s_own(tour: &mut Tour) {
@@ -40,8 +40,9 @@ pub(super) async fn one_s_own(tour: &mut Tour) {
     tour.ask(me, "POST /api/v1/auth/logout", &[], NOTHING).await;
 }
 
-pub(super) async fn second_factor(tour: &mut Tour) {
-    let session = signed_in(&tour.house, "dave", Role::Member).await;
+/// Has somebody made, with a second factor; their session, and what makes its codes.
+async fn with_factor(tour: &mut Tour, name: &str) -> (String, Phone) {
+    let session = signed_in(&tour.house, name, Role::Member).await;
     let me = Some(session.as_str());
     let body = json!({ "password": PASSWORD });
     let offered = tour.ask(me, "POST /api/v1/auth/second-factor", &[], body).await.json();
@@ -50,8 +51,14 @@ pub(super) async fn second_factor(tour: &mut Tour) {
     tour.ask(me, "POST /api/v1/auth/second-factor/confirm", &[], body).await;
     let shown = tour.ask(me, "GET /api/v1/auth/second-factor", &[], NOTHING).await.json();
     assert_eq!(shown["enabled"], json!(true));
-    tour.house.clock.move_on(super::super::second_factor::LATER);
+    (session, phone)
+}
+
+pub(super) async fn second_factor(tour: &mut Tour) {
+    with_factor(tour, "lost-it").await;
+    tour.admin("DELETE /api/v1/admin/users/{name}/second-factor", &["lost-it"], NOTHING).await;
+    let (session, phone) = with_factor(tour, "dave").await;
+    tour.house.clock.move_on(LATER);
     let body = json!({ "password": PASSWORD, "code": phone.code(&tour.house) });
-    tour.ask(me, "POST /api/v1/auth/second-factor/remove", &[], body).await;
-    tour.admin("DELETE /api/v1/admin/users/{name}/second-factor", &["dave"], NOTHING).await;
+    tour.ask(Some(&session), "POST /api/v1/auth/second-factor/remove", &[], body).await;
 }

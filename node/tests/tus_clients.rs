@@ -58,7 +58,7 @@ async fn tus_js_client_and_a_gateway_that_dies() {
         while let Some(line) = says.next_line().await.unwrap() {
             println!("{line}");
             if line == "kill the gateway" {
-                cluster.kill("gateway");
+                cluster.kill("gateway-0");
                 hears.write_all(b"it is dead\n").await.unwrap();
             }
         }
@@ -110,7 +110,7 @@ async fn what_was_told_to_be_there_outlives_the_gateway() {
         cluster
             .until_async("two segments are there", async || at(&cluster, &path).await == Some(8 << 20))
             .await;
-        cluster.kill("gateway");
+        cluster.kill("gateway-0");
     };
     let (broken, ()) = tokio::join!(append(&cluster, &path, 0, body), killed);
     assert!(broken.is_err(), "{broken:?}");

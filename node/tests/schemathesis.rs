@@ -36,6 +36,9 @@ async fn every_route_is_as_it_is_described() {
     let mut run = Command::new(python::folder().join("bin/schemathesis"));
     run.current_dir(folder.path())
         .env("HOME", folder.path())
+        .env("PYTHONPATH", here.join("tests/schemathesis"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "media_types")
         .arg("--config-file")
         .arg(here.join("tests/schemathesis/schemathesis.toml"))
         .arg("run")

@@ -122,7 +122,6 @@ routes! {
             .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
     OPTIONS "/api/v1/tus" Anyone => tus::offers, offers_tus();
     POST "/api/v1/tus" Write => tus::create, begins_tus();
-    OPTIONS "/api/v1/tus/{id}" Anyone => tus::offers, offers_tus();
     HEAD "/api/v1/tus/{id}" Write => tus::show,
         does("Tells how far an upload of tus is").heeds(&["Tus-Resumable"]).gives_nothing(200).with(SHOWN_OF_TUS);
     PATCH "/api/v1/tus/{id}" Write => tus::append,

@@ -189,9 +189,8 @@ fn content(content: Content, shapes: &mut SchemaGenerator) -> Option<Value> {
             json!({ "application/x-ndjson": { "schema": { "type": "string" }, "x-line": shape(shapes) } })
         }
         Content::Bytes => json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } }),
-        Content::Appended => {
-            json!({ tus::MEDIA_TYPE: { "schema": { "type": "string", "format": "binary" } } })
-        }
+        // Whatever bytes there are: a schema could say no more.
+        Content::Appended => json!({ tus::MEDIA_TYPE: {} }),
         Content::Html => json!({ "text/html": { "schema": { "type": "string" } } }),
     })
 }

@@ -19,19 +19,14 @@ fn is(status: u16, slug: &str, header: &str) -> (u16, String, String) {
 #[tokio::test]
 async fn anyone_may_ask_what_is_spoken() {
     let house = House::without_pool(6, 64 << 20).await;
-    for path in ["/api/v1/tus", "/api/v1/tus/0123456789abcdef0123456789abcdef"] {
-        let got = house.ask_as(None, Method::OPTIONS, path, (&[], Body::empty())).await;
-        assert_eq!(
-            (got.status.as_u16(), got.header("tus-version"), got.header("tus-resumable")),
-            (204, "1.0.0", "1.0.0")
-        );
-        assert_eq!(got.header("tus-max-size"), OBJECT_BYTES_MAX.to_string());
-        assert_eq!(
-            got.header("tus-extension"),
-            "creation,creation-with-upload,checksum,termination,expiration"
-        );
-        assert_eq!(got.header("tus-checksum-algorithm"), "sha1,sha256");
-    }
+    let got = house.ask_as(None, Method::OPTIONS, "/api/v1/tus", (&[], Body::empty())).await;
+    assert_eq!(
+        (got.status.as_u16(), got.header("tus-version"), got.header("tus-resumable")),
+        (204, "1.0.0", "1.0.0")
+    );
+    assert_eq!(got.header("tus-max-size"), OBJECT_BYTES_MAX.to_string());
+    assert_eq!(got.header("tus-extension"), "creation,creation-with-upload,checksum,termination,expiration");
+    assert_eq!(got.header("tus-checksum-algorithm"), "sha1,sha256");
 }
 
 #[tokio::test]

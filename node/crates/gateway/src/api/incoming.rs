@@ -342,6 +342,36 @@ mod tests {
         assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
     }
 
+    /// A body that brings a byte each second.
+    fn dripping() -> Body {
+        Body::from_stream(futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_in_time_is_gathered_and_the_rest_comes_later() {
+        let (mut body, mut buffer) = (of(dripping(), None), [0; 100]);
+        for _ in 0..2 {
+            let (came, ended) = body.gather(&mut buffer, Duration::from_millis(10_500)).await;
+            assert!(
+                ended.is_ok() && (10..=11).contains(&came) && buffer[..came].iter().all(|byte| *byte == b'x')
+            );
+        }
+        let (came, ended) =
+            body.stalling(Duration::from_millis(500)).gather(&mut buffer, Duration::from_secs(60)).await;
+        assert_eq!(
+            (came, ended.unwrap_err().kind()),
+            (0, Kind::BodyIncomplete),
+            "it brought nothing for too long"
+        );
+        let cut = [Ok(Bytes::from_static(b"01234")), Err(std::io::Error::other("reset"))];
+        let mut cut = of(Body::from_stream(futures::stream::iter(cut)), Some(10));
+        let (came, ended) = cut.gather(&mut buffer, Duration::from_secs(60)).await;
+        assert_eq!((&buffer[..came], ended.unwrap_err().kind()), (&b"01234"[..], Kind::BodyIncomplete));
+    }
+
     /// Of a body that ends with this half way.
     async fn kind_of(error: impl Into<BoxError> + Send + 'static) -> Kind {
         let pieces = [Ok(Bytes::from_static(b"01234")), Err(error)];

@@ -130,8 +130,8 @@ async fn created(
         let stored = growth.stored.take();
         let grown = grown(app, id, arriving, (condition, cause)).await;
         if grown.is_err() {
-            // Its client never hears of it.
-            app.objects.abort(id).await?;
+            // Its client never hears of it. If it does not end now, its time does it.
+            let _ = app.objects.abort(id).await;
         }
         growth = grown?;
         growth.stored = growth.stored.or(stored);
@@ -217,9 +217,9 @@ fn tell(answer: &mut Response, growth: &Growth) -> Result<(), Problem> {
     }
     if let Some(stored) = &growth.stored {
         told.insert(header::ETAG, conditional::quoted(&stored.object.etag)?);
-        if let Some(durability) = stored.durability {
-            told.insert(files::DURABILITY, files::describe(durability)?);
-        }
+    }
+    if let Some(durability) = growth.durability {
+        told.insert(files::DURABILITY, files::describe(durability)?);
     }
     Ok(())
 }

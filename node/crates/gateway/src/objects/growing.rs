@@ -62,8 +62,10 @@ pub(crate) struct Growth {
     pub(crate) metadata: String,
     /// When it is given up; none once there is the object.
     pub(crate) expires_unix_ms: Option<u64>,
-    /// What it became, where this request did it.
+    /// What it became, if it is whole.
     pub(crate) stored: Option<Stored>,
+    /// How safe what this request brought is.
+    pub(crate) durability: Option<Durability>,
 }
 
 /// Bytes that are to go behind others.
@@ -113,6 +115,7 @@ impl Growing {
             metadata: self.plan.metadata.clone(),
             expires_unix_ms: Some(expires_unix_ms),
             stored: None,
+            durability: None,
         }
     }
 }
@@ -180,7 +183,8 @@ impl Objects {
         }
         let expires = self.renew(id, limits::UPLOAD_LEASE).await;
         appended.ended.map_err(failed)?;
-        Ok(growing.growth(appended.place, expires?))
+        let durability = (appended.place.offset > place.offset).then_some(appended.durability);
+        Ok(Growth { durability, ..growing.growth(appended.place, expires?) })
     }
 
     /// Gives an upload up; what came of it goes as that of any upload does.
@@ -231,13 +235,14 @@ impl Objects {
         let done = done(self.completed(id).await?);
         is_at(done.offset, arriving.offset)?;
         Incoming::new(arriving.body, 0)?.stalling(limits::APPEND_STALL).more().await?;
-        Ok(Growth { stored: None, ..done })
+        Ok(done)
     }
 }
 
 fn done(stored: Stored) -> Growth {
-    let length = stored.object.size_bytes;
-    Growth { offset: length, length, metadata: String::new(), expires_unix_ms: None, stored: Some(stored) }
+    let (length, durability) = (stored.object.size_bytes, stored.durability);
+    let (metadata, stored) = (String::new(), Some(stored));
+    Growth { offset: length, length, metadata, expires_unix_ms: None, stored, durability }
 }
 
 fn is_at(is: u64, said: u64) -> Result<(), Problem> {

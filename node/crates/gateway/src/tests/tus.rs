@@ -74,6 +74,7 @@ async fn an_upload_goes_on_where_it_is_at_any_gateway() {
     assert!(begun.header("upload-expires").ends_with(" GMT"));
     let first = patch(&house, &path, 0, text[..5_000_001].to_vec()).await.ok();
     assert_eq!((first.status.as_u16(), first.header("upload-offset")), (204, "5000001"));
+    assert_eq!(first.header("datamesh-durability"), "whole");
     assert_eq!(house.get("dir/clip").await.problem(), "no-such-object");
     let shown = head(&house, &path).await.ok();
     assert_eq!(

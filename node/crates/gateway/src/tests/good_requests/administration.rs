@@ -20,7 +20,7 @@ pub(super) async fn of_people(tour: &mut Tour) {
     let invited = tour.admin("POST /api/v1/admin/invites", &[], json!({ "role": "member" })).await.json();
     tour.admin("GET /api/v1/admin/invites", &[], NOTHING).await;
     tour.admin("DELETE /api/v1/admin/invites/{id}", &[&text(&invited, "id")], NOTHING).await;
-    let body = json!({ "name": "backup", "permission": "read" });
+    let body = json!({ "name": "backup", "permission": "readOnly" });
     let id = text(&tour.admin("POST /api/v1/admin/keys", &[], body).await.json(), "id");
     tour.admin("GET /api/v1/admin/keys", &[], NOTHING).await;
     tour.admin("PUT /api/v1/admin/keys/{id}", &[&id], json!({ "disabled": true })).await;

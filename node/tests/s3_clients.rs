@@ -9,6 +9,8 @@
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
+#[path = "support/npm.rs"]
+mod npm;
 #[path = "support/python.rs"]
 mod python;
 
@@ -16,13 +18,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cluster::{Cluster, new_seed, random};
-
-/// Where `scripts/install-deps.sh` puts the JavaScript clients.
-fn npm() -> PathBuf {
-    let given = std::env::var_os("DATAMESH_NPM").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/datamesh/npm");
-    given.unwrap_or_else(home)
-}
 
 /// A program of a client, told where the gateway is and with which key.
 fn client(program: &Path, cluster: &Cluster, folder: &Path) -> Command {
@@ -69,10 +64,7 @@ async fn duckdb() {
 #[tokio::test(flavor = "multi_thread")]
 async fn javascript_sdk() {
     let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
-    // A module finds its packages in the folders above it.
-    let script = folder.path().join("sdk.mjs");
-    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/npm/sdk.mjs"), &script).unwrap();
-    std::os::unix::fs::symlink(npm().join("node_modules"), folder.path().join("node_modules")).unwrap();
+    let script = npm::script("sdk.mjs", folder.path());
     let (id, secret) = cluster.s3_key();
     let mut node = client(Path::new("node"), &cluster, folder.path());
     node.env("NODE_EXTRA_CA_CERTS", cluster.data().join("secrets/ca.crt"))

@@ -36,6 +36,9 @@ async fn every_route_is_as_it_is_described() {
     let mut run = Command::new(python::folder().join("bin/schemathesis"));
     run.current_dir(folder.path())
         .env("HOME", folder.path())
+        .env("PYTHONPATH", here.join("tests/schemathesis"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("SCHEMATHESIS_HOOKS", "media_types")
         .arg("--config-file")
         .arg(here.join("tests/schemathesis/schemathesis.toml"))
         .arg("run")
@@ -53,4 +56,29 @@ async fn every_route_is_as_it_is_described() {
     println!("{told}");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert!(told.contains("Test cases:"), "nothing was tried");
+}
+
+/// A request that comes with a key may be answered 422, and no other.
+#[test]
+fn only_requests_with_a_key_may_be_unprocessable() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(here.join("../docs/openapi.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let settings = std::fs::read_to_string(here.join("tests/schemathesis/schemathesis.toml")).unwrap();
+    let (_, rest) = settings.split_once("include-operation-id = [").unwrap();
+    let (listed, rest) = rest.split_once(']').unwrap();
+    let mut listed: Vec<_> = listed.split('"').skip(1).step_by(2).collect();
+    let with_keys =
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let with_keys = with_keys.filter(|operation| {
+        let parameters = operation["parameters"].as_array();
+        parameters.is_some_and(|all| all.iter().any(|one| one["name"] == "Idempotency-Key"))
+    });
+    let mut with_keys: Vec<_> =
+        with_keys.map(|operation| operation["operationId"].as_str().unwrap()).collect();
+    listed.sort_unstable();
+    with_keys.sort_unstable();
+    assert_eq!(listed, with_keys);
+    assert_eq!(settings.matches("\"422\"").count(), 2, "of wrong requests, and of these");
+    assert!(rest.lines().nth(1).unwrap().contains("\"422\""));
 }

@@ -2,6 +2,7 @@
 
 mod access_keys;
 mod addresses;
+mod appending;
 mod audit;
 mod bucket_settings;
 mod buckets;
@@ -47,6 +48,7 @@ use std::sync::Arc;
 
 pub use access_keys::AccessKeyError;
 pub use addresses::Claimant;
+pub use appending::AppendError;
 pub use bucket_settings::{SettingError, StraySetting};
 pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{

@@ -44,6 +44,7 @@ pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
 pub(crate) use identities::{Bound, Met};
 pub(crate) use invitations::Invitation;
 pub(crate) use second_factor::Offered;
+pub(crate) use secrets::SHARE_PREFIX;
 pub(crate) use shares::{MadeShare, NewShare, OpenShare, SHARE_DAYS_MAX, no_share};
 pub(crate) use sign_in::{SignIn, SignedIn};
 pub(crate) use users::{Change, NewUser, Registering};

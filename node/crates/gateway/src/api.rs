@@ -5,6 +5,7 @@ mod admin;
 mod archive;
 mod audit;
 mod buckets;
+mod compression;
 mod conditional;
 mod files;
 mod fsck;
@@ -32,6 +33,7 @@ mod shreds;
 mod target;
 mod trace;
 mod trash;
+mod tus;
 mod uploads;
 mod users;
 
@@ -47,6 +49,7 @@ use crate::auth::Tokens;
 use crate::metrics::Metrics;
 use crate::notifications::Targets;
 use crate::objects::Objects;
+use crate::owned::Tasks;
 use crate::problem::{Kind, Problem};
 use crate::status::StatusSource;
 use crate::surroundings::Surroundings;
@@ -79,6 +82,8 @@ pub(crate) struct App {
     pub(crate) s3_quotas: Quotas,
     pub(crate) once: Once,
     pub(crate) archives: Archives,
+    /// Bodies that are written down to their end, though their clients may be gone.
+    pub(crate) appends: Tasks,
 }
 
 pub(crate) use admin::Admin;

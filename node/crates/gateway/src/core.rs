@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
 use crate::oidc::Providers;
+use crate::owned::Tasks;
 use crate::pipeline::{Budget, Context};
 use crate::pools::Pools;
 use crate::status::StatusSource;
@@ -158,6 +159,7 @@ impl Core {
             quotas: Quotas::new(&config.request_limits.rest, "user"),
             s3_quotas: Quotas::new(&config.request_limits.s3, "key"),
             archives: Archives::default(),
+            appends: Tasks::default(),
         });
         Ok(Self {
             router: api::router(Arc::clone(&app)),

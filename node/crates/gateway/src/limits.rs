@@ -60,5 +60,14 @@ pub const PART_BYTES_MAX: u64 = 1 << 30;
 pub const S3_UPLOAD_LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an upload lives without a sign of its client.
 pub const UPLOAD_LEASE: Duration = Duration::from_secs(24 * 3600);
+/// Time an upload that goes on where it stopped may bring nothing before its request is given up: a client whose connection died comes
+/// again sooner than after a put's.
+pub const APPEND_STALL: Duration = Duration::from_secs(10);
+/// Time such a client has for a segment: then what came is one. With the stall above, what a gateway may lose when it dies.
+pub const APPEND_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of one request with a checksum at most: nothing of it counts before its end.
+pub const CHECKED_BYTES_MAX: u64 = 256 << 20;
+/// Bytes of `Upload-Metadata` at most.
+pub const UPLOAD_METADATA_BYTES_MAX: usize = 4 << 10;
 /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
 pub const PUT_LEASE: Duration = Duration::from_secs(900);

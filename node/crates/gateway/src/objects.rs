@@ -2,6 +2,7 @@
 
 mod buckets;
 mod erasure;
+mod growing;
 mod locks;
 mod meta;
 mod policies;
@@ -40,6 +41,7 @@ pub(crate) use crate::pipeline::Durability;
 use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
 pub(crate) use erasure::Erasure;
+pub(crate) use growing::{Arriving, Growth, UploadMetadata};
 pub(crate) use meta::{Fields, Meta};
 use policies::Policies;
 pub(crate) use policies::PublicAccessBlock;
@@ -80,6 +82,7 @@ pub(crate) struct Objects {
     shreds: Arc<Shreds>,
     copies: Semaphore,
     policies: Policies,
+    turns: growing::Turns,
 }
 
 /// Bytes of the transfers' budget to each copy that is under way. A copy holds buffers that it reads into while it waits for those it
@@ -95,7 +98,8 @@ impl Objects {
     ) -> Self {
         let copies = usize::try_from(context.budget.bytes() / COPY_BYTES).unwrap_or(usize::MAX);
         let copies = Semaphore::new(copies.clamp(1, Semaphore::MAX_PERMITS));
-        Self { context, buckets: Buckets::new(source), abandoned, shreds, copies, policies: Policies::new() }
+        let (buckets, policies) = (Buckets::new(source), Policies::new());
+        Self { context, buckets, abandoned, shreds, copies, policies, turns: growing::Turns::default() }
     }
 
     fn now_unix_ms(&self) -> u64 {

@@ -3,6 +3,7 @@
 //! A put: body → segment buffer → compress, seal, encode, hash (one thread) → shards to the nodes while the catalog
 //! writes the references → pages → commit. A get: pages → k shards per segment → rebuild, open (one thread) → client.
 
+mod append;
 mod budget;
 mod context;
 mod cpu;
@@ -25,6 +26,7 @@ mod spread;
 mod store;
 mod window;
 
+pub(crate) use append::{AppendFailure, Appender, PART as APPENDED_PART, Place};
 pub use budget::Budget;
 pub(crate) use context::Context;
 pub(crate) use damage::Damage;

@@ -241,7 +241,10 @@ impl<K: Keyspace> Catalog<K> {
         how: How<'_>,
     ) -> Result<Committed, CommitObjectError> {
         validate(draft)?;
-        if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body {
+        // Whoever saw the parts saw no page behind: one that is there now is another writer's, whom this must not cost anything.
+        if let (DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. }, (_, None)) =
+            (&draft.body, when)
+        {
             match self.drop_pages_after(upload, *at, draft.created_unix_ms).await {
                 // Perhaps it is committed: the plan below finds out.
                 Ok(()) | Err(PutPageError::UploadGone) => {}

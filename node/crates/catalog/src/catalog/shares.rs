@@ -147,6 +147,21 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
+    /// Whether a download would be counted now: nothing is, and another may come first.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn has_download(
+        &self,
+        (user, id): (UserId, CredentialId),
+        (asked, max): (AskedDownload, u32),
+        now_unix_ms: u64,
+    ) -> Result<bool, CatalogError> {
+        let view = self.view().await?;
+        let used = find::<ShareUse>(&view, &keys::share_use(user, id)).await?.record;
+        Ok(used.is_some_and(|used| used.with_download(asked, max, now_unix_ms).is_some()))
+    }
+
     /// Counts a download of a share that has a maximum. Gives whether it may be: the share is there still, and it is not one too many.
     ///
     /// # Errors
@@ -158,21 +173,6 @@ impl<K: Keyspace> Catalog<K> {
         now_unix_ms: u64,
     ) -> Result<bool, CatalogError> {
         self.change_use((user, id), |used| used.with_download(asked, max, now_unix_ms)).await
-    }
-
-    /// Whether such a download would count. It is not counted.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn may_download(
-        &self,
-        (user, id): (UserId, CredentialId),
-        (asked, max): (AskedDownload, u32),
-        now_unix_ms: u64,
-    ) -> Result<bool, CatalogError> {
-        let view = self.view().await?;
-        let used = find::<ShareUse>(&view, &keys::share_use(user, id)).await?;
-        Ok(used.record.unwrap_or_default().with_download(asked, max, now_unix_ms).is_some())
     }
 
     /// Takes the room of a file that is coming. Gives whether there is some, and the share.

@@ -1,19 +1,20 @@
 //! Uploads: leases, references, pages, parts; everything may be repeated.
 
-use datamesh_catalog::catalog::{PutPageError, ReferenceError, UploadError};
+use datamesh_catalog::catalog::{AppendError, CommitObjectError, PutPageError, ReferenceError, UploadError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::limits::META_BYTES_MAX;
-use datamesh_catalog::{Catalog, PageAt};
+use datamesh_catalog::{Catalog, Condition, DraftBody, PageAt};
 use datamesh_shard::Generation;
 
 use crate::support::{
-    RETENTION_MS, catalog_on, new_upload, on_all_engines, page, segment, segment_id, upload_id,
+    RETENTION_MS, catalog_on, draft, new_upload, on_all_engines, page, segment, segment_id, upload_id,
 };
 
 on_all_engines!(catalog_on:
     beginning_again, leases, an_ended_upload_takes_nothing, what_an_aborted_upload_left_counts, pages_make_parts, a_part_begins_anew,
     a_longer_try_is_dropped_whole, replaced_pages_let_segments_go, a_segment_named_twice_stays, unreferencing,
     condemned_segments_need_a_newer_generation, limits,
+    one_writer_at_a_time_appends,
 );
 
 async fn condemned<K: Keyspace>(catalog: &Catalog<K>) -> Vec<u64> {
@@ -236,4 +237,42 @@ async fn limits<K: Keyspace>(catalog: Catalog<K>) {
     let many: Vec<_> = (0..1025).map(segment).collect();
     assert!(matches!(catalog.reference(upload, &many).await, Err(ReferenceError::Invalid(_))));
     catalog.reference(upload, &many[..1024]).await.unwrap();
+}
+
+async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
+    let upload = upload_id(1);
+    catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
+    let (parts, nothing) = catalog.tagged_parts(upload).await.unwrap();
+    assert_eq!(parts, []);
+    let one = catalog.append_page(upload, &page(0, 0, &[1], false), nothing, 0).await.unwrap();
+    assert!(one > nothing);
+    // Whoever saw nothing would write over it.
+    for late in [page(0, 0, &[2], false), page(0, 1, &[2], false), page(3, 0, &[2], false)] {
+        let refused = catalog.append_page(upload, &late, nothing, 0).await;
+        assert_eq!(refused, Err(AppendError::PartsChanged));
+    }
+    let two = catalog.append_page(upload, &page(0, 0, &[1, 2], false), one, 0).await.unwrap();
+    let again = catalog.append_page(upload, &page(0, 0, &[1, 2], false), two, 0).await.unwrap();
+    assert_eq!(again, two, "the same page again");
+    let three = catalog.append_page(upload, &page(0, 1, &[3], false), two, 0).await.unwrap();
+    let part = catalog.parts(upload).await.unwrap()[0];
+    assert_eq!((part.pages, part.segments, part.plain_bytes, part.complete), (2, 3, 30, false));
+    assert_eq!(condemned(&catalog).await, [0_u64; 0], "the page that grew has what it had");
+    let last_page = Some(page(0, 1, &[3, 4], true));
+    let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
+    let late = catalog.commit_seen(upload, &last, &Condition::None, two).await;
+    assert_eq!(late, Err(CommitObjectError::PartsChanged));
+    let last_page = Some(page(0, 0, &[1, 2, 5], true));
+    let earlier = draft(DraftBody::Pages { parts: vec![0], last_page }, 30, "tag", 1);
+    let late = catalog.commit_seen(upload, &earlier, &Condition::None, two).await;
+    assert_eq!(late, Err(CommitObjectError::PartsChanged));
+    assert_eq!(
+        catalog.parts(upload).await.unwrap(),
+        [part],
+        "whoever is late takes nothing of what is there"
+    );
+    let stored = catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap();
+    assert_eq!(stored.object.size_bytes, 40);
+    let gone = catalog.append_page(upload, &page(0, 1, &[9], false), three, 0).await;
+    assert_eq!(gone, Err(PutPageError::UploadGone.into()));
 }

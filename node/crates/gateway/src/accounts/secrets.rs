@@ -28,7 +28,7 @@ pub(super) fn prefix_of(kind: &CredentialKind) -> &'static str {
 }
 
 /// What the secret of a link begins with.
-pub(super) const SHARE_PREFIX: &str = "dml_";
+pub(crate) const SHARE_PREFIX: &str = "dml_";
 
 /// A credential's text as it was read: where its row is, and what is held against it.
 pub(super) struct Presented<'a> {

@@ -222,25 +222,25 @@ impl Accounts {
     pub(crate) async fn count_download(
         &self,
         open: &OpenShare,
-        wanted: (UploadId, u64, u64),
+        asked: (UploadId, u64, u64),
         from: Option<Address>,
     ) -> Result<(), Problem> {
-        let Some(asked) = asked(open, wanted, from)? else { return Ok(()) };
-        had(self.catalog.count_download(open.which(), asked, self.now()).await)
+        let Some((asked, max)) = bounded(open, asked, from)? else { return Ok(()) };
+        counted(self.catalog.count_download(open.which(), (asked, max), self.now()).await)
     }
 
-    /// Whether it would be one too many: a look, before the object is read.
+    /// Whether one would be counted: what is used up already has nothing read for it.
     ///
     /// # Errors
-    /// `share-used-up` where it is.
-    pub(crate) async fn may_download(
+    /// `share-used-up` where it would be one too many.
+    pub(crate) async fn has_download(
         &self,
         open: &OpenShare,
-        wanted: (UploadId, u64, u64),
+        asked: (UploadId, u64, u64),
         from: Option<Address>,
     ) -> Result<(), Problem> {
-        let Some(asked) = asked(open, wanted, from)? else { return Ok(()) };
-        had(self.catalog.may_download(open.which(), asked, self.now()).await)
+        let Some((asked, max)) = bounded(open, asked, from)? else { return Ok(()) };
+        counted(self.catalog.has_download(open.which(), (asked, max), self.now()).await)
     }
 
     /// Takes the room of a file of so many bytes. What does not come of it is given back.
@@ -257,8 +257,17 @@ impl Accounts {
     }
 }
 
-/// A request for `bytes` of an object of so many bytes, and the maximum of the link if it has one.
-fn asked(
+/// Whether a link's owner may do themselves what it lets others do.
+fn may_share(owner: &User, share: &Share) -> bool {
+    let need = match share.what {
+        Shared::Object { .. } | Shared::Prefix { .. } => Need::Read,
+        Shared::Drop { .. } => Need::Write,
+    };
+    !owner.disabled && need.role().is_none_or(|least| owner.role >= least)
+}
+
+/// A download as it is counted, where the link has only so many.
+fn bounded(
     open: &OpenShare,
     (object, bytes, of): (UploadId, u64, u64),
     from: Option<Address>,
@@ -267,25 +276,16 @@ fn asked(
     else {
         return Err(no_share());
     };
-    let asked = |max| (AskedDownload { whose: whose(address_of(from), object), bytes, of }, max);
-    Ok(downloads_max.map(asked))
+    let asked = AskedDownload { whose: whose(address_of(from), object), bytes, of };
+    Ok(downloads_max.map(|max| (asked, max)))
 }
 
-fn had(counts: Result<bool, CatalogError>) -> Result<(), Problem> {
+fn counted(counts: Result<bool, CatalogError>) -> Result<(), Problem> {
     match counts {
         Ok(true) => Ok(()),
         Ok(false) => Err(used_up("all its downloads were had")),
         Err(error) => Err(refusals::catalog(error)),
     }
-}
-
-/// Whether a link's owner may do themselves what it lets others do.
-fn may_share(owner: &User, share: &Share) -> bool {
-    let need = match share.what {
-        Shared::Object { .. } | Shared::Prefix { .. } => Need::Read,
-        Shared::Drop { .. } => Need::Write,
-    };
-    !owner.disabled && need.role().is_none_or(|least| owner.role >= least)
 }
 
 fn whose(from: IpAddr, object: UploadId) -> [u8; 16] {

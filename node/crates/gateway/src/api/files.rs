@@ -161,7 +161,7 @@ pub(super) fn head(
 }
 
 /// As in `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn http_date(unix_ms: u64) -> String {
+pub(super) fn http_date(unix_ms: u64) -> String {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or_default();
     let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()

@@ -13,9 +13,7 @@ use datamesh_catalog::catalog::Begun;
 use datamesh_catalog::{EmbeddedCatalog, KeyedRequest, RequestId};
 use datamesh_seal::{ClusterSecret, RequestKey};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use self::answer::Answer;
@@ -23,6 +21,7 @@ use super::{App, incoming, trace};
 use crate::audit::{Note, Witnessed};
 use crate::auth::Principal;
 use crate::objects::refusals;
+use crate::owned::Tasks;
 use crate::problem::{Kind, Problem};
 
 /// The header.
@@ -44,7 +43,7 @@ pub(crate) struct Once {
     catalog: EmbeddedCatalog,
     secret: Arc<ClusterSecret>,
     /// Requests that are done to their end, whether or not their clients still wait.
-    under_way: Mutex<JoinSet<()>>,
+    under_way: Tasks,
     room: Arc<Semaphore>,
 }
 
@@ -57,18 +56,7 @@ struct Doing {
 
 impl Once {
     pub(crate) fn new(catalog: EmbeddedCatalog, secret: Arc<ClusterSecret>) -> Self {
-        Self {
-            catalog,
-            secret,
-            under_way: Mutex::new(JoinSet::new()),
-            room: Arc::new(Semaphore::new(UNDER_WAY_MAX)),
-        }
-    }
-
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut under_way = self.under_way.lock();
-        while under_way.try_join_next().is_some() {}
-        under_way.spawn(task);
+        Self { catalog, secret, under_way: Tasks::default(), room: Arc::new(Semaphore::new(UNDER_WAY_MAX)) }
     }
 }
 
@@ -128,7 +116,7 @@ pub(super) async fn once(
         // Whoever asked may be gone.
         let _ = tell.send(response);
     };
-    app.once.run(doing.in_current_span());
+    app.once.under_way.run(doing.in_current_span());
     told.await.map_err(|_| Problem::new(Kind::Internal, "it stopped half way; the gateway's log says why"))
 }
 

@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits;
 use crate::objects::refusals;
@@ -52,6 +52,8 @@ pub(crate) struct Incoming {
     arrived: u64,
     taken: u64,
     announced: Option<u64>,
+    /// A stream that has ended is not asked for more.
+    has_ended: bool,
     rest: Bytes,
     witness: Option<Box<dyn Witness>>,
     told: Told,
@@ -72,6 +74,7 @@ impl Incoming {
             arrived: 0,
             taken: 0,
             announced,
+            has_ended: false,
             rest: Bytes::new(),
             witness: None,
             told: Told::default(),
@@ -84,6 +87,11 @@ impl Incoming {
             return Err(too_large(bytes_max));
         }
         Ok(Self { announced: Some(bytes), ..Self::new(body, bytes_max)? })
+    }
+
+    /// Gives it up when it brings nothing for so long.
+    pub(crate) fn stalling(self, stall: Duration) -> Self {
+        Self { stall, ..self }
     }
 
     /// Has somebody look at it: a body that is not what was meant ends with their problem.
@@ -127,20 +135,36 @@ impl Incoming {
 
     async fn fill_slowly(&mut self, buffer: &mut [u8]) -> Result<usize, Problem> {
         let mut filled = 0;
-        while filled < buffer.len() {
-            if !self.more().await? {
-                break;
-            }
-            let part = self.rest.split_to(self.rest.len().min(buffer.len() - filled));
-            buffer[filled..filled + part.len()].copy_from_slice(&part);
-            filled += part.len();
-            self.taken = self.taken.saturating_add(len_of(&part));
+        while filled < buffer.len() && self.more().await? {
+            filled += self.take(&mut buffer[filled..]);
         }
         Ok(filled)
     }
 
+    /// Fills `buffer` for so long, and gives how far it came, whatever ended it. Fewer bytes than it has room for mean that the time is
+    /// over, or the body, which [`Incoming::more`] tells; or that it broke off, which is told here.
+    pub(crate) async fn gather(&mut self, buffer: &mut [u8], wait: Duration) -> (usize, Result<(), Problem>) {
+        let (until, mut filled) = (Instant::now() + wait, 0);
+        while filled < buffer.len() {
+            match timeout_at(until, self.more()).await {
+                Ok(Ok(true)) => filled += self.take(&mut buffer[filled..]),
+                Ok(Ok(false)) | Err(_) => break,
+                Ok(Err(problem)) => return (filled, Err(problem)),
+            }
+        }
+        (filled, Ok(()))
+    }
+
+    /// Moves what has arrived, as far as it fits.
+    fn take(&mut self, room: &mut [u8]) -> usize {
+        let part = self.rest.split_to(self.rest.len().min(room.len()));
+        room[..part.len()].copy_from_slice(&part);
+        self.taken = self.taken.saturating_add(len_of(&part));
+        part.len()
+    }
+
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        loop {
+        while !self.has_ended {
             let frame = match timeout(self.stall, self.body.frame()).await {
                 Err(_) => {
                     let seconds = self.stall.as_secs();
@@ -157,6 +181,7 @@ impl Incoming {
                     ));
                 }
                 Ok(None) => {
+                    self.has_ended = true;
                     if let Some(mut witness) = self.witness.take() {
                         self.told = witness.judge()?;
                     }
@@ -176,6 +201,7 @@ impl Incoming {
                 return Ok(Some(bytes));
             }
         }
+        Ok(None)
     }
 }
 
@@ -317,6 +343,34 @@ mod tests {
         body.fill_wait = Duration::from_millis(50);
         let refused = body.fill(&mut [0; 1000]).await.unwrap_err();
         assert!(format!("{refused:?}").contains("/api/v1/uploads"), "{refused:?}");
+    }
+
+    /// A body that brings a byte each second.
+    fn dripping() -> Body {
+        Body::from_stream(futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_in_time_is_gathered_and_the_rest_comes_later() {
+        let (mut body, mut buffer) = (of(dripping(), None), [0; 100]);
+        for _ in 0..2 {
+            let (came, ended) = body.gather(&mut buffer, Duration::from_millis(10_200)).await;
+            assert!(ended.is_ok() && came == 10 && buffer[..came].iter().all(|byte| *byte == b'x'));
+        }
+        let (came, ended) =
+            body.stalling(Duration::from_millis(500)).gather(&mut buffer, Duration::from_secs(60)).await;
+        assert_eq!(
+            (came, ended.unwrap_err().kind()),
+            (0, Kind::BodyIncomplete),
+            "it brought nothing for too long"
+        );
+        let cut = [Ok(Bytes::from_static(b"01234")), Err(std::io::Error::other("reset"))];
+        let mut cut = of(Body::from_stream(futures::stream::iter(cut)), Some(10));
+        let (came, ended) = cut.gather(&mut buffer, Duration::from_secs(60)).await;
+        assert_eq!((&buffer[..came], ended.unwrap_err().kind()), (&b"01234"[..], Kind::BodyIncomplete));
     }
 
     /// Of a body that ends with this half way.

@@ -15,8 +15,7 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, files, fsck, identities, invites, keys, listing,
-    mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares, shreds, trash,
+    App, account, admin, archive, audit, buckets, compression, files, fsck, identities, invites, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares, shreds, trash, tus,
     uploads, users,
 };
 use crate::auth::Need;
@@ -38,7 +37,7 @@ macro_rules! routes {
 
         /// The router it makes.
         pub(super) fn routed() -> Router<Arc<App>> {
-            Router::new()$(.route($path, on(MethodFilter::$method, $does)))*
+            Router::new()$(.route($path, compression::of(on(MethodFilter::$method, $does), &$says)))*
         }
     };
 }
@@ -56,29 +55,37 @@ const CONDITIONS: &[&str] = &["If-Match", "If-None-Match"];
 /// Headers of requests that read one.
 const READING: &[&str] = &["Range"];
 
+/// What requests say that go on with an upload of tus.
+const APPENDING: &[&str] =
+    &["Tus-Resumable", "Upload-Offset", "Upload-Checksum", "If-Match", "If-None-Match"];
+/// What answers of tus have.
+const TUS: &[&str] = &["Tus-Resumable"];
+const GROWN: &[&str] = &["Tus-Resumable", "Upload-Offset"];
+const SHOWN_OF_TUS: &[&str] = &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Cache-Control"];
+
 routes! {
     GET "/api/v1/openapi.json" Anyone => openapi::json,
-        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]).compressed();
     GET "/api/v1/docs" Anyone => openapi::page,
-        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]).compressed();
     GET "/api/v1/archive" Read => archive::read,
         does("Downloads a folder of the default bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/buckets/{bucket}/archive" Read => archive::read,
         does("Downloads a folder of a bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/files" Read => listing::list,
-        does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+        does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
     GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
     HEAD "/api/v1/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
     PUT "/api/v1/files/{*key}" Write => files::write, writes_object();
     DELETE "/api/v1/files/{*key}" Write => files::delete, deletes_object();
     GET "/api/v1/buckets" Read => buckets::list,
-        does("Lists the buckets by name").gives::<buckets::Listed>(200);
+        does("Lists the buckets by name").gives::<buckets::Listed>(200).compressed();
     PUT "/api/v1/buckets/{bucket}" Write => buckets::create,
         does("Makes a bucket").may_take::<buckets::Create>().gives::<buckets::Shown>(201);
     DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete,
         does("Deletes a bucket that is empty").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/files" Read => listing::list,
-        does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200);
+        does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
     GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
     HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
     PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write, writes_object();
@@ -101,7 +108,7 @@ routes! {
     DELETE "/api/v1/buckets/{bucket}/trash" Write => trash::keep_no_more,
         does("Has what is deleted of a bucket kept no more; what is in its trash stays until its days are over").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/trash/files" Read => trash::list,
-        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200);
+        does("Lists what was deleted and can be put back").asks::<trash::Params>().gives::<trash::Listed>(200).compressed();
     DELETE "/api/v1/buckets/{bucket}/trash/files" Write => trash::empty,
         does("Deletes for good what was deleted").asks::<trash::Emptied>().gives::<trash::Purged>(200);
     POST "/api/v1/buckets/{bucket}/trash/restore" Write => trash::restore,
@@ -111,7 +118,7 @@ routes! {
     POST "/api/v1/uploads" Write => uploads::begin,
         does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201);
     GET "/api/v1/uploads/{id}" Write => uploads::show,
-        does("Shows which parts have arrived").gives::<uploads::Shown>(200);
+        does("Shows which parts have arrived").gives::<uploads::Shown>(200).compressed();
     DELETE "/api/v1/uploads/{id}" Write => uploads::abort,
         does("Gives an upload up").gives_nothing(204);
     PUT "/api/v1/uploads/{id}/parts/{part}" Write => uploads::part,
@@ -130,20 +137,30 @@ routes! {
     POST "/api/v1/uploads/{id}/commit" Write => segments::commit,
         does("Makes the object of its segments, with the last page of its manifest").heeds(CONDITIONS).takes::<segments::Commit>()
             .gives::<files::Written>(200).with(&["ETag"]).gives::<files::Written>(201).with(&["ETag"]);
+    OPTIONS "/api/v1/tus" Anyone => tus::offers, offers_tus();
+    POST "/api/v1/tus" Write => tus::create, begins_tus();
+    HEAD "/api/v1/tus/{id}" Write => tus::show,
+        does("Tells how far an upload of tus is").heeds(&["Tus-Resumable"]).gives_nothing(200).with(SHOWN_OF_TUS);
+    PATCH "/api/v1/tus/{id}" Write => tus::append,
+        does("Goes on with an upload of tus; at its end makes the object").heeds(APPENDING).takes_appended()
+            .gives_nothing(204).with(GROWN);
+    DELETE "/api/v1/tus/{id}" Write => tus::end,
+        does("Gives an upload of tus up").heeds(&["Tus-Resumable"]).gives_nothing(204).with(TUS);
+    POST "/api/v1/tus/{id}" Write => tus::stand_in, stands_in_for_tus();
     GET "/api/v1/shreds" Read => shreds::list,
-        does("Lists what is being shredded, and was lately").gives::<shreds::All>(200);
+        does("Lists what is being shredded, and was lately").gives::<shreds::All>(200).compressed();
     GET "/api/v1/shreds/{id}" Read => shreds::show,
         does("Shows how far a shredding is").gives::<shreds::Shown>(200);
     DELETE "/api/v1/shreds/{id}" Write => shreds::forget,
         does("Calls a shredding off, or forgets one that is over").gives_nothing(204);
     GET "/api/v1/status" Read => admin::status,
-        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+        does("Shows how the cluster is").gives::<ClusterStatus>(200).compressed();
     GET "/api/v1/monitoring/health" Read => monitoring::health,
-        does("Shows whether all is well").gives::<monitoring::Health>(200);
+        does("Shows whether all is well").gives::<monitoring::Health>(200).compressed();
     GET "/api/v1/monitoring/metrics" AUDITOR => monitoring::metrics,
-        does("Shows the cluster's numbers").gives::<monitoring::Numbers>(200);
+        does("Shows the cluster's numbers").gives::<monitoring::Numbers>(200).compressed();
     GET "/api/v1/monitoring/alerts" AUDITOR => monitoring::alerts,
-        does("Lists what is to be looked at, worst first").gives::<monitoring::Alerts>(200);
+        does("Lists what is to be looked at, worst first").gives::<monitoring::Alerts>(200).compressed();
     GET "/api/v1/monitoring/analytics" AUDITOR => monitoring::analytics,
         does("Is not there yet").gives_a_problem(501);
     POST "/api/v1/auth/login" Anyone => account::login,
@@ -227,17 +244,17 @@ routes! {
     POST "/api/v1/shared/{token}/drop/{file}" Anyone => shared::take,
         does("Puts a file into the drop box of a link; replaces nothing").takes_bytes().gives::<shared::Came>(201).with(SECRET);
     GET "/api/v1/admin/status" AUDITOR => admin::status,
-        does("Shows how the cluster is").gives::<ClusterStatus>(200);
+        does("Shows how the cluster is").gives::<ClusterStatus>(200).compressed();
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
-        does("Asks all nodes what they see of one another").gives::<MeshStatus>(200);
+        does("Asks all nodes what they see of one another").gives::<MeshStatus>(200).compressed();
     POST "/api/v1/admin/fsck" OPERATOR => fsck::check,
         does("Checks the catalog and the nodes, told line by line").may_take::<FsckRequest>().gives_lines::<FsckEvent>();
     GET "/api/v1/admin/audit" AUDITOR => audit::list,
-        does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200);
+        does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200).compressed();
     GET "/api/v1/admin/audit/export" AUDITOR => audit::export,
-        does("Gives all of the audit, line by line").asks::<audit::Params>().gives_lines::<AuditLine>();
+        does("Gives all of the audit, line by line").asks::<audit::Params>().gives_lines::<AuditLine>().compressed();
     GET "/api/v1/admin/audit/chains" AUDITOR => audit::chains,
-        does("Shows how far each chain goes, signed").gives::<audit::Chains>(200);
+        does("Shows how far each chain goes, signed").gives::<audit::Chains>(200).compressed();
     PUT "/api/v1/admin/pools/{pool}" OPERATOR => admin::put_pool,
         does("Says what a pool shall be").takes::<PoolSpec>().gives::<ClusterStatus>(200);
     PUT "/api/v1/admin/pools/{pool}/drains/{node}" OPERATOR => admin::drain,
@@ -257,7 +274,7 @@ routes! {
     POST "/api/v1/admin/key/export" ADMIN => admin::export_key,
         does("Shows the cluster's secret, to be kept where the cluster is not").gives::<admin::ExportedKey<'_>>(200).with(SECRET);
     GET "/api/v1/admin/users" ADMIN => users::list,
-        does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200);
+        does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200).compressed();
     POST "/api/v1/admin/users" ADMIN => users::create,
         does("Makes a user").takes::<users::Create>().once().gives::<users::Code<'_>>(201).with(SECRET);
     GET "/api/v1/admin/users/{name}" ADMIN => users::show,
@@ -321,6 +338,29 @@ fn writes_metadata() -> Operation {
     let summary = "Changes an object's type and metadata, without its bytes; needs If-Match with the tag that GET of it shows";
     let changes = does(summary).heeds(&["If-Match"]);
     changes.takes::<metadata::Change>().gives::<metadata::Metadata>(200).with(&["ETag"])
+}
+
+fn offers_tus() -> Operation {
+    does("Tells what is spoken of tus").gives_nothing(204).with(TUS)
+}
+
+fn begins_tus() -> Operation {
+    let begins = does("Begins an upload of tus, with its first bytes if they are sent along");
+    let said = &[
+        "Tus-Resumable",
+        "Upload-Length",
+        "Upload-Metadata",
+        "Upload-Checksum",
+        "If-Match",
+        "If-None-Match",
+    ];
+    begins.heeds(said).may_take_appended().gives_nothing(201).with(&["Tus-Resumable", "Location"])
+}
+
+fn stands_in_for_tus() -> Operation {
+    let does_it = does("Does what the header says with an upload of tus");
+    let said = &["X-HTTP-Method-Override", "Tus-Resumable", "Upload-Checksum"];
+    does_it.heeds(said).may_take_appended().gives_nothing(200).with(TUS).gives_nothing(204).with(TUS)
 }
 
 fn deletes_object() -> Operation {

@@ -134,8 +134,8 @@ async fn send(app: &App, open: &OpenShare, found: Found, wanted: Wanted<'_>) -> 
     answer.headers_mut().insert(header::CONTENT_DISPOSITION, name);
     if wanted.method != Method::HEAD && status != StatusCode::NOT_MODIFIED {
         let asked = (object.upload, part.end - part.start, object.size_bytes);
-        // What was used up costs one row, no segment; what cannot be read is not counted.
-        app.accounts.may_download(open, asked, wanted.from).await?;
+        app.accounts.has_download(open, asked, wanted.from).await?;
+        // What cannot be read is not counted.
         let body = app.objects.open(found, part).await?;
         app.accounts.count_download(open, asked, wanted.from).await?;
         *answer.body_mut() = body;

@@ -13,15 +13,15 @@ use tracing::Instrument;
 
 use super::quota::Share;
 use super::routes::{is_done_once, need_of};
+use super::target::decode;
 use super::{App, idempotency, incoming};
+use crate::accounts::SHARE_PREFIX;
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
 use crate::auth::{Address, Need, Principal, Shown, owner, shown};
 use crate::metrics::RequestLabels;
 use crate::problem::{Kind, Problem, Untold};
 use crate::surroundings::{Surroundings, random};
 
-/// What the paths of links begin with.
-const OF_LINKS: &str = "/api/v1/shared/";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, lets it pass if who asks may do it, and counts it.
@@ -126,7 +126,7 @@ async fn judged(
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
     let mut witnessed = told.then(|| {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
-        let (action, target) = (format!("{} {route}", request.method()), without_secret(request.uri().path()));
+        let (action, target) = (format!("{} {route}", request.method()), told_path(request.uri().path()));
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
         Witnessed::new(
             &app.audit,
@@ -155,9 +155,13 @@ async fn judged(
     }
 }
 
-/// What the audit says was asked for. The path of a link is its secret, by whatever method and with whatever behind it.
-fn without_secret(path: &str) -> String {
-    if path.starts_with(OF_LINKS) { format!("{OF_LINKS}{{token}}") } else { path.to_owned() }
+/// A path as the audit tells it: who reads there must not have what a link gives, whatever route or method somebody sent its secret to.
+fn told_path(path: &str) -> String {
+    let told = |part: &str| {
+        let is_secret = decode(part).is_ok_and(|part| part.starts_with(SHARE_PREFIX.as_bytes()));
+        if is_secret { format!("{SHARE_PREFIX}…") } else { part.to_owned() }
+    };
+    path.split('/').map(told).collect::<Vec<_>>().join("/")
 }
 
 /// A path up to the bucket that it names, or its first step.
@@ -237,7 +241,9 @@ pub(crate) fn known(method: &Method) -> &'static str {
         "HEAD" => "HEAD",
         "PUT" => "PUT",
         "POST" => "POST",
+        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
         _ => "other",
     }
 }

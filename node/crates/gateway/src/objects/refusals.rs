@@ -129,6 +129,17 @@ pub(super) fn record(error: OpenRecordError) -> Problem {
     Problem::new(Kind::Damaged, "the object's record does not open with this cluster's keys")
 }
 
+pub(super) fn page(error: PageError) -> Problem {
+    match error {
+        PageError::Catalog(error) => catalog(error),
+        PageError::Record(error) => record(error),
+        error @ (PageError::Gone(_) | PageError::Outlived | PageError::Taken) => {
+            Problem::new(Kind::Changed, format!("{error}: ask again for what is there now"))
+        }
+        error => Problem::internal("cannot read the object", &error),
+    }
+}
+
 pub(crate) fn read(error: ReadError) -> Problem {
     match error {
         ReadError::Fetch(error) => Problem::new(Kind::NotReadable, error.to_string()),
@@ -138,11 +149,7 @@ pub(crate) fn read(error: ReadError) -> Problem {
             tracing::warn!(%error, "a read failed");
             Problem::new(Kind::NotReadable, error.to_string())
         }
-        ReadError::Page(PageError::Catalog(error)) => catalog(error),
-        ReadError::Page(PageError::Record(error)) => record(error),
-        ReadError::Page(error @ (PageError::Gone(_) | PageError::Outlived | PageError::Taken)) => {
-            Problem::new(Kind::Changed, format!("{error}: ask again for what is there now"))
-        }
+        ReadError::Page(error) => page(error),
         error @ ReadError::Open(_) => {
             tracing::error!(%error, "verified shards do not open");
             Problem::new(Kind::Damaged, "the object's bytes do not open with the keys its record names")

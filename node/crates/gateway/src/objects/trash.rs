@@ -136,14 +136,13 @@ impl Objects {
         restored.map_err(not_restored)
     }
 
-    /// What is deleted for good must be of a trash: versions that are kept for another purpose are not ended by the way.
-    async fn of_a_trash(&self, bucket: &BucketContext) -> Result<(), Problem> {
-        let (_, state) = self.kept(bucket).await?;
-        let none = || {
-            let detail = "the bucket has no trash: versions that it keeps are deleted by S3, each by its id";
-            Problem::new(Kind::Conflict, detail).in_parameter("bucket")
-        };
-        state.days.map(drop).ok_or_else(none)
+    /// Versions that a bucket keeps for another purpose are not a trash's to end.
+    async fn has_trash(&self, bucket: &BucketContext) -> Result<(), Problem> {
+        if self.kept(bucket).await?.1.days.is_some() {
+            return Ok(());
+        }
+        let detail = "the bucket has no trash: versions that it keeps are ended by S3, or by lifecycle rules";
+        Err(Problem::new(Kind::Conflict, detail).in_parameter("bucket"))
     }
 
     /// Deletes for good what was deleted.
@@ -154,7 +153,7 @@ impl Objects {
         id: VersionId,
         cause: &Arc<Cause>,
     ) -> Result<usize, Problem> {
-        self.of_a_trash(bucket).await?;
+        self.has_trash(bucket).await?;
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let purged = catalog.purge((bucket.id, key), id, self.now_unix_ms()).await;
         purged.map_err(not_purged)?.ok_or_else(no_entry)
@@ -167,7 +166,7 @@ impl Objects {
         prefix: &[u8],
         cause: &Arc<Cause>,
     ) -> Result<usize, Problem> {
-        self.of_a_trash(bucket).await?;
+        self.has_trash(bucket).await?;
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let (mut gone, mut after) = (0, None);
         loop {

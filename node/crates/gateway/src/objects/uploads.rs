@@ -13,7 +13,7 @@ use datamesh_catalog::{
 use datamesh_shard::BucketName;
 
 use super::write::{opaque, stored};
-use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, locks, refusals};
+use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, growing, locks, refusals};
 use crate::api::{Incoming, Told};
 use crate::pipeline::{self, Job, Record, Written, millis};
 use crate::problem::{Kind, Problem};
@@ -112,7 +112,7 @@ impl Objects {
     ) -> Result<UploadedPart, Problem> {
         let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
         let bucket = self.bucket_of(&upload).await?;
-        bucket.secrets()?;
+        growing::refuse(&Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?)?;
         self.renew(id, lease).await?;
         let target = upload.target;
         let job =
@@ -136,8 +136,11 @@ impl Objects {
         Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })
     }
 
-    async fn renew(&self, id: UploadId, lease: Duration) -> Result<(), Problem> {
-        self.renew_until(id, self.now_unix_ms().saturating_add(millis(lease))).await
+    /// Has an upload live for so long from now on; until when that is.
+    pub(super) async fn renew(&self, id: UploadId, lease: Duration) -> Result<u64, Problem> {
+        let until = self.now_unix_ms().saturating_add(millis(lease));
+        self.renew_until(id, until).await?;
+        Ok(until)
     }
 
     pub(super) async fn renew_until(&self, id: UploadId, until: u64) -> Result<(), Problem> {
@@ -183,6 +186,7 @@ impl Objects {
         let listed = arrived.iter().filter(|part| wanted.contains(&part.part));
         let bucket = self.bucket_of(&upload).await?;
         let mut kept = Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?;
+        growing::refuse(&kept)?;
         let lock = locks::take_from(&mut kept.system)?;
         kept.system.extend(fields);
         let draft = ObjectDraft {

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
-use datamesh_catalog::{Page, PageAt, PlacedPage};
+use datamesh_catalog::{Page, PageAt, PlacedPage, Target};
 use datamesh_shard::limits::SEGMENT_BYTES_MAX;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -18,10 +19,11 @@ use super::segment::Recipe;
 use super::store::{Durability, StoreError, Stored, millis, store};
 use crate::api::Incoming;
 use crate::owned;
+use crate::problem::Problem;
 
 /// Segments of one put that are stored at the same time, while the next one arrives. Two hide the nodes' fdatasync
 /// behind the network, the third evens out; more only take memory from others.
-const PARALLEL: usize = 3;
+pub(super) const PARALLEL: usize = 3;
 
 /// Plaintext on its way: what arrived of a body, and the right to the buffers it needs further on.
 pub(crate) struct Chunk {
@@ -31,7 +33,16 @@ pub(crate) struct Chunk {
     ticket: Ticket,
 }
 
+/// A segment that is being stored.
+pub(super) type Storing = AbortOnDropHandle<Result<Stored, StoreError>>;
+
 impl Chunk {
+    /// Stores it, beside whatever comes next.
+    pub(super) fn store(self, context: &Arc<Context>, job: &Arc<Job>) -> Storing {
+        let Self { plain, bytes, recipe, ticket } = self;
+        owned::spawn(store(Arc::clone(context), Arc::clone(job), recipe, (plain, bytes), ticket))
+    }
+
     /// The plaintext.
     pub(crate) fn text(&self) -> &[u8] {
         &self.plain[..self.bytes]
@@ -56,14 +67,34 @@ pub(crate) async fn next_chunk(
     if !body.more().await? {
         return Ok(None);
     }
-    let room = body.left().and_then(|left| usize::try_from(left).ok()).unwrap_or(SEGMENT_BYTES_MAX);
+    let mut chunk = empty_chunk(context, job, body.left()).await?;
+    chunk.bytes = body.fill(&mut chunk.plain).await?;
+    context.metrics.received(u64::try_from(chunk.bytes).unwrap_or(u64::MAX));
+    Ok(Some(chunk))
+}
+
+/// The same of a body that may take its time: what came within `wait` is a segment, and so is what came before it broke off.
+pub(super) async fn gathered(
+    context: &Context,
+    job: &Job,
+    body: &mut Incoming,
+    wait: Duration,
+) -> Result<(Chunk, Result<(), Problem>), StoreError> {
+    let mut chunk = empty_chunk(context, job, body.left()).await?;
+    let (bytes, ended) = body.gather(&mut chunk.plain, wait).await;
+    chunk.bytes = bytes;
+    context.metrics.received(u64::try_from(bytes).unwrap_or(u64::MAX));
+    Ok((chunk, ended))
+}
+
+/// Room for the next segment of a body of which so much is left.
+async fn empty_chunk(context: &Context, job: &Job, left: Option<u64>) -> Result<Chunk, StoreError> {
+    let room = left.and_then(|left| usize::try_from(left).ok()).unwrap_or(SEGMENT_BYTES_MAX);
     let room = room.clamp(1, SEGMENT_BYTES_MAX);
     let recipe = job.recipe(context)?;
     let mut ticket = context.budget.reserve(recipe.bytes_of(room)).await;
-    let mut plain = ticket.buffer(room);
-    let bytes = body.fill(&mut plain).await?;
-    context.metrics.received(u64::try_from(bytes).unwrap_or(u64::MAX));
-    Ok(Some(Chunk { plain, bytes, recipe, ticket }))
+    let plain = ticket.buffer(room);
+    Ok(Chunk { plain, bytes: 0, recipe, ticket })
 }
 
 /// Stores `first` and the rest of the body as the pages of a part.
@@ -88,14 +119,13 @@ pub(crate) async fn write(
     let _renewing = owned::spawn(renew(Arc::clone(context), Arc::clone(job)));
     let mut under_way = VecDeque::with_capacity(PARALLEL);
     let mut next = first;
-    while let Some(Chunk { plain, bytes, recipe, ticket }) = next {
+    while let Some(chunk) = next {
         if under_way.len() == PARALLEL
             && let Some(oldest) = under_way.pop_front()
         {
             pages.push(stored(oldest).await?).await?;
         }
-        let storing = store(Arc::clone(context), Arc::clone(job), recipe, (plain, bytes), ticket);
-        under_way.push_back(owned::spawn(storing));
+        under_way.push_back(chunk.store(context, job));
         next = next_chunk(context, job, body).await?;
     }
     while let Some(oldest) = under_way.pop_front() {
@@ -117,7 +147,8 @@ pub(super) async fn renew(context: Arc<Context>, job: Arc<Job>) {
     }
 }
 
-async fn stored(task: AbortOnDropHandle<Result<Stored, StoreError>>) -> Result<Stored, StoreError> {
+/// Waits for it.
+pub(super) async fn stored(task: Storing) -> Result<Stored, StoreError> {
     match task.await {
         Ok(stored) => stored,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -155,12 +186,20 @@ impl Pages<'_> {
     fn close(&mut self, last: bool) -> Result<PlacedPage, StoreError> {
         let at = PageAt { part: self.part, page: self.page };
         self.page = self.page.saturating_add(1);
-        let (segments, secrets): (Vec<_>, Vec<_>) = std::mem::take(&mut self.open)
-            .into_iter()
-            .map(|stored| (stored.reference, stored.secret))
-            .unzip();
-        let plain_bytes = secrets.iter().map(|secret| u64::from(secret.plain_bytes)).sum();
-        let sealed = self.secrets.seal(&self.job.target, Record::Page(at), &manifest::encode(&secrets)?)?;
-        Ok(PlacedPage { at, page: Page { segments, plain_bytes, last, sealed } })
+        sealed_page((self.secrets, &self.job.target), at, std::mem::take(&mut self.open), last)
     }
+}
+
+/// A page of these segments.
+pub(super) fn sealed_page(
+    (secrets, target): (&Secrets, &Target),
+    at: PageAt,
+    stored: impl IntoIterator<Item = Stored>,
+    last: bool,
+) -> Result<PlacedPage, StoreError> {
+    let (segments, keys): (Vec<_>, Vec<_>) =
+        stored.into_iter().map(|stored| (stored.reference, stored.secret)).unzip();
+    let plain_bytes = keys.iter().map(|secret| u64::from(secret.plain_bytes)).sum();
+    let sealed = secrets.seal(target, Record::Page(at), &manifest::encode(&keys)?)?;
+    Ok(PlacedPage { at, page: Page { segments, plain_bytes, last, sealed } })
 }

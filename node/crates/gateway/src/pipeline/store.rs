@@ -103,6 +103,7 @@ impl From<Problem> for StoreError {
 }
 
 /// A segment that is stored and referenced.
+#[derive(Clone)]
 pub(super) struct Stored {
     pub(super) reference: SegmentRef,
     pub(super) secret: SegmentSecret,

@@ -2,6 +2,12 @@
 
 use http::StatusCode;
 
+/// Of tus, which has a status of its own for it.
+const CHECKSUM_MISMATCH: StatusCode = match StatusCode::from_u16(460) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
+
 /// What went wrong: one stable slug each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -69,6 +75,14 @@ pub enum Kind {
     BucketNotEmpty,
     /// The bucket is not set up for this.
     BucketState,
+    /// Another request writes to the upload now.
+    UploadBusy,
+    /// The protocol's version is another than the one spoken here.
+    UnsupportedVersion,
+    /// The body is of another media type than is taken.
+    WrongMediaType,
+    /// The bytes are not those that the checksum sent with them is of.
+    ChecksumMismatch,
     /// A lock keeps the version as it is.
     Locked,
     /// Versions of the bucket are never locked.
@@ -101,7 +115,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 50] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -134,6 +148,10 @@ impl Kind {
         Self::BucketExists,
         Self::BucketNotEmpty,
         Self::BucketState,
+        Self::UploadBusy,
+        Self::UnsupportedVersion,
+        Self::WrongMediaType,
+        Self::ChecksumMismatch,
         Self::Locked,
         Self::NotLockable,
         Self::BadDigest,
@@ -235,6 +253,22 @@ impl Kind {
             }
             Self::BucketNotEmpty => (StatusCode::CONFLICT, "bucket-not-empty", "The bucket has objects"),
             Self::BucketState => (StatusCode::CONFLICT, "bucket-state", "The bucket is not set up for this"),
+            Self::UploadBusy => {
+                (StatusCode::LOCKED, "upload-busy", "Another request writes to the upload now")
+            }
+            Self::UnsupportedVersion => (
+                StatusCode::PRECONDITION_FAILED,
+                "unsupported-version",
+                "This version of the protocol is not spoken",
+            ),
+            Self::WrongMediaType => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "wrong-media-type",
+                "The body is of another media type than is taken",
+            ),
+            Self::ChecksumMismatch => {
+                (CHECKSUM_MISMATCH, "checksum-mismatch", "The bytes are not those that the checksum is of")
+            }
             Self::Locked => (StatusCode::LOCKED, "locked", "A lock keeps the version as it is"),
             Self::NotLockable => {
                 (StatusCode::BAD_REQUEST, "not-lockable", "Versions of the bucket are never locked")

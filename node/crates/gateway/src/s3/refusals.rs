@@ -28,6 +28,8 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::NoSuchAccessKey => S3ErrorCode::InvalidAccessKeyId,
         Kind::InvalidParameter => S3ErrorCode::InvalidArgument,
         Kind::InvalidBody
+        | Kind::UnsupportedVersion
+        | Kind::WrongMediaType
         | Kind::NotLockable
         | Kind::NoSuchNode
         | Kind::NoSuchUser
@@ -42,11 +44,11 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::TooManyRequests => S3ErrorCode::InvalidRequest,
         Kind::TooLarge => S3ErrorCode::EntityTooLarge,
         Kind::BodyIncomplete => S3ErrorCode::IncompleteBody,
-        Kind::BadDigest => S3ErrorCode::BadDigest,
+        Kind::BadDigest | Kind::ChecksumMismatch => S3ErrorCode::BadDigest,
         Kind::PreconditionFailed | Kind::PreconditionRequired => S3ErrorCode::PreconditionFailed,
         Kind::NotImplemented => S3ErrorCode::NotImplemented,
         Kind::RangeNotSatisfiable => S3ErrorCode::InvalidRange,
-        Kind::Conflict | Kind::PoolInUse | Kind::UnderWay | Kind::OutcomeUnknown => {
+        Kind::Conflict | Kind::PoolInUse | Kind::UploadBusy | Kind::UnderWay | Kind::OutcomeUnknown => {
             S3ErrorCode::OperationAborted
         }
         Kind::BucketExists => S3ErrorCode::BucketAlreadyOwnedByYou,

@@ -191,6 +191,14 @@ impl House {
         Self::with(6, (64 << 20, 0), 0, Outside { providers, ..Outside::default() }).await
     }
 
+    /// One that has all of it, and a pool.
+    pub(super) async fn whole(mailer: Mailer, providers: Providers) -> Self {
+        let outside = Outside { mailer: Some(mailer), providers, ..Outside::default() };
+        let house = Self::with(7, (64 << 20, 0), 0, outside).await;
+        house.open_pool(7).await;
+        house
+    }
+
     async fn with(nodes: u8, buffers: (u64, u64), retention_ms: u64, outside: Outside) -> Self {
         let nodes = Arc::new(FakeNodes::new(nodes));
         let secret = Arc::new(ClusterSecret::generate());

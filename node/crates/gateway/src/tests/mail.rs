@@ -29,7 +29,7 @@ fn python() -> PathBuf {
 }
 
 /// A mail server, and what it took.
-struct MailServer {
+pub(super) struct MailServer {
     child: Child,
     mails: BufReader<ChildStdout>,
     port: u16,
@@ -37,7 +37,7 @@ struct MailServer {
 }
 
 impl MailServer {
-    fn start(tls: &str, (user, password): (&str, &str)) -> Self {
+    pub(super) fn start(tls: &str, (user, password): (&str, &str)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -64,7 +64,7 @@ impl MailServer {
         self.folder.path().join(name)
     }
 
-    fn settings(&self, tls: MailTls) -> MailSettings {
+    pub(super) fn settings(&self, tls: MailTls) -> MailSettings {
         MailSettings {
             host: "localhost".into(),
             port: self.port,
@@ -80,6 +80,11 @@ impl MailServer {
     fn signing_in(&self, tls: MailTls) -> MailSettings {
         let (user_file, password_file) = (Some(self.file("user")), Some(self.file("password")));
         MailSettings { user_file, password_file, ..self.settings(tls) }
+    }
+
+    /// The word of the next mail that begins so.
+    pub(super) fn word(&mut self, prefix: &str) -> String {
+        word_in(&self.mail(), prefix)
     }
 
     /// The next mail.

@@ -3,7 +3,7 @@
 mod binding;
 mod browser;
 mod device;
-mod identities;
+pub(super) mod identities;
 mod untrusted;
 
 use axum::body::Body;
@@ -16,7 +16,7 @@ use crate::oidc::Providers;
 use identities::Identities;
 
 /// Where browsers come back to.
-const PUBLIC_URL: &str = "https://datamesh.test";
+pub(super) const PUBLIC_URL: &str = "https://datamesh.test";
 
 /// A cluster that trusts one provider, as `work`, which makes users.
 async fn house_of(identities: &Identities) -> House {
@@ -36,7 +36,7 @@ fn start(provider: &str) -> String {
 }
 
 /// The pair of the cookie that keeps a sign-in.
-fn kept(got: &Got) -> String {
+pub(super) fn kept(got: &Got) -> String {
     let cookie = got.header("set-cookie");
     for wanted in ["__Host-datamesh-oidc=", "; HttpOnly", "; Secure", "; SameSite=Lax", "; Path=/"] {
         assert!(cookie.contains(wanted), "{cookie}");
@@ -52,7 +52,7 @@ async fn sent_away(house: &House, provider: &str) -> (String, String) {
 }
 
 /// The path and query of a URL.
-fn path_of(url: &str) -> &str {
+pub(super) fn path_of(url: &str) -> &str {
     url.strip_prefix(PUBLIC_URL).unwrap()
 }
 

@@ -12,10 +12,10 @@ use super::idempotency::post;
 use crate::surroundings::Surroundings as _;
 
 /// Long enough for another code to be the one of the time, and for every pause to be over.
-const LATER: Duration = Duration::from_secs(1000);
+pub(super) const LATER: Duration = Duration::from_secs(1000);
 
 /// What makes codes in somebody's pocket.
-struct Phone(Totp);
+pub(super) struct Phone(Totp);
 
 impl Phone {
     /// Has one offered, which does not count yet.
@@ -24,6 +24,11 @@ impl Phone {
         let offered = tell(house, Some(session), "POST", "/auth/second-factor", body).await.ok().json();
         let (secret, uri) = (offered["secret"].as_str().unwrap(), offered["uri"].as_str().unwrap());
         assert!(uri.starts_with("otpauth://totp/DataMesh:") && uri.contains(&format!("secret={secret}&")));
+        Self::of(secret)
+    }
+
+    /// That makes codes of this secret.
+    pub(super) fn of(secret: &str) -> Self {
         let secret = Secret::try_from_base32(secret).unwrap();
         Self(Builder::new().with_secret(secret).build().unwrap())
     }
@@ -38,7 +43,7 @@ impl Phone {
         (phone, codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect())
     }
 
-    fn code(&self, house: &House) -> String {
+    pub(super) fn code(&self, house: &House) -> String {
         self.0.generate(house.clock.now_unix_ms() / 1000).to_string()
     }
 

@@ -114,6 +114,14 @@ async fn a_bucket_that_was_made_lockable_gets_rid_of_its_trash() {
     assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.status, StatusCode::NO_CONTENT);
     let left = ask(&house, Method::GET, "", Value::Null).await.ok().json();
     assert_eq!(left, json!({ "keeps": true }), "versions are kept, and nothing ends them");
+    let purged = ask(&house, Method::POST, "/purge", entry(&listed(&house).await[0])).await;
+    let emptied = ask(&house, Method::DELETE, "/files", Value::Null).await;
+    assert_eq!(
+        [purged.problem(), emptied.problem()],
+        ["conflict", "conflict"],
+        "they are no trash's any more"
+    );
+    assert_eq!(listed(&house).await.len(), 1);
     assert_eq!(ask(&house, Method::DELETE, "", Value::Null).await.problem(), "conflict");
 }
 

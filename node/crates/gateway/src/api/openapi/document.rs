@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::operation::{Content, Given, Operation};
 use super::parameters;
 use crate::api::routes::{ROUTES, Route};
+use crate::api::tus;
 use crate::auth::Need;
 use crate::problem::Document;
 
@@ -188,6 +189,8 @@ fn content(content: Content, shapes: &mut SchemaGenerator) -> Option<Value> {
             json!({ "application/x-ndjson": { "schema": { "type": "string" }, "x-line": shape(shapes) } })
         }
         Content::Bytes => json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } }),
+        // Whatever bytes there are: a schema could say no more.
+        Content::Appended => json!({ tus::MEDIA_TYPE: {} }),
         Content::Html => json!({ "text/html": { "schema": { "type": "string" } } }),
     })
 }
@@ -205,7 +208,7 @@ mod tests {
             let said = (route.says)();
             assert!(!said.summary.is_empty() && !said.given.is_empty(), "{} {}", route.method, route.path);
             assert!(names.insert(operation_id(route)), "{}", operation_id(route));
-            let takes_a_body = ["PUT", "POST"].contains(&route.method);
+            let takes_a_body = ["PUT", "POST", "PATCH"].contains(&route.method);
             assert!(takes_a_body || matches!(said.body, Content::Nothing), "{} {}", route.method, route.path);
         }
     }

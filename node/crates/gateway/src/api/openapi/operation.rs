@@ -14,6 +14,8 @@ pub(super) enum Content {
     Lines(Shape),
     /// An object's bytes, of whatever type.
     Bytes,
+    /// Bytes that go behind others.
+    Appended,
     Html,
     Problem,
 }
@@ -38,6 +40,8 @@ pub(crate) struct Operation {
     pub(super) given: Vec<Given>,
     /// Whether clients may give it a key.
     pub(crate) is_done_once: bool,
+    /// Whether its answers are compressed for clients that take that.
+    pub(crate) is_compressed: bool,
 }
 
 fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
@@ -54,6 +58,7 @@ pub(crate) fn does(summary: &'static str) -> Operation {
         body_is_needed: false,
         given: Vec::new(),
         is_done_once: false,
+        is_compressed: false,
     }
 }
 
@@ -78,6 +83,16 @@ impl Operation {
         Self { body: Content::Bytes, body_is_needed: true, ..self }
     }
 
+    /// The body is bytes that go behind others.
+    pub(crate) fn takes_appended(self) -> Self {
+        Self { body: Content::Appended, body_is_needed: true, ..self }
+    }
+
+    /// The same, or there is none.
+    pub(crate) fn may_take_appended(self) -> Self {
+        Self { body: Content::Appended, ..self }
+    }
+
     /// Of the request these headers count.
     pub(crate) fn heeds(self, headers: &[&'static str]) -> Self {
         Self { headers: headers.to_vec(), ..self }
@@ -87,6 +102,23 @@ impl Operation {
     pub(crate) fn once(mut self) -> Self {
         self.headers.push("Idempotency-Key");
         Self { is_done_once: true, ..self }
+    }
+
+    /// Its answers are text that shows no secret, and seldom short: clients that take it get them compressed.
+    pub(crate) fn compressed(self) -> Self {
+        Self { is_compressed: true, ..self }
+    }
+
+    /// Whether an answer of it must not be kept by anybody on its way.
+    #[cfg(test)]
+    pub(crate) fn shows_a_secret(&self) -> bool {
+        self.given.iter().any(|given| given.headers.contains(&"Cache-Control"))
+    }
+
+    /// Whether an answer of it is an object's bytes.
+    #[cfg(test)]
+    pub(crate) fn gives_an_object(&self) -> bool {
+        self.given.iter().any(|given| matches!(given.content, Content::Bytes))
     }
 
     fn given(mut self, status: u16, content: Content) -> Self {

@@ -2,11 +2,12 @@
 
 use datamesh_catalog::UserName;
 use datamesh_catalog::limits::PART_PAGES_MAX;
-use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
+use datamesh_shard::limits::{OBJECT_BYTES_MAX, OBJECT_KEY_BYTES_MAX};
 use datamesh_shard::{BucketName, NodeName, PoolName};
 use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
+use crate::api::tus;
 use crate::limits;
 
 /// The parameters that stand in a path in braces.
@@ -49,7 +50,9 @@ fn path_parameter(name: &str, path: &str, shapes: &mut SchemaGenerator) -> (&'st
             ("The part's number.", json!({ "type": "integer", "minimum": 1, "maximum": limits::PARTS_MAX }))
         }
         _ if path.contains("/keys/") => ("The key's id.", json!({ "type": "string", "minLength": 1 })),
-        _ if path.contains("/uploads/") || path.contains("/shreds/") => ("Its id.", hex(32)),
+        _ if path.contains("/uploads/") || path.contains("/tus/") || path.contains("/shreds/") => {
+            ("Its id.", hex(32))
+        }
         _ => ("Its id.", hex(16)),
     }
 }
@@ -88,17 +91,22 @@ fn never_null(schema: &mut Value) {
     }
 }
 
+/// Headers of requests without which none is taken.
+const NEEDED: [&str; 4] = ["Tus-Resumable", "Upload-Length", "Upload-Offset", "X-HTTP-Method-Override"];
+
 /// Headers of requests that count.
 pub(super) fn of_headers(names: &[&str]) -> Vec<Value> {
     let parameter = |name: &&str| {
         let (description, schema) = request_header(name);
-        json!({ "name": name, "in": "header", "description": description, "schema": schema })
+        let required = NEEDED.contains(name);
+        json!({ "name": name, "in": "header", "required": required, "description": description, "schema": schema })
     };
     names.iter().map(parameter).collect()
 }
 
 fn request_header(name: &str) -> (&'static str, Value) {
     let text = |pattern: &str| json!({ "type": "string", "pattern": pattern });
+    let bytes = || json!({ "type": "integer", "minimum": 0, "maximum": OBJECT_BYTES_MAX });
     match name {
         "If-Match" => (
             "Go on only if what is at this path has this entity tag; otherwise 412.",
@@ -113,6 +121,22 @@ fn request_header(name: &str) -> (&'static str, Value) {
              under way, 409 with `Retry-After`.",
             text("^\"?[!#-\\[\\]-~]{16,128}\"?$"),
         ),
+        "Tus-Resumable" => ("The version of the protocol.", json!({ "const": tus::VERSION })),
+        "Upload-Length" => ("Bytes of the whole.", bytes()),
+        "Upload-Offset" => ("Where the upload is, as `HEAD` tells it; otherwise 409.", bytes()),
+        "Upload-Metadata" => (
+            "Pairs of a name and a value in base64, with commas between them. `filename`, or `key`, is the object's key, `bucket` its bucket, \
+             `filetype` its type; all else becomes its metadata.",
+            text("^(key|filename) [A-Za-z0-9+/]{4,64}(,filetype dGV4dC9wbGFpbg==)?$"),
+        ),
+        "Upload-Checksum" => (
+            "`sha1` or `sha256`, a blank, and the checksum of this request's bytes in base64. If it is not theirs, none of them is kept: 460.",
+            text("^sha1 [A-Za-z0-9+/]{27}=$"),
+        ),
+        "X-HTTP-Method-Override" => (
+            "What to do instead, for clients that can send nothing but `POST`.",
+            json!({ "enum": ["PATCH", "DELETE", "HEAD"] }),
+        ),
         "Range" => ("One range of bytes; what is none is as good as absent.", json!({ "type": "string" })),
         _ => ("", json!({ "type": "string" })),
     }
@@ -123,8 +147,11 @@ pub(super) fn answered() -> Value {
     let header = |description: &str| json!({ "description": description, "required": true, "schema": { "type": "string" } });
     json!({
         "X-Request-Id": header("The request's id: 16 hexadecimal digits, which the gateway's log and the audit name."),
-        "ETag": header("The entity tag of what is at this path, always a strong one."),
+        "ETag": header("The entity tag of what is at this path: a strong one, but of what may come compressed."),
+        "Tus-Resumable": header("The version of the protocol: `1.0.0`."),
+        "Upload-Offset": header("How far the upload is, in bytes. They are durable."),
+        "Upload-Length": header("Bytes of the whole."),
         "Location": header("Where it is asked for."),
-        "Cache-Control": header("`no-store`: the answer shows a secret, or is what a link gives."),
+        "Cache-Control": header("`no-store`: the answer shows a secret, is what a link gives, or is old in a moment."),
     })
 }

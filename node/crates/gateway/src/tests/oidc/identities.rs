@@ -21,7 +21,7 @@ fn modules() -> PathBuf {
 }
 
 /// A provider that runs.
-pub(super) struct Identities {
+pub(in crate::tests) struct Identities {
     child: Child,
     answers: BufReader<ChildStdout>,
     pub(super) port: u16,
@@ -29,7 +29,7 @@ pub(super) struct Identities {
 }
 
 impl Identities {
-    pub(super) fn start() -> Self {
+    pub(in crate::tests) fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -59,18 +59,18 @@ impl Identities {
     }
 
     /// Has it do something that only tests ask for.
-    pub(super) fn order(&mut self, order: &str) {
+    pub(in crate::tests) fn order(&mut self, order: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{order}").unwrap();
         let mut done = String::new();
         self.answers.read_line(&mut done).unwrap();
         assert_eq!(done, "done\n", "{order}");
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(in crate::tests) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(super) fn settings(&self, name: &str, client: &str) -> OidcSettings {
+    pub(in crate::tests) fn settings(&self, name: &str, client: &str) -> OidcSettings {
         OidcSettings {
             name: name.into(),
             issuer: format!("https://localhost:{}", self.port),
@@ -84,7 +84,7 @@ impl Identities {
         }
     }
 
-    pub(super) fn person(&self, account: &str) -> Person {
+    pub(in crate::tests) fn person(&self, account: &str) -> Person {
         let pem = std::fs::read(self.file("crt")).unwrap();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -104,7 +104,7 @@ impl Drop for Identities {
 }
 
 /// Somebody with a browser, as the provider sees them.
-pub(super) struct Person {
+pub(in crate::tests) struct Person {
     http: reqwest::Client,
     base: String,
     account: String,
@@ -134,7 +134,7 @@ impl Person {
     }
 
     /// Follows the provider until it sends the browser back, or shows a page; gives where to, and the page.
-    pub(super) async fn follow(&mut self, mut url: String) -> (String, String) {
+    pub(in crate::tests) async fn follow(&mut self, mut url: String) -> (String, String) {
         loop {
             let (text, sent) = self.page(&url, None).await;
             match sent {
@@ -146,7 +146,7 @@ impl Person {
     }
 
     /// Says yes to a device.
-    pub(super) async fn allows(&mut self, page: &str) {
+    pub(in crate::tests) async fn allows(&mut self, page: &str) {
         let (_, text) = self.follow(page.to_owned()).await;
         let value = |name: &str| {
             let at = text.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("{name} in {text}"));

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use datamesh_shard::limits::{INLINE_BYTES_MAX, OBJECT_BYTES_MAX};
 
-use super::faults::{ATTEMPTS_MAX, at_most, put};
+use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::garbage::condemn_upload;
 use super::notifications::Change;
 use super::objects::{Present, object_of};
@@ -19,7 +19,7 @@ use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, ETAG_BYTES_MAX, INLINE_SEALED_BYTES_MAX, META_BYTES_MAX, PARTS_MAX,
 };
 use crate::model::{
-    BucketId, Committed, Condition, DraftBody, Grounds, Lock, Locked, Object, ObjectDraft, PartSummary,
+    BucketId, Committed, Condition, DraftBody, Grounds, Lock, Locked, Object, ObjectDraft, Page, PartSummary,
     PlacedPage, Target, UploadId,
 };
 use crate::record::{
@@ -322,6 +322,9 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;
         let Some(open) = open_upload(&view, upload).await? else {
+            if seen.is_some() && !has_last_page(&view, upload, &draft.body).await? {
+                return Err(CommitObjectError::PartsChanged);
+            }
             return Ok(Plan::Done(Committed { object: committed_as(&view, upload).await?, replaced: false }));
         };
         let UploadRecord { bucket, key, .. } = open.record.clone();
@@ -358,6 +361,14 @@ impl<K: Keyspace> Catalog<K> {
         let history = self.history(&view, (bucket, &key), attempt).await?;
         Plan::of(edit, (&present, history), Target { bucket, key, upload }, (&record, draft.lock))
     }
+}
+
+/// Whether what an upload became ends with the page that a caller wanted: if not, another made it.
+async fn has_last_page(view: &impl View, upload: UploadId, body: &DraftBody) -> Result<bool, CatalogError> {
+    let DraftBody::Pages { last_page: Some(PlacedPage { at, page }), .. } = body else { return Ok(true) };
+    let there = find::<Page>(view, &keys::page(upload, *at)).await?.record;
+    // Of an upload that was given up there is none, which is found out next.
+    Ok(there.is_none_or(|there| there == *page))
 }
 
 /// The object that a committed upload still is, or a version of.

@@ -6,12 +6,13 @@ use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::releases::{Release, Releases};
 use super::tally::Delta;
 use super::uploads::open_upload;
+use super::versioning::object_of_upload;
 use super::{Catalog, CatalogError, Invalid};
-use crate::keys;
-use crate::keyspace::{Batch, Keyspace, View};
+use crate::keys::{self, KeyReader, Table};
+use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, SegmentRef, UploadId};
-use crate::record::{CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
+use crate::record::{self, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
 
 /// Why references were not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +70,7 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended.into())
     }
 
-    /// Lets go of segments that no page of the upload names, for instance because their put failed.
+    /// Lets go of segments that no page of the upload names, for instance because their put failed; also of one that became an object since.
     ///
     /// # Errors
     /// See [`ReferenceError`].
@@ -82,11 +83,9 @@ impl<K: Keyspace> Catalog<K> {
         at_most("segments of one call", segments.len(), SEGMENTS_PER_CALL_MAX)?;
         for _ in 0..ATTEMPTS_MAX {
             let view = self.view().await?;
-            let open = open_upload(&view, upload).await?.ok_or(ReferenceError::UploadGone)?;
-            let mut batch = Batch::new();
-            let mut delta = Delta::default();
-            open.expect(&mut batch);
-            let uses = Uses::new(open.record.bucket, upload, self.due_unix_ms(now_unix_ms));
+            let (mut batch, mut delta) = (Batch::new(), Delta::default());
+            let bucket = whose(&view, &mut batch, upload).await?;
+            let uses = Uses::new(bucket, upload, self.due_unix_ms(now_unix_ms));
             let mut uses = uses.keeping_promises();
             segments.iter().for_each(|segment| uses.drop_one(*segment, 0));
             uses.plan(&view, &mut batch, &mut delta).await?;
@@ -98,6 +97,47 @@ impl<K: Keyspace> Catalog<K> {
         }
         Err(CatalogError::Contended.into())
     }
+
+    /// Of an upload's segments at most `limit`, by id, behind one of them: those that no page names. And where to go on.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn unused_segments(
+        &self,
+        upload: UploadId,
+        after: Option<SegmentId>,
+        limit: usize,
+    ) -> Result<(Vec<SegmentId>, Option<SegmentId>), CatalogError> {
+        let all = keys::of_upload(Table::UsedSegment, upload);
+        let range = match after {
+            None => all,
+            Some(segment) => all.after(&keys::used_segment(upload, segment)),
+        };
+        let rows = self.view().await?.range(&range, RangeLimits::rows(limit)).await?.rows;
+        let (mut unused, mut last) = (Vec::new(), None);
+        for row in &rows {
+            let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
+            let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
+            key.end()?;
+            last = Some(segment);
+            if record::decode::<UsedSegmentRecord>(&row.value)?.uses == 0 {
+                unused.push(segment);
+            }
+        }
+        Ok((unused, last.filter(|_| rows.len() == limit)))
+    }
+}
+
+/// The bucket of an upload that is open, or of the object that it became: it must be either still when the batch is committed. What would
+/// be let go of an object that was deleted goes with it.
+async fn whose(view: &impl View, batch: &mut Batch, upload: UploadId) -> Result<BucketId, ReferenceError> {
+    if let Some(open) = open_upload(view, upload).await? {
+        open.expect(batch);
+        return Ok(open.record.bucket);
+    }
+    let (object, standing) = object_of_upload(view, upload).await?.ok_or(ReferenceError::UploadGone)?;
+    standing.expect(batch);
+    Ok(object.bucket)
 }
 
 /// What a batch changes in an upload's use of segments.

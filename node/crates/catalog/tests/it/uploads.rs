@@ -14,7 +14,7 @@ on_all_engines!(catalog_on:
     beginning_again, leases, an_ended_upload_takes_nothing, what_an_aborted_upload_left_counts, pages_make_parts, a_part_begins_anew,
     a_longer_try_is_dropped_whole, replaced_pages_let_segments_go, a_segment_named_twice_stays, unreferencing,
     condemned_segments_need_a_newer_generation, limits,
-    one_writer_at_a_time_appends,
+    one_writer_at_a_time_appends, what_no_page_names_is_found,
 );
 
 async fn condemned<K: Keyspace>(catalog: &Catalog<K>) -> Vec<u64> {
@@ -258,6 +258,7 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     let part = catalog.parts(upload).await.unwrap()[0];
     assert_eq!((part.pages, part.segments, part.plain_bytes, part.complete), (2, 3, 30, false));
     assert_eq!(condemned(&catalog).await, [0_u64; 0], "the page that grew has what it had");
+    catalog.reference(upload, &[segment(6)]).await.unwrap();
     let last_page = Some(page(0, 1, &[3, 4], true));
     let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
     let late = catalog.commit_seen(upload, &last, &Condition::None, two).await;
@@ -273,6 +274,37 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     );
     let stored = catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap();
     assert_eq!(stored.object.size_bytes, 40);
+    assert_eq!(
+        catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap().object.size_bytes,
+        40
+    );
+    let last_page = Some(page(0, 1, &[3, 7], true));
+    let other = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
+    let late = catalog.commit_seen(upload, &other, &Condition::None, three).await;
+    assert_eq!(late, Err(CommitObjectError::PartsChanged), "the object is another writer's");
+    // What another had referenced before is let go, though there is the object; what is the object's stays.
+    assert_eq!(condemned(&catalog).await, [0_u64; 0]);
+    catalog.unreference(upload, &[segment_id(6), segment_id(4)], 0).await.unwrap();
+    assert_eq!(condemned(&catalog).await, [6]);
     let gone = catalog.append_page(upload, &page(0, 1, &[9], false), three, 0).await;
     assert_eq!(gone, Err(PutPageError::UploadGone.into()));
+}
+
+async fn what_no_page_names_is_found<K: Keyspace>(catalog: Catalog<K>) {
+    let upload = upload_id(1);
+    catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
+    catalog.reference(upload, &(1..=5).map(segment).collect::<Vec<_>>()).await.unwrap();
+    catalog.put_page(upload, &page(0, 0, &[2, 4], false), 0).await.unwrap();
+    let (mut all, mut after, mut looks) = (Vec::new(), None, 0);
+    loop {
+        let (unused, next) = catalog.unused_segments(upload, after, 2).await.unwrap();
+        all.extend(unused);
+        looks += 1;
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((all, looks), ([1, 3, 5].map(segment_id).to_vec(), 3));
+    assert_eq!(catalog.unused_segments(upload_id(2), None, 10).await.unwrap(), (Vec::new(), None));
 }

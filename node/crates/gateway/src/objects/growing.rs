@@ -17,7 +17,7 @@ use super::write::{opaque, stored};
 use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, refusals};
 use crate::api::{Incoming, Witness};
 use crate::limits;
-use crate::pipeline::{APPENDED_PART, AppendFailure, Appender, Job, Place, Record};
+use crate::pipeline::{self, APPENDED_PART, AppendFailure, Appender, Job, Place, Record};
 use crate::problem::{Kind, Problem};
 
 pub(crate) use metadata::{MetadataError, UploadMetadata};
@@ -178,8 +178,13 @@ impl Objects {
         let appended = appender.map_err(failed)?.run(&mut body, is_checked).await;
         if let Some(last_page) = appended.last_page {
             let pages = DraftBody::Pages { parts: vec![APPENDED_PART], last_page: Some(last_page) };
+            pipeline::sweep(&self.context, id, &appended.held).await.map_err(refusals::catalog)?;
             let growing = Growing { place: appended.place, ..growing };
-            return self.grown(growing, (pages, appended.durability), (condition, cause)).await;
+            let grown = self.grown(growing, (pages, appended.durability), (condition, cause)).await;
+            if grown.is_err() {
+                pipeline::let_go(&self.context, id, &appended.held).await;
+            }
+            return grown;
         }
         let expires = self.renew(id, limits::UPLOAD_LEASE).await;
         appended.ended.map_err(failed)?;

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::catalog::{AppendError, CatalogError};
+use datamesh_catalog::catalog::{AppendError, CatalogError, PutPageError};
 use datamesh_catalog::keyspace::Revision;
-use datamesh_catalog::limits::{PAGE_SEGMENTS_MAX, PART_PAGES_MAX};
-use datamesh_catalog::{PageAt, PlacedPage};
+use datamesh_catalog::limits::{PAGE_SEGMENTS_MAX, PART_PAGES_MAX, SEGMENTS_PER_CALL_MAX};
+use datamesh_catalog::{PageAt, PlacedPage, UploadId};
+use datamesh_shard::SegmentId;
 use tokio::sync::mpsc;
 
 use super::context::Context;
@@ -49,7 +50,10 @@ pub(crate) enum AppendFailure {
 impl From<AppendError> for AppendFailure {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::PartsChanged => Self::Overtaken,
+            // Whoever made the object, or is about to, let go of what nobody had written down.
+            AppendError::PartsChanged | AppendError::Page(PutPageError::StaleGeneration { .. }) => {
+                Self::Overtaken
+            }
             AppendError::Page(error) => Self::Store(error.into()),
         }
     }
@@ -77,6 +81,8 @@ pub(crate) struct Appended {
     pub(crate) place: Place,
     /// The upload is whole: its last page, which becomes durable with the object's commit.
     pub(crate) last_page: Option<PlacedPage>,
+    /// What is in that page alone: to be let go if nothing comes of it.
+    pub(crate) held: Vec<SegmentId>,
     pub(crate) durability: Durability,
     /// How the body ended, if not well.
     pub(crate) ended: Result<(), AppendFailure>,
@@ -129,10 +135,11 @@ impl<'a> Appender<'a> {
             Ok(()) => (None, self.write_down(&mut held).await),
             Err(error) => (None, Err(error)),
         };
+        let held: Vec<_> = held.iter().map(|stored| stored.reference.id).collect();
         if last_page.is_none() {
-            self.let_go(&held).await;
+            let_go(self.context, self.job.target.upload, &held).await;
         }
-        Appended { place: self.place, last_page, durability: self.durability, ended }
+        Appended { place: self.place, last_page, held, durability: self.durability, ended }
     }
 
     /// Stores what comes. What is durable and not written down yet is in `held`: all of a body that is checked, else the end of the whole.
@@ -156,13 +163,22 @@ impl<'a> Appender<'a> {
         held: &mut Vec<Stored>,
         is_checked: bool,
     ) -> Result<(), AppendFailure> {
+        let mut written = Ok(());
         while let Some(storing) = from.recv().await {
-            if held.len() == PAGE_SEGMENTS_MAX {
-                return Err(AppendFailure::Full);
+            let stored = put::stored(storing).await;
+            match (&written, stored) {
+                (Ok(()), Ok(_)) if held.len() == PAGE_SEGMENTS_MAX => written = Err(AppendFailure::Full),
+                (Ok(()), Ok(stored)) => written = self.keep(stored, held, is_checked).await,
+                (Ok(()), Err(error)) => written = Err(error.into()),
+                // What is on its way is waited for, so that it can be let go.
+                (Err(_), Ok(stored)) => held.push(stored),
+                (Err(_), Err(_)) => {}
             }
-            self.keep(put::stored(storing).await?, held, is_checked).await?;
+            if written.is_err() {
+                from.close();
+            }
         }
-        Ok(())
+        written
     }
 
     async fn keep(
@@ -210,15 +226,34 @@ impl<'a> Appender<'a> {
         let placed = put::sealed_page((self.secrets, &self.job.target), at, all.iter().cloned(), last)?;
         Ok((placed, all))
     }
+}
 
-    /// Nobody will ask for them. If the catalog does not hear of that, the end of the upload does it.
-    async fn let_go(&self, held: &[Stored]) {
-        let segments: Vec<_> = held.iter().map(|stored| stored.reference.id).collect();
-        let (upload, now) = (self.job.target.upload, self.context.surroundings.now_unix_ms());
-        if !segments.is_empty()
-            && let Err(error) = self.context.catalog.unreference(upload, &segments, now).await
-        {
-            tracing::debug!(%upload, %error, "segments of a refused body stay until its upload ends");
+/// Lets go of segments of an upload that nobody will ask for. If the catalog does not hear of that, whoever makes the object does it, or the
+/// upload's end.
+pub(crate) async fn let_go(context: &Context, upload: UploadId, segments: &[SegmentId]) {
+    let now = context.surroundings.now_unix_ms();
+    if !segments.is_empty()
+        && let Err(error) = context.catalog.unreference(upload, segments, now).await
+    {
+        tracing::debug!(%upload, %error, "segments that nobody wrote down stay for now");
+    }
+}
+
+/// Lets go of all that requests which broke off left of an upload, but for these: its object would keep it.
+pub(crate) async fn sweep(
+    context: &Context,
+    upload: UploadId,
+    but: &[SegmentId],
+) -> Result<(), CatalogError> {
+    let mut after = None;
+    loop {
+        let (mut unused, next) =
+            context.catalog.unused_segments(upload, after, SEGMENTS_PER_CALL_MAX).await?;
+        unused.retain(|segment| !but.contains(segment));
+        let_go(context, upload, &unused).await;
+        after = next;
+        if after.is_none() {
+            return Ok(());
         }
     }
 }
@@ -233,9 +268,9 @@ async fn read(
     let reading = async {
         while body.more().await? {
             let (chunk, come) = put::gathered(context, job, body, wait).await?;
-            if to.send(chunk.store(context, job)).await.is_err() {
-                break;
-            }
+            // Room first: what is being stored is always somebody's.
+            let Ok(room) = to.reserve().await else { break };
+            room.send(chunk.store(context, job));
             come?;
         }
         Ok(())

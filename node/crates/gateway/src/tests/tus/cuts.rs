@@ -76,31 +76,51 @@ async fn what_a_client_sent_before_it_went_away_is_kept() {
     assert!(house.get("gone").await.ok().body == text);
 }
 
-/// Two gateways know nothing of one another's requests: the catalog has one of them go on.
+/// Two gateways know nothing of one another's requests: the catalog has one of them go on, or make the object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_that_write_at_once_one_goes_on() {
     let house = std::sync::Arc::new(House::new(6).await);
     let other = house.another_gateway("other").await;
-    let path = begin(&house, "two", 10).await;
-    let (feed, body) = fed();
-    let slow = {
-        let (house, path) = (std::sync::Arc::clone(&house), path.clone());
-        crate::owned::spawn(async move { patch(&house, &path, 0, body).await })
-    };
-    feed.send(Ok(Bytes::from("slow"))).unwrap();
-    // Nobody is at 99: that is found out by whoever may write.
-    while patch(&house, &path, 99, "").await.status != 423 {
-        tokio::task::yield_now().await;
+    for (key, length, slow_text, fast_text) in [("part", 10, "slow", "fast"), ("whole", 5, "slow!", "fast!")]
+    {
+        let path = begin(&house, key, length).await;
+        let (feed, body) = fed();
+        let slow = {
+            let (house, path) = (std::sync::Arc::clone(&house), path.clone());
+            crate::owned::spawn(async move { patch(&house, &path, 0, body).await })
+        };
+        feed.send(Ok(Bytes::from(slow_text))).unwrap();
+        // Nobody is at 99: that is found out by whoever may write.
+        while patch(&house, &path, 99, "").await.status != 423 {
+            tokio::task::yield_now().await;
+        }
+        // The slow one holds what came, for its body goes on.
+        let headers = [VERSION, TYPE, ("upload-offset", "0")];
+        let fast = by(&other, Method::PATCH, &path, &headers, fast_text.into()).await;
+        assert_eq!(fast.status, 204);
+        drop(feed);
+        assert_eq!(slow.await.unwrap().problem(), "upload-busy", "{key}");
+        assert_eq!(at(&house, &path).await, fast_text.len());
     }
-    // The slow one holds what came, for a segment is not full.
-    let headers = [VERSION, TYPE, ("upload-offset", "0")];
-    let fast = by(&other, Method::PATCH, &path, &headers, "fast".into()).await;
-    assert_eq!(fast.status, 204);
-    drop(feed);
-    assert_eq!(slow.await.unwrap().problem(), "upload-busy");
-    assert_eq!(at(&house, &path).await, 4);
-    assert_eq!(patch(&house, &path, 4, "-there").await.status, 204);
-    assert_eq!(house.get("two").await.ok().body, "fast-there");
+    assert_eq!(house.get("whole").await.ok().body, "fast!");
+    let let_go = house.catalog.counters().await.unwrap().condemned_segments;
+    assert_eq!(let_go, 2, "of the slow ones nothing stays, beside an upload or an object");
+}
+
+/// What nobody wrote down, as after the death of a gateway, is not the object's to keep.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_left_behind_goes_when_the_object_is_made() {
+    let house = House::new(6).await;
+    let path = begin(&house, "x", 10).await;
+    assert_eq!(patch(&house, &path, 0, "hello").await.status, 204);
+    let id = path.rsplit('/').next().unwrap().parse().unwrap();
+    let page = house.catalog.page(id, datamesh_catalog::PageAt { part: 0, page: 0 }).await.unwrap().unwrap();
+    let left =
+        datamesh_catalog::SegmentRef { id: datamesh_shard::SegmentId([9; 32]), ..page.segments[0].clone() };
+    house.catalog.reference(id, &[left]).await.unwrap();
+    assert_eq!(patch(&house, &path, 5, "world").await.status, 204);
+    assert_eq!(house.get("x").await.ok().body, "helloworld");
+    assert_eq!(house.catalog.counters().await.unwrap().condemned_segments, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

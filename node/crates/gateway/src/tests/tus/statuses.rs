@@ -138,6 +138,7 @@ async fn conditions_count_when_the_object_is_made() {
     let got = house.ask(Method::PATCH, &path, &headers, "hello").await;
     assert_eq!((got.status.as_u16(), got.problem().as_str()), (412, "precondition-failed"));
     assert_eq!((at(&house, &path).await, house.get("x").await.ok().body), (0, Bytes::from("there")));
+    assert_eq!(house.catalog.counters().await.unwrap().condemned_segments, 1, "what came of it is let go");
     assert_eq!(patch(&house, &path, 0, "hello").await.status, 204, "it may be made up for");
     assert_eq!(house.get("x").await.ok().body, "hello");
 }

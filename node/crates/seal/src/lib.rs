@@ -17,6 +17,7 @@ mod chain;
 mod cluster;
 mod compress;
 mod context;
+mod customer;
 mod error;
 mod header;
 mod random;
@@ -32,6 +33,7 @@ pub use cluster::{
     WrappedBucketSecret,
 };
 pub use compress::{Compression, ZSTD_LEVEL, pays_to_compress};
+pub use customer::{CustomerKey, KeyMark, KeyMarkError};
 pub use error::{OpenError, SealError};
 pub use header::{SealHeader, SealHeaderError};
 pub use random::{Random, SystemRandom};

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use datamesh_catalog::limits::CONTENT_TYPE_BYTES_MAX;
 use datamesh_catalog::{Lock, Target};
+use datamesh_seal::CustomerKey;
 
 use super::refusals;
 use crate::limits;
@@ -122,6 +123,8 @@ pub(crate) struct Meta {
     pub(crate) fields: Fields,
     /// What shall keep it.
     pub(crate) lock: Lock,
+    /// What it is sealed with besides the cluster's keys.
+    pub(crate) key: Option<CustomerKey>,
 }
 
 impl Meta {
@@ -142,12 +145,14 @@ impl Meta {
             let max = limits::FIELDS_BYTES_MAX;
             return Err(wrong(format!("all metadata, tags and headers have at most {max} bytes, as JSON")));
         }
-        Ok(Self { content_type, fields, lock: Lock::default() })
+        Ok(Self { content_type, fields, lock: Lock::default(), key: None })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use datamesh_seal::KeyMark;
+
     use super::*;
 
     #[test]
@@ -168,6 +173,12 @@ mod tests {
         assert!(Meta::new("text/plain".into(), largest.clone()).is_ok());
         // Checksums and their like come later: four times the longest.
         let written = limits::FIELDS_BYTES_MAX + 4 * 128;
+        let sealed = datamesh_seal::record_bytes_of(written).div_ceil(3) * 4 + FIELD.len();
+        assert!(sealed <= datamesh_catalog::limits::META_BYTES_MAX, "{sealed}");
+        // With a customer's key its mark comes, and the checksums are sealed.
+        let sums = datamesh_seal::record_bytes_of(datamesh_seal::record_bytes_of(4 * 96)).div_ceil(3) * 4;
+        let names = 2 * "[\":x-datamesh-customer-sums\",\"\"],".len();
+        let written = limits::FIELDS_BYTES_MAX + 2 * KeyMark::BYTES + sums + names;
         let sealed = datamesh_seal::record_bytes_of(written).div_ceil(3) * 4 + FIELD.len();
         assert!(sealed <= datamesh_catalog::limits::META_BYTES_MAX, "{sealed}");
         let many = Fields { user: vec![("k".into(), String::new()); 1000], ..Fields::default() };

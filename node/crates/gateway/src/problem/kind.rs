@@ -83,6 +83,8 @@ pub enum Kind {
     NotReadable,
     /// The object was deleted or replaced while it was read, and kept no longer.
     Changed,
+    /// A key of a customer must come with the request, or must not.
+    CustomerKey,
     /// The object's record does not open with the cluster's keys.
     Damaged,
     /// The gateways that keep the catalog are too few, or choose one of them to lead.
@@ -99,7 +101,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -139,6 +141,7 @@ impl Kind {
         Self::PoolFull,
         Self::NotReadable,
         Self::Changed,
+        Self::CustomerKey,
         Self::Damaged,
         Self::NoCatalog,
         Self::Stopping,
@@ -250,6 +253,11 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "changed",
                 "The object was deleted or replaced during the read",
+            ),
+            Self::CustomerKey => (
+                StatusCode::BAD_REQUEST,
+                "customer-key",
+                "What is asked for and the key of its customer do not go together",
             ),
             Self::Damaged => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open")

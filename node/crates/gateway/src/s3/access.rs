@@ -14,6 +14,7 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
 use super::coverage::uncovered;
+use super::customer;
 use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
 use super::unsigned;
@@ -155,6 +156,12 @@ impl S3Access for Rules {
             return Err(s3_error!(
                 AccessDenied,
                 "sign the header {name} too: what the request does hangs on it"
+            ));
+        }
+        if customer::is_in_query(cx.uri()) {
+            return Err(s3_error!(
+                InvalidArgument,
+                "a key of the customer is said in headers, never in a URL: take another key, and sign with version 4"
             ));
         }
         let asker = self.asker(cx.credentials())?;

@@ -29,6 +29,7 @@ fn code(kind: Kind) -> S3ErrorCode {
         Kind::InvalidParameter => S3ErrorCode::InvalidArgument,
         Kind::InvalidBody
         | Kind::NotLockable
+        | Kind::CustomerKey
         | Kind::NoSuchNode
         | Kind::NoSuchUser
         | Kind::NoSuchCredential

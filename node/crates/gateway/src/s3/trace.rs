@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::access::{Rules, Seen, Signatures};
 use super::body::Patient;
 use super::browser::{self, Browser};
+use super::customer;
 use super::front::Front;
 use super::host::Domain;
 use super::rates;
@@ -79,6 +80,7 @@ fn config() -> S3Config {
 
 async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Response {
     let begun = Instant::now();
+    customer::conceal(request.headers_mut());
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();

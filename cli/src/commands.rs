@@ -9,6 +9,7 @@ mod files;
 mod find;
 mod fsck;
 mod get;
+mod groups;
 mod invites;
 mod keys;
 mod login;
@@ -119,6 +120,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             login::register(&session()?, newcomer, login::Secrets::of(stdin)).await
         }
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
+        Command::Groups { command } => groups::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
         Command::Email { confirm: true, stdin, .. } => {

@@ -8,6 +8,7 @@ mod buckets;
 mod conditional;
 mod files;
 mod fsck;
+mod groups;
 mod idempotency;
 mod identities;
 mod incoming;

@@ -17,6 +17,7 @@ mod erasure;
 mod failures;
 mod fake;
 mod fsck;
+mod groups;
 pub(crate) mod house;
 pub(crate) mod https;
 mod idempotency;

@@ -23,12 +23,18 @@ impl Accounts {
     /// All that count: the operator's, then those of administrators, by their names.
     pub(crate) async fn invitations(&self) -> Result<Vec<Invitation>, Problem> {
         let mut all = self.invitations_of(OPERATOR, None).await?;
+        let by_group = self.groups().await?.iter().any(|group| group.role == Some(Role::Admin));
         let mut after: Option<UserName> = None;
         loop {
             let (users, more) = self.list(after.as_ref(), LIST_MAX).await?;
             after = users.last().map(|user| user.name.clone());
-            for User { id, name, .. } in users.into_iter().filter(User::may_invite) {
-                all.extend(self.invitations_of(id, Some(name)).await?);
+            // Most have their own role only: of those who cannot be administrators nothing is read.
+            for User { id, name, .. } in users.into_iter().filter(|user| by_group || user.role == Role::Admin) {
+                let theirs = self.invitations_of(id, Some(name)).await?;
+                let account = self.catalog.account(id).await.map_err(refusals::catalog)?;
+                if account.is_some_and(|account| account.may_invite()) {
+                    all.extend(theirs);
+                }
             }
             if !more {
                 return Ok(all);

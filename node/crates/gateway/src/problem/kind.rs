@@ -27,6 +27,8 @@ pub enum Kind {
     NoSuchAccessKey,
     /// No such user.
     NoSuchUser,
+    /// No such group of users.
+    NoSuchGroup,
     /// No such session or token.
     NoSuchCredential,
     /// No such link, or it has ended.
@@ -37,6 +39,8 @@ pub enum Kind {
     ShareUsedUp,
     /// There is a user of that name.
     UserExists,
+    /// There is a group of that name.
+    GroupExists,
     /// Too many attempts; `Retry-After` says when the next may come.
     TooManyRequests,
     /// A key, name or number in path, query or header is not what it must be.
@@ -101,7 +105,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -113,11 +117,13 @@ impl Kind {
         Self::NoSuchNode,
         Self::NoSuchAccessKey,
         Self::NoSuchUser,
+        Self::NoSuchGroup,
         Self::NoSuchCredential,
         Self::NoSuchShare,
         Self::SharePasswordRequired,
         Self::ShareUsedUp,
         Self::UserExists,
+        Self::GroupExists,
         Self::TooManyRequests,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -180,6 +186,7 @@ impl Kind {
                 (StatusCode::NOT_FOUND, "no-such-access-key", "There is no access key of this id")
             }
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "no-such-user", "There is no user of this name"),
+            Self::NoSuchGroup => (StatusCode::NOT_FOUND, "no-such-group", "There is no group of this name"),
             Self::NoSuchCredential => {
                 (StatusCode::NOT_FOUND, "no-such-credential", "There is no session or token of this id")
             }
@@ -191,6 +198,9 @@ impl Kind {
             }
             Self::ShareUsedUp => (StatusCode::GONE, "share-used-up", "The link gives or takes no more"),
             Self::UserExists => (StatusCode::CONFLICT, "user-exists", "There is a user of this name already"),
+            Self::GroupExists => {
+                (StatusCode::CONFLICT, "group-exists", "There is a group of this name already")
+            }
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "There were too many attempts")
             }

@@ -32,6 +32,8 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::CustomerKey
         | Kind::NoSuchNode
         | Kind::NoSuchUser
+        | Kind::NoSuchGroup
+        | Kind::GroupExists
         | Kind::NoSuchCredential
         | Kind::NoSuchShare
         | Kind::SharePasswordRequired

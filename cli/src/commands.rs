@@ -36,8 +36,8 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::args::{
-    AdminCommand, Args, Command, Format, Global, KeyCommand, KeysCommand, MeshCommand, NodeCommand,
-    SessionsCommand, TokensCommand,
+    AdminCommand, Args, Command, Format, Global, KeyCommand, MeshCommand, NodeCommand, SessionsCommand,
+    TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -105,11 +105,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
         Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
         Command::Fsck { repair } => fsck::run(&session()?, repair).await,
-        Command::Keys { command: KeysCommand::Create { name, permission, buckets } } => {
-            keys::create(&session()?, &name, permission, &buckets).await
-        }
-        Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
-        Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
+        Command::Keys { command } => keys::run(&session()?, command).await,
         Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
         Command::Login { name, code, stdin, .. } => {
             let name = name.unwrap_or_default();

@@ -314,14 +314,14 @@ pub(crate) enum GroupsCommand {
         /// Who
         user: String,
     },
-    /// Take a user out
+    /// Take a user out: what policies deny the group they do not deny them any more
     Remove {
         /// Which
         name: String,
         /// Who
         user: String,
     },
-    /// Delete a group; its members stay users
+    /// Delete a group; its members stay users, and what policies deny it they deny nobody any more
     Delete {
         /// Which
         name: String,

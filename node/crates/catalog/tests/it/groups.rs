@@ -8,7 +8,7 @@ use datamesh_catalog::{Catalog, Group, GroupName, Role, UserId};
 use super::accounts::user;
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: members, roles, bounds, together);
+on_all_engines!(catalog_on: members, roles, bounds, together, at_the_bounds, gone);
 
 fn name(name: &str) -> GroupName {
     name.parse().unwrap()
@@ -113,4 +113,59 @@ async fn together<K: Keyspace>(catalog: Catalog<K>) {
     assert!(added[4..].iter().all(Result::is_ok), "{added:?}");
     let (count, there) = members_of(&catalog, "all").await;
     assert_eq!((count, there.len()), (4, 4), "{there:?}");
+}
+
+/// Of those who come at once, none passes a bound.
+async fn at_the_bounds<K: Keyspace>(catalog: Catalog<K>) {
+    let member = |number: usize| {
+        let mut member = user(0, &format!("m{number}"));
+        member.id.0[..8].copy_from_slice(&u64::try_from(number).unwrap().to_be_bytes());
+        member
+    };
+    create(&catalog, "full", None).await.unwrap();
+    let full = name("full");
+    for number in 0..GROUP_MEMBERS_MAX + 3 {
+        let member = member(number);
+        catalog.create_user(&member, None).await.unwrap();
+        if number < GROUP_MEMBERS_MAX - 1 {
+            catalog.add_to_group(&full, member.id).await.unwrap();
+        }
+    }
+    let last = (GROUP_MEMBERS_MAX - 1..GROUP_MEMBERS_MAX + 3).map(|number| member(number).id);
+    let added = futures::future::join_all(last.map(|id| catalog.add_to_group(&full, id))).await;
+    assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 1, "{added:?}");
+    assert_eq!(catalog.group_members(&full).await.unwrap().len(), GROUP_MEMBERS_MAX);
+    let busy = member(0).id;
+    for number in 0..GROUPS_OF_USER_MAX + 2 {
+        create(&catalog, &format!("g{number}"), None).await.unwrap();
+    }
+    let groups: Vec<_> = (0..GROUPS_OF_USER_MAX + 2).map(|number| name(&format!("g{number}"))).collect();
+    let added = futures::future::join_all(groups.iter().map(|group| catalog.add_to_group(group, busy))).await;
+    assert!(added.iter().filter(|added| added.is_ok()).count() < GROUPS_OF_USER_MAX, "it is in one already");
+    let there = catalog.account(busy).await.unwrap().unwrap().groups;
+    assert!(there.len() <= GROUPS_OF_USER_MAX, "{}", there.len());
+    assert!(there.iter().all(|group| group.name == full || group.members == 1), "{there:?}");
+}
+
+/// Who comes into a group while it goes is in none, and not in the next of its name.
+async fn gone<K: Keyspace>(catalog: Catalog<K>) {
+    let users: Vec<_> = (1..7).map(|number| user(number, &format!("user{number}"))).collect();
+    for user in &users {
+        catalog.create_user(user, None).await.unwrap();
+    }
+    let group = name("short");
+    for _ in 0..5 {
+        create(&catalog, "short", Some(Role::Admin)).await.unwrap();
+        let adding =
+            futures::future::join_all(users.iter().map(|user| catalog.add_to_group(&group, user.id)));
+        let (added, deleted) = futures::future::join(adding, catalog.delete_group(&group)).await;
+        deleted.unwrap();
+        assert!(added.iter().all(|added| matches!(added, Ok(()) | Err(GroupError::NoGroup(_)))), "{added:?}");
+        create(&catalog, "short", Some(Role::Admin)).await.unwrap();
+        assert_eq!(members_of(&catalog, "short").await, (0, Vec::new()));
+        for user in &users {
+            assert_eq!(catalog.account(user.id).await.unwrap().unwrap().role(), Role::Member);
+        }
+        catalog.delete_group(&group).await.unwrap();
+    }
 }

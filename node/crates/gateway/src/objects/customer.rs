@@ -17,6 +17,11 @@ const MARK: &str = "x-datamesh-customer-key";
 /// Where the checksums stand, sealed with the key.
 const SUMS: &str = "x-datamesh-customer-sums";
 
+/// Whether a field is of the key. The gateway's own, they take no room of the user's.
+pub(super) fn is_own(name: &str) -> bool {
+    name == MARK || name == SUMS
+}
+
 /// Why an object, or an upload, and the key that came or did not come do not go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyError {
@@ -66,11 +71,11 @@ impl Fields {
 pub(super) fn begun(
     secrets: &Arc<Secrets>,
     key: Option<&CustomerKey>,
-    salt: [u8; 16],
+    salt: impl FnOnce() -> [u8; 16],
     fields: &mut Fields,
 ) -> Arc<Secrets> {
     let Some(key) = key else { return Arc::clone(secrets) };
-    let (mark, secret) = key.mark(salt);
+    let (mark, secret) = key.mark(salt());
     fields.system.insert(MARK.to_owned(), hex::encode(mark.encode()));
     Arc::new(secrets.with_customer(secret))
 }

@@ -8,7 +8,7 @@ use datamesh_catalog::limits::CONTENT_TYPE_BYTES_MAX;
 use datamesh_catalog::{Lock, Target};
 use datamesh_seal::CustomerKey;
 
-use super::refusals;
+use super::{customer, refusals};
 use crate::limits;
 use crate::pipeline::{Record, Secrets};
 use crate::problem::{Kind, Problem};
@@ -52,7 +52,10 @@ impl Fields {
 
     /// Whether they are small enough to be kept, with checksums that may come.
     pub(super) fn fit(&self) -> bool {
-        let written = serde_json::to_vec(&self.pairs()).map_or(usize::MAX, |written| written.len());
+        let system = self.system.iter().filter(|(name, _)| !customer::is_own(name));
+        let system = system.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let counted = Self { system, user: self.user.clone() };
+        let written = serde_json::to_vec(&counted.pairs()).map_or(usize::MAX, |written| written.len());
         written <= limits::FIELDS_BYTES_MAX
     }
 
@@ -164,6 +167,21 @@ mod tests {
         assert_eq!(Fields::of_pairs(pairs), fields);
         let forged = Fields { user: vec![(":cache-control".into(), "x".into())], ..Fields::default() };
         assert!(Meta::new("text/plain".into(), forged).is_err());
+    }
+
+    #[test]
+    fn a_customer_s_key_takes_no_room_of_the_user_s() {
+        let user = vec![("k".to_owned(), "v".repeat(limits::META_BYTES_MAX - 1))];
+        let room = limits::FIELDS_BYTES_MAX
+            - serde_json::to_vec(&Fields { user: user.clone(), ..Fields::default() }.pairs()).unwrap().len();
+        let tags = "t".repeat(room - "[\":x-amz-tagging\",\"\"],".len());
+        let mut fields = Fields { system: BTreeMap::from([("x-amz-tagging".to_owned(), tags)]), user };
+        assert!(fields.fit(), "as large as they may be");
+        fields.system.insert("x-datamesh-customer-key".into(), "0".repeat(2 * KeyMark::BYTES));
+        fields.system.insert("x-datamesh-customer-sums".into(), "0".repeat(600));
+        assert!(fields.fit());
+        fields.system.insert("x".into(), String::new());
+        assert!(!fields.fit());
     }
 
     #[test]

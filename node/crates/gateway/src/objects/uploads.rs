@@ -62,10 +62,10 @@ impl Objects {
         lease: Duration,
     ) -> Result<Upload, Problem> {
         locks::put_into(&meta.lock, &mut meta.fields.system)?;
-        let salt = random(&*self.context.surroundings);
         let known = self.buckets.ensure(bucket).await?;
         let bucket = self.buckets.recheck(bucket, known.id).await?.unwrap_or(known);
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
+        let salt = || random(&*self.context.surroundings);
         customer::begun(&bucket.secrets, meta.key.as_ref(), salt, &mut meta.fields);
         let now = self.now_unix_ms();
         let new = NewUpload {
@@ -200,6 +200,11 @@ impl Objects {
         let bucket = self.bucket_of(&upload).await?;
         let mut kept = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
         let lock = locks::take_from(&mut kept.system)?;
+        let mut seen = seen;
+        if kept.needs_key() {
+            let now = self.sealed_with_key(&bucket, (&upload.target, &wanted)).await?;
+            seen = seen.or(Some(now));
+        }
         if key.is_some() || !fields.is_empty() {
             let mark = kept.key_mark()?;
             let secrets =
@@ -221,6 +226,27 @@ impl Objects {
             None => catalog.commit_object(id, &draft, &condition).await,
         };
         stored(committed, None)
+    }
+
+    /// Makes sure that these parts are sealed with the key of their upload. A gateway of an earlier version knows no such keys, and may have
+    /// taken one without. Gives when it was so.
+    async fn sealed_with_key(
+        &self,
+        bucket: &BucketContext,
+        (target, wanted): (&Target, &BTreeSet<u32>),
+    ) -> Result<Revision, Problem> {
+        let (tagged, seen) =
+            self.context.catalog.tagged_parts(target.upload).await.map_err(refusals::catalog)?;
+        for TaggedPart { part: PartSummary { part: number, .. }, tag } in tagged {
+            let sealed = tag.map(|tag| tag.sealed).unwrap_or_default();
+            let is_sealed = bucket.secrets.is_sealed_twice(target, Record::Part(number), &sealed);
+            if wanted.contains(&number) && !is_sealed {
+                let detail =
+                    format!("part {number} came to a gateway that knows no keys of customers: put it again");
+                return Err(Problem::new(Kind::CustomerKey, detail));
+            }
+        }
+        Ok(seen)
     }
 
     /// The object of an upload that was completed before, for a client that missed the answer.
@@ -278,8 +304,13 @@ fn uploaded(secrets: Option<&Secrets>, target: &Target, tagged: TaggedPart) -> R
         let etag = opaque(target.upload, 1);
         return Ok(UploadedPart { number, bytes, etag, put_unix_ms: 0, fields: Vec::new(), durability });
     };
+    let record = Record::Part(number);
     let fields = match secrets {
-        Some(secrets) => customer::opened_sums(secrets, target, Record::Part(number), &sealed)?,
+        // Completion refuses such a part.
+        Some(secrets) if secrets.has_customer() && !secrets.is_sealed_twice(target, record, &sealed) => {
+            Vec::new()
+        }
+        Some(secrets) => customer::opened_sums(secrets, target, record, &sealed)?,
         None => Vec::new(),
     };
     Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })

@@ -41,7 +41,7 @@ impl Objects {
         let id = bucket.id;
         let target = Target { bucket: id, key, upload: self.new_upload() };
         let cause = Arc::clone(cause);
-        let salt = random(&*self.context.surroundings);
+        let salt = || random(&*self.context.surroundings);
         let secrets = customer::begun(&bucket.secrets, meta.key.as_ref(), salt, &mut meta.fields);
         let put = self.put_to(Putting { bucket, secrets, target, meta, condition, cause }, &mut body).await;
         match put {

@@ -73,6 +73,11 @@ impl Secrets {
         Self { bucket: self.bucket, by_version: self.by_version.clone(), customer: Some(secret) }
     }
 
+    /// Whether a customer's key seals and opens too.
+    pub(crate) fn has_customer(&self) -> bool {
+        self.customer.is_some()
+    }
+
     /// The secret of the customer's key, where it seals such a record too.
     fn customer_of(&self, record: Record) -> Option<&BucketSecret> {
         self.customer.as_ref().filter(|_| record.is_content())
@@ -81,7 +86,8 @@ impl Secrets {
     /// Seals a record with the newest secret.
     pub(crate) fn seal(&self, target: &Target, record: Record, plain: &[u8]) -> Result<Vec<u8>, NoSecret> {
         let (_, secret) = self.by_version.last_key_value().ok_or(NoSecret)?;
-        let (id, binding) = (&target.upload.0, self.binding(target, record));
+        let twice = self.customer_of(record).is_some();
+        let (id, binding) = (&target.upload.0, self.binding(target, record, twice));
         let seal = |secret, plain: &[u8]| datamesh_seal::seal_record(secret, id, &binding, plain);
         Ok(match self.customer_of(record) {
             Some(customer) => seal(secret, &seal(customer, plain)),
@@ -96,24 +102,38 @@ impl Secrets {
         record: Record,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenRecordError> {
+        let customer = self.customer_of(record);
+        let opened = self.open_outside(target, (record, customer.is_some()), sealed)?;
+        let Some(customer) = customer else { return Ok(opened) };
+        let binding = self.binding(target, record, true);
+        Ok(datamesh_seal::open_record(customer, &target.upload.0, &binding, &opened)?)
+    }
+
+    /// Whether a record is sealed with a key of a customer, whichever: that shows without it.
+    pub(crate) fn is_sealed_twice(&self, target: &Target, record: Record, sealed: &[u8]) -> bool {
+        self.open_outside(target, (record, true), sealed).is_ok()
+    }
+
+    /// Opens what the bucket's secret seals.
+    fn open_outside(
+        &self,
+        target: &Target,
+        (record, twice): (Record, bool),
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenRecordError> {
         let (_, newest) = self.by_version.last_key_value().ok_or(NoSecret)?;
-        let (id, binding) = (&target.upload.0, self.binding(target, record));
-        let open = |secret, sealed: &[u8]| datamesh_seal::open_record(secret, id, &binding, sealed);
-        let opened = match open(newest, sealed) {
+        let (id, binding) = (&target.upload.0, self.binding(target, record, twice));
+        match datamesh_seal::open_record(newest, id, &binding, sealed) {
             Err(OpenError::SecretVersion { need, have }) => {
                 let older = self.by_version.get(&need).ok_or(OpenError::SecretVersion { need, have })?;
-                open(older, sealed)?
+                Ok(datamesh_seal::open_record(older, id, &binding, sealed)?)
             }
-            opened => opened?,
-        };
-        match self.customer_of(record) {
-            Some(customer) => Ok(open(customer, &opened)?),
-            None => Ok(opened),
+            opened => Ok(opened?),
         }
     }
 
     /// version, kind, bucket, upload, part, page, key: all of fixed length but the last.
-    fn binding(&self, target: &Target, record: Record) -> Vec<u8> {
+    fn binding(&self, target: &Target, record: Record, twice: bool) -> Vec<u8> {
         let (kind, at) = match record {
             Record::Page(at) => (1, at),
             Record::Inline => (2, PageAt::default()),
@@ -121,8 +141,7 @@ impl Secrets {
             Record::Part(part) => (4, PageAt { part, page: 0 }),
             Record::Sums => (5, PageAt::default()),
         };
-        let twice = if self.customer_of(record).is_some() { TWICE } else { 0 };
-        let mut out = vec![VERSION, kind | twice];
+        let mut out = vec![VERSION, if twice { kind | TWICE } else { kind }];
         out.extend(self.bucket.0.to_le_bytes());
         out.extend(target.upload.0);
         out.extend(at.part.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Keys that customers bring with a request (SSE-C): three headers, or fields of a form, that say algorithm, key and the key's MD5.
+//! Keys that customers bring with a request (SSE-C): three headers that say algorithm, key and the key's MD5.
 //! The key is in no answer, log or error, and kept no longer than the request. The port speaks TLS only.
 
 use base64::Engine as _;
@@ -7,17 +7,22 @@ use datamesh_seal::CustomerKey;
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 use s3s::crypto::{Checksum as _, Md5};
-use s3s::{S3Result, s3_error};
+use s3s::dto::PostObjectInput;
+use s3s::{S3Request, S3Result, s3_error};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// The one algorithm there is, as S3 calls it.
 pub(super) const AES256: &str = "AES256";
-/// Headers that have a key in them.
-const SECRET: [HeaderName; 2] = [
+/// Headers that have a key in them, or its MD5, which is a print of it.
+const SECRET: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-server-side-encryption-customer-key"),
+    HeaderName::from_static("x-amz-server-side-encryption-customer-key-md5"),
     HeaderName::from_static("x-amz-copy-source-server-side-encryption-customer-key"),
+    HeaderName::from_static("x-amz-copy-source-server-side-encryption-customer-key-md5"),
 ];
+/// What names of headers, and of fields of forms, have in them that are about a key.
+const NAMES: &str = "server-side-encryption-customer";
 /// Characters of 32 bytes in base64.
 const KEY_CHARS: usize = 44;
 
@@ -127,7 +132,38 @@ pub(super) fn is_in_query(uri: &Uri) -> bool {
         let name = pair.split('=').next().unwrap_or_default();
         percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase()
     };
-    query.split('&').any(|pair| name(pair).contains("server-side-encryption-customer"))
+    query.split('&').any(|pair| name(pair).contains(NAMES))
+}
+
+/// Whether a header about a key is there and says nothing: the library takes it for one that is not there, so an object that was to be
+/// sealed would lie open.
+pub(super) fn is_empty(headers: &HeaderMap) -> bool {
+    headers
+        .iter()
+        .any(|(name, value)| name.as_str().contains(NAMES) && value.as_bytes().trim_ascii().is_empty())
+}
+
+/// Forms bring no key: whoever was given a signed one must not seal what they put with a key that the bucket's owner has not, and the library
+/// does not tell whether the form's policy speaks of it.
+///
+/// # Errors
+/// `NotImplemented` for fields about a key, and for headers, which the library would not read.
+pub(super) fn not_by_form(request: &S3Request<PostObjectInput>) -> S3Result<()> {
+    let input = &request.input;
+    let fields = [&input.sse_customer_algorithm, &input.sse_customer_key, &input.sse_customer_key_md5];
+    let by_header = request.headers.keys().any(|name| name.as_str().contains(NAMES));
+    if by_header || fields.iter().any(|field| field.is_some()) {
+        return Err(s3_error!(
+            NotImplemented,
+            "a form takes no key of the customer: sign a URL to put the object"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a document tells of a field with a key: the library tells what a form had there, and what its policy wanted.
+pub(super) fn is_told_of(document: &[u8]) -> bool {
+    String::from_utf8_lossy(document).to_ascii_lowercase().contains(NAMES)
 }
 
 /// Keeps keys out of whatever prints headers: the library shows requests in its log, and wrong headers in its errors.
@@ -190,6 +226,13 @@ mod tests {
         assert!(said("/b/k?a=b&x-amz-server-side-encryption-customer-key=AAAA"));
         assert!(said("/b/k?X-Amz-Server%2DSide-Encryption-Customer-Algorithm=AES256"));
         assert!(!said("/b/k?prefix=x-amz-server-side-encryption-customer-key") && !said("/b/k"));
+    }
+
+    #[test]
+    fn a_header_that_says_nothing_is_noticed() {
+        let headers = |value: &str| HeaderMap::from_iter([(SECRET[0].clone(), value.parse().unwrap())]);
+        assert!(is_empty(&headers("")) && is_empty(&headers(" ")) && !is_empty(&headers(KEY)));
+        assert!(!is_empty(&HeaderMap::new()));
     }
 
     #[test]

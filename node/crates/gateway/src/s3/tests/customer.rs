@@ -3,15 +3,16 @@
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datamesh_catalog::{ObjectKey, Permission, Role};
+use datamesh_catalog::{ObjectKey, Page, PageAt, PartTag, Permission, PlacedPage, Role};
 use datamesh_settings::admin::{PoolSpec, RecodeSpec};
-use datamesh_shard::ErasureProfile;
+use datamesh_shard::{BucketName, ErasureProfile};
 use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use s3s::crypto::{Checksum as _, Md5};
 use serde_json::json;
 
 use super::signer::{Ask, Client};
+use crate::pipeline::Record;
 use crate::tests::accounts::{signed_in, tell};
 use crate::tests::house::{ADMIN, Got, House, USER, noise, spec};
 use crate::work::Worker as _;
@@ -109,6 +110,10 @@ async fn who_has_the_key_reads_and_nobody_else() {
     both.push(("x-amz-server-side-encryption", "AES256"));
     assert_eq!(refusal(&client, "PUT", "both", &both).await.as_deref(), Some("InvalidArgument"));
     assert_eq!(refusal(&client, "PUT", "half", &key.said()[..2]).await.as_deref(), Some("InvalidArgument"));
+    let mut empty = [("x-amz-server-side-encryption-customer-algorithm", "")];
+    assert_eq!(refusal(&client, "PUT", "empty", &empty).await.as_deref(), Some("InvalidArgument"));
+    empty[0].0 = "x-amz-copy-source-server-side-encryption-customer-key";
+    assert_eq!(refusal(&client, "PUT", "empty", &empty).await.as_deref(), Some("InvalidArgument"));
     let in_url = "url?x-amz-server-side-encryption-customer-algorithm=AES256";
     assert_eq!(
         refusal(&client, "PUT", in_url, &[]).await.as_deref(),
@@ -220,6 +225,39 @@ async fn an_upload_in_parts_takes_its_key_with_each() {
     let id = begun(&client, &[]).await;
     let refused = refusal(&client, "PUT", &format!("parts?partNumber=1&uploadId={id}"), &key.said()).await;
     assert_eq!(refused.as_deref(), Some("InvalidRequest"), "the upload began without");
+}
+
+/// As a gateway of an earlier version takes a part that is a copy: it knows no such keys.
+#[tokio::test]
+async fn a_part_that_was_taken_without_the_key_becomes_no_object() {
+    let (house, client) = opened().await;
+    let (key, objects) = (Key::new(1), &house.core.app.objects);
+    let id = begun(&client, &key.said()).await;
+    let upload = objects.open_upload(id.parse().unwrap()).await.unwrap().unwrap();
+    let secrets = &objects.bucket(&BucketName::new("default").unwrap()).await.unwrap().secrets;
+    let at = PageAt { part: 1, page: 0 };
+    let sealed = secrets.seal(&upload.target, Record::Page(at), b"keys").unwrap();
+    let page = Page { segments: Vec::new(), plain_bytes: 1, last: true, sealed };
+    let sealed = secrets.seal(&upload.target, Record::Part(1), b"[]").unwrap();
+    let tag = PartTag { etag: "a-1".into(), put_unix_ms: 1, sealed };
+    house.catalog.put_part(upload.target.upload, &PlacedPage { at, page }, tag).await.unwrap();
+    got(&client, &format!("parts?uploadId={id}"), &key.said()).await.ok();
+    let complete = async |tag: &str, headers: &[(&str, &str)]| {
+        let document = format!(
+            "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
+        );
+        let ask = Ask { headers, body: document.as_bytes(), ..Ask::default() };
+        client.refusal("POST", &format!("/default/parts?uploadId={id}"), ask).await
+    };
+    for headers in [Vec::new(), key.said()] {
+        assert_eq!(complete("\"a-1\"", &headers).await.as_deref(), Some("InvalidRequest"));
+    }
+    let by_rest =
+        house.ask(Method::POST, &format!("/api/v1/uploads/{id}/complete"), &[], Body::empty()).await;
+    assert_eq!(by_rest.problem(), "customer-key");
+    let again = put(&client, &format!("parts?partNumber=1&uploadId={id}"), b"x", &key.said()).await;
+    assert_eq!(complete(again.header("etag"), &[]).await, None);
+    assert_eq!(&got(&client, "parts", &key.said()).await.ok().body[..], b"x");
 }
 
 #[tokio::test]

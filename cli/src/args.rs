@@ -8,8 +8,8 @@ use clap_complete::Shell;
 use datamesh_shard::{NodeName, PoolName};
 
 pub(crate) use accounts::{
-    AuditCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand, SessionsCommand,
-    ShareArgs, SharesCommand, TokensCommand, UsersCommand,
+    AuditCommand, GroupsCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand,
+    SessionsCommand, ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
 pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand};
 
@@ -181,6 +181,11 @@ pub(crate) enum Command {
     Users {
         #[command(subcommand)]
         command: UsersCommand,
+    },
+    /// Users together: they have a role, and policies of buckets name them (role admin needed)
+    Groups {
+        #[command(subcommand)]
+        command: GroupsCommand,
     },
     /// Codes by which people become users (role admin needed)
     Invites {

@@ -4,6 +4,7 @@ mod accounts;
 mod answers;
 mod audit;
 mod fsck;
+mod groups;
 mod keys;
 mod once;
 mod shares;
@@ -29,6 +30,7 @@ pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
 pub(crate) use audit::{Chains, Wanted};
+pub(crate) use groups::Group;
 pub(crate) use keys::AccessKey;
 pub(crate) use shares::{Bounds, NewShare, Share};
 pub(crate) use trash::{Deleted, Trash};

@@ -9,6 +9,7 @@ mod files;
 mod find;
 mod fsck;
 mod get;
+mod groups;
 mod invites;
 mod keys;
 mod login;
@@ -35,8 +36,8 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::args::{
-    AdminCommand, Args, Command, Format, Global, KeyCommand, KeysCommand, MeshCommand, NodeCommand,
-    SessionsCommand, TokensCommand,
+    AdminCommand, Args, Command, Format, Global, KeyCommand, MeshCommand, NodeCommand, SessionsCommand,
+    TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -104,11 +105,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
         Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
         Command::Fsck { repair } => fsck::run(&session()?, repair).await,
-        Command::Keys { command: KeysCommand::Create { name, permission, buckets } } => {
-            keys::create(&session()?, &name, permission, &buckets).await
-        }
-        Command::Keys { command: KeysCommand::List } => keys::list(&session()?).await,
-        Command::Keys { command: KeysCommand::Delete { id } } => keys::delete(&session()?, &id).await,
+        Command::Keys { command } => keys::run(&session()?, command).await,
         Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
         Command::Login { name, code, stdin, .. } => {
             let name = name.unwrap_or_default();
@@ -119,6 +116,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             login::register(&session()?, newcomer, login::Secrets::of(stdin)).await
         }
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
+        Command::Groups { command } => groups::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
         Command::Email { confirm: true, stdin, .. } => {

@@ -92,6 +92,7 @@ fn accounts(input: &[u8]) {
     reads::<model::User>(input);
     reads::<model::Credential>(input);
     reads::<model::AddressCode>(input);
+    reads::<model::Group>(input);
     reads::<model::SecondFactor>(input);
     reads::<model::Share>(input);
     reads::<model::ShareUse>(input);

@@ -1,4 +1,4 @@
-//! Sealed segments, under random and derived keys, their frames, and records. What opens is what the golden files were
+//! Sealed segments, under random and derived keys, their frames, records, and marks of customers' keys. What opens is what the golden files were
 //! sealed from: nothing else was ever sealed under these keys. Each input is also given with its checks made good, so that
 //! mutants reach what lies behind them.
 #![no_main]
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use datamesh_fuzz as _;
 use datamesh_seal::{
-    BucketSecret, Prepared, SealHeader, SegmentKey, open_derived_segment, open_frame, open_record,
+    BucketSecret, KeyMark, Prepared, SealHeader, SegmentKey, open_derived_segment, open_frame, open_record,
     open_segment, sealed_bytes_of,
 };
 use datamesh_shard::Cipher;
@@ -34,6 +34,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     for key in KEYS.iter() {
         segment(key, input);
         segment(key, &with_good_header(key, input));
+    }
+    if let Ok(mark) = KeyMark::decode(input) {
+        assert_eq!(mark.encode()[..], input[..], "one mark, one encoding");
     }
     record(input);
     record(&with_good_head(input));

@@ -108,6 +108,17 @@ async fn aws_cli() {
     aws(&["s3", "cp", "s3://photos/copy/a/one", "s3://photos/moved"]);
     assert!(aws(&["s3", "ls", "s3://photos/", "--recursive"]).contains("moved"));
     assert!(aws(&["s3", "ls", "s3://photos/"]).contains("PRE copy/"));
+    let key = "a key of a customer, of 32 bytes";
+    let sse_c = ["--sse-c", "AES256", "--sse-c-key", key];
+    let sealed = |from: &str, to: &str, key: &[&str]| aws(&[&["s3", "cp", from, to], key].concat());
+    sealed("source/ä/großes", "s3://photos/sealed", &sse_c);
+    sealed("s3://photos/sealed", "opened", &sse_c);
+    let bytes = |path: &str| std::fs::read(folder.path().join(path)).unwrap();
+    assert!(bytes("opened") == bytes("source/ä/großes"));
+    let without = client(&python::folder().join("bin/aws"), &cluster, folder.path())
+        .args(["s3", "cp", "s3://photos/sealed", "never"])
+        .output();
+    assert!(!without.unwrap().status.success(), "it opens with its key alone");
     aws(&["s3", "rm", "s3://photos", "--recursive"]);
     aws(&["s3", "rb", "s3://photos"]);
     assert_eq!(aws(&["s3", "ls"]), "");
@@ -147,6 +158,15 @@ async fn rclone() {
         same(&source, &back);
         rclone(&["move", "mesh:files/copy/a", "mesh:files/moved"]);
         assert!(rclone(&["lsf", "-R", "mesh:files"]).contains("moved/b/page"));
+        let key = [
+            "--s3-sse-customer-algorithm",
+            "AES256",
+            "--s3-sse-customer-key",
+            "a key of a customer, of 32 bytes",
+        ];
+        let sealed = |arguments: &[&str]| rclone(&[arguments, &key].concat());
+        sealed(&["copy", "source", "mesh:files/sealed", "--retries", "1"]);
+        sealed(&["check", "source", "mesh:files/sealed", "--download"]);
         rclone(&["purge", "mesh:files"]);
         std::fs::remove_dir_all(&back).unwrap();
     }

@@ -135,6 +135,35 @@ impl RoleName {
     }
 }
 
+/// What a group gives its members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupRoleName {
+    /// Nothing besides what policies of buckets let it
+    None,
+    /// Files and buckets
+    Member,
+    /// And see who did what
+    Auditor,
+    /// And change pools and nodes
+    Operator,
+    /// And everything else
+    Admin,
+}
+
+impl GroupRoleName {
+    /// As the API calls it.
+    pub(crate) fn as_str(self) -> Option<&'static str> {
+        let role = match self {
+            Self::None => return None,
+            Self::Member => RoleName::Member,
+            Self::Auditor => RoleName::Auditor,
+            Self::Operator => RoleName::Operator,
+            Self::Admin => RoleName::Admin,
+        };
+        Some(role.as_str())
+    }
+}
+
 /// Who may become a user by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RegistrationName {
@@ -249,6 +278,52 @@ pub(crate) enum UsersCommand {
     /// Delete a user; what they stored stays
     Delete {
         /// Who
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GroupsCommand {
+    /// Show all
+    List,
+    /// Show one and its members
+    Show {
+        /// Which
+        name: String,
+    },
+    /// Make a group without members
+    Create {
+        /// What it is called
+        name: String,
+        /// What its members may do at least; left out: nothing besides what policies of buckets let it
+        #[arg(long, value_enum)]
+        role: Option<RoleName>,
+    },
+    /// Change what members of a group may do at least, from their next request on
+    Role {
+        /// Which
+        name: String,
+        /// What they may do
+        #[arg(value_enum)]
+        role: GroupRoleName,
+    },
+    /// Make a user a member
+    Add {
+        /// Which
+        name: String,
+        /// Who
+        user: String,
+    },
+    /// Take a user out: what policies deny the group they do not deny them any more
+    Remove {
+        /// Which
+        name: String,
+        /// Who
+        user: String,
+    },
+    /// Delete a group; its members stay users, and what policies deny it they deny nobody any more
+    Delete {
+        /// Which
         name: String,
     },
 }

@@ -335,7 +335,7 @@ impl Client {
     }
 
     /// Has something made, as an administrator.
-    async fn administrator_makes<T: DeserializeOwned>(
+    pub(super) async fn administrator_makes<T: DeserializeOwned>(
         &self,
         path: &str,
         body: Option<&Value>,

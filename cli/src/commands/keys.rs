@@ -1,13 +1,24 @@
 use std::process::ExitCode;
 
-use crate::args::PermissionName;
+use crate::args::{KeysCommand, PermissionName};
 use crate::client::AccessKey;
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
 
+/// Does what an administrator does with key pairs.
+pub(crate) async fn run(session: &Session, command: KeysCommand) -> Result<ExitCode, Failure> {
+    match command {
+        KeysCommand::Create { name, permission, buckets } => {
+            create(session, &name, permission, &buckets).await
+        }
+        KeysCommand::List => list(session).await,
+        KeysCommand::Delete { id } => delete(session, &id).await,
+    }
+}
+
 /// Makes a key pair and shows its secret, this once.
-pub(crate) async fn create(
+async fn create(
     session: &Session,
     name: &str,
     permission: PermissionName,
@@ -23,7 +34,7 @@ pub(crate) async fn create(
 }
 
 /// Shows all key pairs.
-pub(crate) async fn list(session: &Session) -> Result<ExitCode, Failure> {
+async fn list(session: &Session) -> Result<ExitCode, Failure> {
     let keys = session.client.keys().await?;
     let answer = serde_json::json!({ "keys": keys });
     let head = ["ID", "NAME", "OWNER", "PERMISSION", "BUCKETS", "CREATED", ""].map(String::from).to_vec();
@@ -38,7 +49,7 @@ pub(crate) async fn list(session: &Session) -> Result<ExitCode, Failure> {
 }
 
 /// Revokes a key pair.
-pub(crate) async fn delete(session: &Session, id: &str) -> Result<ExitCode, Failure> {
+async fn delete(session: &Session, id: &str) -> Result<ExitCode, Failure> {
     session.client.delete_key(id).await?;
     session.show(&serde_json::json!({ "deleted": id }), || output::line(&format!("{id} is revoked")))
 }

@@ -160,6 +160,7 @@ fn accounts(caller: &mut Caller) {
     caller.signed_in = false;
     caller.call("users list", &[]);
     caller.call("users registration", &[]);
+    groups(caller);
     let invitation = caller.call("invites create", &[]);
     caller.call("invites list", &[]);
     caller.call("invites revoke", &[text(&invitation, "id")]);
@@ -169,6 +170,18 @@ fn accounts(caller: &mut Caller) {
     caller.call("users enable", &["olga"]);
     caller.call("users reset", &["olga"]);
     caller.call("users delete", &["olga"]);
+}
+
+fn groups(caller: &mut Caller) {
+    let made = caller.call("groups create", &["watch", "--role", "auditor"]);
+    assert_eq!(text(&made, "role"), "auditor");
+    caller.call("groups add", &["watch", "olga"]);
+    let shown = caller.call("groups show", &["watch"]);
+    assert_eq!((&shown["members"], &shown["users"][0]), (&1.into(), &"olga".into()));
+    caller.call("groups role", &["watch", "none"]);
+    assert_eq!(caller.call("groups list", &[])["groups"][0]["members"], 1);
+    caller.call("groups remove", &["watch", "olga"]);
+    caller.call("groups delete", &["watch"]);
 }
 
 #[test]

@@ -162,6 +162,78 @@ AWKWARD = [
 ]
 
 
+def customer_keys():
+    """SSE-C: whoever has the key reads, and the SDK is told what S3 tells it."""
+    key, other = dice.randbytes(32), dice.randbytes(32)
+    with_key = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key}
+    wrong = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": other}
+    sum_of = base64.b64encode(hashlib.md5(key).digest()).decode()
+    small = {"Bucket": "photos", "Key": "sealed/small"}
+    put = s3.put_object(**small, Body=b"sealed", Metadata={"k": "v"}, **with_key)
+    assert put["SSECustomerKeyMD5"] == sum_of and put["ETag"].endswith('-1"'), put
+    got = s3.get_object(**small, **with_key)
+    assert got["Body"].read() == b"sealed" and got["SSECustomerAlgorithm"] == "AES256" and got["Metadata"] == {"k": "v"}
+    assert s3.get_object(**small, Range="bytes=1-3", **with_key)["Body"].read() == b"eal"
+    assert s3.head_object(**small, **with_key)["SSECustomerKeyMD5"] == sum_of
+    refused("InvalidRequest", s3.get_object, **small)
+    refused("AccessDenied", s3.get_object, **small, **wrong)
+    refused("400", s3.head_object, **small)
+    refused("403", s3.head_object, **small, **wrong)
+    refused("InvalidRequest", s3.get_object, Bucket="photos", Key="copied", **with_key)
+    refused("InvalidArgument", s3.put_object, **small, Body=b"x", **{**with_key, "SSECustomerKey": key[:16]})
+    refused("InvalidArgument", s3.put_object, **small, Body=b"x", ServerSideEncryption="AES256", **with_key)
+
+    body = dice.randbytes(21_000_000)
+    config = TransferConfig(multipart_threshold=8 << 20, multipart_chunksize=8 << 20)
+    large = {"Bucket": "photos", "Key": "sealed/large"}
+    s3.upload_fileobj(io.BytesIO(body), *large.values(), Config=config, ExtraArgs=with_key)
+    back = io.BytesIO()
+    s3.download_fileobj(*large.values(), back, Config=config, ExtraArgs=with_key)
+    assert back.getvalue() == body
+    refused("InvalidRequest", s3.get_object, **large)
+    from_key = {"CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": key}
+    s3.copy(large, "copies", "sealed", Config=config, ExtraArgs={**from_key, **wrong})
+    assert s3.get_object(Bucket="copies", Key="sealed", **wrong)["Body"].read() == body
+    refused("InvalidRequest", s3.copy_object, Bucket="copies", Key="open", CopySource=small)
+    s3.copy_object(Bucket="copies", Key="open", CopySource=small, **from_key)
+    assert s3.get_object(Bucket="copies", Key="open")["Body"].read() == b"sealed"
+    s3.copy_object(**small, CopySource=small, **from_key, **wrong)
+    assert s3.get_object(**small, **wrong)["Body"].read() == b"sealed", "another key from now on"
+
+    signer = boto3.client("s3", region_name="us-east-1", config=Config(signature_version="s3v4"))
+    headers = {
+        "x-amz-server-side-encryption-customer-algorithm": "AES256",
+        "x-amz-server-side-encryption-customer-key": base64.b64encode(key).decode(),
+        "x-amz-server-side-encryption-customer-key-MD5": sum_of,
+    }
+    signed = {"Bucket": "photos", "Key": "sealed/by-url"}
+    url = signer.generate_presigned_url("put_object", Params={**signed, **with_key})
+    assert base64.b64encode(key).decode() not in urllib.parse.unquote(url), "the key is in no URL"
+    assert fetch(url, "PUT", b"by url", headers)[0] == 200
+    url = signer.generate_presigned_url("get_object", Params={**signed, **with_key})
+    assert fetch(url, headers=headers) == (200, b"by url")
+    assert fetch(url)[0] == 403, "what is signed must come"
+    # Forms take no key, and say none of those that come.
+    field = '--a-boundary\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+    file = '--a-boundary\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nby form\r\n--a-boundary--\r\n'
+    kind = {"Content-Type": "multipart/form-data; boundary=a-boundary"}
+    conditions = [{name.lower(): value} for name, value in headers.items()]
+    named = signer.generate_presigned_post("photos", "sealed/by-form", Fields=headers, Conditions=conditions)
+    unnamed = s3.generate_presigned_post("photos", "sealed/by-form")
+    another = {name: value.replace(base64.b64encode(key).decode(), base64.b64encode(other).decode()) for name, value in headers.items()}
+    for fields, more in [
+        (named["fields"], {}),
+        ({**named["fields"], **another}, {}),
+        ({**unnamed["fields"], **headers}, {}),
+        (unnamed["fields"], headers),
+    ]:
+        text = "".join(field % pair for pair in fields.items()) + file
+        status, answer = fetch(named["url"], "POST", text.encode(), {**kind, **more})
+        assert status in (400, 403, 501), f"{status} {answer}"
+        assert base64.b64encode(key) not in answer and base64.b64encode(other) not in answer, "no key is in an answer"
+    refused("404", s3.head_object, Bucket="photos", Key="sealed/by-form")
+
+
 def awkward_keys():
     s3.create_bucket(Bucket="awkward")
     for key in AWKWARD:
@@ -754,7 +826,7 @@ def tidied_up():
 
 
 for part in (
-    buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers,
+    buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers, customer_keys,
     presigned_by_default, presigned_by_version_4, not_there, versions, object_lock, tags, lifecycle, cors, policies, notifications, strangers,
     tidied_up,
 ):

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod buckets;
+mod groups;
 mod keyed_requests;
 mod notifications;
 mod segments;
@@ -20,6 +21,7 @@ pub use buckets::{
     bucket_uploads, object, objects, read_bucket_setting, read_bucket_upload,
 };
 use datamesh_shard::{Epoch, ErasureProfile, NodeName, PeerKey, PoolName, SegmentId};
+pub use groups::{group, group_member, group_members, group_of, groups_of, read_group_member, read_group_of};
 pub use keyed_requests::{keyed_request, keyed_request_count, keyed_request_due, read_keyed_request_due};
 pub use notifications::{event, event_counter, events, is_event, read_event, read_event_counter};
 pub use segments::{
@@ -158,6 +160,12 @@ pub enum Table {
     KeyedRequestDue = 73,
     /// (asker) → how many there are of theirs
     KeyedRequestCount = 74,
+    /// (name, folded) → a group of users
+    Group = 90,
+    /// (name of a group, folded, user) → nothing; its members
+    GroupMember = 91,
+    /// (user, name of a group, folded) → nothing; the groups that a user is in
+    GroupOf = 92,
 }
 
 fn table(table: Table) -> KeyWriter {

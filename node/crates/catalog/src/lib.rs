@@ -19,15 +19,15 @@ pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 pub use model::{
-    AccessKey, AccessKeyId, AccessKeyIdError, AddressCode, AskedDownload, AuditAt, AuditHead, AuditPage,
-    AuditRow, Body, Bucket, BucketId, BucketKind, BucketSetting, BucketUsage, Cause, Committed, Condemned,
-    Condition, Credential, CredentialId, CredentialKind, Cursor, CursorError, DefaultRetention, Deleted,
-    DraftBody, Entry, Event, EventKind, EventTally, Grant, Grounds, Happened, HexIdError, Identity,
-    KeyedRequest, ListQuery, ListedUpload, Listing, Lock, LockChange, Locked, Locking, Marker, Marking,
-    NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt, PartSummary, PartTag,
-    PasswordHash, Permission, PlacedPage, Registration, RequestId, Retention, RetentionMode, RetentionPeriod,
-    Role, Scope, SecondFactor, SegmentRef, Share, ShareUse, Shared, Shown, Subscription, TaggedPart, Target,
-    TrashEntry, TrashPage, UnderWay, Upload, UploadId, UploadIdError, User, UserId, UserName, UserNameError,
-    Version, VersionCursor, VersionEntry, VersionId, VersionIdError, VersionListing, VersionObject,
-    VersionQuery, Versioning, Way, WrappedSecret,
+    AccessKey, AccessKeyId, AccessKeyIdError, Account, AddressCode, AskedDownload, AuditAt, AuditHead,
+    AuditPage, AuditRow, Body, Bucket, BucketId, BucketKind, BucketSetting, BucketUsage, Cause, Committed,
+    Condemned, Condition, Credential, CredentialId, CredentialKind, Cursor, CursorError, DefaultRetention,
+    Deleted, DraftBody, Entry, Event, EventKind, EventTally, Grant, Grounds, Group, GroupName, Happened,
+    HexIdError, Identity, KeyedRequest, ListQuery, ListedUpload, Listing, Lock, LockChange, Locked, Locking,
+    Marker, Marking, NewBucket, NewUpload, Object, ObjectDraft, ObjectKey, ObjectKeyError, Page, PageAt,
+    PartSummary, PartTag, PasswordHash, Permission, PlacedPage, Registration, RequestId, Retention,
+    RetentionMode, RetentionPeriod, Role, Scope, SecondFactor, SegmentRef, Share, ShareUse, Shared, Shown,
+    Subscription, TaggedPart, Target, TrashEntry, TrashPage, UnderWay, Upload, UploadId, UploadIdError, User,
+    UserId, UserName, UserNameError, Version, VersionCursor, VersionEntry, VersionId, VersionIdError,
+    VersionListing, VersionObject, VersionQuery, Versioning, Way, WrappedSecret,
 };

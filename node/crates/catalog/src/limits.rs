@@ -57,6 +57,12 @@ pub const SECOND_FACTOR_SEALED_BYTES_MAX: usize = 256;
 pub const SHARES_MAX: usize = 500;
 /// Downloads of one link at most that may go on at a time without being counted anew; beyond, the oldest may not.
 pub const SHARE_UNDER_WAY_MAX: usize = 16;
+/// Groups of users at most.
+pub const GROUPS_MAX: usize = 256;
+/// Members of one group at most: a group is deleted in one commit.
+pub const GROUP_MEMBERS_MAX: usize = 1000;
+/// Groups of one user at most: they are read with each request.
+pub const GROUPS_OF_USER_MAX: usize = 16;
 /// Recovery codes of one user at most.
 pub const RECOVERY_CODES_MAX: usize = 16;
 /// Bytes of the issuer of a provider of OpenID Connect at most.

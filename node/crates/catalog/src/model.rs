@@ -4,6 +4,7 @@ mod access_key;
 mod account;
 mod audit;
 mod bucket;
+mod group;
 mod identity;
 mod ids;
 mod keyed_request;
@@ -25,6 +26,7 @@ pub use account::{
 };
 pub use audit::{AuditAt, AuditHead, AuditPage, AuditRow};
 pub use bucket::{Bucket, BucketKind, BucketSetting, BucketUsage, NewBucket, WrappedSecret};
+pub use group::{Account, Group, GroupName};
 pub use identity::Identity;
 pub use ids::{BucketId, ObjectKey, ObjectKeyError, UploadId, UploadIdError};
 pub use keyed_request::{KeyedRequest, RequestId};

@@ -9,6 +9,7 @@ mod compression;
 mod conditional;
 mod files;
 mod fsck;
+mod groups;
 mod idempotency;
 mod identities;
 mod incoming;

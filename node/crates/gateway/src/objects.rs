@@ -1,6 +1,7 @@
 //! Buckets and objects: what the HTTP handlers ask for, done by catalog and pipeline together.
 
 mod buckets;
+mod customer;
 mod erasure;
 mod growing;
 mod locks;
@@ -22,9 +23,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, BucketId, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking, Marking,
-    Object, ObjectKey, Target, UploadId,
+    Body as ObjectBody, Bucket, BucketId, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking,
+    Marking, Object, ObjectKey, Target, UploadId,
 };
+use datamesh_seal::CustomerKey;
 use datamesh_shard::BucketName;
 use futures::stream;
 use futures::{StreamExt, TryStreamExt};
@@ -32,7 +34,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 use crate::owned;
-use crate::pipeline::{self, Context, GROUPS_MAX, ReadError, Record, Segments};
+use crate::pipeline::{self, Context, GROUPS_MAX, ReadError, Record, Secrets, Segments};
 use crate::problem::{Kind, Problem};
 use crate::work::reclaim::Abandoned;
 use crate::work::shred::Shreds;
@@ -40,6 +42,7 @@ use crate::work::shred::Shreds;
 pub(crate) use crate::pipeline::Durability;
 use buckets::Buckets;
 pub(crate) use buckets::{BucketContext, BucketsSource};
+pub(crate) use customer::KeyError;
 pub(crate) use erasure::Erasure;
 pub(crate) use growing::{Arriving, Growth, UploadMetadata};
 pub(crate) use meta::{Fields, Meta};
@@ -67,6 +70,8 @@ pub(crate) struct Found {
     pub(crate) object: Object,
     pub(crate) fields: Fields,
     bucket: Arc<BucketContext>,
+    /// What opens its bytes; absent until the customer's key comes that they are sealed with.
+    opens: Option<Arc<Secrets>>,
     /// Before its row was read.
     asked: Instant,
 }
@@ -126,10 +131,19 @@ impl Objects {
         }
     }
 
-    /// What is kept with an object that was just stored.
-    pub(crate) async fn fields_of_object(&self, object: &Object) -> Result<Fields, Problem> {
+    /// What is kept with an object that was just stored, with what its customer's key opens of that, if it is the right one.
+    pub(crate) async fn fields_of_object(
+        &self,
+        object: &Object,
+        key: Option<&CustomerKey>,
+    ) -> Result<Fields, Problem> {
         let bucket = self.buckets.of_id(object.bucket).await?.ok_or_else(refusals::bucket_gone)?;
-        bucket.fields(&target_of(object), &object.meta)
+        let mut fields = bucket.fields(&target_of(object), &object.meta)?;
+        let Ok(sealing) = bucket.secrets() else { return Ok(fields) };
+        if let Ok(secrets) = customer::unlocked(sealing, fields.key_mark()?.as_ref(), key) {
+            customer::show_sums(&secrets, &target_of(object), &mut fields)?;
+        }
+        Ok(fields)
     }
 
     /// The bucket of a name, which must be there.
@@ -159,9 +173,11 @@ impl Objects {
 
     /// The object's bytes in `range`, as a body. What goes wrong before its first byte is a problem; later the body
     /// breaks off.
+    ///
+    /// # Errors
+    /// `customer-key` for what its customer's key seals, and that was not unlocked; what reads come to.
     pub(crate) async fn open(&self, found: Found, range: Range<u64>) -> Result<Body, Problem> {
-        let target = target_of(&found.object);
-        let secrets = Arc::clone(found.bucket.secrets()?);
+        let (target, secrets) = (target_of(&found.object), Arc::clone(found.opened_by()?));
         match &found.object.body {
             ObjectBody::Inline { sealed } => {
                 let plain = secrets.open(&target, Record::Inline, sealed).map_err(refusals::record)?;
@@ -260,7 +276,32 @@ impl Objects {
 impl Found {
     fn new(object: Object, bucket: Arc<BucketContext>, asked: Instant) -> Result<Self, Problem> {
         let fields = bucket.fields(&target_of(&object), &object.meta)?;
-        Ok(Self { object, fields, bucket, asked })
+        let opens = bucket.secrets().ok().filter(|_| !fields.needs_key()).map(Arc::clone);
+        Ok(Self { object, fields, bucket, opens, asked })
+    }
+
+    /// The same to be opened with the customer's key, or without one, as it was put.
+    ///
+    /// # Errors
+    /// `customer-key` where a key is missing or not applicable, `forbidden` where it is another one.
+    pub(crate) fn unlock(mut self, key: Option<&CustomerKey>) -> Result<Self, Problem> {
+        let secrets = customer::unlocked(self.bucket.secrets()?, self.fields.key_mark()?.as_ref(), key)?;
+        customer::show_sums(&secrets, &target_of(&self.object), &mut self.fields)?;
+        Ok(Self { opens: Some(secrets), ..self })
+    }
+
+    fn opened_by(&self) -> Result<&Arc<Secrets>, Problem> {
+        // A private bucket's says how it is read.
+        self.bucket.secrets()?;
+        self.opens.as_ref().ok_or_else(|| KeyError::Missing.into())
+    }
+
+    /// Whether its bytes can be read: asked before an answer begins.
+    ///
+    /// # Errors
+    /// `customer-key` for what its customer's key seals, and that was not unlocked.
+    pub(crate) fn readable(&self) -> Result<(), Problem> {
+        self.opened_by().map(drop)
     }
 
     /// Changes whenever its bytes, its type, its metadata or its lock do: hexadecimal digits. The metadata is taken as it is sealed.

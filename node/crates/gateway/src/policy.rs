@@ -116,6 +116,11 @@ impl Policy {
         })
     }
 
+    /// Whether it names groups: then it is to be known who asks is in which.
+    pub(crate) fn names_groups(&self) -> bool {
+        self.statements.iter().any(|statement| statement.principals.name_groups())
+    }
+
     /// The key ids it names.
     pub(crate) fn keys_named(&self) -> impl Iterator<Item = &str> {
         self.statements.iter().flat_map(|statement| statement.principals.keys())

@@ -8,6 +8,7 @@
 //! * `refusals`: every problem in S3's words.
 //! * `browser`: what pages of others may do from a browser, and are told.
 //! * `locks`: object lock, of buckets and versions.
+//! * `customer`: keys that customers bring with their requests (SSE-C).
 //! * `checksums`: what a body is held against, and what is kept of it.
 
 mod access;
@@ -19,6 +20,7 @@ mod checksums;
 mod copy;
 mod cors;
 mod coverage;
+mod customer;
 mod fields;
 mod front;
 mod host;

@@ -2,7 +2,7 @@
 //! to fail. In `deterministic` the catalog is in memory and time is virtual; what runs over real sockets is in `https`;
 //! real nodes are met end to end, elsewhere.
 
-mod accounts;
+pub(crate) mod accounts;
 mod archive;
 mod audit;
 mod auth;
@@ -19,6 +19,7 @@ mod failures;
 mod fake;
 mod fsck;
 mod good_requests;
+mod groups;
 pub(crate) mod house;
 pub(crate) mod https;
 mod idempotency;

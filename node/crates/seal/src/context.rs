@@ -23,6 +23,8 @@ pub(crate) const REQUEST_KEYS: &str = "datamesh.io 2026 keys of requests v1";
 pub(crate) const REQUEST_IDS: &str = "datamesh.io 2026 ids of requests v1";
 pub(crate) const REQUEST_BODIES: &str = "datamesh.io 2026 prints of requests v1";
 pub(crate) const REQUEST_ANSWERS: &str = "datamesh.io 2026 answers of requests v1";
+pub(crate) const CUSTOMER_CHECK: &str = "datamesh.io 2026 checks of keys of customers v1";
+pub(crate) const CUSTOMER_SECRET: &str = "datamesh.io 2026 secrets of keys of customers v1";
 pub(crate) const PENDING: &str = "datamesh.io 2026 sign-ins under way v1";
 pub(crate) const JOIN_TOKEN: &str = "datamesh.io 2026 join tokens v1";
 
@@ -75,6 +77,8 @@ mod tests {
             REQUEST_IDS,
             REQUEST_BODIES,
             REQUEST_ANSWERS,
+            CUSTOMER_CHECK,
+            CUSTOMER_SECRET,
         ];
         let keys: std::collections::BTreeSet<[u8; 32]> =
             all.iter().map(|context| *derive(context, &[b"x"])).collect();

@@ -17,6 +17,7 @@ mod chain;
 mod cluster;
 mod compress;
 mod context;
+mod customer;
 mod error;
 mod header;
 mod private;
@@ -33,6 +34,7 @@ pub use cluster::{
     WrappedBucketSecret,
 };
 pub use compress::{Compression, ZSTD_LEVEL, pays_to_compress};
+pub use customer::{CustomerKey, KeyMark, KeyMarkError};
 pub use error::{OpenError, SealError};
 pub use header::{SealHeader, SealHeaderError};
 pub use private::{BucketMark, BucketMarkError, MARK_BYTES, PRIVATE_SEGMENT_BYTES_MAX, private_bytes_of};

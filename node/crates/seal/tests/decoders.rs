@@ -14,12 +14,13 @@ mod dice;
 use std::time::{Duration, Instant};
 
 use datamesh_seal::{
-    BucketSecret, Certificate, ClusterSecret, MemberRole, Prepared, SealHeader, SegmentKey,
-    SignedCertificate, WrappedBucketSecret, ZSTD_LEVEL, open_derived_segment, open_frame, open_record,
-    open_segment, seal_record, seal_segment, sealed_bytes_of,
+    BucketSecret, Certificate, ClusterSecret, CustomerKey, KeyMark, MemberRole, Prepared, SealHeader,
+    SegmentKey, SignedCertificate, WrappedBucketSecret, ZSTD_LEVEL, open_derived_segment, open_frame,
+    open_record, open_segment, seal_record, seal_segment, sealed_bytes_of,
 };
 use datamesh_shard::{Cipher, NodeName, PeerKey, PoolName, ZoneName};
 use dice::Dice;
+use zeroize::Zeroizing;
 
 const INPUTS: u32 = 100_000;
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -69,6 +70,21 @@ fn mend(input: &[u8]) -> Vec<u8> {
         input[44..48].copy_from_slice(&check.as_bytes()[..4]);
     }
     input
+}
+
+#[test]
+fn any_mark_of_a_key_is_read_or_refused() {
+    let key = CustomerKey::from_bytes(Zeroizing::new([1; 32]));
+    hammer(
+        "marks",
+        |dice| key.mark(dice.array()).0.encode().to_vec(),
+        |_, valid, input| {
+            let Ok(mark) = KeyMark::decode(input) else { return false };
+            assert_eq!(mark.encode()[..], input[..], "one mark, one encoding");
+            assert_eq!(key.secret_of(&mark).is_some(), input == valid);
+            true
+        },
+    );
 }
 
 #[test]

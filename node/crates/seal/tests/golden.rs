@@ -14,15 +14,17 @@ mod oracle;
 use std::collections::BTreeMap;
 
 use datamesh_seal::{
-    BucketSecret, Certificate, ClusterSecret, Link, MemberRole, Prepared, SegmentKey, SignedCertificate,
-    WrappedBucketSecret, open_derived_segment, open_record, open_segment, seal_record, seal_segment,
-    sealed_bytes_of, sign_head, verify,
+    BucketSecret, Certificate, ClusterSecret, CustomerKey, KeyMark, Link, MemberRole, Prepared, SegmentKey,
+    SignedCertificate, WrappedBucketSecret, open_derived_segment, open_record, open_segment, seal_record,
+    seal_segment, sealed_bytes_of, sign_head, verify,
 };
 use datamesh_shard::{Cipher, NodeName, PeerKey, PoolName, ZoneName};
+use zeroize::Zeroizing;
 
 const CIPHERS: [(&str, Cipher); 2] = [("aes", Cipher::Aes256Gcm), ("chacha", Cipher::ChaCha20Poly1305)];
 const KEY: [u8; 32] = *b"a segment key of thirty-two byte";
 const BUCKET: [u8; 32] = *b"bucket secret of thirty-two byte";
+const CUSTOMER: [u8; 32] = *b"customer key of 32 bytes, golden";
 const CLUSTER: [u8; 32] = *b"cluster secret of 32 bytes, test";
 
 /// Lines of a name and hexadecimal bytes (`blake3:` and a hash where they are many).
@@ -103,6 +105,9 @@ fn made() -> BTreeMap<String, String> {
     add("request-id", hex::encode(key.id()));
     add("request-print", hex::encode(key.print("/a", b"body")));
     add("request-answer", hex::encode(key.seal(b"answer")));
+    let (mark, secret) = CustomerKey::from_bytes(Zeroizing::new(CUSTOMER)).mark([8; 16]);
+    add("customer-mark", hex::encode(mark.encode()));
+    add("customer-record", hex::encode(seal_record(&secret, &[5; 16], b"object", b"a page")));
     let link = Link::first().next("gw/3", 0, b"text");
     add("chain-link", hex::encode(link.0));
     add("chain-head", hex::encode(sign_head(&cluster().signing_key(), "gw/3", 1, &link)));
@@ -176,6 +181,20 @@ fn the_golden_records_open() {
     let (node, pool) = join_names();
     let token = String::from_utf8(bytes("join-token")).unwrap();
     assert_eq!(cluster().check_join_token(&token, &node, &pool), Ok([3; 16]));
+}
+
+#[test]
+fn the_golden_mark_of_a_customer_knows_its_key() {
+    let mark = KeyMark::decode(&bytes("customer-mark")).unwrap();
+    let secret = CustomerKey::from_bytes(Zeroizing::new(CUSTOMER)).secret_of(&mark).unwrap();
+    let opened = open_record(&secret, &[5; 16], b"object", &bytes("customer-record")).unwrap();
+    assert_eq!(opened[..], b"a page"[..]);
+    assert_eq!(CustomerKey::from_bytes(Zeroizing::new([7; 32])).secret_of(&mark), None);
+    // As it is described: one version, salt, check.
+    let check = oracle::derive("datamesh.io 2026 checks of keys of customers v1", &[&CUSTOMER, &[8; 16]]);
+    assert_eq!(bytes("customer-mark"), [&[1][..], &[8; 16], &check].concat());
+    let secret = oracle::derive("datamesh.io 2026 secrets of keys of customers v1", &[&CUSTOMER, &[8; 16]]);
+    assert_eq!(oracle::seal_record(&secret, 1, &[5; 16], b"object", b"a page"), bytes("customer-record"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What stands for a user: sessions, tokens, one-use codes.
 
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::groups::account_in;
 use super::identities::stays_bound;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys;
@@ -9,7 +10,8 @@ use crate::limits::{
     ADDRESS_BYTES_MAX, CODES_MAX, CREDENTIAL_NAME_BYTES_MAX, MAILED_CODES_MAX, SESSIONS_MAX, TOKENS_MAX,
 };
 use crate::model::{
-    Credential, CredentialId, CredentialKind, Identity, PasswordHash, SecondFactor, Shown, User, UserId,
+    Account, Credential, CredentialId, CredentialKind, Identity, PasswordHash, SecondFactor, Shown, User,
+    UserId,
 };
 use crate::record;
 
@@ -273,12 +275,12 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         user: UserId,
         id: CredentialId,
-    ) -> Result<Option<(Credential, Option<User>)>, CatalogError> {
+    ) -> Result<Option<(Credential, Option<Account>)>, CatalogError> {
         let view = self.view().await?;
         let Some(credential) = find::<Credential>(&view, &keys::credential(user, id)).await?.record else {
             return Ok(None);
         };
-        Ok(Some((credential, find::<User>(&view, &keys::user(user)).await?.record)))
+        Ok(Some((credential, account_in(&view, user).await?)))
     }
 
     /// All of a user's, by id.

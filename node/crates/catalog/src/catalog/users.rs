@@ -321,6 +321,7 @@ impl<K: Keyspace> Catalog<K> {
         }
         if ends == Ends::Deleted {
             super::identities::forget_all(view, user, batch).await?;
+            super::groups::leave_all(view, user, batch).await?;
         }
         Ok(all.into_iter().map(|known| known.id).collect())
     }

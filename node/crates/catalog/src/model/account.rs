@@ -187,12 +187,6 @@ pub struct User {
 }
 
 impl User {
-    /// Whether their invitations count.
-    #[must_use]
-    pub fn may_invite(&self) -> bool {
-        !self.disabled && self.role == Role::Admin
-    }
-
     /// Whether who proved the password of this hash has proven it still: it is theirs, and they are not disabled.
     #[must_use]
     pub fn proves(&self, proven: &PasswordHash) -> bool {

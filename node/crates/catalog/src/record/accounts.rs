@@ -7,8 +7,8 @@ use crate::limits::{
     RECOVERY_CODES_MAX, SECOND_FACTOR_SEALED_BYTES_MAX, SHARE_UNDER_WAY_MAX, SUBJECT_BYTES_MAX,
 };
 use crate::model::{
-    AddressCode, Credential, CredentialKind, Identity, Registration, SecondFactor, Share, ShareUse, Shared,
-    User, UserId,
+    AddressCode, Credential, CredentialKind, Group, Identity, Registration, SecondFactor, Share, ShareUse,
+    Shared, User, UserId,
 };
 
 /// Scopes of a token at most: one of each.
@@ -26,6 +26,10 @@ impl Record for User {
             _ => Ok(()),
         }
     }
+}
+
+impl Record for Group {
+    const NAME: &'static str = "group";
 }
 
 impl Record for Credential {

@@ -3,8 +3,8 @@
 use datamesh_catalog::catalog::{By, Claimant, CredentialError, Ends, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    AddressCode, Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration, Role,
-    SecondFactor, Shown, User, UserId, UserName,
+    Account, AddressCode, Catalog, Credential, CredentialId, CredentialKind, PasswordHash, Registration,
+    Role, SecondFactor, Shown, User, UserId, UserName,
 };
 
 use crate::support::{catalog_on, on_all_engines};
@@ -95,7 +95,8 @@ async fn credentials<K: Keyspace>(catalog: Catalog<K>) {
     catalog.add_credential(alice.id, (id(1), &session(5)), 5).await.unwrap();
     catalog.add_credential(alice.id, (id(2), &token()), 5).await.unwrap();
     let read = catalog.credential(alice.id, id(1)).await.unwrap();
-    assert_eq!(read, Some((session(5), Some(alice.clone()))));
+    let account = Account { user: alice.clone(), groups: Vec::new() };
+    assert_eq!(read, Some((session(5), Some(account))));
     catalog.touch_credential(alice.id, id(1), (9, "10.0.0.2")).await.unwrap();
     let (read, _) = catalog.credential(alice.id, id(1)).await.unwrap().unwrap();
     assert_eq!((read.used_unix_ms, read.address.as_str()), (9, "10.0.0.2"));

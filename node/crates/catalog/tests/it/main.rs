@@ -22,6 +22,7 @@ mod faults;
 mod figures;
 mod garbage;
 mod gates;
+mod groups;
 mod identities;
 mod keyed_requests;
 mod keys;

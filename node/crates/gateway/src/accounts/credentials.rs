@@ -1,7 +1,7 @@
 //! What stands for a user. Its row is read for each request, so what was ended is refused at once, at every gateway.
 
 use datamesh_catalog::catalog::{KnownCredential, Proven};
-use datamesh_catalog::{Credential, CredentialId, CredentialKind, Role, Scope, User, UserId};
+use datamesh_catalog::{Account, Credential, CredentialId, CredentialKind, Role, Scope, UserId};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -38,7 +38,7 @@ pub(super) struct Known {
     pub(super) id: CredentialId,
     pub(super) credential: Credential,
     /// Whose it is; none: the operator's.
-    pub(super) user: Option<User>,
+    pub(super) account: Option<Account>,
 }
 
 /// What is wanted of a token.
@@ -86,7 +86,8 @@ impl Accounts {
     pub(super) async fn known(&self, text: &str) -> Result<Option<Known>, Problem> {
         let Some(presented) = Presented::read(text) else { return Ok(None) };
         let (owner, id) = (presented.user, presented.id);
-        let Some((credential, user)) = self.catalog.credential(owner, id).await.map_err(refusals::catalog)?
+        let Some((credential, account)) =
+            self.catalog.credential(owner, id).await.map_err(refusals::catalog)?
         else {
             return Ok(None);
         };
@@ -94,8 +95,8 @@ impl Accounts {
         let counts = right
             && presented.prefix == prefix_of(&credential.kind)
             && credential.until_unix_ms > self.now()
-            && (user.is_some() || owner == OPERATOR);
-        Ok(counts.then_some(Known { owner, id, credential, user }))
+            && (account.is_some() || owner == OPERATOR);
+        Ok(counts.then_some(Known { owner, id, credential, account }))
     }
 
     /// Who a session or token stands for, now; `None` when nobody.
@@ -104,10 +105,10 @@ impl Accounts {
         text: &str,
         from: Option<Address>,
     ) -> Result<Option<Principal>, Problem> {
-        let Some(Known { owner, id, credential, user: Some(user) }) = self.known(text).await? else {
+        let Some(Known { owner, id, credential, account: Some(account) }) = self.known(text).await? else {
             return Ok(None);
         };
-        if user.disabled {
+        if account.user.disabled {
             return Ok(None);
         }
         let via = match credential.kind {
@@ -123,7 +124,8 @@ impl Accounts {
                 tracing::warn!(%error, "cannot note that a credential was used");
             }
         }
-        Ok(Some(Principal { who: Who::User { id: user.id, name: user.name }, via, role: user.role }))
+        let role = account.role();
+        Ok(Some(Principal { who: Who::User { id: account.user.id, name: account.user.name }, via, role }))
     }
 
     /// Makes a token for the user who asks, if they prove their password, and a second factor that counts: it outlives their session.

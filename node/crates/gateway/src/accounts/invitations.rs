@@ -1,5 +1,7 @@
 //! Invitations as administrators see them. Each is a credential of whoever made it, and ends with them.
 
+use std::collections::HashSet;
+
 use datamesh_catalog::catalog::KnownCredential;
 use datamesh_catalog::{CredentialId, CredentialKind, Role, User, UserId, UserName};
 
@@ -23,17 +25,30 @@ impl Accounts {
     /// All that count: the operator's, then those of administrators, by their names.
     pub(crate) async fn invitations(&self) -> Result<Vec<Invitation>, Problem> {
         let mut all = self.invitations_of(OPERATOR, None).await?;
+        let by_group = self.administrators_by_group().await?;
         let mut after: Option<UserName> = None;
         loop {
             let (users, more) = self.list(after.as_ref(), LIST_MAX).await?;
             after = users.last().map(|user| user.name.clone());
-            for User { id, name, .. } in users.into_iter().filter(User::may_invite) {
+            let may_invite =
+                |user: &User| !user.disabled && (user.role == Role::Admin || by_group.contains(&user.id));
+            for User { id, name, .. } in users.into_iter().filter(may_invite) {
                 all.extend(self.invitations_of(id, Some(name)).await?);
             }
             if !more {
                 return Ok(all);
             }
         }
+    }
+
+    /// Members of groups that make them administrators.
+    async fn administrators_by_group(&self) -> Result<HashSet<UserId>, Problem> {
+        let mut all = HashSet::new();
+        for group in self.groups().await?.into_iter().filter(|group| group.role == Some(Role::Admin)) {
+            let members = self.catalog.group_members(&group.name).await.map_err(refusals::catalog)?;
+            all.extend(members.into_iter().map(|user| user.id));
+        }
+        Ok(all)
     }
 
     async fn invitations_of(&self, host: UserId, by: Option<UserName>) -> Result<Vec<Invitation>, Problem> {

@@ -194,7 +194,9 @@ impl Accounts {
             Problem::new(Kind::Forbidden, "the code was used, has run out or was never made").in_body("code")
         };
         let known = self.known(code).await?.ok_or_else(wrong)?;
-        let (CredentialKind::Reset, Some(user)) = (known.credential.kind, known.user) else {
+        let (CredentialKind::Reset, Some(user)) =
+            (known.credential.kind, known.account.map(|account| account.user))
+        else {
             return Err(wrong());
         };
         // A hash is made for whoever has a code alone: strangers cost no more than a look.

@@ -1,7 +1,7 @@
 //! Users as administrators see them, and how one becomes a user.
 
 use datamesh_catalog::catalog::{By, Claimant, Ends};
-use datamesh_catalog::{CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
+use datamesh_catalog::{Account, CredentialId, CredentialKind, Registration, Role, User, UserId, UserName};
 use zeroize::Zeroizing;
 
 use super::addresses::{address, place_at};
@@ -141,7 +141,7 @@ impl Accounts {
     async fn invitation(&self, text: &str) -> Result<(Role, Option<(UserId, CredentialId)>), Problem> {
         let known = self.known(text).await?.ok_or_else(not_invited)?;
         // Whoever is disabled, or administrates no more, invites nobody.
-        let may = known.user.as_ref().is_none_or(User::may_invite);
+        let may = known.account.as_ref().is_none_or(Account::may_invite);
         match known.credential.kind {
             CredentialKind::Invite { role } if may => Ok((role, Some((known.owner, known.id)))),
             _ => Err(not_invited()),

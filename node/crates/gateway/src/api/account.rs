@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::catalog::KnownCredential;
-use datamesh_catalog::{CredentialKind, Role, Scope, User, UserName};
+use datamesh_catalog::{CredentialKind, GroupName, Role, Scope, User, UserName};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,11 +125,18 @@ pub(super) struct ShownUser {
     /// Who they are at providers, where an administrator asks for one user.
     #[serde(skip_serializing_if = "Option::is_none")]
     identities: Option<Vec<Item>>,
+    /// The groups they are in, where an administrator asks for one user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<GroupName>>,
 }
 
 impl ShownUser {
     pub(super) fn with_identities(self, all: Vec<Bound>) -> Self {
         Self { identities: Some(all.into_iter().map(Item::from).collect()), ..self }
+    }
+
+    pub(super) fn with_groups(self, all: Vec<GroupName>) -> Self {
+        Self { groups: Some(all), ..self }
     }
 }
 
@@ -147,6 +154,7 @@ impl From<User> for ShownUser {
             failed_sign_ins: user.failed_sign_ins,
             last_failed_at: last_failed,
             identities: None,
+            groups: None,
         }
     }
 }
@@ -165,10 +173,13 @@ pub(super) struct ShownLogin<'a> {
 pub(super) struct Profile {
     /// `file`, `session` or `token`.
     via: &'static str,
+    /// The greatest of the user's own and of those of their groups.
     role: Role,
     /// What a token may use of the role.
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<Scope>>,
+    /// The groups that the user is in.
+    groups: Vec<GroupName>,
     /// Absent for who has a token file.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<ShownUser>,
@@ -317,11 +328,15 @@ pub(super) async fn profile(
         Via::Session(_) => ("session", None),
         Via::Token { scopes, .. } => ("token", Some(scopes.clone())),
     };
-    let user = match principal.who {
-        Who::Holder(_) => None,
-        Who::User { .. } => Some(app.accounts.myself(&principal).await?.into()),
+    let (user, groups) = match principal.who {
+        Who::Holder(_) => (None, Vec::new()),
+        Who::User { .. } => {
+            let user = app.accounts.myself(&principal).await?;
+            let groups = app.accounts.groups_of(&user).await?;
+            (Some(user.into()), groups)
+        }
     };
-    Ok(Json(Profile { via, role: principal.role, scopes, user }).into_response())
+    Ok(Json(Profile { via, role: principal.role, scopes, groups, user }).into_response())
 }
 
 /// `PUT profile`: where mail reaches who asks; `202` until they have read what is mailed there.

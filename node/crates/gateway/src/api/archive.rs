@@ -214,6 +214,7 @@ async fn write(app: &App, folder: &Folder, to: &To) -> Result<(), ArchiveError> 
                 Ok(_) => return Err(ArchiveError::Problem("the bucket was deleted meanwhile".into())),
                 Err(problem) => return Err(problem.into()),
             };
+            found.readable()?;
             let size_bytes = found.object.size_bytes;
             writer.begin(&Entry { name, size_bytes, put_unix_ms: found.object.created_unix_ms })?;
             let mut body = app.objects.open(found, 0..size_bytes).await?.into_data_stream();

@@ -98,6 +98,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = app.objects.find(&path.bucket, path.key).await?;
+    found.readable()?;
     let (status, part) = judged(&found.object, &headers)?;
     let mut answer = head(&found.object, &found.fields, &part, status)?;
     if method != Method::HEAD && status != StatusCode::NOT_MODIFIED {

@@ -15,8 +15,9 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, compression, files, fsck, identities, invites, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares, shreds, trash, tus,
-    uploads, users,
+    App, account, admin, archive, audit, buckets, compression, files, fsck, groups, identities, invites,
+    keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares,
+    shreds, trash, tus, uploads, users,
 };
 use crate::auth::Need;
 
@@ -295,6 +296,20 @@ routes! {
         does("Ends a link of a user").gives_nothing(204);
     DELETE "/api/v1/admin/users/{name}/identities/{provider}" ADMIN => identities::take,
         does("Unbinds a user from who they are at a provider, and ends their sessions").gives_nothing(204);
+    GET "/api/v1/admin/groups" ADMIN => groups::list,
+        does("Lists the groups of users by name").gives::<groups::Listed>(200);
+    POST "/api/v1/admin/groups" ADMIN => groups::create,
+        does("Makes a group of users").takes::<groups::Create>().once().gives::<groups::Shown>(201);
+    GET "/api/v1/admin/groups/{name}" ADMIN => groups::show,
+        does("Shows a group and its members").gives::<groups::Shown>(200);
+    PUT "/api/v1/admin/groups/{name}" ADMIN => groups::change,
+        does("Says what members of a group may do at least").takes::<groups::Changed>().gives::<groups::Shown>(200);
+    DELETE "/api/v1/admin/groups/{name}" ADMIN => groups::delete,
+        does("Deletes a group; its members stay users").gives_nothing(204);
+    PUT "/api/v1/admin/groups/{name}/members/{user}" ADMIN => groups::add,
+        does("Makes a user a member of a group").gives_nothing(204);
+    DELETE "/api/v1/admin/groups/{name}/members/{user}" ADMIN => groups::remove,
+        does("Takes a user out of a group").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
         does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET);
     GET "/api/v1/admin/invites" ADMIN => invites::list,

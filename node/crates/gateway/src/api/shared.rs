@@ -123,6 +123,7 @@ struct Wanted<'a> {
 
 /// Sends an object to be saved, or a part of it, and counts it. Of what its owner kept with it only its encoding is told.
 async fn send(app: &App, open: &OpenShare, found: Found, wanted: Wanted<'_>) -> Result<Response, Problem> {
+    found.readable()?;
     let (status, part) = files::judged(&found.object, wanted.headers)?;
     let object = &found.object;
     let encoding = header::CONTENT_ENCODING.as_str();

@@ -156,7 +156,7 @@ pub(super) async fn part(
         Problem::parameter("part", format!("a part's number is 1 to {}", limits::PARTS_MAX))
     })?;
     let body = Incoming::new(body, limits::PART_BYTES_MAX)?;
-    let part = app.objects.part(id_of(&id)?, number, body, limits::UPLOAD_LEASE).await?;
+    let part = app.objects.part(id_of(&id)?, number, body, limits::UPLOAD_LEASE, None).await?;
     let durability = [(DURABILITY, files::describe(part.durability)?)];
     Ok((StatusCode::OK, durability, Json(Part { number, size: part.bytes })).into_response())
 }

@@ -115,14 +115,15 @@ pub(super) async fn list(
     Ok(Page::new(Listed { items, next_cursor }, &uri, next.as_deref()))
 }
 
-/// `GET users/{name}`: also who they are at providers.
+/// `GET users/{name}`: also who they are at providers, and in which groups.
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<Json<ShownUser>, Problem> {
     let user = app.accounts.user(&name).await?;
     let all = app.accounts.identities_of(&user).await?;
-    Ok(Json(ShownUser::from(user).with_identities(all)))
+    let groups = app.accounts.groups_of(&user).await?;
+    Ok(Json(ShownUser::from(user).with_identities(all).with_groups(groups)))
 }
 
 /// What is changed of a user, for the audit.

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use datamesh_catalog::limits::CONTENT_TYPE_BYTES_MAX;
 use datamesh_catalog::{Lock, Target};
+use datamesh_seal::CustomerKey;
 
-use super::refusals;
+use super::{customer, refusals};
 use crate::limits;
 use crate::pipeline::{Record, Secrets};
 use crate::problem::{Kind, Problem};
@@ -51,7 +52,10 @@ impl Fields {
 
     /// Whether they are small enough to be kept, with checksums that may come.
     pub(super) fn fit(&self) -> bool {
-        let written = serde_json::to_vec(&self.pairs()).map_or(usize::MAX, |written| written.len());
+        let system = self.system.iter().filter(|(name, _)| !customer::is_own(name));
+        let system = system.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let counted = Self { system, user: self.user.clone() };
+        let written = serde_json::to_vec(&counted.pairs()).map_or(usize::MAX, |written| written.len());
         written <= limits::FIELDS_BYTES_MAX
     }
 
@@ -122,6 +126,8 @@ pub(crate) struct Meta {
     pub(crate) fields: Fields,
     /// What shall keep it.
     pub(crate) lock: Lock,
+    /// What it is sealed with besides the cluster's keys.
+    pub(crate) key: Option<CustomerKey>,
 }
 
 impl Meta {
@@ -142,12 +148,14 @@ impl Meta {
             let max = limits::FIELDS_BYTES_MAX;
             return Err(wrong(format!("all metadata, tags and headers have at most {max} bytes, as JSON")));
         }
-        Ok(Self { content_type, fields, lock: Lock::default() })
+        Ok(Self { content_type, fields, lock: Lock::default(), key: None })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use datamesh_seal::KeyMark;
+
     use super::*;
 
     #[test]
@@ -162,12 +170,33 @@ mod tests {
     }
 
     #[test]
+    fn a_customer_s_key_takes_no_room_of_the_user_s() {
+        let user = vec![("k".to_owned(), "v".repeat(limits::META_BYTES_MAX - 1))];
+        let room = limits::FIELDS_BYTES_MAX
+            - serde_json::to_vec(&Fields { user: user.clone(), ..Fields::default() }.pairs()).unwrap().len();
+        let tags = "t".repeat(room - "[\":x-amz-tagging\",\"\"],".len());
+        let mut fields = Fields { system: BTreeMap::from([("x-amz-tagging".to_owned(), tags)]), user };
+        assert!(fields.fit(), "as large as they may be");
+        fields.system.insert("x-datamesh-customer-key".into(), "0".repeat(2 * KeyMark::BYTES));
+        fields.system.insert("x-datamesh-customer-sums".into(), "0".repeat(600));
+        assert!(fields.fit());
+        fields.system.insert("x".into(), String::new());
+        assert!(!fields.fit());
+    }
+
+    #[test]
     fn what_is_taken_fits_into_the_catalog() {
         let user = vec![("k".to_owned(), "\"".repeat(limits::META_BYTES_MAX - 1))];
         let largest = Fields { user, ..Fields::default() };
         assert!(Meta::new("text/plain".into(), largest.clone()).is_ok());
         // Checksums and their like come later: four times the longest.
         let written = limits::FIELDS_BYTES_MAX + 4 * 128;
+        let sealed = datamesh_seal::record_bytes_of(written).div_ceil(3) * 4 + FIELD.len();
+        assert!(sealed <= datamesh_catalog::limits::META_BYTES_MAX, "{sealed}");
+        // With a customer's key its mark comes, and the checksums are sealed.
+        let sums = datamesh_seal::record_bytes_of(datamesh_seal::record_bytes_of(4 * 96)).div_ceil(3) * 4;
+        let names = 2 * "[\":x-datamesh-customer-sums\",\"\"],".len();
+        let written = limits::FIELDS_BYTES_MAX + 2 * KeyMark::BYTES + sums + names;
         let sealed = datamesh_seal::record_bytes_of(written).div_ceil(3) * 4 + FIELD.len();
         assert!(sealed <= datamesh_catalog::limits::META_BYTES_MAX, "{sealed}");
         let many = Fields { user: vec![("k".into(), String::new()); 1000], ..Fields::default() };

@@ -10,12 +10,15 @@ use datamesh_catalog::{
     BucketId, Cause, Condition, DraftBody, ListedUpload, Lock, NewUpload, ObjectDraft, ObjectKey,
     PartSummary, PartTag, TaggedPart, Target, Upload, UploadId,
 };
+use datamesh_seal::CustomerKey;
 use datamesh_shard::BucketName;
 
 use super::write::{opaque, stored};
-use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, growing, locks, refusals};
+use super::{
+    BucketContext, Durability, Fields, KeyError, Meta, Objects, Stored, customer, growing, locks, refusals,
+};
 use crate::api::{Incoming, Told};
-use crate::pipeline::{self, Job, Record, Written, millis};
+use crate::pipeline::{self, Job, Record, Secrets, Written, millis};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
@@ -37,13 +40,16 @@ pub(crate) struct SeenParts {
 }
 
 /// What an upload shall become.
+#[derive(Default)]
 pub(crate) struct Completion {
     /// Its parts, in order.
     pub(crate) parts: Vec<u32>,
     /// The object's entity tag; absent: one that says nothing.
     pub(crate) etag: Option<String>,
-    /// What is kept with it besides what was said at the beginning.
+    /// Its checksums, by the names of their headers.
     pub(crate) fields: Vec<(String, String)>,
+    /// The customer's key that its parts are sealed with, if it came again.
+    pub(crate) key: Option<CustomerKey>,
     /// When the parts were looked at, if tag or fields say what they are: none may have been put since.
     pub(crate) seen: Option<Revision>,
 }
@@ -61,6 +67,8 @@ impl Objects {
         let known = self.buckets.ensure(bucket).await?;
         let bucket = self.buckets.recheck(bucket, known.id).await?.unwrap_or(known);
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
+        let salt = || random(&*self.context.surroundings);
+        customer::begun(bucket.secrets()?, meta.key.as_ref(), salt, &mut meta.fields);
         let now = self.now_unix_ms();
         let new = NewUpload {
             meta: meta.fields.seal(bucket.secrets()?, &target)?,
@@ -85,14 +93,26 @@ impl Objects {
         Ok((upload, parts))
     }
 
-    /// Parts of an upload that are complete, by number, as their clients know them.
-    pub(crate) async fn uploaded_parts(&self, upload: &Upload) -> Result<SeenParts, Problem> {
+    /// Parts of an upload that are complete, by number, as their clients know them: without their checksums where a customer's key
+    /// seals those and does not come.
+    pub(crate) async fn uploaded_parts(
+        &self,
+        upload: &Upload,
+        key: Option<&CustomerKey>,
+    ) -> Result<SeenParts, Problem> {
         let bucket = self.bucket_of(upload).await?;
+        let mark = Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?.key_mark()?;
+        let secrets = match customer::unlocked(bucket.secrets()?, mark.as_ref(), key) {
+            Ok(secrets) => Some(secrets),
+            Err(KeyError::Missing) => None,
+            Err(error) => return Err(of_upload(error)),
+        };
         let tagged = self.context.catalog.tagged_parts(upload.target.upload).await;
         let (tagged, seen) = tagged.map_err(refusals::catalog)?;
         let complete = tagged.into_iter().filter(|tagged| tagged.part.complete);
-        let parts =
-            complete.map(|tagged| uploaded(&bucket, &upload.target, tagged)).collect::<Result<_, _>>();
+        let parts = complete
+            .map(|tagged| uploaded(secrets.as_deref(), &upload.target, tagged))
+            .collect::<Result<_, _>>();
         Ok(SeenParts { parts: parts?, seen })
     }
 
@@ -109,10 +129,15 @@ impl Objects {
         number: u32,
         mut body: Incoming,
         lease: Duration,
+        key: Option<&CustomerKey>,
     ) -> Result<UploadedPart, Problem> {
         let upload = self.open_upload(id).await?.ok_or_else(refusals::no_upload)?;
         let bucket = self.bucket_of(&upload).await?;
-        growing::refuse(&Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?)?;
+        let sealing = bucket.secrets()?;
+        let kept = Fields::open(sealing, &upload.target, &upload.meta)?;
+        growing::refuse(&kept)?;
+        let mark = kept.key_mark()?;
+        let secrets = customer::unlocked(sealing, mark.as_ref(), key).map_err(of_upload)?;
         self.renew(id, lease).await?;
         let target = upload.target;
         let job =
@@ -122,14 +147,14 @@ impl Objects {
         if first.is_none() {
             return Err(Problem::new(Kind::InvalidBody, "a part has at least one byte"));
         }
-        let written =
-            pipeline::write(&self.context, &job, bucket.secrets()?, (number, first), &mut body).await;
+        let written = pipeline::write(&self.context, &job, &secrets, (number, first), &mut body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let Told { etag, fields } = body.told();
+        let etag = etag.filter(|_| mark.is_none());
         let etag = etag.unwrap_or_else(|| opaque(UploadId(random(&*self.context.surroundings)), 1));
         let put_unix_ms = self.now_unix_ms();
-        let tag =
-            PartTag { etag: etag.clone(), put_unix_ms, sealed: sealed(&bucket, &target, number, &fields)? };
+        let sealed = customer::sealed_sums(&secrets, &target, Record::Part(number), &fields)?;
+        let tag = PartTag { etag: etag.clone(), put_unix_ms, sealed };
         let put = self.context.catalog.put_part(id, &last_page, tag).await;
         put.map_err(|error| refusals::store(error.into()))?;
         self.renew(id, lease).await?;
@@ -168,7 +193,7 @@ impl Objects {
         if parts.is_empty() {
             return Err(Problem::new(Kind::Conflict, "no part has arrived yet").in_body("parts"));
         }
-        let completion = Completion { parts, etag: None, fields: Vec::new(), seen: None };
+        let completion = Completion { parts, ..Completion::default() };
         self.complete_as(upload, completion, condition, cause).await
     }
 
@@ -176,7 +201,7 @@ impl Objects {
     pub(crate) async fn complete_as(
         &self,
         upload: Upload,
-        Completion { parts, etag, fields, seen }: Completion,
+        Completion { parts, etag, fields, key, seen }: Completion,
         condition: Condition,
         cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
@@ -188,7 +213,17 @@ impl Objects {
         let mut kept = Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?;
         growing::refuse(&kept)?;
         let lock = locks::take_from(&mut kept.system)?;
-        kept.system.extend(fields);
+        let mut seen = seen;
+        if kept.needs_key() {
+            let now = self.sealed_with_key(&bucket, (&upload.target, &wanted)).await?;
+            seen = seen.or(Some(now));
+        }
+        if key.is_some() || !fields.is_empty() {
+            let mark = kept.key_mark()?;
+            let secrets =
+                customer::unlocked(bucket.secrets()?, mark.as_ref(), key.as_ref()).map_err(of_upload)?;
+            customer::keep_sums(&secrets, &upload.target, &mut kept, fields)?;
+        }
         let draft = ObjectDraft {
             size_bytes: listed.map(|part| part.plain_bytes).sum(),
             content_type: upload.content_type,
@@ -204,6 +239,27 @@ impl Objects {
             None => catalog.commit_object(id, &draft, &condition).await,
         };
         stored(committed, None)
+    }
+
+    /// Makes sure that these parts are sealed with the key of their upload. A gateway of an earlier version knows no such keys, and may have
+    /// taken one without. Gives when it was so.
+    async fn sealed_with_key(
+        &self,
+        bucket: &BucketContext,
+        (target, wanted): (&Target, &BTreeSet<u32>),
+    ) -> Result<Revision, Problem> {
+        let (tagged, seen) =
+            self.context.catalog.tagged_parts(target.upload).await.map_err(refusals::catalog)?;
+        for TaggedPart { part: PartSummary { part: number, .. }, tag } in tagged {
+            let sealed = tag.map(|tag| tag.sealed).unwrap_or_default();
+            let is_sealed = bucket.secrets.is_sealed_twice(target, Record::Part(number), &sealed);
+            if wanted.contains(&number) && !is_sealed {
+                let detail =
+                    format!("part {number} came to a gateway that knows no keys of customers: put it again");
+                return Err(Problem::new(Kind::CustomerKey, detail));
+            }
+        }
+        Ok(seen)
     }
 
     /// The object of an upload that was completed before, for a client that missed the answer.
@@ -248,18 +304,12 @@ impl Objects {
     }
 }
 
-fn sealed(
-    bucket: &BucketContext,
-    target: &Target,
-    number: u32,
-    fields: &[(String, String)],
-) -> Result<Vec<u8>, Problem> {
-    let plain = serde_json::to_vec(fields).map_err(|e| Problem::internal("cannot write checksums", &e))?;
-    let sealed = bucket.secrets()?.seal(target, Record::Part(number), &plain);
-    sealed.map_err(|error| Problem::internal("cannot seal checksums", &error))
+/// A part with another key than its upload began with is no matter of rights, as S3 sees it.
+fn of_upload(error: KeyError) -> Problem {
+    Problem::new(Kind::CustomerKey, format!("the upload: {error}"))
 }
 
-fn uploaded(bucket: &BucketContext, target: &Target, tagged: TaggedPart) -> Result<UploadedPart, Problem> {
+fn uploaded(secrets: Option<&Secrets>, target: &Target, tagged: TaggedPart) -> Result<UploadedPart, Problem> {
     let PartSummary { part: number, plain_bytes: bytes, .. } = tagged.part;
     let durability = Durability::Whole;
     let Some(PartTag { etag, put_unix_ms, sealed }) = tagged.tag else {
@@ -267,8 +317,14 @@ fn uploaded(bucket: &BucketContext, target: &Target, tagged: TaggedPart) -> Resu
         let etag = opaque(target.upload, 1);
         return Ok(UploadedPart { number, bytes, etag, put_unix_ms: 0, fields: Vec::new(), durability });
     };
-    let plain = bucket.secrets()?.open(target, Record::Part(number), &sealed).map_err(refusals::record)?;
-    let fields = serde_json::from_slice(&plain);
-    let fields = fields.map_err(|error| Problem::internal("checksums are malformed", &error))?;
+    let record = Record::Part(number);
+    let fields = match secrets {
+        // Completion refuses such a part.
+        Some(secrets) if secrets.has_customer() && !secrets.is_sealed_twice(target, record, &sealed) => {
+            Vec::new()
+        }
+        Some(secrets) => customer::opened_sums(secrets, target, record, &sealed)?,
+        None => Vec::new(),
+    };
     Ok(UploadedPart { number, bytes, etag, put_unix_ms, fields, durability })
 }

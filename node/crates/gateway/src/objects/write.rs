@@ -7,9 +7,9 @@ use datamesh_catalog::{Cause, Committed, Condition, DraftBody, ObjectDraft, Obje
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::INLINE_BYTES_MAX;
 
-use super::{BucketContext, Durability, Meta, Objects, Stored, refusals};
-use crate::api::Incoming;
-use crate::pipeline::{self, Chunk, Job, Record, Written};
+use super::{BucketContext, Durability, Meta, Objects, Stored, customer, refusals};
+use crate::api::{Incoming, Told};
+use crate::pipeline::{self, Chunk, Job, Record, Secrets, Written};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
@@ -19,6 +19,8 @@ const PLAIN_PUT_PART: u32 = 0;
 /// Where a put goes, and as what.
 struct Putting {
     bucket: Arc<BucketContext>,
+    /// What seals what it contains.
+    secrets: Arc<Secrets>,
     target: Target,
     meta: Meta,
     condition: Condition,
@@ -55,20 +57,21 @@ impl Objects {
     pub(crate) async fn put_in(
         &self,
         (bucket, key): (Arc<BucketContext>, ObjectKey),
-        meta: Meta,
+        mut meta: Meta,
         mut body: Incoming,
         condition: Condition,
         cause: &Arc<Cause>,
     ) -> Result<Stored, Problem> {
         let target = Target { bucket: bucket.id, key, upload: self.new_upload() };
         let cause = Arc::clone(cause);
-        self.put_to(Putting { bucket, target, meta, condition, cause }, &mut body).await
+        let salt = || random(&*self.context.surroundings);
+        // Before any of the body is taken: private buckets refuse here.
+        let secrets = customer::begun(bucket.secrets()?, meta.key.as_ref(), salt, &mut meta.fields);
+        self.put_to(Putting { bucket, secrets, target, meta, condition, cause }, &mut body).await
     }
 
     async fn put_to(&self, putting: Putting, body: &mut Incoming) -> Result<Stored, Problem> {
         let Putting { bucket, target, .. } = &putting;
-        // Before any of the body is taken.
-        bucket.secrets()?;
         let job = Job::new(&self.context, target.clone(), bucket.pool.clone()).map_err(refusals::store)?;
         let job = Arc::new(job);
         let first = pipeline::next_chunk(&self.context, &job, body).await.map_err(refusals::store)?;
@@ -79,7 +82,7 @@ impl Objects {
         // From here on an end without a commit leaves something to reclaim.
         let abandon = self.abandoned.unless_done(job.target.upload);
         let written =
-            pipeline::write(&self.context, &job, bucket.secrets()?, (PLAIN_PUT_PART, first), body).await;
+            pipeline::write(&self.context, &job, &putting.secrets, (PLAIN_PUT_PART, first), body).await;
         let Written { last_page, bytes, durability } = written.map_err(refusals::store)?;
         let pages = DraftBody::Pages { parts: vec![PLAIN_PUT_PART], last_page: Some(last_page) };
         let draft = self.draft(&putting, body, bytes, pages)?;
@@ -96,8 +99,8 @@ impl Objects {
         text: &[u8],
         body: &mut Incoming,
     ) -> Result<Stored, Problem> {
-        let Putting { bucket, target, condition, .. } = putting;
-        let sealed = bucket.secrets()?.seal(target, Record::Inline, text);
+        let Putting { secrets, target, condition, .. } = putting;
+        let sealed = secrets.seal(target, Record::Inline, text);
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal the object", &error))?;
         let bytes = u64::try_from(text.len()).unwrap_or(u64::MAX);
         let draft = self.draft(putting, body, bytes, DraftBody::Inline { sealed })?;
@@ -113,18 +116,20 @@ impl Objects {
     /// The object of a body that has ended: what its witness found out is known by now.
     fn draft(
         &self,
-        Putting { bucket, target, meta, .. }: &Putting,
+        Putting { bucket, secrets, target, meta, .. }: &Putting,
         arrived: &mut Incoming,
         size_bytes: u64,
         body: DraftBody,
     ) -> Result<ObjectDraft, Problem> {
-        let told = arrived.told();
+        let Told { etag, fields: sums } = arrived.told();
         let mut fields = meta.fields.clone();
-        fields.system.extend(told.fields);
+        customer::keep_sums(secrets, target, &mut fields, sums)?;
+        // The tag lies open in the row, and in every list: none that is made of bytes which a customer's key keeps.
+        let etag = etag.filter(|_| meta.key.is_none());
         Ok(ObjectDraft {
             size_bytes,
             content_type: meta.content_type.clone(),
-            etag: told.etag.unwrap_or_else(|| opaque(target.upload, 1)),
+            etag: etag.unwrap_or_else(|| opaque(target.upload, 1)),
             meta: fields.seal(bucket.secrets()?, target)?,
             created_unix_ms: self.now_unix_ms(),
             lock: meta.lock,

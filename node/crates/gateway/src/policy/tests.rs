@@ -7,8 +7,8 @@ mod verdicts;
 use super::{Action, Deed, Facts, Policy, Principal, Verdict};
 
 const BUCKET: &str = "photos";
-const ALICE: Principal<'_> = Principal::Key { id: "DMAKAAAAAAAAAAAAAAAA", owner: "alice" };
-const BOB: Principal<'_> = Principal::Key { id: "DMAKBBBBBBBBBBBBBBBB", owner: "bob" };
+const ALICE: Principal<'_> = Principal::Key { id: "DMAKAAAAAAAAAAAAAAAA", owner: "alice", groups: &[] };
+const BOB: Principal<'_> = Principal::Key { id: "DMAKBBBBBBBBBBBBBBBB", owner: "bob", groups: &[] };
 
 fn policy(statements: &str) -> Policy {
     Policy::parse(&document(statements), BUCKET).unwrap()

@@ -33,6 +33,8 @@ pub enum Kind {
     NoSuchAccessKey,
     /// No such user.
     NoSuchUser,
+    /// No such group of users.
+    NoSuchGroup,
     /// No such session or token.
     NoSuchCredential,
     /// No such link, or it has ended.
@@ -43,6 +45,8 @@ pub enum Kind {
     ShareUsedUp,
     /// There is a user of that name.
     UserExists,
+    /// There is a group of that name.
+    GroupExists,
     /// Too many attempts; `Retry-After` says when the next may come.
     TooManyRequests,
     /// A key, name or number in path, query or header is not what it must be.
@@ -99,6 +103,8 @@ pub enum Kind {
     NotReadable,
     /// The object was deleted or replaced while it was read, and kept no longer.
     Changed,
+    /// A key of a customer must come with the request, or must not.
+    CustomerKey,
     /// The object's record does not open with the cluster's keys.
     Damaged,
     /// The gateways that keep the catalog are too few, or choose one of them to lead.
@@ -115,7 +121,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the documentation and the test over it.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 53] = [
         Self::Unauthorized,
         Self::SecondFactorRequired,
         Self::Forbidden,
@@ -127,11 +133,13 @@ impl Kind {
         Self::NoSuchNode,
         Self::NoSuchAccessKey,
         Self::NoSuchUser,
+        Self::NoSuchGroup,
         Self::NoSuchCredential,
         Self::NoSuchShare,
         Self::SharePasswordRequired,
         Self::ShareUsedUp,
         Self::UserExists,
+        Self::GroupExists,
         Self::TooManyRequests,
         Self::InvalidParameter,
         Self::InvalidBody,
@@ -160,6 +168,7 @@ impl Kind {
         Self::PoolFull,
         Self::NotReadable,
         Self::Changed,
+        Self::CustomerKey,
         Self::Damaged,
         Self::NoCatalog,
         Self::Stopping,
@@ -198,6 +207,7 @@ impl Kind {
                 (StatusCode::NOT_FOUND, "no-such-access-key", "There is no access key of this id")
             }
             Self::NoSuchUser => (StatusCode::NOT_FOUND, "no-such-user", "There is no user of this name"),
+            Self::NoSuchGroup => (StatusCode::NOT_FOUND, "no-such-group", "There is no group of this name"),
             Self::NoSuchCredential => {
                 (StatusCode::NOT_FOUND, "no-such-credential", "There is no session or token of this id")
             }
@@ -209,6 +219,9 @@ impl Kind {
             }
             Self::ShareUsedUp => (StatusCode::GONE, "share-used-up", "The link gives or takes no more"),
             Self::UserExists => (StatusCode::CONFLICT, "user-exists", "There is a user of this name already"),
+            Self::GroupExists => {
+                (StatusCode::CONFLICT, "group-exists", "There is a group of this name already")
+            }
             Self::TooManyRequests => {
                 (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "There were too many attempts")
             }
@@ -292,6 +305,11 @@ impl Kind {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "changed",
                 "The object was deleted or replaced during the read",
+            ),
+            Self::CustomerKey => (
+                StatusCode::BAD_REQUEST,
+                "customer-key",
+                "What is asked for and the key of its customer do not go together",
             ),
             Self::Damaged => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "The stored record does not open")

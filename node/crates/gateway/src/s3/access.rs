@@ -14,6 +14,7 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
 use super::coverage::uncovered;
+use super::customer;
 use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
 use super::unsigned;
@@ -157,6 +158,15 @@ impl S3Access for Rules {
                 "sign the header {name} too: what the request does hangs on it"
             ));
         }
+        if customer::is_in_query(cx.uri()) {
+            return Err(s3_error!(
+                InvalidArgument,
+                "a key of the customer is said in headers, never in a URL: take another key, and sign with version 4"
+            ));
+        }
+        if customer::is_empty(cx.headers()) {
+            return Err(s3_error!(InvalidArgument, "a header about the key of the customer is empty"));
+        }
         let asker = self.asker(cx.credentials())?;
         if let (Asker::Key(id, _), Some(seen)) = (&asker, &seen) {
             rates::of_key(&self.0, id.as_str(), (seen.counted, seen.from))?;
@@ -198,6 +208,7 @@ impl S3Access for Rules {
     /// A form names its key among its fields.
     async fn post_object(&self, request: &mut S3Request<PostObjectInput>) -> S3Result<()> {
         let standing = standing::of(&request.extensions)?;
+        customer::not_by_form(request)?;
         let input = &request.input;
         let facts = Facts {
             acl: input.acl.as_ref().map(|acl| acl.as_str().to_owned()),

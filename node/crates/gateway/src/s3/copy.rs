@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datamesh_catalog::{VersionId, Way};
+use datamesh_seal::CustomerKey;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{Extensions, HeaderMap, HeaderName, header};
 use s3s::dto::{
@@ -13,6 +14,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::access::TagsTravel;
 use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
+use super::customer::{customer, customer_of_source, key_of, show_customer};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
 use super::multipart::{number_of, upload_of};
@@ -41,13 +43,17 @@ fn named(source: &CopySource) -> S3Result<(&str, &str, Option<VersionId>)> {
     Ok((bucket, key, versions::version(version_id.as_deref())?))
 }
 
-async fn found(app: &Arc<App>, source: &CopySource, conditions: Conditions) -> S3Result<Found> {
+async fn found(
+    app: &Arc<App>,
+    (source, source_key): (&CopySource, Option<&CustomerKey>),
+    conditions: Conditions,
+) -> S3Result<Found> {
     let (bucket, key, version) = named(source)?;
     let seen = app.objects.look_up(&names::bucket(bucket)?, names::key(key)?, version).await?;
     if version.is_some() && matches!(seen, Seen::Marker(_)) {
         return Err(s3_error!(InvalidRequest, "the source is a delete: name a version that has bytes"));
     }
-    let found = versions::found(seen, version)?;
+    let found = versions::found(seen, version)?.unlock(source_key)?;
     match conditions.judge(&names::etag_of(&found.object), found.object.created_unix_ms) {
         Judged::Met => Ok(found),
         _ => Err(s3_error!(PreconditionFailed, "the source is not in the expected state")),
@@ -94,6 +100,7 @@ fn meta_of_copy(input: &CopyObjectInput, found: &Found, extensions: &Extensions)
     } else {
         let mut fields = found.fields.clone();
         fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
+        fields.forget_key();
         Meta { content_type: found.object.content_type.clone(), fields, ..Meta::default() }
     };
     tags_of_copy(input, found, extensions)?.put_into(&mut meta.fields.system);
@@ -104,19 +111,24 @@ pub(super) async fn object(
     app: &Arc<App>,
     request: S3Request<CopyObjectInput>,
 ) -> S3Result<S3Response<CopyObjectOutput>> {
-    let input = request.input;
+    let mut input = request.input;
     refuse_what_is_not_there!(input);
+    let (customer, of_source) = (customer!(input)?, customer_of_source!(input)?);
     let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
     let lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
-    if !replaces(&input) && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str(), None) {
+    let other_key = customer.is_some() || of_source.is_some();
+    if !replaces(&input)
+        && !other_key
+        && named(&input.copy_source)? == (input.bucket.as_str(), input.key.as_str(), None)
+    {
         return Err(s3_error!(
             InvalidRequest,
-            "a copy onto itself replaces the metadata, or it does nothing"
+            "a copy onto itself replaces the metadata or the customer's key, or it does nothing"
         ));
     }
     let found = found(
         app,
-        &input.copy_source,
+        (&input.copy_source, key_of(of_source.as_ref())),
         Conditions {
             matching: input.copy_source_if_match.clone(),
             none_matching: input.copy_source_if_none_match.clone(),
@@ -125,7 +137,8 @@ pub(super) async fn object(
         },
     )
     .await?;
-    let meta = Meta { lock, ..meta_of_copy(&input, &found, &request.extensions)? };
+    let sealed_with = key_of(customer.as_ref()).cloned();
+    let meta = Meta { lock, key: sealed_with, ..meta_of_copy(&input, &found, &request.extensions)? };
     let wanted =
         input.checksum_algorithm.as_ref().map(|named| Algorithm::named(named.as_str())).transpose()?;
     let witness: Box<dyn Witness> = match inherited(&found, wanted) {
@@ -147,7 +160,7 @@ pub(super) async fn object(
     let body = Incoming::announced(body, size, OBJECT_BYTES_MAX)?.witnessed(witness);
     let cause = standing::cause(&request.extensions, Way::Copy)?;
     let stored = app.objects.put((&bucket, key), meta, body, in_the_way, &cause).await?;
-    let kept = app.objects.fields_of_object(&stored.object).await?;
+    let kept = app.objects.fields_of_object(&stored.object, key_of(customer.as_ref())).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(names::etag_of(&stored.object)),
         last_modified: Some(names::timestamp(stored.object.created_unix_ms)),
@@ -155,12 +168,14 @@ pub(super) async fn object(
         ..Default::default()
     };
     into_shape!(result, |algorithm| of_fields(&kept, algorithm));
-    Ok(S3Response::new(CopyObjectOutput {
+    let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id,
         version_id: versions::shown(stored.object.version),
         ..Default::default()
-    }))
+    };
+    show_customer!(output, customer);
+    Ok(S3Response::new(output))
 }
 
 fn tags_of(headers: &HeaderMap, name: &HeaderName) -> S3Result<Option<ETagCondition>> {
@@ -174,13 +189,14 @@ pub(super) async fn part(
     app: &Arc<App>,
     request: S3Request<UploadPartCopyInput>,
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    let (customer, of_source) = (customer!(input)?, customer_of_source!(input)?);
     let number = number_of(input.part_number)?;
     let upload = upload_of(app, &input.upload_id, (&input.bucket, &input.key)).await?;
     let upload = upload.ok_or_else(|| s3_error!(NoSuchUpload))?;
     let found = found(
         app,
-        &input.copy_source,
+        (&input.copy_source, key_of(of_source.as_ref())),
         Conditions {
             matching: input.copy_source_if_match,
             none_matching: input.copy_source_if_none_match,
@@ -202,18 +218,18 @@ pub(super) async fn part(
     let _turn = app.objects.copying().await;
     let body = app.objects.open(found, range).await?;
     let body = Incoming::announced(body, bytes, limits::PART_BYTES_MAX)?.witnessed(Box::new(proof));
-    let part = app.objects.part(upload.target.upload, number, body, limits::S3_UPLOAD_LEASE).await?;
+    let (id, lease) = (upload.target.upload, limits::S3_UPLOAD_LEASE);
+    let part = app.objects.part(id, number, body, lease, key_of(customer.as_ref())).await?;
     let mut result = CopyPartResult {
         e_tag: Some(s3s::dto::ETag::Strong(part.etag)),
         last_modified: Some(names::timestamp(part.put_unix_ms)),
         ..Default::default()
     };
     into_shape!(result, |algorithm| of_part(&part.fields, algorithm));
-    Ok(S3Response::new(UploadPartCopyOutput {
-        copy_part_result: Some(result),
-        copy_source_version_id,
-        ..Default::default()
-    }))
+    let mut output =
+        UploadPartCopyOutput { copy_part_result: Some(result), copy_source_version_id, ..Default::default() };
+    show_customer!(output, customer);
+    Ok(S3Response::new(output))
 }
 
 /// `bytes=first-last`, which must lie within the source.

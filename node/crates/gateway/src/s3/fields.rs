@@ -47,9 +47,12 @@ macro_rules! refuse_what_is_not_there {
             [&$input.grant_full_control, &$input.grant_read, &$input.grant_read_acp, &$input.grant_write_acp];
         $crate::s3::fields::absent(&[
             ("access control lists", grants.iter().any(|grant| grant.is_some())),
-            ("keys of the customer", $input.sse_customer_algorithm.is_some()),
             ("websites", $input.website_redirect_location.is_some()),
         ])?;
+        $crate::s3::fields::one_encryption(
+            $input.server_side_encryption.is_some(),
+            $input.sse_customer_algorithm.is_some(),
+        )?;
         $crate::s3::fields::only_sse_s3($input.server_side_encryption.as_ref().map(|kind| kind.as_str()))?;
         $crate::s3::fields::only_standard($input.storage_class.as_ref().map(|class| class.as_str()))?;
     };
@@ -78,6 +81,17 @@ pub(super) fn only_private(acl: Option<&str>) -> S3Result<()> {
             Err(s3_error!(NotImplemented, "the access control list {acl} is not there: only private is"))
         }
     }
+}
+
+/// A key of the customer, or none.
+pub(super) fn one_encryption(sse_s3: bool, customer: bool) -> S3Result<()> {
+    if sse_s3 && customer {
+        return Err(s3_error!(
+            InvalidArgument,
+            "x-amz-server-side-encryption does not go with a key of the customer: leave one of them out"
+        ));
+    }
+    Ok(())
 }
 
 /// Everything is sealed with keys of the cluster anyway.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datamesh_catalog::{Cause, Condition, Object, Upload, Way};
+use datamesh_seal::CustomerKey;
 use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
@@ -16,13 +17,14 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::checksums::{
     Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
+use super::customer::{customer, key_of, show_customer};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
 use super::{body, locks, names, objects, standing, versions};
 use crate::api::App;
 use crate::limits;
-use crate::objects::{Completion, Fields, SeenParts, UploadedPart};
-use crate::problem::Kind;
+use crate::objects::{Completion, Fields, KeyError, SeenParts, UploadedPart};
+use crate::problem::{Kind, Problem};
 
 /// The field of an upload that names the algorithm its client chose.
 pub(super) const ALGORITHM: &str = "x-amz-checksum-algorithm";
@@ -79,11 +81,13 @@ pub(super) async fn create(
     app: &Arc<App>,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-    let input = request.input;
+    let mut input = request.input;
     refuse_what_is_not_there!(input);
     let bucket = names::bucket(&input.bucket)?;
     app.objects.bucket(&bucket).await?;
+    let customer = customer!(input)?;
     let mut meta = said!(input).meta()?;
+    meta.key = key_of(customer.as_ref()).cloned();
     meta.lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let algorithm = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
     let summed = summed(algorithm, input.checksum_type.as_ref().map(|kind| kind.as_str()))?;
@@ -92,14 +96,16 @@ pub(super) async fn create(
         meta.fields.system.insert(TYPE.to_owned(), kind.to_owned());
     }
     let upload = app.objects.begin(&bucket, names::key(&input.key)?, meta, limits::S3_UPLOAD_LEASE).await?;
-    Ok(S3Response::new(CreateMultipartUploadOutput {
+    let mut output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload.target.upload.to_string()),
         checksum_algorithm: summed.map(|(algorithm, _)| ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: summed.map(|(_, kind)| ChecksumType::from_static(kind)),
         ..Default::default()
-    }))
+    };
+    show_customer!(output, customer);
+    Ok(S3Response::new(output))
 }
 
 pub(super) async fn part(
@@ -108,9 +114,7 @@ pub(super) async fn part(
 ) -> S3Result<S3Response<UploadPartOutput>> {
     let S3Request { mut input, headers, trailing_headers, .. } = request;
     let number = number_of(input.part_number)?;
-    if input.sse_customer_algorithm.is_some() {
-        return Err(s3_error!(NotImplemented, "there are no keys of the customer here"));
-    }
+    let customer = customer!(input)?;
     let upload = open_upload(app, &input.upload_id, (&input.bucket, &input.key)).await?;
     let chosen = app.objects.fields_of(&upload).await?.system.remove(ALGORITHM);
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()).or(chosen);
@@ -122,8 +126,10 @@ pub(super) async fn part(
     )?;
     let body = body::incoming(input.body.take(), input.content_length, limits::PART_BYTES_MAX)?;
     let body = body.witnessed(Box::new(proof));
-    let part = app.objects.part(upload.target.upload, number, body, limits::S3_UPLOAD_LEASE).await?;
+    let (id, lease) = (upload.target.upload, limits::S3_UPLOAD_LEASE);
+    let part = app.objects.part(id, number, body, lease, key_of(customer.as_ref())).await?;
     let mut output = UploadPartOutput { e_tag: Some(ETag::Strong(part.etag)), ..Default::default() };
+    show_customer!(output, customer);
     into_shape!(output, |algorithm| of_part(&part.fields, algorithm));
     Ok(S3Response::new(output))
 }
@@ -132,12 +138,13 @@ pub(super) async fn parts(
     app: &Arc<App>,
     request: S3Request<ListPartsInput>,
 ) -> S3Result<S3Response<ListPartsOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    let customer = customer!(input)?;
     let upload = open_upload(app, &input.upload_id, (&input.bucket, &input.key)).await?;
     let max = names::at_most(input.max_parts, PARTS_LISTED_MAX, "max-parts")?;
     let after = u32::try_from(input.part_number_marker.unwrap_or_default()).unwrap_or_default();
     let chosen = app.objects.fields_of(&upload).await?;
-    let all = app.objects.uploaded_parts(&upload).await?;
+    let all = app.objects.uploaded_parts(&upload, key_of(customer.as_ref())).await?;
     let mut rest = all.parts.into_iter().filter(|part| part.number > after);
     let listed: Vec<_> = rest.by_ref().take(usize::try_from(max).unwrap_or_default()).map(shown).collect();
     let last = listed.last().and_then(|part| part.part_number);
@@ -188,13 +195,15 @@ pub(super) async fn complete(
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
     let cause = standing::cause(&request.extensions, Way::Parts)?;
     let mut input = request.input;
+    let customer = customer!(input)?;
+    let key = key_of(customer.as_ref());
     let condition = objects::condition(input.if_match.take(), input.if_none_match.take())?;
     let named = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
     let object = match upload_of(app, &input.upload_id, (&input.bucket, &input.key)).await? {
-        Some(upload) => made(app, upload, (&input, &named), condition, &cause).await?,
+        Some(upload) => made(app, (upload, key), (&input, &named), condition, &cause).await?,
         None => made_before(app, &input).await?,
     };
-    let kept = app.objects.fields_of_object(&object).await?;
+    let kept = app.objects.fields_of_object(&object, key).await?;
     let mut output = CompleteMultipartUploadOutput {
         location: Some(format!("/{}/{}", input.bucket, input.key)),
         bucket: Some(input.bucket),
@@ -217,14 +226,14 @@ async fn made_before(app: &Arc<App>, input: &CompleteMultipartUploadInput) -> S3
 
 async fn made(
     app: &Arc<App>,
-    upload: Upload,
+    (upload, key): (Upload, Option<&CustomerKey>),
     asked: (&CompleteMultipartUploadInput, &[CompletedPart]),
     condition: Condition,
     cause: &Arc<Cause>,
 ) -> S3Result<Object> {
     let mut looks = 1;
     loop {
-        let completion = completion(app, &upload, asked).await?;
+        let completion = completion(app, (&upload, key), asked).await?;
         match app.objects.complete_as(upload.clone(), completion, condition.clone(), cause).await {
             // A part was put meanwhile: perhaps it is another one by now.
             Err(problem) if problem.kind() == Kind::Changed && looks < LOOKS_MAX => looks += 1,
@@ -236,22 +245,28 @@ async fn made(
 /// What the upload becomes out of the named parts, held against all that its client says of them.
 async fn completion(
     app: &Arc<App>,
-    upload: &Upload,
+    (upload, key): (&Upload, Option<&CustomerKey>),
     (input, named): (&CompleteMultipartUploadInput, &[CompletedPart]),
 ) -> S3Result<Completion> {
-    let SeenParts { parts: there, seen } = app.objects.uploaded_parts(upload).await?;
+    let begun = app.objects.fields_of(upload).await?;
+    if begun.needs_key() && begun.system.contains_key(ALGORITHM) && key.is_none() {
+        // Without it nobody knows the checksums of the parts.
+        return Err(Problem::from(KeyError::Missing).into());
+    }
+    let SeenParts { parts: there, seen } = app.objects.uploaded_parts(upload, key).await?;
     let there: BTreeMap<u32, UploadedPart> = there.into_iter().map(|part| (part.number, part)).collect();
     let parts = listed(&there, named)?;
     let bytes: u64 = parts.iter().map(|part| part.bytes).sum();
     if input.mpu_object_size.is_some_and(|said| said != names::size(bytes)) {
         return Err(s3_error!(InvalidRequest, "the parts have {bytes} bytes together"));
     }
-    let sums = sum_of(&app.objects.fields_of(upload).await?, &parts)?;
+    let sums = sum_of(&begun, &parts)?;
     hold(input, sums.as_ref())?;
     Ok(Completion {
         parts: parts.iter().map(|part| part.number).collect(),
         etag: etag_of(&parts),
         fields: sums.map(|(algorithm, sum)| (algorithm.header().to_owned(), sum)).into_iter().collect(),
+        key: key.cloned(),
         seen: Some(seen),
     })
 }

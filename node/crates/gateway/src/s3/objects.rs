@@ -14,6 +14,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::access::noted;
 use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
+use super::customer::{customer, key_of, show_customer};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
 use super::standing::{self, Standing};
@@ -58,7 +59,9 @@ pub(super) async fn put(
     }
     let (bucket, key) = (names::bucket(&input.bucket)?, names::key(&input.key)?);
     let condition = condition(input.if_match.take(), input.if_none_match.take())?;
+    let customer = customer!(input)?;
     let mut meta = said!(input).meta()?;
+    meta.key = key_of(customer.as_ref()).cloned();
     meta.lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
     let proof =
@@ -73,7 +76,7 @@ pub(super) async fn put(
     let cause = standing::cause(&extensions, Way::Put)?;
     let body = body.witnessed(Box::new(proof));
     let stored = app.objects.put((&bucket, key), meta, body, condition, &cause).await?;
-    let fields = app.objects.fields_of_object(&stored.object).await?;
+    let fields = app.objects.fields_of_object(&stored.object, key_of(customer.as_ref())).await?;
     let mut output = PutObjectOutput {
         e_tag: Some(names::etag_of(&stored.object)),
         version_id: versions::shown(stored.object.version),
@@ -81,6 +84,7 @@ pub(super) async fn put(
     };
     into_shape!(output, |algorithm| of_fields(&fields, algorithm));
     output.checksum_type = kind_of(&fields);
+    show_customer!(output, customer);
     Ok(S3Response::new(output))
 }
 

@@ -13,6 +13,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{into_shape, kind_of, of_fields};
+use super::customer::{customer, key_of, show_customer};
 use super::locks::show_lock;
 use super::{body, fields, names, tags, versions};
 use crate::api::App;
@@ -137,13 +138,14 @@ macro_rules! describe {
     }};
 }
 
-/// Finds the object that a read is of, holds the read's conditions against it, and says which part of it is asked for.
+/// Finds the object that a read is of, opens it with the key that came, holds the read's conditions against it, and says which part of it is asked for.
 macro_rules! sought {
     ($app:expr, $headers:expr, $input:expr) => {{
+        let customer = customer!($input)?;
         let version = versions::version($input.version_id.as_deref())?;
         let key = names::key(&$input.key)?;
         let seen = $app.objects.look_up(&names::bucket(&$input.bucket)?, key, version).await?;
-        let found = versions::found(seen, version)?;
+        let found = versions::found(seen, version)?.unlock(key_of(customer.as_ref()))?;
         Conditions {
             matching: $input.if_match,
             none_matching: $input.if_none_match,
@@ -153,7 +155,7 @@ macro_rules! sought {
         .hold(&found)?;
         let range = $input.range.filter(|_| is_the_same(&$headers, &found));
         let wanted = wanted(&found, range, $input.part_number)?;
-        (found, wanted)
+        (found, wanted, customer)
     }};
 }
 
@@ -167,11 +169,12 @@ pub(super) async fn get(
     app: &Arc<App>,
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
-    let input = request.input;
-    let (found, wanted) = sought!(app, request.headers, input);
+    let mut input = request.input;
+    let (found, wanted, customer) = sought!(app, request.headers, input);
     let mut output = GetObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     show_lock!(output, &request.extensions, &input.key, &found);
+    show_customer!(output, customer);
     output.tag_count = tags::count(&found);
     output.body = Some(body::outgoing(app.objects.open(found, wanted.range).await?));
     Ok(S3Response::new(output))
@@ -181,11 +184,12 @@ pub(super) async fn head(
     app: &Arc<App>,
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
-    let input = request.input;
-    let (found, wanted) = sought!(app, request.headers, input);
+    let mut input = request.input;
+    let (found, wanted, customer) = sought!(app, request.headers, input);
     let mut output = HeadObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     show_lock!(output, &request.extensions, &input.key, &found);
+    show_customer!(output, customer);
     let mut response = S3Response::new(output);
     // The library's shape has no place for it.
     if let Some(count) = tags::count(&found) {
@@ -198,10 +202,11 @@ pub(super) async fn attributes(
     app: &Arc<App>,
     request: S3Request<GetObjectAttributesInput>,
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
-    let input = request.input;
+    let mut input = request.input;
+    let customer = customer!(input)?;
     let version = versions::version(input.version_id.as_deref())?;
     let seen = app.objects.look_up(&names::bucket(&input.bucket)?, names::key(&input.key)?, version).await?;
-    let found = versions::found(seen, version)?;
+    let found = versions::found(seen, version)?.unlock(key_of(customer.as_ref()))?;
     let asks = |name: &str| input.object_attributes.iter().any(|asked| asked.as_str() == name);
     let mut output = GetObjectAttributesOutput {
         last_modified: Some(names::timestamp(found.object.created_unix_ms)),

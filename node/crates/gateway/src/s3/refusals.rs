@@ -31,8 +31,11 @@ fn code(kind: Kind) -> S3ErrorCode {
         | Kind::UnsupportedVersion
         | Kind::WrongMediaType
         | Kind::NotLockable
+        | Kind::CustomerKey
         | Kind::NoSuchNode
         | Kind::NoSuchUser
+        | Kind::NoSuchGroup
+        | Kind::GroupExists
         | Kind::NoSuchCredential
         | Kind::NoSuchShare
         | Kind::SharePasswordRequired

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datamesh_catalog::{AccessKeyId, Cause, Permission, Way};
+use datamesh_catalog::{AccessKeyId, Cause, GroupName, Permission, Way};
 use http::Extensions;
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Result, s3_error};
@@ -41,6 +41,8 @@ pub(super) struct Wanted<'a> {
 /// They stand before a bucket whose policy was read.
 pub(super) struct Standing {
     asker: Asker,
+    /// The groups of whom the key acts for, where the policy names any.
+    groups: Vec<GroupName>,
     facts: Facts,
     need: Permission,
     bucket: String,
@@ -84,10 +86,10 @@ pub(super) fn cause(extensions: &Extensions, way: Way) -> S3Result<Arc<Cause>> {
 }
 
 impl Asker {
-    fn principal(&self) -> Principal<'_> {
+    fn principal<'a>(&'a self, groups: &'a [GroupName]) -> Principal<'a> {
         match self {
             Self::Anonymous => Principal::Anonymous,
-            Self::Key(id, known) => Principal::Key { id: id.as_str(), owner: &known.grant.owner },
+            Self::Key(id, known) => Principal::Key { id: id.as_str(), owner: &known.grant.owner, groups },
         }
     }
 
@@ -161,7 +163,7 @@ impl Standing {
 
     fn without_policy((asker, facts): (Asker, Facts), need: Permission, bucket: Option<&str>) -> Self {
         let bucket = bucket.unwrap_or_default().to_owned();
-        Self { asker, facts, need, bucket, policy: None, restricted: false }
+        Self { asker, groups: Vec::new(), facts, need, bucket, policy: None, restricted: false }
     }
 
     async fn before(
@@ -179,6 +181,11 @@ impl Standing {
             standing.policy = policy;
         } else {
             standing.policy = app.objects.policy(&name).await?;
+        }
+        if let Asker::Key(_, known) = &standing.asker
+            && standing.policy.as_ref().is_some_and(|policy| policy.names_groups())
+        {
+            standing.groups = app.accounts.groups_of_owner(&known.grant.owner).await?;
         }
         Ok(standing)
     }
@@ -204,7 +211,7 @@ impl Standing {
 
     fn may_be_allowed(&self, actions: &[Action]) -> bool {
         let policy = self.policy.as_ref().filter(|_| !self.is_closed_to_asker(self.need));
-        policy.is_some_and(|policy| policy.may_allow(self.asker.principal(), actions))
+        policy.is_some_and(|policy| policy.may_allow(self.asker.principal(&self.groups), actions))
     }
 
     /// Whether governance is set aside of a version: it was asked for, by somebody who may. Clients ask also where there is nothing to
@@ -238,7 +245,8 @@ impl Standing {
     ) -> S3Result<()> {
         let need = self.need.max(least);
         let by_key = self.asker.may_by_key(need, Some(&self.bucket));
-        let deed = Deed { principal: self.asker.principal(), action, bucket: &self.bucket, key, facts };
+        let principal = self.asker.principal(&self.groups);
+        let deed = Deed { principal, action, bucket: &self.bucket, key, facts };
         match self.policy.as_ref().map_or(Verdict::Silent, |policy| policy.judge(&deed)) {
             Verdict::Deny if self.asker.is_anonymous() => Err(unsigned()),
             Verdict::Deny => Err(s3_error!(AccessDenied, "the bucket's policy denies {}", action.name())),

@@ -2,6 +2,7 @@
 
 mod access;
 mod cors;
+mod customer;
 mod documentation;
 mod lifecycle;
 mod locks;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::access::{Rules, Seen, Signatures};
 use super::body::Patient;
 use super::browser::{self, Browser};
+use super::customer;
 use super::front::Front;
 use super::host::Domain;
 use super::rates;
@@ -44,6 +45,12 @@ const FORM_TURN_WAIT: Duration = Duration::from_secs(10);
 const FORM_WAIT: Duration = Duration::from_secs(60);
 /// What one read of a connection may bring of the file behind the fields, by HTTP/2 too.
 const FORM_READ_AHEAD: usize = 256 << 10;
+
+/// Bytes of the document of a refusal at most; a longer one is not told.
+const REFUSAL_BYTES_MAX: usize = FORM_FIELDS_BYTES_MAX;
+/// What is told of a form whose key of the customer is not what its policy wants.
+const REFUSED_FORM: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code>\
+    <Message>a form takes no key of the customer: sign a URL to put the object</Message></Error>";
 
 /// What the handler needs.
 struct Served {
@@ -79,6 +86,7 @@ fn config() -> S3Config {
 
 async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Response {
     let begun = Instant::now();
+    customer::conceal(request.headers_mut());
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();
@@ -146,12 +154,26 @@ async fn answer(served: &Served, request: Request) -> Response {
         call.await
     };
     match answered {
+        Ok(response) if form && response.status().is_client_error() => {
+            discreet(response.map(Body::new)).await
+        }
         Ok(response) => bare(response.map(Body::new)),
         Err(error) => {
             tracing::error!(error = %s3s::StdError::from(error), "request failed");
             failed()
         }
     }
+}
+
+/// A refusal of a form without what the library tells of the fields about a customer's key.
+async fn discreet(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let told = to_bytes(body, REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    if !customer::is_told_of(&told) {
+        return Response::from_parts(parts, Body::from(told));
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(REFUSED_FORM))
 }
 
 /// Too many forms at once: whoever cannot wait is told at once.

@@ -14,7 +14,7 @@ use crate::auth::Address;
 pub(super) const PASSWORD: &str = "correct horse battery";
 
 /// A request with a JSON body.
-pub(super) async fn tell(house: &House, token: Option<&str>, method: &str, path: &str, body: Value) -> Got {
+pub(crate) async fn tell(house: &House, token: Option<&str>, method: &str, path: &str, body: Value) -> Got {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
     house.ask_as(token, method, &format!("/api/v1{path}"), (&[], body)).await
@@ -29,7 +29,7 @@ pub(super) async fn login(house: &House, name: &str, password: &str) -> Got {
 }
 
 /// Makes a user as an administrator does, and signs them in; gives the session.
-pub(super) async fn signed_in(house: &House, name: &str, role: Role) -> String {
+pub(crate) async fn signed_in(house: &House, name: &str, role: Role) -> String {
     let new = json!({ "name": name, "role": role });
     let code = text(&tell(house, Some(ADMIN), "POST", "/admin/users", new).await.ok(), "code");
     let chosen = json!({ "code": code, "password": PASSWORD });

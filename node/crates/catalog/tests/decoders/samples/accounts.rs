@@ -2,7 +2,7 @@
 
 use datamesh_catalog::keys::{self as key, Table};
 use datamesh_catalog::{
-    AddressCode, AuditAt, BucketId, Credential, CredentialId, CredentialKind, Identity, KeyedRequest,
+    AddressCode, AuditAt, BucketId, Credential, CredentialId, CredentialKind, Group, Identity, KeyedRequest,
     ObjectKey, PasswordHash, Registration, RequestId, Role, Scope, SecondFactor, Share, ShareUse, Shared,
     UnderWay, User, UserId, record,
 };
@@ -47,6 +47,10 @@ fn identity() -> Identity {
 
 fn address_code() -> AddressCode {
     AddressCode { hash: [0x77; 32], email: "alice@example.org".into(), until_unix_ms: TIME + 2 }
+}
+
+fn group(role: Option<Role>) -> Group {
+    Group { name: "Devs".parse().unwrap(), role, members: 300, created_unix_ms: TIME }
 }
 
 fn second_factor() -> SecondFactor {
@@ -113,6 +117,8 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("reset", credential(CredentialKind::Reset)),
         sample("invite", credential(CredentialKind::Invite { role: Role::Auditor })),
         sample("address-code", address_code()),
+        sample("group", group(Some(Role::Operator))),
+        sample("group-without-role", group(None)),
         sample("second-factor", second_factor()),
         sample("keyed-request", keyed_request(None)),
         sample("keyed-request-answered", keyed_request(Some(vec![0xdd; 40]))),
@@ -146,6 +152,9 @@ pub(super) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("user-name", key::user_name("alice")),
         ("credential", key::credential(USER, CREDENTIAL)),
         ("address-code", key::address_code(USER, CREDENTIAL)),
+        ("group", key::group("devs")),
+        ("group-member", key::group_member("devs", USER)),
+        ("group-of-user", key::group_of(USER, "devs")),
         ("second-factor", key::second_factor(USER)),
         ("keyed-request", key::keyed_request(REQUEST)),
         ("keyed-request-due", key::keyed_request_due(TIME, REQUEST)),

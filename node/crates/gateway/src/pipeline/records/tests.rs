@@ -1,7 +1,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use datamesh_catalog::{ObjectKey, UploadId};
-use datamesh_seal::SegmentKey;
+use datamesh_seal::{CustomerKey, SegmentKey};
 use datamesh_shard::limits::SEAL_HEADER_BYTES;
 
 use super::*;
@@ -110,6 +110,61 @@ fn golden_meta_version_1() {
     assert_eq!(kept, [("sealed-v1".to_owned(), sealed)]);
 }
 
+/// With the key of a customer, which is all 2, and a salt that is all 3.
+fn of_customer(secrets: &Secrets) -> Secrets {
+    secrets.with_customer(CustomerKey::from_bytes(Zeroizing::new([2; 32])).mark([3; 16]).1)
+}
+
+#[test]
+fn golden_inline_of_a_customer_version_1() {
+    let (sealing, target) = (of_customer(&secrets(1, &[1])), target(9, "golden/key"));
+    let golden = include_str!("../../../tests/golden/customer-inline-record-v1.hex").trim();
+    assert_eq!(hex::encode(sealing.seal(&target, Record::Inline, b"golden").unwrap()), golden);
+    assert_eq!(*sealing.open(&target, Record::Inline, &hex::decode(golden).unwrap()).unwrap(), b"golden");
+}
+
+/// Opened by hand, with the bindings spelt out, as they are fixed for ever: the bucket's secret outside, the customer's inside.
+#[test]
+fn what_a_customer_s_key_seals_is_bound_twice_to_its_place() {
+    let (sealing, target) = (of_customer(&secrets(1, &[1])), target(9, "golden/key"));
+    let outside = BucketSecret::from_bytes(1, [1; 32]);
+    let inside = CustomerKey::from_bytes(Zeroizing::new([2; 32])).mark([3; 16]).1;
+    for (record, kind, place) in [
+        (Record::Page(PageAt { part: 3, page: 0x0102 }), 0x81, [3, 0, 0, 0, 2, 1, 0, 0]),
+        (Record::Inline, 0x82, NO_PAGE),
+        (Record::Part(3), 0x84, [3, 0, 0, 0, 0, 0, 0, 0]),
+        (Record::Sums, 0x85, NO_PAGE),
+    ] {
+        let sealed = sealing.seal(&target, record, b"text").unwrap();
+        let binding = [&[1, kind][..], &BUCKET, &UPLOAD, &place, b"golden/key"].concat();
+        let inner = datamesh_seal::open_record(&outside, &UPLOAD, &binding, &sealed).unwrap();
+        assert_eq!(*datamesh_seal::open_record(&inside, &UPLOAD, &binding, &inner).unwrap(), b"text");
+    }
+}
+
+#[test]
+fn a_customer_s_key_and_the_bucket_s_secret_open_together_only() {
+    let (plain, target) = (secrets(1, &[1]), target(1, "a"));
+    let sealing = of_customer(&plain);
+    let other = plain.with_customer(CustomerKey::from_bytes(Zeroizing::new([4; 32])).mark([3; 16]).1);
+    let other_salt = plain.with_customer(CustomerKey::from_bytes(Zeroizing::new([2; 32])).mark([4; 16]).1);
+    for record in [Record::Page(PageAt::default()), Record::Inline, Record::Part(1), Record::Sums] {
+        let sealed = sealing.seal(&target, record, b"text").unwrap();
+        assert_eq!(*sealing.open(&target, record, &sealed).unwrap(), b"text");
+        for wrong in [&plain, &other, &other_salt, &of_customer(&secrets(1, &[2]))] {
+            assert!(wrong.open(&target, record, &sealed).is_err(), "{record:?}");
+        }
+        let without = plain.seal(&target, record, b"text").unwrap();
+        assert!(sealing.open(&target, record, &without).is_err(), "{record:?}");
+    }
+    // What is the cluster's to read stays so.
+    let meta = sealing.seal(&target, Record::Meta, b"text").unwrap();
+    assert_eq!(*plain.open(&target, Record::Meta, &meta).unwrap(), b"text");
+    // The secret's own rotation changes nothing about it.
+    let sealed = sealing.seal(&target, Record::Inline, b"old").unwrap();
+    assert_eq!(*of_customer(&secrets(1, &[1, 2])).open(&target, Record::Inline, &sealed).unwrap(), b"old");
+}
+
 /// Small random numbers, from a seed that is printed.
 struct Dice(u64);
 
@@ -152,10 +207,12 @@ fn a_mutated_record_never_opens() {
     let mut dice = Dice::printed();
     let (ours, target, at) = (secrets(1, &[1, 2]), target(1, "a"), PageAt { part: 1, page: 0 });
     for record in [Record::Page(at), Record::Inline, Record::Meta] {
-        let sealed = ours.seal(&target, record, &page()).unwrap();
-        for _ in 0..10_000 {
-            let mutant = mutate(&mut dice, &sealed);
-            assert_eq!(ours.open(&target, record, &mutant).is_ok(), mutant == sealed, "{record:?}");
+        for ours in [&ours, &of_customer(&ours)] {
+            let sealed = ours.seal(&target, record, &page()).unwrap();
+            for _ in 0..10_000 {
+                let mutant = mutate(&mut dice, &sealed);
+                assert_eq!(ours.open(&target, record, &mutant).is_ok(), mutant == sealed, "{record:?}");
+            }
         }
     }
 }

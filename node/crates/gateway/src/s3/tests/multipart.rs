@@ -53,12 +53,12 @@ async fn a_part_that_is_put_while_it_is_looked_at_is_not_taken_for_the_one_named
     let objects = &begun.house.core.app.objects;
     let one = begun.part(b"a", &[("content-md5", MD5_OF_A)]).await;
     let upload = objects.open_upload(begun.id.parse().unwrap()).await.unwrap().unwrap();
-    let seen = objects.uploaded_parts(&upload).await.unwrap().seen;
+    let seen = objects.uploaded_parts(&upload, None).await.unwrap().seen;
     let two = begun.part(b"b", &[("content-md5", MD5_OF_B)]).await;
     assert_ne!(one, two);
     // As a completion does that looked before the second put.
     let completion =
-        Completion { parts: vec![1], etag: Some(one.clone()), fields: Vec::new(), seen: Some(seen) };
+        Completion { parts: vec![1], etag: Some(one.clone()), seen: Some(seen), ..Completion::default() };
     let refused = objects.complete_as(upload, completion, Condition::None, &Arc::default()).await;
     assert_eq!(refused.map(|_| ()).unwrap_err().kind(), Kind::Changed);
     assert_eq!(begun.complete(&one, "", &[]).await.as_deref(), Some("InvalidPart"));

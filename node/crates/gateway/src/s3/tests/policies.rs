@@ -1,9 +1,13 @@
 //! Policies and public access blocks, as clients meet them.
 
-use datamesh_catalog::Permission;
+use datamesh_catalog::{Permission, Role};
+use datamesh_shard::BucketName;
 use http::Method;
+use serde_json::{Value, json};
 
 use super::signer::{Ask, Client, STRANGER};
+use crate::access_keys::NewKey;
+use crate::tests::accounts::{signed_in, tell};
 use crate::tests::house::{ADMIN, Got, House};
 
 fn one(effect: &str, principal: &str, actions: &str, more: &str) -> String {
@@ -323,4 +327,50 @@ async fn what_is_no_policy_is_refused_and_the_one_there_stays() {
     }
     assert_eq!(set(&admin, "no-such-bucket", &good).await.as_deref(), Some("NoSuchBucket"));
     admin.unsigned("GET", "/photos/x").await.ok();
+}
+
+/// The object of a bucket whose policy speaks of a group is there for whom it is at that moment.
+#[tokio::test]
+async fn a_policy_names_a_group_and_a_denial_wins() {
+    let house = House::new(6).await;
+    let admin = photos(&house).await;
+    signed_in(&house, "dora", Role::Member).await;
+    let ours = NewKey {
+        name: "dora's".into(),
+        owner: "Dora".into(),
+        permission: Permission::ReadOnly,
+        buckets: vec![BucketName::new("ours").unwrap()],
+    };
+    let dora = Client::with(&house, house.core.app.keys.create(ours).await.unwrap());
+    let group = async |method: &str, path: &str, body: Value| {
+        tell(&house, Some(ADMIN), method, &format!("/admin/groups{path}"), body).await.ok();
+    };
+    let reads = async || dora.refusal("GET", "/photos/x", Ask::default()).await.is_none();
+    group("POST", "", json!({ "name": "Readers" })).await;
+    let readers = r#"{"AWS": "arn:aws:iam:::group/readers"}"#;
+    assert_eq!(set(&admin, "photos", &allow(readers, r#""s3:GetObject""#)).await, None);
+    assert!(!reads().await, "she is in no group");
+    group("PUT", "/readers/members/dora", Value::Null).await;
+    assert!(reads().await);
+    group("DELETE", "/readers/members/dora", Value::Null).await;
+    assert!(!reads().await, "she is in it no more");
+    group("PUT", "/readers/members/dora", Value::Null).await;
+    let says = |effect: &str, whom: &str| {
+        format!(
+            r#"{{"Effect": "{effect}", "Principal": {whom}, "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/*"}}"#
+        )
+    };
+    let denied = format!(
+        r#"{{"Version": "2012-10-17", "Statement": [{}, {}]}}"#,
+        says("Deny", readers),
+        says("Allow", r#""*""#)
+    );
+    assert_eq!(set(&admin, "photos", &denied).await, None);
+    assert!(!reads().await, "a denial wins");
+    group("DELETE", "/readers", Value::Null).await;
+    assert!(reads().await, "there is no such group");
+    for wrong in ["arn:aws:iam:::group/", "arn:aws:iam:::group/a*"] {
+        let policy = allow(&format!(r#"{{"AWS": "{wrong}"}}"#), r#""s3:GetObject""#);
+        assert_eq!(set(&admin, "photos", &policy).await.as_deref(), Some("MalformedPolicy"), "{wrong}");
+    }
 }

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use ring::{digest, hmac};
 use tower::ServiceExt as _;
 
-use crate::access_keys::NewKey;
+use crate::access_keys::{MadeKey, NewKey};
 use crate::auth::Address;
 use crate::s3;
 use crate::tests::house::{Got, House, read};
@@ -41,7 +41,11 @@ impl Client {
     pub(super) async fn new(house: &House, permission: Permission, buckets: &[&str]) -> Self {
         let buckets = buckets.iter().map(|name| BucketName::new(name).unwrap()).collect();
         let new = NewKey { name: "test".into(), owner: "admin".into(), permission, buckets };
-        let made = house.core.app.keys.create(new).await.unwrap();
+        Self::with(house, house.core.app.keys.create(new).await.unwrap())
+    }
+
+    /// With this key.
+    pub(super) fn with(house: &House, made: MadeKey) -> Self {
         let router = s3::router(house.core.app.clone(), Some("buckets.test".into()));
         Self { router, id: made.key.id.to_string(), secret: made.secret.to_string() }
     }

@@ -140,7 +140,7 @@ impl Objects {
             let expires = growing.upload.lease_until_unix_ms;
             return Ok((id, growing.growth(growing.place, expires)));
         }
-        let sealed = growing.bucket.secrets.seal(&growing.upload.target, Record::Inline, b"");
+        let sealed = growing.bucket.secrets()?.seal(&growing.upload.target, Record::Inline, b"");
         let sealed = sealed.map_err(|error| Problem::internal("cannot seal the object", &error))?;
         let whole = (DraftBody::Inline { sealed }, Durability::Whole);
         Ok((id, self.grown(growing, whole, (condition, cause)).await?))
@@ -174,7 +174,7 @@ impl Objects {
         self.renew(id, limits::UPLOAD_LEASE).await?;
         let job = Job::resumed(&self.context, upload.target.clone(), bucket.pool.clone());
         let job = Arc::new(job.map_err(refusals::store)?);
-        let appender = Appender::resume(&self.context, &job, &bucket.secrets, (*place, plan.length)).await;
+        let appender = Appender::resume(&self.context, &job, bucket.secrets()?, (*place, plan.length)).await;
         let appended = appender.map_err(failed)?.run(&mut body, is_checked).await;
         if let Some(last_page) = appended.last_page {
             let pages = DraftBody::Pages { parts: vec![APPENDED_PART], last_page: Some(last_page) };
@@ -202,7 +202,7 @@ impl Objects {
     async fn growing(&self, id: UploadId) -> Result<Option<Growing>, Problem> {
         let Some(upload) = self.open_upload(id).await? else { return Ok(None) };
         let bucket = self.bucket_of(&upload).await?;
-        let mut fields = Fields::open(&bucket.secrets, &upload.target, &upload.meta)?;
+        let mut fields = Fields::open(bucket.secrets()?, &upload.target, &upload.meta)?;
         let plan = Plan::take_from(&mut fields.system)?.ok_or_else(refusals::no_upload)?;
         let (parts, seen) = self.context.catalog.tagged_parts(id).await.map_err(refusals::catalog)?;
         let part = parts.iter().map(|tagged| tagged.part).find(|part| part.part == APPENDED_PART);
@@ -223,7 +223,7 @@ impl Objects {
             size_bytes: plan.length,
             content_type,
             etag: opaque(id, 1),
-            meta: fields.seal(&bucket.secrets, &upload.target)?,
+            meta: fields.seal(bucket.secrets()?, &upload.target)?,
             created_unix_ms: self.now_unix_ms(),
             lock: Lock::default(),
             body,

@@ -252,7 +252,7 @@ impl Objects {
             self.context.catalog.tagged_parts(target.upload).await.map_err(refusals::catalog)?;
         for TaggedPart { part: PartSummary { part: number, .. }, tag } in tagged {
             let sealed = tag.map(|tag| tag.sealed).unwrap_or_default();
-            let is_sealed = bucket.secrets.is_sealed_twice(target, Record::Part(number), &sealed);
+            let is_sealed = bucket.secrets()?.is_sealed_twice(target, Record::Part(number), &sealed);
             if wanted.contains(&number) && !is_sealed {
                 let detail =
                     format!("part {number} came to a gateway that knows no keys of customers: put it again");

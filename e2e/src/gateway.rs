@@ -158,6 +158,15 @@ impl Gateway {
         }
     }
 
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn make_bucket(&self, bucket: &str) -> anyhow::Result<()> {
+        accepted(self.request(Method::PUT, &["buckets", bucket], &self.access.token)?.send().await?).await?;
+        Ok(())
+    }
+
     /// What the cluster knows of itself.
     ///
     /// # Errors

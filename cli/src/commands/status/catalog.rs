@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, CopiesStatus,
 };
 use indicatif::HumanDuration;
 
@@ -43,6 +43,7 @@ fn one_copy(backup: Option<&BackupStatus>) -> String {
 pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
     let Some(backup) = &catalog.backup else { return Vec::new() };
     let failing = backup.error.as_ref().map(|error| format!("its backup FAILS: {error}"));
+    let copied = backup.copies.as_ref().map(copied);
     let restored = backup.restored.as_ref().map(|restored| {
         let ago =
             |unix_ms| now.duration_since(UNIX_EPOCH + Duration::from_millis(unix_ms)).unwrap_or_default();
@@ -60,7 +61,18 @@ pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
             HumanDuration(lost)
         )
     });
-    failing.into_iter().chain(restored).collect()
+    failing.into_iter().chain(copied).chain(restored).collect()
+}
+
+/// How old the newest copy elsewhere is, and why there is no newer one.
+fn copied(copies: &CopiesStatus) -> String {
+    let place = &copies.place;
+    let newest = match copies.behind_seconds {
+        Some(seconds) => format!("copied to {place} {} ago", HumanDuration(Duration::from_secs(seconds))),
+        None => format!("NOT copied to {place} yet"),
+    };
+    let failing = copies.error.as_ref().map(|error| format!("; copies FAIL: {error}"));
+    newest + &failing.unwrap_or_default()
 }
 
 /// The gateways that keep it together, one row each.
@@ -130,6 +142,14 @@ mod tests {
             "{}",
             lines[1]
         );
+        let error = Some("it answers 403 (AccessDenied)".to_owned());
+        let copies =
+            CopiesStatus { place: "s3/b/".into(), behind_seconds: Some(60), error, ..Default::default() };
+        let told = BackupStatus { copies: Some(copies), ..BackupStatus::default() };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, SystemTime::now());
+        let told = "copied to s3/b/ 60 seconds ago; copies FAIL: it answers 403 (AccessDenied)";
+        assert_eq!(lines, [told]);
         let set_back = RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7 };
         let told = BackupStatus { restored: Some(set_back), ..BackupStatus::default() };
         let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };

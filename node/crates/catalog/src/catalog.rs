@@ -7,6 +7,7 @@ mod bucket_settings;
 mod buckets;
 mod check;
 mod commit;
+mod copies;
 mod credentials;
 mod drains;
 mod expiry;

@@ -156,6 +156,8 @@ pub enum Table {
     KeyedRequestDue = 73,
     /// (asker) → how many there are of theirs
     KeyedRequestCount = 74,
+    /// () → how far copies of the catalog's backups elsewhere are
+    Copies = 94,
 }
 
 fn table(table: Table) -> KeyWriter {

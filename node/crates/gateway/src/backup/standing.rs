@@ -172,6 +172,7 @@ impl Standing {
             segments: kept.map_or(0, |kept| kept.segments),
             error: state.error.as_ref().map(|error| format!("{error}{}", unkept.unwrap_or_default())),
             off: false,
+            copies: None,
             restored: state.restored.clone(),
         }
     }

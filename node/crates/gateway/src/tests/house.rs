@@ -238,6 +238,7 @@ impl House {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),
+            backup_copies: None,
         })
         .await
         .unwrap();
@@ -265,6 +266,7 @@ impl House {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),
+            backup_copies: None,
         };
         Core::assemble(config).await.unwrap().router
     }

@@ -1,0 +1,38 @@
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+
+/// Bytes of a reason at most.
+pub const COPY_ERROR_BYTES_MAX: usize = 512;
+
+/// How far copies of backups at another S3 are: so each gateway can say it, and one that has just started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiesRecord {
+    /// The newest that is whole there.
+    pub newest: Option<CopiedBackup>,
+    /// When the last try ended: milliseconds since 1970.
+    pub tried_unix_ms: u64,
+    /// Why it came to nothing; empty where it did not.
+    pub error: String,
+}
+
+/// A backup that was copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedBackup {
+    /// That of the catalog: see [`super::RestoredRecord`].
+    pub generation: u64,
+    /// The catalog's revision in it.
+    pub revision: u64,
+    /// What was acknowledged by then is in it: milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// Sealed bytes of its pieces.
+    pub bytes: u64,
+}
+
+impl Record for CopiesRecord {
+    const NAME: &'static str = "copies";
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.error.len() > COPY_ERROR_BYTES_MAX { Err("the error is too long") } else { Ok(()) }
+    }
+}

@@ -2,6 +2,7 @@ use std::process::ExitCode;
 
 use datamesh_settings::admin::{FsckEvent, FsckFinding, FsckProgress, FsckStep, FsckSummary};
 
+use crate::args::FsckArgs;
 use crate::commands::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -9,7 +10,11 @@ use crate::output;
 use crate::progress;
 
 /// Checks that catalog and nodes agree, and shows what is found as it is found.
-pub(crate) async fn run(session: &Session, repair: bool) -> Result<ExitCode, Failure> {
+/// What was restored may delete again after it, if that is asked for: whoever asks has seen what is found.
+pub(crate) async fn run(
+    session: &Session,
+    FsckArgs { repair, confirm_restored }: FsckArgs,
+) -> Result<ExitCode, Failure> {
     let mut lines = session.client.fsck(repair).await?;
     let bar = progress::words(session.quiet);
     let mut end = None;
@@ -32,6 +37,9 @@ pub(crate) async fn run(session: &Session, repair: bool) -> Result<ExitCode, Fai
         end.ok_or_else(|| Failure::Answer("it broke off before the check was over; run it again".into()))?;
     if !session.json {
         output::line(&sum(&summary, repair))?;
+    }
+    if confirm_restored {
+        session.client.confirm_restored().await?;
     }
     Ok(if summary.is_clean() { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }

@@ -55,8 +55,12 @@ pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
                 HumanDuration(at)
             );
         }
+        let held = match restored.deletion_held {
+            true => "; nothing is deleted until `datamesh fsck --confirm-restored`",
+            false => "",
+        };
         format!(
-            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that",
+            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that{held}",
             HumanDuration(at),
             HumanDuration(lost)
         )
@@ -128,7 +132,8 @@ mod tests {
     #[test]
     fn a_restored_catalog_says_what_it_has_lost_and_a_backup_that_fails_says_why() {
         assert!(backup(&kept_by(1, &[]), SystemTime::now()).is_empty());
-        let restored = RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7 };
+        let restored =
+            RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7, deletion_held: true };
         let told = BackupStatus {
             error: Some("too few nodes".into()),
             restored: Some(restored),
@@ -138,7 +143,9 @@ mod tests {
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
         assert_eq!(lines[0], "its backup FAILS: too few nodes");
         assert!(
-            lines[1].contains("60 seconds ago") && lines[1].contains("in the 30 seconds before"),
+            lines[1].ends_with("--confirm-restored`")
+                && lines[1].contains("60 seconds ago")
+                && lines[1].contains("in the 30 seconds before"),
             "{}",
             lines[1]
         );
@@ -150,7 +157,8 @@ mod tests {
         let lines = backup(&catalog, SystemTime::now());
         let told = "copied to s3/b/ 60 seconds ago; copies FAIL: it answers 403 (AccessDenied)";
         assert_eq!(lines, [told]);
-        let set_back = RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7 };
+        let set_back =
+            RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7, deletion_held: false };
         let told = BackupStatus { restored: Some(set_back), ..BackupStatus::default() };
         let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));

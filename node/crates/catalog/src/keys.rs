@@ -158,6 +158,8 @@ pub enum Table {
     KeyedRequestCount = 74,
     /// () → how far copies of the catalog's backups elsewhere are
     Copies = 94,
+    /// () → since when a restored catalog has nothing deleted, until somebody has looked at it
+    DeletionHeld = 95,
 }
 
 fn table(table: Table) -> KeyWriter {

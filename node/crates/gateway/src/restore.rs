@@ -23,9 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
-use datamesh_catalog::record::RestoredRecord;
 use datamesh_mesh::Peers;
-use datamesh_settings::admin::RestoredStatus;
 use datamesh_settings::{GatewaySettings, RestoreFrom, Settings};
 use tokio::time::Instant;
 
@@ -139,12 +137,6 @@ async fn when_told(
         waiting.tell(reason);
         tokio::time::sleep(pause).await;
     }
-}
-
-/// What the status says of a catalog that was restored.
-pub(crate) fn status(record: &RestoredRecord) -> RestoredStatus {
-    let RestoredRecord { until_unix_ms, at_unix_ms, revision, .. } = *record;
-    RestoredStatus { until_unix_ms, at_unix_ms, revision }
 }
 
 /// A time of day for people, and to be asked for.

@@ -185,7 +185,6 @@ impl Gateway {
             backup_copies: copies,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
-        core.backup.standing.was_restored(catalog.restored().await?.as_ref().map(restore::status));
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }

@@ -96,9 +96,10 @@ impl StatusSource {
         }
         let backup = match self.backups {
             CatalogBackups::Mesh => self.backup.told(self.catalog.options().retention_ms),
-            CatalogBackups::Off => self.backup.told_off(),
+            CatalogBackups::Off => Standing::told_off(),
         };
-        Ok(Some(BackupStatus { copies: copies::told(self).await?, ..backup }))
+        let (copies, restored) = (copies::told(self).await?, copies::restored(self).await?);
+        Ok(Some(BackupStatus { copies, restored, ..backup }))
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

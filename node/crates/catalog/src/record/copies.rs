@@ -29,6 +29,21 @@ pub struct CopiedBackup {
     pub bytes: u64,
 }
 
+/// A catalog that came out of copies has nothing deleted from nodes while this row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeletionHeldRecord {
+    /// Since when: milliseconds since 1970.
+    pub since_unix_ms: u64,
+}
+
+impl Record for DeletionHeldRecord {
+    const NAME: &'static str = "deletion held";
+
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
 impl Record for CopiesRecord {
     const NAME: &'static str = "copies";
 

@@ -292,7 +292,8 @@ impl Restoring<'_> {
             }
         }
         // Above all that the lost catalog may have been opened as since.
-        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), restored).await?)
+        let holds_deletion = matches!(shelf, Shelf::Copies(_));
+        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), (restored, holds_deletion)).await?)
     }
 
     /// What reads segments, by the layouts that nodes know.

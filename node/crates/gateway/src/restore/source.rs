@@ -27,7 +27,7 @@ pub(crate) enum Source {
 /// The same, opened for one try.
 pub(super) enum Shelf {
     Mesh,
-    Copies(Copies),
+    Copies(Box<Copies>),
 }
 
 impl Restoring<'_> {
@@ -37,7 +37,7 @@ impl Restoring<'_> {
             Source::Mesh => Ok(Shelf::Mesh),
             Source::Copies(place) => {
                 let copies = place.open(&self.opener.secret.fingerprint()).await.map_err(NoCopy::from)?;
-                Ok(Shelf::Copies(copies))
+                Ok(Shelf::Copies(Box::new(copies)))
             }
         }
     }

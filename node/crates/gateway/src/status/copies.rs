@@ -1,7 +1,7 @@
-//! How far copies of the catalog's backups are, whichever gateway makes them.
+//! How far copies of the catalog's backups are, and what the catalog itself came out of: of rows, so each gateway says the same.
 
 use datamesh_catalog::catalog::CatalogError;
-use datamesh_settings::admin::CopiesStatus;
+use datamesh_settings::admin::{CopiesStatus, RestoredStatus};
 
 use super::StatusSource;
 
@@ -17,5 +17,16 @@ pub(super) async fn told(source: &StatusSource) -> Result<Option<CopiesStatus>, 
         behind_seconds: last_unix_ms.map(|last| now.saturating_sub(last) / 1000),
         bytes: noted.newest.map_or(0, |newest| newest.bytes),
         error: (!noted.error.is_empty()).then_some(noted.error),
+    }))
+}
+
+/// What the catalog was restored from, if it was.
+pub(super) async fn restored(source: &StatusSource) -> Result<Option<RestoredStatus>, CatalogError> {
+    let Some(restored) = source.catalog.restored().await? else { return Ok(None) };
+    Ok(Some(RestoredStatus {
+        until_unix_ms: restored.until_unix_ms,
+        at_unix_ms: restored.at_unix_ms,
+        revision: restored.revision,
+        deletion_held: source.catalog.holds_deletion().await?,
     }))
 }

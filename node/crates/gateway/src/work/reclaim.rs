@@ -141,6 +141,9 @@ impl Reclaim {
             tracing::info!(uploads = expired.len(), "uploads whose lease ended were aborted");
         }
         let forgotten = self.catalog.forget_keyed_requests(now, REQUESTS_FORGOTTEN_AT_ONCE).await?;
+        if self.catalog.holds_deletion().await? {
+            return Ok(Next::Wait(PERIOD));
+        }
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
         let until = self.deletable_until(now);
         let due = self.catalog.condemned_due(until, self.passed.as_ref(), limit).await?;

@@ -108,6 +108,9 @@ pub struct RestoredStatus {
     pub at_unix_ms: u64,
     /// The lost catalog's revision that it came back to.
     pub revision: u64,
+    /// Whether nothing is deleted from the nodes until an administrator has looked, since it came out of copies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletion_held: bool,
 }
 
 /// Who keeps a catalog.

@@ -6,6 +6,7 @@ use super::*;
 use crate::backup::copies::{CopyBackups, Place};
 use crate::restore::Source;
 use crate::tests::fake::bucket::{Bucket, Fault};
+use crate::tests::house::ADMIN;
 
 /// Whoever copies what this house backs up from now on.
 fn copier(house: &House, bucket: &Bucket) -> CopyBackups {
@@ -227,7 +228,12 @@ async fn what_was_meddled_with_is_refused_by_its_name() {
             "does not prove itself",
         ),
         ("missing", &pieces, |all, names| drop(all.remove(&names[1])), "is missing"),
-        ("cut", &pieces, |all, names| assert!(all.get_mut(&names[1]).unwrap().pop().is_some()), "are expected"),
+        (
+            "cut",
+            &pieces,
+            |all, names| assert!(all.get_mut(&names[1]).unwrap().pop().is_some()),
+            "are expected",
+        ),
         (
             "of the same length",
             &pieces,
@@ -340,4 +346,29 @@ async fn chains_are_kept_as_long_as_is_said_and_the_newest_for_ever() {
     let folders: std::collections::BTreeSet<String> =
         bucket.names("/pieces/").iter().map(|name| name.rsplit_once('/').unwrap().0.to_owned()).collect();
     assert_eq!(folders.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_out_of_copies_deletes_nothing_until_somebody_has_looked() {
+    let (mut house, bucket) = (house().await, Bucket::start().await);
+    let mut copier = copier(&house, &bucket);
+    house.put("a", noise(1, 5 << 20)).await.ok();
+    copy(&mut house, &mut copier).await;
+    let (mut new, _) = out_of((&house, &bucket), Wish::Newest, false).await.unwrap();
+    assert_eq!(new.status().await["catalog"]["backup"]["restored"]["deletionHeld"], true);
+    new.delete("a").await.ok();
+    let before = new.nodes.all_shards();
+    new.clock.move_on(Duration::from_millis(3 * RETENTION_MS));
+    new.core.reclaim.work().await;
+    assert_eq!(new.nodes.all_shards(), before);
+    let json = [("content-type", "application/json")];
+    let repair = (&json[..], axum::body::Body::from(r#"{"repair":true}"#));
+    let refused = new.ask_as(Some(ADMIN), http::Method::POST, "/api/v1/admin/fsck", repair).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "it would delete what a later copy has");
+    let confirm = (&[][..], axum::body::Body::empty());
+    new.ask_as(Some(ADMIN), http::Method::POST, "/api/v1/admin/restored/confirm", confirm).await.ok();
+    assert!(new.status().await["catalog"]["backup"]["restored"]["deletionHeld"].is_null());
+    new.core.reclaim.work().await;
+    new.core.reclaim.work().await;
+    assert!(new.nodes.all_shards() < before);
 }

@@ -333,7 +333,10 @@ pub(crate) struct FsckArgs {
     /// Mend what can be: rows that follow from others, shards that nothing needs
     #[arg(long)]
     pub(crate) repair: bool,
-    /// Once it is over: a catalog that came out of copies may delete again
+    /// Once it is over and nothing was found: a catalog that came out of copies may delete again
     #[arg(long)]
     pub(crate) confirm_restored: bool,
+    /// The same whatever is found: it was seen before
+    #[arg(long, requires = "confirm_restored")]
+    pub(crate) despite_findings: bool,
 }

@@ -85,23 +85,27 @@ async fn lose_and_restore(place: &Place) {
     let nodes: Vec<_> = (0..6).map(|n| stopped.data().join(format!("node-{n}"))).collect();
     let away = |node: &Path| node.with_extension("away");
     nodes.iter().for_each(|node| std::fs::rename(node, away(node)).unwrap());
-    let options = ["--backup-copies", &file, "--restore", "newest", "--restore-from", "copies"];
+    let at = jiff_text(told.last_unix_ms.unwrap());
+    let options = ["--backup-copies", &file, "--restore", &at, "--restore-from", "copies"];
     stopped.start_until_said("the catalog was restored from a backup", &options).await;
     for node in &nodes {
         let _ = std::fs::remove_dir_all(node);
         std::fs::rename(away(node), node).unwrap();
     }
     lose_gateway(&stopped);
-    // Its time, since the nodes keep a backup that may be a moment newer.
-    let at = jiff_text(told.last_unix_ms.unwrap());
-    let options = ["--backup-copies", &file, "--restore", &at, "--restore-from", "copies"];
     let cluster = stopped.start(&options).await;
     for (n, bytes) in SIZES.into_iter().enumerate() {
         let back = cluster.get(&format!("size/{bytes}")).await;
         assert!(back == random(seed + n as u64, bytes), "{bytes} differ");
     }
     let restored = cluster.status().await.catalog.backup.unwrap().restored.unwrap();
-    assert!(restored.until_unix_ms > put_ms);
+    assert!(restored.until_unix_ms > put_ms && restored.deletion_held);
+    let confirmed = cluster.admin(Method::POST, "/restored/confirm").send().await.unwrap();
+    assert!(confirmed.status().is_success());
+    assert!(!cluster.status().await.catalog.backup.unwrap().restored.unwrap().deletion_held);
+    let restored_ms = now_unix_ms();
+    let goes_on = async || copies(&cluster).await.last_unix_ms.is_some_and(|last| last > restored_ms);
+    cluster.until_async("a copy of the restored catalog", goes_on).await;
 }
 
 fn jiff_text(unix_ms: u64) -> String {

@@ -86,6 +86,10 @@ async fn copy_and_restore(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
     cluster.until_ready(SPACE, SECOND, EXTRA).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;
     verify(&door.gateway, &kept).await?;
+    ensure!(restored.deletion_held, "it deletes before anybody has looked");
+    door.gateway.confirm_restored().await?;
+    let restored = backup(&door.gateway).await?.restored.context("it is another one")?;
+    ensure!(!restored.deletion_held, "it deletes nothing though that was confirmed");
     let mut traffic = Traffic::start(&door.gateway, "after", seed);
     traffic.go_on(3, PUTS_TIMEOUT).await?;
     verify(&door.gateway, &traffic.finish().await?).await?;

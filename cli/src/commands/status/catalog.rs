@@ -72,7 +72,10 @@ pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
 fn copied(copies: &CopiesStatus) -> String {
     let place = &copies.place;
     let newest = match copies.behind_seconds {
-        Some(seconds) => format!("copied to {place} {} ago", HumanDuration(Duration::from_secs(seconds))),
+        Some(seconds) => {
+            let old = if copies.counts() { "" } else { ", TOO LONG" };
+            format!("copied to {place} {} ago{old}", HumanDuration(Duration::from_secs(seconds)))
+        }
         None => format!("NOT copied to {place} yet"),
     };
     let failing = copies.error.as_ref().map(|error| format!("; copies FAIL: {error}"));

@@ -44,26 +44,31 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Notes what a try came to: the backup that is whole there now, or why there is no newer one. A long reason is cut off.
+    /// Notes what a try came to: the backup that is whole at this place now, or why there is no newer one. A long reason is cut off.
     ///
     /// # Errors
     /// See [`CatalogError`].
     pub async fn note_copy(
         &self,
+        place: &str,
         outcome: Result<CopiedBackup, &str>,
         now_unix_ms: u64,
     ) -> Result<(), CatalogError> {
         let key = keys::only(Table::Copies);
         for _ in 0..ATTEMPTS_MAX {
             let found = find::<CopiesRecord>(&self.view().await?, &key).await?;
-            let before = found.record.unwrap_or_default();
+            let before = found.record.filter(|before| before.place == place).unwrap_or_default();
+            let place = place.to_owned();
             let now = match outcome {
-                Ok(newest) => {
-                    CopiesRecord { newest: Some(newest), tried_unix_ms: now_unix_ms, error: String::new() }
-                }
+                Ok(newest) => CopiesRecord {
+                    place,
+                    newest: Some(newest),
+                    tried_unix_ms: now_unix_ms,
+                    error: String::new(),
+                },
                 Err(why) => {
                     let error = why[..why.floor_char_boundary(COPY_ERROR_BYTES_MAX)].to_owned();
-                    CopiesRecord { tried_unix_ms: now_unix_ms, error, ..before }
+                    CopiesRecord { place, tried_unix_ms: now_unix_ms, error, ..before }
                 }
             };
             let mut batch = Batch::new();

@@ -2,12 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 
+/// Bytes of a place at most.
+pub const COPY_PLACE_BYTES_MAX: usize = 1024;
 /// Bytes of a reason at most.
 pub const COPY_ERROR_BYTES_MAX: usize = 512;
 
 /// How far copies of backups at another S3 are: so each gateway can say it, and one that has just started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopiesRecord {
+    /// Where: another place has none of what is said here.
+    pub place: String,
     /// The newest that is whole there.
     pub newest: Option<CopiedBackup>,
     /// When the last try ended: milliseconds since 1970.
@@ -48,6 +52,10 @@ impl Record for CopiesRecord {
     const NAME: &'static str = "copies";
 
     fn check(&self) -> Result<(), &'static str> {
-        if self.error.len() > COPY_ERROR_BYTES_MAX { Err("the error is too long") } else { Ok(()) }
+        match (self.place.len() > COPY_PLACE_BYTES_MAX, self.error.len() > COPY_ERROR_BYTES_MAX) {
+            (true, _) => Err("the place is too long"),
+            (_, true) => Err("the error is too long"),
+            _ => Ok(()),
+        }
     }
 }

@@ -22,6 +22,7 @@ use datamesh_exchange::anchor::AnchorId;
 use tokio::sync::watch;
 
 pub(crate) use copy::CopyBackups;
+pub(crate) use endpoint::EndpointError;
 pub(crate) use objects::{Copies, CopyProblem, NoCopy};
 pub(crate) use place::{CopiesError, Place};
 

@@ -64,6 +64,31 @@ pub enum RestoreError {
     /// A copy is of a later version.
     #[error("a copy of a backup: {0}")]
     LaterCopy(String),
+    /// A copy is of long before the time that is asked for.
+    #[error(
+        "the copy before the time that is asked for leads to {at}, more than an hour before it: if that is early enough, ask for {at}"
+    )]
+    FarBefore {
+        /// Its last point.
+        at: String,
+    },
+    /// No copy is of that time.
+    #[error("the first copy begins at {first}: ask for no earlier time")]
+    NoCopyThen {
+        /// Its first point.
+        first: String,
+    },
+    /// There is none.
+    #[error(
+        "no copy of this cluster's catalog can be taken, of {tried} that do not prove themselves; the last: {last}. Look at backupCopies \
+         (bucket, prefix) and at the cluster secret"
+    )]
+    NoCopies {
+        /// How many were looked at.
+        tried: usize,
+        /// What was wrong with the last.
+        last: String,
+    },
     /// The nodes know better.
     #[error(
         "the newest copy is of {at}, and nodes keep a backup of {newer}: restore that, with restoreFrom Mesh; if it cannot be read, ask for \

@@ -21,7 +21,7 @@ use futures::StreamExt;
 use super::errors::{RestoreError, Unread};
 use super::source::{Shelf, Source};
 use super::time;
-use super::told::{Told, layouts, unheard};
+use super::told::{BY_TIME, Told, layouts, unheard};
 use super::wish::Wish;
 use crate::backup::{Given, Opener};
 use crate::cache::SegmentCache;
@@ -110,6 +110,7 @@ impl Restoring<'_> {
     ) -> Result<RestoredRecord, RestoreError> {
         let shelf = self.shelf().await?;
         let in_mesh = self.proven_beside(&shelf, told).await?;
+        let mut first = None;
         let (mut newest, mut tried, mut last) = (None, 0, String::from("there is none at all"));
         for (id, holders) in self.candidates(&shelf, told).await? {
             self.is_newest(&id, in_mesh)?;
@@ -125,11 +126,20 @@ impl Restoring<'_> {
                 reach_ms: anchor.reach_ms,
             });
             if !self.is_wanted(&anchor, newest, told)? {
+                first = anchor.parts.first().map(|part| part.at_unix_ms).or(first);
                 continue;
             }
+            self.is_near(&anchor)?;
             match self.one(&shelf, (&anchor, newest), told).await {
                 Ok(restored) => return Ok(restored),
                 Err(Unread::Here(error)) => return Err(error),
+                // Of copies nobody goes back to an older one unasked.
+                Err(Unread::Rows(error)) if matches!(shelf, Shelf::Copies(_)) => {
+                    return Err(RestoreError::Copy(format!(
+                        "that of {} is damaged: {error}",
+                        time(id.at_unix_ms)
+                    )));
+                }
                 // It was sealed so: no node has another.
                 Err(Unread::Rows(error)) => {
                     tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
@@ -140,7 +150,7 @@ impl Restoring<'_> {
                 }
             }
         }
-        Err(RestoreError::None { tried, last })
+        Err(self.none(tried, last, first))
     }
 
     /// Whether it may be taken, as far as its place and time go.
@@ -172,7 +182,7 @@ impl Restoring<'_> {
             Wish::Newest if is_copy && layouts(told).is_empty() => Ok(true),
             Wish::Newest => match unheard(told, &anchor.pools) {
                 Some(pool) => Err(RestoreError::NotYet(format!(
-                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}",
+                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}{BY_TIME}",
                     time(anchor.at_unix_ms)
                 ))),
                 None => Ok(anchor.at_unix_ms >= earliest),

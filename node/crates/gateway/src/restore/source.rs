@@ -13,8 +13,11 @@ use super::run::Restoring;
 use super::time;
 use super::told::{Told, anchors};
 use super::wish::Wish;
-use crate::backup::copies::{Copies, CopyProblem, NoCopy, Place};
+use crate::backup::copies::{Copies, CopyProblem, EndpointError, NoCopy, Place};
 use crate::pipeline::{Context, PieceError, SegmentSecret, open_piece, piece};
+
+/// So much earlier than what is asked for a copy may end.
+const NEAR_MS: u64 = 3_600_000;
 
 /// Where backups are read from.
 pub(crate) enum Source {
@@ -37,7 +40,7 @@ impl Restoring<'_> {
             Source::Mesh => Ok(Shelf::Mesh),
             Source::Copies(place) => {
                 let copies = place.open(&self.opener.secret.fingerprint()).await.map_err(NoCopy::from)?;
-                Ok(Shelf::Copies(Box::new(copies)))
+                Ok(Shelf::Copies(Box::new(copies.patiently())))
             }
         }
     }
@@ -52,6 +55,8 @@ impl Restoring<'_> {
             Shelf::Mesh => Ok(anchors(told)),
             Shelf::Copies(copies) => {
                 let listed = copies.anchors().await.map_err(NoCopy::from)?;
+                let times: Vec<_> = listed.iter().map(|id| time(id.at_unix_ms)).collect();
+                tracing::info!(?times, "copies are there up to these times");
                 Ok(listed.into_iter().rev().map(|id| (id, Vec::new())).collect())
             }
         }
@@ -70,7 +75,10 @@ impl Restoring<'_> {
         };
         match copies.anchor(id, (&self.opener.secret, &self.opener.cluster)).await {
             Ok(anchor) => Ok(Some(anchor)),
-            // Whoever names a time has seen which there are. For the newest nobody goes back to an older one unasked.
+            Err(NoCopy::Endpoint(EndpointError::Missing(name))) => Err(RestoreError::NotYet(format!(
+                "for copies to stay as they are: {name} is listed and not there, as if a gateway still made some"
+            ))),
+            // Whoever names a time is told where the copy before it ends. For the newest nobody goes back to an older one unasked.
             Err(NoCopy::Copy(problem)) if self.wish.0 != Wish::Newest => {
                 tracing::warn!(%problem, "a copy of a backup is passed over");
                 Ok(None)
@@ -107,6 +115,26 @@ impl Restoring<'_> {
                 Err(RestoreError::NewerInMesh { at: time(copy.at_unix_ms), newer: time(newer.at_unix_ms) })
             }
             _ => Ok(()),
+        }
+    }
+
+    /// That a copy leads nearly to the time that is asked for: what it lacks would be seen when it is final. Backups of nodes are no older than
+    /// their reach.
+    pub(super) fn is_near(&self, anchor: &Anchor) -> Result<(), RestoreError> {
+        let (Source::Copies(_), Wish::Until(wanted)) = (&self.source, self.wish.0) else { return Ok(()) };
+        let at = self.wish.0.at_unix_ms(anchor, self.wish.0.parts(anchor));
+        match wanted.saturating_sub(at) > NEAR_MS {
+            true => Err(RestoreError::FarBefore { at: time(at) }),
+            false => Ok(()),
+        }
+    }
+
+    /// Why there is none, of those that were looked at.
+    pub(super) fn none(&self, tried: usize, last: String, first: Option<u64>) -> RestoreError {
+        match (&self.source, first) {
+            (Source::Copies(_), Some(first)) => RestoreError::NoCopyThen { first: time(first) },
+            (Source::Copies(_), None) => RestoreError::NoCopies { tried, last },
+            (Source::Mesh, _) => RestoreError::None { tried, last },
         }
     }
 

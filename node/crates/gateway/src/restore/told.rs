@@ -11,9 +11,12 @@ use datamesh_shard::{PeerKey, PoolName};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Once so long has passed, m members of a pool may be missing: each backup's anchor is kept by m + 1 at least.
 const PATIENCE_WITH_MISSING: Duration = Duration::from_secs(60);
+/// Where the newest copy is asked for and no node that knows a layout has come by then, the mesh is gone: after a power cut, disks are checked
+/// and images fetched first. Whoever names a time knows that it is.
+const PATIENCE_WITHOUT_MESH: Duration = Duration::from_secs(600);
 
 /// For people who know that a pool will not come back.
-const BY_TIME: &str = "; if they are lost for good, ask for a time instead of the newest";
+pub(super) const BY_TIME: &str = "; if they are lost for good, ask for a time instead of the newest";
 
 /// What a node said.
 #[derive(Clone, Debug)]
@@ -93,11 +96,15 @@ pub(crate) fn enough(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time:
 /// comes, or only such as know of no layout, the mesh is gone; one of which a part is there is waited for, but where a time was asked `for_time`.
 pub(crate) fn enough_beside(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time: bool) -> Enough {
     let late = waited >= PATIENCE_WITH_MISSING;
+    let without = if for_time { PATIENCE_WITH_MISSING } else { PATIENCE_WITHOUT_MESH };
     let missing = layouts(told).into_values().filter_map(|(layout, _)| away(told, layout, late)).next_back();
     match missing {
-        _ if waited < PATIENCE || layouts(told).is_empty() && !late => {
-            Enough::NotYet(format!("for nodes, should the mesh be there: {} have answered", told.len()))
-        }
+        _ if waited < PATIENCE || layouts(told).is_empty() && waited < without => Enough::NotYet(format!(
+            "for nodes, should the mesh be there: {} have answered, and {} layouts are known; without any it goes on after {} s",
+            told.len(),
+            layouts(told).len(),
+            without.as_secs()
+        )),
         Some(missing) if late && !for_time => Enough::NotYet(format!("{missing}{BY_TIME}")),
         Some(missing) if !late => Enough::NotYet(missing),
         _ => Enough::Yes,
@@ -210,7 +217,9 @@ mod tests {
             assert!(matches!(enough_beside(&told(6, &[]), soon / 2, for_time), Enough::NotYet(_)));
             assert_eq!(enough_beside(&told(6, &[]), soon, for_time), Enough::Yes, "no anchor is needed");
             assert!(matches!(enough_beside(&told(0, &[]), soon, for_time), Enough::NotYet(_)));
-            assert_eq!(enough_beside(&told(0, &[]), late, for_time), Enough::Yes);
+            let gone = if for_time { late } else { PATIENCE_WITHOUT_MESH };
+            assert!(matches!(enough_beside(&told(0, &[]), gone - soon / 2, for_time), Enough::NotYet(_)));
+            assert_eq!(enough_beside(&told(0, &[]), gone, for_time), Enough::Yes);
             assert!(matches!(enough_beside(&told(5, &[]), soon, for_time), Enough::NotYet(_)));
             assert_eq!(enough_beside(&told(4, &[]), late, for_time), Enough::Yes);
         }

@@ -21,7 +21,12 @@ pub(super) fn samples() -> Vec<Sample> {
     let snapshots = SnapshotsRecord { begun_unix_ms };
     let newest = CopiedBackup { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, bytes: 70_000 };
     let error = "it answers 403 (AccessDenied)".into();
-    let copies = CopiesRecord { newest: Some(newest), tried_unix_ms: 1_800_000_060_000, error };
+    let copies = CopiesRecord {
+        place: "s3.example.org/copies/".into(),
+        newest: Some(newest),
+        tried_unix_ms: 1_800_000_060_000,
+        error,
+    };
     let held = DeletionHeldRecord { since_unix_ms: 1_800_000_060_000 };
     let known = [
         sample("restored", restored),

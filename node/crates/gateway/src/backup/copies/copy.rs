@@ -3,11 +3,14 @@
 //! It takes the newest backup when it has done with one, and what came in between is never waiting anywhere: so however slow or full the
 //! bucket is, neither commits nor the mesh's backups know of it. What it has of its own in memory is two pieces and an anchor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datamesh_catalog::SegmentRef;
 use datamesh_catalog::backup::Anchor;
+use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::record::{self, CopiedBackup, RecordError};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_seal::ClusterSecret;
@@ -41,6 +44,9 @@ const TIDY_EVERY: Duration = Duration::from_secs(3600);
 const AT_ONCE: usize = 2;
 /// Objects that are deleted at the same time.
 const DELETED_AT_ONCE: usize = 8;
+/// Of the anchors that are there, this part at most is ended at a time, or so many.
+const ENDED_PART: usize = 4;
+const ENDED_MIN: usize = 2;
 
 /// Why there is no newer copy.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,22 @@ pub(super) enum CopyError {
     Anchor(#[from] RecordError),
     #[error("the backup's anchor: {0}")]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// Another point may be the one that is wanted, and what leads to it must stay.
+    #[error(
+        "this catalog came out of copies and nobody has said yet that it is the one that is wanted: nothing is copied or ended before \
+         `datamesh fsck --confirm-restored`"
+    )]
+    Held,
+    /// It was restored elsewhere.
+    #[error(
+        "a later catalog of this cluster copies here, of generation {0}: if that is a rehearsal, give it another bucket and remove its anchors"
+    )]
+    Later(u64),
+    /// The copy itself is whole.
+    #[error("the copy is whole, but older ones are not ended: {0}")]
+    NotEnded(EndpointError),
 }
 
 impl From<NoCopy> for CopyError {
@@ -77,8 +99,12 @@ pub(crate) struct CopyBackups {
     newest: Newest,
     /// The newest that is whole there, as far as this start knows.
     whole: Option<AnchorId>,
-    tidied: Option<Instant>,
-    /// Tries that failed one after another.
+    pub(crate) tidied: Option<Instant>,
+    /// Chains that nothing led to when it looked last: their anchor may have been on its way.
+    unled: BTreeSet<ChainId>,
+    /// Pieces that were put.
+    put: AtomicU64,
+    /// Tries that brought nothing, one after another.
     failures: u32,
 }
 
@@ -88,7 +114,8 @@ impl CopyBackups {
         (secret, cluster): (Arc<ClusterSecret>, NodeName),
         (place, newest): (Arc<Place>, Newest),
     ) -> Self {
-        Self { context, secret, cluster, place, newest, whole: None, tidied: None, failures: 0 }
+        let (whole, tidied, unled, put) = (None, None, BTreeSet::new(), AtomicU64::new(0));
+        Self { context, secret, cluster, place, newest, whole, tidied, unled, put, failures: 0 }
     }
 
     /// Copies the newest backup, if there is one that was not; then ends old ones, where it is time for that.
@@ -97,14 +124,33 @@ impl CopyBackups {
         if self.whole == Some(backup.id) && is_tidy {
             return Ok(());
         }
+        if self.context.catalog.holds_deletion().await? {
+            return Err(CopyError::Held);
+        }
         let copies = self.place.open(&self.secret.fingerprint()).await?;
+        if !is_tidy {
+            self.check_none_later(&copies, backup.id).await?;
+        }
         if self.whole != Some(backup.id) {
             self.copy(&copies, backup).await?;
         }
         if !is_tidy {
             self.prove(&copies, backup).await?;
-            self.tidy(&copies, backup.id).await?;
+            self.tidy(&copies, backup.id).await.map_err(CopyError::NotEnded)?;
             self.tidied = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Whether another catalog, restored from these copies or elsewhere, has taken the place of this one: what it puts here is the newest, and
+    /// what this one would put never is. Names prove nothing.
+    async fn check_none_later(&self, copies: &Copies, own: AnchorId) -> Result<(), CopyError> {
+        for id in copies.anchors().await?.into_iter().rev().take_while(|id| id.generation > own.generation) {
+            match copies.anchor(&id, (&self.secret, &self.cluster)).await {
+                Ok(_) | Err(NoCopy::Later(_)) => return Err(CopyError::Later(id.generation)),
+                Err(NoCopy::Copy(_)) | Err(NoCopy::Endpoint(EndpointError::Missing(_))) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }
@@ -129,7 +175,7 @@ impl CopyBackups {
         self.note(Ok(copied(backup))).await;
         self.context.metrics.copies.copied(backup.id.at_unix_ms);
         match before.filter(|before| before.chain() == chain) {
-            Some(before) => Ok(copies.delete_anchor(&before).await?),
+            Some(before) => copies.delete_anchor(&before).await.map_err(CopyError::NotEnded),
             None => Ok(()),
         }
     }
@@ -139,6 +185,7 @@ impl CopyBackups {
         let bytes = segment.sealed_bytes.into();
         copies.put_piece(chain, segment, sealed).await?;
         self.context.metrics.copies.bytes.inc_by(bytes);
+        self.put.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -149,24 +196,35 @@ impl CopyBackups {
         let number = u64::from_le_bytes(random(&*self.context.surroundings));
         let Some((segment, secret)) = any_piece(&backup.anchor, number)? else { return Ok(()) };
         let sealed = copies.piece(chain, &segment).await?;
-        if let Err(error) = open_piece(&self.context, (segment.clone(), secret), sealed).await {
-            let (name, problem) =
-                (copies.piece_name(chain, &segment), format!("is not what was put: {error}"));
-            copies.delete_piece(chain, &segment.id).await?;
-            return Err(CopyProblem { name, problem }.into());
+        match open_piece(&self.context, (segment.clone(), secret), sealed).await {
+            Ok(_) => Ok(()),
+            Err(ReadError::Open(error)) => {
+                // Of the same length, a list would not show it.
+                self.put(copies, chain, &segment).await?;
+                let name = copies.piece_name(chain, &segment);
+                Err(CopyProblem { name, problem: format!("is not what was put: {error}") }.into())
+            }
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// Ends what is older than copies are kept, anchors first: none ever leads to what is gone.
-    async fn tidy(&self, copies: &Copies, newest: AnchorId) -> Result<(), CopyError> {
+    async fn tidy(&mut self, copies: &Copies, newest: AnchorId) -> Result<(), EndpointError> {
         let now = self.context.surroundings.now_unix_ms();
-        let mut anchors = copies.anchors().await?;
-        for id in ended(&anchors, newest, now.saturating_sub(millis(self.place.keep))) {
-            copies.delete_anchor(&id).await?;
-            anchors.remove(&id);
+        let anchors = copies.anchors().await?;
+        // A clock that is far ahead for a moment does not end all of them.
+        let most = (anchors.len() / ENDED_PART).max(ENDED_MIN);
+        let gone = ended(&anchors, newest, now.saturating_sub(millis(self.place.keep)));
+        let gone: BTreeSet<AnchorId> = gone.into_iter().take(most).collect();
+        for id in &gone {
+            copies.delete_anchor(id).await?;
         }
-        for chain in let_go(&copies.chains().await?, &anchors, newest) {
+        let chains = copies.chains().await?;
+        // Again: one that was on its way may have come.
+        let unled = let_go(&chains, &copies.anchors().await?, newest);
+        let ended: BTreeSet<ChainId> = gone.iter().map(AnchorId::chain).collect();
+        let known = std::mem::replace(&mut self.unled, unled.iter().copied().collect());
+        for chain in unled.into_iter().filter(|chain| ended.contains(chain) || known.contains(chain)) {
             let pieces: Vec<_> = copies.pieces(chain).await?.into_keys().collect();
             for some in pieces.chunks(DELETED_AT_ONCE) {
                 try_join_all(some.iter().map(|segment| copies.delete_piece(chain, segment))).await?;
@@ -177,7 +235,7 @@ impl CopyBackups {
 
     async fn note(&self, outcome: Result<CopiedBackup, &str>) {
         let now = self.context.surroundings.now_unix_ms();
-        if let Err(error) = self.context.catalog.note_copy(outcome, now).await {
+        if let Err(error) = self.context.catalog.note_copy(self.place.told(), outcome, now).await {
             tracing::warn!(%error, "the catalog does not note how far copies of its backups are");
         }
     }
@@ -220,11 +278,22 @@ impl Worker for CopyBackups {
         async {
             let newest = self.newest.borrow().clone();
             let Some(backup) = newest else { return Next::Wait(LOOK) };
+            let before = *self.put.get_mut();
             if let Err(error) = self.step(&backup).await {
                 tracing::warn!(%error, place = self.place.told(), "backups of the catalog are not copied");
                 self.context.metrics.copies.failures.inc();
-                self.failures = self.failures.saturating_add(1);
                 self.note(Err(&error.to_string())).await;
+                match error {
+                    CopyError::NotEnded(_) => {
+                        self.failures = 0;
+                        return Next::Wait(EVERY);
+                    }
+                    // It is not there, whatever was believed.
+                    CopyError::Copy(_) => self.whole = None,
+                    _ => {}
+                }
+                let has_come_on = *self.put.get_mut() > before;
+                self.failures = if has_come_on { 1 } else { self.failures.saturating_add(1) };
                 return Next::Wait(self.pause());
             }
             self.failures = 0;
@@ -236,5 +305,7 @@ impl Worker for CopyBackups {
     /// Another gateway copies what it makes.
     fn rest(&mut self) {
         (self.whole, self.tidied, self.failures) = (None, None, 0);
+        self.unled.clear();
+        self.context.metrics.copies.copied(0);
     }
 }

@@ -26,14 +26,19 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_WAIT: Duration = Duration::from_secs(120);
 /// How long a list may take, however many pages it has.
 const LIST_WAIT: Duration = Duration::from_secs(600);
-/// Clocks may differ by some minutes.
-const SIGNED_FOR: Duration = Duration::from_secs(900);
+/// Times something is asked for before that fails, and the pause before the second; twice as long before each further one.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Clocks may differ by some minutes, and it is asked for some minutes.
+const SIGNED_FOR: Duration = Duration::from_secs(3600);
 /// Bytes of an error's text, of a page of a list and of a certificate file that are read at most.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 const LIST_BYTES_MAX: usize = 8 << 20;
 const CA_BYTES_MAX: u64 = 1 << 20;
-/// Objects of a list, and pages, which may be empty.
-const OBJECTS_MAX: usize = 200_000;
+/// Objects of a list, bytes of each name, which is ours, and pages, which may be empty.
+const OBJECTS_MAX: usize = 100_000;
+const NAME_BYTES_MAX: usize = 512;
 const PAGES_MAX: usize = 2000;
 /// Objects of a page at most.
 const PAGE_MAX: usize = 1000;
@@ -68,8 +73,8 @@ pub(crate) enum EndpointError {
     Endless,
     #[error("it took something else than was sent")]
     Checksum,
-    #[error("it lists {0}, which was not asked for")]
-    Other(String),
+    #[error("it lists what was not asked for")]
+    Other,
 }
 
 /// Files of the key.
@@ -78,6 +83,20 @@ pub(super) struct Files {
     pub(super) access_key_id: PathBuf,
     pub(super) secret_access_key: PathBuf,
     pub(super) authorities: Option<PathBuf>,
+}
+
+impl EndpointError {
+    /// Whether the same request may do in a moment.
+    fn passes(&self) -> bool {
+        use StatusCode as S;
+        match self {
+            Self::Unreachable | Self::Late | Self::Cut => true,
+            Self::Refused { status, .. } => {
+                status.is_server_error() || [S::TOO_MANY_REQUESTS, S::REQUEST_TIMEOUT].contains(status)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What a list tells of an object.
@@ -92,6 +111,8 @@ pub(crate) struct Endpoint {
     client: Client,
     bucket: Bucket,
     credentials: Credentials,
+    /// Times it asks.
+    pub(super) tries: u32,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -105,7 +126,8 @@ impl Endpoint {
     pub(super) async fn open(bucket: Bucket, files: Files) -> Result<Self, EndpointError> {
         let reading = tokio::task::spawn_blocking(move || read(&files));
         let (credentials, roots) = reading.await.map_err(|_| EndpointError::Client)??;
-        Ok(Self { client: client(roots).ok_or(EndpointError::Client)?, bucket, credentials })
+        let client = client(roots).ok_or(EndpointError::Client)?;
+        Ok(Self { client, bucket, credentials, tries: TRIES })
     }
 
     /// Puts an object, in one request, which the other side holds against its checksum.
@@ -154,9 +176,7 @@ impl Endpoint {
         let mut all = Vec::new();
         let reading = self.pages(prefix, None, |page| {
             for object in page.contents {
-                if !object.key.starts_with(prefix) {
-                    return Err(EndpointError::Other(object.key));
-                }
+                check_name(&object.key, prefix)?;
                 all.push(Listed { name: object.key, bytes: object.size.unwrap_or(0) });
             }
             if all.len() > OBJECTS_MAX { Err(EndpointError::Endless) } else { Ok(()) }
@@ -170,7 +190,10 @@ impl Endpoint {
     pub(super) async fn folders(&self, prefix: &str) -> Result<Vec<String>, EndpointError> {
         let mut all = Vec::new();
         let reading = self.pages(prefix, Some("/"), |page| {
-            all.extend(page.common_prefixes.into_iter().map(|folder| folder.prefix));
+            for folder in page.common_prefixes {
+                check_name(&folder.prefix, prefix)?;
+                all.push(folder.prefix);
+            }
             if all.len() > OBJECTS_MAX { Err(EndpointError::Endless) } else { Ok(()) }
         });
         timeout(LIST_WAIT, reading).await.map_err(|_| EndpointError::Late)??;
@@ -207,9 +230,23 @@ impl Endpoint {
         Err(EndpointError::Endless)
     }
 
-    /// The answer, if it is one of success.
+    /// The answer, if it is one of success. Asks more than once where that may help.
     async fn send(&self, request: RequestBuilder) -> Result<Response, EndpointError> {
-        let answer = request.send().await.map_err(|error| of(&error, EndpointError::Unreachable))?;
+        let mut pause = PAUSE;
+        for _ in 1..self.tries {
+            let Some(again) = request.try_clone() else { break };
+            match self.send_once(again).await {
+                Err(error) if error.passes() => {}
+                outcome => return outcome,
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+        self.send_once(request).await
+    }
+
+    async fn send_once(&self, request: RequestBuilder) -> Result<Response, EndpointError> {
+        let answer = request.send().await.map_err(|error| of(error, EndpointError::Unreachable))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -222,13 +259,21 @@ impl Endpoint {
     }
 }
 
-fn of(error: &reqwest::Error, otherwise: EndpointError) -> EndpointError {
-    if error.is_timeout() { EndpointError::Late } else { otherwise }
+/// What the other side says is held in memory, and never told on: only names as we make them are.
+fn check_name(name: &str, prefix: &str) -> Result<(), EndpointError> {
+    let is_asked_for = name.len() <= NAME_BYTES_MAX && name.starts_with(prefix);
+    if is_asked_for { Ok(()) } else { Err(EndpointError::Other) }
 }
 
-/// Whether a 404 is of the object: where the bucket is none, nothing is known of it.
+fn of(error: reqwest::Error, otherwise: EndpointError) -> EndpointError {
+    let is_late = error.is_timeout();
+    tracing::debug!(error = ?error.without_url(), "a request for copies of backups fails");
+    if is_late { EndpointError::Late } else { otherwise }
+}
+
+/// Whether a 404 is of the object: where the bucket is none, or something in between answers, nothing is known of it.
 fn is_no_object(code: Option<&str>) -> bool {
-    code.is_none_or(|code| code == "NoSuchKey")
+    code == Some("NoSuchKey")
 }
 
 async fn body(mut answer: Response, bytes_max: usize) -> Result<Bytes, EndpointError> {
@@ -238,7 +283,7 @@ async fn body(mut answer: Response, bytes_max: usize) -> Result<Bytes, EndpointE
         return Err(long);
     }
     let mut all = BytesMut::with_capacity(told);
-    while let Some(some) = answer.chunk().await.map_err(|error| of(&error, EndpointError::Cut))? {
+    while let Some(some) = answer.chunk().await.map_err(|error| of(error, EndpointError::Cut))? {
         if all.len() + some.len() > bytes_max {
             return Err(long);
         }
@@ -308,6 +353,10 @@ mod tests {
         for text in ["", "<Code>", "<Code>a b</Code>", &format!("<Code>{}</Code>", "a".repeat(65))] {
             assert_eq!(code(text), None, "{text}");
         }
-        assert!(is_no_object(None) && is_no_object(Some("NoSuchKey")) && !is_no_object(Some("NoSuchBucket")));
+        assert!(
+            !is_no_object(None) && is_no_object(Some("NoSuchKey")) && !is_no_object(Some("NoSuchBucket"))
+        );
+        assert!(check_name("of/a", "of/").is_ok() && check_name("a", "of/").is_err());
+        assert!(check_name(&format!("of/{}", "a".repeat(600)), "of/").is_err());
     }
 }

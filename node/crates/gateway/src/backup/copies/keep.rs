@@ -6,9 +6,12 @@ use datamesh_exchange::anchor::AnchorId;
 
 use super::names::ChainId;
 
+const DAY_MS: u64 = 24 * 3_600_000;
+
 /// The anchors that may go, of those that are there, now that the one of `newest` is whole: those that a later one of their chain has
-/// replaced, and those of chains that lead to no point from `oldest_unix_ms` on. The chain that was the newest at that time stays, since it
-/// leads there; and so does whatever is newer than `newest`, which is not known to be whole.
+/// replaced, those of chains that lead to no point from `oldest_unix_ms` on, and of what is more than a day older than the newest all but
+/// the last chain of each day. The chain that was the newest at one of these times stays, since it leads there; and so does whatever is
+/// newer than `newest`, which is not known to be whole. The oldest come first.
 pub(super) fn ended(there: &BTreeSet<AnchorId>, newest: AnchorId, oldest_unix_ms: u64) -> Vec<AnchorId> {
     let known = || there.iter().copied().filter(|id| *id <= newest).chain([newest]);
     let mut last: BTreeMap<ChainId, AnchorId> = BTreeMap::new();
@@ -16,10 +19,20 @@ pub(super) fn ended(there: &BTreeSet<AnchorId>, newest: AnchorId, oldest_unix_ms
         let of_chain = last.entry(id.chain()).or_insert(id);
         *of_chain = id.max(*of_chain);
     }
-    let past = last.iter().filter(|(_, id)| id.at_unix_ms <= oldest_unix_ms);
-    let base = past.map(|(chain, _)| *chain).max();
-    let stays =
-        |id: &AnchorId| last.get(&id.chain()) == Some(id) && base.is_none_or(|base| id.chain() >= base);
+    let newest_at =
+        |unix_ms| last.iter().filter(|(_, id)| id.at_unix_ms <= unix_ms).map(|(chain, _)| *chain).max();
+    let day_ago = newest.at_unix_ms.saturating_sub(DAY_MS);
+    let (base, of_day_ago) = (newest_at(oldest_unix_ms), newest_at(day_ago));
+    // Chains are in order: a later one of the same day takes the place of an earlier.
+    let of_days: BTreeMap<u64, ChainId> =
+        last.iter().map(|(chain, id)| (id.at_unix_ms / DAY_MS, *chain)).collect();
+    let stays = |id: &AnchorId| {
+        let chain = id.chain();
+        let is_kept = id.at_unix_ms > day_ago
+            || [base, of_day_ago].contains(&Some(chain))
+            || of_days.get(&(id.at_unix_ms / DAY_MS)) == Some(&chain);
+        last.get(&chain) == Some(id) && base.is_none_or(|base| chain >= base) && is_kept
+    };
     there.iter().copied().filter(|id| *id <= newest && !stays(id)).collect()
 }
 
@@ -83,6 +96,32 @@ mod tests {
             let past = left.iter().filter(|id| id.at_unix_ms <= oldest).count();
             prop_assert!(past <= 1, "{past}");
             prop_assert!(ended(&left, newest, oldest).is_empty());
+        }
+
+        #[test]
+        fn of_what_is_older_than_a_day_one_chain_of_each_day_is_left(hours in prop::collection::vec(1..40_u64, 1..60)) {
+            let (mut there, mut now) = (BTreeSet::new(), 10 * DAY_MS);
+            for hours in hours {
+                let begun = now;
+                now += hours * 3_600_000;
+                there.insert(AnchorId { generation: 1, revision: now, at_unix_ms: now - 1, snapshot: begun });
+            }
+            let newest = *there.last().unwrap();
+            let gone: BTreeSet<AnchorId> = ended(&there, newest, 0).into_iter().collect();
+            let left: BTreeSet<AnchorId> = there.difference(&gone).copied().collect();
+            let day_ago = newest.at_unix_ms - DAY_MS;
+            for id in &there {
+                // The last day as it was, and of each day before its last point.
+                prop_assert!(id.at_unix_ms <= day_ago || left.contains(id));
+                let is_of_day = |other: &&AnchorId| other.at_unix_ms / DAY_MS == id.at_unix_ms / DAY_MS;
+                prop_assert!(left.iter().filter(is_of_day).any(|other| other >= id));
+            }
+            for time in (day_ago..newest.at_unix_ms).step_by(600_000) {
+                prop_assert_eq!(taken(&there, time), taken(&left, time), "{}", time);
+            }
+            let old = left.iter().filter(|id| id.at_unix_ms <= day_ago);
+            let days: BTreeSet<u64> = old.clone().map(|id| id.at_unix_ms / DAY_MS).collect();
+            prop_assert!(old.count() <= days.len() + 1);
         }
 
         #[test]

@@ -1,7 +1,6 @@
 //! Anchors and pieces as objects of a bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use bytes::Bytes;
 use datamesh_catalog::SegmentRef;
@@ -14,9 +13,10 @@ use datamesh_shard::{NodeName, SegmentId};
 use super::endpoint::{Endpoint, EndpointError};
 use super::names::{ChainId, Folder};
 
-/// Times a piece is asked for before that fails, and the pause before the second; twice as long before each further one.
+/// Times a piece is asked for whose answer is cut off.
 const TRIES: u32 = 4;
-const PAUSE: Duration = Duration::from_secs(1);
+/// A restore begins anew where that fails: it is asked for some minutes.
+const TRIES_OF_RESTORE: u32 = 14;
 
 /// What is wrong with an object: it is named, for whoever has to look at it.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,12 @@ impl Copies {
         Self { endpoint, folder }
     }
 
+    /// The same, for a restore.
+    pub(crate) fn patiently(mut self) -> Self {
+        self.endpoint.tries = TRIES_OF_RESTORE;
+        self
+    }
+
     /// Which anchors are there; objects with other names are nobody's.
     pub(crate) async fn anchors(&self) -> Result<BTreeSet<AnchorId>, EndpointError> {
         let listed = self.endpoint.list(&self.folder.anchors()).await?;
@@ -69,7 +75,6 @@ impl Copies {
         let name = self.folder.anchor(id);
         let problem = |problem: &str| CopyProblem { name: name.clone(), problem: problem.into() };
         let sealed = match self.patient(&name, ANCHOR_BYTES_MAX).await {
-            Err(EndpointError::Missing(_)) => return Err(problem("is listed and not there").into()),
             Err(EndpointError::Long(_)) => return Err(problem("is longer than any anchor").into()),
             outcome => outcome?,
         };
@@ -158,17 +163,13 @@ impl Copies {
         Ok(folders.iter().filter_map(|folder| self.folder.chain_of(folder)).collect())
     }
 
-    /// Asks more than once, but for what is not there.
+    /// Asks again where the answer is cut off.
     async fn patient(&self, name: &str, bytes_max: usize) -> Result<Bytes, EndpointError> {
-        let mut pause = PAUSE;
         for _ in 1..TRIES {
             match self.endpoint.get(name, bytes_max).await {
-                Err(EndpointError::Unreachable | EndpointError::Late | EndpointError::Cut) => {}
-                Err(EndpointError::Refused { status, .. }) if status.is_server_error() => {}
+                Err(EndpointError::Cut) => {}
                 outcome => return outcome,
             }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
         }
         self.endpoint.get(name, bytes_max).await
     }

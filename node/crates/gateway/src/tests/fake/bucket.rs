@@ -36,6 +36,10 @@ pub(crate) enum Fault {
     Loses,
     /// What is put after so many objects is never answered.
     HangsAfter(usize),
+    /// So many requests are answered that it is busy.
+    Busy(usize),
+    /// It lists what is elsewhere.
+    ListsOthers,
     /// So many answers of objects end in the middle.
     Cuts(usize),
 }
@@ -129,7 +133,14 @@ async fn answer(
         return refusal(StatusCode::FORBIDDEN, "AccessDenied");
     }
     let (fault, name) = (*inner.fault.lock(), path.trim_start_matches('/').to_owned());
+    if let Fault::Busy(left @ 1..) = fault {
+        *inner.fault.lock() = Fault::Busy(left - 1);
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+    }
     match fault {
+        Fault::ListsOthers if method == Method::GET && name.is_empty() => {
+            return list(&inner.objects.lock(), &BTreeMap::new());
+        }
         Fault::Refuses => return refusal(StatusCode::FORBIDDEN, "AccessDenied"),
         Fault::Redirects => {
             return (StatusCode::TEMPORARY_REDIRECT, [("location", "http://127.0.0.1:1/")]).into_response();

@@ -92,11 +92,7 @@ pub(crate) enum Command {
     /// Check that the catalog agrees with itself and with the nodes, while all goes on (admin token needed)
     ///
     /// Interrupting it stops it. With --output json each line is a JSON value. Exit code 7: something is not as it should be.
-    Fsck {
-        /// Mend what can be: rows that follow from others, shards that nothing needs
-        #[arg(long)]
-        repair: bool,
-    },
+    Fsck(FsckArgs),
     /// Key pairs of S3 (admin token needed)
     Keys {
         #[command(subcommand)]
@@ -334,4 +330,18 @@ pub(crate) enum KeyCommand {
         /// File to write, readable by its owner only; left out: standard output
         file: Option<PathBuf>,
     },
+}
+
+/// How a check is done.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct FsckArgs {
+    /// Mend what can be: rows that follow from others, shards that nothing needs
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// Once it is over and nothing was found: a catalog that came out of copies may delete again
+    #[arg(long)]
+    pub(crate) confirm_restored: bool,
+    /// The same whatever is found: it was seen before
+    #[arg(long, requires = "confirm_restored")]
+    pub(crate) despite_findings: bool,
 }

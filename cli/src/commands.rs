@@ -104,7 +104,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Mesh { command: MeshCommand::Status } => mesh::status(&session()?).await,
         Command::Mesh { command: MeshCommand::Diagnose } => mesh::diagnose(&session()?).await,
-        Command::Fsck { repair } => fsck::run(&session()?, repair).await,
+        Command::Fsck(how) => fsck::run(&session()?, how).await,
         Command::Keys { command } => keys::run(&session()?, command).await,
         Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
         Command::Login { name, code, stdin, .. } => {
@@ -146,9 +146,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
             admin::export_key(&session()?, file).await
         }
         Command::Man { folder } => man::run(args.global.output == Format::Json, folder.as_deref()),
-        Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "datamesh", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completion { shell } => Ok(complete(shell)),
     }
+}
+
+fn complete(shell: clap_complete::Shell) -> ExitCode {
+    clap_complete::generate(shell, &mut Args::command(), "datamesh", &mut std::io::stdout());
+    ExitCode::SUCCESS
 }

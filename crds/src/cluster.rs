@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use request_limits::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
 
+use crate::copies::{BackupCopiesSpec, RestoreFrom};
 use crate::sign_in::{MailSpec, OidcSpec};
 use crate::size::{Resources, Size};
 use crate::span::Span;
@@ -148,6 +149,8 @@ impl PullPolicy {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.oidc) || self.oidc.size() == 0 || has(self.publicUrl)").message("gateway.publicUrl: gateway.oidc needs it, providers send browsers back there; write where browsers reach the gateways, like https://files.example.com"))]
+#[x_kube(validation = Rule::new("!has(self.backupCopies) || !has(self.catalogBackups) || self.catalogBackups != 'Off'").message("gateway.backupCopies: catalogBackups is Off, so there is nothing to copy; leave backupCopies out, or set catalogBackups to Mesh"))]
+#[x_kube(validation = Rule::new("!has(self.restoreFrom) || self.restoreFrom != 'Copies' || has(self.backupCopies)").message("gateway.restoreFrom: Copies are read where gateway.backupCopies says they are; write that, or set restoreFrom to Mesh"))]
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
 pub struct GatewaySpec {
     /// Gateways, each with a copy of the catalog on a volume of its own. 3 survive the loss of one, 5 of two; 1 is the single copy
@@ -203,6 +206,14 @@ pub struct GatewaySpec {
     /// earlier backups, and the catalog is as safe as the gateways' volumes. A change restarts the gateway.
     #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
     pub catalog_backups: CatalogBackups,
+    /// A bucket of any S3 that copies of those backups go to, for when pools and gateways are lost together. A change restarts the gateways,
+    /// one at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_copies: Option<BackupCopiesSpec>,
+    /// Where `restore` finds backups. With `Copies` the time may be as long ago as copies are kept; files that were deleted since may be
+    /// damaged then. A change restarts the gateways.
+    #[serde(default, skip_serializing_if = "RestoreFrom::is_default")]
+    pub restore_from: RestoreFrom,
     /// Webhooks that events of buckets may be sent to. Users of S3 name one as `arn:datamesh:sqs:::NAME`, and can name no other
     /// address. Adding, changing or removing one restarts the gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

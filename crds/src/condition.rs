@@ -12,11 +12,15 @@ pub const DATA_SAFE: &str = "DataSafe";
 pub const DRAINING: &str = "Draining";
 /// Volumes exist, but the key that opens them does not (clusters only).
 pub const KEY_MISSING: &str = "KeyMissing";
+/// The newest copy of the catalog's backups at another S3 is whole and new (clusters only). Not there where none was ever wanted.
+pub const BACKUP_COPIES: &str = "BackupCopies";
+/// Its reason where none is wanted any more.
+pub const NOT_WANTED: &str = "NotWanted";
 
 /// Whether a condition of this type is what one wants to see.
 #[must_use]
 pub fn is_good(type_: &str, status: &str) -> bool {
-    status == if matches!(type_, READY | DATA_SAFE) { "True" } else { "False" }
+    status == if matches!(type_, READY | DATA_SAFE | BACKUP_COPIES) { "True" } else { "False" }
 }
 
 /// Whether somebody should look: work in progress is no alarm unless it fails.

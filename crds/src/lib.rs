@@ -8,6 +8,7 @@ pub mod condition;
 pub mod label;
 
 mod cluster;
+mod copies;
 mod pool;
 mod sign_in;
 mod size;
@@ -19,6 +20,7 @@ pub use cluster::{
     NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec, RequestRateSpec,
     S3Spec, SecretRef, TlsSpec,
 };
+pub use copies::{BackupCopiesSpec, RestoreFrom};
 pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,
     StoragePool, StoragePoolSpec, StoragePoolStatus,

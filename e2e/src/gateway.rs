@@ -158,6 +158,25 @@ impl Gateway {
         }
     }
 
+    /// Makes a bucket.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn make_bucket(&self, bucket: &str) -> anyhow::Result<()> {
+        accepted(self.request(Method::PUT, &["buckets", bucket], &self.access.token)?.send().await?).await?;
+        Ok(())
+    }
+
+    /// Says that a catalog which came out of copies is the one that is wanted.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn confirm_restored(&self) -> anyhow::Result<()> {
+        let path = ["admin", "restored", "confirm"];
+        accepted(self.request(Method::POST, &path, &self.access.admin_token)?.send().await?).await?;
+        Ok(())
+    }
+
     /// What the cluster knows of itself.
     ///
     /// # Errors

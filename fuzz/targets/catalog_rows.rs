@@ -83,6 +83,8 @@ fn members(input: &[u8]) {
     reads::<record::BucketNextRecord>(input);
     reads::<record::RestoredRecord>(input);
     reads::<record::SnapshotsRecord>(input);
+    reads::<record::CopiesRecord>(input);
+    reads::<record::DeletionHeldRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
     accounts(input);

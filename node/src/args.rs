@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use datamesh_settings::notifications::NotificationTarget;
-use datamesh_settings::{Role, Settings};
+use datamesh_settings::{RestoreFrom, Role, Settings};
 use datamesh_shard::{ErasureProfile, NameError};
 
 /// A DataMesh process. The operator starts `storage` and `gateway`; `dev` is the whole store on one machine.
@@ -58,6 +58,9 @@ pub(crate) struct GatewayArgs {
     /// `2026-11-30T02:00:00Z`, instead of beginning a new one. The same words restore once; `newest#2` are others
     #[arg(long, value_name = "newest|TIME")]
     restore: Option<String>,
+    /// Where --restore finds backups: at storage nodes, or where the settings have copies of them go
+    #[arg(long, value_name = "mesh|copies", value_parser = restore_from, requires = "restore")]
+    restore_from: Option<RestoreFrom>,
 }
 
 impl GatewayArgs {
@@ -66,6 +69,7 @@ impl GatewayArgs {
         let mut settings = self.file.load()?;
         if let (Role::Gateway(gateway), Some(restore)) = (&mut settings.role, &self.restore) {
             gateway.restore = Some(restore.clone());
+            gateway.restore_from = self.restore_from.unwrap_or(gateway.restore_from);
         }
         Ok(settings)
     }
@@ -118,6 +122,12 @@ pub(crate) struct Dev {
     /// Where the gateway's folder has no catalog: restore it from the backups that the nodes keep
     #[arg(long, value_name = "newest|TIME")]
     pub(crate) restore: Option<String>,
+    /// Where --restore finds backups: at the nodes, or where --backup-copies has copies of them go
+    #[arg(long, value_name = "mesh|copies", value_parser = restore_from, requires = "restore")]
+    pub(crate) restore_from: Option<RestoreFrom>,
+    /// A bucket of another S3 that copies of the catalog's backups go to: a file with what `backupCopies` is in a gateway's settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) backup_copies: Option<PathBuf>,
     /// With --processes: leave a process that died dead, instead of starting it again
     #[arg(long, requires = "processes")]
     pub(crate) no_restart: bool,
@@ -135,6 +145,14 @@ fn erasure(text: &str) -> Result<ErasureProfile, String> {
     let (data, parity) = text.split_once('+').ok_or_else(wrong)?;
     let number = |part: &str| part.trim().parse().map_err(|_| wrong());
     ErasureProfile::new(number(data)?, number(parity)?).map_err(|error| error.to_string())
+}
+
+fn restore_from(text: &str) -> Result<RestoreFrom, String> {
+    match text {
+        "mesh" => Ok(RestoreFrom::Mesh),
+        "copies" => Ok(RestoreFrom::Copies),
+        _ => Err(format!("{text:?} is neither mesh nor copies")),
+    }
 }
 
 fn target(text: &str) -> Result<NotificationTarget, String> {

@@ -73,7 +73,7 @@ async fn a_gateway_that_lost_its_volume_comes_back_out_of_the_mesh() {
     let lose_volume = || std::fs::remove_dir_all(stopped.data().join("gateway")).unwrap();
     lose_volume();
     // An empty catalog does not take the place of the lost one unasked.
-    stopped.start_until_said("start it once with `--restore newest`").await;
+    stopped.start_until_said("start it once with `--restore newest`", &[]).await;
     lose_volume();
     let cluster = stopped.start(&["--restore", "newest"]).await;
     for (n, bytes) in SIZES.into_iter().enumerate() {

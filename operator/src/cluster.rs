@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 mod apply;
 mod build;
 mod cleanup;
+mod copies;
 mod database;
 mod dereference;
 mod given_files;

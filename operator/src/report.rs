@@ -10,6 +10,7 @@ use crate::conditions::Verdict;
 use crate::gateway_api::GatewayError;
 
 pub(crate) mod catalog;
+pub(crate) mod copies;
 mod recode;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -25,6 +25,15 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Lets a catalog that came out of copies delete again.
+    pub(crate) async fn confirm_restored(&self) -> Result<(), Failure> {
+        let url = format!("{}/api/v1/admin/restored/confirm", self.base);
+        let request = self.http.request(Method::POST, url).bearer_auth(self.config.admin_token()?);
+        accepted(request.send().await?).await.map(drop)
+    }
+}
+
 impl Lines {
     /// The next line; `None` after the last.
     pub(crate) async fn next(&mut self) -> Result<Option<FsckEvent>, Failure> {

@@ -2,14 +2,23 @@ use std::process::ExitCode;
 
 use datamesh_settings::admin::{FsckEvent, FsckFinding, FsckProgress, FsckStep, FsckSummary};
 
+use crate::args::FsckArgs;
 use crate::commands::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress;
 
+/// What is found has to be seen first.
+const NOT_CONFIRMED: &str = "not confirmed, as something was found: if it is to be expected, and this is the point that is wanted, say so with \
+    --confirm-restored --despite-findings";
+
 /// Checks that catalog and nodes agree, and shows what is found as it is found.
-pub(crate) async fn run(session: &Session, repair: bool) -> Result<ExitCode, Failure> {
+/// What was restored may delete again after it, if that is asked for and nothing was found, or what is found was seen before.
+pub(crate) async fn run(
+    session: &Session,
+    FsckArgs { repair, confirm_restored, despite_findings }: FsckArgs,
+) -> Result<ExitCode, Failure> {
     let mut lines = session.client.fsck(repair).await?;
     let bar = progress::words(session.quiet);
     let mut end = None;
@@ -32,6 +41,12 @@ pub(crate) async fn run(session: &Session, repair: bool) -> Result<ExitCode, Fai
         end.ok_or_else(|| Failure::Answer("it broke off before the check was over; run it again".into()))?;
     if !session.json {
         output::line(&sum(&summary, repair))?;
+    }
+    if confirm_restored && !summary.is_clean() && !despite_findings {
+        return Err(Failure::Answer(NOT_CONFIRMED.into()));
+    }
+    if confirm_restored {
+        session.client.confirm_restored().await?;
     }
     Ok(if summary.is_clean() { ExitCode::SUCCESS } else { Exit::NotWhole.into() })
 }

@@ -1,6 +1,7 @@
 //! The promises, one file each, in the order that saves time: those that change nothing first.
 //! `cargo test -p datamesh-e2e --test promises -- zone` checks those whose names contain "zone".
 
+mod backup_copied;
 mod blindness;
 mod catalog_in_postgres;
 mod catalog_lost;
@@ -64,6 +65,7 @@ const PROMISES: &[Promise] = &[
     long!(gateways_added),
     promise!(gateways_keep_one_catalog),
     promise!(catalog_lost),
+    long!(backup_copied),
     long!(catalog_in_postgres),
     promise!(cluster_secret_deleted),
     promise!(delete_and_reapply),

@@ -1,13 +1,13 @@
 //! Who runs where: the settings of every node of a development cluster. Pure but for `write`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, S3Settings, SETTINGS_VERSION,
-    Settings, StorageSettings, TlsFiles,
+    BackupCopies, BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, S3Settings,
+    SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{NodeName, PoolName, ZoneName};
 
@@ -108,6 +108,8 @@ impl Plan {
             mail: None,
             restore: dev.restore.clone(),
             catalog_backups: Default::default(),
+            backup_copies: dev.backup_copies.as_deref().map(backup_copies).transpose()?,
+            restore_from: dev.restore_from.unwrap_or_default(),
             notifications: dev.notify.clone(),
             public_url: None,
             oidc: Vec::new(),
@@ -140,6 +142,11 @@ impl Plan {
 /// m = 1 leaves no shard to spare after one loss: writes then need all of them said plainly.
 fn ack(dev: &Dev) -> Option<u8> {
     (dev.erasure.parity() == 1).then(|| dev.erasure.data())
+}
+
+fn backup_copies(file: &Path) -> anyhow::Result<BackupCopies> {
+    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    serde_yaml::from_str(&text).with_context(|| format!("{}: no backupCopies", file.display()))
 }
 
 fn settings(cluster: &ClusterSettings, node: &NodeName, role: Role) -> Settings {

@@ -57,6 +57,12 @@ impl Cluster {
         Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &[]).await
     }
 
+    /// With these options besides.
+    pub(crate) async fn start_so(options: &[&str]) -> Self {
+        let options = [&["--no-restart"], options].concat();
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &options).await
+    }
+
     async fn start_in(folder: TempDir, ports: Ports, nodes: u16, options: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data = folder.path().join("data");
@@ -261,11 +267,12 @@ impl Stopped {
         self.folder.path().join("data")
     }
 
-    /// Starts it again for as long as it takes until one of the processes logs this.
-    pub(crate) async fn start_until_said(&self, text: &str) {
+    /// Starts it again, with these options besides, for as long as it takes until one of the processes logs this.
+    pub(crate) async fn start_until_said(&self, text: &str, options: &[&str]) {
         let log = self.folder.path().join("log");
         let before = std::fs::metadata(&log).unwrap().len();
-        let child = dev(self.folder.path(), (&self.ports, self.nodes), &["--no-restart"]).spawn().unwrap();
+        let options = [&["--no-restart"], options].concat();
+        let child = dev(self.folder.path(), (&self.ports, self.nodes), &options).spawn().unwrap();
         let mut processes = Processes(child);
         let begun = tokio::time::Instant::now();
         let said = || {

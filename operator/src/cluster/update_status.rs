@@ -16,12 +16,13 @@ use crate::outcome::Outcome;
 use crate::report;
 
 /// Condition types of a cluster.
-pub(super) const CONDITIONS: [&str; 5] = [
+pub(super) const CONDITIONS: [&str; 6] = [
     condition::READY,
     condition::PROGRESSING,
     condition::DEGRADED,
     condition::DATA_SAFE,
     condition::KEY_MISSING,
+    condition::BACKUP_COPIES,
 ];
 
 /// Writes the status if it changed, tells of transitions. Says whether all is well.

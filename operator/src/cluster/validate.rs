@@ -6,11 +6,12 @@ use datamesh_crds::{
     CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
-use datamesh_settings::{BulkEncryption, CatalogBackups};
+use datamesh_settings::{BulkEncryption, CatalogBackups, RestoreFrom};
 use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
 
+use super::copies::{self, CopiesPlace, CopiesProblem};
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_files::GivenFiles;
@@ -51,6 +52,9 @@ pub(crate) struct ValidCluster {
     /// The backup to restore where there is no catalog.
     pub(crate) restore: Option<String>,
     pub(crate) catalog_backups: CatalogBackups,
+    /// Where copies of the backups go.
+    pub(crate) copies: Option<CopiesPlace>,
+    pub(crate) restore_from: RestoreFrom,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
     /// The catalog's database; without, the catalog is on the gateway's volume.
@@ -82,6 +86,14 @@ fn catalog_backups(spec: datamesh_crds::CatalogBackups) -> CatalogBackups {
     match spec {
         datamesh_crds::CatalogBackups::Mesh => CatalogBackups::Mesh,
         datamesh_crds::CatalogBackups::Off => CatalogBackups::Off,
+    }
+}
+
+/// The same of where a restore finds backups.
+fn restore_from(spec: datamesh_crds::RestoreFrom) -> RestoreFrom {
+    match spec {
+        datamesh_crds::RestoreFrom::Mesh => RestoreFrom::Mesh,
+        datamesh_crds::RestoreFrom::Copies => RestoreFrom::Copies,
     }
 }
 
@@ -152,6 +164,9 @@ pub(crate) enum InvalidCluster {
     /// Mail, or a provider.
     #[error("{0}; the gateways that run are left as they are meanwhile")]
     SignIn(#[from] SignInProblem),
+    /// Copies of the catalog's backups.
+    #[error(transparent)]
+    Copies(#[from] CopiesProblem),
     /// The administrator's certificate.
     #[error(
         "tls.secretName: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-file=tls.crt --from-file=tls.key --from-file=ca.crt`, or leave secretName out for an own CA; the gateway that runs is left as it is meanwhile"
@@ -209,6 +224,8 @@ pub(crate) fn validate(
         deleted_retention: spec.gateway.deleted_retention.duration()?,
         restore: spec.gateway.restore.clone(),
         catalog_backups: catalog_backups(spec.gateway.catalog_backups),
+        copies: copies::check(spec.gateway.backup_copies.as_ref(), spec.catalog.is_some())?,
+        restore_from: restore_from(spec.gateway.restore_from),
         given_tls: spec.tls.secret_name.clone(),
     })
 }

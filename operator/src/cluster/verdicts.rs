@@ -41,7 +41,22 @@ pub(super) fn verdicts(
         }
         Err(error) => verdicts.extend(report::unasked(error, Keepers::of(Some(cluster)))),
     }
+    verdicts.extend(copies(cluster, answer));
     verdicts
+}
+
+/// Of copies of backups, where there are to be any, or were.
+fn copies(cluster: &DataMeshCluster, answer: &Answer) -> Option<Verdict> {
+    if cluster.spec.gateway.backup_copies.is_some() {
+        let told = |status: &'_ ClusterStatus| {
+            status.catalog.backup.as_ref().and_then(|backup| backup.copies.clone())
+        };
+        let copies = answer.as_ref().map(told);
+        return Some(report::copies::verdict(copies.as_ref().map(Option::as_ref).map_err(|error| *error)));
+    }
+    let conditions = &cluster.status.as_ref()?.conditions;
+    let was_said = conditions.iter().any(|known| known.type_ == condition::BACKUP_COPIES);
+    was_said.then(report::copies::not_wanted)
 }
 
 /// The cluster's own steps, and then pools that are on their way.

@@ -92,7 +92,7 @@ fn single_copy(catalog: &CatalogStatus) -> String {
 }
 
 /// ` 2030-03-17 17:46:40 UTC`
-fn time(unix_ms: u64) -> String {
+pub(super) fn time(unix_ms: u64) -> String {
     let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(String::new, |at| at.strftime(" %Y-%m-%d %H:%M:%S UTC").to_string())
 }

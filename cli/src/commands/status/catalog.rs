@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, CopiesStatus,
 };
 use indicatif::HumanDuration;
 
@@ -43,6 +43,7 @@ fn one_copy(backup: Option<&BackupStatus>) -> String {
 pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
     let Some(backup) = &catalog.backup else { return Vec::new() };
     let failing = backup.error.as_ref().map(|error| format!("its backup FAILS: {error}"));
+    let copied = backup.copies.as_ref().map(copied);
     let restored = backup.restored.as_ref().map(|restored| {
         let ago =
             |unix_ms| now.duration_since(UNIX_EPOCH + Duration::from_millis(unix_ms)).unwrap_or_default();
@@ -54,13 +55,31 @@ pub(super) fn backup(catalog: &CatalogStatus, now: SystemTime) -> Vec<String> {
                 HumanDuration(at)
             );
         }
+        let held = match restored.deletion_held {
+            true => "; nothing is deleted until `datamesh fsck --confirm-restored`",
+            false => "",
+        };
         format!(
-            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that",
+            "restored from a backup {} ago: LOST is what was acknowledged in the {} before that{held}",
             HumanDuration(at),
             HumanDuration(lost)
         )
     });
-    failing.into_iter().chain(restored).collect()
+    failing.into_iter().chain(copied).chain(restored).collect()
+}
+
+/// How old the newest copy elsewhere is, and why there is no newer one.
+fn copied(copies: &CopiesStatus) -> String {
+    let place = &copies.place;
+    let newest = match copies.behind_seconds {
+        Some(seconds) => {
+            let old = if copies.counts() { "" } else { ", TOO LONG" };
+            format!("copied to {place} {} ago{old}", HumanDuration(Duration::from_secs(seconds)))
+        }
+        None => format!("NOT copied to {place} yet"),
+    };
+    let failing = copies.error.as_ref().map(|error| format!("; copies FAIL: {error}"));
+    newest + &failing.unwrap_or_default()
 }
 
 /// The gateways that keep it together, one row each.
@@ -116,7 +135,8 @@ mod tests {
     #[test]
     fn a_restored_catalog_says_what_it_has_lost_and_a_backup_that_fails_says_why() {
         assert!(backup(&kept_by(1, &[]), SystemTime::now()).is_empty());
-        let restored = RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7 };
+        let restored =
+            RestoredStatus { until_unix_ms: 10_000, at_unix_ms: 40_000, revision: 7, deletion_held: true };
         let told = BackupStatus {
             error: Some("too few nodes".into()),
             restored: Some(restored),
@@ -126,11 +146,22 @@ mod tests {
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
         assert_eq!(lines[0], "its backup FAILS: too few nodes");
         assert!(
-            lines[1].contains("60 seconds ago") && lines[1].contains("in the 30 seconds before"),
+            lines[1].ends_with("--confirm-restored`")
+                && lines[1].contains("60 seconds ago")
+                && lines[1].contains("in the 30 seconds before"),
             "{}",
             lines[1]
         );
-        let set_back = RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7 };
+        let error = Some("it answers 403 (AccessDenied)".to_owned());
+        let copies =
+            CopiesStatus { place: "s3/b/".into(), behind_seconds: Some(60), error, ..Default::default() };
+        let told = BackupStatus { copies: Some(copies), ..BackupStatus::default() };
+        let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
+        let lines = backup(&catalog, SystemTime::now());
+        let told = "copied to s3/b/ 60 seconds ago; copies FAIL: it answers 403 (AccessDenied)";
+        assert_eq!(lines, [told]);
+        let set_back =
+            RestoredStatus { until_unix_ms: 0, at_unix_ms: 40_000, revision: 7, deletion_held: false };
         let told = BackupStatus { restored: Some(set_back), ..BackupStatus::default() };
         let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));

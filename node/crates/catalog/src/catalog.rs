@@ -8,6 +8,7 @@ mod bucket_settings;
 mod buckets;
 mod check;
 mod commit;
+mod copies;
 mod credentials;
 mod drains;
 mod expiry;

@@ -166,6 +166,10 @@ pub enum Table {
     GroupMember = 91,
     /// (user, name of a group, folded) → nothing; the groups that a user is in
     GroupOf = 92,
+    /// () → how far copies of the catalog's backups elsewhere are
+    Copies = 94,
+    /// () → since when a restored catalog has nothing deleted, until somebody has looked at it
+    DeletionHeld = 95,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -5,6 +5,7 @@ mod access_keys;
 mod accounts;
 mod audit;
 pub mod bytes;
+mod copies;
 mod garbage;
 mod keyed_requests;
 mod locks;
@@ -21,6 +22,9 @@ mod versions;
 pub use access_keys::AccessKeyRecord;
 pub use accounts::{IdentityRecord, RegistrationRecord, UserNameRecord};
 pub use audit::{AuditCutRecord, AuditHeadRecord, AuditRecord};
+pub use copies::{
+    COPY_ERROR_BYTES_MAX, COPY_PLACE_BYTES_MAX, CopiedBackup, CopiesRecord, DeletionHeldRecord,
+};
 pub use garbage::{
     CondemnedRecord, CondemnedSegmentRecord, CondemnedUploadRecord, DurableUseRecord, KeyOnlyRecord,
     SegmentUseRecord, UsedSegmentRecord,

@@ -5,9 +5,11 @@
 //! * `holders`: which nodes keep the anchor, and telling them.
 //! * `proof`: an anchor that a node gives, opened. What nodes say of anchors is believed after that alone.
 //! * `forget`: has nodes let go of what they keep, where there shall be no backups.
+//! * `copies`: copies of what nodes keep, at any other S3.
 //! * `standing`: how far the backup is, for the status, and for what must not be deleted before it is further.
 
 mod chain;
+pub(crate) mod copies;
 mod forget;
 mod holders;
 mod keep;

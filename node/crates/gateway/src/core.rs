@@ -19,6 +19,7 @@ use crate::accounts::Accounts;
 use crate::api::{self, Admin, App, Archives, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
+use crate::backup::copies::{CopyBackups, Place};
 use crate::backup::{KeepBackup, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
@@ -80,6 +81,8 @@ pub struct CoreConfig {
     pub put_lease: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
     pub catalog_backups: CatalogBackups,
+    /// Where copies of those backups go besides.
+    pub backup_copies: Option<Arc<Place>>,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
     pub partitions_log2: Option<u8>,
 }
@@ -105,6 +108,7 @@ pub(crate) struct Core {
     pub(crate) audit: WriteAudit,
     pub(crate) cut_audit: CutAudit,
     pub(crate) backup: KeepBackup,
+    pub(crate) copies: Option<CopyBackups>,
 }
 
 impl Core {
@@ -140,8 +144,10 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
         let backup = keep_backup(&context, &secret, (names.clone(), config.catalog_backups));
+        let place = config.backup_copies;
+        let copier = copy_backups(&backup, (&context, &secret), (&names.0, place.as_ref()));
         let targets = Arc::new(Targets::new(config.targets));
-        let status = status_source(&context, names, (&secret, &targets), (group, &backup));
+        let status = status_source(&context, names, (&secret, &targets), (group, &backup, place));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -175,6 +181,7 @@ impl Core {
             cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
             audit: WriteAudit(audit),
             backup,
+            copies: copier,
             context,
             advance: AdvanceLayouts(Arc::clone(&layouts)),
             reports: PollReports::new(Arc::clone(&layouts), net, metrics),
@@ -221,6 +228,15 @@ fn keep_backup(
     backup
 }
 
+fn copy_backups(
+    backup: &KeepBackup,
+    (context, secret): (&Arc<Context>, &Arc<ClusterSecret>),
+    (cluster, place): (&NodeName, Option<&Arc<Place>>),
+) -> Option<CopyBackups> {
+    let of = (Arc::clone(secret), cluster.clone());
+    place.map(|place| CopyBackups::new(Arc::clone(context), of, (Arc::clone(place), backup.newest())))
+}
+
 fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSource {
     BucketsSource {
         catalog: context.catalog.clone(),
@@ -234,7 +250,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     (secret, targets): (&ClusterSecret, &Arc<Targets>),
-    (group, backup): (Option<Arc<Group>>, &KeepBackup),
+    (group, backup, copies): (Option<Arc<Group>>, &KeepBackup, Option<Arc<Place>>),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -244,9 +260,11 @@ fn status_source(
         group,
         backup: Arc::clone(&backup.standing),
         backups: backup.wanted,
+        copies,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
         targets: Arc::clone(targets),
+        surroundings: Arc::clone(&context.surroundings),
     }
 }
 

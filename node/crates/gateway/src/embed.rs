@@ -64,6 +64,7 @@ impl EmbeddedGateway {
             cut_audit,
             // Who brings a catalog of its own knows how to keep it.
             backup: _,
+            copies: _,
         } = Core::assemble(config).await?;
         let mut workers: Vec<Box<dyn Worker>> = vec![
             Box::new(advance),

@@ -3,6 +3,7 @@
 mod backup;
 mod cache;
 mod catalog;
+mod copies;
 mod notifications;
 mod profiles;
 mod stages;
@@ -25,6 +26,7 @@ use crate::pipeline::Budget;
 pub use backup::BackupMetrics;
 pub use cache::CacheMetrics;
 pub use catalog::CatalogMetrics;
+pub use copies::CopiesMetrics;
 pub use notifications::NotificationMetrics;
 pub use profiles::ProfileMetrics;
 pub use stages::{Stage, Stages};
@@ -111,6 +113,8 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Its backups.
     pub backup: BackupMetrics,
+    /// Copies of those elsewhere.
+    pub copies: CopiesMetrics,
     /// Events of buckets.
     pub notifications: NotificationMetrics,
     /// The cache of hot segments.
@@ -149,6 +153,7 @@ impl Metrics {
             profiles: ProfileMetrics::default(),
             catalog: CatalogMetrics::default(),
             backup: BackupMetrics::default(),
+            copies: CopiesMetrics::default(),
             notifications: NotificationMetrics::default(),
             cache: CacheMetrics::default(),
             stages: Stages::default(),
@@ -173,6 +178,7 @@ impl Metrics {
         m.profiles.register(&mut registry);
         m.catalog.register(&mut registry);
         m.backup.register(&mut registry);
+        m.copies.register(&mut registry);
         m.notifications.register(&mut registry);
         m.cache.register(&mut registry);
         m.stages.register(&mut registry);

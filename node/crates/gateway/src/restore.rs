@@ -1,16 +1,19 @@
-//! A catalog out of a backup in the mesh, on a gateway that has none ([ADR 39](../../../../docs/adr/0039-backups-of-the-catalog.md)).
+//! A catalog out of a backup in the mesh, on a gateway that has none ([ADR 39](../../../../docs/adr/0039-backups-of-the-catalog.md)), or out of
+//! a copy of one at another S3 ([ADR 59](../../../../docs/adr/0059-restoring-from-copies.md)).
 //! Only where that is asked for.
 //!
 //! * `wish`: what is asked for.
 //! * `told`: what the nodes say, and when that suffices; decided without I/O.
 //! * `desk`: answers joins meanwhile, which say where nodes are.
 //! * `others`: which of several gateways restores.
+//! * `source`: what is read, the nodes' backups or copies elsewhere.
 //! * `run`: asks, reads, writes.
 
 mod desk;
 mod errors;
 mod others;
 mod run;
+mod source;
 pub(crate) mod told;
 mod wish;
 
@@ -20,10 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
-use datamesh_catalog::record::RestoredRecord;
 use datamesh_mesh::Peers;
-use datamesh_settings::admin::RestoredStatus;
-use datamesh_settings::{GatewaySettings, Settings};
+use datamesh_settings::{GatewaySettings, RestoreFrom, Settings};
 use tokio::time::Instant;
 
 use crate::backup::Opener;
@@ -34,7 +35,8 @@ use crate::surroundings::OperatingSystem;
 pub use errors::RestoreError;
 use others::{Whose, whose};
 pub(crate) use run::Restoring;
-use told::{Enough, enough};
+pub(crate) use source::Source;
+use told::{Enough, enough, enough_beside};
 pub(crate) use wish::Wish;
 
 /// Between two looks at whether enough nodes have answered.
@@ -58,6 +60,11 @@ pub(crate) async fn if_wanted(
         tracing::info!("a restore is asked for, and this volume has a catalog: nothing is done");
         return Ok(());
     }
+    let source = match (gateway.restore_from, &prepared.copies) {
+        (RestoreFrom::Mesh, _) => Source::Mesh,
+        (RestoreFrom::Copies, Some(place)) => Source::Copies(Arc::clone(place)),
+        (RestoreFrom::Copies, None) => return Err(GatewayError::RestoreNoCopies),
+    };
     let incarnation = volume::next_incarnation(&dir)?;
     let desk = desk::Listening::start((settings, gateway), prepared, incarnation).await?;
     let restoring = Restoring {
@@ -71,6 +78,7 @@ pub(crate) async fn if_wanted(
         options,
         dir: &dir,
         wish: (wish, text.clone()),
+        source,
     };
     let outcome = match is_own((settings, gateway), &desk, waiting).await {
         true => Box::pin(when_told(&restoring, &desk, waiting)).await,
@@ -115,7 +123,11 @@ async fn when_told(
     let (begun, for_time) = (Instant::now(), restoring.wish.0 != Wish::Newest);
     loop {
         let told = restoring.ask(desk.known()).await;
-        let (reason, pause) = match enough(&told, begun.elapsed(), for_time) {
+        let suffices = match restoring.source {
+            Source::Mesh => enough(&told, begun.elapsed(), for_time),
+            Source::Copies(_) => enough_beside(&told, begun.elapsed(), for_time),
+        };
+        let (reason, pause) = match suffices {
             Enough::Yes => match restoring.restore(&told).await {
                 Err(RestoreError::NotYet(reason)) => (reason, RETRY),
                 outcome => return Ok(outcome.map(drop)?),
@@ -125,12 +137,6 @@ async fn when_told(
         waiting.tell(reason);
         tokio::time::sleep(pause).await;
     }
-}
-
-/// What the status says of a catalog that was restored.
-pub(crate) fn status(record: &RestoredRecord) -> RestoredStatus {
-    let RestoredRecord { until_unix_ms, at_unix_ms, revision, .. } = *record;
-    RestoredStatus { until_unix_ms, at_unix_ms, revision }
 }
 
 /// A time of day for people, and to be asked for.

@@ -159,8 +159,8 @@ impl Gateway {
         mesh: Mesh,
         (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
     ) -> Result<Self, GatewayError> {
-        let Prepared { secret, tokens, certificates, identity, book, mailer, targets, providers, .. } =
-            prepared;
+        let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
+        let Prepared { mailer, targets, providers, copies, .. } = prepared;
         let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
         let cluster = &settings.cluster;
         let config = CoreConfig {
@@ -182,9 +182,9 @@ impl Gateway {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: gateway.catalog_backups,
+            backup_copies: copies,
         };
         let core = Core::assemble_with(config, group.clone()).await?;
-        core.backup.standing.was_restored(catalog.restored().await?.as_ref().map(restore::status));
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }

@@ -1,6 +1,7 @@
 //! What the cluster knows of itself, from what its nodes reported. Nothing here is guessed.
 
 mod avoided;
+mod copies;
 mod drain;
 mod notifications;
 mod recode;
@@ -23,10 +24,12 @@ use tokio::time::Instant;
 
 use crate::api::DEFAULT_BUCKET;
 use crate::backup::Standing;
+use crate::backup::copies::Place;
 use crate::group::Group;
 use crate::notifications::Targets;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
+use crate::surroundings::Surroundings;
 
 /// Copies of a catalog that one gateway keeps.
 const REPLICAS_ALONE: u32 = 1;
@@ -41,9 +44,11 @@ pub(crate) struct StatusSource {
     pub(crate) group: Option<Arc<Group>>,
     pub(crate) backup: Arc<Standing>,
     pub(crate) backups: CatalogBackups,
+    pub(crate) copies: Option<Arc<Place>>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
     pub(crate) targets: Arc<Targets>,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
 }
 
 impl StatusSource {
@@ -71,7 +76,7 @@ impl StatusSource {
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
                 members,
-                backup: self.backup(),
+                backup: self.backup().await?,
                 condemned_segments: counters.condemned_segments,
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),
@@ -85,12 +90,16 @@ impl StatusSource {
     }
 
     /// None in a database, which has its own.
-    fn backup(&self) -> Option<BackupStatus> {
-        let is_elsewhere = self.catalog.keyspace().is_elsewhere();
-        (!is_elsewhere).then(|| match self.backups {
+    async fn backup(&self) -> Result<Option<BackupStatus>, CatalogError> {
+        if self.catalog.keyspace().is_elsewhere() {
+            return Ok(None);
+        }
+        let backup = match self.backups {
             CatalogBackups::Mesh => self.backup.told(self.catalog.options().retention_ms),
-            CatalogBackups::Off => self.backup.told_off(),
-        })
+            CatalogBackups::Off => Standing::told_off(),
+        };
+        let (copies, restored) = (copies::told(self).await?, copies::restored(self).await?);
+        Ok(Some(BackupStatus { copies, restored, ..backup }))
     }
 
     /// The pool the default bucket is bound to, once something was put into it.

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod audit;
+mod copies;
 pub mod mail;
 pub mod mesh;
 pub mod notifications;
@@ -12,6 +13,7 @@ pub mod request_limits;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use copies::{BackupCopies, RestoreFrom};
 use datamesh_shard::{NodeName, PeerKey, PoolName, ZoneName};
 use request_limits::RequestLimits;
 use serde::{Deserialize, Serialize};
@@ -200,7 +202,7 @@ pub struct GatewaySettings {
     /// How mail leaves the cluster. Absent: none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mail: Option<mail::MailSettings>,
-    /// Where the volume has no catalog, it is restored from the backups that storage nodes keep: `newest`, or a time like
+    /// Where the volume has no catalog, it is restored from a backup (see `restore_from`): `newest`, or a time like
     /// `2026-11-30T02:00:00Z`, after which nothing is in it. Absent: an empty volume gets a new catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<String>,
@@ -208,6 +210,12 @@ pub struct GatewaySettings {
     /// has backups of its own.
     #[serde(default, skip_serializing_if = "CatalogBackups::is_default")]
     pub catalog_backups: CatalogBackups,
+    /// Where copies of those backups go. Absent: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_copies: Option<BackupCopies>,
+    /// Where `restore` finds backups. Left out where it is the default.
+    #[serde(default, skip_serializing_if = "RestoreFrom::is_default")]
+    pub restore_from: RestoreFrom,
     /// Where events of buckets may be told. Empty: nowhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notifications: Vec<notifications::NotificationTarget>,

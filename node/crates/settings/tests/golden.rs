@@ -15,8 +15,8 @@ use datamesh_settings::notifications::NotificationTarget;
 use datamesh_settings::oidc::{OidcRoles, OidcSettings};
 use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
-    Settings, SettingsError, StorageSettings, TlsFiles,
+    BackupCopies, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings,
+    Listen, RestoreFrom, Role, Settings, SettingsError, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{
     Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
@@ -28,6 +28,7 @@ const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
+const GATEWAY_COPIES: &str = include_str!("golden/gateway-copies-v1.yaml");
 const GATEWAY_LIMITS: &str = include_str!("golden/gateway-limits-v1.yaml");
 const GATEWAY_OIDC: &str = include_str!("golden/gateway-oidc-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
@@ -109,6 +110,8 @@ fn gateway() -> Settings {
         mail: None,
         restore: None,
         catalog_backups: Default::default(),
+        backup_copies: None,
+        restore_from: Default::default(),
         notifications: Vec::new(),
         public_url: None,
         oidc: Vec::new(),
@@ -155,6 +158,26 @@ fn gateway_with_mail() -> Settings {
         from: "DataMesh <datamesh@example.org>".into(),
         link_base: Some("https://files.example.org/reset".into()),
     });
+    settings
+}
+
+fn gateway_with_copies() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    let file = |name: &str| std::path::PathBuf::from(format!("/etc/datamesh/backup-copies/{name}"));
+    role.backup_copies = Some(BackupCopies {
+        endpoint: "https://s3.eu-central-1.amazonaws.com".into(),
+        region: "eu-central-1".into(),
+        bucket: "catalog-copies".into(),
+        prefix: "demo/".into(),
+        path_style: true,
+        access_key_id_file: file("accessKeyId"),
+        secret_access_key_file: file("secretAccessKey"),
+        ca_file: Some(file("ca.crt")),
+        keep_seconds: 604_800,
+    });
+    role.restore = Some("newest".into());
+    role.restore_from = RestoreFrom::Copies;
     settings
 }
 
@@ -343,6 +366,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_MEMBERS, gateway_of_three()),
         (GATEWAY_MAIL, gateway_with_mail()),
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
+        (GATEWAY_COPIES, gateway_with_copies()),
         (GATEWAY_LIMITS, gateway_with_limits()),
         (GATEWAY_OIDC, gateway_with_oidc()),
     ];

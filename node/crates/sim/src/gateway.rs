@@ -170,6 +170,7 @@ impl Gateway {
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
             catalog_backups: datamesh_settings::CatalogBackups::Off,
+            backup_copies: None,
         })
         .await
         .map_err(|error| error.to_string())?;

@@ -12,6 +12,7 @@ use datamesh_shard::NodeName;
 use k8s_openapi::api::core::v1::ConfigMap;
 
 use super::stateful_set::gateway_labels;
+use crate::cluster::copies::CopiesPlace;
 use crate::cluster::notifications::Webhook;
 use crate::cluster::validate::ValidCluster;
 use crate::meta::Family;
@@ -96,6 +97,8 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             request_limits: cluster.request_limits,
             restore: cluster.restore.clone(),
             catalog_backups: cluster.catalog_backups,
+            backup_copies: cluster.copies.as_ref().map(CopiesPlace::settings),
+            restore_from: cluster.restore_from,
             notifications: cluster.webhooks.iter().map(Webhook::settings).collect(),
             mail: cluster.sign_in.mail.clone(),
             public_url: cluster.sign_in.public_url.clone(),

@@ -29,7 +29,7 @@ fn default_deny(family: &Family) -> NetworkPolicy {
 }
 
 /// Clients from anywhere by HTTPS, and S3 where it is served; members by mesh and bulk. Outward also to the catalog's
-/// database, to webhooks, to the mail server and to providers that users sign in at, wherever those are.
+/// database, to webhooks, to the mail server, to providers that users sign in at and to where copies of backups go, wherever those are.
 fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let family = &cluster.family;
     let pods = meta::and(members(family), label::COMPONENT, label::GATEWAY);
@@ -38,7 +38,8 @@ fn gateway(cluster: &ValidCluster) -> NetworkPolicy {
     let to = |port| NetworkPolicyEgressRule { to: None, ports: Some(vec![tcp(port)]) };
     let database = cluster.database.as_ref().map(|database| to(database.port));
     let hooks = cluster.webhooks.iter().map(|webhook| webhook.port);
-    let beyond: BTreeSet<u16> = hooks.chain(cluster.sign_in.ports.iter().copied()).collect();
+    let copies = cluster.copies.as_ref().map(|copies| copies.port);
+    let beyond: BTreeSet<u16> = hooks.chain(cluster.sign_in.ports.iter().copied()).chain(copies).collect();
     let outward = outward(family).into_iter().chain(database).chain(beyond.into_iter().map(to)).collect();
     policy(family, "allow-gateway", pods, vec![clients, from_members(family), health()], outward)
 }

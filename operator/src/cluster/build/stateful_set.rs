@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
     Affinity, PodAffinityTerm, PodAntiAffinity, VolumeProjection, WeightedPodAffinityTerm,
 };
 
+use crate::cluster::copies::CopiesPlace;
 use crate::cluster::database::{self, Database};
 use crate::cluster::given_files::GivenFiles;
 use crate::cluster::validate::ValidCluster;
@@ -83,6 +84,7 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
             ],
             database_files(cluster.database.as_ref()),
             cluster.given_files().map(GivenFiles::projection).collect(),
+            cluster.copies.iter().map(CopiesPlace::projection).collect(),
         ]
         .concat(),
         settings_hash: settings_hash(cluster, settings),

@@ -354,3 +354,26 @@ fn what_selects_the_first_gateway_selects_all() {
         }
     }
 }
+
+/// Where copies of backups go is in the settings and reachable. Its Secret stops neither the operator nor a pod.
+#[test]
+fn copies_of_backups_are_mounted_whether_their_secret_is_there_or_not() {
+    let mut cluster = cluster();
+    let spec = serde_json::json!({
+        "endpoint": "https://s3.example.com:9443", "bucket": "copies", "secretRef": {"name": "offsite"}, "keep": "48h",
+    });
+    cluster.spec.gateway.backup_copies = Some(serde_json::from_value(spec).unwrap());
+    cluster.spec.gateway.restore = Some("newest".into());
+    cluster.spec.gateway.restore_from = datamesh_crds::RestoreFrom::Copies;
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    let found = Found::default();
+    let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+    let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+    let set = serde_yaml::to_string(&objects.gateways[0].stateful_set).unwrap();
+    assert!(set.contains("path: backup-copies/secretAccessKey") && set.contains("optional: true"), "{set}");
+    let settings = serde_yaml::to_string(&objects.gateways[0].settings).unwrap();
+    for line in ["caFile: /etc/datamesh/backup-copies/ca.crt", "keepSeconds: 172800", "restoreFrom: Copies"] {
+        assert!(settings.contains(line), "{settings}");
+    }
+    assert!(serde_yaml::to_string(&objects.network_policies).unwrap().contains("port: 9443"));
+}

@@ -1,7 +1,7 @@
 use MemberState::{Down, Joining, Up};
 use datamesh_crds::StoragePool;
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::admin::MemberState;
+use datamesh_settings::admin::{BackupStatus, CopiesStatus, MemberState};
 use datamesh_shard::Epoch;
 use k8s_controller::conditions::ConditionStatus;
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
@@ -64,7 +64,8 @@ fn is(verdicts: &[Verdict], type_: &str) -> (ConditionStatus, &'static str) {
 #[test]
 fn a_serving_cluster_is_ready_and_honest_about_its_catalog() {
     let all = judged(&found(&["main"]), &Outcome::Applied, &all_up());
-    assert_eq!(all.len(), CONDITIONS.len());
+    // All but that of copies, which are not asked for.
+    assert_eq!(all.len(), CONDITIONS.len() - 1);
     assert_eq!(is(&all, "Ready"), (ConditionStatus::True, "Serving"));
     assert_eq!(is(&all, "DataSafe"), (ConditionStatus::False, "CatalogSingleCopy"));
     assert_eq!(is(&all, "Degraded"), (ConditionStatus::False, "AllUp"));
@@ -94,6 +95,32 @@ fn invalid_paused_and_keyless_say_so() {
     let keyless = verdicts(&cluster(), &found, &missing, &outcome, &up);
     assert_eq!(is(&keyless, "KeyMissing"), (ConditionStatus::True, "KeySecretMissing"));
     assert_eq!(is(&keyless, "Ready"), (ConditionStatus::False, "KeySecretMissing"));
+}
+
+#[test]
+fn copies_of_backups_are_told_of_where_they_are_asked_for() {
+    let judged = |cluster: &DataMeshCluster, answer: &Answer| {
+        let key = Key::Present(ClusterSecret::generate());
+        verdicts(cluster, &found(&["main"]), &key, &Outcome::Applied, answer)
+    };
+    let mut cluster = cluster();
+    let spec = serde_json::json!({"endpoint": "https://s3.example.com", "bucket": "copies", "secretRef": {"name": "x"}});
+    cluster.spec.gateway.backup_copies = Some(serde_json::from_value(spec).unwrap());
+    let old = is(&judged(&cluster, &all_up()), "BackupCopies");
+    assert_eq!(old, (ConditionStatus::Unknown, "NotToldYet"));
+    let told = all_up().map(|mut status| {
+        let copies =
+            Some(CopiesStatus { behind_seconds: Some(30), last_unix_ms: Some(1), ..CopiesStatus::default() });
+        status.catalog.backup = Some(BackupStatus { copies, ..BackupStatus::default() });
+        status
+    });
+    let all = judged(&cluster, &told);
+    assert_eq!(is(&all, "BackupCopies"), (ConditionStatus::True, "Copied"));
+    let mut status = datamesh_crds::DataMeshClusterStatus::default();
+    crate::conditions::set(&mut status.conditions, &all, None);
+    cluster.status = Some(status);
+    cluster.spec.gateway.backup_copies = None;
+    assert_eq!(is(&judged(&cluster, &told), "BackupCopies"), (ConditionStatus::True, "NotWanted"));
 }
 
 /// A cluster of three gateways, of which those with these numbers are ready.

@@ -90,6 +90,12 @@ impl Record for Anchor {
 }
 
 impl Anchor {
+    /// The chain's name: the generation, and the revision of the snapshot that it begins with.
+    #[must_use]
+    pub fn chain(&self) -> (u64, u64) {
+        (self.generation, self.parts.first().map_or(0, |part| part.revision))
+    }
+
     /// The last part that has nothing of what came after that time, and those before it. None where the chain begins later.
     #[must_use]
     pub fn until(&self, unix_ms: u64) -> &[AnchorPart] {

@@ -60,13 +60,14 @@ impl Changed {
         self.bytes
     }
 
-    /// Whether nothing has changed but what a backup writes down of its own segments under this upload, and counts of them.
+    /// Whether nothing has changed but what a backup writes down of its own segments under this upload, counts of them, and how far its
+    /// copies are.
     #[must_use]
     pub fn is_only_of(&self, upload: UploadId) -> bool {
         let counters = [keys::all(Table::Counter), keys::all(Table::ProfileCounter)];
         let own = [keys::of_upload(Table::UsedSegment, upload)];
         let ending = [keys::all(Table::Reference), keys::all(Table::LeaseDue)];
-        let single = [keys::upload(upload), keys::lease(upload)];
+        let single = [keys::upload(upload), keys::lease(upload), keys::only(Table::Copies)];
         let is_own = |key: &Vec<u8>| {
             counters.iter().chain(&own).any(|range| range.contains(key))
                 || single.contains(key)

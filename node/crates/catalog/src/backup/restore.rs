@@ -8,7 +8,7 @@ use crate::keyspace::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError,
     Revision, View,
 };
-use crate::record::{self, ClusterRecord, RecordError, RestoredRecord};
+use crate::record::{self, ClusterRecord, DeletionHeldRecord, RecordError, RestoredRecord};
 
 /// Why a backup does not become a catalog.
 #[derive(Debug, thiserror::Error)]
@@ -89,11 +89,15 @@ impl<K: Keyspace> Restore<K> {
     }
 
     /// Raises the catalog's incarnation above that of the one that was lost, however often that was opened since, and notes what it
-    /// came out of.
+    /// came out of; and, where that is asked for, that nothing is deleted before somebody has looked.
     ///
     /// # Errors
     /// See [`RestoreError`].
-    pub async fn finish(self, at_least: Incarnation, restored: &RestoredRecord) -> Result<K, RestoreError> {
+    pub async fn finish(
+        self,
+        at_least: Incarnation,
+        (restored, holds_deletion): (&RestoredRecord, bool),
+    ) -> Result<K, RestoreError> {
         let key = keys::only(Table::Cluster);
         let row = self.keyspace.get(&key).await?.ok_or(RestoreError::Nobodys)?;
         let before: ClusterRecord = record::decode(&row.value)?;
@@ -101,6 +105,10 @@ impl<K: Keyspace> Restore<K> {
         let mut batch = Batch::new();
         batch.put(key, record::encode(&ClusterRecord { incarnation, ..before })?);
         batch.put(keys::only(Table::Restored), record::encode(restored)?);
+        if holds_deletion {
+            let held = DeletionHeldRecord { since_unix_ms: restored.at_unix_ms };
+            batch.put(keys::only(Table::DeletionHeld), record::encode(&held)?);
+        }
         self.keyspace.commit(batch).await?;
         Ok(self.keyspace)
     }

@@ -444,6 +444,8 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("bucket-next", key::only(Table::BucketNext)),
         ("restored", key::only(Table::Restored)),
         ("snapshots", key::only(Table::Snapshots)),
+        ("copies", key::only(Table::Copies)),
+        ("deletion-held", key::only(Table::DeletionHeld)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

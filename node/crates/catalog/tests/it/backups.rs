@@ -99,7 +99,7 @@ async fn what_the_engine_forgot_is_not_passed_over() {
 async fn a_catalog_is_restored_into_nothing_and_under_a_later_incarnation() {
     let keyspace = MemoryKeyspace::default();
     let restore = Restore::into_empty(keyspace.clone()).await.unwrap();
-    assert!(matches!(restore.finish(Incarnation(0), &restored()).await, Err(RestoreError::Nobodys)));
+    assert!(matches!(restore.finish(Incarnation(0), (&restored(), false)).await, Err(RestoreError::Nobodys)));
     let cluster = ClusterRecord { fingerprint: "f".into(), incarnation: Incarnation(41) };
     let mut batch = Batch::new();
     batch.put(keys::only(Table::Cluster), record::encode(&cluster).unwrap());
@@ -110,7 +110,7 @@ async fn a_catalog_is_restored_into_nothing_and_under_a_later_incarnation() {
         let restore = Restore::into_empty(into.clone()).await.unwrap();
         let view = keyspace.view().await.unwrap();
         restore.write(&RowPieces::of(&view).next().await.unwrap().unwrap()).await.unwrap();
-        restore.finish(Incarnation(at_least), &restored()).await.unwrap();
+        restore.finish(Incarnation(at_least), (&restored(), false)).await.unwrap();
         let row = into.get(&keys::only(Table::Cluster)).await.unwrap().unwrap();
         let found: ClusterRecord = record::decode(&row.value).unwrap();
         assert_eq!(found, ClusterRecord { fingerprint: "f".into(), incarnation: Incarnation(raised) });

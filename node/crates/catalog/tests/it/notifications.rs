@@ -129,7 +129,7 @@ async fn after_a_restore_events_of_a_key_are_in_their_order_still() {
     let into = || AnyKeyspace::from(RocksKeyspace::open(dir.path(), options).unwrap());
     let restore = Restore::into_empty(into()).await.unwrap();
     restore.write(&piece).await.unwrap();
-    drop(restore.finish(Incarnation(1), &restored).await.unwrap());
+    drop(restore.finish(Incarnation(1), (&restored, false)).await.unwrap());
     // Opened again it goes on counting where it was.
     let keyspace = into();
     let catalog = catalog_on(keyspace.clone()).await;

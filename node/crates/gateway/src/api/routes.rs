@@ -250,6 +250,8 @@ routes! {
         does("Asks all nodes what they see of one another").gives::<MeshStatus>(200).compressed();
     POST "/api/v1/admin/fsck" OPERATOR => fsck::check,
         does("Checks the catalog and the nodes, told line by line").may_take::<FsckRequest>().gives_lines::<FsckEvent>();
+    POST "/api/v1/admin/restored/confirm" ADMIN => fsck::confirm,
+        does("Lets a catalog that came out of copies delete again").gives::<ClusterStatus>(200);
     GET "/api/v1/admin/audit" AUDITOR => audit::list,
         does("Lists who did what").asks::<audit::Params>().gives::<audit::Listed>(200).compressed();
     GET "/api/v1/admin/audit/export" AUDITOR => audit::export,

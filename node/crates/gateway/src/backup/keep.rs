@@ -16,9 +16,11 @@ use datamesh_settings::CatalogBackups;
 use datamesh_shard::{ErasureProfile, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::chain::{BackupError, Chain};
+use super::copies::{Backup, Newest};
 use super::forget::ForgetBackups;
 use super::holders::{Holders, KeepError};
 use super::plan::{Due, PART_EVERY, Pace, after_failures, after_unkept, snapshot_every};
@@ -60,6 +62,8 @@ pub(crate) struct KeepBackup {
     /// Parts and anchors that failed one after another, and before when none is tried again.
     failures: u32,
     pub(crate) rests_until: Option<Instant>,
+    /// The newest that is kept, for whoever copies it.
+    newest: watch::Sender<Option<Arc<Backup>>>,
 }
 
 impl KeepBackup {
@@ -85,7 +89,13 @@ impl KeepBackup {
             is_paced: false,
             failures: 0,
             rests_until: None,
+            newest: watch::Sender::new(None),
         }
+    }
+
+    /// The newest that it has made, from now on.
+    pub(crate) fn newest(&self) -> Newest {
+        self.newest.subscribe()
     }
 
     async fn step(&mut self) -> Result<(), BackupError> {
@@ -255,6 +265,9 @@ impl KeepBackup {
         let holders = Holders::of(&self.context.pools, &chain.place.0);
         holders.keep(&self.opener, (id, sealed.into()), enough).await?;
         chain.is_kept();
+        if self.newest.receiver_count() > 0 {
+            self.newest.send_replace(Some(Arc::new(Backup { id, anchor: chain.anchor.clone() })));
+        }
         self.pace.is_kept();
         self.standing.kept(kept(id.at_unix_ms, id.revision, &chain.anchor), chain.age());
         (self.failures, self.rests_until, self.found) = (0, None, None);
@@ -332,6 +345,7 @@ impl Worker for KeepBackup {
     fn rest(&mut self) {
         (self.chain, self.found, self.former) = (None, None, Vec::new());
         (self.is_informed, self.is_paced) = (false, false);
+        self.newest.send_replace(None);
         self.standing.rests();
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datamesh_catalog::backup::reach_ms;
-use datamesh_settings::admin::{BackupStatus, RestoredStatus};
+use datamesh_settings::admin::BackupStatus;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,6 @@ struct State {
     missing_since: Instant,
     is_impossible: bool,
     error: Option<String>,
-    restored: Option<RestoredStatus>,
 }
 
 /// Shared by the worker, the status, and what deletes.
@@ -68,14 +67,8 @@ impl Standing {
             missing_since: now,
             is_impossible: false,
             error: None,
-            restored: None,
         };
         Self { state: Mutex::new(state), superseded: CancellationToken::new(), metrics }
-    }
-
-    /// This catalog came out of a backup itself.
-    pub(crate) fn was_restored(&self, restored: Option<RestoredStatus>) {
-        self.state.lock().restored = restored;
     }
 
     /// One is safe; what was acknowledged `age` ago is in it.
@@ -172,13 +165,14 @@ impl Standing {
             segments: kept.map_or(0, |kept| kept.segments),
             error: state.error.as_ref().map(|error| format!("{error}{}", unkept.unwrap_or_default())),
             off: false,
-            restored: state.restored.clone(),
+            copies: None,
+            restored: None,
         }
     }
 
     /// The same, where the administrator wants no backups.
-    pub(crate) fn told_off(&self) -> BackupStatus {
-        BackupStatus { off: true, restored: self.state.lock().restored.clone(), ..BackupStatus::default() }
+    pub(crate) fn told_off() -> BackupStatus {
+        BackupStatus { off: true, ..BackupStatus::default() }
     }
 }
 
@@ -281,7 +275,7 @@ mod tests {
         standing.kept(KEPT, Duration::ZERO);
         standing.has_none();
         assert_eq!(standing.deletable_until(2_000_000_000, RETENTION_MS), 1_000_060_000);
-        assert!(standing.told_off().off && standing.told_off().last_unix_ms.is_none());
+        assert!(Standing::told_off().off && Standing::told_off().last_unix_ms.is_none());
     }
 
     #[tokio::test(start_paused = true)]

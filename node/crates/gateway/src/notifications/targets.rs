@@ -103,7 +103,8 @@ impl Target {
     }
 }
 
-fn is_this_machine(host: &str) -> bool {
+/// Whether a host in an address is this machine: nobody watches the way there.
+pub(crate) fn is_this_machine(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())

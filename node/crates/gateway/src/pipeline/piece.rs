@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use datamesh_catalog::backup::{ANCHOR_RECORD_BYTES_MAX, Chunk};
 use datamesh_catalog::catalog::UploadError;
 use datamesh_catalog::limits::PAGE_SEGMENTS_MAX;
@@ -15,7 +16,7 @@ use super::fetch::Proof;
 use super::get::{ReadError, fetch};
 use super::job::Job;
 use super::manifest::{self, ManifestError, SegmentSecret};
-use super::open::{self, Room, Source};
+use super::open::{self, OpenSegmentError, Room, Source};
 use super::put::renew;
 use super::store::{StoreError, millis, store};
 use crate::owned;
@@ -133,6 +134,37 @@ pub(crate) async fn piece(
         }
     }
     Err(Stopped.into())
+}
+
+/// A piece's sealed bytes: no key is needed, each shard is held against its leaf.
+pub(crate) async fn sealed_piece(context: &Context, reference: &SegmentRef) -> Result<Bytes, ReadError> {
+    let room = open::data_bytes(reference);
+    // As they arrive, and put together.
+    let mut ticket = context.budget.reserve(2 * room).await;
+    let shards = fetch(context, reference).await?.gather(Proof::Leaves).await?;
+    let (mut out, reference) = (ticket.buffer(room), reference.clone());
+    let joining = context.cpu.run(move |_| {
+        open::join(&reference, shards, &mut out).map_err(OpenSegmentError::from)?;
+        let sealed = Bytes::copy_from_slice(&out[..reference.sealed_bytes as usize]);
+        drop((out, ticket));
+        Ok::<_, ReadError>(sealed)
+    });
+    joining.await?
+}
+
+/// Opens a piece's sealed bytes, wherever they come from: their tags prove them, under a key that sealed nothing else.
+pub(crate) async fn open_piece(
+    context: &Context,
+    (reference, secret): (SegmentRef, SegmentSecret),
+    sealed: Bytes,
+) -> Result<Vec<u8>, ReadError> {
+    let ticket = context.budget.reserve(open::bytes_of(&reference, &secret)).await;
+    let room = Room::new(&reference, ticket);
+    let opening = move |stages: &_| open::open(&reference, &secret, Source::Cache(sealed), room, stages);
+    match context.cpu.run(opening).await? {
+        Ok(plain) => Ok(plain.pieces.concat()),
+        Err((error, _)) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,12 @@ use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::engine::EngineError;
 use datamesh_catalog::record::RecordError;
 
+use crate::backup::copies::{CopyProblem, NoCopy};
 use crate::pipeline::PieceError;
+
+/// What to do about an object that is not what it should be: nobody goes back to an older one unasked.
+const ADVICE_COPY: &str =
+    "Put back what was there, or ask for a time before it, or remove the anchor that needs it";
 
 /// Why there is no catalog out of a backup.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +58,48 @@ pub enum RestoreError {
         /// Its time.
         at: String,
     },
+    /// An object of the copies.
+    #[error("a copy of a backup: {0}. {ADVICE_COPY}")]
+    Copy(String),
+    /// A copy is of a later version.
+    #[error("a copy of a backup: {0}")]
+    LaterCopy(String),
+    /// A copy is of long before the time that is asked for.
+    #[error(
+        "the copy before the time that is asked for leads to {at}, more than an hour before it: if that is early enough, ask for {at}"
+    )]
+    FarBefore {
+        /// Its last point.
+        at: String,
+    },
+    /// No copy is of that time.
+    #[error("the first copy begins at {first}: ask for no earlier time")]
+    NoCopyThen {
+        /// Its first point.
+        first: String,
+    },
+    /// There is none.
+    #[error(
+        "no copy of this cluster's catalog can be taken, of {tried} that do not prove themselves; the last: {last}. Look at backupCopies \
+         (bucket, prefix) and at the cluster secret"
+    )]
+    NoCopies {
+        /// How many were looked at.
+        tried: usize,
+        /// What was wrong with the last.
+        last: String,
+    },
+    /// The nodes know better.
+    #[error(
+        "the newest copy is of {at}, and nodes keep a backup of {newer}: restore that, with restoreFrom Mesh; if it cannot be read, ask for \
+         the time {at}"
+    )]
+    NewerInMesh {
+        /// The copy's time.
+        at: String,
+        /// The backup's.
+        newer: String,
+    },
     /// The volume.
     #[error("{path}: {source}")]
     File {
@@ -76,6 +123,23 @@ pub enum RestoreError {
     /// A layout that nodes know was not taken over.
     #[error("a layout that nodes know: {0}")]
     Layout(String),
+}
+
+impl From<CopyProblem> for RestoreError {
+    fn from(problem: CopyProblem) -> Self {
+        Self::Copy(problem.to_string())
+    }
+}
+
+impl From<NoCopy> for RestoreError {
+    fn from(error: NoCopy) -> Self {
+        match error {
+            // It may pass: the key may come, too.
+            NoCopy::Endpoint(error) => Self::NotYet(format!("for the copies of backups: {error}")),
+            NoCopy::Copy(problem) => problem.into(),
+            NoCopy::Later(_) => Self::LaterCopy(error.to_string()),
+        }
+    }
 }
 
 /// Why one backup does not come to a catalog.

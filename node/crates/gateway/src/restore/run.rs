@@ -19,14 +19,15 @@ use datamesh_shard::{Incarnation, PeerKey};
 use futures::StreamExt;
 
 use super::errors::{RestoreError, Unread};
+use super::source::{Shelf, Source};
 use super::time;
-use super::told::{Told, anchors, layouts, unheard};
+use super::told::{BY_TIME, Told, layouts, unheard};
 use super::wish::Wish;
 use crate::backup::{Given, Opener};
 use crate::cache::SegmentCache;
 use crate::layouts::encode_stored;
 use crate::metrics::Metrics;
-use crate::pipeline::{Budget, Context, PieceError, piece, segments_of};
+use crate::pipeline::{Budget, Context, PieceError, segments_of};
 use crate::pools::{Pool, Pools};
 use crate::server::CATALOG_DIR;
 use crate::surroundings::Surroundings;
@@ -56,6 +57,7 @@ pub(crate) struct Restoring<'a> {
     pub(crate) dir: &'a Path,
     /// And its words.
     pub(crate) wish: (Wish, String),
+    pub(crate) source: Source,
 }
 
 /// What has been learnt of backups that proved themselves.
@@ -106,25 +108,38 @@ impl Restoring<'_> {
         &self,
         told: &BTreeMap<PeerKey, Told>,
     ) -> Result<RestoredRecord, RestoreError> {
-        let (mut newest, mut tried, mut last) = (None, 0, String::from("no node keeps any"));
-        for (id, holders) in anchors(told) {
-            let Some(anchor) = self.anchor(&id, &holders, told).await? else {
+        let shelf = self.shelf().await?;
+        let in_mesh = self.proven_beside(&shelf, told).await?;
+        let mut first = None;
+        let (mut newest, mut tried, mut last) = (None, 0, String::from("there is none at all"));
+        for (id, holders) in self.candidates(&shelf, told).await? {
+            self.is_newest(&id, in_mesh)?;
+            let Some(anchor) = self.anchor(&shelf, (&id, &holders), told).await? else {
                 // Either a node says what is not so, or all that keep it have lost it.
                 (tried, last) =
                     (tried + 1, format!("the anchor of {} does not prove itself", time(id.at_unix_ms)));
                 continue;
             };
             let newest = *newest.get_or_insert(Newest {
-                generation: id.generation,
+                generation: in_mesh.map_or(id.generation, |known| known.generation.max(id.generation)),
                 at_unix_ms: id.at_unix_ms,
                 reach_ms: anchor.reach_ms,
             });
             if !self.is_wanted(&anchor, newest, told)? {
+                first = anchor.parts.first().map(|part| part.at_unix_ms).or(first);
                 continue;
             }
-            match self.one(&anchor, newest, told).await {
+            self.is_near(&anchor)?;
+            match self.one(&shelf, (&anchor, newest), told).await {
                 Ok(restored) => return Ok(restored),
                 Err(Unread::Here(error)) => return Err(error),
+                // Of copies nobody goes back to an older one unasked.
+                Err(Unread::Rows(error)) if matches!(shelf, Shelf::Copies(_)) => {
+                    return Err(RestoreError::Copy(format!(
+                        "that of {} is damaged: {error}",
+                        time(id.at_unix_ms)
+                    )));
+                }
                 // It was sealed so: no node has another.
                 Err(Unread::Rows(error)) => {
                     tracing::warn!(?id, %error, "a backup of the catalog is damaged; the one before is tried");
@@ -135,7 +150,7 @@ impl Restoring<'_> {
                 }
             }
         }
-        Err(RestoreError::None { tried, last })
+        Err(self.none(tried, last, first))
     }
 
     /// Whether it may be taken, as far as its place and time go.
@@ -153,17 +168,21 @@ impl Restoring<'_> {
         let now = self.surroundings.now_unix_ms();
         let last = newest.at_unix_ms.min(now);
         let (reach_ms, earliest) = newest.reaches(anchor, last);
+        let is_copy = matches!(self.source, Source::Copies(_));
         match *wish {
-            Wish::Until(wanted) if wanted < earliest => {
+            // Copies are kept for longer than what was deleted: whoever asks for one knows what a file of then may lack.
+            Wish::Until(wanted) if wanted < earliest && !is_copy => {
                 Err(RestoreError::TooOld { earliest: time(earliest), reach_ms })
             }
             Wish::Newest if now.saturating_sub(last) > NEWEST_AGE_MS_MAX.max(reach_ms) => {
                 Err(RestoreError::Stale { at: time(last) })
             }
             Wish::Until(_) => Ok(!wish.parts(anchor).is_empty()),
+            // With all nodes gone, or new, there is nothing that anybody could keep.
+            Wish::Newest if is_copy && layouts(told).is_empty() => Ok(true),
             Wish::Newest => match unheard(told, &anchor.pools) {
                 Some(pool) => Err(RestoreError::NotYet(format!(
-                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}",
+                    "for the nodes of pool {pool}, which may keep a newer backup than that of {}{BY_TIME}",
                     time(anchor.at_unix_ms)
                 ))),
                 None => Ok(anchor.at_unix_ms >= earliest),
@@ -172,7 +191,7 @@ impl Restoring<'_> {
     }
 
     /// An anchor that proves itself, of any who keep it. None where it is certain that they do not have it.
-    async fn anchor(
+    pub(super) async fn anchor_of_nodes(
         &self,
         id: &AnchorId,
         holders: &[PeerKey],
@@ -232,8 +251,8 @@ impl Restoring<'_> {
 
     async fn one(
         &self,
-        anchor: &Anchor,
-        newest: Newest,
+        shelf: &Shelf,
+        (anchor, newest): (&Anchor, Newest),
         told: &BTreeMap<PeerKey, Told>,
     ) -> Result<RestoredRecord, Unread> {
         let (wish, words) = &self.wish;
@@ -247,7 +266,7 @@ impl Restoring<'_> {
             at_unix_ms: now,
             revision: parts.last().map_or(0, |part| part.revision),
         };
-        let keyspace = self.rows(parts, told, &restored).await?;
+        let keyspace = self.rows(shelf, (anchor, parts), (told, &restored)).await?;
         self.take_layouts(keyspace, told).await?;
         self.set_in_place()?;
         tracing::warn!(
@@ -263,10 +282,11 @@ impl Restoring<'_> {
     /// Writes the rows into a folder beside.
     async fn rows(
         &self,
-        parts: &[AnchorPart],
-        told: &BTreeMap<PeerKey, Told>,
-        restored: &RestoredRecord,
+        shelf: &Shelf,
+        (anchor, parts): (&Anchor, &[AnchorPart]),
+        (told, restored): (&BTreeMap<PeerKey, Told>, &RestoredRecord),
     ) -> Result<AnyKeyspace, Unread> {
+        self.check_whole(shelf, (anchor, parts)).await?;
         let context = self.context(told).await?;
         let dir = self.dir.join(DIR);
         let options = RocksOptions { begins_after: begins_after(restored), ..RocksOptions::default() };
@@ -277,17 +297,13 @@ impl Restoring<'_> {
         let keyspace = opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??;
         let restore = Restore::into_empty(AnyKeyspace::from(keyspace)).await?;
         for chunk in parts.iter().flat_map(|part| &part.chunks) {
-            for (mut reference, secret) in segments_of(chunk).map_err(PieceError::from)? {
-                // No earlier layout is known here. Who it does not name is asked after that.
-                let pool = context.pools.get(&reference.pool);
-                let newest = pool.as_ref().and_then(|pool| pool.layout()).map(|layout| layout.epoch);
-                reference.epoch = newest.unwrap_or(reference.epoch);
-                let rows = piece(&context, (reference, secret)).await.map_err(PieceError::from)?;
-                restore.write(&rows).await?;
+            for segment in segments_of(chunk).map_err(PieceError::from)? {
+                restore.write(&self.piece_rows((shelf, &context), anchor, segment).await?).await?;
             }
         }
         // Above all that the lost catalog may have been opened as since.
-        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), restored).await?)
+        let holds_deletion = matches!(shelf, Shelf::Copies(_));
+        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), (restored, holds_deletion)).await?)
     }
 
     /// What reads segments, by the layouts that nodes know.

@@ -11,9 +11,12 @@ use datamesh_shard::{PeerKey, PoolName};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// Once so long has passed, m members of a pool may be missing: each backup's anchor is kept by m + 1 at least.
 const PATIENCE_WITH_MISSING: Duration = Duration::from_secs(60);
+/// Where the newest copy is asked for and no node that knows a layout has come by then, the mesh is gone: after a power cut, disks are checked
+/// and images fetched first. Whoever names a time knows that it is.
+const PATIENCE_WITHOUT_MESH: Duration = Duration::from_secs(600);
 
 /// For people who know that a pool will not come back.
-const BY_TIME: &str = "; if they are lost for good, ask for a time instead of the newest";
+pub(super) const BY_TIME: &str = "; if they are lost for good, ask for a time instead of the newest";
 
 /// What a node said.
 #[derive(Clone, Debug)]
@@ -75,12 +78,9 @@ pub(crate) fn enough(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time:
     for (pool, (layout, _)) in
         layouts(told).into_iter().filter(|(pool, _)| !for_time || with_anchors.contains(pool))
     {
-        let (members, may_miss) = (layout.members.len(), usize::from(layout.profile.parity()));
-        let here = layout.members.iter().filter(|member| told.contains_key(&member.peer)).count();
-        if here == members || late && here + may_miss >= members {
-            whole += usize::from(with_anchors.contains(pool));
-        } else {
-            missing = Some(format!("for the nodes of pool {pool}: {here} of {members} have answered"));
+        match away(told, layout, late) {
+            None => whole += usize::from(with_anchors.contains(pool)),
+            reason => missing = reason,
         }
     }
     match missing {
@@ -90,6 +90,34 @@ pub(crate) fn enough(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time:
         Some(missing) if late && !for_time && whole > 0 => Enough::NotYet(format!("{missing}{BY_TIME}")),
         Some(missing) => Enough::NotYet(missing),
     }
+}
+
+/// The same where the backup is elsewhere: nodes that are there say whether they keep a newer one, and which layouts they have. Where none
+/// comes, or only such as know of no layout, the mesh is gone; one of which a part is there is waited for, but where a time was asked `for_time`.
+pub(crate) fn enough_beside(told: &BTreeMap<PeerKey, Told>, waited: Duration, for_time: bool) -> Enough {
+    let late = waited >= PATIENCE_WITH_MISSING;
+    let without = if for_time { PATIENCE_WITH_MISSING } else { PATIENCE_WITHOUT_MESH };
+    let missing = layouts(told).into_values().filter_map(|(layout, _)| away(told, layout, late)).next_back();
+    match missing {
+        _ if waited < PATIENCE || layouts(told).is_empty() && waited < without => Enough::NotYet(format!(
+            "for nodes, should the mesh be there: {} have answered, and {} layouts are known; without any it goes on after {} s",
+            told.len(),
+            layouts(told).len(),
+            without.as_secs()
+        )),
+        Some(missing) if late && !for_time => Enough::NotYet(format!("{missing}{BY_TIME}")),
+        Some(missing) if !late => Enough::NotYet(missing),
+        _ => Enough::Yes,
+    }
+}
+
+/// Which members of a pool are waited for, if any: later no more than m.
+fn away(told: &BTreeMap<PeerKey, Told>, layout: &Layout, late: bool) -> Option<String> {
+    let (members, may_miss) = (layout.members.len(), usize::from(layout.profile.parity()));
+    let here = layout.members.iter().filter(|member| told.contains_key(&member.peer)).count();
+    let is_enough = here == members || late && here + may_miss >= members;
+    let pool = &layout.pool;
+    (!is_enough).then(|| format!("for the nodes of pool {pool}: {here} of {members} have answered"))
 }
 
 /// A pool that had a layout when a backup was made, and of which nobody has answered.
@@ -180,6 +208,24 @@ mod tests {
     fn without_any_backup_nothing_is_begun() {
         let Enough::NotYet(reason) = enough(&told(6, &[]), PATIENCE * 100, false) else { panic!() };
         assert!(reason.contains("6 answered, and none does"), "{reason}");
+    }
+
+    #[test]
+    fn beside_copies_a_mesh_may_be_gone_but_not_a_part_of_it() {
+        let (soon, late) = (PATIENCE, PATIENCE_WITH_MISSING);
+        for for_time in [false, true] {
+            assert!(matches!(enough_beside(&told(6, &[]), soon / 2, for_time), Enough::NotYet(_)));
+            assert_eq!(enough_beside(&told(6, &[]), soon, for_time), Enough::Yes, "no anchor is needed");
+            assert!(matches!(enough_beside(&told(0, &[]), soon, for_time), Enough::NotYet(_)));
+            let gone = if for_time { late } else { PATIENCE_WITHOUT_MESH };
+            assert!(matches!(enough_beside(&told(0, &[]), gone - soon / 2, for_time), Enough::NotYet(_)));
+            assert_eq!(enough_beside(&told(0, &[]), gone, for_time), Enough::Yes);
+            assert!(matches!(enough_beside(&told(5, &[]), soon, for_time), Enough::NotYet(_)));
+            assert_eq!(enough_beside(&told(4, &[]), late, for_time), Enough::Yes);
+        }
+        let Enough::NotYet(reason) = enough_beside(&told(3, &[]), late * 100, false) else { panic!() };
+        assert!(reason.contains("3 of 6") && reason.ends_with(BY_TIME), "{reason}");
+        assert_eq!(enough_beside(&told(3, &[]), late, true), Enough::Yes);
     }
 
     #[test]

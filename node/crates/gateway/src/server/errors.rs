@@ -9,6 +9,7 @@ use datamesh_settings::{DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS
 
 use super::{BUFFER_BYTES_MIN, CACHE_BYTES_MIN};
 use crate::auth::TokenError;
+use crate::backup::copies::CopiesError;
 use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
@@ -121,6 +122,14 @@ pub enum GatewayError {
         "restore: the catalog is in PostgreSQL, which has backups of its own: restore it there, and remove the setting"
     )]
     RestoreElsewhere,
+    /// There is no place that copies are at.
+    #[error(
+        "restoreFrom is Copies, and backupCopies does not say where those are: write it, or set restoreFrom to Mesh"
+    )]
+    RestoreNoCopies,
+    /// Where copies of backups go.
+    #[error(transparent)]
+    Copies(#[from] CopiesError),
     /// A restore that came to nothing.
     #[error("restoring the catalog: {0}")]
     NotRestored(#[from] RestoreError),

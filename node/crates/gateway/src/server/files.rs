@@ -7,11 +7,12 @@ use std::sync::Arc;
 use datamesh_catalog::engine::PostgresOptions;
 use datamesh_mesh::Identity;
 use datamesh_seal::ClusterSecret;
-use datamesh_settings::{DatabaseFiles, GatewaySettings, read_secret};
+use datamesh_settings::{CatalogBackups, DatabaseFiles, GatewaySettings, read_secret};
 use zeroize::Zeroizing;
 
 use super::GatewayError;
 use crate::auth::Tokens;
+use crate::backup::copies::{CopiesError, Place};
 use crate::book::AddressBook;
 use crate::https::Certificates;
 use crate::mail::Mailer;
@@ -33,6 +34,7 @@ pub(crate) struct Prepared {
     pub(crate) mailer: Option<Mailer>,
     pub(crate) targets: Vec<Target>,
     pub(crate) providers: Providers,
+    pub(crate) copies: Option<Arc<Place>>,
 }
 
 impl Prepared {
@@ -55,8 +57,19 @@ impl Prepared {
             mailer: settings.mail.clone().map(Mailer::open).transpose()?,
             targets: Target::open_all(&settings.notifications)?,
             providers: Providers::open(settings.public_url.as_deref(), &settings.oidc)?,
+            copies: copies(settings)?,
         })
     }
+}
+
+/// Where copies of backups go. There must be backups.
+fn copies(settings: &GatewaySettings) -> Result<Option<Arc<Place>>, CopiesError> {
+    let Some(copies) = &settings.backup_copies else { return Ok(None) };
+    let has_backups = settings.catalog_backups == CatalogBackups::Mesh && settings.catalog_database.is_none();
+    if !has_backups {
+        return Err(CopiesError::Nothing);
+    }
+    Ok(Some(Arc::new(Place::of(copies)?)))
 }
 
 fn database(files: &DatabaseFiles) -> Result<PostgresOptions, GatewayError> {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
+use crate::backup::copies::CopyBackups;
 use crate::backup::{ForgetBackups, KeepBackup, Standing};
 use crate::group::keep::KeepMembers;
 use crate::group::leading::WhileLeading;
@@ -99,6 +100,7 @@ impl Gateway {
             recode: core.recode,
             expire: core.expire,
             shredder: core.shredder,
+            copies: core.copies.filter(|_| backup.is_some()),
             backup,
             forget,
             notify: core.notify,
@@ -190,6 +192,7 @@ struct Workers {
     expire: Expire,
     shredder: Shredder,
     backup: Option<KeepBackup>,
+    copies: Option<CopyBackups>,
     /// In its place, where there shall be none.
     forget: Option<ForgetBackups>,
     notify: Vec<NotifyTarget>,
@@ -207,6 +210,7 @@ impl Workers {
         self.reclaim.leading = leading.clone();
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
         let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
+        let copies = self.copies.map(|copies| WhileLeading::new(leading, copies));
         let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
@@ -219,6 +223,7 @@ impl Workers {
         wakes.extend(notify.iter().map(WhileLeading::wake));
         wakes.extend(self.reclaim.wakes());
         wakes.extend(backup.iter().map(WhileLeading::wake));
+        wakes.extend(copies.iter().map(WhileLeading::wake));
         wakes.extend(forget.iter().map(WhileLeading::wake));
         background.spawn("the lead", leading.clone().wake(wakes, after.clone()));
         if let Some(follow) = self.follow {
@@ -226,6 +231,9 @@ impl Workers {
         }
         if let Some(backup) = backup {
             background.work("backup", backup, after);
+        }
+        if let Some(copies) = copies {
+            background.work("copies of backups", copies, after);
         }
         if let Some(forget) = forget {
             background.work("forgetting backups", forget, after);

@@ -1,5 +1,6 @@
 //! A catalog whose volume is lost comes back out of the mesh.
 
+mod copies;
 mod trouble;
 
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::fake::{FakeNodes, peer};
 use super::house::{House, noise};
 use crate::backup::{KeepBackup, Opener, Standing};
 use crate::metrics::BackupMetrics;
-use crate::restore::{RestoreError, Restoring, Wish};
+use crate::restore::{RestoreError, Restoring, Source, Wish};
 use crate::work::{Next, Worker};
 
 const NODES: u8 = 6;
@@ -61,6 +62,7 @@ fn restoring<'a>(house: &House, dir: &'a std::path::Path, wish: Wish, words: &st
         options: CatalogOptions { retention_ms: RETENTION_MS },
         dir,
         wish: (wish, words.to_owned()),
+        source: Source::Mesh,
     }
 }
 

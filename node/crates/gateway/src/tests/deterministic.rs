@@ -143,6 +143,7 @@ pub(super) async fn gateway_of(
         providers: Default::default(),
         put_lease: limits::PUT_LEASE,
         partitions_log2: None,
+        backup_copies: None,
         catalog_backups: datamesh_settings::CatalogBackups::Off,
     })
     .await

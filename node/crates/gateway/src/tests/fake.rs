@@ -2,6 +2,7 @@
 //! ones that the gateway relies on: shards are verified, puts are idempotent, old generations are not deleted.
 
 mod anchors;
+pub(crate) mod bucket;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

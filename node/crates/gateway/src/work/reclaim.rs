@@ -144,6 +144,9 @@ impl Reclaim {
             self.catalog.let_go_idle(upload, now).await?;
         }
         let forgotten = self.catalog.forget_keyed_requests(now, REQUESTS_FORGOTTEN_AT_ONCE).await?;
+        if self.catalog.holds_deletion().await? {
+            return Ok(Next::Wait(PERIOD));
+        }
         let limit = SEGMENTS_AT_ONCE.min(SEGMENTS_PER_CALL_MAX);
         let until = self.deletable_until(now);
         let due = self.catalog.condemned_due(until, self.passed.as_ref(), limit).await?;

@@ -49,6 +49,9 @@ pub struct BackupStatus {
     /// Whether the administrator wants none: nodes let go of those there were.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub off: bool,
+    /// How far copies of it at another S3 are. Absent where there shall be none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<CopiesStatus>,
     /// The backup that this catalog itself was restored from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<RestoredStatus>,
@@ -65,6 +68,36 @@ impl BackupStatus {
     }
 }
 
+/// How far copies of the catalog's backups are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopiesStatus {
+    /// Where they are: host, bucket and prefix.
+    pub place: String,
+    /// What was acknowledged by then is in the newest whole one: milliseconds since 1970. Absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_unix_ms: Option<u64>,
+    /// Seconds since then, by the clock of the gateway that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_seconds: Option<u64>,
+    /// Sealed bytes of it.
+    pub bytes: u64,
+    /// Why the last try came to nothing, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A newest copy that is older counts as none: something is wrong with it.
+const COPY_COUNTS_SECONDS_MAX: u64 = 900;
+
+impl CopiesStatus {
+    /// Whether the newest is as new as it is to be.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.behind_seconds.is_some_and(|seconds| seconds <= COPY_COUNTS_SECONDS_MAX)
+    }
+}
+
 /// A catalog that came out of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -75,6 +108,9 @@ pub struct RestoredStatus {
     pub at_unix_ms: u64,
     /// The lost catalog's revision that it came back to.
     pub revision: u64,
+    /// Whether nothing is deleted from the nodes until an administrator has looked, since it came out of copies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deletion_held: bool,
 }
 
 /// Who keeps a catalog.

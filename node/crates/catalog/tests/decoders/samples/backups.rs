@@ -1,7 +1,9 @@
 //! What nodes keep of backups, sealed, and what the catalog knows of them.
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
-use datamesh_catalog::record::{RestoredRecord, SnapshotsRecord};
+use datamesh_catalog::record::{
+    CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, SnapshotsRecord,
+};
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
 
@@ -17,7 +19,22 @@ pub(super) fn samples() -> Vec<Sample> {
     };
     let begun_unix_ms = vec![1_800_000_000_000, 1_800_003_600_000];
     let snapshots = SnapshotsRecord { begun_unix_ms };
-    vec![anchor(), sample("restored", restored), sample("snapshots", snapshots)]
+    let newest = CopiedBackup { generation: 3, revision: 300, at_unix_ms: 1_800_000_000_000, bytes: 70_000 };
+    let error = "it answers 403 (AccessDenied)".into();
+    let copies = CopiesRecord {
+        place: "s3.example.org/copies/".into(),
+        newest: Some(newest),
+        tried_unix_ms: 1_800_000_060_000,
+        error,
+    };
+    let held = DeletionHeldRecord { since_unix_ms: 1_800_000_060_000 };
+    let known = [
+        sample("restored", restored),
+        sample("snapshots", snapshots),
+        sample("copies", copies),
+        sample("deletion-held", held),
+    ];
+    std::iter::once(anchor()).chain(known).collect()
 }
 
 fn anchor() -> Sample {

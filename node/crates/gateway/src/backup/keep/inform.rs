@@ -13,7 +13,6 @@ use datamesh_shard::PoolName;
 use super::{KeepBackup, kept};
 use crate::backup::chain::BackupError;
 use crate::backup::holders::{Holders, KeepError};
-use crate::restore;
 
 /// Before a gateway serves, nodes have so long to say that its catalog was replaced.
 const ASKED_FIRST: Duration = Duration::from_secs(3);
@@ -81,7 +80,6 @@ impl KeepBackup {
             "this volume has an earlier state of the catalog than the nodes keep a backup of: what came after it is lost, unless an empty \
              volume is given to this gateway and that backup restored. Backups go on with what is here"
         );
-        self.standing.was_restored(Some(restore::status(&restored)));
         // Of the generation that was.
         self.end();
         Ok(())

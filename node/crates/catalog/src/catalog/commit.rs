@@ -242,8 +242,8 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Committed, CommitObjectError> {
         validate(draft)?;
         // Whoever saw the parts saw no page behind: one that is there now is another writer's, whom this must not cost anything.
-        if let (DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. }, (_, None)) =
-            (&draft.body, when)
+        if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body
+            && how.seen.is_none()
         {
             match self.drop_pages_after(upload, *at, draft.created_unix_ms).await {
                 // Perhaps it is committed: the plan below finds out.

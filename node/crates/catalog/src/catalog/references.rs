@@ -12,7 +12,7 @@ use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, SegmentRef, UploadId};
-use crate::record::{self, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
+use crate::record::{self, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord, Written as _};
 
 /// Why references were not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -120,7 +120,7 @@ impl<K: Keyspace> Catalog<K> {
             let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
             key.end()?;
             last = Some(segment);
-            if record::decode::<UsedSegmentRecord>(&row.value)?.uses == 0 {
+            if UsedSegmentRecord::decode(&row.value)?.uses == 0 {
                 unused.push(segment);
             }
         }

@@ -136,8 +136,10 @@ impl CopyBackups {
         }
         if !is_tidy {
             self.prove(&copies, backup).await?;
-            self.tidy(&copies, backup.id).await.map_err(CopyError::NotEnded)?;
+            let ended = self.tidy(&copies, backup.id).await;
+            // Whoever may not delete is not asked to each minute.
             self.tidied = Some(Instant::now());
+            ended.map_err(CopyError::NotEnded)?;
         }
         Ok(())
     }

@@ -144,6 +144,7 @@ async fn a_bucket_that_fails_is_told_of_and_stops_nothing_else() {
         (Fault::Redirects, "it redirects (307"),
         (Fault::ListsOthers, "it lists what was not asked for"),
         (Fault::Loses, "is missing; it is put there again"),
+        (Fault::ListsForEver, "its list of objects has no end"),
     ];
     let mut longest = Duration::ZERO;
     for (fault, text) in faults {

@@ -40,6 +40,8 @@ pub(crate) enum Fault {
     Busy(usize),
     /// It lists what is elsewhere.
     ListsOthers,
+    /// Its lists have no end.
+    ListsForEver,
     /// So many answers of objects end in the middle.
     Cuts(usize),
 }
@@ -139,6 +141,11 @@ async fn answer(
     }
     match fault {
         Fault::ListsOthers if method == Method::GET && name.is_empty() => {
+            let elsewhere = BTreeMap::from([("elsewhere".to_owned(), vec![0])]);
+            return list(&elsewhere, &BTreeMap::new());
+        }
+        // The same page, over and over.
+        Fault::ListsForEver if method == Method::GET && name.is_empty() => {
             return list(&inner.objects.lock(), &BTreeMap::new());
         }
         Fault::Refuses => return refusal(StatusCode::FORBIDDEN, "AccessDenied"),

@@ -187,7 +187,9 @@ impl Objects {
             return grown;
         }
         let expires = self.renew(id, limits::UPLOAD_LEASE).await;
-        appended.ended.map_err(failed)?;
+        if let Err(failure) = appended.ended {
+            return Err(self.overtaken(id, failed(failure)).await);
+        }
         let durability = (appended.place.offset > place.offset).then_some(appended.durability);
         Ok(Growth { durability, ..growing.growth(appended.place, expires?) })
     }
@@ -233,6 +235,12 @@ impl Objects {
             Err(CommitObjectError::PartsChanged) => Err(busy()),
             committed => Ok(done(stored(committed, Some(durability))?)),
         }
+    }
+
+    /// An upload that is gone under a request because another has made the object is not lost: its client asks how far it is.
+    async fn overtaken(&self, id: UploadId, problem: Problem) -> Problem {
+        let is_gone = problem.kind() == Kind::NoSuchUpload;
+        if is_gone && self.completed(id).await.is_ok() { busy() } else { problem }
     }
 
     /// Nothing goes behind what is whole; whoever sends nothing there is told that it is.

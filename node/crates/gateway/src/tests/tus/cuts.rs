@@ -72,7 +72,14 @@ async fn what_a_client_sent_before_it_went_away_is_kept() {
     drop(asked);
     drop(feed);
     until(&house, &path, 5 << 20).await;
-    assert_eq!(patch(&house, &path, 5 << 20, text[5 << 20..].to_vec()).await.status, 204);
+    let rest = async || patch(&house, &path, 5 << 20, text[5 << 20..].to_vec()).await.status;
+    let mut status = rest().await;
+    while status == 423 {
+        // What came is there a moment before whoever wrote it is done.
+        tokio::task::yield_now().await;
+        status = rest().await;
+    }
+    assert_eq!(status, 204);
     assert!(house.get("gone").await.ok().body == text);
 }
 
@@ -104,7 +111,10 @@ async fn of_two_that_write_at_once_one_goes_on() {
     }
     assert_eq!(house.get("whole").await.ok().body, "fast!");
     let let_go = house.catalog.counters().await.unwrap().condemned_segments;
-    assert_eq!(let_go, 2, "of the slow ones nothing stays, beside an upload or an object");
+    assert_eq!(
+        let_go, 1,
+        "of the slow one nothing stays beside the upload, and beside the object nothing is stored"
+    );
 }
 
 /// What nobody wrote down, as after the death of a gateway, is not the object's to keep.

@@ -41,7 +41,7 @@ impl Client {
         let mut client = Self {
             secret: BucketSecret::generate_from(1, &SystemRandom),
             mark: BucketMark::of(0),
-            profile: ErasureProfile::new(1, 0).unwrap_or(ErasureProfile::new(4, 2).unwrap()),
+            profile: ErasureProfile::new(4, 2).unwrap(),
         };
         let begun = client.begun(house, &client.name("probe")).await;
         let sealing = &begun["sealing"];

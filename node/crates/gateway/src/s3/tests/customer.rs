@@ -234,7 +234,8 @@ async fn a_part_that_was_taken_without_the_key_becomes_no_object() {
     let (key, objects) = (Key::new(1), &house.core.app.objects);
     let id = begun(&client, &key.said()).await;
     let upload = objects.open_upload(id.parse().unwrap()).await.unwrap().unwrap();
-    let secrets = &objects.bucket(&BucketName::new("default").unwrap()).await.unwrap().secrets;
+    let bucket = objects.bucket(&BucketName::new("default").unwrap()).await.unwrap();
+    let secrets = bucket.secrets().unwrap();
     let at = PageAt { part: 1, page: 0 };
     let sealed = secrets.seal(&upload.target, Record::Page(at), b"keys").unwrap();
     let page = Page { segments: Vec::new(), plain_bytes: 1, last: true, sealed };

@@ -9,6 +9,7 @@ mod garbage;
 mod keyed_requests;
 mod locks;
 mod members;
+mod moving;
 mod notifications;
 mod objects;
 mod restored;
@@ -30,6 +31,7 @@ pub use members::{
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
     RecodeRecord, ScrubRecord,
 };
+pub use moving::{CameRecord, ClosedClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord};
 pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 pub use restored::{RestoredRecord, WISH_BYTES_MAX};

@@ -27,6 +27,7 @@ use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
+use crate::moving::Told;
 use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
 use crate::oidc::Providers;
@@ -109,13 +110,13 @@ pub(crate) struct Core {
 impl Core {
     /// Puts it together and reads the layouts of the catalog.
     pub(crate) async fn assemble(config: CoreConfig) -> Result<Self, LoadLayoutError> {
-        Self::assemble_with(config, None).await
+        Self::assemble_with(config, (None, None)).await
     }
 
-    /// The same for one of several gateways that keep the catalog.
+    /// The same for one of several gateways that keep the catalog, and where it moves.
     pub(crate) async fn assemble_with(
         config: CoreConfig,
-        group: Option<Arc<Group>>,
+        (group, moving): (Option<Arc<Group>>, Option<Arc<Told>>),
     ) -> Result<Self, LoadLayoutError> {
         let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
         let budget = Budget::new(config.buffer_bytes);
@@ -140,7 +141,7 @@ impl Core {
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
         let backup = keep_backup(&context, &secret, (names.clone(), config.catalog_backups));
         let targets = Arc::new(Targets::new(config.targets));
-        let status = status_source(&context, names, (&secret, &targets), (group, &backup));
+        let status = status_source(&context, names, (&secret, &targets), (group, &backup, moving));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -232,7 +233,7 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     (secret, targets): (&ClusterSecret, &Arc<Targets>),
-    (group, backup): (Option<Arc<Group>>, &KeepBackup),
+    (group, backup, moving): (Option<Arc<Group>>, &KeepBackup, Option<Arc<Told>>),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -242,6 +243,7 @@ fn status_source(
         group,
         backup: Arc::clone(&backup.standing),
         backups: backup.wanted,
+        moving,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
         targets: Arc::clone(targets),

@@ -21,7 +21,8 @@ impl Objects {
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
         match self.context.catalog.keyspace() {
-            AnyKeyspace::Postgres(_) => return Err(elsewhere()),
+            // A copy of it may be there already.
+            AnyKeyspace::Postgres(_) | AnyKeyspace::Moving(_) => return Err(elsewhere()),
             AnyKeyspace::Raft(_) => return Err(in_copies()),
             AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => {}
         }

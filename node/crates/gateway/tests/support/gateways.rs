@@ -1,5 +1,5 @@
 //! Three gateways and six storage nodes in one process, over real sockets.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use datamesh_gateway::{Addresses, Gateway, GatewayError};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::ClusterStatus;
 use datamesh_settings::{
-    Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+    CatalogMove, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
 };
 use datamesh_shard::{ErasureProfile, NodeName};
 use futures::future::{join_all, try_join_all};
@@ -31,6 +31,8 @@ pub(crate) struct Gateways {
     nodes: Vec<Running>,
     /// Who led when somebody asked last.
     leader: Option<usize>,
+    /// Names the database that the catalog moves to.
+    moves_to: Option<PathBuf>,
 }
 
 /// Puts and gets through one of several gateways.
@@ -61,6 +63,7 @@ impl Gateways {
             addresses: vec![None; 3],
             nodes: Vec::new(),
             leader: None,
+            moves_to: None,
         }
     }
 
@@ -130,6 +133,8 @@ impl Gateways {
         let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
         let gateway = GatewaySettings {
             catalog_members,
+            catalog_move: self.moves_to.as_ref().map(|_| CatalogMove::ToDatabase),
+            catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
             ..settings_of_gateway(self.dir.path(), name(at).as_str())
         };
@@ -151,6 +156,13 @@ impl Gateways {
             let endpoints = self.endpoints.clone();
             self.nodes.push(cluster::start_node(self.dir.path(), &self.secret, n, endpoints).await);
         }
+    }
+
+    /// From the next start of each on, the catalog moves there.
+    pub(crate) fn move_to(&mut self, uri: &str) {
+        let file = self.dir.path().join(cluster::DATABASE_FILE);
+        std::fs::write(&file, uri).unwrap();
+        self.moves_to = Some(file);
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {

@@ -51,7 +51,8 @@ use crate::span::Span;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.catalog) == has(oldSelf.catalog)").message("catalog: cannot be added or removed, what is in the old catalog would be out of reach; set it back").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("has(self.catalog) || !has(oldSelf.catalog) || (has(oldSelf.catalog.keptBy) && oldSelf.catalog.keptBy == 'Gateways')").message("catalog: cannot be removed while PostgreSQL keeps it, what is in it would be out of reach; set catalog.keptBy to Gateways first, and remove it when the catalog has come back").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.catalog) || !has(self.catalog.keptBy) || self.catalog.keptBy != 'Gateways' || self.gateway.replicas == 1").message("catalog.keptBy: a catalog comes back from PostgreSQL to one gateway in this version, and there are more; leave it Postgres, or once it has come back remove catalog before adding gateways").reason(Reason::FieldValueForbidden))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
@@ -292,6 +293,27 @@ pub struct S3Spec {
 pub struct CatalogSpec {
     /// In a PostgreSQL database.
     pub postgres: PostgresSpec,
+    /// Who shall keep it. Adding `catalog` to a cluster moves its catalog into the database, `Gateways` moves it back; it is served meanwhile,
+    /// and what is waited for stands in the condition Progressing. Set back before it has moved, nothing has happened.
+    #[serde(default, skip_serializing_if = "CatalogKeeper::is_default")]
+    pub kept_by: CatalogKeeper,
+}
+
+/// Who keeps a catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum CatalogKeeper {
+    /// The database.
+    #[default]
+    Postgres,
+    /// The gateways, on their volumes.
+    Gateways,
+}
+
+impl CatalogKeeper {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A PostgreSQL database of yours. DataMesh makes its tables in it (`datamesh_…`); copies and backups are the database's.
@@ -436,6 +458,9 @@ pub struct DataMeshClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub key_fingerprint: Option<String>,
+    /// Who keeps the catalog, by a gateway's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_kept_by: Option<CatalogKeeper>,
     /// Where the gateway is reached inside the Kubernetes cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

@@ -14,7 +14,7 @@ mod size;
 mod span;
 
 pub use cluster::{
-    BulkEncryption, CatalogBackups, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
+    BulkEncryption, CatalogBackups, CatalogKeeper, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
     DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec,
     NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec, RequestRateSpec,
     S3Spec, SecretRef, TlsSpec,

@@ -398,13 +398,20 @@ fn the_erasure_profile_may_change_and_old_data_may_be_coded_anew() {
 }
 
 #[test]
-fn a_catalog_stays_where_it_is() {
-    let postgres = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
-    let elsewhere = cluster(&[("/spec/catalog", postgres)]);
+fn a_catalog_moves_to_a_database_and_back_and_is_never_just_removed() {
+    let postgres = serde_json::json!({"secretRef": {"name": "pg"}});
+    let elsewhere = cluster(&[("/spec/catalog", serde_json::json!({"postgres": postgres}))]);
+    let back = serde_json::json!({"postgres": postgres, "keptBy": "Gateways"});
+    let coming_back = cluster(&[("/spec/catalog", back.clone())]);
     elsewhere.validate_cel().unwrap();
     elsewhere.validate_cel_update(&elsewhere).unwrap();
-    refused(elsewhere.validate_cel_update(&cluster(&[])), "catalog: cannot be added or removed");
-    refused(cluster(&[]).validate_cel_update(&elsewhere), "catalog: cannot be added or removed");
+    elsewhere.validate_cel_update(&cluster(&[])).unwrap();
+    refused(cluster(&[]).validate_cel_update(&elsewhere), "set catalog.keptBy to Gateways first");
+    coming_back.validate_cel_update(&elsewhere).unwrap();
+    elsewhere.validate_cel_update(&coming_back).unwrap();
+    cluster(&[]).validate_cel_update(&coming_back).unwrap();
+    let several = cluster(&[("/spec/catalog", back), ("/spec/gateway/replicas", 3.into())]);
+    refused(several.validate_cel(), "catalog.keptBy: a catalog comes back from PostgreSQL to one gateway");
     let port = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}, "port": 0}});
     refused(
         cluster(&[("/spec/catalog", port)]).validate_cel(),

@@ -11,6 +11,7 @@ use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
 
+use super::catalog_move::{self, Place};
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_files::GivenFiles;
@@ -53,8 +54,10 @@ pub(crate) struct ValidCluster {
     pub(crate) catalog_backups: CatalogBackups,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
-    /// The catalog's database; without, the catalog is on the gateway's volume.
+    /// The catalog's database, or the one that it moves to or from; without, the catalog is on the gateways' volumes.
     pub(crate) database: Option<Database>,
+    /// What gateways are told of where it is.
+    pub(crate) catalog: Place,
     /// Whom events of buckets may be told.
     pub(crate) webhooks: Vec<Webhook>,
     /// How users sign in besides, and are reached.
@@ -141,6 +144,12 @@ pub(crate) enum InvalidCluster {
         /// What is wrong.
         problem: DatabaseProblem,
     },
+    /// It is kept by a database that is not named any more.
+    #[error(
+        "catalog: PostgreSQL keeps the catalog, and the spec does not name it: set catalog.postgres again as it was, with keptBy: Gateways to have \
+         the catalog back on the gateway's volume, and remove it when status.catalogKeptBy is Gateways"
+    )]
+    CatalogLeft,
     /// A webhook.
     #[error("gateway.notifications: {name} {problem}; the gateways that run are left as they are meanwhile")]
     Notification {
@@ -182,12 +191,14 @@ pub(crate) fn validate(
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
-    let database =
-        spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
+    let catalog = check_place(cluster, found)?;
+    let named = spec.catalog.as_ref().filter(|_| catalog.database);
+    let database = named.map(|named| check_database(named, &family, found)).transpose()?;
     let webhooks = notifications::check(&spec.gateway.notifications, &found.given)
         .map_err(|(name, problem)| InvalidCluster::Notification { name, problem })?;
     Ok(ValidCluster {
         database,
+        catalog,
         webhooks,
         sign_in: sign_in::check(&spec.gateway, &found.given)?,
         settings_name: settings_name(&family)?,
@@ -245,6 +256,13 @@ fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluste
         }),
         _ => Ok(()),
     }
+}
+
+/// Where gateways have the catalog. One that a database keeps is not left there.
+fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, InvalidCluster> {
+    let kept = catalog_move::kept(cluster, &found.gateways);
+    let place = catalog_move::place(catalog_move::wanted(cluster), kept);
+    if place.database && cluster.spec.catalog.is_none() { Err(InvalidCluster::CatalogLeft) } else { Ok(place) }
 }
 
 fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {

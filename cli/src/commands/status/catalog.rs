@@ -98,6 +98,7 @@ mod tests {
             replicas,
             members: members.collect(),
             backup: None,
+            moving: None,
             incarnation: Default::default(),
             objects: 0,
             condemned_segments: 0,

@@ -84,7 +84,9 @@ pub(super) fn underway(catalog: &CatalogStatus) -> Option<Outcome> {
     let moving = catalog.moving.as_ref()?;
     let (reason, message) = match &moving.waits_for {
         _ if moving.phase == CatalogMovePhase::Moved => return None,
-        Some(waits_for) => ("CatalogMoveWaits", format!("The catalog's move to {} waits: {waits_for}.", place_of(moving))),
+        Some(waits_for) => {
+            ("CatalogMoveWaits", format!("The catalog's move to {} waits: {waits_for}.", place_of(moving)))
+        }
         None => ("CatalogMoving", format!("The catalog moves to {}: {}.", place_of(moving), doing(moving))),
     };
     let message = match moving.phase {
@@ -106,9 +108,15 @@ fn doing(moving: &CatalogMoveStatus) -> String {
     match moving.phase {
         CatalogMovePhase::Beginning => "it is about to begin".into(),
         CatalogMovePhase::Copying => format!("{rows} rows are copied, {changes} changed meanwhile"),
-        CatalogMovePhase::Comparing => format!("{rows} copied rows are compared, {changes} changed meanwhile"),
-        CatalogMovePhase::Following => format!("all rows are copied and compared, and {changes} changed since"),
-        CatalogMovePhase::Opening | CatalogMovePhase::Moved => "commits wait for some seconds, until it is open there".into(),
+        CatalogMovePhase::Comparing => {
+            format!("{rows} copied rows are compared, {changes} changed meanwhile")
+        }
+        CatalogMovePhase::Following => {
+            format!("all rows are copied and compared, and {changes} changed since")
+        }
+        CatalogMovePhase::Opening | CatalogMovePhase::Moved => {
+            "commits wait for some seconds, until it is open there".into()
+        }
     }
 }
 
@@ -162,7 +170,8 @@ mod tests {
             Some(Outcome::Underway { reason, message }) => (reason, message),
             other => ("", format!("{other:?}")),
         };
-        let mut status = said(CatalogEngine::Embedded, Some((CatalogEngine::Postgres, CatalogMovePhase::Copying)));
+        let mut status =
+            said(CatalogEngine::Embedded, Some((CatalogEngine::Postgres, CatalogMovePhase::Copying)));
         let (reason, message) = text(&status);
         assert_eq!(reason, "CatalogMoving");
         assert!(message.contains("moves to PostgreSQL: 7 rows are copied, 3 changed"), "{message}");

@@ -262,7 +262,11 @@ fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluste
 fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, InvalidCluster> {
     let kept = catalog_move::kept(cluster, &found.gateways);
     let place = catalog_move::place(catalog_move::wanted(cluster), kept);
-    if place.database && cluster.spec.catalog.is_none() { Err(InvalidCluster::CatalogLeft) } else { Ok(place) }
+    if place.database && cluster.spec.catalog.is_none() {
+        Err(InvalidCluster::CatalogLeft)
+    } else {
+        Ok(place)
+    }
 }
 
 fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {

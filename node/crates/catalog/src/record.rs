@@ -31,7 +31,9 @@ pub use members::{
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
     RecodeRecord, ScrubRecord,
 };
-pub use moving::{CameRecord, ClosedClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord};
+pub use moving::{
+    CameRecord, ClosedClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
+};
 pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
 pub use restored::{RestoredRecord, WISH_BYTES_MAX};

@@ -131,8 +131,7 @@ impl Gateway {
         let options = kept_for(gateway.deleted_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
-        let prepared =
-            prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
+        let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }

@@ -56,7 +56,10 @@ impl Cluster {
 
     async fn all_there(&self, prefix: &str, count: usize) {
         for number in 0..count {
-            assert!(self.get(&format!("{prefix}-{number}")).await == noise(7, 5000 + number), "{prefix}-{number}");
+            assert!(
+                self.get(&format!("{prefix}-{number}")).await == noise(7, 5000 + number),
+                "{prefix}-{number}"
+            );
         }
     }
 }

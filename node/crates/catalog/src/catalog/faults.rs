@@ -147,7 +147,11 @@ impl<K: Keyspace> Catalog<K> {
                 Ok(Some(revision))
             }
             Err(CommitError::Conflict { check }) if check == fence => {
-                if self.keyspace.past_fence().await { Ok(None) } else { Err(CatalogError::Moving) }
+                if self.keyspace.past_fence().await {
+                    Ok(None)
+                } else {
+                    Err(CatalogError::Moving)
+                }
             }
             Err(CommitError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),

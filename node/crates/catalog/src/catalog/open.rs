@@ -9,7 +9,7 @@ use crate::engine::{
 };
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace, View};
-use crate::record::{ClusterRecord, Closure, FenceRecord, Keeper, MoveId};
+use crate::record::{Closure, ClusterRecord, FenceRecord, Keeper, MoveId};
 
 /// Bytes of a fingerprint at most.
 const FINGERPRINT_BYTES_MAX: usize = 128;

@@ -7,7 +7,7 @@ use super::{MoveError, Refusal};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, CommitError, Keyspace, Revision, View};
 use crate::record::{
-    self, CameRecord, ClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
+    self, CameRecord, Closure, ClusterRecord, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
 };
 
 /// Commits, where it matters that nobody else has written these rows since.

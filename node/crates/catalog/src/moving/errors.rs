@@ -9,7 +9,9 @@ pub enum Refusal {
     #[error("there is no catalog to move")]
     Nothing,
     /// Rows, and no word whose.
-    #[error("the target holds something that is no catalog: give the move an empty database, or an empty folder")]
+    #[error(
+        "the target holds something that is no catalog: give the move an empty database, or an empty folder"
+    )]
     Strange,
     /// A catalog that this one did not come from.
     #[error(
@@ -28,7 +30,9 @@ pub enum Refusal {
     )]
     HalfOfAnother,
     /// It has moved, and not there.
-    #[error("the catalog has gone to {to}, and not to the target that is named now, which {found}: name the one again that it has gone to")]
+    #[error(
+        "the catalog has gone to {to}, and not to the target that is named now, which {found}: name the one again that it has gone to"
+    )]
     WentElsewhere {
         /// Where.
         to: Keeper,
@@ -72,13 +76,17 @@ pub enum MoveError {
     #[error("another gateway goes on with the move")]
     Overtaken,
     /// The copy is not what it was made of.
-    #[error("the copy differs from the catalog in the row {key}, which did not change meanwhile: it is copied and compared anew")]
+    #[error(
+        "the copy differs from the catalog in the row {key}, which did not change meanwhile: it is copied and compared anew"
+    )]
     Differs {
         /// In hexadecimal.
         key: String,
     },
     /// The target would give versions that the source has given.
-    #[error("the target counts its commits from {target}, which is not above the catalog's {source_at}: name an empty one")]
+    #[error(
+        "the target counts its commits from {target}, which is not above the catalog's {source_at}: name an empty one"
+    )]
     NotAbove {
         /// The target's newest.
         target: u64,

@@ -7,7 +7,7 @@ use super::{MoveError, Refusal};
 use crate::keys::{self, Table};
 use crate::keyspace::{Keyspace, RangeLimits, Revision, View};
 use crate::record::{
-    self, CameRecord, ClosedClusterRecord, ClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord,
+    self, CameRecord, ClosedClusterRecord, Closure, ClusterRecord, FenceRecord, Keeper, MoveId, MoveRecord,
     Record, RecordError,
 };
 
@@ -33,9 +33,18 @@ pub struct Standing {
 pub(super) enum Store {
     Empty,
     /// A catalog, and the move it came by, if it did.
-    Open { came: Option<MoveId>, fingerprint: String },
-    Gone { id: MoveId, to: Keeper, fingerprint: String },
-    Coming { id: MoveId },
+    Open {
+        came: Option<MoveId>,
+        fingerprint: String,
+    },
+    Gone {
+        id: MoveId,
+        to: Keeper,
+        fingerprint: String,
+    },
+    Coming {
+        id: MoveId,
+    },
     Strange,
 }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::engine::{AnyKeyspace, MovingKeyspace};
 use datamesh_catalog::engine::raft::RaftKeyspace;
+use datamesh_catalog::engine::{AnyKeyspace, MovingKeyspace};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
@@ -69,7 +69,9 @@ impl Leading {
                 replica.until(|group| (group.leader == Some(own)) == leads).await
             }
             Self::WithLock(held) => held.wait_for(|held| *held == leads).await.is_ok(),
-            Self::Moving(keyspace) | Self::BeforeMove(keyspace) => moved_until(&keyspace.clone(), leads).await,
+            Self::Moving(keyspace) | Self::BeforeMove(keyspace) => {
+                moved_until(&keyspace.clone(), leads).await
+            }
         }
     }
 

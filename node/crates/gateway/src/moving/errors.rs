@@ -9,7 +9,9 @@ use crate::group::GroupError;
 #[derive(Debug, thiserror::Error)]
 pub enum MoveFault {
     /// Half of what it needs.
-    #[error("catalogMove is set, and catalogDatabase is not: name the database that the catalog moves to or from")]
+    #[error(
+        "catalogMove is set, and catalogDatabase is not: name the database that the catalog moves to or from"
+    )]
     NoDatabase,
     /// A group has no way to begin its revisions above those of the database.
     #[error(

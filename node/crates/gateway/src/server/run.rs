@@ -10,8 +10,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::mesh::Bulk;
 use super::catalog::Opened;
+use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
 use crate::backup::{ForgetBackups, KeepBackup, Standing};
 use crate::group::keep::KeepMembers;

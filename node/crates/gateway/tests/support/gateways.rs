@@ -8,7 +8,8 @@ use datamesh_gateway::{Addresses, Gateway, GatewayError};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::ClusterStatus;
 use datamesh_settings::{
-    CatalogMove, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+    CatalogMove, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION,
+    Settings,
 };
 use datamesh_shard::{ErasureProfile, NodeName};
 use futures::future::{join_all, try_join_all};

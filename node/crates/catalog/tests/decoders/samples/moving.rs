@@ -13,7 +13,8 @@ const AT_UNIX_MS: u64 = 1_800_000_000_000;
 
 pub(super) fn samples() -> Vec<Sample> {
     let fence = |closure| FenceRecord { id: ID, closure, at_unix_ms: AT_UNIX_MS };
-    let closed = ClosedClusterRecord { fingerprint: "0123456789abcdef".into(), incarnation: Incarnation(300) };
+    let closed =
+        ClosedClusterRecord { fingerprint: "0123456789abcdef".into(), incarnation: Incarnation(300) };
     vec![
         sample("move", MoveRecord { id: ID, to: Keeper::Postgres, begun_unix_ms: AT_UNIX_MS }),
         sample("move-ready", ReadyRecord { id: ID }),

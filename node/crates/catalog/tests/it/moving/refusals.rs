@@ -65,7 +65,10 @@ async fn a_catalog_that_has_gone_takes_nothing_opens_nowhere_and_is_followed_to_
     let error = put.unwrap_err().to_string();
     assert_eq!(error, CatalogError::Moving.to_string());
     assert!(CatalogError::Moving.is_leaderless(), "it is to be tried again");
-    assert!(left_behind.put_pool(&"fast".parse().unwrap(), &pool()).await.is_err(), "also what rests on nothing");
+    assert!(
+        left_behind.put_pool(&"fast".parse().unwrap(), &pool()).await.is_err(),
+        "also what rests on nothing"
+    );
     let elsewhere = postgres(&server().database().await).await;
     let refused = begin(moves(&source, &elsewhere, Keeper::Postgres), 2).await.unwrap_err().to_string();
     assert!(refused.contains("has gone to PostgreSQL") && refused.contains("is empty"), "{refused}");

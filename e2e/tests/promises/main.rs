@@ -4,6 +4,7 @@
 mod blindness;
 mod catalog_in_postgres;
 mod catalog_lost;
+mod catalog_moved;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
@@ -65,6 +66,7 @@ const PROMISES: &[Promise] = &[
     promise!(gateways_keep_one_catalog),
     promise!(catalog_lost),
     long!(catalog_in_postgres),
+    long!(catalog_moved),
     promise!(cluster_secret_deleted),
     promise!(delete_and_reapply),
 ];

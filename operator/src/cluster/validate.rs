@@ -150,6 +150,12 @@ pub(crate) enum InvalidCluster {
          the catalog back on the gateway's volume, and remove it when status.catalogKeptBy is Gateways"
     )]
     CatalogLeft,
+    /// Backups in the mesh are not a database's.
+    #[error(
+        "gateway.restore: with catalog.postgres the catalog is restored by the database's own means; remove gateway.restore, the gateways that \
+         run are left as they are meanwhile"
+    )]
+    RestoreElsewhere,
     /// A webhook.
     #[error("gateway.notifications: {name} {problem}; the gateways that run are left as they are meanwhile")]
     Notification {
@@ -263,10 +269,13 @@ fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, Invali
     let kept = catalog_move::kept(cluster, &found.gateways);
     let place = catalog_move::place(catalog_move::wanted(cluster), kept);
     if place.database && cluster.spec.catalog.is_none() {
-        Err(InvalidCluster::CatalogLeft)
-    } else {
-        Ok(place)
+        return Err(InvalidCluster::CatalogLeft);
     }
+    // A gateway that is told of both does not start.
+    if place.database && cluster.spec.gateway.restore.is_some() {
+        return Err(InvalidCluster::RestoreElsewhere);
+    }
+    Ok(place)
 }
 
 fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {
@@ -373,6 +382,21 @@ pub(crate) mod tests {
             valid.database.map(|database| (database.secret, database.port)),
             Some(("pg".into(), 5432))
         );
+    }
+
+    #[test]
+    fn a_catalog_is_not_left_in_a_database_nor_restored_beside_one() {
+        let mut cluster = cluster();
+        cluster.status = Some(datamesh_crds::DataMeshClusterStatus {
+            catalog_kept_by: Some(datamesh_crds::CatalogKeeper::Postgres),
+            ..Default::default()
+        });
+        let named = "catalog: PostgreSQL keeps the catalog, and the spec does not name it";
+        refused(&cluster, &Found::default(), named);
+        let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
+        cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+        cluster.spec.gateway.restore = Some("newest".into());
+        refused(&cluster, &Found::default(), "remove gateway.restore");
     }
 
     #[test]

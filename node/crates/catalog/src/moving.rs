@@ -15,7 +15,7 @@ mod plan;
 mod reading;
 mod standing;
 
-pub use closing::say_ready;
+pub use closing::{has_gone, say_ready, withdraw};
 pub use errors::{MoveError, Refusal};
 pub use mover::{Begun, Mover, Moves};
 pub use plan::{Facts, Progress, Step};

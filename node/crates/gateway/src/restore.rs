@@ -23,7 +23,7 @@ use datamesh_catalog::CatalogOptions;
 use datamesh_catalog::record::RestoredRecord;
 use datamesh_mesh::Peers;
 use datamesh_settings::admin::RestoredStatus;
-use datamesh_settings::{GatewaySettings, Settings};
+use datamesh_settings::{CatalogMove, GatewaySettings, Settings};
 use tokio::time::Instant;
 
 use crate::backup::Opener;
@@ -50,7 +50,7 @@ pub(crate) async fn if_wanted(
 ) -> Result<(), GatewayError> {
     let Some(text) = &gateway.restore else { return Ok(()) };
     let wish: Wish = text.parse().map_err(|_| GatewayError::Restore(text.clone()))?;
-    if gateway.catalog_database.is_some() {
+    if gateway.catalog_database.is_some() && gateway.catalog_move != Some(CatalogMove::ToDatabase) {
         return Err(GatewayError::RestoreElsewhere);
     }
     let dir = gateway.data_dir.clone();

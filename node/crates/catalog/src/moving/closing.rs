@@ -48,15 +48,15 @@ pub(super) async fn close_target(
     claim(target, batch).await
 }
 
-/// Ends commits in the source for ever, where this mover is still the one that goes on. Gives whether it has: a gateway that was opened
-/// meanwhile has written the cluster's row, and it is to be tried again.
+/// Ends commits in the source for ever, where this mover is still the one that goes on, and all are ready still. Gives whether it has: a
+/// gateway that was opened meanwhile has written the cluster's row, and it is to be tried again.
 pub(super) async fn fence(
     source: &impl Keyspace,
-    (id, own): (MoveId, Revision),
+    (own, ready): (Revision, &[Ready]),
     fence: &FenceRecord,
 ) -> Result<bool, MoveError> {
     let standing = look(source).await?;
-    if standing.gone().is_some_and(|(gone, _)| gone == id) {
+    if standing.gone().is_some_and(|(gone, _)| gone == fence.id) {
         return Ok(true);
     }
     if standing.begun.map(|(_, version)| version) != Some(own) {
@@ -66,6 +66,9 @@ pub(super) async fn fence(
     let (key, cluster) = (keys::only(Table::Fence), keys::only(Table::Cluster));
     let mut batch = Batch::new();
     batch.expect(keys::only(Table::Move), Some(own));
+    for Ready { gateway, said } in ready {
+        batch.expect(keys::ready(gateway), Some(*said));
+    }
     batch.expect(key.clone(), None);
     batch.expect(cluster.clone(), standing.cluster.as_ref().map(|(_, version)| *version));
     batch.put(key, record::encode(fence)?);
@@ -131,20 +134,59 @@ pub async fn say_ready(
     }
 }
 
-/// The gateways of these that have not said so.
-pub(super) async fn not_ready(
+/// A gateway that serves the catalog and knows of no move takes back what it said before. Nothing happens where it said nothing.
+///
+/// # Errors
+/// The engine's.
+pub async fn withdraw(source: &impl Keyspace, gateway: &NodeName) -> Result<(), MoveError> {
+    let key = keys::ready(gateway);
+    let Some(row) = source.get(&key).await? else { return Ok(()) };
+    let mut batch = Batch::new();
+    batch.expect(keys::only(Table::Fence), None);
+    batch.expect(key.clone(), Some(row.version));
+    batch.delete(key);
+    match source.commit(batch).await {
+        // It has gone, or another of this name has spoken.
+        Err(CommitError::Conflict { .. }) => Ok(()),
+        outcome => Ok(outcome.map(drop)?),
+    }
+}
+
+/// Whether the catalog has gone from here, and where to.
+///
+/// # Errors
+/// The engine's.
+pub async fn has_gone(keyspace: &impl Keyspace) -> Result<Option<(MoveId, Keeper)>, MoveError> {
+    let Some(row) = keyspace.get(&keys::only(Table::Fence)).await? else { return Ok(None) };
+    Ok(match record::decode(&row.value)? {
+        FenceRecord { id, closure: Closure::Gone { to }, .. } => Some((id, to)),
+        FenceRecord { .. } => None,
+    })
+}
+
+/// A gateway's word, and the commit that it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Ready {
+    gateway: NodeName,
+    said: Revision,
+}
+
+/// Those of these gateways that have said so, and those that have not.
+pub(super) async fn who_is_ready(
     source: &impl Keyspace,
     gateways: &[NodeName],
     id: MoveId,
-) -> Result<Vec<NodeName>, MoveError> {
+) -> Result<(Vec<Ready>, Vec<NodeName>), MoveError> {
     let view = source.view().await?;
-    let mut missing = Vec::new();
+    let (mut ready, mut missing) = (Vec::new(), Vec::new());
     for gateway in gateways {
-        let said = view.get(&keys::ready(gateway)).await?;
-        let said = said.map(|row| record::decode::<ReadyRecord>(&row.value)).transpose()?;
-        if said != Some(ReadyRecord { id }) {
-            missing.push(gateway.clone());
+        let gateway = gateway.clone();
+        match view.get(&keys::ready(&gateway)).await? {
+            Some(row) if record::decode::<ReadyRecord>(&row.value)? == ReadyRecord { id } => {
+                ready.push(Ready { gateway, said: row.version });
+            }
+            _ => missing.push(gateway),
         }
     }
-    Ok(missing)
+    Ok((ready, missing))
 }

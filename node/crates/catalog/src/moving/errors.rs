@@ -41,6 +41,14 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Whether it is for a catalog of this cluster secret, by its fingerprint.
+    #[must_use]
+    pub fn is_of(&self, own: &str) -> bool {
+        matches!(self, Self::Another { fingerprint } if fingerprint == own)
+    }
+}
+
 impl Store {
     /// For people.
     pub(super) const fn words(&self) -> &'static str {

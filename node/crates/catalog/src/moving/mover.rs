@@ -4,6 +4,7 @@ use std::fmt;
 
 use datamesh_shard::NodeName;
 
+use super::closing::Ready;
 use super::plan::{self, Facts, Progress, Step};
 use super::reading::{Aim, Reading, Sides, follow};
 use super::standing::{Course, Standing, course, look};
@@ -54,6 +55,7 @@ pub struct Mover {
     facts: Facts,
     reading: Reading,
     changed: Changed,
+    ready: Vec<Ready>,
     missing: Vec<NodeName>,
 }
 
@@ -90,8 +92,8 @@ impl Mover {
         let changed = Changed::since(moves.source.view().await?.revision().await?);
         let facts = Facts { fenced, ..Facts::default() };
         let reading = Reading::begin();
-        let missing = moves.gateways.clone();
-        Ok(Begun::Moving(Box::new(Self { moves, id, own, sides, facts, reading, changed, missing })))
+        let (ready, missing) = (Vec::new(), moves.gateways.clone());
+        Ok(Begun::Moving(Box::new(Self { moves, id, own, sides, facts, reading, changed, ready, missing })))
     }
 
     /// Which it is.
@@ -125,7 +127,10 @@ impl Mover {
             Step::Await => self.look_for_the_others().await?,
             Step::Fence => {
                 let fence = closing::gone(self.id, self.moves.to, now_unix_ms);
-                self.facts.fenced = closing::fence(&self.moves.source, (self.id, self.own), &fence).await?;
+                let on = (self.own, &self.ready[..]);
+                self.facts.fenced = closing::fence(&self.moves.source, on, &fence).await?;
+                // Where it was not put, somebody may have taken back that they are ready.
+                self.facts.ready = self.facts.fenced;
             }
             Step::Open => self.open(now_unix_ms).await?,
             Step::Done => return Ok(step),
@@ -149,7 +154,8 @@ impl Mover {
 
     async fn look_for_the_others(&mut self) -> Result<(), MoveError> {
         self.sides.write_changes(&mut self.changed).await?;
-        self.missing = closing::not_ready(&self.moves.source, &self.moves.gateways, self.id).await?;
+        (self.ready, self.missing) =
+            closing::who_is_ready(&self.moves.source, &self.moves.gateways, self.id).await?;
         self.facts.ready = self.missing.is_empty();
         Ok(())
     }

@@ -73,6 +73,12 @@ impl Standing {
         }
     }
 
+    /// Of which cluster secret it is, by its fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<&str> {
+        self.cluster.as_ref().map(|(cluster, _)| cluster.fingerprint.as_str())
+    }
+
     /// Whether nothing is there.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -71,7 +71,13 @@ impl CarryMove {
                 let (source, gateways) = (keyspace.source().clone(), gateways.clone());
                 let moves = Moves { source, target: target.clone(), to: *to, gateways };
                 match Mover::begin(moves, MoveId(random(&*self.surroundings)), now).await? {
-                    Begun::Arrived => return Ok(Next::Busy),
+                    Begun::Arrived => {
+                        // Noticed in the next look, but for a source that was set back under a gateway that runs.
+                        told.waits(
+                            "the catalog is open where it moves to: this gateway has to start again".into(),
+                        );
+                        return Ok(Next::Wait(PERIOD));
+                    }
                     Begun::Moving(mover) => self.mover.insert(mover),
                 }
             }

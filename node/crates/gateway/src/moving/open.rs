@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::engine::{AnyKeyspace, MovingKeyspace, PostgresKeyspace, PostgresOptions};
-use datamesh_catalog::moving::{Begun, MoveError, Mover, Moves, Step, look};
+use datamesh_catalog::moving::{Begun, Course, MoveError, Mover, Moves, Refusal, Step, course, look};
 use datamesh_catalog::record::MoveId;
 use datamesh_catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 use datamesh_settings::{CatalogMove, GatewaySettings};
@@ -32,25 +32,27 @@ pub(crate) struct Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// The database, where the catalog has moved there already: then the volume is not looked at. Nor is it where it has nothing.
-    pub(crate) async fn arrived(&self) -> Result<Option<EmbeddedCatalog>, GatewayError> {
-        if self.direction == CatalogMove::FromDatabase {
+    /// The database, where the catalog has moved there already, of a gateway whose volume has nothing: before a catalog is begun there, it must be known that there is
+    /// none in the database.
+    pub(crate) async fn beside_nothing(&self) -> Result<Option<EmbeddedCatalog>, GatewayError> {
+        if self.direction == CatalogMove::FromDatabase || has_catalog(&self.gateway.data_dir) {
             return Ok(None);
         }
-        let opened = match PostgresKeyspace::open(self.database.clone()).await {
-            Ok(opened) => AnyKeyspace::from(opened),
-            // The move waits for it, and what is on the volume is served meanwhile.
-            Err(error) => {
-                tracing::warn!(%error, "the database that the catalog moves to does not open");
-                return Ok(None);
+        loop {
+            match PostgresKeyspace::open(self.database.clone()).await {
+                Ok(opened) => {
+                    let opened = AnyKeyspace::from(opened);
+                    if look(&opened).await.map_err(MoveFault::from)?.is_empty() {
+                        return Ok(None);
+                    }
+                    return Ok(Some(self.catalog(opened).await?));
+                }
+                Err(error) => {
+                    self.waiting.tell(format!("for the database, which may have the catalog: {error}"))
+                }
             }
-        };
-        let there = look(&opened).await.map_err(MoveFault::from)?;
-        let is_served = match there.open() {
-            Some(came) => came.is_some() || !has_catalog(&self.gateway.data_dir),
-            None => false,
-        };
-        if is_served { Ok(Some(self.catalog(opened).await?)) } else { Ok(None) }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// The source of a gateway that serves the catalog from a database.
@@ -65,8 +67,12 @@ impl Opening<'_> {
         source: AnyKeyspace,
     ) -> Result<(EmbeddedCatalog, Option<UnderWay>), GatewayError> {
         loop {
-            if look(&source).await.map_err(MoveFault::from)?.gone().is_some() {
+            let here = look(&source).await.map_err(MoveFault::from)?;
+            if here.gone().is_some() {
                 let target = self.brought_to_its_end(&source).await?;
+                return Ok((self.catalog(target).await?, None));
+            }
+            if let Some(target) = self.without_a_fence(&source, here.begun().is_some()).await? {
                 return Ok((self.catalog(target).await?, None));
             }
             let keyspace = MovingKeyspace::new(source.clone());
@@ -80,6 +86,40 @@ impl Opening<'_> {
                 opened => return Ok((opened?, Some(self.under_way(keyspace)))),
             }
         }
+    }
+
+    /// The target, where it is open although the source knows of no fence: a volume that was set back to before. Where a move has begun here,
+    /// that must be known before anybody is served.
+    async fn without_a_fence(
+        &self,
+        source: &AnyKeyspace,
+        has_begun: bool,
+    ) -> Result<Option<AnyKeyspace>, MoveFault> {
+        loop {
+            match self.judged(source).await {
+                Ok((Ok(Course::Arrived(_)), target)) => return Ok(Some(target)),
+                // Two of one cluster: nobody can tell which of them is old.
+                Ok((Err(refusal @ Refusal::Another { .. }), _)) if refusal.is_of(&self.fingerprint) => {
+                    return Err(refusal.into());
+                }
+                Ok(_) => return Ok(None),
+                Err(fault) if fault.stays() || !has_begun => {
+                    tracing::warn!(%fault, "what the catalog moves to does not open");
+                    return Ok(None);
+                }
+                Err(fault) => self.waiting.tell(format!("to know whether the catalog has moved: {fault}")),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn judged(
+        &self,
+        source: &AnyKeyspace,
+    ) -> Result<(Result<Course, Refusal>, AnyKeyspace), MoveFault> {
+        let target = self.target().open(&look(source).await?).await?;
+        let judged = course(&look(source).await?, &look(&target).await?);
+        Ok((judged, target))
     }
 
     fn under_way(&self, keyspace: MovingKeyspace) -> UnderWay {

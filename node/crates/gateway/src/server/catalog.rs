@@ -62,13 +62,13 @@ pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Op
     let With { gateway, options, .. } = with;
     let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
     if let Some(opening) = with.moving(prepared) {
-        if let Some(arrived) = opening.arrived().await? {
-            return Ok(Some(arrived.into()));
-        }
         let source = match opening.direction {
             CatalogMove::FromDatabase => opening.database().await?,
             CatalogMove::ToDatabase if !gateway.catalog_members.is_empty() => return Ok(None),
             CatalogMove::ToDatabase => {
+                if let Some(moved) = opening.beside_nothing().await? {
+                    return Ok(Some(moved.into()));
+                }
                 volume::check_alone(dir)?;
                 on_volume(dir).await?
             }

@@ -6,6 +6,7 @@ use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::moving::look;
 use datamesh_mesh::{Peers, Swarm};
 use datamesh_settings::CatalogBackups;
+use datamesh_shard::NodeName;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -84,7 +85,8 @@ impl Gateway {
         let mut background = Tasks::default();
         // Others may write to it.
         let shared = group.is_some() || in_database || moving.is_some();
-        move_or_watch(&mut background, (moving, shared), &core.context, &after);
+        let own = membership.node.clone();
+        move_or_watch(&mut background, (moving, shared.then_some(own)), &core.context, &after);
         let leading = Leading::of(catalog.keyspace());
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
@@ -180,22 +182,22 @@ async fn came(catalog: &EmbeddedCatalog) -> bool {
 /// Moves the catalog where that is asked for. Else others may move it, and this gateway would not know.
 fn move_or_watch(
     background: &mut Tasks,
-    (moving, shared): (Option<UnderWay>, bool),
+    (moving, own): (Option<UnderWay>, Option<NodeName>),
     context: &Context,
     after: &CancellationToken,
 ) {
-    match moving {
-        Some(moving) => {
+    match (moving, own) {
+        (Some(moving), _) => {
             let surroundings = Arc::clone(&context.surroundings);
             background.work("the catalog's move", CarryMove::new(moving, surroundings), after);
         }
-        None if shared => {
+        (None, Some(own)) => {
             let (catalog, after) = (context.catalog.clone(), after.clone());
             background.spawn(GONE, async move {
-                after.run_until_cancelled(left_behind::until_gone(catalog)).await;
+                after.run_until_cancelled(left_behind::until_gone(catalog, own)).await;
             });
         }
-        None => {}
+        (None, None) => {}
     }
 }
 

@@ -4,11 +4,11 @@ use datamesh_catalog::catalog::{CatalogError, OpenError};
 use datamesh_catalog::engine::RocksOptions;
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::Keyspace;
-use datamesh_catalog::moving::{MoveError, Refusal, Step};
+use datamesh_catalog::moving::{MoveError, Refusal, Step, has_gone, withdraw};
 use datamesh_catalog::record::{self, ClusterRecord, Keeper, RecordError};
 use datamesh_catalog::{Catalog, Condition};
 
-use super::{FINGERPRINT, begin, move_all, mover, moves, opened, postgres, rocks, until};
+use super::{FINGERPRINT, begin, gateway, move_all, mover, moves, opened, postgres, rocks, until};
 use crate::postgres::server;
 use crate::support::{OPTIONS, inline, put, target};
 
@@ -49,6 +49,25 @@ async fn half_a_copy_is_no_catalog_and_is_no_other_moves() {
     // Called off: the source goes on, and the next try finds its own.
     catalog.put_inline(&target("a", 1), &inline("a", 1), &Condition::None).await.unwrap();
     move_all(&half, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_no_fence_where_a_gateway_takes_back_that_it_is_ready() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = rocks(dir.path(), RocksOptions::default());
+    let _catalog = opened(source.clone()).await;
+    let there = postgres(&server().database().await).await;
+    let all = moves(&source, &there, Keeper::Postgres);
+    let mut moving = mover(all.clone(), 1).await;
+    until(&mut moving, &all, Step::Await).await;
+    assert_eq!(moving.progress().step, Step::Fence);
+    withdraw(&source, &gateway()).await.unwrap();
+    moving.step(1).await.unwrap();
+    assert_eq!(has_gone(&source).await.unwrap(), None);
+    assert_eq!(moving.progress().step, Step::Await);
+    until(&mut moving, &all, Step::Done).await;
+    assert!(has_gone(&source).await.unwrap().is_some());
+    assert_eq!(has_gone(&there).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

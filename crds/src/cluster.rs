@@ -51,8 +51,6 @@ use crate::span::Span;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.catalog) || !has(oldSelf.catalog) || (has(oldSelf.catalog.keptBy) && oldSelf.catalog.keptBy == 'Gateways')").message("catalog: cannot be removed while PostgreSQL keeps it, what is in it would be out of reach; set catalog.keptBy to Gateways first, and remove it when the catalog has come back").reason(Reason::FieldValueForbidden))]
-#[x_kube(validation = Rule::new("!has(self.catalog) || !has(self.catalog.keptBy) || self.catalog.keptBy != 'Gateways' || self.gateway.replicas == 1").message("catalog.keptBy: a catalog comes back from PostgreSQL to one gateway in this version, and there are more; leave it Postgres, or once it has come back remove catalog before adding gateways").reason(Reason::FieldValueForbidden))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
@@ -294,7 +292,8 @@ pub struct CatalogSpec {
     /// In a PostgreSQL database.
     pub postgres: PostgresSpec,
     /// Who shall keep it. Adding `catalog` to a cluster moves its catalog into the database, `Gateways` moves it back; it is served meanwhile,
-    /// and what is waited for stands in the condition Progressing. Set back before it has moved, nothing has happened.
+    /// and what is waited for stands in the condition Progressing. Set back before it has moved, nothing has happened. Back from
+    /// the database there may be one gateway only. `catalog` may be removed while `status.catalogKeptBy` is `Gateways`.
     #[serde(default, skip_serializing_if = "CatalogKeeper::is_default")]
     pub kept_by: CatalogKeeper,
 }

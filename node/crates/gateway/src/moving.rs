@@ -20,6 +20,7 @@ use datamesh_catalog::engine::MovingKeyspace;
 use datamesh_catalog::record::Keeper;
 use datamesh_settings::{CatalogMove, GatewaySettings};
 use datamesh_shard::NodeName;
+use tokio::sync::Notify;
 
 pub(crate) use carry::CarryMove;
 pub use errors::MoveFault;
@@ -35,7 +36,18 @@ pub(crate) struct UnderWay {
     /// This gateway, and all that serve the catalog.
     own: NodeName,
     gateways: Vec<NodeName>,
+    fingerprint: String,
+    /// Told when this gateway must not serve any more.
+    pub(crate) ends: Arc<Notify>,
     pub(crate) told: Arc<Told>,
+}
+
+impl UnderWay {
+    /// What this gateway serves is not the catalog: it ends, and is judged anew when it starts.
+    fn end(&self, why: &'static str) {
+        tracing::error!(why, "this gateway ends");
+        self.ends.notify_one();
+    }
 }
 
 /// Holds a gateway's settings of this against each other.

@@ -139,7 +139,7 @@ impl Gateway {
         let with = catalog::With { settings, gateway, options, waiting };
         let alone = Box::pin(catalog::open_alone(with, &prepared)).await?;
         let incarnation = match &alone {
-            Some(alone) => alone.catalog.incarnation(),
+            Some(alone) => group::volume::incarnation_alone(&gateway.data_dir, alone.catalog.incarnation())?,
             None => group::volume::next_incarnation(&gateway.data_dir)?,
         };
         let mesh = Mesh::start(settings, gateway, &prepared, incarnation).await?;

@@ -10,6 +10,9 @@ mod gateways;
 mod postgres;
 
 use cluster::{Cluster, DATABASE_FILE, MOVE_FILE, bind_gateway, noise, start_gateway};
+use datamesh_catalog::engine::{AnyKeyspace, PostgresKeyspace, PostgresOptions, RocksKeyspace, RocksOptions};
+use datamesh_catalog::moving::{Begun, Mover, Moves, Step};
+use datamesh_catalog::record::{Keeper, MoveId};
 use datamesh_settings::admin::{CatalogEngine, CatalogMovePhase, ClusterStatus};
 use gateways::Gateways;
 
@@ -114,6 +117,74 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
     }
 }
 
+/// The gateway was cut off between the fence and the opening: it brings the move to its end before it serves.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
+    let server = postgres::server();
+    let database = server.database().await;
+    let mut cluster = Cluster::start().await;
+    cluster.put_pool().await;
+    cluster.status_until(is_writable).await;
+    let bytes = noise(5, 3 << 20);
+    cluster.put("kept", &bytes).await;
+    cluster.gateway.take().unwrap().end().await;
+    fence(&cluster.dir.path().join("gateway/catalog"), server.options(&database)).await;
+    cluster.catalog_is(Some(&server.uri(&database)), Some("ToDatabase"));
+    cluster.restart().await;
+    let status = cluster.status_until(is_writable).await;
+    assert_eq!(status.catalog.engine, CatalogEngine::Postgres);
+    assert!(cluster.get("kept").await == bytes);
+    cluster.put("behind", &bytes).await;
+    cluster.gateway.take().unwrap().end().await;
+    for running in cluster.nodes.drain(..).flatten() {
+        running.end().await;
+    }
+}
+
+/// What the gateway's worker does, up to the fence.
+async fn fence(volume: &std::path::Path, database: PostgresOptions) {
+    let source: AnyKeyspace = RocksKeyspace::open(volume, RocksOptions::default()).unwrap().into();
+    let target: AnyKeyspace = PostgresKeyspace::open(database).await.unwrap().into();
+    let moves = Moves { source, target, to: Keeper::Postgres, gateways: Vec::new() };
+    let Begun::Moving(mut mover) = Mover::begin(moves, MoveId([1; 16]), 1).await.unwrap() else {
+        panic!("nothing moves")
+    };
+    while mover.step(1).await.unwrap() != Step::Fence {}
+}
+
+/// A volume that was put back as it was before the move is not the catalog.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_was_set_back_is_not_served() {
+    let server = postgres::server();
+    let uri = server.uri(&server.database().await);
+    let mut cluster = Cluster::start().await;
+    cluster.put_pool().await;
+    cluster.status_until(is_writable).await;
+    cluster.gateway.take().unwrap().end().await;
+    let (volume, earlier) = (cluster.dir.path().join("gateway/catalog"), cluster.dir.path().join("earlier"));
+    copy(&volume, &earlier);
+    cluster.catalog_is(Some(&uri), Some("ToDatabase"));
+    cluster.restart().await;
+    cluster.status_until(has_moved).await;
+    cluster.gateway.take().unwrap().end().await;
+    std::fs::remove_dir_all(&volume).unwrap();
+    copy(&earlier, &volume);
+    let refused = bind_gateway(cluster.dir.path(), &cluster.secret, "gateway").await;
+    let refused = refused.err().expect("an old catalog is served").to_string();
+    assert!(refused.contains("the target holds a catalog already"), "{refused}");
+    for running in cluster.nodes.drain(..).flatten() {
+        running.end().await;
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
 /// A settings file that forgot what is on the volume would begin with nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_database_beside_a_catalog_is_a_mistake() {
@@ -157,6 +228,16 @@ async fn the_catalog_of_three_gateways_moves_once_all_are_ready() {
         for key in ["before", "while-0", "while-1", "while-2", &format!("behind-{at}")] {
             assert!(three.get((at + 1) % 3, key).await.unwrap() == bytes, "{key}");
         }
+    }
+    // With the database alone, they are to storage nodes who they were.
+    three.has_moved();
+    for at in 0..3 {
+        three.kill(at).await;
+        three.restart(at).await;
+        three.until_at(at, is_writable).await;
+        three.put(at, &format!("alone-{at}"), &bytes).await.unwrap();
+        assert!(three.get(at, &format!("alone-{at}")).await.unwrap() == bytes);
+        assert!(three.get(at, "before").await.unwrap() == bytes);
     }
     three.end().await;
 }

@@ -41,6 +41,14 @@ pub enum Refusal {
     },
 }
 
+impl MoveError {
+    /// Whether an engine did not answer, or not so that it is known what it did: each step may be done twice.
+    #[must_use]
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Read(_) | Self::Commit(_) | Self::Changes(ChangesError::Read(_)))
+    }
+}
+
 impl Refusal {
     /// Whether it is for a catalog of this cluster secret, by its fingerprint.
     #[must_use]

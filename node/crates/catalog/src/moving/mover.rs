@@ -6,7 +6,7 @@ use datamesh_shard::NodeName;
 
 use super::closing::Ready;
 use super::plan::{self, Facts, Progress, Step};
-use super::reading::{Aim, Reading, Sides, follow};
+use super::reading::{Aim, Reading, Sides, catch_up};
 use super::standing::{Course, Standing, course, look};
 use super::{MoveError, Refusal, begins_above, closing};
 use crate::backup::Changed;
@@ -108,6 +108,12 @@ impl Mover {
         Progress { step: plan::next(&self.facts), rows: self.reading.rows, left: self.facts.left }
     }
 
+    /// Whether nothing is committed in the source any more: then this one brings it to its end, whoever leads there.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        self.facts.fenced
+    }
+
     /// The gateways that are not ready yet.
     #[must_use]
     pub fn missing(&self) -> &[NodeName] {
@@ -117,7 +123,7 @@ impl Mover {
     /// Does the next small piece. Gives what it was; after `Await`, the caller may rest.
     ///
     /// # Errors
-    /// Begin anew: what is done by then is found.
+    /// Where [`MoveError::passes`], the same step may be tried again. Else begin anew: what is done by then is found.
     pub async fn step(&mut self, now_unix_ms: u64) -> Result<Step, MoveError> {
         let step = plan::next(&self.facts);
         match step {
@@ -136,7 +142,7 @@ impl Mover {
             Step::Done => return Ok(step),
         }
         if !self.facts.open {
-            follow(&self.moves.source, &mut self.changed, Revision(0)).await?;
+            catch_up(&self.moves.source, &mut self.changed).await?;
             self.facts.left = self.changed.len();
         }
         Ok(step)

@@ -12,8 +12,10 @@ use crate::keyspace::{
     Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError, Revision, Versioned, View,
 };
 
-/// Of the keys that changed, in memory: beyond, what they hold is written before the reading goes on.
-const CHANGED_BYTES_MAX: usize = 32 << 20;
+/// Keys that changed, in memory: beyond, what they hold is written before the reading goes on. Few beside what engines remember.
+const CHANGED_MAX: usize = 8192;
+/// Answers about changes that are taken in between two steps, beside what a step asks for.
+const CAUGHT_UP_MAX: usize = 4;
 /// Rows asked for one by one at the same time: a database answers them in one journey.
 const GETS_AT_ONCE: usize = 64;
 /// Writes of one batch, and bytes; a single row may have as many again.
@@ -38,16 +40,26 @@ pub(super) async fn follow(
     at_least: Revision,
 ) -> Result<(), MoveError> {
     let telling = async {
-        loop {
-            while changed.follow(source).await? {}
-            if changed.through() >= at_least {
-                return Ok(());
+        // No further: who commits all the time has always something newer.
+        while changed.through() < at_least {
+            if !changed.follow(source).await? {
+                tokio::time::sleep(TOLD_PAUSE).await;
             }
-            tokio::time::sleep(TOLD_PAUSE).await;
         }
+        Ok(())
     };
     let silent = || ReadError::Engine(format!("it does not tell of its changes up to {at_least}"));
     tokio::time::timeout(TOLD_WAIT, telling).await.map_err(|_| silent())?
+}
+
+/// Takes in some of what is newer, so that the engine need not remember it.
+pub(super) async fn catch_up(source: &AnyKeyspace, changed: &mut Changed) -> Result<(), MoveError> {
+    for _ in 0..CAUGHT_UP_MAX {
+        if !changed.follow(source).await? {
+            break;
+        }
+    }
+    Ok(())
 }
 
 impl Sides {
@@ -103,12 +115,13 @@ impl Sides {
         let view = self.source.view().await?;
         let at = view.revision().await?;
         follow(&self.source, changed, at).await?;
-        let keys: Vec<&[u8]> = changed.keys().filter(|key| !is_own(key)).collect();
+        let keys: Vec<Vec<u8>> = changed.keys().filter(|key| !is_own(key)).map(<[u8]>::to_vec).collect();
         for some in keys.chunks(WRITES_MAX) {
+            catch_up(&self.source, changed).await?;
             let values = values(&view, some).await?;
             let differences = some.iter().zip(&values).map(|(key, value)| match value {
-                Some(value) => Difference::Put { key: key.to_vec(), value: value.clone() },
-                None => Difference::Delete { key: key.to_vec() },
+                Some(value) => Difference::Put { key: key.clone(), value: value.clone() },
+                None => Difference::Delete { key: key.clone() },
             });
             self.write(differences.collect()).await?;
             let there = self::values(&self.target.view().await?, some).await?;
@@ -124,7 +137,7 @@ impl Sides {
 }
 
 /// What these keys hold.
-async fn values(view: &impl View, keys: &[&[u8]]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+async fn values(view: &impl View, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
     let getting: Vec<_> = keys.iter().map(|key| view.get(key).boxed()).collect();
     let found: Vec<_> = stream::iter(getting).buffered(GETS_AT_ONCE).try_collect().await?;
     Ok(found.into_iter().map(|row: Option<Versioned>| row.map(|row| row.value)).collect())
@@ -167,7 +180,7 @@ impl Reading {
                 }
             }
         }
-        if changed.bytes() > CHANGED_BYTES_MAX {
+        if changed.len() > CHANGED_MAX {
             sides.write_changes(changed).await?;
         }
         self.rows += rows;

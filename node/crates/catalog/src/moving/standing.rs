@@ -8,7 +8,7 @@ use crate::keys::{self, Table};
 use crate::keyspace::{Keyspace, RangeLimits, Revision, View};
 use crate::record::{
     self, CameRecord, ClosedClusterRecord, Closure, ClusterRecord, FenceRecord, Keeper, MoveId, MoveRecord,
-    Record, RecordError,
+    Record,
 };
 
 /// A row of a move, and the commit that wrote it.
@@ -189,14 +189,7 @@ async fn read<R: Record>(view: &impl View, table: Table) -> Result<Known<R>, Mov
 
 async fn cluster(view: &impl View) -> Result<Known<ClusterRecord>, MoveError> {
     let Some(row) = view.get(&keys::only(Table::Cluster)).await? else { return Ok(None) };
-    let record = match record::decode::<ClusterRecord>(&row.value) {
-        Err(RecordError::Version { .. }) => {
-            let ClosedClusterRecord { fingerprint, incarnation } = record::decode(&row.value)?;
-            ClusterRecord { fingerprint, incarnation }
-        }
-        read => read?,
-    };
-    Ok(Some((record, row.version)))
+    Ok(Some((ClusterRecord::open_or_closed(&row.value)?, row.version)))
 }
 
 /// The incarnation with which a catalog opens that comes from this one.

@@ -6,7 +6,7 @@ use std::fmt;
 use datamesh_shard::Incarnation;
 use serde::{Deserialize, Serialize};
 
-use super::Record;
+use super::{ClusterRecord, Record, RecordError, decode};
 
 /// Names one move; random, and another for each target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -115,6 +115,22 @@ pub struct ClosedClusterRecord {
     pub fingerprint: String,
     /// As it was when it was closed.
     pub incarnation: Incarnation,
+}
+
+impl ClusterRecord {
+    /// What is written of the cluster, behind a fence too.
+    ///
+    /// # Errors
+    /// See [`RecordError`].
+    pub fn open_or_closed(bytes: &[u8]) -> Result<Self, RecordError> {
+        match decode::<Self>(bytes) {
+            Err(RecordError::Version { version: ClosedClusterRecord::VERSION, .. }) => {
+                let ClosedClusterRecord { fingerprint, incarnation } = decode(bytes)?;
+                Ok(Self { fingerprint, incarnation })
+            }
+            read => read,
+        }
+    }
 }
 
 impl Record for ClosedClusterRecord {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::moving::{Begun, MoveError, Mover, Moves, Step, look, say_ready};
-use datamesh_catalog::record::MoveId;
+use datamesh_catalog::moving::{Begun, MoveError, Mover, Moves, Step, has_gone, look, say_ready};
+use datamesh_catalog::record::{MoveId, ShredState};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -19,30 +20,36 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// After a fault that passes, and after one that somebody must mend.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
-/// Nothing is left to do.
-const OVER: Duration = Duration::from_secs(3600);
+/// Between two looks whether the catalog is still where it has moved to.
+const SETTLED: Duration = Duration::from_secs(1);
 
 pub(crate) struct CarryMove {
     way: UnderWay,
     /// Where the source leads.
     leading: Leading,
     mover: Option<Box<Mover>>,
+    catalog: EmbeddedCatalog,
     surroundings: Arc<dyn Surroundings>,
 }
 
 impl CarryMove {
-    pub(crate) fn new(way: UnderWay, surroundings: Arc<dyn Surroundings>) -> Self {
+    pub(crate) fn new(way: UnderWay, catalog: EmbeddedCatalog, surroundings: Arc<dyn Surroundings>) -> Self {
         let leading = Leading::of(way.keyspace.source());
-        Self { way, leading, mover: None, surroundings }
+        Self { way, leading, mover: None, catalog, surroundings }
     }
 
     async fn step(&mut self) -> Result<Next, MoveFault> {
         if self.way.keyspace.look().await.map_err(MoveError::from)? {
             self.mover = None;
-            return Ok(Next::Wait(OVER));
+            // It may go on from there, by a gateway that was told.
+            if has_gone(self.way.keyspace.current()).await?.is_some() {
+                self.way.end("the catalog has gone on, and this gateway was not told");
+            }
+            return Ok(Next::Wait(SETTLED));
         }
         let target = self.target().await?;
-        if !self.leading.now() {
+        let is_fenced = self.mover.as_ref().is_some_and(|mover| mover.is_fenced());
+        if !is_fenced && !self.leading.now() {
             self.mover = None;
             say_ready(self.way.keyspace.source(), &target, &self.way.own).await?;
             self.way.told.waits("the gateway that leads the catalog copies it".into());
@@ -62,8 +69,18 @@ impl CarryMove {
         Ok(opened)
     }
 
+    /// What is shredded is to be nowhere.
+    async fn is_shredding(&self) -> Result<bool, MoveFault> {
+        let shreds = self.catalog.shreds().await?;
+        Ok(shreds.iter().any(|shred| matches!(shred.record.state, ShredState::Going { .. })))
+    }
+
     async fn carry(&mut self, target: AnyKeyspace) -> Result<Next, MoveFault> {
         let now = self.surroundings.now_unix_ms();
+        if self.mover.is_none() && self.is_shredding().await? {
+            self.way.told.waits("for objects to be shredded: a copy would keep their keys".into());
+            return Ok(Next::Wait(AFTER_FAULT));
+        }
         let UnderWay { keyspace, to, own, gateways, told, .. } = &self.way;
         let mover = match &mut self.mover {
             Some(mover) => mover,
@@ -72,10 +89,12 @@ impl CarryMove {
                 let moves = Moves { source, target: target.clone(), to: *to, gateways };
                 match Mover::begin(moves, MoveId(random(&*self.surroundings)), now).await? {
                     Begun::Arrived => {
-                        // Noticed in the next look, but for a source that was set back under a gateway that runs.
-                        told.waits(
-                            "the catalog is open where it moves to: this gateway has to start again".into(),
-                        );
+                        // Noticed in the next look, but where the source is older than its fence.
+                        if has_gone(keyspace.source()).await?.is_none() {
+                            self.way.end(
+                                "the catalog is open where it moves to, and what this gateway has is old",
+                            );
+                        }
                         return Ok(Next::Wait(PERIOD));
                     }
                     Begun::Moving(mover) => self.mover.insert(mover),
@@ -104,8 +123,13 @@ impl Worker for CarryMove {
     fn work(&mut self) -> BoxFuture<'_, Next> {
         async {
             self.step().await.unwrap_or_else(|fault| {
-                // Begun again, it finds what is done by now.
-                self.mover = None;
+                if fault.is_of_two(&self.way.fingerprint) {
+                    self.way.end("the catalog of this cluster is open where it moves to, and here");
+                }
+                if !fault.may_be_repeated() {
+                    // Begun again, it finds what is done by now.
+                    self.mover = None;
+                }
                 let pause = if fault.stays() { AFTER_REFUSAL } else { AFTER_FAULT };
                 self.way.told.waits(fault.to_string());
                 Next::Wait(pause)

@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::engine::{EngineError, PostgresError};
 use datamesh_catalog::moving::{MoveError, Refusal};
 
@@ -25,6 +26,9 @@ pub enum MoveFault {
          empty catalog, move that folder away"
     )]
     Forgotten(PathBuf),
+    /// The catalog that moves.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
     /// A step of it.
     #[error(transparent)]
     Move(#[from] MoveError),
@@ -51,12 +55,22 @@ pub enum MoveFault {
 }
 
 impl MoveFault {
+    /// Whether the step that failed may be done again by the mover that did it.
+    pub(super) const fn may_be_repeated(&self) -> bool {
+        matches!(self, Self::Move(error) if error.passes())
+    }
+
+    /// Whether there are two open catalogs of the cluster with this fingerprint.
+    pub(super) fn is_of_two(&self, own: &str) -> bool {
+        matches!(self, Self::Move(MoveError::Refused(refusal)) if refusal.is_of(own))
+    }
+
     /// Whether it stays so until somebody has changed something.
     pub(super) const fn stays(&self) -> bool {
         match self {
             Self::Move(error) => matches!(error, MoveError::Refused(_) | MoveError::NotAbove { .. }),
             Self::NoDatabase | Self::ToSeveral | Self::Forgotten(_) | Self::Group(_) => true,
-            Self::Postgres(_) | Self::Engine(_) | Self::File { .. } | Self::Cut => false,
+            Self::Catalog(_) | Self::Postgres(_) | Self::Engine(_) | Self::File { .. } | Self::Cut => false,
         }
     }
 }

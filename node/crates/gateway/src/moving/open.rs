@@ -130,7 +130,16 @@ impl Opening<'_> {
             gateways.push(self.node.clone());
         }
         let told = Arc::new(Told::new(keyspace.clone(), to));
-        UnderWay { keyspace, target: self.target(), to, own: self.node.clone(), gateways, told }
+        UnderWay {
+            keyspace,
+            target: self.target(),
+            to,
+            own: self.node.clone(),
+            gateways,
+            fingerprint: self.fingerprint.clone(),
+            ends: Arc::default(),
+            told,
+        }
     }
 
     fn target(&self) -> Target {

@@ -1,5 +1,6 @@
 //! Opens what a catalog moves to.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use datamesh_catalog::engine::{AnyKeyspace, PostgresKeyspace, PostgresOptions, RocksKeyspace, RocksOptions};
@@ -9,6 +10,9 @@ use datamesh_catalog::moving::{Standing, begins_above, came_from, look};
 use super::MoveFault;
 use crate::group::volume;
 use crate::server::CATALOG_DIR;
+
+/// What is left of a catalog, while it is removed.
+const LEFT_DIR: &str = "catalog.left";
 
 /// Where it is.
 #[derive(Clone)]
@@ -48,5 +52,21 @@ async fn on_volume(dir: &Path, begins_after: Revision) -> Result<AnyKeyspace, Mo
 }
 
 async fn remove(dir: &Path) -> Result<(), MoveFault> {
-    tokio::fs::remove_dir_all(dir).await.map_err(|source| MoveFault::File { path: dir.into(), source })
+    let (from, left) = (dir.to_path_buf(), dir.with_file_name(LEFT_DIR));
+    let removing = tokio::task::spawn_blocking(move || {
+        let failed = |source| MoveFault::File { path: left.clone(), source };
+        remove_all(&left).map_err(failed)?;
+        std::fs::rename(&from, &left).map_err(failed)?;
+        // Half a folder is never taken for a catalog.
+        let parent = left.parent().map_or(Ok(()), |parent| std::fs::File::open(parent)?.sync_all());
+        parent.and_then(|()| remove_all(&left)).map_err(failed)
+    });
+    removing.await.map_err(|_| MoveFault::Cut)?
+}
+
+fn remove_all(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

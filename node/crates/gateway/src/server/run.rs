@@ -188,8 +188,12 @@ fn move_or_watch(
 ) {
     match (moving, own) {
         (Some(moving), _) => {
-            let surroundings = Arc::clone(&context.surroundings);
-            background.work("the catalog's move", CarryMove::new(moving, surroundings), after);
+            let (ends, until) = (Arc::clone(&moving.ends), after.clone());
+            background.spawn(GONE, async move {
+                until.run_until_cancelled(ends.notified()).await;
+            });
+            let (catalog, surroundings) = (context.catalog.clone(), Arc::clone(&context.surroundings));
+            background.work("the catalog's move", CarryMove::new(moving, catalog, surroundings), after);
         }
         (None, Some(own)) => {
             let (catalog, after) = (context.catalog.clone(), after.clone());

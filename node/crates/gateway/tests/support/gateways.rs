@@ -34,6 +34,8 @@ pub(crate) struct Gateways {
     leader: Option<usize>,
     /// Names the database that the catalog moves to.
     moves_to: Option<PathBuf>,
+    /// It has the catalog, and the gateways are told of nothing else.
+    has_moved: bool,
 }
 
 /// Puts and gets through one of several gateways.
@@ -65,6 +67,7 @@ impl Gateways {
             nodes: Vec::new(),
             leader: None,
             moves_to: None,
+            has_moved: false,
         }
     }
 
@@ -128,13 +131,16 @@ impl Gateways {
             node: name(at),
             endpoint: endpoint.clone(),
         };
-        let catalog_members =
-            if together { self.endpoints.iter().enumerate().map(member).collect() } else { Vec::new() };
+        let catalog_members = if together && !self.has_moved {
+            self.endpoints.iter().enumerate().map(member).collect()
+        } else {
+            Vec::new()
+        };
         let on = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
         let gateway = GatewaySettings {
             catalog_members,
-            catalog_move: self.moves_to.as_ref().map(|_| CatalogMove::ToDatabase),
+            catalog_move: self.moves_to.as_ref().filter(|_| !self.has_moved).map(|_| CatalogMove::ToDatabase),
             catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
             ..settings_of_gateway(self.dir.path(), name(at).as_str())
@@ -164,6 +170,11 @@ impl Gateways {
         let file = self.dir.path().join(cluster::DATABASE_FILE);
         std::fs::write(&file, uri).unwrap();
         self.moves_to = Some(file);
+    }
+
+    /// From the next start of each on, the database has it.
+    pub(crate) fn has_moved(&mut self) {
+        self.has_moved = true;
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {

@@ -42,6 +42,31 @@ async fn a_move_goes_on_wherever_it_was_cut_off() {
     }
 }
 
+/// What nobody wrote, and no change explains.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_differs_ends_the_move_before_the_fence() {
+    for spoilt in [Some(b"?"), None] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = rocks(dir.path(), RocksOptions::default());
+        let there = postgres(&server().database().await).await;
+        let _catalog = opened(source.clone()).await;
+        put(&source, b"\x01\xffrow", b"1").await.unwrap();
+        let moves = moves(&source, &there, Keeper::Postgres);
+        let mut mover = mover(moves.clone(), 1).await;
+        until(&mut mover, &moves, Step::Copy).await;
+        assert_eq!(mover.progress().step, Step::Compare);
+        match spoilt {
+            Some(value) => put(&there, b"\x01\xffrow", value).await.unwrap(),
+            None => delete(&there, b"\x01\xffrow").await.unwrap(),
+        };
+        let key = "01ff726f77".to_owned();
+        assert_eq!(mover.step(1).await, Err(MoveError::Differs { key }));
+        assert!(look(&source).await.unwrap().gone().is_none());
+        move_all(&moves, 2).await;
+        assert!(copied(&source).await == copied(&there).await);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mover_that_was_overtaken_writes_nothing_and_fences_nothing() {
     for cut in [Step::Copy, Step::Await] {

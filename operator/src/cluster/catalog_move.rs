@@ -43,7 +43,7 @@ pub(super) fn wanted(cluster: &DataMeshCluster) -> CatalogKeeper {
 pub(super) fn kept(cluster: &DataMeshCluster, gateways: &[StatefulSet]) -> Option<CatalogKeeper> {
     let recorded = cluster.status.as_ref().and_then(|status| status.catalog_kept_by);
     // Gateways of an operator that wrote nothing down, which moved no catalog.
-    let mounted = || gateways.iter().map(|set| mounts_database(set)).max();
+    let mounted = || gateways.iter().map(mounts_database).max();
     let keeper = |mounted| if mounted { CatalogKeeper::Postgres } else { CatalogKeeper::Gateways };
     recorded.or_else(|| mounted().map(keeper))
 }

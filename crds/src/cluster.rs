@@ -52,7 +52,6 @@ use crate::span::Span;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.catalog) == has(oldSelf.catalog)").message("catalog: cannot be added or removed, what is in the old catalog would be out of reach; set it back").reason(Reason::FieldValueForbidden))]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
@@ -303,6 +302,28 @@ pub struct S3Spec {
 pub struct CatalogSpec {
     /// In a PostgreSQL database.
     pub postgres: PostgresSpec,
+    /// Who shall keep it. Adding `catalog` to a cluster moves its catalog into the database, `Gateways` moves it back; it is served meanwhile,
+    /// and what is waited for stands in the condition Progressing. Set back before it has moved, nothing has happened. Back from
+    /// the database there may be one gateway only. `catalog` may be removed while `status.catalogKeptBy` is `Gateways`.
+    #[serde(default, skip_serializing_if = "CatalogKeeper::is_default")]
+    pub kept_by: CatalogKeeper,
+}
+
+/// Who keeps a catalog.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum CatalogKeeper {
+    /// The database.
+    #[default]
+    Postgres,
+    /// The gateways, on their volumes.
+    Gateways,
+}
+
+impl CatalogKeeper {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A PostgreSQL database of yours. DataMesh makes its tables in it (`datamesh_…`); copies and backups are the database's.
@@ -447,6 +468,9 @@ pub struct DataMeshClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub key_fingerprint: Option<String>,
+    /// Who keeps the catalog, by a gateway's own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_kept_by: Option<CatalogKeeper>,
     /// Where the gateway is reached inside the Kubernetes cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

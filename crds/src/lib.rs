@@ -15,10 +15,10 @@ mod size;
 mod span;
 
 pub use cluster::{
-    BulkEncryption, CatalogBackups, CatalogSpec, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
-    DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec,
-    NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec, RequestRateSpec,
-    S3Spec, SecretRef, TlsSpec,
+    BulkEncryption, CatalogBackups, CatalogKeeper, CatalogSpec, DataMeshCluster, DataMeshClusterSpec,
+    DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec,
+    ImageSpec, NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec,
+    RequestRateSpec, S3Spec, SecretRef, TlsSpec,
 };
 pub use copies::{BackupCopiesSpec, RestoreFrom};
 pub use pool::{

@@ -398,13 +398,20 @@ fn the_erasure_profile_may_change_and_old_data_may_be_coded_anew() {
 }
 
 #[test]
-fn a_catalog_stays_where_it_is() {
-    let postgres = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
-    let elsewhere = cluster(&[("/spec/catalog", postgres)]);
-    elsewhere.validate_cel().unwrap();
-    elsewhere.validate_cel_update(&elsewhere).unwrap();
-    refused(elsewhere.validate_cel_update(&cluster(&[])), "catalog: cannot be added or removed");
-    refused(cluster(&[]).validate_cel_update(&elsewhere), "catalog: cannot be added or removed");
+fn a_catalog_may_be_sent_to_a_database_and_called_back_by_one_and_by_several() {
+    let postgres = serde_json::json!({"secretRef": {"name": "pg"}});
+    let there = ("/spec/catalog", serde_json::json!({"postgres": postgres}));
+    let back = ("/spec/catalog", serde_json::json!({"postgres": postgres, "keptBy": "Gateways"}));
+    for replicas in [1, 3] {
+        let replicas = ("/spec/gateway/replicas", replicas.into());
+        let without = cluster(std::slice::from_ref(&replicas));
+        let [there, back] = [&there, &back].map(|catalog| cluster(&[replicas.clone(), catalog.clone()]));
+        for (before, after) in
+            [(&without, &there), (&there, &without), (&there, &back), (&back, &there), (&back, &without)]
+        {
+            after.validate_cel_update(before).unwrap();
+        }
+    }
     let port = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}, "port": 0}});
     refused(
         cluster(&[("/spec/catalog", port)]).validate_cel(),

@@ -85,6 +85,11 @@ fn members(input: &[u8]) {
     reads::<record::SnapshotsRecord>(input);
     reads::<record::CopiesRecord>(input);
     reads::<record::DeletionHeldRecord>(input);
+    reads::<record::MoveRecord>(input);
+    reads::<record::ReadyRecord>(input);
+    reads::<record::FenceRecord>(input);
+    reads::<record::CameRecord>(input);
+    reads::<record::ClosedClusterRecord>(input);
     reads::<record::DrainRecord>(input);
     reads::<record::AccessKeyRecord>(input);
     accounts(input);

@@ -15,6 +15,7 @@ use crate::outcome::Outcome;
 
 mod apply;
 mod build;
+mod catalog_move;
 mod cleanup;
 mod copies;
 mod database;

@@ -42,7 +42,7 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
     ))?;
     let catalog = &status.catalog;
     output::line(&format!("catalog {} objects, {}", catalog.objects, catalog::copies(catalog)))?;
-    for line in catalog::backup(catalog, SystemTime::now()) {
+    for line in catalog::backup(catalog, SystemTime::now()).into_iter().chain(catalog::moving(catalog)) {
         output::line(&format!("        {line}"))?;
     }
     if !catalog.members.is_empty() {

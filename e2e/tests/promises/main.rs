@@ -5,6 +5,7 @@ mod backup_copied;
 mod blindness;
 mod catalog_in_postgres;
 mod catalog_lost;
+mod catalog_moved;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
@@ -67,6 +68,7 @@ const PROMISES: &[Promise] = &[
     promise!(catalog_lost),
     long!(backup_copied),
     long!(catalog_in_postgres),
+    long!(catalog_moved),
     promise!(cluster_secret_deleted),
     promise!(delete_and_reapply),
 ];

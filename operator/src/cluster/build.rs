@@ -58,6 +58,8 @@ pub(crate) struct GatewayObjects {
     pub(crate) settings: ConfigMap,
     pub(crate) growth: Option<Growth>,
     pub(crate) stateful_set: StatefulSet,
+    /// Whether the gateways need one another to serve the catalog: it is on their volumes, if only for now.
+    pub(crate) is_on_volumes: bool,
 }
 
 impl GatewayObjects {
@@ -97,6 +99,7 @@ fn gateway(
     Ok(GatewayObjects {
         settings: config_map::config_map(cluster, name, settings_text),
         growth: volume::to_grow(&found.volumes, name.as_str(), &cluster.volume_size),
+        is_on_volumes: cluster.catalog.is_on_volumes(),
         stateful_set: volume::keep_claim_template(stateful_set, found.gateway(name.as_str())),
     })
 }

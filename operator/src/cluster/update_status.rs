@@ -5,6 +5,7 @@ use datamesh_settings::HTTPS_PORT;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 
+use super::catalog_move;
 use super::dereference::Found;
 use super::key::Key;
 use super::verdicts::{self, Answer};
@@ -87,6 +88,9 @@ fn fill(
     status.nodes = Some(found.pools.iter().map(|pool| pool.spec.replicas).sum());
     status.nodes_up =
         answer.as_ref().ok().and_then(|a| i32::try_from(a.pools.iter().map(report::up).sum::<usize>()).ok());
+    if let Ok(said) = answer {
+        status.catalog_kept_by = catalog_move::remembered(status.catalog_kept_by, &said.catalog);
+    }
     // Kept while the key is missing, so that a wrong one is recognised.
     if let Some(fingerprint) = key.fingerprint() {
         status.key_fingerprint = Some(fingerprint);

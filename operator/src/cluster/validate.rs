@@ -6,11 +6,12 @@ use datamesh_crds::{
     CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
-use datamesh_settings::{BulkEncryption, CatalogBackups, RestoreFrom};
+use datamesh_settings::{BulkEncryption, CatalogBackups, CatalogMove, RestoreFrom};
 use datamesh_shard::{NameError, NodeName};
 use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
 
+use super::catalog_move::{self, Place};
 use super::copies::{self, CopiesPlace, CopiesProblem};
 use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
@@ -57,8 +58,10 @@ pub(crate) struct ValidCluster {
     pub(crate) restore_from: RestoreFrom,
     /// The Secret with the administrator's certificate; without, the own CA makes one.
     pub(crate) given_tls: Option<String>,
-    /// The catalog's database; without, the catalog is on the gateway's volume.
+    /// The catalog's database, or the one that it moves to or from; without, the catalog is on the gateways' volumes.
     pub(crate) database: Option<Database>,
+    /// What gateways are told of where it is.
+    pub(crate) catalog: Place,
     /// Whom events of buckets may be told.
     pub(crate) webhooks: Vec<Webhook>,
     /// How users sign in besides, and are reached.
@@ -153,6 +156,24 @@ pub(crate) enum InvalidCluster {
         /// What is wrong.
         problem: DatabaseProblem,
     },
+    /// It is kept by a database that is not named any more.
+    #[error(
+        "catalog: PostgreSQL keeps the catalog, and the spec does not name it: set catalog.postgres again as it was, with keptBy: Gateways to have \
+         the catalog back on the gateway's volume, and remove it when status.catalogKeptBy is Gateways"
+    )]
+    CatalogLeft,
+    /// A group cannot take it in.
+    #[error(
+        "catalog.keptBy: a catalog comes back from PostgreSQL to one gateway in this version, and there are more: set it to Postgres; the gateways \
+         that run are left as they are meanwhile"
+    )]
+    CatalogToSeveral,
+    /// Backups in the mesh are not a database's.
+    #[error(
+        "gateway.restore: with catalog.postgres the catalog is restored by the database's own means; remove gateway.restore, the gateways that \
+         run are left as they are meanwhile"
+    )]
+    RestoreElsewhere,
     /// A webhook.
     #[error("gateway.notifications: {name} {problem}; the gateways that run are left as they are meanwhile")]
     Notification {
@@ -197,12 +218,14 @@ pub(crate) fn validate(
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
-    let database =
-        spec.catalog.as_ref().map(|catalog| check_database(catalog, &family, found)).transpose()?;
+    let catalog = check_place(cluster, found)?;
+    let named = spec.catalog.as_ref().filter(|_| catalog.database);
+    let database = named.map(|named| check_database(named, &family, found)).transpose()?;
     let webhooks = notifications::check(&spec.gateway.notifications, &found.given)
         .map_err(|(name, problem)| InvalidCluster::Notification { name, problem })?;
     Ok(ValidCluster {
         database,
+        catalog,
         webhooks,
         sign_in: sign_in::check(&spec.gateway, &found.given)?,
         settings_name: settings_name(&family)?,
@@ -262,6 +285,23 @@ fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluste
         }),
         _ => Ok(()),
     }
+}
+
+/// Where gateways have the catalog. One that a database keeps is not left there.
+fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, InvalidCluster> {
+    let kept = catalog_move::kept(cluster, &found.gateways);
+    let place = catalog_move::place(catalog_move::wanted(cluster), kept);
+    if place.database && cluster.spec.catalog.is_none() {
+        return Err(InvalidCluster::CatalogLeft);
+    }
+    if place.moves == Some(CatalogMove::FromDatabase) && cluster.spec.gateway.replicas > 1 {
+        return Err(InvalidCluster::CatalogToSeveral);
+    }
+    // A gateway that is told of both does not start.
+    if place.database && cluster.spec.gateway.restore.is_some() {
+        return Err(InvalidCluster::RestoreElsewhere);
+    }
+    Ok(place)
 }
 
 fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {
@@ -368,6 +408,39 @@ pub(crate) mod tests {
             valid.database.map(|database| (database.secret, database.port)),
             Some(("pg".into(), 5432))
         );
+    }
+
+    #[test]
+    fn a_catalog_is_not_left_in_a_database_nor_restored_beside_one() {
+        let mut cluster = cluster();
+        cluster.status = Some(datamesh_crds::DataMeshClusterStatus {
+            catalog_kept_by: Some(datamesh_crds::CatalogKeeper::Postgres),
+            ..Default::default()
+        });
+        let named = "catalog: PostgreSQL keeps the catalog, and the spec does not name it";
+        refused(&cluster, &Found::default(), named);
+        let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}, "keptBy": "Gateways"});
+        cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+        cluster.spec.gateway.replicas = 3;
+        refused(
+            &cluster,
+            &Found::default(),
+            "catalog.keptBy: a catalog comes back from PostgreSQL to one gateway",
+        );
+        // Called off before it had moved.
+        cluster.status.as_mut().unwrap().catalog_kept_by = Some(datamesh_crds::CatalogKeeper::Gateways);
+        for catalog in [cluster.spec.catalog.clone(), None] {
+            let called_off = DataMeshCluster {
+                spec: datamesh_crds::DataMeshClusterSpec { catalog, ..cluster.spec.clone() },
+                ..cluster.clone()
+            };
+            let valid = validate(&called_off, &Found::default(), UnixTime::now()).unwrap();
+            assert!(valid.database.is_none() && valid.catalog.moves.is_none());
+        }
+        cluster.status.as_mut().unwrap().catalog_kept_by = Some(datamesh_crds::CatalogKeeper::Postgres);
+        cluster.spec.gateway.replicas = 1;
+        cluster.spec.gateway.restore = Some("newest".into());
+        refused(&cluster, &Found::default(), "remove gateway.restore");
     }
 
     #[test]

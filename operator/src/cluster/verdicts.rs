@@ -4,6 +4,7 @@ use datamesh_crds::{DataMeshCluster, condition};
 use datamesh_settings::admin::{ClusterStatus, PoolStatus};
 use kube::ResourceExt;
 
+use super::catalog_move;
 use super::dereference::Found;
 use super::key::Key;
 use crate::conditions::Verdict;
@@ -62,7 +63,9 @@ fn copies(cluster: &DataMeshCluster, answer: &Answer) -> Option<Verdict> {
 /// The cluster's own steps, and then pools that are on their way.
 fn progressing(found: &Found, outcome: &Outcome, answer: &Answer) -> Verdict {
     match (outcome, answer) {
-        (Outcome::Applied, Ok(status)) => pools::joining(&found.pools, status).unwrap_or(Outcome::Applied),
+        (Outcome::Applied, Ok(status)) => catalog_move::underway(&status.catalog)
+            .or_else(|| pools::joining(&found.pools, status))
+            .unwrap_or(Outcome::Applied),
         (outcome, _) => outcome.clone(),
     }
     .progressing()

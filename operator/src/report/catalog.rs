@@ -1,6 +1,6 @@
 //! What is said of the catalog's copies, where gateways keep it.
 
-use datamesh_crds::{DataMeshCluster, condition};
+use datamesh_crds::{CatalogKeeper, DataMeshCluster, condition};
 use datamesh_settings::admin::{
     BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus,
 };
@@ -24,7 +24,7 @@ const NO_BACKUPS: &str = "Names and keys of all files have one copy, on the gate
 /// What cannot be seen from here must not look as if it had been.
 pub(super) const ELSEWHERE: &str = "Names and keys of all files are in your PostgreSQL: how many copies and backups it has, nobody here can see.";
 
-/// Who keeps a cluster's catalog, as its spec says.
+/// Who keeps a cluster's catalog, as far as is known, or as its spec says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Keepers {
     /// One gateway, on its volume.
@@ -38,10 +38,13 @@ pub(crate) enum Keepers {
 impl Keepers {
     /// Those of a cluster.
     pub(crate) fn of(cluster: Option<&DataMeshCluster>) -> Self {
-        match cluster.map(|cluster| (&cluster.spec.catalog, cluster.spec.gateway.replicas)) {
-            Some((Some(_), _)) => Self::Postgres,
-            Some((None, 2..)) => Self::Gateways,
-            Some((None, _)) | None => Self::OneGateway,
+        let Some(cluster) = cluster else { return Self::OneGateway };
+        let wanted = cluster.spec.catalog.as_ref().map_or(CatalogKeeper::Gateways, |catalog| catalog.kept_by);
+        let known = cluster.status.as_ref().and_then(|status| status.catalog_kept_by);
+        match (known.unwrap_or(wanted), cluster.spec.gateway.replicas) {
+            (CatalogKeeper::Postgres, _) => Self::Postgres,
+            (CatalogKeeper::Gateways, 2..) => Self::Gateways,
+            (CatalogKeeper::Gateways, _) => Self::OneGateway,
         }
     }
 }

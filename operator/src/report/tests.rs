@@ -42,6 +42,7 @@ pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
         objects: 0,
         members: Vec::new(),
         backup: None,
+        moving: None,
         condemned_segments: 0,
     }
 }

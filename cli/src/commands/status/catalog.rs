@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use datamesh_settings::admin::{
-    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogStatus, CopiesStatus,
+    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogMovePhase, CatalogMoveStatus,
+    CatalogStatus, CopiesStatus,
 };
 use indicatif::HumanDuration;
 
@@ -82,6 +83,25 @@ fn copied(copies: &CopiesStatus) -> String {
     newest + &failing.unwrap_or_default()
 }
 
+/// How far its move to another engine is, where it moves.
+pub(super) fn moving(catalog: &CatalogStatus) -> Option<String> {
+    let CatalogMoveStatus { to, phase, rows, changes, waits_for } = catalog.moving.as_ref()?;
+    let to = match to {
+        CatalogEngine::Embedded => "the gateway's volume",
+        CatalogEngine::Postgres => "PostgreSQL",
+    };
+    let doing = match phase {
+        CatalogMovePhase::Beginning => "about to begin".to_owned(),
+        CatalogMovePhase::Copying => format!("{rows} rows copied, {changes} changed meanwhile"),
+        CatalogMovePhase::Comparing => format!("{rows} rows compared, {changes} changed meanwhile"),
+        CatalogMovePhase::Following => format!("copied and compared, {changes} rows changed since"),
+        CatalogMovePhase::Opening => "commits wait for some seconds".to_owned(),
+        CatalogMovePhase::Moved => "done".to_owned(),
+    };
+    let waits_for = waits_for.as_ref().map(|waits_for| format!("; WAITS: {waits_for}")).unwrap_or_default();
+    Some(format!("it moves to {to}: {doing}{waits_for}"))
+}
+
 /// The gateways that keep it together, one row each.
 pub(super) fn rows(catalog: &CatalogStatus) -> Vec<Vec<String>> {
     let row = |member: &CatalogMember| {
@@ -117,10 +137,24 @@ mod tests {
             replicas,
             members: members.collect(),
             backup: None,
+            moving: None,
             incarnation: Default::default(),
             objects: 0,
             condemned_segments: 0,
         }
+    }
+
+    #[test]
+    fn a_move_says_how_far_it_is_and_what_it_waits_for() {
+        let mut catalog = kept_by(1, &[]);
+        assert_eq!(moving(&catalog), None);
+        let waits_for = Some("for gateway-2 to have the target open".into());
+        let (to, phase) = (CatalogEngine::Postgres, CatalogMovePhase::Following);
+        catalog.moving = Some(CatalogMoveStatus { to, phase, rows: 7, changes: 3, waits_for });
+        let told = moving(&catalog).unwrap();
+        let wanted =
+            "it moves to PostgreSQL: copied and compared, 3 rows changed since; WAITS: for gateway-2 to";
+        assert!(told.starts_with(wanted), "{told}");
     }
 
     #[test]

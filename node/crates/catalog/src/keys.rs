@@ -160,6 +160,12 @@ pub enum Table {
     KeyedRequestDue = 73,
     /// (asker) → how many there are of theirs
     KeyedRequestCount = 74,
+    /// () → a move to another engine that began here; (gateway) → the move that it is ready for
+    Move = 87,
+    /// () → nothing is committed here: the catalog has gone, or has not come yet
+    Fence = 88,
+    /// () → the move by which the catalog came here
+    Came = 89,
     /// (name, folded) → a group of users
     Group = 90,
     /// (name of a group, folded, user) → nothing; its members
@@ -413,6 +419,12 @@ pub fn read_shred_segment(key: &[u8]) -> Result<SegmentId, KeyError> {
     let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
     key.end()?;
     Ok(segment)
+}
+
+/// Key of a gateway's word that it is ready for a move.
+#[must_use]
+pub fn ready(gateway: &NodeName) -> Vec<u8> {
+    table(Table::Move).bytes(gateway.as_str().as_bytes()).finish()
 }
 
 /// Key of a counter.

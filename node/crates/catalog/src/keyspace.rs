@@ -149,4 +149,10 @@ pub trait Keyspace: Clone + Send + Sync + 'static {
         since: Revision,
         limit: usize,
     ) -> impl Future<Output = Result<Changes, ChangesError>> + Send;
+
+    /// After a commit that was refused because the catalog has gone from here: whether this keyspace is now the one that it has gone to, so
+    /// that what was refused can be planned anew. Waits some seconds for that.
+    fn past_fence(&self) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
 }

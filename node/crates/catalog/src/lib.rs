@@ -15,6 +15,7 @@ pub mod keys;
 pub mod keyspace;
 pub mod limits;
 pub mod model;
+pub mod moving;
 pub mod record;
 
 pub use catalog::{Catalog, CatalogOptions, EmbeddedCatalog};

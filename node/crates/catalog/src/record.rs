@@ -10,6 +10,7 @@ mod garbage;
 mod keyed_requests;
 mod locks;
 mod members;
+mod moving;
 mod notifications;
 mod objects;
 mod restored;
@@ -34,6 +35,9 @@ pub use members::{
     BindingRecord, BucketNextRecord, BucketRecord, ClusterRecord, DrainRecord, GivenUpRecord,
     IncarnationRecord, JoinRecord, LayoutHeadRecord, LayoutRecord, MemberRecord, PeerRecord, PoolRecord,
     RecodeRecord, ScrubRecord,
+};
+pub use moving::{
+    CameRecord, ClosedClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
 };
 pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};

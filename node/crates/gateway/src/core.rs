@@ -28,6 +28,7 @@ use crate::layouts::{LayoutManager, LoadLayoutError, OnGivenUp, OnLayout};
 use crate::mail::Mailer;
 use crate::mesh_status::MeshSource;
 use crate::metrics::Metrics;
+use crate::moving::Told;
 use crate::notifications::{Target, Targets};
 use crate::objects::{BucketsSource, Objects};
 use crate::oidc::Providers;
@@ -114,13 +115,13 @@ pub(crate) struct Core {
 impl Core {
     /// Puts it together and reads the layouts of the catalog.
     pub(crate) async fn assemble(config: CoreConfig) -> Result<Self, LoadLayoutError> {
-        Self::assemble_with(config, None).await
+        Self::assemble_with(config, (None, None)).await
     }
 
-    /// The same for one of several gateways that keep the catalog.
+    /// The same for one of several gateways that keep the catalog, and where it moves.
     pub(crate) async fn assemble_with(
         config: CoreConfig,
-        group: Option<Arc<Group>>,
+        (group, moving): (Option<Arc<Group>>, Option<Arc<Told>>),
     ) -> Result<Self, LoadLayoutError> {
         let CoreConfig { cluster, gateway, secret, tokens, catalog, net, surroundings, .. } = config;
         let budget = Budget::new(config.buffer_bytes);
@@ -147,7 +148,7 @@ impl Core {
         let place = config.backup_copies;
         let copier = copy_backups(&backup, (&context, &secret), (&names.0, place.as_ref()));
         let targets = Arc::new(Targets::new(config.targets));
-        let status = status_source(&context, names, (&secret, &targets), (group, &backup, place));
+        let status = status_source(&context, names, (&secret, &targets), (group, &backup, (place, moving)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
             tokens,
@@ -250,7 +251,11 @@ fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     (secret, targets): (&ClusterSecret, &Arc<Targets>),
-    (group, backup, copies): (Option<Arc<Group>>, &KeepBackup, Option<Arc<Place>>),
+    (group, backup, (copies, moving)): (
+        Option<Arc<Group>>,
+        &KeepBackup,
+        (Option<Arc<Place>>, Option<Arc<Told>>),
+    ),
 ) -> StatusSource {
     StatusSource {
         cluster,
@@ -261,6 +266,7 @@ fn status_source(
         backup: Arc::clone(&backup.standing),
         backups: backup.wanted,
         copies,
+        moving,
         pools: Arc::clone(&context.pools),
         damage: Arc::clone(&context.damage),
         targets: Arc::clone(targets),

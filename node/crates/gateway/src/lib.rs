@@ -9,7 +9,7 @@
 //! * `cache`: hot segments in memory, sealed.
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
 //! * `backup`, `restore`: the catalog into the mesh, and out of it again.
-//! * `group`: several gateways that keep one catalog together.
+//! * `group`: several gateways that keep one catalog together; `moving`: the catalog from one engine to another.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
 //! * [`embed`]: the same without listeners, for programs that bring their own net, catalog, time and randomness.
@@ -37,6 +37,7 @@ pub mod limits;
 pub mod mail;
 mod mesh_status;
 pub mod metrics;
+mod moving;
 pub mod notifications;
 mod objects;
 pub mod oidc;
@@ -63,5 +64,6 @@ pub use auth::{TokenError, Tokens};
 pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
+pub use moving::MoveFault;
 pub use restore::RestoreError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health, Waiting};

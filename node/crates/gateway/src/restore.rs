@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
 use datamesh_mesh::Peers;
-use datamesh_settings::{GatewaySettings, RestoreFrom, Settings};
+use datamesh_settings::{CatalogMove, GatewaySettings, RestoreFrom, Settings};
 use tokio::time::Instant;
 
 use crate::backup::Opener;
@@ -52,7 +52,7 @@ pub(crate) async fn if_wanted(
 ) -> Result<(), GatewayError> {
     let Some(text) = &gateway.restore else { return Ok(()) };
     let wish: Wish = text.parse().map_err(|_| GatewayError::Restore(text.clone()))?;
-    if gateway.catalog_database.is_some() {
+    if gateway.catalog_database.is_some() && gateway.catalog_move != Some(CatalogMove::ToDatabase) {
         return Err(GatewayError::RestoreElsewhere);
     }
     let dir = gateway.data_dir.clone();

@@ -25,12 +25,14 @@ use crate::https::{Certificates, Connections, Https};
 use crate::join::{JoinDesk, learn};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
+use crate::moving;
 use crate::restore;
 use crate::surroundings::OperatingSystem;
 use crate::work::files::WatchFiles;
 use crate::work::membership::KeepMembership;
 use crate::work::reports::FirstLook;
 
+use catalog::Opened;
 pub use errors::GatewayError;
 pub(crate) use files::Prepared;
 pub(crate) use files::write_synced;
@@ -56,8 +58,7 @@ pub struct Gateway {
     core: Core,
     files: WatchFiles,
     membership: KeepMembership,
-    catalog: EmbeddedCatalog,
-    group: Option<Arc<Group>>,
+    kept: Opened,
     addresses: Addresses,
 }
 
@@ -125,39 +126,35 @@ impl Gateway {
         if (1..CACHE_BYTES_MIN).contains(&gateway.cache_bytes) {
             return Err(GatewayError::CacheBytes(gateway.cache_bytes));
         }
+        moving::check(gateway)?;
         group::check(&settings.node, gateway)?;
         let options = kept_for(gateway.deleted_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
-        let mut prepared =
-            prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
+        let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
         if prepared.secret.signing_key().public() != settings.cluster.public_key {
             return Err(GatewayError::OtherSecret);
         }
         Box::pin(restore::if_wanted((settings, gateway), &prepared, (options, waiting))).await?;
-        let alone = catalog::open_alone(gateway, &mut prepared, options).await?;
+        let with = catalog::With { settings, gateway, options, waiting };
+        let alone = Box::pin(catalog::open_alone(with, &prepared)).await?;
         let incarnation = match &alone {
-            Some(catalog) => catalog.incarnation(),
+            Some(alone) => group::volume::incarnation_alone(&gateway.data_dir, alone.catalog.incarnation())?,
             None => group::volume::next_incarnation(&gateway.data_dir)?,
         };
         let mesh = Mesh::start(settings, gateway, &prepared, incarnation).await?;
-        let (catalog, group) = match alone {
-            Some(catalog) => (catalog, None),
-            None => {
-                let with = (options, waiting);
-                let (catalog, group) =
-                    catalog::open_together(&mesh, (settings, gateway), &prepared, with).await?;
-                (catalog, Some(group))
-            }
+        let opened = match alone {
+            Some(alone) => alone,
+            None => Box::pin(catalog::open_together(&mesh, with, &prepared)).await?,
         };
-        Box::pin(Self::assemble((settings, gateway), prepared, mesh, (catalog, group))).await
+        Box::pin(Self::assemble((settings, gateway), prepared, mesh, opened)).await
     }
 
     async fn assemble(
         (settings, gateway): (&Settings, &GatewaySettings),
         prepared: Prepared,
         mesh: Mesh,
-        (catalog, group): (EmbeddedCatalog, Option<Arc<Group>>),
+        Opened { catalog, group, moving }: Opened,
     ) -> Result<Self, GatewayError> {
         let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
         let Prepared { mailer, targets, providers, copies, .. } = prepared;
@@ -184,7 +181,8 @@ impl Gateway {
             catalog_backups: gateway.catalog_backups,
             backup_copies: copies,
         };
-        let core = Core::assemble_with(config, group.clone()).await?;
+        let told = moving.as_ref().map(|moving| Arc::clone(&moving.told));
+        let core = Core::assemble_with(config, (group.clone(), told)).await?;
         for (peer, endpoint, incarnation) in book.all() {
             learn(&peers, peer, endpoint, incarnation);
         }
@@ -226,7 +224,8 @@ impl Gateway {
         let s3 = bind_s3(gateway, &core, (Arc::clone(&certificates), connections)).await?;
         let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
         let files = WatchFiles { tokens, certificates };
-        Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, addresses })
+        let kept = Opened { catalog, group, moving };
+        Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, kept, addresses })
     }
 
     /// Where it listens.
@@ -245,7 +244,8 @@ impl Gateway {
     #[must_use]
     pub fn health(&self) -> Health {
         let first_look = self.core.reports.first_look.clone();
-        Health { catalog: self.catalog.clone(), group: self.group.clone(), first_look }
+        let Opened { catalog, group, .. } = &self.kept;
+        Health { catalog: catalog.clone(), group: group.clone(), first_look }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::api::DEFAULT_BUCKET;
 use crate::backup::Standing;
 use crate::backup::copies::Place;
 use crate::group::Group;
+use crate::moving::Told;
 use crate::notifications::Targets;
 use crate::pipeline::Damage;
 use crate::pools::{Pool, Pools, plan};
@@ -45,6 +46,8 @@ pub(crate) struct StatusSource {
     pub(crate) backup: Arc<Standing>,
     pub(crate) backups: CatalogBackups,
     pub(crate) copies: Option<Arc<Place>>,
+    /// How far its move is, where it moves.
+    pub(crate) moving: Option<Arc<Told>>,
     pub(crate) pools: Arc<Pools>,
     pub(crate) damage: Arc<Damage>,
     pub(crate) targets: Arc<Targets>,
@@ -62,8 +65,9 @@ impl StatusSource {
         }
         let counters = self.catalog.counters().await?;
         let members = match &self.group {
-            Some(group) => group.members().await,
-            None => Vec::new(),
+            Some(group) if self.engine() == CatalogEngine::Embedded => group.members().await,
+            // Once it has moved, nobody counts its copies here.
+            Some(_) | None => Vec::new(),
         };
         Ok(ClusterStatus {
             cluster: self.cluster.clone(),
@@ -77,6 +81,7 @@ impl StatusSource {
                 objects: counters.objects,
                 members,
                 backup: self.backup().await?,
+                moving: self.moving.as_ref().map(|moving| moving.status()),
                 condemned_segments: counters.condemned_segments,
             },
             default_pool: default_pool(self.default_bucket().await?, &pools),

@@ -196,6 +196,9 @@ pub struct GatewaySettings {
     /// it alone, or the database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalog_members: Vec<GatewayAddress>,
+    /// The catalog moves between the data folder and the database, and is served meanwhile. Absent: it stays where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog_move: Option<CatalogMove>,
     /// How many requests are taken of whom. Left out where it is the default.
     #[serde(default, skip_serializing_if = "RequestLimits::are_usual")]
     pub request_limits: RequestLimits,
@@ -225,6 +228,15 @@ pub struct GatewaySettings {
     /// Providers of OpenID Connect that users may sign in at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub oidc: Vec<oidc::OidcSettings>,
+}
+
+/// Which way a catalog moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CatalogMove {
+    /// From the data folder, or from those of `catalogMembers`, into `catalogDatabase`.
+    ToDatabase,
+    /// From `catalogDatabase` into the data folder.
+    FromDatabase,
 }
 
 /// Where gateways that keep the catalog on their volumes back it up to.

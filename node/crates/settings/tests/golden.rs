@@ -15,8 +15,8 @@ use datamesh_settings::notifications::NotificationTarget;
 use datamesh_settings::oidc::{OidcRoles, OidcSettings};
 use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
-    BackupCopies, BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings,
-    Listen, RestoreFrom, Role, Settings, SettingsError, StorageSettings, TlsFiles,
+    BackupCopies, BulkEncryption, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress,
+    GatewaySettings, Listen, RestoreFrom, Role, Settings, SettingsError, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{
     Cipher, Epoch, ErasureProfile, Incarnation, NodeName, PeerKey, PoolName, TargetName, ZoneName,
@@ -25,6 +25,7 @@ use datamesh_shard::{
 const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
+const GATEWAY_MOVES: &str = include_str!("golden/gateway-moves-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
@@ -106,6 +107,7 @@ fn gateway() -> Settings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        catalog_move: None,
         request_limits: Default::default(),
         mail: None,
         restore: None,
@@ -141,6 +143,13 @@ fn gateway_of_three() -> Settings {
     let mut settings = gateway();
     let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
     role.catalog_members = ["gateway", "gateway-2", "gateway-3"].map(|name| member(node(name))).into();
+    settings
+}
+
+fn gateway_that_moves() -> Settings {
+    let mut settings = gateway_on_database();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    role.catalog_move = Some(CatalogMove::ToDatabase);
     settings
 }
 
@@ -344,6 +353,7 @@ fn status() -> ClusterStatus {
             incarnation: Incarnation(3),
             members: Vec::new(),
             backup: None,
+            moving: None,
             objects: 1000,
             condemned_segments: 2,
         },
@@ -364,6 +374,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY, gateway()),
         (GATEWAY_DATABASE, gateway_on_database()),
         (GATEWAY_MEMBERS, gateway_of_three()),
+        (GATEWAY_MOVES, gateway_that_moves()),
         (GATEWAY_MAIL, gateway_with_mail()),
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
         (GATEWAY_COPIES, gateway_with_copies()),

@@ -46,7 +46,7 @@ fn endpoint(host: String) -> Endpoint {
 /// Where each of several gateways finds the others: by its pod's name, which stays when the pod is replaced. Empty for one alone, and where
 /// a database keeps the catalog.
 fn catalog_members(cluster: &ValidCluster) -> Vec<GatewayAddress> {
-    if cluster.gateways.len() < 2 || cluster.database.is_some() {
+    if cluster.gateways.len() < 2 || !cluster.catalog.is_on_volumes() {
         return Vec::new();
     }
     let host = |name: &NodeName| format!("{}.{}", names::pod(name.as_str()), mesh_host(&cluster.family));
@@ -94,6 +94,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
             catalog_members: catalog_members(cluster),
+            catalog_move: cluster.catalog.moves,
             request_limits: cluster.request_limits,
             restore: cluster.restore.clone(),
             catalog_backups: cluster.catalog_backups,

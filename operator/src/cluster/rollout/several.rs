@@ -32,6 +32,8 @@ mod tests;
 /// How the gateways are, as this pass found them.
 struct State<'a> {
     found: &'a Found,
+    /// Whether the gateways keep the catalog, and not a database.
+    keep_it: bool,
     answer: &'a Answer,
     /// All that are wanted, in the order of their numbers.
     all: Vec<String>,
@@ -62,6 +64,7 @@ impl<'a> State<'a> {
     fn of(gateways: &[GatewayObjects], found: &'a Found, answer: &'a Answer) -> Self {
         let mut state = Self {
             found,
+            keep_it: gateways.iter().any(|gateway| gateway.is_on_volumes),
             answer,
             all: gateways.iter().map(GatewayObjects::name).collect(),
             new: BTreeSet::new(),
@@ -89,18 +92,13 @@ impl<'a> State<'a> {
         self.answer.as_ref().ok().map(|status| &status.catalog)
     }
 
-    /// Whether the gateways keep the catalog, and not a database.
-    fn keep_it(&self) -> bool {
-        self.found.database.is_none()
-    }
-
     fn members(&self) -> &'a [CatalogMember] {
         self.catalog().map_or(&[], |catalog| &catalog.members)
     }
 
     /// By way of whom the catalog changes. One that keeps it alone is the first; a database has none.
     fn leader(&self) -> Option<&str> {
-        let catalog = self.catalog().filter(|_| self.keep_it())?;
+        let catalog = self.catalog().filter(|_| self.keep_it)?;
         if catalog.members.is_empty() {
             return self.all.first().map(String::as_str);
         }
@@ -109,12 +107,12 @@ impl<'a> State<'a> {
 
     /// Whether nobody keeps the catalog but one gateway, which has not been told of the others.
     fn is_alone(&self) -> bool {
-        self.keep_it() && self.catalog().is_some_and(|catalog| catalog.members.is_empty())
+        self.keep_it && self.catalog().is_some_and(|catalog| catalog.members.is_empty())
     }
 
     /// The gateways the leader has not been told of. Without its name: those that some gateway has not been told of.
     fn newcomers(&self) -> &[String] {
-        if !self.keep_it() {
+        if !self.keep_it {
             return &[];
         }
         let told = match self.leader() {
@@ -161,7 +159,7 @@ impl<'a> State<'a> {
     /// Why nobody knows how the members are. A gateway that answers what this operator cannot read may need just the change.
     fn silence(&self) -> Option<String> {
         match self.answer {
-            _ if !self.keep_it() => None,
+            _ if !self.keep_it => None,
             Ok(_) if self.leader().is_none() => Some("the catalog (no gateway leads it now)".into()),
             Ok(_) | Err(GatewayError::Unreadable { .. }) => None,
             Err(error) => Some(format!("the catalog (nobody says how it is: {error})")),
@@ -169,7 +167,7 @@ impl<'a> State<'a> {
     }
 
     fn others_must(&self) -> &'static str {
-        if self.keep_it() { "have the whole catalog" } else { "are ready" }
+        if self.keep_it { "have the whole catalog" } else { "are ready" }
     }
 
     fn restarting(&self, next: &str) -> Outcome {
@@ -193,7 +191,7 @@ impl<'a> State<'a> {
         let message = format!(
             "{left} gateways wait for a restart ({who}): one restarts at a time{leader}, and only while all others {others}. In \
              the way: {blockers}. When that is put right it goes on by itself.",
-            leader = if self.keep_it() { ", the leader last" } else { "" },
+            leader = if self.keep_it { ", the leader last" } else { "" },
             others = self.others_must(),
             left = self.outdated.len(),
             who = self.outdated.join(", "),

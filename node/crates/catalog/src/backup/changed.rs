@@ -54,6 +54,29 @@ impl Changed {
         self.through
     }
 
+    /// The keys, in their order.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.keys().map(Vec::as_slice)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Whether this one changed.
+    #[must_use]
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// Bytes of memory that its keys take, about.
     #[must_use]
     pub fn bytes(&self) -> usize {

@@ -43,6 +43,12 @@ pub const fn begins_after(restored: &RestoredRecord) -> Revision {
     Revision(restored.revision.saturating_add(LOST_COMMITS_MAX))
 }
 
+/// How the lost catalog came to where it was, or was about to go, is nothing of the restored one's.
+fn is_of_a_move(entry: &Entry<'_>) -> bool {
+    let (Entry::Put { key, .. } | Entry::Delete { key }) = entry;
+    [Table::Move, Table::Fence, Table::Came].iter().any(|table| keys::all(*table).contains(key))
+}
+
 /// A restore under way.
 #[derive(Debug)]
 pub struct Restore<K> {
@@ -68,6 +74,9 @@ impl<K: Keyspace> Restore<K> {
         let (mut batch, mut bytes) = (Batch::new(), 0);
         for entry in Entries::of(piece)? {
             let entry = entry?;
+            if is_of_a_move(&entry) {
+                continue;
+            }
             let more = match entry {
                 Entry::Put { key, value } => key.len() + value.len(),
                 Entry::Delete { key } => key.len(),
@@ -100,7 +109,7 @@ impl<K: Keyspace> Restore<K> {
     ) -> Result<K, RestoreError> {
         let key = keys::only(Table::Cluster);
         let row = self.keyspace.get(&key).await?.ok_or(RestoreError::Nobodys)?;
-        let before: ClusterRecord = record::decode(&row.value)?;
+        let before = ClusterRecord::open_or_closed(&row.value)?;
         let incarnation = Incarnation(before.incarnation.0.saturating_add(1)).max(at_least);
         let mut batch = Batch::new();
         batch.put(key, record::encode(&ClusterRecord { incarnation, ..before })?);

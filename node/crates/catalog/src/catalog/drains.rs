@@ -40,7 +40,7 @@ impl<K: Keyspace> Catalog<K> {
     pub async fn delete_drain(&self, pool: &PoolName, node: &NodeName) -> Result<(), CatalogError> {
         let mut batch = Batch::new();
         batch.delete(keys::drain(pool, node));
-        self.keyspace.commit(batch).await?;
+        self.commit_blindly(batch).await?;
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 use crate::catalog::Catalog;
-use crate::keys::{self, KeyError};
+use crate::keys::{self, KeyError, Table};
 use crate::keyspace::{
     Batch, CommitError, KeyRange, Keyspace, RangeLimits, RangePage, ReadError, Revision, Row, View,
 };
@@ -29,18 +29,23 @@ pub enum CatalogError {
          then delete the key's version `null` by S3"
     )]
     PlaceTaken,
+    /// The catalog has gone to another engine, and is not open there yet as far as this gateway knows. Nothing was written.
+    #[error("the catalog is moving to another engine; try again in some seconds")]
+    Moving,
     /// Others kept writing the same rows; try again.
     #[error("others keep writing the same rows; try again")]
     Contended,
 }
 
 impl CatalogError {
-    /// Whether nobody leads the group that keeps it, or no majority answers: nothing was done, and trying again helps once they are back.
+    /// Whether nobody leads the group that keeps it, no majority answers, or it moves: nothing was done, and trying again helps once that is
+    /// over.
     #[must_use]
     pub const fn is_leaderless(&self) -> bool {
         matches!(
             self,
-            Self::Read(ReadError::NoLeader(_))
+            Self::Moving
+                | Self::Read(ReadError::NoLeader(_))
                 | Self::Commit(CommitError::NoLeader(_) | CommitError::Read(ReadError::NoLeader(_)))
         )
     }
@@ -127,10 +132,13 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Commits; `None` when what the batch rests on has changed meanwhile: plan again.
-    pub(super) async fn try_commit(&self, batch: Batch) -> Result<Option<Revision>, CatalogError> {
+    /// Commits; `None` when what the batch rests on has changed meanwhile: plan again. Nothing is committed behind the fence of a catalog
+    /// that has moved: it is planned again where that has gone.
+    pub(super) async fn try_commit(&self, mut batch: Batch) -> Result<Option<Revision>, CatalogError> {
         self.shared.meddling.happen().await;
         let tells = batch.writes.iter().any(|write| keys::is_event(write.key()));
+        let fence = batch.checks.len();
+        batch.expect(keys::only(Table::Fence), None);
         match self.keyspace.commit(batch).await {
             Ok(revision) => {
                 if tells {
@@ -138,9 +146,26 @@ impl<K: Keyspace> Catalog<K> {
                 }
                 Ok(Some(revision))
             }
+            Err(CommitError::Conflict { check }) if check == fence => {
+                if self.keyspace.past_fence().await {
+                    Ok(None)
+                } else {
+                    Err(CatalogError::Moving)
+                }
+            }
             Err(CommitError::Conflict { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Commits what rests on nothing.
+    pub(super) async fn commit_blindly(&self, batch: Batch) -> Result<Revision, CatalogError> {
+        for _ in 0..ATTEMPTS_MAX {
+            if let Some(revision) = self.try_commit(batch.clone()).await? {
+                return Ok(revision);
+            }
+        }
+        Err(CatalogError::Contended)
     }
 }
 

@@ -6,7 +6,7 @@ use super::faults::{at_most, find, put, whole};
 use super::tally::expect_empty;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{Batch, CommitError, Keyspace};
+use crate::keyspace::{Batch, Keyspace};
 use crate::limits::LAYOUT_BYTES_MAX;
 use crate::record::{
     self, KeyOnlyRecord, LayoutHeadRecord, LayoutRecord, PoolRecord, RecodeRecord, ScrubRecord,
@@ -64,7 +64,7 @@ impl<K: Keyspace> Catalog<K> {
             true => batch.delete(keys::recode(name)),
             false => put(&mut batch, keys::recode(name), &RecodeRecord::from(spec.recode))?,
         }
-        self.keyspace.commit(batch).await.map_err(CatalogError::from)?;
+        self.commit_blindly(batch).await?;
         Ok(())
     }
 
@@ -131,9 +131,9 @@ impl<K: Keyspace> Catalog<K> {
         drop(view);
         put(&mut batch, head_key.clone(), &LayoutHeadRecord { epoch })?;
         put(&mut batch, layout_key, &layout)?;
-        match self.keyspace.commit(batch).await {
-            Ok(_) => Ok(()),
-            Err(CommitError::Conflict { .. }) => {
+        match self.try_commit(batch).await? {
+            Some(_) => Ok(()),
+            None => {
                 let head = self.read::<LayoutHeadRecord>(&head_key).await?;
                 let current = head.map(|head| head.epoch);
                 match profiles.closed.first() {
@@ -141,7 +141,6 @@ impl<K: Keyspace> Catalog<K> {
                     _ => Err(CommitLayoutError::Conflict { current }),
                 }
             }
-            Err(error) => Err(CatalogError::from(error).into()),
         }
     }
 

@@ -8,8 +8,8 @@ use crate::engine::{
     RocksOptions,
 };
 use crate::keys::{self, Table};
-use crate::keyspace::{Batch, Keyspace};
-use crate::record::ClusterRecord;
+use crate::keyspace::{Batch, Keyspace, View};
+use crate::record::{Closure, ClusterRecord, FenceRecord, Keeper, MoveId};
 
 /// Bytes of a fingerprint at most.
 const FINGERPRINT_BYTES_MAX: usize = 128;
@@ -30,6 +30,28 @@ pub enum OpenError {
         stored: String,
         /// The one given now.
         given: String,
+    },
+    /// It has moved.
+    #[error(
+        "this catalog has gone to {to} (move {id}) and is not served here any more: name that in the settings again (in the spec: catalog). To \
+         come back, it has to be moved back"
+    )]
+    Gone {
+        /// Where.
+        to: Keeper,
+        /// By which move.
+        id: MoveId,
+    },
+    /// It is half a copy.
+    #[error(
+        "this is half a copy of a catalog that is kept by {from} (move {id}): let the move go on (catalogMove in the settings), or name an \
+         empty database or folder"
+    )]
+    Coming {
+        /// Where it is whole.
+        from: Keeper,
+        /// By which move.
+        id: MoveId,
     },
     /// A fingerprint above the limit.
     #[error("a fingerprint of {0} bytes is too long")]
@@ -112,7 +134,10 @@ impl<K: Keyspace> Catalog<K> {
     async fn raise_incarnation(&self, fingerprint: &str) -> Result<datamesh_shard::Incarnation, OpenError> {
         let key = keys::only(Table::Cluster);
         for _ in 0..ATTEMPTS_MAX {
-            let found = find::<ClusterRecord>(&self.view().await?, &key).await?;
+            let view = self.view().await?;
+            refuse_closed(&view).await?;
+            let found = find::<ClusterRecord>(&view, &key).await?;
+            drop(view);
             let before = found.record.unwrap_or(ClusterRecord {
                 fingerprint: fingerprint.into(),
                 incarnation: datamesh_shard::Incarnation::default(),
@@ -132,5 +157,15 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended.into())
+    }
+}
+
+/// A catalog that has gone, or has not come yet, is none.
+async fn refuse_closed(view: &impl View) -> Result<(), OpenError> {
+    let fence = find::<FenceRecord>(view, &keys::only(Table::Fence)).await?.record;
+    match fence.map(|fence| (fence.closure, fence.id)) {
+        None => Ok(()),
+        Some((Closure::Gone { to }, id)) => Err(OpenError::Gone { to, id }),
+        Some((Closure::Coming { from }, id)) => Err(OpenError::Coming { from, id }),
     }
 }

@@ -1,3 +1,4 @@
+use super::moving::MovingKeyspace;
 use super::raft::RaftKeyspace;
 use super::{
     EngineError, MemoryKeyspace, MemoryView, PostgresKeyspace, PostgresView, RocksKeyspace, RocksView,
@@ -18,6 +19,8 @@ pub enum AnyKeyspace {
     Memory(MemoryKeyspace),
     /// On a group of replicas.
     Raft(RaftKeyspace),
+    /// On one of them, and soon on another.
+    Moving(MovingKeyspace),
 }
 
 /// Its state at one moment.
@@ -55,11 +58,38 @@ impl From<PostgresKeyspace> for AnyKeyspace {
     }
 }
 
+impl From<MovingKeyspace> for AnyKeyspace {
+    fn from(keyspace: MovingKeyspace) -> Self {
+        Self::Moving(keyspace)
+    }
+}
+
 impl AnyKeyspace {
+    /// The one it is on now.
+    #[must_use]
+    pub fn current(&self) -> &Self {
+        match self {
+            Self::Moving(keyspace) => keyspace.current(),
+            settled => settled,
+        }
+    }
+
     /// Whether it is in a database that others keep: neither its copies nor its files are ours to count and clean.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+        matches!(self.current(), Self::Postgres(_))
+    }
+
+    /// Lets it count its commits from there on, at least. Nobody may have it open as a catalog. A database can; the others begin so when
+    /// they are made.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn begin_above(&self, revision: Revision) -> Result<(), CommitError> {
+        match self {
+            Self::Postgres(keyspace) => keyspace.begin_above(revision).await,
+            Self::Rocks(_) | Self::Memory(_) | Self::Raft(_) | Self::Moving(_) => Ok(()),
+        }
     }
 
     /// Takes what was deleted or replaced in these ranges out of the engine's files, if it has any here. Blocks.
@@ -71,6 +101,7 @@ impl AnyKeyspace {
             Self::Rocks(keyspace) => keyspace.purge(ranges),
             Self::Postgres(_) | Self::Memory(_) => Ok(()),
             Self::Raft(keyspace) => keyspace.purge(ranges),
+            Self::Moving(keyspace) => keyspace.current().purge(ranges),
         }
     }
 
@@ -81,6 +112,7 @@ impl AnyKeyspace {
             Self::Rocks(keyspace) => keyspace.write_failed().await,
             Self::Postgres(_) | Self::Memory(_) => std::future::pending().await,
             Self::Raft(keyspace) => keyspace.write_failed().await,
+            Self::Moving(keyspace) => keyspace.write_failed().await,
         }
     }
 }
@@ -94,6 +126,7 @@ impl Keyspace for AnyKeyspace {
             Self::Postgres(keyspace) => AnyView::Postgres(Box::new(keyspace.view().await?)),
             Self::Memory(keyspace) => AnyView::Memory(keyspace.view().await?),
             Self::Raft(keyspace) => AnyView::Rocks(keyspace.view().await?),
+            Self::Moving(keyspace) => keyspace.view().await?,
         })
     }
 
@@ -103,6 +136,7 @@ impl Keyspace for AnyKeyspace {
             Self::Postgres(keyspace) => keyspace.get(key).await,
             Self::Memory(keyspace) => keyspace.get(key).await,
             Self::Raft(keyspace) => keyspace.get(key).await,
+            Self::Moving(keyspace) => keyspace.get(key).await,
         }
     }
 
@@ -112,6 +146,7 @@ impl Keyspace for AnyKeyspace {
             Self::Postgres(keyspace) => keyspace.commit(batch).await,
             Self::Memory(keyspace) => keyspace.commit(batch).await,
             Self::Raft(keyspace) => keyspace.commit(batch).await,
+            Self::Moving(keyspace) => keyspace.commit(batch).await,
         }
     }
 
@@ -121,6 +156,14 @@ impl Keyspace for AnyKeyspace {
             Self::Postgres(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Memory(keyspace) => keyspace.changes_since(since, limit).await,
             Self::Raft(keyspace) => keyspace.changes_since(since, limit).await,
+            Self::Moving(keyspace) => keyspace.changes_since(since, limit).await,
+        }
+    }
+
+    async fn past_fence(&self) -> bool {
+        match self {
+            Self::Moving(keyspace) => keyspace.past_fence().await,
+            Self::Rocks(_) | Self::Postgres(_) | Self::Memory(_) | Self::Raft(_) => false,
         }
     }
 }

@@ -102,6 +102,14 @@ impl PostgresKeyspace {
         self.shared.lead.clone()
     }
 
+    /// Lets the keyspace count its commits from there on, where it has not come as far: nothing is remembered of what changed before.
+    ///
+    /// # Errors
+    /// The database's; it can be called again.
+    pub async fn begin_above(&self, revision: Revision) -> Result<(), CommitError> {
+        Ok(patiently(|| writer::begin_above(&self.shared.calls, revision)).await?)
+    }
+
     async fn submit(&self, batch: Batch) -> Result<Revision, CommitError> {
         batch.validate()?;
         let (reply, answer) = oneshot::channel();

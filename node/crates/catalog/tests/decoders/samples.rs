@@ -27,6 +27,8 @@ use datamesh_shard::{
 mod accounts;
 #[path = "samples/backups.rs"]
 mod backups;
+#[path = "samples/moving.rs"]
+mod moving;
 
 type Judge = dyn Fn(&[u8]) -> bool;
 
@@ -412,6 +414,7 @@ pub(crate) fn samples() -> Vec<Sample> {
     all.push(access_key_sample());
     all.extend(accounts::samples());
     all.extend(backups::samples());
+    all.extend(moving::samples());
     all.extend(upload_samples());
     all.extend(object_samples());
     all.extend(event_samples());
@@ -479,5 +482,6 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("cursor-prefix", Cursor::Prefix(b"a/".to_vec()).encode()),
     ];
     all.extend(accounts::keys());
+    all.extend(moving::keys());
     all
 }

@@ -29,6 +29,7 @@ mod keys;
 mod listing;
 mod locks;
 mod members;
+mod moving;
 mod notifications;
 mod objects;
 mod postgres;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::engine::raft::RaftKeyspace;
+use datamesh_catalog::engine::{AnyKeyspace, MovingKeyspace};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
@@ -25,6 +25,10 @@ pub(crate) enum Leading {
     WithReplica(RaftKeyspace),
     /// While this is so: it has the lock of the database.
     WithLock(watch::Receiver<bool>),
+    /// As it is where the catalog is now, which moves.
+    Moving(MovingKeyspace),
+    /// The same, until it has moved: what is done on the gateways' volumes alone.
+    BeforeMove(MovingKeyspace),
 }
 
 impl Leading {
@@ -34,6 +38,15 @@ impl Leading {
             AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => Self::Always,
             AnyKeyspace::Raft(replica) => Self::WithReplica(replica.clone()),
             AnyKeyspace::Postgres(database) => Self::WithLock(database.lead()),
+            AnyKeyspace::Moving(keyspace) => Self::Moving(keyspace.clone()),
+        }
+    }
+
+    /// For what ends with the catalog's move.
+    pub(crate) fn before_move(&self) -> Self {
+        match self {
+            Self::Moving(keyspace) => Self::BeforeMove(keyspace.clone()),
+            settled => settled.clone(),
         }
     }
 
@@ -42,6 +55,8 @@ impl Leading {
             Self::Always => true,
             Self::WithReplica(replica) => replica.status().leader == Some(replica.id()),
             Self::WithLock(held) => *held.borrow(),
+            Self::Moving(keyspace) => Self::of(keyspace.current()).now(),
+            Self::BeforeMove(keyspace) => !keyspace.has_arrived() && Self::of(keyspace.source()).now(),
         }
     }
 
@@ -54,6 +69,9 @@ impl Leading {
                 replica.until(|group| (group.leader == Some(own)) == leads).await
             }
             Self::WithLock(held) => held.wait_for(|held| *held == leads).await.is_ok(),
+            Self::Moving(keyspace) | Self::BeforeMove(keyspace) => {
+                moved_until(&keyspace.clone(), leads).await
+            }
         }
     }
 
@@ -76,6 +94,19 @@ impl Leading {
         };
         stop.run_until_cancelled(gets_it).await;
     }
+}
+
+/// The same while the catalog moves: whoever leads the source, and then whoever leads the target.
+async fn moved_until(keyspace: &MovingKeyspace, leads: bool) -> bool {
+    let mut arrival = keyspace.arrival();
+    if !keyspace.has_arrived() {
+        let mut source = Leading::of(keyspace.source());
+        tokio::select! {
+            is_so = Box::pin(source.until(leads)) => return is_so,
+            () = arrival.wait_for(|arrived| *arrived).map(drop) => {}
+        }
+    }
+    Box::pin(Leading::of(keyspace.current()).until(leads)).await
 }
 
 /// A worker that works where the catalog leads.

@@ -30,7 +30,7 @@ pub(crate) fn check(node: &NodeName, gateway: &GatewaySettings) -> Result<(), Gr
     if members.is_empty() {
         return Ok(());
     }
-    if gateway.catalog_database.is_some() {
+    if gateway.catalog_database.is_some() && gateway.catalog_move.is_none() {
         return Err(GroupError::Database);
     }
     if !NUMBERS.contains(&members.len()) {

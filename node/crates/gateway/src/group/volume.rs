@@ -143,6 +143,15 @@ pub(crate) fn next_incarnation(dir: &Path) -> Result<Incarnation, GroupError> {
     Ok(incarnation)
 }
 
+/// The incarnation of a gateway that keeps no replica: the catalog's, or above all that it had while it kept one. Others remember the
+/// highest of its key. Blocking.
+pub(crate) fn incarnation_alone(dir: &Path, of_catalog: Incarnation) -> Result<Incarnation, GroupError> {
+    match dir.join(INCARNATION_FILE).exists() {
+        true => Ok(next_incarnation(dir)?.max(of_catalog)),
+        false => Ok(of_catalog),
+    }
+}
+
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, GroupError> {
     match std::fs::read(path) {
         Ok(bytes) => {

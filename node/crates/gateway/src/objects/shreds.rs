@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datamesh_catalog::catalog::{Shred, ShredError};
 use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::moving::look;
 use datamesh_catalog::{Cause, Condition, Marker, ObjectKey, UploadId};
 use datamesh_shard::BucketName;
 
@@ -21,9 +22,13 @@ impl Objects {
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
         match self.context.catalog.keyspace() {
-            AnyKeyspace::Postgres(_) => return Err(elsewhere()),
+            // A copy of it may be there already.
+            AnyKeyspace::Postgres(_) | AnyKeyspace::Moving(_) => return Err(elsewhere()),
             AnyKeyspace::Raft(_) => return Err(in_copies()),
             AnyKeyspace::Rocks(_) | AnyKeyspace::Memory(_) => {}
+        }
+        if let Some(left) = left_by_a_move(self.context.catalog.keyspace()).await? {
+            return Err(left);
         }
         let whose = (bucket.id, &bucket.pool);
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
@@ -76,6 +81,20 @@ fn in_copies() -> Problem {
          so nothing can be shredded: delete without `shred`",
     )
     .in_parameter("shred")
+}
+
+/// A catalog that moves, has moved, or was about to, has left a copy of itself.
+async fn left_by_a_move(keyspace: &AnyKeyspace) -> Result<Option<Problem>, Problem> {
+    let standing = look(keyspace).await;
+    let standing = standing.map_err(|error| Problem::internal("the catalog failed", &error))?;
+    let left = standing.begun().or(standing.open().flatten());
+    Ok(left.map(|id| {
+        let detail = format!(
+            "the catalog moved here, or began to move elsewhere (move {id}), and what it has left there keeps what is deleted here, so nothing \
+             can be shredded: delete without `shred`"
+        );
+        Problem::new(Kind::Conflict, detail).in_parameter("shred")
+    }))
 }
 
 /// Its keys would stay in files that nobody here can clean.

@@ -1,55 +1,122 @@
 //! The catalog that a gateway opens: its own, one in a database, or the one it keeps with others.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::catalog::OpenError;
+use datamesh_catalog::engine::{AnyKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
-use datamesh_settings::{GatewaySettings, Settings};
+use datamesh_settings::{CatalogMove, GatewaySettings, Settings};
 
 use super::files::Prepared;
 use super::mesh::Mesh;
 use super::{CATALOG_DIR, GatewayError, Waiting};
 use crate::group::{Group, GroupError, volume};
+use crate::moving::{Opening, UnderWay, in_database};
 
 /// Between two tries to open a catalog that nobody leads.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// That of a gateway that keeps it alone, or in a database; `None` where several gateways keep it.
-pub(super) async fn open_alone(
-    gateway: &GatewaySettings,
-    prepared: &mut Prepared,
-    options: CatalogOptions,
-) -> Result<Option<EmbeddedCatalog>, GatewayError> {
+/// A catalog that is open.
+pub(super) struct Opened {
+    pub(super) catalog: EmbeddedCatalog,
+    /// Those that keep it together, where several do.
+    pub(super) group: Option<Arc<Group>>,
+    /// Where it moves.
+    pub(super) moving: Option<UnderWay>,
+}
+
+impl From<EmbeddedCatalog> for Opened {
+    fn from(catalog: EmbeddedCatalog) -> Self {
+        Self { catalog, group: None, moving: None }
+    }
+}
+
+/// What it is opened with.
+#[derive(Clone, Copy)]
+pub(super) struct With<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) gateway: &'a GatewaySettings,
+    pub(super) options: CatalogOptions,
+    pub(super) waiting: &'a Waiting,
+}
+
+impl<'a> With<'a> {
+    /// How the catalog moves, if that is asked for.
+    fn moving(self, prepared: &Prepared) -> Option<Opening<'a>> {
+        Some(Opening {
+            node: &self.settings.node,
+            gateway: self.gateway,
+            direction: self.gateway.catalog_move?,
+            database: prepared.database.clone()?,
+            fingerprint: prepared.secret.fingerprint(),
+            options: self.options,
+            waiting: self.waiting,
+        })
+    }
+}
+
+/// That of a gateway that keeps it alone, or in a database, or from where it has moved; `None` where several gateways keep it.
+pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Option<Opened>, GatewayError> {
+    let With { gateway, options, .. } = with;
+    let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
+    if let Some(opening) = with.moving(prepared) {
+        let source = match opening.direction {
+            CatalogMove::FromDatabase => opening.database().await?,
+            CatalogMove::ToDatabase if !gateway.catalog_members.is_empty() => return Ok(None),
+            CatalogMove::ToDatabase => {
+                if let Some(moved) = opening.beside_nothing().await? {
+                    return Ok(Some(moved.into()));
+                }
+                volume::check_alone(dir)?;
+                on_volume(dir).await?
+            }
+        };
+        let (catalog, moving) = opening.from(source).await?;
+        return Ok(Some(Opened { moving, ..catalog.into() }));
+    }
     if !gateway.catalog_members.is_empty() {
         return Ok(None);
     }
-    let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
-    Ok(Some(match prepared.database.take() {
-        Some(database) => EmbeddedCatalog::open_postgres(database, &fingerprint, options).await?,
+    let catalog = match prepared.database.clone() {
+        Some(database) => in_database(database, dir, (&fingerprint, options)).await?,
         None => {
             volume::check_alone(dir)?;
             EmbeddedCatalog::open(&dir.join(CATALOG_DIR), &fingerprint, options).await?
         }
-    }))
+    };
+    Ok(Some(catalog.into()))
+}
+
+async fn on_volume(dir: &Path) -> Result<AnyKeyspace, GatewayError> {
+    let dir = dir.join(CATALOG_DIR);
+    let opening = tokio::task::spawn_blocking(move || RocksKeyspace::open(&dir, RocksOptions::default()));
+    let opened = opening.await.map_err(|_| OpenError::Cut)?;
+    Ok(opened.map_err(OpenError::from)?.into())
 }
 
 /// That of several gateways, once enough of them are there. Its certificate is kept fresh meanwhile: the others are asked by it.
 pub(super) async fn open_together(
     mesh: &Mesh,
-    (settings, gateway): (&Settings, &GatewaySettings),
+    with: With<'_>,
     prepared: &Prepared,
-    (options, waiting): (CatalogOptions, &Waiting),
-) -> Result<(EmbeddedCatalog, Arc<Group>), GatewayError> {
+) -> Result<Opened, GatewayError> {
+    let With { settings, gateway, options, waiting } = with;
     let opening = async {
         let group = mesh.group((settings, gateway), prepared, waiting).await?;
         let fingerprint = prepared.secret.fingerprint();
-        let opening = until_led(&group, &fingerprint, (options, waiting));
-        let catalog = tokio::select! {
-            opened = opening => opened?,
+        let opening = async {
+            match with.moving(prepared) {
+                Some(moving) => moving.from(group.keyspace()).await,
+                None => Ok((until_led(&group, &fingerprint, (options, waiting)).await?, None)),
+            }
+        };
+        let (catalog, moving) = tokio::select! {
+            opened = Box::pin(opening) => opened?,
             () = group.stopped() => return Err(GroupError::Stopped.into()),
         };
-        Ok((catalog, Arc::new(group)))
+        Ok(Opened { catalog, group: Some(Arc::new(group)), moving })
     };
     tokio::select! {
         opened = Box::pin(opening) => opened,

@@ -14,6 +14,7 @@ use crate::group::GroupError;
 use crate::https;
 use crate::layouts::LoadLayoutError;
 use crate::mail::MailError;
+use crate::moving::MoveFault;
 use crate::notifications::TargetError;
 use crate::oidc::OidcError;
 use crate::restore::RestoreError;
@@ -112,6 +113,9 @@ pub enum GatewayError {
     /// The group that keeps the catalog.
     #[error("catalog: {0}")]
     Group(#[from] GroupError),
+    /// The catalog's move.
+    #[error("catalog: {0}")]
+    Move(#[from] MoveFault),
     /// A wish that is none.
     #[error(
         "restore is {0:?}: write newest, or a time like 2026-11-30T02:00:00Z, and to ask for the same again #2 behind it"

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use datamesh_catalog::EmbeddedCatalog;
+use datamesh_catalog::moving::look;
 use datamesh_mesh::{Peers, Swarm};
 use datamesh_settings::CatalogBackups;
+use datamesh_shard::NodeName;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::catalog::Opened;
 use super::mesh::Bulk;
 use super::{Gateway, GatewayError};
 use crate::backup::copies::CopyBackups;
@@ -18,6 +21,8 @@ use crate::group::leading::WhileLeading;
 use crate::group::{Group, Leading};
 use crate::limits;
 use crate::metrics::CatalogMetrics;
+use crate::moving::{CarryMove, UnderWay, left_behind};
+use crate::pipeline::Context;
 use crate::work::alarms::TellStewards;
 use crate::work::expire::Expire;
 use crate::work::follow::FollowOthers;
@@ -31,6 +36,9 @@ use crate::work::{self, Worker};
 
 /// What ends where a catalog was restored in place of this one.
 const REPLACED: &str = "the catalog, which one restored from a backup has replaced,";
+
+/// And where it has gone to another engine.
+const GONE: &str = "the catalog, which has gone to another engine,";
 
 /// Tasks that say their names when they end.
 #[derive(Default)]
@@ -59,12 +67,14 @@ impl Gateway {
     /// # Errors
     /// When a part ends by itself.
     pub async fn run(self, stop: CancellationToken) -> Result<(), GatewayError> {
-        let in_database = self.catalog.keyspace().is_elsewhere();
+        let in_database = self.kept.catalog.keyspace().is_elsewhere();
         // What it acknowledged then would be lost.
         if !in_database && self.core.backup.is_replaced().await {
             return Err(GatewayError::Ended(REPLACED));
         }
-        let Self { https, s3, bulk, swarm, peers, core, files, membership, catalog, group, .. } = self;
+        let Self { https, s3, bulk, swarm, peers, core, files, membership, kept, .. } = self;
+        let Opened { catalog, group, moving } = kept;
+        let came = in_database && came(&catalog).await;
         let child = stop.child_token();
         let mut tasks = Tasks::default();
         tasks.spawn("the HTTPS listener", https.run(core.router, child.clone()));
@@ -75,7 +85,9 @@ impl Gateway {
         let after = bulk.stop.clone();
         let mut background = Tasks::default();
         // Others may write to it.
-        let shared = group.is_some() || in_database;
+        let shared = group.is_some() || in_database || moving.is_some();
+        let own = membership.node.clone();
+        move_or_watch(&mut background, (moving, shared.then_some(own)), &core.context, &after);
         let leading = Leading::of(catalog.keyspace());
         reaching(&mut background, (bulk, swarm, peers), catalog);
         background.work("files", files, &after);
@@ -86,7 +98,8 @@ impl Gateway {
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
         // A database has backups of its own. Without them nothing waits for one, and nothing ends this gateway.
         let (backup, forget) = match core.backup.wanted {
-            _ if in_database => (None, None),
+            // Those from before it came there are older each day, and refer to what is deleted since.
+            _ if in_database => (None, came.then(|| core.backup.forgets())),
             CatalogBackups::Mesh => (Some(core.backup), None),
             CatalogBackups::Off => (None, Some(core.backup.forgets())),
         };
@@ -160,6 +173,40 @@ fn reaching(background: &mut Tasks, (bulk, swarm, peers): (Bulk, Swarm, Peers), 
     });
 }
 
+/// Whether a database has the catalog from elsewhere.
+async fn came(catalog: &EmbeddedCatalog) -> bool {
+    match look(catalog.keyspace()).await {
+        Ok(standing) => standing.open().flatten().is_some(),
+        Err(_) => false,
+    }
+}
+
+/// Moves the catalog where that is asked for. Else others may move it, and this gateway would not know.
+fn move_or_watch(
+    background: &mut Tasks,
+    (moving, own): (Option<UnderWay>, Option<NodeName>),
+    context: &Context,
+    after: &CancellationToken,
+) {
+    match (moving, own) {
+        (Some(moving), _) => {
+            let (ends, until) = (Arc::clone(&moving.ends), after.clone());
+            background.spawn(GONE, async move {
+                until.run_until_cancelled(ends.notified()).await;
+            });
+            let (catalog, surroundings) = (context.catalog.clone(), Arc::clone(&context.surroundings));
+            background.work("the catalog's move", CarryMove::new(moving, catalog, surroundings), after);
+        }
+        (None, Some(own)) => {
+            let (catalog, after) = (context.catalog.clone(), after.clone());
+            background.spawn(GONE, async move {
+                after.run_until_cancelled(left_behind::until_gone(catalog, own)).await;
+            });
+        }
+        (None, None) => {}
+    }
+}
+
 /// What keeps several gateways together.
 fn together(
     background: &mut Tasks,
@@ -209,8 +256,9 @@ impl Workers {
     fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
         self.reclaim.leading = leading.clone();
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
-        let backup = self.backup.map(|backup| WhileLeading::new(leading, backup));
-        let copies = self.copies.map(|copies| WhileLeading::new(leading, copies));
+        let before_move = leading.before_move();
+        let backup = self.backup.map(|backup| WhileLeading::new(&before_move, backup));
+        let copies = self.copies.map(|copies| WhileLeading::new(&before_move, copies));
         let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);

@@ -10,12 +10,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use datamesh_gateway::{Addresses, Gateway};
+use datamesh_gateway::{Addresses, Gateway, GatewayError};
 use datamesh_mesh::{Pace, StorageNode};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec, RecodeSpec};
 use datamesh_settings::{
-    BulkEncryption, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role,
+    BulkEncryption, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role,
     SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const NODES: u8 = 6;
 /// Names the catalog's database.
 pub(crate) const DATABASE_FILE: &str = "database";
+/// Says which way the catalog moves.
+pub(crate) const MOVE_FILE: &str = "move";
 /// So that tests wait for seconds only.
 const PACE: Pace = Pace {
     grace: Duration::from_secs(4),
@@ -119,7 +121,12 @@ pub(crate) fn cluster_settings(secret: &ClusterSecret, gateways: Vec<Endpoint>) 
 fn gateway_settings(dir: &Path, folder: &str) -> GatewaySettings {
     let database = dir.join(DATABASE_FILE);
     let catalog_database = database.exists().then_some(DatabaseFiles { uri_file: database, ca_file: None });
-    GatewaySettings { catalog_database, ..settings_of_gateway(dir, folder) }
+    let catalog_move = match std::fs::read_to_string(dir.join(MOVE_FILE)).as_deref() {
+        Ok("ToDatabase") => Some(CatalogMove::ToDatabase),
+        Ok("FromDatabase") => Some(CatalogMove::FromDatabase),
+        _ => None,
+    };
+    GatewaySettings { catalog_database, catalog_move, ..settings_of_gateway(dir, folder) }
 }
 
 /// A gateway that keeps its data in this folder of `dir`, where the files are that all have.
@@ -140,6 +147,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        catalog_move: None,
         request_limits: Default::default(),
         mail: None,
         restore: None,
@@ -159,18 +167,26 @@ pub(crate) async fn start_gateway(dir: &Path, secret: &ClusterSecret) -> (Runnin
 
 /// The gateway of this name, with its data in the folder of that name.
 pub(crate) async fn start_gateway_as(dir: &Path, secret: &ClusterSecret, name: &str) -> (Running, Addresses) {
-    let settings = gateway_settings(dir, name);
-    let settings = Settings {
-        version: SETTINGS_VERSION,
-        cluster: cluster_settings(secret, Vec::new()),
-        node: NodeName::new(name).unwrap(),
-        role: Role::Gateway(Box::new(settings)),
-    };
-    let gateway = Box::pin(Gateway::bind(&settings)).await.unwrap();
+    let gateway = bind_gateway(dir, secret, name).await.unwrap();
     let (addresses, stop) = (gateway.addresses(), CancellationToken::new());
     let running = stop.clone();
     let run = async move { Box::pin(gateway.run(running)).await.unwrap() };
     (Running::start(run, stop), addresses)
+}
+
+/// The same, where it may not come to be.
+pub(crate) async fn bind_gateway(
+    dir: &Path,
+    secret: &ClusterSecret,
+    name: &str,
+) -> Result<Gateway, GatewayError> {
+    let settings = Settings {
+        version: SETTINGS_VERSION,
+        cluster: cluster_settings(secret, Vec::new()),
+        node: NodeName::new(name).unwrap(),
+        role: Role::Gateway(Box::new(gateway_settings(dir, name))),
+    };
+    Box::pin(Gateway::bind(&settings)).await
 }
 
 /// What all processes share: a folder with secret, tokens and certificate; and the certificate.

@@ -1,5 +1,5 @@
 //! Three gateways and six storage nodes in one process, over real sockets.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use datamesh_gateway::{Addresses, Gateway, GatewayError};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::ClusterStatus;
 use datamesh_settings::{
-    Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION, Settings,
+    CatalogMove, DatabaseFiles, Endpoint, GatewayAddress, GatewaySettings, Listen, Role, SETTINGS_VERSION,
+    Settings,
 };
 use datamesh_shard::{ErasureProfile, NodeName};
 use futures::future::{join_all, try_join_all};
@@ -31,6 +32,10 @@ pub(crate) struct Gateways {
     nodes: Vec<Running>,
     /// Who led when somebody asked last.
     leader: Option<usize>,
+    /// Names the database that the catalog moves to.
+    moves_to: Option<PathBuf>,
+    /// It has the catalog, and the gateways are told of nothing else.
+    has_moved: bool,
 }
 
 /// Puts and gets through one of several gateways.
@@ -61,6 +66,8 @@ impl Gateways {
             addresses: vec![None; 3],
             nodes: Vec::new(),
             leader: None,
+            moves_to: None,
+            has_moved: false,
         }
     }
 
@@ -124,12 +131,17 @@ impl Gateways {
             node: name(at),
             endpoint: endpoint.clone(),
         };
-        let catalog_members =
-            if together { self.endpoints.iter().enumerate().map(member).collect() } else { Vec::new() };
+        let catalog_members = if together && !self.has_moved {
+            self.endpoints.iter().enumerate().map(member).collect()
+        } else {
+            Vec::new()
+        };
         let on = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
         let gateway = GatewaySettings {
             catalog_members,
+            catalog_move: self.moves_to.as_ref().filter(|_| !self.has_moved).map(|_| CatalogMove::ToDatabase),
+            catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
             ..settings_of_gateway(self.dir.path(), name(at).as_str())
         };
@@ -151,6 +163,18 @@ impl Gateways {
             let endpoints = self.endpoints.clone();
             self.nodes.push(cluster::start_node(self.dir.path(), &self.secret, n, endpoints).await);
         }
+    }
+
+    /// From the next start of each on, the catalog moves there.
+    pub(crate) fn move_to(&mut self, uri: &str) {
+        let file = self.dir.path().join(cluster::DATABASE_FILE);
+        std::fs::write(&file, uri).unwrap();
+        self.moves_to = Some(file);
+    }
+
+    /// From the next start of each on, the database has it.
+    pub(crate) fn has_moved(&mut self) {
+        self.has_moved = true;
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {

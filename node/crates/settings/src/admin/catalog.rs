@@ -19,6 +19,9 @@ pub struct CatalogStatus {
     /// Its backup in the mesh, as far as the gateway that answers makes it. Absent where a database has the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
+    /// Its move from one engine to another, while the gateways' settings ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving: Option<CatalogMoveStatus>,
     /// Rises each time the catalog is opened.
     pub incarnation: Incarnation,
     /// Objects in all buckets.
@@ -111,6 +114,41 @@ pub struct RestoredStatus {
     /// Whether nothing is deleted from the nodes until an administrator has looked, since it came out of copies.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deletion_held: bool,
+}
+
+/// How far a catalog's move to another engine is, by the gateway that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogMoveStatus {
+    /// Where it moves to.
+    pub to: CatalogEngine,
+    /// What is done now.
+    pub phase: CatalogMovePhase,
+    /// Rows that were read in this phase.
+    pub rows: u64,
+    /// Rows that changed meanwhile and are not copied yet.
+    pub changes: u64,
+    /// What it waits for, or why it does not go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+}
+
+/// What is done of a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum CatalogMovePhase {
+    /// Nothing yet.
+    Beginning,
+    /// All rows are copied.
+    Copying,
+    /// All rows are compared.
+    Comparing,
+    /// What changes is copied, until little is left and all gateways are ready.
+    Following,
+    /// Nothing is committed where it was, and the other is about to be opened: from here on there is no way back.
+    Opening,
+    /// It is served where it has moved to.
+    Moved,
 }
 
 /// Who keeps a catalog.

@@ -37,6 +37,7 @@ const CALLS_IDLE: &str = "-c idle_in_transaction_session_timeout=10s";
 const VIEWS_IDLE: &str = "-c idle_in_transaction_session_timeout=60s";
 
 /// Where the database is, and how to keep the keyspace there.
+#[derive(Clone)]
 pub struct PostgresOptions {
     uri: Zeroizing<String>,
     ca_pem: Option<Vec<u8>>,

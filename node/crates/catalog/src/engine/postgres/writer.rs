@@ -37,6 +37,10 @@ const ADVANCE: &str = "UPDATE datamesh_head SET revision = $1, floor = $2";
 const TRIM: &str = "DELETE FROM datamesh_changes WHERE revision > $1 AND revision <= $2";
 /// Whatever the role's own default is.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+/// In one step, so that nobody sees the one without the other.
+const BEGIN_ABOVE: &str = "
+    WITH raised AS (UPDATE datamesh_head SET revision = $1, floor = $1 WHERE revision < $1 RETURNING revision)
+    DELETE FROM datamesh_changes WHERE revision <= (SELECT revision FROM raised)";
 /// For all before the commit, and for the commit. A server that waits for its standby may take any time.
 const STEP_WAIT: Duration = Duration::from_secs(45);
 
@@ -212,6 +216,13 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Lets the head go on from there, where it is below.
+pub(super) async fn begin_above(calls: &Pool, revision: Revision) -> Result<(), Fault> {
+    let client = calls.get().await?;
+    client.execute(BEGIN_ABOVE, &[&signed(revision.0)]).await?;
+    Ok(())
 }
 
 /// What the checks and adds of a group ask for, as it is under the head's lock.

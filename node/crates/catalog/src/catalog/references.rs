@@ -12,7 +12,7 @@ use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, SegmentRef, UploadId};
-use crate::record::{self, CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord, Written as _};
+use crate::record::{CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord, Written as _};
 
 /// Why references were not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ mod administration;
 mod elsewhere;
 mod links;
 mod objects;
+mod sealed;
 
 use std::collections::BTreeSet;
 
@@ -103,11 +104,13 @@ async fn every_route_does_what_a_right_request_asks_for() {
     objects::of_the_default_bucket(&mut tour).await;
     objects::of_a_bucket(&mut tour).await;
     objects::uploads(&mut tour).await;
+    sealed::of_a_private_bucket(&mut tour).await;
     accounts::one_s_own(&mut tour).await;
     accounts::second_factor(&mut tour).await;
     links::all(&mut tour).await;
     elsewhere::sign_in(&mut tour).await;
     administration::of_people(&mut tour).await;
+    administration::of_groups(&mut tour).await;
     administration::of_the_cluster(&mut tour).await;
     let all: BTreeSet<_> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
     let missing: Vec<_> = all.difference(&tour.asked).collect();

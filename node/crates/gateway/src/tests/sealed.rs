@@ -1,6 +1,6 @@
 //! Private buckets: what a client sealed is put, kept, and given as it is.
 
-mod client;
+pub(super) mod client;
 mod kinds;
 mod refusals;
 mod work;

@@ -27,6 +27,19 @@ pub(super) async fn of_people(tour: &mut Tour) {
     tour.admin("DELETE /api/v1/admin/keys/{id}", &[&id], NOTHING).await;
 }
 
+pub(super) async fn of_groups(tour: &mut Tour) {
+    tour.admin("POST /api/v1/admin/users", &[], json!({ "name": "mallory", "role": "member" })).await;
+    tour.admin("POST /api/v1/admin/groups", &[], json!({ "name": "devs" })).await;
+    let (devs, member) = (&["devs"], &["devs", "mallory"]);
+    tour.admin("PUT /api/v1/admin/groups/{name}", devs, json!({ "role": "auditor" })).await;
+    tour.admin("PUT /api/v1/admin/groups/{name}/members/{user}", member, NOTHING).await;
+    let shown = tour.admin("GET /api/v1/admin/groups/{name}", devs, NOTHING).await.json();
+    assert_eq!((&shown["role"], &shown["users"]), (&json!("auditor"), &json!(["mallory"])));
+    tour.admin("DELETE /api/v1/admin/groups/{name}/members/{user}", member, NOTHING).await;
+    assert!(tour.admin("GET /api/v1/admin/groups", &[], NOTHING).await.json().to_string().contains("devs"));
+    tour.admin("DELETE /api/v1/admin/groups/{name}", devs, NOTHING).await;
+}
+
 pub(super) async fn of_the_cluster(tour: &mut Tour) {
     for route in [
         "GET /api/v1/openapi.json",
@@ -43,6 +56,7 @@ pub(super) async fn of_the_cluster(tour: &mut Tour) {
         "GET /api/v1/admin/audit/export",
         "GET /api/v1/admin/audit/chains",
         "POST /api/v1/admin/key/export",
+        "POST /api/v1/admin/restored/confirm",
     ] {
         assert!(!tour.admin(route, &[], NOTHING).await.body.is_empty(), "{route}");
     }

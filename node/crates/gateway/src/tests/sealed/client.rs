@@ -10,31 +10,31 @@ use serde_json::{Value, json};
 
 use crate::tests::house::{Got, House};
 
-pub(super) const BUCKET: &str = "vault";
+pub(in crate::tests) const BUCKET: &str = "vault";
 /// What records of the client's are sealed for, besides their page.
 const RECORD: [u8; 16] = [1; 16];
 
-pub(super) struct Client {
+pub(in crate::tests) struct Client {
     secret: BucketSecret,
-    pub(super) mark: BucketMark,
-    pub(super) profile: ErasureProfile,
+    pub(in crate::tests) mark: BucketMark,
+    pub(in crate::tests) profile: ErasureProfile,
 }
 
 /// A segment that is sealed, and what opens it.
 #[derive(Clone)]
-pub(super) struct Sealed {
-    pub(super) id: SegmentId,
-    pub(super) sealed: Vec<u8>,
-    pub(super) key: SegmentKey,
+pub(in crate::tests) struct Sealed {
+    pub(in crate::tests) id: SegmentId,
+    pub(in crate::tests) sealed: Vec<u8>,
+    pub(in crate::tests) key: SegmentKey,
 }
 
-pub(super) fn base64(bytes: &[u8]) -> String {
+pub(in crate::tests) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
 impl Client {
     /// Makes a private bucket.
-    pub(super) async fn new(house: &House) -> Self {
+    pub(in crate::tests) async fn new(house: &House) -> Self {
         let made =
             house.ask(Method::PUT, "/api/v1/buckets/vault", &[], json!({"kind": "private"}).to_string());
         assert_eq!(made.await.ok().json()["kind"], "private");
@@ -57,7 +57,7 @@ impl Client {
     }
 
     /// A name whose components nobody else reads.
-    pub(super) fn name(&self, path: &str) -> String {
+    pub(in crate::tests) fn name(&self, path: &str) -> String {
         let seal = |part: &str| {
             let sealed = datamesh_seal::seal_record(&self.secret, &RECORD, b"name", part.as_bytes());
             URL_SAFE_NO_PAD.encode(sealed)
@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// Cuts and seals, for the profile that the client knows.
-    pub(super) fn seal(&self, text: &[u8]) -> Vec<Sealed> {
+    pub(in crate::tests) fn seal(&self, text: &[u8]) -> Vec<Sealed> {
         let seal = |text: &[u8]| {
             let key = SegmentKey::random();
             let mut sealed = vec![0; datamesh_seal::private_bytes_of(text.len())];
@@ -78,22 +78,22 @@ impl Client {
         text.chunks(PRIVATE_SEGMENT_BYTES_MAX).map(seal).collect()
     }
 
-    pub(super) async fn begun(&self, house: &House, key: &str) -> Value {
+    pub(in crate::tests) async fn begun(&self, house: &House, key: &str) -> Value {
         let body = json!({"bucket": BUCKET, "key": key}).to_string();
         house.ask(Method::POST, "/api/v1/uploads", &[], body).await.ok().json()
     }
 
-    pub(super) async fn begin(&self, house: &House, key: &str) -> String {
+    pub(in crate::tests) async fn begin(&self, house: &House, key: &str) -> String {
         self.begun(house, key).await["id"].as_str().unwrap().to_owned()
     }
 
-    pub(super) async fn put_segment(&self, house: &House, upload: &str, segment: &Sealed) -> Got {
+    pub(in crate::tests) async fn put_segment(&self, house: &House, upload: &str, segment: &Sealed) -> Got {
         let path = format!("/api/v1/uploads/{upload}/segments/{}", segment.id);
         house.ask(Method::PUT, &path, &[], segment.sealed.clone()).await
     }
 
     /// Ids of what is durable, in pages of so many.
-    pub(super) async fn durable(&self, house: &House, upload: &str, limit: usize) -> Vec<String> {
+    pub(in crate::tests) async fn durable(&self, house: &House, upload: &str, limit: usize) -> Vec<String> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
             let path = format!("/api/v1/uploads/{upload}/segments?limit={limit}{cursor}");
@@ -108,14 +108,14 @@ impl Client {
     }
 
     /// A page of a manifest, with the keys of its segments sealed.
-    pub(super) fn page(&self, number: usize, segments: &[Sealed]) -> Value {
+    pub(in crate::tests) fn page(&self, number: usize, segments: &[Sealed]) -> Value {
         let keys: Vec<u8> = segments.iter().flat_map(|segment| *segment.key.as_bytes()).collect();
         let sealed = datamesh_seal::seal_record(&self.secret, &RECORD, &number.to_le_bytes(), &keys);
         let ids: Vec<_> = segments.iter().map(|segment| segment.id.to_string()).collect();
         json!({"segments": ids, "sealed": base64(&sealed)})
     }
 
-    pub(super) async fn put_page(
+    pub(in crate::tests) async fn put_page(
         &self,
         house: &House,
         upload: &str,
@@ -126,7 +126,7 @@ impl Client {
         house.ask(Method::PUT, &path, &[], page.to_string()).await
     }
 
-    pub(super) async fn commit(
+    pub(in crate::tests) async fn commit(
         &self,
         house: &House,
         upload: &str,
@@ -136,7 +136,7 @@ impl Client {
         self.commit_as(house, upload, (0, segments), headers).await
     }
 
-    pub(super) async fn commit_as(
+    pub(in crate::tests) async fn commit_as(
         &self,
         house: &House,
         upload: &str,
@@ -149,7 +149,7 @@ impl Client {
     }
 
     /// All of a put.
-    pub(super) async fn store(&self, house: &House, key: &str, text: &[u8]) -> Vec<Sealed> {
+    pub(in crate::tests) async fn store(&self, house: &House, key: &str, text: &[u8]) -> Vec<Sealed> {
         let (upload, object) = (self.begin(house, key).await, self.seal(text));
         for segment in &object {
             self.put_segment(house, &upload, segment).await.ok();
@@ -158,7 +158,7 @@ impl Client {
         object
     }
 
-    pub(super) async fn put_small(
+    pub(in crate::tests) async fn put_small(
         &self,
         house: &House,
         key: &str,
@@ -169,24 +169,24 @@ impl Client {
         house.ask(Method::PUT, &self.sealed(key), headers, body).await
     }
 
-    pub(super) fn file(&self, key: &str) -> String {
+    pub(in crate::tests) fn file(&self, key: &str) -> String {
         format!("/api/v1/buckets/{BUCKET}/files/{key}")
     }
 
-    pub(super) fn sealed(&self, key: &str) -> String {
+    pub(in crate::tests) fn sealed(&self, key: &str) -> String {
         format!("/api/v1/buckets/{BUCKET}/sealed/{key}")
     }
 
-    pub(super) fn segment(&self, key: &str, object: &str, segment: &str) -> String {
+    pub(in crate::tests) fn segment(&self, key: &str, object: &str, segment: &str) -> String {
         format!("/api/v1/buckets/{BUCKET}/segments/{segment}/{key}?object={object}")
     }
 
-    pub(super) async fn manifest(&self, house: &House, key: &str, query: &str) -> Got {
+    pub(in crate::tests) async fn manifest(&self, house: &House, key: &str, query: &str) -> Got {
         house.ask(Method::GET, &format!("{}{query}", self.sealed(key)), &[], Body::empty()).await
     }
 
     /// All of a get.
-    pub(super) async fn read(&self, house: &House, key: &str) -> Vec<u8> {
+    pub(in crate::tests) async fn read(&self, house: &House, key: &str) -> Vec<u8> {
         let (mut text, mut number, mut query) = (Vec::new(), 0_usize, String::new());
         loop {
             let page = self.manifest(house, key, &query).await.ok().json();

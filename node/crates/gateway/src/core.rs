@@ -247,15 +247,14 @@ fn buckets_source(context: &Context, secret: &Arc<ClusterSecret>) -> BucketsSour
     }
 }
 
+/// Where copies of backups go, and how far the catalog's move is.
+type Elsewhere = (Option<Arc<Place>>, Option<Arc<Told>>);
+
 fn status_source(
     context: &Context,
     (cluster, gateway): (NodeName, NodeName),
     (secret, targets): (&ClusterSecret, &Arc<Targets>),
-    (group, backup, (copies, moving)): (
-        Option<Arc<Group>>,
-        &KeepBackup,
-        (Option<Arc<Place>>, Option<Arc<Told>>),
-    ),
+    (group, backup, (copies, moving)): (Option<Arc<Group>>, &KeepBackup, Elsewhere),
 ) -> StatusSource {
     StatusSource {
         cluster,

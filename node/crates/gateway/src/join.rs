@@ -137,6 +137,13 @@ impl JoinDesk {
     }
 }
 
+/// The same of all that are in a book.
+pub(crate) fn learn_all(peers: &Peers, book: &AddressBook) {
+    for (peer, endpoint, incarnation) in book.all() {
+        learn(peers, peer, endpoint, incarnation);
+    }
+}
+
 /// Has the mesh know where a node is.
 pub(crate) fn learn(peers: &Peers, peer: PeerKey, endpoint: Endpoint, incarnation: Incarnation) {
     if !peers.learn(peer, endpoint, incarnation) {

@@ -22,7 +22,7 @@ use prometheus_client::registry::Registry;
 use crate::core::{Core, CoreConfig};
 use crate::group::{self, Group};
 use crate::https::{Certificates, Connections, Https};
-use crate::join::{JoinDesk, learn};
+use crate::join::{JoinDesk, learn_all};
 use crate::layouts::{OnGivenUp, OnLayout};
 use crate::limits;
 use crate::moving;
@@ -183,9 +183,7 @@ impl Gateway {
         };
         let told = moving.as_ref().map(|moving| Arc::clone(&moving.told));
         let core = Core::assemble_with(config, (group.clone(), told)).await?;
-        for (peer, endpoint, incarnation) in book.all() {
-            learn(&peers, peer, endpoint, incarnation);
-        }
+        learn_all(&peers, &book);
         desk.lets_in(JoinDesk {
             catalog: catalog.clone(),
             key: secret.signing_key(),

@@ -61,6 +61,17 @@ impl Tasks {
     }
 }
 
+/// Whether this gateway backs the catalog up, or has nodes let go of backups. A database has backups of its own; without any nothing waits
+/// for one, and nothing ends this gateway. `in_database` says whether the catalog came there.
+fn backups(backup: KeepBackup, in_database: Option<bool>) -> (Option<KeepBackup>, Option<ForgetBackups>) {
+    match (in_database, backup.wanted) {
+        // Those from before it came there are older each day, and refer to what is deleted since.
+        (Some(came), _) => (None, came.then(|| backup.forgets())),
+        (None, CatalogBackups::Mesh) => (Some(backup), None),
+        (None, CatalogBackups::Off) => (None, Some(backup.forgets())),
+    }
+}
+
 impl Gateway {
     /// Serves until stopped; running requests then have a while to end.
     ///
@@ -96,13 +107,7 @@ impl Gateway {
         background.work("audit", core.audit, &after);
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
-        // A database has backups of its own. Without them nothing waits for one, and nothing ends this gateway.
-        let (backup, forget) = match core.backup.wanted {
-            // Those from before it came there are older each day, and refer to what is deleted since.
-            _ if in_database => (None, came.then(|| core.backup.forgets())),
-            CatalogBackups::Mesh => (Some(core.backup), None),
-            CatalogBackups::Off => (None, Some(core.backup.forgets())),
-        };
+        let (backup, forget) = backups(core.backup, in_database.then_some(came));
         fenced(&mut background, backup.as_ref().map(|backup| Arc::clone(&backup.standing)), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),

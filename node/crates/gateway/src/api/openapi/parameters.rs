@@ -40,7 +40,9 @@ fn path_parameter(name: &str, path: &str, shapes: &mut SchemaGenerator) -> (&'st
         ),
         "pool" => ("The pool.", shapes.subschema_for::<PoolName>().to_value()),
         "node" => ("The storage node.", shapes.subschema_for::<NodeName>().to_value()),
-        "name" => ("The user, in whatever case.", shapes.subschema_for::<UserName>().to_value()),
+        "name" | "user" => {
+            ("The user, or the group, in whatever case.", shapes.subschema_for::<UserName>().to_value())
+        }
         "segment" => ("The segment's id.", hex(64)),
         "page" => (
             "The page's number, from 0.",

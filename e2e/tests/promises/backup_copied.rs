@@ -12,7 +12,7 @@ use datamesh_e2e::{samples, wait};
 use datamesh_settings::S3_PORT;
 use datamesh_settings::admin::{BackupStatus, CopiesStatus};
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use serde::Deserialize;
 use serde_json::json;
@@ -93,6 +93,8 @@ async fn copy_and_restore(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
     let mut traffic = Traffic::start(&door.gateway, "after", seed);
     traffic.go_on(3, PUTS_TIMEOUT).await?;
     verify(&door.gateway, &traffic.finish().await?).await?;
+    // It is the user's: only they take it away.
+    cluster.api::<Secret>(SPACE).delete(SECRET, &DeleteParams::default()).await?;
     cluster.destroy_second(SPACE).await
 }
 

@@ -11,7 +11,7 @@ use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 const SPACE: &str = "datamesh-e2e-moved";
@@ -53,6 +53,8 @@ async fn there_and_back(cluster: &Cluster) -> anyhow::Result<()> {
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     let written = traffic.finish().await?;
     verify(&door.gateway, &written).await?;
+    // It is the user's: only they take it away.
+    cluster.api::<Secret>(SPACE).delete(SECRET, &DeleteParams::default()).await?;
     cluster.destroy_second(SPACE).await
 }
 

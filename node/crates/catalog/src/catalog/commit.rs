@@ -322,10 +322,11 @@ impl<K: Keyspace> Catalog<K> {
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;
         let Some(open) = open_upload(&view, upload).await? else {
+            let object = committed_as(&view, upload).await?;
             if seen.is_some() && !has_last_page(&view, upload, &draft.body).await? {
                 return Err(CommitObjectError::PartsChanged);
             }
-            return Ok(Plan::Done(Committed { object: committed_as(&view, upload).await?, replaced: false }));
+            return Ok(Plan::Done(Committed { object, replaced: false }));
         };
         let UploadRecord { bucket, key, .. } = open.record.clone();
         let present = Present::find(&view, bucket, &key).await?;
@@ -367,8 +368,7 @@ impl<K: Keyspace> Catalog<K> {
 async fn has_last_page(view: &impl View, upload: UploadId, body: &DraftBody) -> Result<bool, CatalogError> {
     let DraftBody::Pages { last_page: Some(PlacedPage { at, page }), .. } = body else { return Ok(true) };
     let there = find::<Page>(view, &keys::page(upload, *at)).await?.record;
-    // Of an upload that was given up there is none, which is found out next.
-    Ok(there.is_none_or(|there| there == *page))
+    Ok(there.is_some_and(|there| there == *page))
 }
 
 /// The object that a committed upload still is, or a version of.

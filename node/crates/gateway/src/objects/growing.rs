@@ -178,11 +178,12 @@ impl Objects {
         let appended = appender.map_err(failed)?.run(&mut body, is_checked).await;
         if let Some(last_page) = appended.last_page {
             let pages = DraftBody::Pages { parts: vec![APPENDED_PART], last_page: Some(last_page) };
-            pipeline::sweep(&self.context, id, &appended.held).await.map_err(refusals::catalog)?;
             let growing = Growing { place: appended.place, ..growing };
             let grown = self.grown(growing, (pages, appended.durability), (condition, cause)).await;
-            if grown.is_err() {
-                pipeline::let_go(&self.context, id, &appended.held).await;
+            // Not before: what no page names may be another writer's, who goes on where this one is refused.
+            match &grown {
+                Ok(_) => pipeline::sweep(&self.context, id, &appended.held).await,
+                Err(_) => pipeline::let_go(&self.context, id, &appended.held).await,
             }
             return grown;
         }

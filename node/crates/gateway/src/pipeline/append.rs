@@ -239,21 +239,24 @@ pub(crate) async fn let_go(context: &Context, upload: UploadId, segments: &[Segm
     }
 }
 
-/// Lets go of all that requests which broke off left of an upload, but for these: its object would keep it.
-pub(crate) async fn sweep(
-    context: &Context,
-    upload: UploadId,
-    but: &[SegmentId],
-) -> Result<(), CatalogError> {
+/// Lets go of all that requests which broke off left of an upload that is an object now, but for these. What a crash keeps from it stays as
+/// long as the object.
+pub(crate) async fn sweep(context: &Context, upload: UploadId, but: &[SegmentId]) {
     let mut after = None;
     loop {
-        let (mut unused, next) =
-            context.catalog.unused_segments(upload, after, SEGMENTS_PER_CALL_MAX).await?;
+        let found = context.catalog.unused_segments(upload, after, SEGMENTS_PER_CALL_MAX).await;
+        let (mut unused, next) = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%upload, %error, "segments that nobody wrote down stay with the object");
+                return;
+            }
+        };
         unused.retain(|segment| !but.contains(segment));
         let_go(context, upload, &unused).await;
         after = next;
         if after.is_none() {
-            return Ok(());
+            return;
         }
     }
 }

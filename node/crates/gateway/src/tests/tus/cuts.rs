@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 
 type Pieces = mpsc::UnboundedSender<Result<Bytes, std::io::Error>>;
 
-/// A body that brings what is sent to it.
-fn fed() -> (Pieces, Body) {
-    let (feed, pieces) = mpsc::unbounded_channel();
-    let pieces = stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
-    (feed, Body::from_stream(pieces))
+/// A body that brings what is sent to it, and the word that somebody reads it.
+fn fed() -> (Pieces, Body, oneshot::Receiver<()>) {
+    let ((feed, pieces), (tell, read)) = (mpsc::unbounded_channel(), oneshot::channel());
+    let pieces = stream::unfold((pieces, Some(tell)), |(mut pieces, mut tell)| async move {
+        if let Some(tell) = tell.take() {
+            // Not every test waits for it.
+            let _ = tell.send(());
+        }
+        Some((pieces.recv().await?, (pieces, tell)))
+    });
+    (feed, Body::from_stream(pieces), read)
 }
 
 /// A body that breaks off behind these bytes.
@@ -59,7 +65,7 @@ async fn what_a_client_sent_before_it_went_away_is_kept() {
     let house = std::sync::Arc::new(House::new(6).await);
     let text = noise(4, 6 << 20);
     let path = begin(&house, "gone", text.len()).await;
-    let (feed, body) = fed();
+    let (feed, body, _) = fed();
     let asked = {
         let (house, path) = (std::sync::Arc::clone(&house), path.clone());
         crate::owned::spawn(async move { patch(&house, &path, 0, body).await })
@@ -91,16 +97,15 @@ async fn of_two_that_write_at_once_one_goes_on() {
     for (key, length, slow_text, fast_text) in [("part", 10, "slow", "fast"), ("whole", 5, "slow!", "fast!")]
     {
         let path = begin(&house, key, length).await;
-        let (feed, body) = fed();
+        let (feed, body, read) = fed();
         let slow = {
             let (house, path) = (std::sync::Arc::clone(&house), path.clone());
             crate::owned::spawn(async move { patch(&house, &path, 0, body).await })
         };
         feed.send(Ok(Bytes::from(slow_text))).unwrap();
-        // Nobody is at 99: that is found out by whoever may write.
-        while patch(&house, &path, 99, "").await.status != 423 {
-            tokio::task::yield_now().await;
-        }
+        // Not asked again and again who may write: whoever asks might be the one who does, and the slow one would be refused.
+        read.await.unwrap();
+        assert_eq!(patch(&house, &path, 99, "").await.status, 423);
         // The slow one holds what came, for its body goes on.
         let headers = [VERSION, TYPE, ("upload-offset", "0")];
         let fast = by(&other, Method::PATCH, &path, &headers, fast_text.into()).await;

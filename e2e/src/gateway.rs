@@ -46,6 +46,15 @@ pub struct Item {
     pub size: u64,
 }
 
+/// A key pair of S3.
+#[derive(Clone, Deserialize)]
+pub struct S3Key {
+    /// The public half.
+    pub id: String,
+    /// The other.
+    pub secret: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Listing {
@@ -165,6 +174,16 @@ impl Gateway {
     pub async fn make_bucket(&self, bucket: &str) -> anyhow::Result<()> {
         accepted(self.request(Method::PUT, &["buckets", bucket], &self.access.token)?.send().await?).await?;
         Ok(())
+    }
+
+    /// Makes a key pair of S3 that may do everything.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn make_s3_key(&self, name: &str) -> anyhow::Result<S3Key> {
+        let request = self.request(Method::POST, &["admin", "keys"], &self.access.admin_token)?;
+        let wanted = serde_json::json!({"name": name, "permission": "admin"});
+        Ok(accepted(request.json(&wanted).send().await?).await?.json().await?)
     }
 
     /// Says that a catalog which came out of copies is the one that is wanted.

@@ -98,19 +98,23 @@ pub(crate) struct Dev {
     /// Seconds for which what was deleted is kept for reads under way
     #[arg(long, default_value_t = datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT)]
     pub(crate) deleted_retention_seconds: u64,
-    /// Address of the gateway's HTTPS API
+    /// Gateways, which keep the catalog together: 1, 3 or 5. Further ones serve at the ports that follow --https-port, and
+    /// S3 at the fourth of ports of theirs, which come after those of the nodes
+    #[arg(long, default_value_t = 1)]
+    pub(crate) gateways: u16,
+    /// Address of the gateways' HTTPS API
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) address: IpAddr,
-    /// Port of the gateway's HTTPS API
+    /// Port of the first gateway's HTTPS API
     #[arg(long, default_value_t = datamesh_settings::HTTPS_PORT)]
     pub(crate) https_port: u16,
-    /// Port of the gateway's S3; left out, the fourth of the gateway's ports on loopback
+    /// Port of the first gateway's S3; left out, the fourth of the gateway's ports on loopback
     #[arg(long)]
     pub(crate) s3_port: Option<u16>,
     /// A webhook that events of buckets may be sent to, as `NAME=URL`; may be given again for another
     #[arg(long, value_parser = target)]
     pub(crate) notify: Vec<NotificationTarget>,
-    /// First of the ports the nodes talk over, on loopback: 4 for the gateway, 4 for each node
+    /// First of the ports the nodes talk over, on loopback: 4 for the gateway, 4 for each node, 4 for each further gateway
     #[arg(long, default_value_t = 17100)]
     pub(crate) base_port: u16,
     /// Run each node as a process of its own
@@ -134,7 +138,7 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    /// Where S3 is served.
+    /// Where the first gateway serves S3.
     pub(crate) fn s3(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.s3_port.unwrap_or(self.base_port.saturating_add(3)))
     }

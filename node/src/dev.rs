@@ -67,7 +67,7 @@ fn print_ready(dev: &Dev, secrets: &Secrets) -> anyhow::Result<()> {
          aws s3 mb s3://photos && aws s3 cp big.iso s3://photos/\n  \
          # and by HTTPS:\n  \
          curl --cacert {ca} -H \"Authorization: Bearer $(cat {token})\" {url}/api/v1/files\n\n\
-         The catalog has one copy here: names and keys live in {gateway}. Ctrl-C stops everything; data stays.\n",
+         {catalog} Ctrl-C stops everything; data stays.\n",
         nodes = dev.nodes,
         zones = dev.zones,
         erasure = dev.erasure,
@@ -76,9 +76,19 @@ fn print_ready(dev: &Dev, secrets: &Secrets) -> anyhow::Result<()> {
         s3 = format_args!("https://{}", dev.s3()),
         credentials = secrets.s3_credentials.display(),
         token = secrets.token.display(),
-        gateway = dev.data.join("gateway").display(),
+        catalog = catalog(dev),
     );
     std::io::stdout().write_all(text.as_bytes()).context("standard output")
+}
+
+fn catalog(dev: &Dev) -> String {
+    match dev.gateways {
+        1 => format!(
+            "The catalog has one copy here: names and keys live in {}.",
+            dev.data.join("gateway").display()
+        ),
+        n => format!("{n} gateways keep the catalog, at ports {} and following.", dev.https_port),
+    }
 }
 
 /// Creates a folder that only its owner may enter.

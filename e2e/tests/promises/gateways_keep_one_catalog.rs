@@ -1,6 +1,6 @@
 //! Three gateways keep one catalog. While files are written and read, the leader's pod is killed, another gateway loses its volume
 //! for good, and all three are restarted one after the other: whatever was acknowledged is there, each failure is mended by
-//! trying again, and the conditions say what is missing while it is.
+//! trying again, no gateway answers with what was written over before, and the conditions say what is missing while it is.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -8,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::gateway::Gateway;
+use datamesh_e2e::history::{History, S3Door};
 use datamesh_e2e::second::SECOND;
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
+use datamesh_settings::S3_PORT;
 use datamesh_settings::admin::{CatalogMember, CatalogMemberState};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -42,6 +44,9 @@ async fn lose_one_after_the_other(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;
     let mut traffic = Traffic::start_that_tries_again(&door.gateway, "kept", seed);
+    let (address, _forward) = cluster.reach(SPACE, &format!("{SECOND}-gateway"), S3_PORT).await?;
+    let key = door.gateway.make_s3_key("history").await?;
+    let history = History::start(&S3Door::beside(door.gateway.access(), address, key), seed)?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
 
     kill_the_leader(cluster, &door.gateway, &mut traffic).await?;
@@ -57,6 +62,7 @@ async fn lose_one_after_the_other(cluster: &Cluster) -> anyhow::Result<()> {
     restart_all(cluster).await?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
+    history.finish().await?;
     let written = traffic.finish().await?;
     verify(&door.gateway, &written).await?;
     cluster.destroy_second(SPACE).await

@@ -46,7 +46,7 @@ impl Client {
             let waiting = match self.ask(plan).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(reason)) => reason,
-                Err(error) if error.is_connect() || error.is_timeout() => "the gateway".to_owned(),
+                Err(error) if is_starting(&error) => "the gateway".to_owned(),
                 Err(error) => return Err(error).context("asking the gateway for the pool"),
             };
             if waiting != shown {
@@ -88,4 +88,10 @@ impl Client {
             None => Some("the pool".into()),
         })
     }
+}
+
+/// Nobody listens yet, or the gateways have not yet agreed who leads.
+fn is_starting(error: &reqwest::Error) -> bool {
+    let unavailable = error.status() == Some(reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    error.is_connect() || error.is_timeout() || unavailable
 }

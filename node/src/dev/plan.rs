@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_settings::{
-    BackupCopies, BulkEncryption, ClusterSettings, Endpoint, GatewaySettings, Listen, Role, S3Settings,
-    SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
+    BackupCopies, BulkEncryption, ClusterSettings, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
+    S3Settings, SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{NodeName, PoolName, ZoneName};
 
@@ -26,7 +26,7 @@ const RESERVE_BYTES: u64 = 256 << 20;
 pub(super) struct Plan {
     pub(super) pool: PoolName,
     pub(super) spec: PoolSpec,
-    gateway: Settings,
+    gateways: Vec<Settings>,
     storage: Vec<Settings>,
     folder: PathBuf,
 }
@@ -56,18 +56,16 @@ impl Plan {
             dev.nodes,
             dev.erasure
         );
+        anyhow::ensure!([1, 3, 5].contains(&dev.gateways), "--gateways {}: 1, 3 or 5", dev.gateways);
         anyhow::ensure!(dev.zones >= 1, "--zones 0: at least 1 is needed");
         let folder = std::path::absolute(&dev.data)?;
         let pool = PoolName::new("main")?;
         let members = (0..dev.nodes).map(|n| member(dev, n)).collect::<anyhow::Result<Vec<_>>>()?;
+        let gateways = (0..dev.gateways).map(|n| gateway(dev, n)).collect::<anyhow::Result<Vec<_>>>()?;
         let cluster = ClusterSettings {
             name: NodeName::new("dev")?,
             public_key: secrets.cluster.signing_key().public(),
-            gateways: vec![Endpoint {
-                host: "127.0.0.1".into(),
-                mesh_port: dev.base_port,
-                bulk_port: dev.base_port + 1,
-            }],
+            gateways: gateways.iter().map(|gateway| gateway.endpoint.clone()).collect(),
             bulk_encryption: match dev.encrypt_everything {
                 true => BulkEncryption::Everything,
                 false => BulkEncryption::Requests,
@@ -89,39 +87,18 @@ impl Plan {
                 Ok(settings(&cluster, &member.node, Role::Storage(Box::new(role))))
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
-        let role = GatewaySettings {
-            data_dir: folder.join("gateway"),
-            cluster_secret_file: secrets.cluster_file.clone(),
-            token_file: secrets.token.clone(),
-            admin_token_file: secrets.admin_token.clone(),
-            tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
-            https: SocketAddr::new(dev.address, dev.https_port),
-            s3: Some(S3Settings { listen: dev.s3(), domain: None }),
-            listen: listen(dev, 0)?,
-            advertise_host: Some("127.0.0.1".into()),
-            buffer_bytes: BUFFER_BYTES,
-            cache_bytes: dev.cache_bytes,
-            deleted_retention_seconds: dev.deleted_retention_seconds,
-            catalog_database: None,
-            catalog_members: Vec::new(),
-            catalog_move: None,
-            request_limits: Default::default(),
-            mail: None,
-            restore: dev.restore.clone(),
-            catalog_backups: Default::default(),
-            backup_copies: dev.backup_copies.as_deref().map(backup_copies).transpose()?,
-            restore_from: dev.restore_from.unwrap_or_default(),
-            notifications: dev.notify.clone(),
-            public_url: None,
-            oidc: Vec::new(),
-        };
-        let gateway = settings(&cluster, &NodeName::new("gateway-0")?, Role::Gateway(Box::new(role)));
-        Ok(Self { pool, spec: spec_of(dev, members), gateway, storage, folder })
+        let gateways = (0..dev.gateways)
+            .map(|n| -> anyhow::Result<Settings> {
+                let role = gateway_settings(dev, secrets, (&folder, &gateways, n))?;
+                Ok(settings(&cluster, &gateway_name(n)?, Role::Gateway(Box::new(role))))
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self { pool, spec: spec_of(dev, members), gateways, storage, folder })
     }
 
-    /// The gateway first: the others join through it.
+    /// The gateways first: the others join through them.
     pub(super) fn all(&self) -> Vec<Settings> {
-        std::iter::once(&self.gateway).chain(&self.storage).cloned().collect()
+        self.gateways.iter().chain(&self.storage).cloned().collect()
     }
 
     /// Writes one process's settings and makes its folder.
@@ -138,6 +115,59 @@ impl Plan {
         std::fs::write(&path, settings.to_yaml()?).with_context(|| path.display().to_string())?;
         Ok(path)
     }
+}
+
+fn gateway_name(n: u16) -> anyhow::Result<NodeName> {
+    Ok(NodeName::new(&format!("gateway-{n}"))?)
+}
+
+/// The ports of a gateway: the first has those before all nodes, the others those behind them.
+fn gateway_slot(dev: &Dev, n: u16) -> u16 {
+    if n == 0 { 0 } else { dev.nodes.saturating_add(n) }
+}
+
+fn gateway(dev: &Dev, n: u16) -> anyhow::Result<GatewayAddress> {
+    let Listen { mesh, bulk, .. } = listen(dev, gateway_slot(dev, n))?;
+    let endpoint = Endpoint { host: "127.0.0.1".into(), mesh_port: mesh.port(), bulk_port: bulk.port() };
+    Ok(GatewayAddress { node: gateway_name(n)?, endpoint })
+}
+
+fn gateway_settings(
+    dev: &Dev,
+    secrets: &Secrets,
+    (folder, gateways, n): (&Path, &[GatewayAddress], u16),
+) -> anyhow::Result<GatewaySettings> {
+    let listen = listen(dev, gateway_slot(dev, n))?;
+    let s3 = if n == 0 { dev.s3() } else { SocketAddr::new(dev.address, listen.health.port() + 1) };
+    let https = dev.https_port.checked_add(n).context("--https-port: no ports left for all gateways")?;
+    // Volumes of one gateway have been called so since there could be others.
+    let data_dir = if n == 0 { folder.join("gateway") } else { folder.join(gateway_name(n)?.as_str()) };
+    Ok(GatewaySettings {
+        data_dir,
+        cluster_secret_file: secrets.cluster_file.clone(),
+        token_file: secrets.token.clone(),
+        admin_token_file: secrets.admin_token.clone(),
+        tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
+        https: SocketAddr::new(dev.address, https),
+        s3: Some(S3Settings { listen: s3, domain: None }),
+        listen,
+        advertise_host: Some("127.0.0.1".into()),
+        buffer_bytes: BUFFER_BYTES,
+        cache_bytes: dev.cache_bytes,
+        deleted_retention_seconds: dev.deleted_retention_seconds,
+        catalog_database: None,
+        catalog_members: if gateways.len() > 1 { gateways.to_vec() } else { Vec::new() },
+        catalog_move: None,
+        request_limits: Default::default(),
+        mail: None,
+        restore: dev.restore.clone(),
+        catalog_backups: Default::default(),
+        backup_copies: dev.backup_copies.as_deref().map(backup_copies).transpose()?,
+        restore_from: dev.restore_from.unwrap_or_default(),
+        notifications: dev.notify.clone(),
+        public_url: None,
+        oidc: Vec::new(),
+    })
 }
 
 /// m = 1 leaves no shard to spare after one loss: writes then need all of them said plainly.

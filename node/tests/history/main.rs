@@ -1,5 +1,5 @@
-//! Processes are killed at random moments while clients write, read, delete and list, and the history is checked: a key is a
-//! register, a prefix a set. Whatever was acknowledged is there, whole, whenever anything answers at all.
+//! Processes are killed at random moments while clients of REST and of S3 write, read, delete and list, and the history is checked: a
+//! key is a register, a prefix a set. Whatever was acknowledged is there, whole, whenever anything answers at all.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,17 +10,22 @@
 #[path = "../support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
+#[path = "../../../e2e/src/register.rs"]
 mod register;
+#[path = "../../../e2e/src/signed.rs"]
+mod signed;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cluster::{Cluster, new_seed, random};
 use datamesh_settings::admin::MemberState;
 use register::Register;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use signed::Signer;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -64,6 +69,9 @@ impl Dice {
 struct Client {
     cluster: Arc<Cluster>,
     counts: Arc<Counts>,
+    gateways: u16,
+    /// S3 is spoken with this key pair; else REST.
+    key_pair: Option<(String, String)>,
     name: u64,
     dice: Dice,
     keys: Vec<Register>,
@@ -99,19 +107,43 @@ impl Client {
         self.written += 1;
         // Of this client alone, and of any size.
         let value = (self.name << 48) + (self.written << 8) + self.dice.below(256);
-        let done = self.cluster.put(&self.key(n), self.bytes(value)).await.is_ok();
+        let answer = self.ask(Method::PUT, &self.key(n), self.bytes(value)).await;
+        let done = answer.is_some_and(|(status, _)| status.is_success());
         self.ended(n, Some(value), done.then_some(&self.counts.clone().puts)).await;
         Ok(())
     }
 
     async fn delete(&mut self, n: u64) -> Result<(), String> {
-        let request = self.cluster.request(Method::DELETE, &format!("/files/{}", self.key(n)));
-        let done = request
-            .send()
-            .await
-            .is_ok_and(|answer| answer.status().is_success() || answer.status() == StatusCode::NOT_FOUND);
+        let answer = self.ask(Method::DELETE, &self.key(n), Vec::new()).await;
+        let done = answer.is_some_and(|(status, _)| status.is_success() || status == StatusCode::NOT_FOUND);
         self.ended(n, None, done.then_some(&self.counts.clone().deletes)).await;
         Ok(())
+    }
+
+    /// What any of the gateways says, if it does: an answer that is cut off is none.
+    async fn ask(&mut self, method: Method, key: &str, body: Vec<u8>) -> Option<(StatusCode, Bytes)> {
+        let request = match self.signed() {
+            Some((signer, http)) => {
+                signer.request(&http, method, (&format!("/default/{key}"), ""), body.into())
+            }
+            None => self.rest(method, &format!("/files/{key}")).body(body),
+        };
+        answered(request).await
+    }
+
+    fn rest(&mut self, method: Method, path: &str) -> RequestBuilder {
+        let gateway = self.any_gateway();
+        self.cluster.request_at(gateway, method, path)
+    }
+
+    fn signed(&mut self) -> Option<(Signer, reqwest::Client)> {
+        let (id, secret) = self.key_pair.clone()?;
+        let gateway = self.any_gateway();
+        Some((Signer::new(self.cluster.s3_host(gateway), id, secret), self.cluster.http().clone()))
+    }
+
+    fn any_gateway(&mut self) -> u16 {
+        u16::try_from(self.dice.below(self.gateways.into())).unwrap()
     }
 
     /// A write ended, acknowledged if it is to be counted.
@@ -137,14 +169,9 @@ impl Client {
     /// A read that fails says nothing; one that ends well must be right.
     async fn get(&mut self, n: u64) -> Result<(), String> {
         let key = self.key(n);
-        let Ok(answer) = self.cluster.request(Method::GET, &format!("/files/{key}")).send().await else {
-            self.not_answered().await;
-            return Ok(());
-        };
-        let (status, body) = (answer.status(), answer.bytes().await);
-        let seen = match (status, body) {
-            (StatusCode::NOT_FOUND, _) => None,
-            (StatusCode::OK, Ok(body)) => {
+        let seen = match self.ask(Method::GET, &key, Vec::new()).await {
+            Some((StatusCode::NOT_FOUND, _)) => None,
+            Some((StatusCode::OK, body)) => {
                 let value = body.first_chunk().map(|value| u64::from_le_bytes(*value));
                 let value = value.ok_or_else(|| format!("{key}: {} bytes", body.len()))?;
                 if body != self.bytes(value) {
@@ -162,18 +189,22 @@ impl Client {
     }
 
     async fn list(&mut self) -> Result<(), String> {
-        let path = format!("/files?prefix=history/{}/", self.name);
-        let answer = self.cluster.request(Method::GET, &path).send().await;
-        let Ok(Ok(answer)) = answer.map(|answer| answer.error_for_status()) else {
+        let prefix = format!("history/{}/", self.name);
+        let request = match self.signed() {
+            Some((signer, http)) => {
+                let query = format!("list-type=2&prefix={}", prefix.replace('/', "%2F"));
+                signer.request(&http, Method::GET, ("/default", &query), Bytes::new())
+            }
+            None => self.rest(Method::GET, &format!("/files?prefix={prefix}")),
+        };
+        let Some((StatusCode::OK, answer)) = answered(request).await else {
             self.not_answered().await;
             return Ok(());
         };
-        let Ok(answer) = answer.json::<serde_json::Value>().await else { return Ok(()) };
-        let items = answer["items"].as_array().ok_or("a listing without items")?;
-        let listed: BTreeSet<&str> = items.iter().filter_map(|item| item["key"].as_str()).collect();
+        let listed = listed(&answer).ok_or("a listing that is none")?;
         for n in 0..KEYS_EACH {
             let key = self.key(n);
-            let checked = self.register(n).listed(listed.contains(key.as_str()));
+            let checked = self.register(n).listed(listed.contains(&key));
             checked.map_err(|what| format!("{key}: {what}"))?;
         }
         count(&self.counts.lists);
@@ -181,12 +212,29 @@ impl Client {
     }
 }
 
+/// A whole answer, if there is one.
+async fn answered(request: RequestBuilder) -> Option<(StatusCode, Bytes)> {
+    let answer = request.send().await.ok()?;
+    Some((answer.status(), answer.bytes().await.ok()?))
+}
+
+/// The keys of a listing: of S3 if it is XML, else of REST.
+fn listed(answer: &Bytes) -> Option<BTreeSet<String>> {
+    let text = std::str::from_utf8(answer).ok()?;
+    if text.starts_with('<') {
+        let keys = text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+        return Some(keys.map(str::to_owned).collect());
+    }
+    let listing: serde_json::Value = serde_json::from_str(text).ok()?;
+    listing["items"].as_array()?.iter().map(|item| item["key"].as_str().map(str::to_owned)).collect()
+}
+
 /// Kills one process after the other; a killed one is started again as a kubelet would.
-async fn kill_at_random(cluster: &Cluster, counts: &Counts, mut dice: Dice, until: Instant) {
+async fn kill_at_random(cluster: &Cluster, gateways: u16, counts: &Counts, mut dice: Dice, until: Instant) {
     while Instant::now() < until {
-        // One in five is the gateway, whose catalog and running puts are cut off.
+        // One in five is a gateway, perhaps the one that leads: running puts are cut off.
         let name = match dice.below(5) {
-            0 => "gateway-0".to_owned(),
+            0 => format!("gateway-{}", dice.below(gateways.into())),
             _ => format!("node-{}", dice.below(6)),
         };
         if cluster.kill_if_running(&name) {
@@ -198,14 +246,27 @@ async fn kill_at_random(cluster: &Cluster, counts: &Counts, mut dice: Dice, unti
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_whatever_is_killed() {
+    kill_and_check(1).await;
+}
+
+/// What one gateway acknowledged is asked of the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_three_gateways() {
+    kill_and_check(3).await;
+}
+
+async fn kill_and_check(gateways: u16) {
     let seed = new_seed();
-    let (cluster, counts) = (Arc::new(Cluster::start_restarting().await), Arc::new(Counts::default()));
+    let cluster = Arc::new(Cluster::start_restarting_with(gateways).await);
+    let counts = Arc::new(Counts::default());
     let until = Instant::now() + LOAD;
     let mut clients = JoinSet::new();
     for name in 0..CLIENTS {
         let mut client = Client {
             cluster: Arc::clone(&cluster),
             counts: Arc::clone(&counts),
+            gateways,
+            key_pair: (name % 2 == 0).then(|| cluster.s3_key()),
             name,
             dice: Dice(seed ^ (name << 32)),
             keys: vec![Register::default(); usize::try_from(KEYS_EACH).unwrap()],
@@ -218,7 +279,7 @@ async fn what_was_acknowledged_is_there_whatever_is_killed() {
             client
         });
     }
-    kill_at_random(&cluster, &counts, Dice(!seed), until).await;
+    kill_at_random(&cluster, gateways, &counts, Dice(!seed), until).await;
     let mut clients = clients.join_all().await;
     let all_up = async || {
         let status = cluster.try_status().await;

@@ -18,8 +18,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) const CAPACITY_BYTES: u64 = 2_000_000_000;
 /// Storage nodes unless more are asked for: as many as 4+2 needs.
 const NODES: u16 = 6;
-/// Ports a cluster of 8 processes needs, and one for HTTPS.
-const PORTS: u16 = 33;
+/// Ports a cluster of 10 processes needs, behind them those of HTTPS, and one that a test may have.
+const PORTS: u16 = HTTPS + 4;
+/// The first gateway's of HTTPS, after the first port; those of the others follow.
+const HTTPS: u16 = 40;
 /// Ports between the first ones of two clusters.
 const STRETCH: u16 = 64;
 
@@ -46,7 +48,7 @@ impl Cluster {
     /// One that may tell of events at `127.0.0.1`, at the port that this gives: nobody listens there yet.
     pub(crate) async fn start_telling() -> (Self, u16) {
         let ports = Ports::free();
-        let port = ports.base + PORTS;
+        let port = ports.base + PORTS - 1;
         let hook = format!("hook=http://127.0.0.1:{port}/");
         let options = ["--no-restart", "--notify", &hook];
         (Self::start_in(tempfile::tempdir().unwrap(), ports, NODES, &options).await, port)
@@ -54,7 +56,13 @@ impl Cluster {
 
     /// A process that dies is started again.
     pub(crate) async fn start_restarting() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &[]).await
+        Self::start_restarting_with(1).await
+    }
+
+    /// The same with 1 or 3 gateways.
+    pub(crate) async fn start_restarting_with(gateways: u16) -> Self {
+        let options = ["--gateways", &gateways.to_string()];
+        Self::start_in(tempfile::tempdir().unwrap(), Ports::free(), NODES, &options).await
     }
 
     /// With these options besides.
@@ -160,18 +168,34 @@ impl Cluster {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("https://127.0.0.1:{}/api/v1{path}", self.ports.base + PORTS - 1);
+        self.request_at(0, method, path)
+    }
+
+    /// The same of another gateway, where there are several.
+    pub(crate) fn request_at(&self, gateway: u16, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("https://127.0.0.1:{}/api/v1{path}", self.ports.base + HTTPS + gateway);
         self.http.request(method, url).bearer_auth(&self.token)
     }
 
     /// Where REST is served, without the path.
     pub(crate) fn rest(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.base + PORTS - 1)
+        format!("https://127.0.0.1:{}", self.ports.base + HTTPS)
     }
 
     /// Where S3 is served.
     pub(crate) fn s3(&self) -> String {
-        format!("https://127.0.0.1:{}", self.ports.base + 3)
+        format!("https://{}", self.s3_host(0))
+    }
+
+    /// Where a gateway serves it: further ones have their ports behind those of the nodes.
+    pub(crate) fn s3_host(&self, gateway: u16) -> String {
+        let slot = if gateway == 0 { 0 } else { self.nodes + gateway };
+        format!("127.0.0.1:{}", self.ports.base + 4 * slot + 3)
+    }
+
+    /// What trusts its certificates.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
     }
 
     /// The key pair that was made at the start: its id and secret.
@@ -184,7 +208,7 @@ impl Cluster {
 
     /// The same, for an administrator.
     pub(crate) fn admin(&self, method: Method, path: &str) -> RequestBuilder {
-        let url = format!("https://127.0.0.1:{}/api/v1/admin{path}", self.ports.base + PORTS - 1);
+        let url = format!("https://127.0.0.1:{}/api/v1/admin{path}", self.ports.base + HTTPS);
         self.http.request(method, url).bearer_auth(&self.admin_token)
     }
 
@@ -240,7 +264,7 @@ impl Cluster {
 /// The process that starts the others.
 fn dev(folder: &Path, (ports, nodes): (&Ports, u16), options: &[&str]) -> Command {
     let log = std::fs::File::options().create(true).append(true).open(folder.join("log")).unwrap();
-    let (base, https) = (ports.base.to_string(), (ports.base + PORTS - 1).to_string());
+    let (base, https) = (ports.base.to_string(), (ports.base + HTTPS).to_string());
     let mut command = Command::new(env!("CARGO_BIN_EXE_datamesh-node"));
     command
         .args(["dev", "--processes", "--nodes", &nodes.to_string()])

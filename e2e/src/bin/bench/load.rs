@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use datamesh_e2e::signed::Signer;
 use futures::StreamExt as _;
 use tokio::task::JoinSet;
 
 use crate::server::Server;
-use crate::signed::Signer;
 use crate::{Kind, Round};
 
 /// How long a round took, and each of its requests.
@@ -53,7 +53,7 @@ impl Load {
 
     /// The same by S3, in a bucket of its own.
     pub(crate) async fn over_s3(&self, server: &Server) -> anyhow::Result<Self> {
-        let signer = Signer::new(server)?;
+        let signer = server.signer()?;
         let made = signer.request(&self.http, reqwest::Method::PUT, ("/bench", ""), Bytes::new());
         made.send().await?.error_for_status()?;
         Ok(Self { door: Door::S3(signer), ..self.clone() })

@@ -9,7 +9,6 @@ mod load;
 mod profile;
 mod report;
 mod server;
-mod signed;
 mod trouble;
 
 use std::ffi::OsString;

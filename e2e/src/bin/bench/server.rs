@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use datamesh_e2e::signed::Signer;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
@@ -88,9 +89,15 @@ impl Server {
         format!("https://127.0.0.1:{HTTPS_PORT}/api/v1")
     }
 
-    /// Where S3 is served.
-    pub(crate) fn s3_host(&self) -> String {
-        format!("127.0.0.1:{}", BASE_PORT + 3)
+    /// Signs requests of S3 with the key pair that `dev` made.
+    pub(crate) fn signer(&self) -> anyhow::Result<Signer> {
+        let credentials = self.secret("aws-credentials")?;
+        let field = |name: &str| {
+            let line = credentials.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            line.map(str::to_owned).with_context(|| format!("no {name} among the credentials"))
+        };
+        let host = format!("127.0.0.1:{}", BASE_PORT + 3);
+        Ok(Signer::new(host, field("aws_access_key_id")?, field("aws_secret_access_key")?))
     }
 
     pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {

@@ -1,9 +1,12 @@
-//! A group of replicas under faults, in as many orders as `DATAMESH_SEEDS` says. `DATAMESH_SEED` makes the same faults again;
+//! A group of replicas, and catalogs on it, under faults: wires, power, volumes, members; in as many orders as `DATAMESH_SEEDS` says. `DATAMESH_SEED` makes the same faults again;
 //! tokio wakes those who wait for one thing in an order of its own, so that the rest of a run may differ.
 
+mod catalogs;
 mod history;
+mod members;
 mod world;
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -78,11 +81,14 @@ async fn client(world: Arc<World>, history: Shared, client: u64) {
 async fn fault(world: &Arc<World>) {
     let ids = world.ids();
     let one = if world.below(2) == 0 { world.leader().await } else { ids[world.below(ids.len())] };
-    match world.below(6) {
+    match world.below(9) {
         0 => world.isolate(one),
         1 => world.deafen(one, ids[world.below(ids.len())]),
         2 => *world.lost.lock().unwrap() = 20,
         3 => ids.iter().for_each(|&id| world.crash(id)),
+        // Each of these ends when the group is whole again.
+        4 => return members::replace(world, one).await,
+        5 => return members::leave_and_come_back(world).await,
         _ => world.crash(one),
     }
     sleep(world.up_to_ms(3000)).await;
@@ -103,6 +109,26 @@ async fn rows(at: &RaftKeyspace) -> Vec<Row> {
     at.view().await.unwrap().range(&KeyRange::prefix(b""), all).await.unwrap().rows
 }
 
+async fn faults(world: &Arc<World>) {
+    for _ in 0..4 {
+        sleep(world.up_to_ms(1500)).await;
+        fault(world).await;
+    }
+}
+
+/// What each replica has.
+async fn same_everywhere(world: &Arc<World>, seed: u64) -> Vec<Row> {
+    let mut all = Vec::new();
+    for id in world.ids() {
+        all.push((id, rows(&world.keyspace(id).unwrap()).await));
+    }
+    let (_, first) = all.swap_remove(0);
+    for (id, other) in all {
+        assert_eq!(other, first, "seed {seed}: replica {id} has other rows");
+    }
+    first
+}
+
 /// One run: clients, faults, and in the end all replicas are the same and the history holds.
 async fn run(seed: u64) -> Result<(u64, u64), String> {
     let world = World::begin(seed, LOG_ENTRIES_KEPT).await;
@@ -111,16 +137,9 @@ async fn run(seed: u64) -> Result<(u64, u64), String> {
     for n in 0..CLIENTS {
         clients.spawn(client(Arc::clone(&world), Arc::clone(&history), n));
     }
-    for _ in 0..4 {
-        sleep(world.up_to_ms(1500)).await;
-        fault(&world).await;
-    }
+    faults(&world).await;
     clients.join_all().await;
-    let first = rows(&world.keyspace(1).unwrap()).await;
-    for id in [2, 3] {
-        let other = world.keyspace(id).unwrap();
-        assert_eq!(rows(&other).await, first, "seed {seed}: replica {id} has other rows");
-    }
+    let first = same_everywhere(&world, seed).await;
     world.end().await;
     let history = history.lock().unwrap();
     let known = history.writes.iter().filter(|write| write.outcome.is_ok()).count();
@@ -141,13 +160,16 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|number| number.parse().unwrap())
 }
 
-#[test]
-fn under_faults_nothing_acknowledged_is_lost_doubled_or_read_stale() {
-    let seeds = match number("DATAMESH_SEED") {
+fn seeds() -> Range<u64> {
+    match number("DATAMESH_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("DATAMESH_SEEDS").unwrap_or(24),
-    };
-    let (mut acknowledged, mut read) = (0, 0);
+    }
+}
+
+/// One world after the other; each counts what was acknowledged, and what was read.
+fn in_worlds<F: Future<Output = Result<(u64, u64), String>> + 'static>(run: fn(u64) -> F) {
+    let (seeds, mut acknowledged, mut read) = (seeds(), 0, 0);
     for seed in seeds.clone() {
         println!("under_faults: DATAMESH_SEED={seed}");
         let (known, reads) = in_a_world(move |runtime| {
@@ -161,6 +183,17 @@ fn under_faults_nothing_acknowledged_is_lost_doubled_or_read_stale() {
     println!("{acknowledged} commits acknowledged, {read} reads");
     let runs = seeds.end - seeds.start;
     assert!(runs < 10 || acknowledged > 20 * runs && read > 10 * runs, "the faults left too little to see");
+}
+
+#[test]
+fn under_faults_nothing_acknowledged_is_lost_doubled_or_read_stale() {
+    in_worlds(run);
+}
+
+/// The same of a catalog's objects: a key is a register, a listing a set.
+#[test]
+fn under_faults_a_catalog_keeps_its_objects() {
+    in_worlds(catalogs::run);
 }
 
 /// What the checks are worth: a disk that said it had synced and had not is found.

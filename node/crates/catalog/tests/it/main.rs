@@ -39,6 +39,8 @@ mod random_catalog;
 mod random_engine;
 mod ranges;
 mod recode;
+#[path = "../../../../../e2e/src/register.rs"]
+mod register;
 mod replica_volumes;
 mod replicas;
 mod sealed;

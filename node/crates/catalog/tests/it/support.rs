@@ -12,6 +12,8 @@ use tempfile::TempDir;
 /// How long things are kept after they were replaced, in these tests.
 pub(crate) const RETENTION_MS: u64 = 1000;
 pub(crate) const OPTIONS: CatalogOptions = CatalogOptions { retention_ms: RETENTION_MS };
+/// Of the cluster key that all have.
+pub(crate) const FINGERPRINT: &str = "0123456789abcdef";
 pub(crate) const BUCKET: BucketId = BucketId(1);
 
 /// Random numbers from a printed seed.
@@ -92,7 +94,7 @@ pub(crate) fn open(dir: &TempDir) -> RocksKeyspace {
 }
 
 pub(crate) async fn catalog_on<K: Keyspace>(keyspace: K) -> Catalog<K> {
-    Catalog::with_keyspace(keyspace, "0123456789abcdef", OPTIONS).await.unwrap()
+    Catalog::with_keyspace(keyspace, FINGERPRINT, OPTIONS).await.unwrap()
 }
 
 pub(crate) fn memory() -> MemoryKeyspace {

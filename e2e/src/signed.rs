@@ -1,10 +1,7 @@
 //! Requests of S3, signed as version 4 wants it, their payload too: what a client does that trusts nobody on the way.
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use ring::{digest, hmac};
-
-use crate::server::Server;
 
 /// The region that clients sign for in the absence of a reason for another one.
 const REGION: &str = "us-east-1";
@@ -12,26 +9,22 @@ const SIGNED_HEADERS: &str = "host;x-amz-content-sha256;x-amz-date";
 
 /// A key pair, and where it is used.
 #[derive(Clone)]
-pub(crate) struct Signer {
+pub struct Signer {
     host: String,
     id: String,
     secret: String,
 }
 
 impl Signer {
-    /// With the key pair that `dev` made.
-    pub(crate) fn new(server: &Server) -> anyhow::Result<Self> {
-        let credentials = server.secret("aws-credentials")?;
-        let field = |name: &str| {
-            let line = credentials.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
-            line.map(str::to_owned).with_context(|| format!("no {name} among the credentials"))
-        };
-        let (id, secret) = (field("aws_access_key_id")?, field("aws_secret_access_key")?);
-        Ok(Self { host: server.s3_host(), id, secret })
+    /// For requests to `host` (`name:port`), with the key pair `id` and `secret`.
+    #[must_use]
+    pub fn new(host: String, id: String, secret: String) -> Self {
+        Self { host, id, secret }
     }
 
     /// A request. `path` needs no encoding, `query` is encoded and in order.
-    pub(crate) fn request(
+    #[must_use]
+    pub fn request(
         &self,
         http: &reqwest::Client,
         method: reqwest::Method,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 /// What may be under a key: `None` is nothing. One writer per key, so all but one stand for writes whose outcome nobody said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Register(BTreeSet<Option<u64>>);
+pub struct Register(BTreeSet<Option<u64>>);
 
 impl Default for Register {
     fn default() -> Self {
@@ -14,17 +14,20 @@ impl Default for Register {
 
 impl Register {
     /// A write of `value` (`None`: a delete) was acknowledged.
-    pub(crate) fn acknowledged(&mut self, value: Option<u64>) {
+    pub fn acknowledged(&mut self, value: Option<u64>) {
         self.0 = BTreeSet::from([value]);
     }
 
     /// A write of `value` failed, or its answer was lost: it was done or not.
-    pub(crate) fn unknown(&mut self, value: Option<u64>) {
+    pub fn unknown(&mut self, value: Option<u64>) {
         self.0.insert(value);
     }
 
     /// A read that began after all those writes had ended saw `value`: it may have, and everybody later does.
-    pub(crate) fn saw(&mut self, value: Option<u64>) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// It may not have: what was lost, stale or invented.
+    pub fn saw(&mut self, value: Option<u64>) -> Result<(), String> {
         if !self.0.contains(&value) {
             return Err(format!("{value:?} was read, {:?} may be there", self.0));
         }
@@ -33,7 +36,10 @@ impl Register {
     }
 
     /// A listing that began after all those writes had ended had the key or not.
-    pub(crate) fn listed(&self, is_there: bool) -> Result<(), String> {
+    ///
+    /// # Errors
+    /// It is missing, or came back.
+    pub fn listed(&self, is_there: bool) -> Result<(), String> {
         let fits = self.0.iter().any(|value| value.is_some() == is_there);
         let had = if is_there { "was listed" } else { "was not listed" };
         fits.then_some(()).ok_or_else(|| format!("it {had}, {:?} may be there", self.0))

@@ -7,7 +7,6 @@ use std::process::Output;
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE};
 use serde_json::Value;
-use tokio::process::Command;
 
 /// Exit code where something is not as it should be: one gateway alone keeps the catalog, which counts as that.
 const NOT_WHOLE: i32 = 7;
@@ -44,13 +43,8 @@ async fn no_secret(cluster: &Cluster, file: &Path) -> anyhow::Result<()> {
 }
 
 async fn json<S: AsRef<OsStr>>(cluster: &Cluster, args: &[S]) -> anyhow::Result<Value> {
-    let Output { status, stdout, stderr } = Command::new(cluster.program("kubectl-datamesh")?)
-        .args(args)
-        .args(["-n", NAMESPACE, "-o", "json"])
-        .env("KUBECONFIG", cluster.kubeconfig())
-        .kill_on_drop(true)
-        .output()
-        .await?;
+    let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).chain(["-o", "json"].map(OsStr::new)).collect();
+    let Output { status, stdout, stderr } = cluster.kubectl_datamesh(&args).await?;
     let done = matches!(status.code(), Some(0 | NOT_WHOLE));
     ensure!(done, "kubectl datamesh: {status}: {}", String::from_utf8_lossy(&stderr));
     Ok(serde_json::from_slice(&stdout)?)

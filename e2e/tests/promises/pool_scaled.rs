@@ -1,6 +1,6 @@
 //! A pool grows by one node and shrinks again, while files are written and read: no put and no get fails, the status shows
 //! the drain, pod and volume go when the gateway has proven the node to be empty and not before, and afterwards any two
-//! others may be lost.
+//! others may be lost. While it has seven, one is drained with `kubectl datamesh drain`, and taken in again.
 
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ const GROWN_TIMEOUT: Duration = Duration::from_secs(90);
 const SAID_TIMEOUT: Duration = Duration::from_secs(60);
 /// All shards of one node move while files are written: some passes of ten seconds.
 const DRAINED_TIMEOUT: Duration = Duration::from_secs(150);
+const FIRST: &str = "demo-main-0";
 const SEVENTH: &str = "demo-main-6";
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
@@ -27,6 +28,9 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let mut traffic = Traffic::start_with_reads(&door.gateway, "scaled", seed);
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     grow(cluster, &door).await?;
+    traffic.go_on(6, PUTS_TIMEOUT).await?;
+
+    drained_by_hand(cluster).await?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
 
     scale(cluster, 6).await?;
@@ -77,6 +81,19 @@ async fn grow(cluster: &Cluster, door: &Door) -> anyhow::Result<()> {
         Ok(())
     })
     .await
+}
+
+/// `kubectl datamesh drain` ends when the node has no shard that counts any more; the pod stays.
+async fn drained_by_hand(cluster: &Cluster) -> anyhow::Result<()> {
+    let drain = cluster.kubectl_datamesh(&["drain", POOL, FIRST]);
+    let drained = tokio::time::timeout(DRAINED_TIMEOUT, drain).await.context("the drain does not end")??;
+    let said = String::from_utf8_lossy(&drained.stderr);
+    ensure!(drained.status.success(), "kubectl datamesh drain: {}: {said}", drained.status);
+    cluster.datamesh(&["node", "undrain", FIRST, "--pool", POOL]).await?;
+    let back = |pool: Option<&DynamicObject>| pool.is_some_and(|pool| wait::is(pool, "Draining", "False"));
+    let what = "nothing is drained any more";
+    wait::object_until(&cluster.pools(NAMESPACE), POOL, what, SAID_TIMEOUT, back).await?;
+    Ok(())
 }
 
 /// The status names the node, how much it still has, and the condition says that it drains.

@@ -21,16 +21,6 @@ step() { # name, command...
 
 minutes() { printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); }
 
-# The build without sealing serves one test, whose speed is nothing: its own crates are not optimised, the others are there already.
-blindness() {
-    local crate unoptimised=()
-    for crate in $(cargo metadata --no-deps --format-version 1 | grep -o '"name":"datamesh[a-z0-9-]*","version"' | cut -d'"' -f4); do
-        unoptimised+=(--config "profile.dev.package.$crate.opt-level=0")
-    done
-    cargo test --quiet --workspace "${unoptimised[@]}" \
-        --features datamesh-node/unsealed-for-blindness-test --lib --test processes nodes_see_neither_contents_nor_names
-}
-
 e2e_wanted() { [ "${DATAMESH_SKIP_E2E:-}" != 1 ]; }
 
 step "formatting" cargo fmt --all --check
@@ -39,7 +29,7 @@ step "clippy, warnings as errors" cargo clippy --quiet --workspace --all-targets
 step "licences and sources" scripts/deny.sh
 step "unit and process tests" cargo test --quiet --workspace --no-fail-fast
 step "fuzzing every decoder, briefly" scripts/fuzz.sh
-step "blindness, with sealing off" blindness
+step "blindness, with sealing off" scripts/blindness.sh
 if e2e_wanted; then
     step "end-to-end on Kubernetes" scripts/e2e.sh
 else

@@ -148,6 +148,7 @@ async fn judged(
     if response.extensions().get::<Untold>().is_some() {
         // A name that was not sealed, where all must be: it shall not stand in the audit either.
         said.target(bucket);
+        said.detail(String::new());
     }
     match witnessed {
         Some(witnessed) => entered(witnessed, response).await,

@@ -15,6 +15,7 @@ use datamesh_seal::BucketMark;
 use datamesh_shard::limits::INLINE_BYTES_MAX;
 use datamesh_shard::{BucketName, Cipher, ErasureProfile, PoolName, SegmentId};
 
+use super::buckets::is_sealed;
 use super::write::{opaque, stored};
 use super::{BucketContext, Durability, Found, Objects, Stored, refusals};
 use crate::api::Incoming;
@@ -62,6 +63,17 @@ impl Objects {
     /// Whether clients seal what is in a bucket. One that its first put makes is managed.
     pub(crate) async fn is_private(&self, name: &BucketName) -> Result<bool, Problem> {
         Ok(self.buckets.newest(name).await?.is_some_and(|bucket| bucket.mark().is_ok()))
+    }
+
+    /// Whether keys may be written down where they were asked for: any in a managed bucket, elsewhere those that clients may have sealed.
+    /// A bucket that is not known may be a private one, mistyped.
+    pub(crate) async fn may_tell(&self, bucket: &str, keys: &[&str]) -> bool {
+        if keys.iter().all(|key| is_sealed(key.as_bytes())) {
+            return true;
+        }
+        let Ok(name) = BucketName::new(bucket) else { return false };
+        let found = self.buckets.newest(&name).await;
+        found.is_ok_and(|found| found.is_none_or(|bucket| bucket.mark().is_err()))
     }
 
     /// Begins an upload of segments that lives so long without a sign of its client.

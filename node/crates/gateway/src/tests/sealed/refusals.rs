@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{BUCKET, Client, Sealed};
+use crate::tests::accounts::signed_in;
 use crate::tests::house::{ADMIN, Got, House, noise, pieces};
 use crate::tests::sealed::files_with;
 
@@ -123,6 +124,18 @@ async fn a_manifest_names_what_was_put_and_no_more() {
     }
 }
 
+/// A name in the clear by tus, whatever else is wrong with the request.
+fn in_the_clear() -> Vec<(Method, String, Vec<(&'static str, &'static str)>, String)> {
+    // vault, secret plans.pdf
+    let metadata = "bucket dmF1bHQ=,filename c2VjcmV0IHBsYW5zLnBkZg==";
+    let tus = vec![("tus-resumable", "1.0.0"), ("upload-length", "9"), ("upload-metadata", metadata)];
+    let with_checksum = [&tus[..], &[("upload-checksum", "none")]].concat();
+    vec![
+        (Method::POST, "/api/v1/tus".into(), tus, String::new()),
+        (Method::POST, "/api/v1/tus".into(), with_checksum, "x".into()),
+    ]
+}
+
 #[tokio::test]
 async fn names_types_and_metadata_are_not_told_in_the_clear() {
     let house = House::new(6).await;
@@ -143,6 +156,11 @@ async fn names_types_and_metadata_are_not_told_in_the_clear() {
     house.ask(Method::PUT, &trash, &[], json!({"days": 3}).to_string()).await.ok();
     let refused = house.ask(Method::DELETE, &path, &[], Body::empty()).await;
     assert_eq!(told(&refused), is("invalid-parameter", "key"), "no mark of it is made either");
+    let session = signed_in(&house, "alice", datamesh_catalog::Role::Member).await;
+    for (method, path, headers, body) in in_the_clear() {
+        let refused = house.ask_as(Some(&session), method.clone(), &path, (&headers, body.into())).await;
+        assert!(refused.status.is_client_error(), "{method} {path}: {}", refused.status);
+    }
     let get =
         async |path: &str| house.ask_as(Some(ADMIN), Method::GET, path, (&[], Body::empty())).await.ok();
     let told = get("/api/v1/admin/audit").await.json().to_string();

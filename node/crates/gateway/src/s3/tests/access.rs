@@ -103,6 +103,36 @@ async fn the_audit_names_bucket_and_keys_however_they_are_sent() {
     assert_eq!((text(3, "action"), text(3, "target")), ("s3:GetObject".into(), "/ours/x".into()));
 }
 
+/// A private bucket with one small object, and a key that may all.
+async fn private(house: &House) -> (&'static str, Client) {
+    let (key, sealed) = ("c2VhbGVkIG5hbWU", r#"{"sealed": "c2VhbGVkIGJ5IG1l"}"#);
+    house.ask(Method::PUT, "/api/v1/buckets/vault", &[], r#"{"kind": "private"}"#).await.ok();
+    house.ask(Method::PUT, &format!("/api/v1/buckets/vault/sealed/{key}"), &[], sealed).await.ok();
+    (key, Client::new(house, Permission::Admin, &[]).await)
+}
+
+#[tokio::test]
+async fn of_private_buckets_all_is_shown_and_nothing_opened() {
+    let house = House::new(6).await;
+    let (key, admin) = private(&house).await;
+    let object = format!("/vault/{key}");
+    let head = admin.ask("HEAD", &object, Ask::default()).await;
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "12"));
+    let asks = Ask { headers: &[("x-amz-object-attributes", "ObjectSize")], ..Ask::default() };
+    assert_eq!(admin.ask("GET", &format!("{object}?attributes="), asks).await.status, 200);
+    let refused = Some("InvalidBucketState".to_owned());
+    assert_eq!(admin.refusal("GET", &object, Ask::default()).await, refused);
+    assert_eq!(admin.refusal("PUT", "/open", Ask::default()).await, None);
+    for target in ["/open/copy", "/vault/copy", &object] {
+        let copy = [("x-amz-copy-source", &*object), ("x-amz-metadata-directive", "REPLACE")];
+        let copy = Ask { headers: &copy, ..Ask::default() };
+        assert_eq!(admin.refusal("PUT", target, copy).await, refused, "{target}");
+    }
+    let said = [("x-amz-server-side-encryption-customer-algorithm", "AES256")];
+    let key = Ask { headers: &said, ..Ask::default() };
+    assert_eq!(admin.ask("HEAD", &object, key).await.status, 400, "half a key is none");
+}
+
 #[tokio::test]
 async fn each_operation_by_each_kind_of_key() {
     let house = House::new(6).await;

@@ -134,6 +134,32 @@ async fn of_private_buckets_all_is_shown_and_nothing_opened() {
 }
 
 #[tokio::test]
+async fn of_private_buckets_the_audit_has_no_name_in_the_clear() {
+    let house = House::new(6).await;
+    let (key, admin) = private(&house).await;
+    let put = Ask { body: b"text", ..Ask::default() };
+    let delete = Ask { body: b"<Delete><Object><Key>plans.pdf</Key></Object></Delete>", ..Ask::default() };
+    let copy = Ask { headers: &[("x-amz-copy-source", "/vault/x")], ..Ask::default() };
+    for (method, target, ask) in [
+        ("PUT", "/vault/plans.pdf", put),
+        ("PUT", "/vault/plans.pdf", copy),
+        ("POST", "/vault/plans.pdf?uploads=", Ask::default()),
+        ("PUT", "/vault/plans.pdf?tagging=", Ask { body: b"<Tagging><TagSet/></Tagging>", ..Ask::default() }),
+        ("DELETE", "/vault/plans.pdf", Ask::default()),
+    ] {
+        assert!(admin.refusal(method, target, ask).await.is_some(), "{method} {target}");
+    }
+    assert_eq!(admin.ask("POST", "/vault?delete=", delete).await.status, 200, "each by itself");
+    let reader = Client::new(&house, Permission::ReadOnly, &["theirs"]).await;
+    assert!(reader.refusal("GET", "/vault/plans.pdf", Ask::default()).await.is_some());
+    assert_eq!(admin.ask("DELETE", &format!("/vault/{key}"), Ask::default()).await.status, 204);
+    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
+    let all = ask.await.ok().json().to_string();
+    assert!(!all.contains("plans"), "{all}");
+    assert!(all.contains("\"/vault\"") && all.contains("1 keys") && all.contains(key), "{all}");
+}
+
+#[tokio::test]
 async fn each_operation_by_each_kind_of_key() {
     let house = House::new(6).await;
     let all = [Permission::ReadOnly, Permission::ReadWrite, Permission::Admin];

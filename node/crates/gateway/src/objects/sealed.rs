@@ -9,7 +9,7 @@ use axum::body::Body as HttpBody;
 use datamesh_catalog::catalog::{DurableSegments, NotDurableError, PutPageError};
 use datamesh_catalog::{
     Body, Cause, Condition, DraftBody, Lock, NewUpload, Object, ObjectDraft, ObjectKey, Page, PageAt,
-    PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId,
+    PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId, VersionId,
 };
 use datamesh_seal::BucketMark;
 use datamesh_shard::limits::INLINE_BYTES_MAX;
@@ -285,18 +285,18 @@ impl Objects {
         Ok(ManifestPage { object: *upload, segments, sealed, last })
     }
 
-    /// A segment of the object of a key, while it is that.
+    /// A segment of the object of a key, or of this version of it, while it is that.
     pub(crate) async fn segment(
         &self,
         (name, key): (&BucketName, ObjectKey),
-        object: UploadId,
+        (object, version): (UploadId, Option<VersionId>),
         segment: SegmentId,
     ) -> Result<SegmentRef, Problem> {
         let bucket = self.bucket(name).await?;
         bucket.mark()?;
         let target = Target { bucket: bucket.id, key, upload: object };
-        let found = self.context.catalog.segment_of(&target, segment).await.map_err(refusals::catalog)?;
-        found.ok_or_else(|| {
+        let found = self.context.catalog.segment_of(&target, version, segment).await;
+        found.map_err(refusals::catalog)?.ok_or_else(|| {
             let detail = "the object has no such segment, or was replaced, or its segments were coded anew: read its manifest again";
             Problem::new(Kind::NoSuchObject, detail).in_parameter("segment")
         })

@@ -220,7 +220,12 @@ pub(super) async fn create(
         make.password.is_some()
     ));
     let bucket = match &what {
-        Shared::Object { key, .. } => app.objects.find(&bucket_name, key.clone()).await?.object.bucket,
+        Shared::Object { key, .. } => {
+            let found = app.objects.find(&bucket_name, key.clone()).await?;
+            // A link brings no key of the customer.
+            found.readable()?;
+            found.object.bucket
+        }
         Shared::Prefix { .. } | Shared::Drop { .. } => app.objects.bucket(&bucket_name).await?.id,
     };
     let password = make.password.map(|Secret(password)| password);

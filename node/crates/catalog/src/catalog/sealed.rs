@@ -7,11 +7,12 @@ use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::releases::{Release, Releases};
 use super::tally::Delta;
 use super::uploads::open_upload;
+use super::versioning::version_in;
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, RangeLimits, Row, View};
 use crate::limits::PAGE_SEGMENTS_MAX;
-use crate::model::{BucketId, SegmentRef, Target, UploadId};
+use crate::model::{BucketId, SegmentRef, Target, UploadId, Version, VersionId};
 use crate::record::{CurrentRecord, UploadRecord, UploadState, UsedSegmentRecord, Written as _};
 
 /// Rows of one upload looked at, and let go, in one batch at most.
@@ -127,22 +128,31 @@ impl<K: Keyspace> Catalog<K> {
         Ok(durable)
     }
 
-    /// A segment of the object that a key has, if it is of this upload.
+    /// A segment of the object that a key has, or of this version of it, if that is of this upload.
     ///
     /// # Errors
     /// The engine's faults.
     pub async fn segment_of(
         &self,
-        target: &Target,
+        Target { bucket, key, upload }: &Target,
+        version: Option<VersionId>,
         segment: SegmentId,
     ) -> Result<Option<SegmentRef>, CatalogError> {
         let view = self.view().await?;
-        let object =
-            find::<CurrentRecord>(&view, &keys::object(target.bucket, target.key.as_bytes())).await?;
-        if object.record.is_none_or(|current| current.object.upload != target.upload) {
+        let there = match version {
+            None => {
+                let object = find::<CurrentRecord>(&view, &keys::object(*bucket, key.as_bytes())).await?;
+                object.record.map(|current| current.object.upload)
+            }
+            Some(version) => match version_in(&view, (*bucket, key), version).await? {
+                Some(Version::Object(object)) => Some(object.upload),
+                Some(Version::Marker(_)) | None => None,
+            },
+        };
+        if there != Some(*upload) {
             return Ok(None);
         }
-        let key = keys::used_segment(target.upload, segment);
+        let key = keys::used_segment(*upload, segment);
         let used = find::<UsedSegmentRecord>(&view, &key).await?.record;
         Ok(used.filter(|used| used.uses > 0).map(|used| used.segment(segment)))
     }

@@ -116,7 +116,8 @@ impl<K: Keyspace> Catalog<K> {
             .map(|table| keys::of_upload(table, id));
         // It may have been behind another version once.
         let behind = [keys::version_of(id), keys::null_version(bucket, key)];
-        let rows = [keys::object(bucket, key.as_bytes()), keys::upload(id), keys::shred(id)];
+        let listed = keys::bucket_upload(bucket, key, id);
+        let rows = [keys::object(bucket, key.as_bytes()), keys::upload(id), keys::shred(id), listed];
         let versions = keys::versions_of(bucket, key.as_bytes());
         tables.into_iter().chain(rows.map(one)).chain(behind.map(one)).chain([versions]).collect()
     }

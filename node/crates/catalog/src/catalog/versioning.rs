@@ -39,6 +39,21 @@ pub(super) fn version_of((bucket, key): (BucketId, ObjectKey), kept: Kept, revis
     }
 }
 
+/// One version of a key, as a view has it.
+pub(super) async fn version_in(
+    view: &impl View,
+    (bucket, key): (BucketId, &ObjectKey),
+    version: VersionId,
+) -> Result<Option<Version>, CatalogError> {
+    let present = Present::find(view, bucket, key).await?;
+    if present.is(version) {
+        return Ok(present.object().map(Version::Object));
+    }
+    let revision = view.revision().await?;
+    let kept = kept_as(view, (bucket, key), version).await?;
+    Ok(kept.map(|kept| version_of((bucket, key.clone()), kept, revision)))
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Whether a bucket keeps versions; `None`: it never did.
     ///
@@ -144,14 +159,7 @@ impl<K: Keyspace> Catalog<K> {
         key: &ObjectKey,
         version: VersionId,
     ) -> Result<Option<Version>, CatalogError> {
-        let view = self.view().await?;
-        let present = Present::find(&view, bucket, key).await?;
-        if present.is(version) {
-            return Ok(present.object().map(Version::Object));
-        }
-        let revision = view.revision().await?;
-        let kept = kept_as(&view, (bucket, key), version).await?;
-        Ok(kept.map(|kept| version_of((bucket, key.clone()), kept, revision)))
+        version_in(&self.view().await?, (bucket, key), version).await
     }
 
     /// The delete that hides a key without an object, where there is one.

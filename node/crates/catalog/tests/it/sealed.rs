@@ -3,8 +3,8 @@
 use datamesh_catalog::catalog::{NotDurableError, Swap};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
-    BucketId, BucketKind, Catalog, Condition, DraftBody, NewBucket, Page, PageAt, PlacedPage, SegmentRef,
-    Target, WrappedSecret,
+    BucketId, BucketKind, Catalog, Condition, Deleted, DraftBody, Grounds, Marking, NewBucket, Page, PageAt,
+    PlacedPage, SegmentRef, Target, Versioning, WrappedSecret,
 };
 use datamesh_shard::{BucketName, ErasureProfile, PoolName};
 
@@ -15,7 +15,7 @@ use crate::support::{
 
 on_all_engines!(catalog_on:
     only_what_is_in_use_is_promised, promises_are_listed_page_by_page, what_pages_let_go_stays_promised,
-    an_object_s_segments_are_found_by_it, what_no_page_names_is_let_go_behind_the_commit, a_committed_one_is_coded_anew_and_let_go, what_is_given_up_is_let_go,
+    an_object_s_segments_are_found_by_it, those_of_a_version_are_found_while_it_is_kept, what_no_page_names_is_let_go_behind_the_commit, a_committed_one_is_coded_anew_and_let_go, what_is_given_up_is_let_go,
     a_private_bucket_has_no_secret,
 );
 
@@ -108,7 +108,7 @@ async fn an_object_s_segments_are_found_by_it<K: Keyspace>(catalog: Catalog<K>) 
     upload(&catalog, 1, &[1, 2], &[1, 2]).await;
     let find = |target: Target, number| {
         let catalog = catalog.clone();
-        async move { catalog.segment_of(&target, segment_id(number)).await.unwrap() }
+        async move { catalog.segment_of(&target, None, segment_id(number)).await.unwrap() }
     };
     assert_eq!(find(target("a", 1), 1).await, None, "it is no object yet");
     commit(&catalog, 1, &[1]).await;
@@ -127,6 +127,31 @@ async fn an_object_s_segments_are_found_by_it<K: Keyspace>(catalog: Catalog<K>) 
     upload(&catalog, 3, &[8], &[8]).await;
     commit(&catalog, 3, &[8]).await;
     assert_eq!((find(target("a", 2), 7).await, find(target("a", 3), 8).await), (None, Some(segment(8))));
+}
+
+async fn those_of_a_version_are_found_while_it_is_kept<K: Keyspace>(catalog: Catalog<K>) {
+    catalog.set_versioning(BUCKET, Versioning::Enabled).await.unwrap();
+    let mut versions = Vec::new();
+    for number in [1, 2] {
+        upload(&catalog, number, &[number], &[number]).await;
+        commit(&catalog, number, &[number]).await;
+        versions.push(catalog.object(BUCKET, &key("a")).await.unwrap().unwrap().version);
+    }
+    let marking = Marking::ToHide(upload_id(3));
+    let marked = catalog.delete_object(BUCKET, &key("a"), &Condition::None, marking, 0).await.unwrap();
+    let Deleted::Marked { marker, .. } = marked else { panic!("{marked:?}") };
+    let find = async |version, number| {
+        catalog.segment_of(&target("a", number), version, segment_id(number)).await.unwrap()
+    };
+    for (number, version) in [1, 2].into_iter().zip(&versions) {
+        assert_eq!(find(*version, number).await, Some(segment(number)), "{number}");
+        assert_eq!(find(None, number).await, None, "the key has no object: {number}");
+        assert_eq!(find(*version, 3 - number).await, None, "of another upload: {number}");
+    }
+    assert_eq!(find(Some(marker.version), 3).await, None, "a delete has none");
+    let gone = catalog.delete_version((BUCKET, &key("a")), versions[0].unwrap(), Grounds::at(0)).await;
+    assert!(gone.unwrap().is_some());
+    assert_eq!((find(versions[0], 1).await, find(versions[1], 2).await), (None, Some(segment(2))));
 }
 
 async fn what_no_page_names_is_let_go_behind_the_commit<K: Keyspace>(catalog: Catalog<K>) {
@@ -172,8 +197,8 @@ async fn a_committed_one_is_coded_anew_and_let_go<K: Keyspace>(catalog: Catalog<
     let segments = vec![(segment_id(1), anew.clone())];
     let swap = Swap { object: upload_id(1), at: AT, writer: upload_id(5), segments };
     catalog.swap_segments(&swap, 0).await.unwrap();
-    assert_eq!(catalog.segment_of(&target("a", 1), segment_id(1)).await.unwrap(), None);
-    assert_eq!(catalog.segment_of(&target("a", 1), segment_id(9)).await.unwrap(), Some(anew));
+    assert_eq!(catalog.segment_of(&target("a", 1), None, segment_id(1)).await.unwrap(), None);
+    assert_eq!(catalog.segment_of(&target("a", 1), None, segment_id(9)).await.unwrap(), Some(anew));
     let due = catalog.condemned_due(RETENTION_MS, None, 10).await.unwrap();
     assert_eq!(
         due.iter().map(|due| due.segment).collect::<Vec<_>>(),

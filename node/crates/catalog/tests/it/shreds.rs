@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datamesh_catalog::catalog::ShredError;
 use datamesh_catalog::engine::RocksKeyspace;
-use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::keyspace::{KeyRange, Keyspace, RangeLimits, View as _};
 use datamesh_catalog::limits::SHREDS_MAX;
 use datamesh_catalog::record::ShredState;
 use datamesh_catalog::{Catalog, Condition};
@@ -80,6 +80,33 @@ async fn so_many_and_no_more() {
     }
 }
 
+/// Rows that went stay in the engine's files until what they were in is purged.
+#[tokio::test]
+async fn no_row_that_had_the_name_is_forgotten() {
+    let catalog = catalog_on(crate::support::memory()).await;
+    let name = "a name that goes";
+    let named = async || {
+        let (all, view) =
+            (KeyRange { start: Vec::new(), end: None }, catalog.keyspace().view().await.unwrap());
+        let limits = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
+        let rows = view.range(&all, limits).await.unwrap().rows;
+        let has = |bytes: &[u8]| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+        rows.into_iter().filter(|row| has(&row.key) || has(&row.value)).map(|row| row.key).collect::<Vec<_>>()
+    };
+    catalog.begin_listed_upload(new_upload(name, 1, 0)).await.unwrap();
+    let mut rows = named().await;
+    catalog.commit_object(upload_id(1), &one_page(&[1], "e", 0), &Condition::None).await.unwrap();
+    rows.extend(named().await);
+    shred(&catalog, name, 5).await;
+    rows.extend(named().await);
+    assert!(rows.len() > 3, "the control");
+    let ranges =
+        Catalog::<datamesh_catalog::engine::MemoryKeyspace>::shred_ranges(upload_id(1), BUCKET, &key(name));
+    for row in rows {
+        assert!(ranges.iter().any(|range| range.contains(&row)), "{}", row.escape_ascii());
+    }
+}
+
 /// Files of the database in which these bytes stand.
 fn holding(dir: &Path, needle: &[u8]) -> usize {
     let files = std::fs::read_dir(dir).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
@@ -107,7 +134,8 @@ async fn what_was_sealed_is_in_no_file_any_more() {
         if let datamesh_catalog::DraftBody::Pages { last_page: Some(last), .. } = &mut draft.body {
             last.page.sealed = sealed(upload);
         }
-        catalog.begin_upload(new_upload(&format!("k{upload}"), upload, 0)).await.unwrap();
+        // Listed, as those in parts are: then the key stands in one more row.
+        catalog.begin_listed_upload(new_upload(&format!("k{upload}"), upload, 0)).await.unwrap();
         catalog.commit_object(upload_id(upload), &draft, &Condition::None).await.unwrap();
         if upload == 20 {
             // Some of it lies in tables already, the rest in the log.

@@ -12,7 +12,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use datamesh_catalog::{BucketId, Cursor, ListQuery, Listing};
+use datamesh_catalog::{BucketId, Cursor, ListQuery, Listing, ObjectKey};
 use datamesh_shard::BucketName;
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use futures::{StreamExt as _, stream};
@@ -27,6 +27,7 @@ use super::account::{Origin, from};
 use super::shared::{attachment, file_name};
 use super::target::BucketPath;
 use crate::limits;
+use crate::objects::Found;
 use crate::owned;
 use crate::problem::{Kind, Problem};
 use names::Names;
@@ -137,17 +138,32 @@ pub(super) async fn read(
 /// A turn to write a zip of this folder, if it is not too large.
 ///
 /// # Errors
-/// `conflict` for more files and names than a zip has, `too-many-requests` while others are written.
+/// `conflict` for more files and names than a zip has, `too-many-requests` while others are written, `customer-key` where the first file
+/// cannot be read: behind that the zip breaks off.
 pub(super) async fn begin(app: &App, folder: &Folder) -> Result<Begun, Problem> {
     let turn = app.archives.turn(&folder.right)?;
     let (mut size, mut after) = (Size::default(), None);
     loop {
+        let is_first = after.is_none();
         let listing = page(app, folder, after).await?;
         listing.entries.iter().try_for_each(|entry| size.add(entry, &folder.prefix))?;
+        if is_first && let Some(entry) = listing.entries.into_iter().next() {
+            found(app, folder, entry.key).await?.map_or(Ok(()), |found| found.readable())?;
+        }
         after = listing.next;
         if after.is_none() {
             return Ok(Begun { turn, size });
         }
+    }
+}
+
+/// A file that was listed; `None` where it was deleted since.
+async fn found(app: &App, folder: &Folder, key: ObjectKey) -> Result<Option<Found>, Problem> {
+    match app.objects.find(&folder.bucket_name, key).await {
+        Ok(found) if found.object.bucket == folder.bucket => Ok(Some(found)),
+        Err(problem) if problem.kind() == Kind::NoSuchObject => Ok(None),
+        Ok(_) => Err(Problem::new(Kind::NoSuchBucket, "the bucket was deleted meanwhile")),
+        Err(problem) => Err(problem),
     }
 }
 
@@ -207,13 +223,7 @@ async fn write(app: &App, folder: &Folder, to: &To) -> Result<(), ArchiveError> 
             size.add(&entry, &folder.prefix)?;
             let rest = entry.key.as_bytes().strip_prefix(folder.prefix.as_bytes()).unwrap_or_default();
             let Some(name) = names.name(&String::from_utf8_lossy(rest)) else { continue };
-            let found = match app.objects.find(&folder.bucket_name, entry.key).await {
-                Ok(found) if found.object.bucket == folder.bucket => found,
-                // Deleted since it was listed.
-                Err(problem) if problem.kind() == Kind::NoSuchObject => continue,
-                Ok(_) => return Err(ArchiveError::Problem("the bucket was deleted meanwhile".into())),
-                Err(problem) => return Err(problem.into()),
-            };
+            let Some(found) = found(app, folder, entry.key).await? else { continue };
             found.readable()?;
             let size_bytes = found.object.size_bytes;
             writer.begin(&Entry { name, size_bytes, put_unix_ms: found.object.created_unix_ms })?;

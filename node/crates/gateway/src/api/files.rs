@@ -201,7 +201,8 @@ pub(super) struct Deleted {
 
 /// What a delete may claim. The object is gone for every request that begins after the answer, and with its row the key
 /// that opens its shards is out of reach of the API. Not covered, whatever the times say: disk blocks until a store compacts them,
-/// the catalog's files until the same, backups, snapshots of volumes, and nodes that were given up for lost.
+/// the catalog's files until the same, backups, snapshots of volumes, nodes that were given up for lost, and in a private bucket
+/// segments that another object has too.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Erased {

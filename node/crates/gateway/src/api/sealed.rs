@@ -9,7 +9,7 @@ use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datamesh_catalog::{Cause, UploadId};
+use datamesh_catalog::{Cause, UploadId, VersionId, VersionIdError};
 use datamesh_shard::limits::INLINE_BYTES_MAX;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
@@ -57,6 +57,9 @@ pub(super) struct Which {
     /// `object` of the page before: 404 once the key has another one. Absent: whichever it has.
     #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
     object: Option<String>,
+    /// Which version of the object, in a bucket that keeps them. Absent: the newest.
+    #[schemars(regex(pattern = "^([0-9a-f]{48}|null)$"))]
+    version: Option<String>,
 }
 
 /// A page of a manifest.
@@ -80,10 +83,13 @@ pub(super) async fn read(
     params: Result<Query<Which>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(Which { page, object }) =
+    let Query(Which { page, object, version }) =
         params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let object = object.as_deref().map(object_of).transpose()?;
-    let found = app.objects.find(&path.bucket, path.key).await?;
+    let found = match version_of(version.as_deref())? {
+        None => app.objects.find(&path.bucket, path.key).await?,
+        Some(version) => app.objects.find_version(&path.bucket, path.key, version).await?,
+    };
     if object.is_some_and(|object| object != found.object.upload) {
         let detail = "the key has another object by now: read its manifest from the beginning";
         return Err(Problem::new(Kind::NoSuchObject, detail).in_parameter("object"));
@@ -113,6 +119,11 @@ fn object_of(text: &str) -> Result<UploadId, Problem> {
     })
 }
 
+fn version_of(text: Option<&str>) -> Result<Option<VersionId>, Problem> {
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|error: VersionIdError| Problem::parameter("version", error.to_string()))
+}
+
 /// Which object's segment it is.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -121,6 +132,9 @@ pub(super) struct Of {
     /// `object` of the manifest that names it.
     #[schemars(regex(pattern = "^[0-9a-f]{32}$"))]
     object: String,
+    /// Of which version that is, where the manifest was asked for with one.
+    #[schemars(regex(pattern = "^([0-9a-f]{48}|null)$"))]
+    version: Option<String>,
 }
 
 /// `GET`: a segment, or a part of it. Its bytes never change: its id is their tag.
@@ -130,9 +144,10 @@ pub(super) async fn segment(
     params: Result<Query<Of>, QueryRejection>,
     (method, headers): (Method, HeaderMap),
 ) -> Result<Response, Problem> {
-    let Query(Of { object }) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
-    let object = object_of(&object)?;
-    let segment = app.objects.segment((&path.bucket, path.key), object, segment).await?;
+    let Query(Of { object, version }) =
+        params.map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let which = (object_of(&object)?, version_of(version.as_deref())?);
+    let segment = app.objects.segment((&path.bucket, path.key), which, segment).await?;
     let (size, id) = (u64::from(segment.sealed_bytes), segment.id.to_string());
     let wanted = match conditional::of_read(&headers, &id)? {
         Read::NotModified => return Ok((StatusCode::NOT_MODIFIED, tagged(&id)?).into_response()),

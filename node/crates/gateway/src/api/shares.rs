@@ -211,18 +211,23 @@ pub(super) async fn create(
     let mut make: Make = incoming::json(&headers, body).await?;
     let what = make.what()?;
     let bucket_name = make.bucket.map_or_else(|| bucket_name(DEFAULT_BUCKET), Ok)?;
+    note.detail(format!("bucket={bucket_name}"));
+    // Nobody who has the link alone could open what is in a private bucket.
+    app.objects.bucket(&bucket_name).await?.secrets()?;
     note.detail(format!(
         "bucket={bucket_name} {what:?} days={} password={}",
         make.days,
         make.password.is_some()
     ));
     let bucket = match &what {
-        Shared::Object { key, .. } => app.objects.find(&bucket_name, key.clone()).await?.object.bucket,
+        Shared::Object { key, .. } => {
+            let found = app.objects.find(&bucket_name, key.clone()).await?;
+            // A link brings no key of the customer.
+            found.readable()?;
+            found.object.bucket
+        }
         Shared::Prefix { .. } | Shared::Drop { .. } => app.objects.bucket(&bucket_name).await?.id,
     };
-    // Nobody who has the link alone could open what is in a private bucket.
-    let opens = app.objects.bucket(&bucket_name).await?;
-    opens.secrets().inspect_err(|_| note.detail(format!("bucket={bucket_name}")))?;
     let password = make.password.map(|Secret(password)| password);
     let new = NewShare { bucket, bucket_name, what, password, days: make.days };
     let MadeShare { known, text } = app.accounts.make_share(&principal, new).await?;

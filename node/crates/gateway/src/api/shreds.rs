@@ -20,11 +20,13 @@ use crate::work::shred::{Progress, Step};
 
 /// What stays whatever was done. All of it is sealed, and what opens it is the cluster secret; without the keys, which were sealed in
 /// the catalog, the shards are noise even to whoever has that.
-const STAYS: [&str; 4] = [
+const STAYS: [&str; 6] = [
     "backups, and snapshots of volumes",
     "volumes that are not of members any more: given up for lost, or kept when their node left",
     "what file systems and drives keep of files that were removed",
     "copies that whoever read the object made of it",
+    "the object's name in events, and in the catalog's files while these have what was told: never its bytes or keys",
+    "in a private bucket segments that another object has too: equal sealed bytes are one segment there, and stay until the last one goes",
 ];
 
 /// How far a shredding is, and what it may claim.
@@ -48,7 +50,7 @@ pub(super) struct Shown {
     finished: Option<String>,
     /// Nodes of which some log file could not be emptied, for lack of room or because it is damaged.
     partly: Vec<NodeName>,
-    stays: [&'static str; 4],
+    stays: [&'static str; 6],
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use super::quota::Share;
 use super::routes::{is_done_once, need_of};
-use super::target::decode;
+use super::target::{DEFAULT_BUCKET, decode};
 use super::{App, idempotency, incoming};
 use crate::accounts::SHARE_PREFIX;
 use crate::audit::{Actor, Asked, Durable, Note, Witnessed};
@@ -124,16 +124,15 @@ async fn judged(
     let (said, bucket) = (note.clone(), bucket_in(request.uri().path()));
     let told =
         !request.method().is_safe() || may.is_err() || matches!(need, Need::InPerson(_) | Need::Anyone);
-    let mut witnessed = told.then(|| {
+    let mut witnessed = None;
+    if told {
         let actor = principal.as_ref().map_or_else(|| Actor::not(None), Principal::actor);
-        let (action, target) = (format!("{} {route}", request.method()), told_path(request.uri().path()));
+        let target = told_path(app, request.uri().path()).await;
+        let action = format!("{} {route}", request.method());
         let durable = if matches!(need, Need::Read | Need::Write) { Durable::Soon } else { Durable::Before };
-        Witnessed::new(
-            &app.audit,
-            Asked { actor, action, target, from, request: id },
-            (note.clone(), durable),
-        )
-    });
+        let asked = Asked { actor, action, target, from, request: id };
+        witnessed = Some(Witnessed::new(&app.audit, asked, (note.clone(), durable)));
+    }
     let response = match may {
         Ok(()) => {
             let mut request = request;
@@ -148,6 +147,7 @@ async fn judged(
     if response.extensions().get::<Untold>().is_some() {
         // A name that was not sealed, where all must be: it shall not stand in the audit either.
         said.target(bucket);
+        said.detail(String::new());
     }
     match witnessed {
         Some(witnessed) => entered(witnessed, response).await,
@@ -155,8 +155,35 @@ async fn judged(
     }
 }
 
-/// A path as the audit tells it: who reads there must not have what a link gives, whatever route or method somebody sent its secret to.
-fn told_path(path: &str) -> String {
+/// A path as the audit tells it: no name that was not sealed where all must be, whatever else is wrong with the request.
+async fn told_path(app: &App, path: &str) -> String {
+    let may_be_told = match named_in(path) {
+        None => true,
+        Some((bucket, rest)) => match (decode(bucket), decode(rest)) {
+            (Ok(bucket), Ok(rest)) => {
+                let (bucket, rest) = (String::from_utf8_lossy(&bucket), String::from_utf8_lossy(&rest));
+                app.objects.may_tell(&bucket, &[&rest]).await
+            }
+            _ => false,
+        },
+    };
+    if may_be_told { without_links(path) } else { bucket_in(path) }
+}
+
+/// The bucket that a path names, and what stands behind it: a kind, mostly, and a key.
+fn named_in(path: &str) -> Option<(&str, &str)> {
+    let rest = path.strip_prefix("/api/v1/")?;
+    match rest.strip_prefix("buckets/") {
+        Some(rest) => rest.split_once('/'),
+        None => {
+            let is_file = rest.starts_with("files/") || rest.starts_with("metadata/");
+            is_file.then_some((DEFAULT_BUCKET, rest))
+        }
+    }
+}
+
+/// Who reads in the audit must not have what a link gives, whatever route or method somebody sent its secret to.
+fn without_links(path: &str) -> String {
     let told = |part: &str| {
         let is_secret = decode(part).is_ok_and(|part| part.starts_with(SHARE_PREFIX.as_bytes()));
         if is_secret { format!("{SHARE_PREFIX}…") } else { part.to_owned() }

@@ -116,7 +116,9 @@ async fn created(
     let length = headers::length(asked)?;
     let metadata = headers::metadata(asked)?;
     let bucket = metadata.bucket.as_deref().unwrap_or(DEFAULT_BUCKET);
-    note.detail(format!("/{bucket}/{}", metadata.key));
+    if app.objects.may_tell(bucket, &[&metadata.key]).await {
+        note.detail(format!("/{bucket}/{}", metadata.key));
+    }
     let bucket = bucket_name(bucket).map_err(of_metadata)?;
     let key = object_key(metadata.key.as_bytes()).map_err(of_metadata)?;
     let condition = conditional::of_write(asked)?;

@@ -138,7 +138,7 @@ impl Check {
         let is_committed = self.context.catalog.object_of(known.upload).await?.is_some();
         let asked = self.ask_for(looked, segment).await;
         // What an object used before and after nodes were asked, they must have had.
-        if !is_committed || !self.context.catalog.is_used(known.upload, segment).await? {
+        if !is_committed || !self.context.catalog.is_named(known.upload, segment).await? {
             return Ok(());
         }
         match asked.shards().len() {

@@ -89,7 +89,7 @@ impl BucketContext {
 }
 
 /// Whether a key may be of components that clients sealed, which nobody here reads.
-fn is_sealed(key: &[u8]) -> bool {
+pub(super) fn is_sealed(key: &[u8]) -> bool {
     key.split(|byte| *byte == b'/').all(|component| {
         (1..=SEALED_COMPONENT_BYTES_MAX).contains(&component.len())
             && component.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte))

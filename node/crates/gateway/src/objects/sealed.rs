@@ -9,12 +9,13 @@ use axum::body::Body as HttpBody;
 use datamesh_catalog::catalog::{DurableSegments, NotDurableError, PutPageError};
 use datamesh_catalog::{
     Body, Cause, Condition, DraftBody, Lock, NewUpload, Object, ObjectDraft, ObjectKey, Page, PageAt,
-    PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId,
+    PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId, VersionId,
 };
 use datamesh_seal::BucketMark;
 use datamesh_shard::limits::INLINE_BYTES_MAX;
 use datamesh_shard::{BucketName, Cipher, ErasureProfile, PoolName, SegmentId};
 
+use super::buckets::is_sealed;
 use super::write::{opaque, stored};
 use super::{BucketContext, Durability, Found, Objects, Stored, refusals};
 use crate::api::Incoming;
@@ -62,6 +63,17 @@ impl Objects {
     /// Whether clients seal what is in a bucket. One that its first put makes is managed.
     pub(crate) async fn is_private(&self, name: &BucketName) -> Result<bool, Problem> {
         Ok(self.buckets.newest(name).await?.is_some_and(|bucket| bucket.mark().is_ok()))
+    }
+
+    /// Whether keys may be written down where they were asked for: any in a managed bucket, elsewhere those that clients may have sealed.
+    /// A bucket that is not known may be a private one, mistyped.
+    pub(crate) async fn may_tell(&self, bucket: &str, keys: &[&str]) -> bool {
+        if keys.iter().all(|key| is_sealed(key.as_bytes())) {
+            return true;
+        }
+        let Ok(name) = BucketName::new(bucket) else { return false };
+        let found = self.buckets.newest(&name).await;
+        found.is_ok_and(|found| found.is_none_or(|bucket| bucket.mark().is_err()))
     }
 
     /// Begins an upload of segments that lives so long without a sign of its client.
@@ -273,18 +285,18 @@ impl Objects {
         Ok(ManifestPage { object: *upload, segments, sealed, last })
     }
 
-    /// A segment of the object of a key, while it is that.
+    /// A segment of the object of a key, or of this version of it, while it is that.
     pub(crate) async fn segment(
         &self,
         (name, key): (&BucketName, ObjectKey),
-        object: UploadId,
+        (object, version): (UploadId, Option<VersionId>),
         segment: SegmentId,
     ) -> Result<SegmentRef, Problem> {
         let bucket = self.bucket(name).await?;
         bucket.mark()?;
         let target = Target { bucket: bucket.id, key, upload: object };
-        let found = self.context.catalog.segment_of(&target, segment).await.map_err(refusals::catalog)?;
-        found.ok_or_else(|| {
+        let found = self.context.catalog.segment_of(&target, version, segment).await;
+        found.map_err(refusals::catalog)?.ok_or_else(|| {
             let detail = "the object has no such segment, or was replaced, or its segments were coded anew: read its manifest again";
             Problem::new(Kind::NoSuchObject, detail).in_parameter("segment")
         })

@@ -21,6 +21,7 @@ impl Objects {
         cause: &Arc<Cause>,
     ) -> Result<Option<(Shred, Progress)>, Problem> {
         let Some(bucket) = self.buckets.find(bucket).await? else { return Ok(None) };
+        bucket.check_key(&key)?;
         match self.context.catalog.keyspace() {
             // A copy of it may be there already.
             AnyKeyspace::Postgres(_) | AnyKeyspace::Moving(_) => return Err(elsewhere()),

@@ -62,6 +62,22 @@ impl Objects {
         }
     }
 
+    /// One version of a key, which is an object.
+    pub(crate) async fn find_version(
+        &self,
+        bucket: &BucketName,
+        key: ObjectKey,
+        version: VersionId,
+    ) -> Result<Found, Problem> {
+        match self.look_up(bucket, key, Some(version)).await? {
+            Seen::Object(found) => Ok(*found),
+            Seen::Marker(_) | Seen::Nothing => {
+                let detail = "the key has no such version, or it is a delete, which has no bytes";
+                Err(Problem::new(Kind::NoSuchObject, detail).in_parameter("version"))
+            }
+        }
+    }
+
     async fn newest(&self, bucket: &BucketName, key: ObjectKey) -> Result<Seen, Problem> {
         match self.find(bucket, key.clone()).await {
             Ok(found) => Ok(Seen::Object(Box::new(found))),

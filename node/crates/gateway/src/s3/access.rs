@@ -43,12 +43,12 @@ pub(super) struct Seen {
 
 impl Seen {
     /// The request has an entry from here on, once its note counts, whatever comes of it.
-    fn witness(&self, audit: &Arc<Audit>, (asker, operation, path): (&Asker, &str, &S3Path)) {
+    fn witness(&self, audit: &Arc<Audit>, (asker, operation, target): (&Asker, &str, String)) {
         let durable = if need(operation) == Permission::Admin { Durable::Before } else { Durable::Soon };
         let asked = Asked {
             actor: asker.actor(),
             action: format!("s3:{operation}"),
-            target: target_of(path),
+            target,
             from: self.from,
             request: &self.id,
         };
@@ -57,11 +57,19 @@ impl Seen {
 }
 
 /// Bucket and key, however the request names them: by path or by host.
-fn target_of(path: &S3Path) -> String {
+async fn target_of(app: &App, path: &S3Path) -> String {
     match path {
         S3Path::Root => "/".to_owned(),
         S3Path::Bucket { bucket } => format!("/{bucket}"),
-        S3Path::Object { bucket, key } => format!("/{bucket}/{key}"),
+        S3Path::Object { bucket, key } => told(app, bucket, key).await,
+    }
+}
+
+/// An object as the audit names it: of a private bucket no name that was not sealed.
+async fn told(app: &App, bucket: &str, key: &str) -> String {
+    match app.objects.may_tell(bucket, &[key]).await {
+        true => format!("/{bucket}/{key}"),
+        false => format!("/{bucket}"),
     }
 }
 
@@ -192,7 +200,8 @@ impl S3Access for Rules {
                 Err(_) => !asker.is_anonymous(),
             }
         {
-            seen.witness(&self.0.audit, (&asker, &operation, path));
+            let target = target_of(&self.0, path).await;
+            seen.witness(&self.0.audit, (&asker, &operation, target));
             if counts {
                 seen.note.count();
             }
@@ -207,6 +216,8 @@ impl S3Access for Rules {
 
     /// A form names its key among its fields.
     async fn post_object(&self, request: &mut S3Request<PostObjectInput>) -> S3Result<()> {
+        let target = told(&self.0, &request.input.bucket, &request.input.key).await;
+        noted(&request.extensions).target(target);
         let standing = standing::of(&request.extensions)?;
         customer::not_by_form(request)?;
         let input = &request.input;

@@ -51,8 +51,6 @@ pub(super) async fn put(
     request: S3Request<PutObjectInput>,
 ) -> S3Result<S3Response<PutObjectOutput>> {
     let S3Request { mut input, headers, trailing_headers, extensions, .. } = request;
-    // A form names its key among its fields.
-    noted(&extensions).target(format!("/{}/{}", input.bucket, input.key));
     refuse_what_is_not_there!(input);
     if input.write_offset_bytes.is_some() {
         return Err(s3_error!(NotImplemented, "objects are written whole"));
@@ -168,7 +166,10 @@ pub(super) async fn delete_many(
     let input = request.input;
     let objects = input.delete.objects;
     let keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
-    let mut said = format!("{} keys: {keys:?}", keys.len());
+    let mut said = match app.objects.may_tell(&input.bucket, &keys).await {
+        true => format!("{} keys: {keys:?}", keys.len()),
+        false => format!("{} keys", keys.len()),
+    };
     if input.bypass_governance_retention == Some(true) {
         said.push_str("; governance is to be set aside where they may");
     }

@@ -62,6 +62,22 @@ async fn tamper(house: &House, deleted: Vec<Vec<u8>>) {
     house.catalog.keyspace().commit(batch).await.unwrap();
 }
 
+/// A reference comes before its shards, and those of a put that failed may be none at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_misses_what_a_part_that_failed_left_behind() {
+    let house = House::new(6).await;
+    let begun = house.ask(Method::POST, "/api/v1/uploads", &[], json!({ "key": "x" }).to_string()).await;
+    let path = format!("/api/v1/uploads/{}", begun.ok().json()["id"].as_str().unwrap());
+    let put = async || house.ask(Method::PUT, &format!("{path}/parts/1"), &[], noise(1, 100_000)).await;
+    (0..6).for_each(|n| house.nodes.fill(n));
+    assert_eq!(put().await.problem(), "pool-full");
+    (0..6).for_each(|n| house.nodes.make_room(n));
+    put().await.ok();
+    house.ask(Method::POST, &format!("{path}/complete"), &[], Body::empty()).await.ok();
+    let (findings, _) = check(&house, false).await;
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
 #[tokio::test]
 async fn where_nothing_is_wrong_nothing_is_found() {
     let house = stocked().await;

@@ -54,7 +54,7 @@ async fn its_sealed_keys_are_in_no_file_of_the_catalog_and_every_node_is_asked()
     }
     let over = shown(&house, &id).await;
     assert_eq!((&over["state"], &over["partly"], over.get("key")), (&json!("over"), &json!([]), None));
-    assert_eq!(over["stays"].as_array().unwrap().len(), 4);
+    assert_eq!(over["stays"].as_array().unwrap().len(), 6);
     for gone in [&page[40..72], &inline[40..72], b"a-name-that-goes", b"small-name-that-goes"] {
         assert_eq!(holding(&catalog, gone), 0, "{}", String::from_utf8_lossy(gone));
     }

@@ -1,6 +1,7 @@
 //! Codes what pools have in earlier profiles anew, page after page, behind all other work. What is done stands in the pages
 //! themselves: after a restart it begins at the first page again, and passes over what is done.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,7 +81,11 @@ impl Recode {
     }
 
     async fn page(&mut self, upload: UploadId, at: PageAt, page: Page) -> Result<(), CatalogError> {
-        let due: Vec<SegmentRef> = page.segments.into_iter().filter(|segment| self.is_due(segment)).collect();
+        // A page of a private bucket may name a segment more than once: all places are swapped at once.
+        let mut seen = BTreeSet::new();
+        let mut is_new = |segment: &SegmentRef| seen.insert(segment.id);
+        let due = page.segments.into_iter().filter(|segment| self.is_due(segment) && is_new(segment));
+        let due: Vec<SegmentRef> = due.collect();
         for segments in due.chunks(SEGMENTS_AT_ONCE) {
             // It may have been called off, or the profile may be another by now.
             if !segments.iter().all(|segment| self.is_due(segment)) {

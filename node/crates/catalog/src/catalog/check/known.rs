@@ -72,12 +72,14 @@ impl<K: Keyspace> Catalog<K> {
         Ok(all)
     }
 
-    /// Whether an upload uses a segment.
+    /// Whether a page of an upload names a segment. What was put and is named by none, as after a cut, nobody misses.
     ///
     /// # Errors
     /// The engine's faults.
-    pub async fn is_used(&self, upload: UploadId, segment: SegmentId) -> Result<bool, CatalogError> {
-        Ok(self.keyspace.get(&keys::used_segment(upload, segment)).await?.is_some())
+    pub async fn is_named(&self, upload: UploadId, segment: SegmentId) -> Result<bool, CatalogError> {
+        let key = keys::used_segment(upload, segment);
+        let used = find::<UsedSegmentRecord>(&self.view().await?, &key).await?.record;
+        Ok(used.is_some_and(|used| used.uses > 0))
     }
 
     /// Whether a segment is needed, or waits to be deleted.

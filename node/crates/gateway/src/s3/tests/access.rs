@@ -103,6 +103,62 @@ async fn the_audit_names_bucket_and_keys_however_they_are_sent() {
     assert_eq!((text(3, "action"), text(3, "target")), ("s3:GetObject".into(), "/ours/x".into()));
 }
 
+/// A private bucket with one small object, and a key that may all.
+async fn private(house: &House) -> (&'static str, Client) {
+    let (key, sealed) = ("c2VhbGVkIG5hbWU", r#"{"sealed": "c2VhbGVkIGJ5IG1l"}"#);
+    house.ask(Method::PUT, "/api/v1/buckets/vault", &[], r#"{"kind": "private"}"#).await.ok();
+    house.ask(Method::PUT, &format!("/api/v1/buckets/vault/sealed/{key}"), &[], sealed).await.ok();
+    (key, Client::new(house, Permission::Admin, &[]).await)
+}
+
+#[tokio::test]
+async fn of_private_buckets_all_is_shown_and_nothing_opened() {
+    let house = House::new(6).await;
+    let (key, admin) = private(&house).await;
+    let object = format!("/vault/{key}");
+    let head = admin.ask("HEAD", &object, Ask::default()).await;
+    assert_eq!((head.status.as_u16(), head.header("content-length")), (200, "12"));
+    let asks = Ask { headers: &[("x-amz-object-attributes", "ObjectSize")], ..Ask::default() };
+    assert_eq!(admin.ask("GET", &format!("{object}?attributes="), asks).await.status, 200);
+    let refused = Some("InvalidBucketState".to_owned());
+    assert_eq!(admin.refusal("GET", &object, Ask::default()).await, refused);
+    assert_eq!(admin.refusal("PUT", "/open", Ask::default()).await, None);
+    for target in ["/open/copy", "/vault/copy", &object] {
+        let copy = [("x-amz-copy-source", &*object), ("x-amz-metadata-directive", "REPLACE")];
+        let copy = Ask { headers: &copy, ..Ask::default() };
+        assert_eq!(admin.refusal("PUT", target, copy).await, refused, "{target}");
+    }
+    let said = [("x-amz-server-side-encryption-customer-algorithm", "AES256")];
+    let key = Ask { headers: &said, ..Ask::default() };
+    assert_eq!(admin.ask("HEAD", &object, key).await.status, 400, "half a key is none");
+}
+
+#[tokio::test]
+async fn of_private_buckets_the_audit_has_no_name_in_the_clear() {
+    let house = House::new(6).await;
+    let (key, admin) = private(&house).await;
+    let put = Ask { body: b"text", ..Ask::default() };
+    let delete = Ask { body: b"<Delete><Object><Key>plans.pdf</Key></Object></Delete>", ..Ask::default() };
+    let copy = Ask { headers: &[("x-amz-copy-source", "/vault/x")], ..Ask::default() };
+    for (method, target, ask) in [
+        ("PUT", "/vault/plans.pdf", put),
+        ("PUT", "/vault/plans.pdf", copy),
+        ("POST", "/vault/plans.pdf?uploads=", Ask::default()),
+        ("PUT", "/vault/plans.pdf?tagging=", Ask { body: b"<Tagging><TagSet/></Tagging>", ..Ask::default() }),
+        ("DELETE", "/vault/plans.pdf", Ask::default()),
+    ] {
+        assert!(admin.refusal(method, target, ask).await.is_some(), "{method} {target}");
+    }
+    assert_eq!(admin.ask("POST", "/vault?delete=", delete).await.status, 200, "each by itself");
+    let reader = Client::new(&house, Permission::ReadOnly, &["theirs"]).await;
+    assert!(reader.refusal("GET", "/vault/plans.pdf", Ask::default()).await.is_some());
+    assert_eq!(admin.ask("DELETE", &format!("/vault/{key}"), Ask::default()).await.status, 204);
+    let ask = house.ask_as(Some(ADMIN), Method::GET, "/api/v1/admin/audit?action=s3:", (&[], "".into()));
+    let all = ask.await.ok().json().to_string();
+    assert!(!all.contains("plans"), "{all}");
+    assert!(all.contains("\"/vault\"") && all.contains("1 keys") && all.contains(key), "{all}");
+}
+
 #[tokio::test]
 async fn each_operation_by_each_kind_of_key() {
     let house = House::new(6).await;

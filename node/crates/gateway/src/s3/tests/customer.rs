@@ -295,15 +295,23 @@ async fn other_ways_to_the_bytes_are_refused() {
     let got_by_rest = house.get("in/a").await;
     assert_eq!(got_by_rest.problem(), "customer-key");
     let alice = signed_in(&house, "alice", Role::Member).await;
-    let shared = tell(&house, Some(&alice), "POST", "/shares", json!({ "key": "in/a" })).await.ok().json();
-    let secret = shared["link"].as_str().unwrap().split('/').nth(4).unwrap().to_owned();
-    let path = format!("/api/v1/shared/{secret}/download");
-    let by_link = house.ask_as(None, Method::GET, &path, (&[], Body::empty())).await;
-    assert_eq!(by_link.problem(), "customer-key");
+    let share = async |wanted| tell(&house, Some(&alice), "POST", "/shares", wanted).await;
+    let never = share(json!({ "key": "in/a" })).await;
+    assert_eq!(never.problem(), "customer-key", "no stranger could ever open it");
+    let shared = share(json!({ "prefix": "in/", "downloads": 1 })).await.ok().json();
+    let link = shared["link"].as_str().unwrap();
+    let of_link = async |path: &str| {
+        house.ask_as(None, Method::GET, &format!("{link}/{path}"), (&[], Body::empty())).await
+    };
+    for path in ["files/a", "archive", "archive"] {
+        assert_eq!(of_link(path).await.problem(), "customer-key", "and it is not counted: {path}");
+    }
+    house.put("in/0", "open").await.ok();
     let request =
         Request::get("/api/v1/archive?prefix=in/").header("authorization", format!("Bearer {USER}"));
     let zip = house.send(request.body(Body::empty()).unwrap()).await;
     assert!(zip.into_body().collect().await.is_err(), "a zip breaks off: nothing is left out in silence");
+    house.delete("in/0").await.ok();
     // What tells nothing of the bytes goes on as ever.
     let tags = Ask {
         body: b"<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>",

@@ -1,6 +1,7 @@
 //! Each kind of bucket is used in its own way, and says so to whoever comes by the other one.
 
 use axum::body::Body;
+use datamesh_catalog::{Grounds, ObjectKey, Versioning};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -100,6 +101,41 @@ async fn the_ways_of_private_buckets_are_closed_in_managed_ones() {
         );
         assert!(refused.json()["detail"].as_str().unwrap().contains("/files/{key}"), "{method} {path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_behind_is_read_by_its_version() {
+    let house = House::new(6).await;
+    let client = Client::new(&house).await;
+    let bucket = house.catalog.buckets().await.unwrap()[0].id;
+    house.catalog.set_versioning(bucket, Versioning::Enabled).await.unwrap();
+    let key = client.name("x");
+    let object_key = ObjectKey::new(key.as_str()).unwrap();
+    let (mut objects, mut versions) = (Vec::new(), Vec::new());
+    for n in 0..2 {
+        objects.push(client.store(&house, &key, &noise(n, 70_000)).await.remove(0));
+        versions.push(house.catalog.object(bucket, &object_key).await.unwrap().unwrap().version.unwrap());
+    }
+    client.put_small(&house, &key, b"the newest", &[]).await.ok();
+    for (segment, version) in objects.iter().zip(&versions) {
+        let manifest = client.manifest(&house, &key, &format!("?version={version}")).await.ok().json();
+        let (id, object) = (segment.id.to_string(), manifest["object"].as_str().unwrap());
+        assert_eq!(manifest["segments"][0]["id"], json!(id));
+        let path = client.segment(&key, object, &id);
+        let get = async |path: &str| house.ask(Method::GET, path, &[], Body::empty()).await;
+        assert_eq!(get(&path).await.problem(), "no-such-object", "it is not the key's object");
+        assert!(get(&format!("{path}&version={version}")).await.ok().body == segment.sealed);
+        let both = client.manifest(&house, &key, &format!("?version={version}&object={object}&page=1")).await;
+        assert_eq!(both.json()["field"], "page");
+    }
+    let other = format!("{}{}", "0".repeat(16), versions[0]);
+    for (version, kind) in [("null", "no-such-object"), (other.as_str(), "invalid-parameter")] {
+        let refused = client.manifest(&house, &key, &format!("?version={version}")).await;
+        assert_eq!((refused.problem(), refused.json()["field"].clone()), (kind.into(), json!("version")));
+    }
+    house.catalog.delete_version((bucket, &object_key), versions[0], Grounds::at(0)).await.unwrap();
+    let gone = client.manifest(&house, &key, &format!("?version={}", versions[0])).await;
+    assert_eq!(gone.problem(), "no-such-object");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::client::{BUCKET, Client, Sealed};
+use crate::tests::accounts::signed_in;
 use crate::tests::house::{ADMIN, Got, House, noise, pieces};
 use crate::tests::sealed::files_with;
 
@@ -123,6 +124,30 @@ async fn a_manifest_names_what_was_put_and_no_more() {
     }
 }
 
+/// A name in the clear by all other ways of REST, whatever else is wrong with the request.
+fn in_the_clear() -> Vec<(Method, String, Vec<(&'static str, &'static str)>, String)> {
+    let of = |kind: &str| format!("/api/v1/buckets/{BUCKET}/{kind}/secret%20plans.pdf");
+    // vault, secret plans.pdf
+    let metadata = "bucket dmF1bHQ=,filename c2VjcmV0IHBsYW5zLnBkZg==";
+    let tus = vec![("tus-resumable", "1.0.0"), ("upload-length", "9"), ("upload-metadata", metadata)];
+    let with_checksum = [&tus[..], &[("upload-checksum", "none")]].concat();
+    let share = json!({"bucket": BUCKET, "key": "secret plans.pdf", "days": 1}).to_string();
+    let long = format!("{}/secret%20plans{}", of("files"), "x".repeat(1100));
+    vec![
+        (Method::POST, "/api/v1/tus".into(), tus, String::new()),
+        (Method::POST, "/api/v1/tus".into(), with_checksum, "x".into()),
+        (Method::POST, "/api/v1/shares".into(), Vec::new(), share),
+        (Method::DELETE, of("files") + "?shred=true", Vec::new(), String::new()),
+        (Method::PUT, of("metadata"), Vec::new(), "{}".into()),
+        (Method::PUT, of("metadata"), vec![("if-match", "\"x\"")], "{}".into()),
+        (Method::PUT, of("files"), vec![("if-match", "x, y")], "x".into()),
+        (Method::PUT, of("sealed"), Vec::new(), "x".into()),
+        (Method::PUT, of("file"), Vec::new(), "x".into()),
+        (Method::PUT, of("files").replace(BUCKET, "vaullt"), Vec::new(), "x".into()),
+        (Method::PUT, long, Vec::new(), "x".into()),
+    ]
+}
+
 #[tokio::test]
 async fn names_types_and_metadata_are_not_told_in_the_clear() {
     let house = House::new(6).await;
@@ -143,6 +168,12 @@ async fn names_types_and_metadata_are_not_told_in_the_clear() {
     house.ask(Method::PUT, &trash, &[], json!({"days": 3}).to_string()).await.ok();
     let refused = house.ask(Method::DELETE, &path, &[], Body::empty()).await;
     assert_eq!(told(&refused), is("invalid-parameter", "key"), "no mark of it is made either");
+    let session = signed_in(&house, "alice", datamesh_catalog::Role::Member).await;
+    for (method, path, headers, body) in in_the_clear() {
+        // Links are made in person.
+        let refused = house.ask_as(Some(&session), method.clone(), &path, (&headers, body.into())).await;
+        assert!(refused.status.is_client_error(), "{method} {path}: {}", refused.status);
+    }
     let get =
         async |path: &str| house.ask_as(Some(ADMIN), Method::GET, path, (&[], Body::empty())).await.ok();
     let told = get("/api/v1/admin/audit").await.json().to_string();

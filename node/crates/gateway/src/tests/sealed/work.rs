@@ -86,6 +86,25 @@ async fn segments_are_coded_anew_without_a_key_and_their_ids_change() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_page_names_twice_is_coded_anew_once() {
+    let (old, new) = (ErasureProfile::new(4, 2).unwrap(), ErasureProfile::new(2, 1).unwrap());
+    let mut house = House::new(6).await;
+    let client = Client::new(&house).await;
+    let (text, key) = (noise(1, 1000), client.name("x"));
+    let (upload, segment) = (client.begin(&house, &key).await, client.seal(&text).remove(0));
+    client.put_segment(&house, &upload, &segment).await.ok();
+    let object = [segment.clone(), segment];
+    client.commit(&house, &upload, &object, &[]).await.ok();
+    want(&house, new).await;
+    passes(&mut house).await;
+    assert_eq!((shards(&house, old), shards(&house, new)), (0, 3));
+    assert!(client.read(&house, &key).await == [&text[..], &text].concat());
+    house.ask(Method::DELETE, &client.file(&key), &[], Body::empty()).await.ok();
+    passes(&mut house).await;
+    assert_eq!(house.nodes.all_shards(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_deleted_may_be_put_again() {
     let mut house = House::new(6).await;
     let client = Client::new(&house).await;

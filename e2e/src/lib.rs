@@ -11,6 +11,7 @@ pub mod kubectl;
 pub mod nodes;
 pub mod partition;
 pub mod promise;
+pub mod restoring;
 pub mod samples;
 pub mod second;
 pub mod traffic;

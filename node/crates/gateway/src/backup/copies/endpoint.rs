@@ -26,7 +26,6 @@ const LIST_WAIT: Duration = Duration::from_secs(600);
 /// Times something is asked for before that fails, and the pause before the second; twice as long before each further one.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Clocks may differ by some minutes, and it is asked for some minutes.
 const SIGNED_FOR: Duration = Duration::from_secs(3600);
 /// Bytes of an error's text and of a page of a list that are read at most.
@@ -109,8 +108,6 @@ pub(crate) struct Endpoint {
     client: Client,
     bucket: Bucket,
     credentials: Credentials,
-    /// Times it asks.
-    pub(super) tries: u32,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -126,7 +123,7 @@ impl Endpoint {
         let (credentials, authorities) = reading.await.map_err(|_| EndpointError::Stopped)??;
         let client = authorities
             .client(|client| client.http1_only().connect_timeout(CONNECT_WAIT).timeout(ANSWER_WAIT))?;
-        Ok(Self { client, bucket, credentials, tries: TRIES })
+        Ok(Self { client, bucket, credentials })
     }
 
     /// Puts an object, in one request, which the other side holds against its checksum.
@@ -232,14 +229,14 @@ impl Endpoint {
     /// The answer, if it is one of success. Asks more than once where that may help.
     async fn send(&self, request: RequestBuilder) -> Result<Response, EndpointError> {
         let mut pause = PAUSE;
-        for _ in 1..self.tries {
+        for _ in 1..TRIES {
             let Some(again) = request.try_clone() else { break };
             match self.send_once(again).await {
                 Err(error) if error.passes() => {}
                 outcome => return outcome,
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            pause *= 2;
         }
         self.send_once(request).await
     }

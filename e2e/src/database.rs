@@ -9,9 +9,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::api::ListParams;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
+use serde_json::json;
 use tempfile::TempDir;
 
+use crate::cluster::{Cluster, NAMESPACE};
 use crate::wait;
 
 /// Who runs it where this runs as root: PostgreSQL refuses to be root's.
@@ -27,18 +31,18 @@ pub struct Database {
     port: u16,
     password: String,
     /// Vouches for it.
-    pub ca_pem: String,
+    ca_pem: String,
     server: Child,
 }
 
 impl Database {
-    /// Starts it where pods reach it: at the address from which this machine reaches one of them.
+    /// Starts it where pods of the cluster reach it: at the address from which this machine reaches one of them.
     ///
     /// # Errors
     /// PostgreSQL is not installed, or does not start.
-    pub async fn start(pod: IpAddr) -> anyhow::Result<Self> {
+    pub async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect((pod, 9))?;
+        socket.connect((pod_address(cluster).await?, 9))?;
         let address = socket.local_addr()?.ip();
         let port = TcpListener::bind((address, 0))?.local_addr()?.port();
         let dir = tempfile::Builder::new().prefix("datamesh-e2e-postgres-").tempdir()?;
@@ -52,10 +56,18 @@ impl Database {
         Ok(database)
     }
 
-    /// What a Secret says of it, under `uri`.
-    #[must_use]
-    pub fn uri(&self) -> String {
-        format!("postgres://{ROLE}:{}@{}:{}/postgres", self.password, self.address, self.port)
+    /// Makes the Secret that says how gateways reach it.
+    ///
+    /// # Errors
+    /// The API server refuses.
+    pub async fn make_secret(&self, cluster: &Cluster, space: &str, name: &str) -> anyhow::Result<()> {
+        let Self { password, address, port, .. } = self;
+        let uri = format!("postgres://{ROLE}:{password}@{address}:{port}/postgres");
+        let secret: Secret = serde_json::from_value(json!({
+            "metadata": {"name": name}, "stringData": {"uri": uri, "ca.crt": self.ca_pem},
+        }))?;
+        cluster.api::<Secret>(space).create(&Default::default(), &secret).await?;
+        Ok(())
     }
 
     /// Its TCP port.
@@ -99,6 +111,13 @@ impl Drop for Database {
             eprintln!("PostgreSQL was not stopped: {error:#}");
         }
     }
+}
+
+/// Of some pod.
+async fn pod_address(cluster: &Cluster) -> anyhow::Result<IpAddr> {
+    let pods = cluster.api::<Pod>(NAMESPACE).list(&ListParams::default()).await?;
+    let mut addresses = pods.items.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
+    Ok(addresses.next().context("no pod has an address")?.parse()?)
 }
 
 /// Where Debian has the newest.

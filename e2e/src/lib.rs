@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod partition;
 pub mod promise;
 pub mod register;
+pub mod restoring;
 pub mod samples;
 pub mod second;
 pub mod signed;

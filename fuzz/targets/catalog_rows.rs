@@ -82,6 +82,7 @@ fn members(input: &[u8]) {
     reads::<record::BucketRecord>(input);
     reads::<record::BucketNextRecord>(input);
     reads::<record::RestoredRecord>(input);
+    reads::<record::RestoringRecord>(input);
     reads::<record::SnapshotsRecord>(input);
     reads::<record::CopiesRecord>(input);
     reads::<record::DeletionHeldRecord>(input);

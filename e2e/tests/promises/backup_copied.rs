@@ -1,19 +1,19 @@
 //! Backups of the catalog are copied to another S3, here that of the example cluster. A Secret that is missing stops copies alone. With
 //! the only gateway's volume lost, the catalog comes back out of a copy, at the time that is asked for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE};
 use datamesh_e2e::gateway::Gateway;
+use datamesh_e2e::restoring::now_unix_ms;
 use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
 use datamesh_settings::S3_PORT;
-use datamesh_settings::admin::{BackupStatus, CopiesStatus};
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::runtime::watcher;
+use datamesh_settings::admin::CopiesStatus;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -24,8 +24,6 @@ const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
 const TOLD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The kubelet brings a new Secret into a pod that runs within two minutes; a copy follows a backup within one.
 const COPIED_TIMEOUT: Duration = Duration::from_secs(300);
-/// The pod starts, waits for nodes for up to a minute, and reads a small catalog.
-const RESTORED_TIMEOUT: Duration = Duration::from_secs(240);
 
 #[derive(Deserialize)]
 struct Key {
@@ -72,15 +70,7 @@ async fn copy_and_restore(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
     })
     .await?;
 
-    let gateway = format!("{SECOND}-gateway");
-    cluster.lose_volume(SPACE, &gateway).await?;
-    ask_for(cluster, &gateway, &time(copied_ms)?).await?;
-    // The operator may be restarting it for its new settings; and what the empty volume has got by now goes, too.
-    wait::until("the volume is emptied", TOLD_TIMEOUT, || cluster.lose_volume(SPACE, &gateway)).await?;
-    let restored = wait::until("the catalog is restored", RESTORED_TIMEOUT, async || {
-        backup(&cluster.gateway_of(SPACE, SECOND).await?.gateway).await?.restored.context("it is another one")
-    })
-    .await?;
+    let restored = cluster.lose_and_restore(SPACE, (&time(copied_ms)?, "Copies")).await?;
     ensure!(restored.until_unix_ms > acknowledged_ms, "an older copy was restored: {restored:?}");
     ensure!(restored.until_unix_ms <= copied_ms, "it is later than was asked for: {restored:?}");
     cluster.until_ready(SPACE, SECOND, EXTRA).await?;
@@ -88,7 +78,7 @@ async fn copy_and_restore(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
     verify(&door.gateway, &kept).await?;
     ensure!(restored.deletion_held, "it deletes before anybody has looked");
     door.gateway.confirm_restored().await?;
-    let restored = backup(&door.gateway).await?.restored.context("it is another one")?;
+    let restored = door.gateway.backup().await?.restored.context("it is another one")?;
     ensure!(!restored.deletion_held, "it deletes nothing though that was confirmed");
     let mut traffic = Traffic::start(&door.gateway, "after", seed);
     traffic.go_on(3, PUTS_TIMEOUT).await?;
@@ -119,30 +109,8 @@ async fn give_key(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The operator writes it into the gateway's settings, which the next pod reads.
-async fn ask_for(cluster: &Cluster, gateway: &str, time: &str) -> anyhow::Result<()> {
-    let patch = Patch::Merge(json!({"spec": {"gateway": {"restore": time, "restoreFrom": "Copies"}}}));
-    cluster.clusters(SPACE).patch(SECOND, &PatchParams::default(), &patch).await?;
-    let what = "the gateway's settings ask for it";
-    let maps = cluster.api::<ConfigMap>(SPACE);
-    wait::set_until(&maps, watcher::Config::default(), what, TOLD_TIMEOUT, |now| {
-        let texts = now.iter().filter_map(|map| map.data.as_ref()).flat_map(|data| data.values());
-        texts.into_iter().any(|text| text.contains(gateway) && text.contains("restoreFrom: Copies"))
-    })
-    .await?;
-    Ok(())
-}
-
-async fn backup(gateway: &Gateway) -> anyhow::Result<BackupStatus> {
-    gateway.status().await?.catalog.backup.context("the gateway says nothing of backups")
-}
-
 async fn copies(gateway: &Gateway) -> anyhow::Result<CopiesStatus> {
-    backup(gateway).await?.copies.context("the gateway says nothing of copies")
-}
-
-fn now_unix_ms() -> anyhow::Result<u64> {
-    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+    gateway.backup().await?.copies.context("the gateway says nothing of copies")
 }
 
 fn time(unix_ms: u64) -> anyhow::Result<String> {

@@ -2,17 +2,16 @@
 //! making it. While files are written, a gateway's pod is killed, and the database crashes and recovers: whatever was
 //! acknowledged is there.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use datamesh_e2e::cluster::{Cluster, NAMESPACE};
+use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::database::Database;
 use datamesh_e2e::second::SECOND;
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
 use datamesh_settings::admin::CatalogEngine;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::json;
 
@@ -32,12 +31,12 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
 async fn lose_a_gateway_and_the_database(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
     eprintln!("seed {seed}");
-    let mut database = Database::start(pod_address(cluster, NAMESPACE).await?).await?;
+    let mut database = Database::start(cluster).await?;
     let catalog = json!({"postgres": {"secretRef": {"name": SECRET}, "port": database.port()}});
     let spec = json!({"gateway": {"replicas": GATEWAYS}, "catalog": catalog});
     cluster.make_second_with(SPACE, spec, json!({})).await?;
     until_the_secret_is_missed(cluster).await?;
-    make_secret(cluster, &database).await?;
+    database.make_secret(cluster, SPACE, SECRET).await?;
     cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
 
     let door = cluster.gateway_of(SPACE, SECOND).await?;
@@ -56,13 +55,6 @@ async fn lose_a_gateway_and_the_database(cluster: &Cluster) -> anyhow::Result<()
     verify(&door.gateway, &written).await
 }
 
-/// Of some pod.
-async fn pod_address(cluster: &Cluster, space: &str) -> anyhow::Result<IpAddr> {
-    let pods = cluster.api::<Pod>(space).list(&ListParams::default()).await?;
-    let mut addresses = pods.items.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
-    Ok(addresses.next().context("no pod has an address")?.parse()?)
-}
-
 async fn until_the_secret_is_missed(cluster: &Cluster) -> anyhow::Result<()> {
     let words = format!("Secret {SECRET} does not exist");
     let said = |object: Option<&DynamicObject>| {
@@ -71,14 +63,5 @@ async fn until_the_secret_is_missed(cluster: &Cluster) -> anyhow::Result<()> {
     };
     let what = "the missing Secret is told";
     wait::object_until(&cluster.clusters(SPACE), SECOND, what, SAID_TIMEOUT, said).await?;
-    Ok(())
-}
-
-async fn make_secret(cluster: &Cluster, database: &Database) -> anyhow::Result<()> {
-    let secret: Secret = serde_json::from_value(json!({
-        "metadata": {"name": SECRET},
-        "stringData": {"uri": database.uri(), "ca.crt": database.ca_pem},
-    }))?;
-    cluster.api::<Secret>(SPACE).create(&Default::default(), &secret).await?;
     Ok(())
 }

@@ -1,17 +1,15 @@
 //! A cluster whose gateway keeps the catalog gets a PostgreSQL while files are written and read, and then has its catalog back: what was
 //! acknowledged is there, whoever keeps it, and a spec that would leave the catalog behind is refused.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use datamesh_e2e::cluster::{Cluster, NAMESPACE};
+use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::database::Database;
 use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::traffic::{Traffic, verify};
 use datamesh_e2e::{samples, wait};
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 const SPACE: &str = "datamesh-e2e-moved";
@@ -30,9 +28,9 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
 async fn there_and_back(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
     eprintln!("seed {seed}");
-    let database = Database::start(pod_address(cluster).await?).await?;
+    let database = Database::start(cluster).await?;
     cluster.make_second(SPACE, json!({})).await?;
-    make_secret(cluster, &database).await?;
+    database.make_secret(cluster, SPACE, SECRET).await?;
     cluster.until_ready(SPACE, SECOND, EXTRA).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;
     let mut traffic = Traffic::start_that_tries_again(&door.gateway, "kept", seed);
@@ -90,21 +88,5 @@ async fn until_kept_by(cluster: &Cluster, keeper: &str) -> anyhow::Result<()> {
 async fn set_catalog(cluster: &Cluster, catalog: Value) -> anyhow::Result<()> {
     let patch = Patch::Merge(json!({"spec": {"catalog": catalog}}));
     cluster.clusters(SPACE).patch(SECOND, &PatchParams::default(), &patch).await?;
-    Ok(())
-}
-
-/// Of some pod.
-async fn pod_address(cluster: &Cluster) -> anyhow::Result<IpAddr> {
-    let pods = cluster.api::<Pod>(NAMESPACE).list(&ListParams::default()).await?;
-    let mut addresses = pods.items.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
-    Ok(addresses.next().context("no pod has an address")?.parse()?)
-}
-
-async fn make_secret(cluster: &Cluster, database: &Database) -> anyhow::Result<()> {
-    let secret: Secret = serde_json::from_value(json!({
-        "metadata": {"name": SECRET},
-        "stringData": {"uri": database.uri(), "ca.crt": database.ca_pem},
-    }))?;
-    cluster.api::<Secret>(SPACE).create(&Default::default(), &secret).await?;
     Ok(())
 }

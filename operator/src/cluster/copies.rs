@@ -1,12 +1,12 @@
 //! Where copies of the catalog's backups go: checked, and as the gateways have it. Its Secret may be missing or wrong: that stops nothing
-//! else, so nobody looks at it here. Gateways read it for each copy and say what is wrong with it. Pure.
+//! else, so nobody looks at what is in it here. Gateways read it for each copy and say what is wrong with it. Pure.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use datamesh_crds::{BackupCopiesSpec, SpanError};
 use datamesh_settings::BackupCopies;
-use k8s_openapi::api::core::v1::VolumeProjection;
+use k8s_openapi::api::core::v1::{Secret, VolumeProjection};
 use reqwest::Url;
 
 use super::given_files::CA_FIELD;
@@ -21,6 +21,8 @@ const FOLDER: &str = "backup-copies";
 pub(crate) struct CopiesPlace {
     spec: BackupCopiesSpec,
     keep: Duration,
+    /// Whether the Secret's own authorities vouch for the server, and the public ones do not. Until there is the Secret nobody knows.
+    has_own_authorities: bool,
     /// Where its server listens.
     pub(crate) port: u16,
 }
@@ -46,9 +48,10 @@ pub(crate) enum CopiesProblem {
     Elsewhere,
 }
 
-/// Checks that of a spec.
+/// Checks that of a spec, whose Secret may be there.
 pub(super) fn check(
     spec: Option<&BackupCopiesSpec>,
+    secret: Option<&Secret>,
     in_database: bool,
 ) -> Result<Option<CopiesPlace>, CopiesProblem> {
     let Some(spec) = spec else { return Ok(None) };
@@ -63,7 +66,9 @@ pub(super) fn check(
         }
         _ => {}
     }
-    Ok(Some(CopiesPlace { keep: spec.keep.duration()?, port, spec: spec.clone() }))
+    let fields = secret.map(|secret| secret.data.iter().flatten());
+    let has_own_authorities = fields.is_none_or(|mut all| all.any(|(field, _)| field == CA_FIELD));
+    Ok(Some(CopiesPlace { keep: spec.keep.duration()?, has_own_authorities, port, spec: spec.clone() }))
 }
 
 impl CopiesPlace {
@@ -79,7 +84,7 @@ impl CopiesPlace {
             path_style: spec.path_style,
             access_key_id_file: file(ID_FIELD),
             secret_access_key_file: file(KEY_FIELD),
-            ca_file: Some(file(CA_FIELD)),
+            ca_file: self.has_own_authorities.then(|| file(CA_FIELD)),
             keep_seconds: self.keep.as_secs(),
         }
     }
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_place_is_in_the_settings_and_its_files_may_be_missing() {
-        let place = check(Some(&spec("https://s3.example.com:9000")), false).unwrap().unwrap();
+        let place = check(Some(&spec("https://s3.example.com:9000")), None, false).unwrap().unwrap();
         let settings = place.settings();
         assert_eq!(
             (settings.keep_seconds, settings.region.as_str(), place.port),
@@ -118,13 +123,28 @@ mod tests {
         let secret = place.projection().secret.unwrap();
         assert_eq!((secret.optional, secret.name.as_str()), (Some(true), "offsite"));
         assert_eq!(secret.items.unwrap().len(), 3);
-        assert!(check(None, true).unwrap().is_none());
+        assert!(check(None, None, true).unwrap().is_none());
+    }
+
+    #[test]
+    fn public_authorities_vouch_only_where_the_secret_has_none() {
+        let ca_file = |fields: &[&str]| {
+            let data = fields.iter().map(|field| ((*field).to_owned(), Default::default())).collect();
+            let secret = Secret { data: Some(data), ..Secret::default() };
+            let place = check(Some(&spec("https://s3.example.com")), Some(&secret), false);
+            place.unwrap().unwrap().settings().ca_file
+        };
+        assert_eq!(ca_file(&[ID_FIELD, KEY_FIELD]), None);
+        assert!(ca_file(&[ID_FIELD, KEY_FIELD, CA_FIELD]).is_some(), "though it is empty");
+        let unknown = check(Some(&spec("https://s3.example.com")), None, false).unwrap().unwrap();
+        assert!(unknown.settings().ca_file.is_some());
     }
 
     #[test]
     fn what_is_of_no_use_is_named() {
-        let problem =
-            |spec: &BackupCopiesSpec, in_database| check(Some(spec), in_database).err().unwrap().to_string();
+        let problem = |spec: &BackupCopiesSpec, in_database| {
+            check(Some(spec), None, in_database).err().unwrap().to_string()
+        };
         assert!(problem(&spec("https://10.1.2.3:9000"), false).contains("backupCopies.pathStyle"));
         assert!(problem(&spec("https://"), false).contains("backupCopies.endpoint"));
         assert!(problem(&spec("https://s3.example.com"), true).contains("your PostgreSQL"));

@@ -30,6 +30,8 @@ pub(crate) struct Found {
     pub(crate) database: Option<Secret>,
     /// What gateways are given for mail, for providers that users sign in at, and for webhooks.
     pub(crate) given: Given,
+    /// What copies of backups are put by.
+    pub(crate) copies: Option<Secret>,
     /// Volumes of the gateways and of all pools.
     pub(crate) volumes: Vec<PersistentVolumeClaim>,
     /// The gateways.
@@ -69,6 +71,10 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
     for named in secrets_of(&cluster.spec.gateway) {
         given.extend(secrets.get_opt(named).await?.map(|secret| (named.to_owned(), secret)));
     }
+    let copies = match &cluster.spec.gateway.backup_copies {
+        Some(copies) => secrets.get_opt(&copies.secret_ref.name).await?,
+        None => None,
+    };
     let ours = ListParams::default().labels(&format!("{}={name}", label::CLUSTER));
     let gateways = ListParams::default().labels(&format!(
         "{}={name},{}={}",
@@ -85,6 +91,7 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         given_tls,
         database,
         given,
+        copies,
         volumes: context.api::<PersistentVolumeClaim>(&namespace).list(&ours).await?.items,
         gateways: context.api::<StatefulSet>(&namespace).list(&gateways).await?.items,
         addresses: addresses(cluster, context).await?,

@@ -247,7 +247,11 @@ pub(crate) fn validate(
         deleted_retention: spec.gateway.deleted_retention.duration()?,
         restore: spec.gateway.restore.clone(),
         catalog_backups: catalog_backups(spec.gateway.catalog_backups),
-        copies: copies::check(spec.gateway.backup_copies.as_ref(), spec.catalog.is_some())?,
+        copies: copies::check(
+            spec.gateway.backup_copies.as_ref(),
+            found.copies.as_ref(),
+            spec.catalog.is_some(),
+        )?,
         restore_from: restore_from(spec.gateway.restore_from),
         given_tls: spec.tls.secret_name.clone(),
     })

@@ -41,7 +41,7 @@ pub use moving::{
 };
 pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};
-pub use restored::{RestoredRecord, WISH_BYTES_MAX};
+pub use restored::{RestoredRecord, RestoringRecord, WISH_BYTES_MAX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use settings::SettingRecord;

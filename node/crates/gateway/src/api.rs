@@ -7,6 +7,7 @@ mod audit;
 mod buckets;
 mod compression;
 mod conditional;
+mod credentials;
 mod files;
 mod fsck;
 mod groups;

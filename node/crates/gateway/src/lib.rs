@@ -10,6 +10,7 @@
 //! * `pools`, `layouts`, `join`: which nodes there are, and how they come in.
 //! * `backup`, `restore`: the catalog into the mesh, and out of it again.
 //! * `group`: several gateways that keep one catalog together; `moving`: the catalog from one engine to another.
+//! * `outward`: how others' servers are spoken to, and who vouches for them.
 //! * `work`: what runs in the background: reports, layouts, reclaiming, renewing.
 //! * `server`: [`Gateway::bind`], then [`Gateway::run`].
 //! * [`embed`]: the same without listeners, for programs that bring their own net, catalog, time and randomness.
@@ -41,6 +42,7 @@ mod moving;
 pub mod notifications;
 mod objects;
 pub mod oidc;
+mod outward;
 mod owned;
 pub mod pipeline;
 mod policy;
@@ -65,5 +67,6 @@ pub use group::GroupError;
 pub use https::BindError;
 pub use layouts::LoadLayoutError;
 pub use moving::MoveFault;
+pub use outward::NoAuthorities;
 pub use restore::RestoreError;
 pub use server::{Addresses, BUFFER_BYTES_MIN, CACHE_BYTES_MIN, Gateway, GatewayError, Health, Waiting};

@@ -1,8 +1,6 @@
 //! Mail: handed to the server of the settings, one connection each. Nothing of a mail is ever logged, nor what the server says of it,
 //! which may name whom it is for.
 
-use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use datamesh_settings::mail::{MailSettings, MailTls};
@@ -14,12 +12,12 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Ex
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::outward::{self, NoAuthorities, is_this_machine};
+
 /// How long each step of a conversation with the server may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the whole of it may take, however much the server says.
 const PATIENCE_IN_ALL: Duration = Duration::from_secs(60);
-/// Bytes of a certificate file at most.
-const CA_BYTES_MAX: u64 = 1 << 20;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
@@ -45,9 +43,9 @@ pub enum MailError {
     /// A secret's file.
     #[error(transparent)]
     Secret(#[from] SettingsError),
-    /// The certificates are none.
-    #[error("mail.caFile {0}: PEM certificates are expected")]
-    Ca(std::path::PathBuf),
+    /// Nobody vouches for the server.
+    #[error("mail.{0}")]
+    Authorities(#[from] NoAuthorities),
     /// The page is none.
     #[error("mail.linkBase is no page: write one like `https://files.example.org/reset`, without `#`")]
     LinkBase,
@@ -146,30 +144,22 @@ fn transport(settings: &MailSettings) -> Result<Transport, MailError> {
     })
 }
 
-fn is_this_machine(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
 fn parameters(settings: &MailSettings) -> Result<TlsParameters, MailError> {
     let builder = TlsParameters::builder(settings.host.clone());
     let builder = match &settings.ca_file {
         None => builder,
         Some(path) => {
             let only = lettre::transport::smtp::client::CertificateStore::None;
-            builder.certificate_store(only).add_root_certificate(authorities(path)?)
+            let vouching = outward::certificates(path)?;
+            vouching
+                .into_iter()
+                .try_fold(builder.certificate_store(only), |builder, one| {
+                    Certificate::from_der(one.to_vec()).map(|one| builder.add_root_certificate(one))
+                })
+                .map_err(|_| NoAuthorities::Content { path: path.clone() })?
         }
     };
     builder.build().map_err(|_| MailError::Tls)
-}
-
-fn authorities(path: &Path) -> Result<Certificate, MailError> {
-    let wrong = || MailError::Ca(path.into());
-    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= CA_BYTES_MAX);
-    let pem = small.then(|| std::fs::read(path).ok()).flatten().ok_or_else(wrong)?;
-    if !pem.windows(27).any(|at| at == b"-----BEGIN CERTIFICATE-----") {
-        return Err(wrong());
-    }
-    Certificate::from_pem(&pem).map_err(|_| wrong())
 }
 
 /// What the server did, without its words.

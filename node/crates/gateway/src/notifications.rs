@@ -8,6 +8,6 @@ mod targets;
 mod webhook;
 
 pub(crate) use message::{Message, name_of};
+pub(crate) use targets::Targets;
 pub use targets::{Target, TargetError};
-pub(crate) use targets::{Targets, is_this_machine};
 pub(crate) use webhook::Untold;

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use datamesh_settings::SettingsError;
 use datamesh_settings::oidc::OidcSettings;
 
+use crate::outward::NoAuthorities;
+
 pub(crate) use pending::{Binds, DEVICE_MS_MAX, Device, PENDING_MS, Pending, Sealed};
 pub(crate) use provider::{Polled, Provider, ProviderError};
 pub(crate) use token::Claims;
@@ -46,6 +48,20 @@ pub enum OidcError {
     /// Too many, or two of one name.
     #[error("oidc: at most {PROVIDERS_MAX} providers, each with a name and an issuer of its own")]
     Names,
+    /// Nobody vouches for one.
+    #[error("oidc.{source} (of `{provider}`)")]
+    Authorities {
+        /// Which provider.
+        provider: String,
+        /// The file's fault.
+        source: NoAuthorities,
+    },
+    /// TLS cannot be prepared.
+    #[error("oidc `{provider}`: the connection cannot be prepared")]
+    Client {
+        /// Which provider.
+        provider: String,
+    },
     /// A file.
     #[error(transparent)]
     File(#[from] SettingsError),

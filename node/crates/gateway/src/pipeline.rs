@@ -26,7 +26,7 @@ mod spread;
 mod store;
 mod window;
 
-pub(crate) use append::{AppendFailure, Appender, PART as APPENDED_PART, Place, let_go, sweep};
+pub(crate) use append::{AppendFailure, Appender, PART as APPENDED_PART, Place, let_go};
 pub use budget::Budget;
 pub(crate) use context::Context;
 pub(crate) use damage::Damage;

@@ -7,10 +7,12 @@
 //! * `desk`: answers joins meanwhile, which say where nodes are.
 //! * `others`: which of several gateways restores.
 //! * `source`: what is read, the nodes' backups or copies elsewhere.
-//! * `run`: asks, reads, writes.
+//! * `run`: asks, and chooses what is restored.
+//! * `folder`: reads it, and writes what becomes the catalog.
 
 mod desk;
 mod errors;
+mod folder;
 mod others;
 mod run;
 mod source;

@@ -36,6 +36,7 @@ use catalog::Opened;
 pub use errors::GatewayError;
 pub(crate) use files::Prepared;
 pub(crate) use files::write_synced;
+pub(crate) use mesh::certified;
 use mesh::{Bulk, Mesh};
 pub use waiting::Waiting;
 

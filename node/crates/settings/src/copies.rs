@@ -24,7 +24,8 @@ pub struct BackupCopies {
     pub access_key_id_file: PathBuf,
     /// Holds its secret. Read for each copy.
     pub secret_access_key_file: PathBuf,
-    /// Holds PEM certificates of the authorities that vouch for the server. No such file, or absent: the public ones. Read for each copy.
+    /// Holds PEM certificates of the authorities that vouch for the server. Read for each copy; where it cannot be, nothing is copied. Absent: the
+    /// public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// Seconds for which a point can be come back to.

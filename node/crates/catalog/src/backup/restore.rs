@@ -8,7 +8,8 @@ use crate::keyspace::{
     BATCH_BYTES_MAX, BATCH_ITEMS_MAX, Batch, CommitError, KeyRange, Keyspace, RangeLimits, ReadError,
     Revision, View,
 };
-use crate::record::{self, ClusterRecord, DeletionHeldRecord, RecordError, RestoredRecord};
+use crate::model::UploadId;
+use crate::record::{self, ClusterRecord, DeletionHeldRecord, RecordError, RestoredRecord, RestoringRecord};
 
 /// Why a backup does not become a catalog.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,48 @@ impl<K: Keyspace> Restore<K> {
         let all = KeyRange { start: Vec::new(), end: None }.without_reserved();
         let found = keyspace.view().await?.range(&all, RangeLimits::rows(1)).await?.rows;
         if found.is_empty() { Ok(Self { keyspace }) } else { Err(RestoreError::NotEmpty) }
+    }
+
+    /// Goes on with a restore of the same parts that was cut off: those of a chain, by its anchor's upload, up to the one of this revision. Gives how
+    /// many of their pieces are there.
+    ///
+    /// # Errors
+    /// `NotEmpty` where something else is there, or the engine's.
+    pub async fn resume(
+        keyspace: K,
+        (upload, revision): (UploadId, u64),
+    ) -> Result<(Self, u64), RestoreError> {
+        let row = keyspace.get(&keys::only(Table::Restoring)).await?;
+        let known = row.map(|row| record::decode::<RestoringRecord>(&row.value)).transpose()?;
+        match known {
+            Some(known) if (known.upload, known.revision) == (upload, revision) => {
+                Ok((Self { keyspace }, known.pieces))
+            }
+            _ => Ok((Self::into_empty(keyspace).await?, 0)),
+        }
+    }
+
+    /// Writes down how far it has come. Pieces behind that are written again: each says all of what it says of a key, in order, so
+    /// nothing comes of it.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn note(&self, come: &RestoringRecord) -> Result<(), RestoreError> {
+        let mut batch = Batch::new();
+        batch.put(keys::only(Table::Restoring), record::encode(come)?);
+        self.keyspace.commit(batch).await?;
+        Ok(())
+    }
+
+    /// Has it be a catalog like any: it is whole.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn settle(keyspace: &K) -> Result<(), RestoreError> {
+        let mut batch = Batch::new();
+        batch.delete(keys::only(Table::Restoring));
+        keyspace.commit(batch).await?;
+        Ok(())
     }
 
     /// Writes the next piece.

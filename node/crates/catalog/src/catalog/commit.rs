@@ -107,7 +107,7 @@ struct How<'a> {
     condition: &'a Condition,
     /// When its caller looked at its parts.
     seen: Option<Revision>,
-    /// Whether what no page names is to be let go then.
+    /// Whether what no page names is to be let go then, by [`Catalog::let_go_idle`].
     sweeps: bool,
 }
 
@@ -234,6 +234,21 @@ impl<K: Keyspace> Catalog<K> {
         self.commit_as(upload, draft, How { condition, seen: Some(seen), sweeps: false }).await
     }
 
+    /// Does both, for an upload that grew by [`Catalog::append_page`]: what its writers stored and wrote down nowhere is to be let go, whoever dies
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// See [`CommitObjectError`]; `PartsChanged` too.
+    pub async fn commit_appended(
+        &self,
+        upload: UploadId,
+        draft: &ObjectDraft,
+        condition: &Condition,
+        seen: Revision,
+    ) -> Result<Committed, CommitObjectError> {
+        self.commit_as(upload, draft, How { condition, seen: Some(seen), sweeps: true }).await
+    }
+
     async fn commit_as(
         &self,
         upload: UploadId,
@@ -340,7 +355,7 @@ impl<K: Keyspace> Catalog<K> {
         {
             return Err(CommitObjectError::PartsChanged);
         }
-        if sweeps {
+        if sweeps && matches!(draft.body, DraftBody::Pages { .. }) {
             put(batch, keys::leftover(upload), &KeyOnlyRecord)?;
         }
         delta.uploads -= 1;

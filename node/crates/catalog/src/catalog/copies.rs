@@ -4,6 +4,10 @@ use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace};
 use crate::record::{COPY_ERROR_BYTES_MAX, CopiedBackup, CopiesRecord, DeletionHeldRecord};
 
+fn order(copied: &CopiedBackup) -> (u64, u64) {
+    (copied.generation, copied.revision)
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// How far copies of backups are, as far as any gateway has noted it.
     ///
@@ -62,7 +66,8 @@ impl<K: Keyspace> Catalog<K> {
             let now = match outcome {
                 Ok(newest) => CopiesRecord {
                     place,
-                    newest: Some(newest),
+                    // A gateway that has lost the lead may end a copy of what was the newest then.
+                    newest: before.newest.filter(|known| order(known) > order(&newest)).or(Some(newest)),
                     tried_unix_ms: now_unix_ms,
                     error: String::new(),
                 },

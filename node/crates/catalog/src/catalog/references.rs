@@ -8,11 +8,11 @@ use super::tally::Delta;
 use super::uploads::open_upload;
 use super::versioning::object_of_upload;
 use super::{Catalog, CatalogError, Invalid};
-use crate::keys::{self, KeyReader, Table};
-use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
+use crate::keys;
+use crate::keyspace::{Batch, Keyspace, View};
 use crate::limits::SEGMENTS_PER_CALL_MAX;
 use crate::model::{BucketId, SegmentRef, UploadId};
-use crate::record::{CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord, Written as _};
+use crate::record::{CondemnedSegmentRecord, KeyOnlyRecord, UsedSegmentRecord};
 
 /// Why references were not written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -96,35 +96,6 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended.into())
-    }
-
-    /// Of an upload's segments at most `limit`, by id, behind one of them: those that no page names. And where to go on.
-    ///
-    /// # Errors
-    /// The engine's faults.
-    pub async fn unused_segments(
-        &self,
-        upload: UploadId,
-        after: Option<SegmentId>,
-        limit: usize,
-    ) -> Result<(Vec<SegmentId>, Option<SegmentId>), CatalogError> {
-        let all = keys::of_upload(Table::UsedSegment, upload);
-        let range = match after {
-            None => all,
-            Some(segment) => all.after(&keys::used_segment(upload, segment)),
-        };
-        let rows = self.view().await?.range(&range, RangeLimits::rows(limit)).await?.rows;
-        let (mut unused, mut last) = (Vec::new(), None);
-        for row in &rows {
-            let mut key = KeyReader::new(&row.key, Table::UsedSegment)?;
-            let (_, segment) = (key.fixed::<16>()?, SegmentId(key.fixed()?));
-            key.end()?;
-            last = Some(segment);
-            if UsedSegmentRecord::decode(&row.value)?.uses == 0 {
-                unused.push(segment);
-            }
-        }
-        Ok((unused, last.filter(|_| rows.len() == limit)))
     }
 }
 

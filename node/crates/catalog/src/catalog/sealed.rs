@@ -167,7 +167,8 @@ impl<K: Keyspace> Catalog<K> {
         rows.iter().map(|row| Ok(keys::read_leftover(&row.key)?)).collect()
     }
 
-    /// Lets go of a committed upload's segments that no page names: its client's promise ended with it, and nobody else would find them.
+    /// Lets go of a committed upload's segments that no page names: what its client was promised ended with it, whoever else wrote to it is
+    /// refused, and nobody else would find them. Of one that is open nothing goes: any gateway may be about to name it.
     /// In bounded batches, and from the beginning where that was cut off.
     ///
     /// # Errors

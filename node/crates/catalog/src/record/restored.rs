@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Record;
+use crate::model::UploadId;
 
 /// Bytes of a wish at most.
 pub const WISH_BYTES_MAX: usize = 64;
@@ -26,5 +27,24 @@ impl Record for RestoredRecord {
 
     fn check(&self) -> Result<(), &'static str> {
         if self.wish.len() > WISH_BYTES_MAX { Err("the wish is too long") } else { Ok(()) }
+    }
+}
+
+/// How far a restore has come. The row is in what it writes until all is there, and in no catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoringRecord {
+    /// Of which chain: its anchor's.
+    pub upload: UploadId,
+    /// Of the last part that is wanted.
+    pub revision: u64,
+    /// Its pieces, in order, that are written.
+    pub pieces: u64,
+}
+
+impl Record for RestoringRecord {
+    const NAME: &'static str = "restoring";
+
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
     }
 }

@@ -4,12 +4,10 @@ use datamesh_catalog::catalog::{By, Ends, ShareError};
 use datamesh_catalog::keys::{self, Table};
 use datamesh_catalog::keyspace::{Batch, Keyspace, RangeLimits, View};
 use datamesh_catalog::limits::SHARES_MAX;
-use datamesh_catalog::{
-    AskedDownload, BucketId, Catalog, Credential, CredentialId, CredentialKind, ObjectKey, Role, Share,
-    Shared, User, UserId,
-};
+use datamesh_catalog::{AskedDownload, BucketId, Catalog, CredentialId, ObjectKey, Share, Shared, UserId};
 use datamesh_shard::BucketName;
 
+use crate::accounts::{session, user};
 use crate::support::{catalog_on, on_all_engines};
 
 on_all_engines!(catalog_on: ending, counting, room, too_many, strays);
@@ -35,26 +33,10 @@ fn share(until_unix_ms: u64) -> Share {
 
 /// Alice, signed in.
 async fn alice<K: Keyspace>(catalog: &Catalog<K>) {
-    let user = User {
-        id: ALICE,
-        name: "alice".parse().unwrap(),
-        email: None,
-        role: Role::Member,
-        disabled: false,
-        created_unix_ms: 5,
-        password: None,
-        failed_sign_ins: 0,
-        last_failed_unix_ms: 0,
-    };
+    let user = user(1, "alice");
+    assert_eq!(user.id, ALICE);
     catalog.create_user(&user, None).await.unwrap();
-    let session = Credential {
-        hash: [7; 32],
-        kind: CredentialKind::Session { device: "test".into() },
-        created_unix_ms: 5,
-        used_unix_ms: 5,
-        until_unix_ms: 1000,
-        address: "10.0.0.1".into(),
-    };
+    let session = session(5);
     catalog.add_credential(ALICE, (SESSION, &session), 5).await.unwrap();
 }
 

@@ -14,7 +14,7 @@ on_all_engines!(catalog_on:
     beginning_again, leases, an_ended_upload_takes_nothing, what_an_aborted_upload_left_counts, pages_make_parts, a_part_begins_anew,
     a_longer_try_is_dropped_whole, replaced_pages_let_segments_go, a_segment_named_twice_stays, unreferencing,
     condemned_segments_need_a_newer_generation, limits,
-    one_writer_at_a_time_appends, what_no_page_names_is_found,
+    one_writer_at_a_time_appends, what_no_page_names_is_let_go,
 );
 
 async fn condemned<K: Keyspace>(catalog: &Catalog<K>) -> Vec<u64> {
@@ -261,27 +261,31 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     catalog.reference(upload, &[segment(6)]).await.unwrap();
     let last_page = Some(page(0, 1, &[3, 4], true));
     let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
-    let late = catalog.commit_seen(upload, &last, &Condition::None, two).await;
+    let late = catalog.commit_appended(upload, &last, &Condition::None, two).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged));
     let last_page = Some(page(0, 0, &[1, 2, 5], true));
     let earlier = draft(DraftBody::Pages { parts: vec![0], last_page }, 30, "tag", 1);
-    let late = catalog.commit_seen(upload, &earlier, &Condition::None, two).await;
+    let late = catalog.commit_appended(upload, &earlier, &Condition::None, two).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged));
     assert_eq!(
         catalog.parts(upload).await.unwrap(),
         [part],
         "whoever is late takes nothing of what is there"
     );
-    let stored = catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap();
+    let stored = catalog.commit_appended(upload, &last, &Condition::None, three).await.unwrap();
     assert_eq!(stored.object.size_bytes, 40);
     assert_eq!(
-        catalog.commit_seen(upload, &last, &Condition::None, three).await.unwrap().object.size_bytes,
+        catalog.commit_appended(upload, &last, &Condition::None, three).await.unwrap().object.size_bytes,
         40
     );
     let last_page = Some(page(0, 1, &[3, 7], true));
     let other = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
-    let late = catalog.commit_seen(upload, &other, &Condition::None, three).await;
+    let late = catalog.commit_appended(upload, &other, &Condition::None, three).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged), "the object is another writer's");
+    let last_page = Some(page(0, 7, &[3, 4], true));
+    let nowhere = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
+    let late = catalog.commit_appended(upload, &nowhere, &Condition::None, three).await;
+    assert_eq!(late, Err(CommitObjectError::PartsChanged), "the object has no such page");
     // What another had referenced before is let go, though there is the object; what is the object's stays.
     assert_eq!(condemned(&catalog).await, [0_u64; 0]);
     catalog.unreference(upload, &[segment_id(6), segment_id(4)], 0).await.unwrap();
@@ -290,21 +294,35 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(gone, Err(PutPageError::UploadGone.into()));
 }
 
-async fn what_no_page_names_is_found<K: Keyspace>(catalog: Catalog<K>) {
+async fn what_no_page_names_is_let_go<K: Keyspace>(catalog: Catalog<K>) {
     let upload = upload_id(1);
     catalog.begin_upload(new_upload("a", 1, 0)).await.unwrap();
+    // By several gateways, of which some died before they had written anything down.
     catalog.reference(upload, &(1..=5).map(segment).collect::<Vec<_>>()).await.unwrap();
-    catalog.put_page(upload, &page(0, 0, &[2, 4], false), 0).await.unwrap();
-    let (mut all, mut after, mut looks) = (Vec::new(), None, 0);
-    loop {
-        let (unused, next) = catalog.unused_segments(upload, after, 2).await.unwrap();
-        all.extend(unused);
-        looks += 1;
-        after = next;
-        if after.is_none() {
-            break;
-        }
+    let (_, nothing) = catalog.tagged_parts(upload).await.unwrap();
+    let seen = catalog.append_page(upload, &page(0, 0, &[2], false), nothing, 0).await.unwrap();
+    catalog.let_go_idle(upload, 0).await.unwrap();
+    assert_eq!(condemned(&catalog).await, [0_u64; 0], "another may be about to write it down");
+    let last_page = Some(page(0, 0, &[2, 4], true));
+    let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 20, "tag", 1);
+    let refused = catalog.commit_appended(upload, &last, &Condition::IfMatch("other".into()), seen).await;
+    assert!(matches!(refused, Err(CommitObjectError::PreconditionFailed { .. })), "{refused:?}");
+    assert_eq!(catalog.leftovers(10).await.unwrap(), []);
+    catalog.commit_appended(upload, &last, &Condition::None, seen).await.unwrap();
+    // Whoever dies here leaves the word that there is something to do.
+    assert_eq!(catalog.leftovers(10).await.unwrap(), [upload]);
+    for _ in 0..2 {
+        catalog.let_go_idle(upload, 0).await.unwrap();
+        assert_eq!(catalog.leftovers(10).await.unwrap(), []);
+        assert_eq!(condemned(&catalog).await, [1, 3, 5]);
     }
-    assert_eq!((all, looks), ([1, 3, 5].map(segment_id).to_vec(), 3));
-    assert_eq!(catalog.unused_segments(upload_id(2), None, 10).await.unwrap(), (Vec::new(), None));
+    let late = catalog.reference(upload, &[segment(6)]).await;
+    assert_eq!(late, Err(ReferenceError::UploadGone), "nobody brings anything any more");
+    assert_eq!(catalog.check_upload(upload, false, 0).await.unwrap(), []);
+    // A small object has no pages, and leaves nothing to look at.
+    catalog.begin_upload(new_upload("b", 2, 0)).await.unwrap();
+    let (_, nothing) = catalog.tagged_parts(upload_id(2)).await.unwrap();
+    let inline = draft(DraftBody::Inline { sealed: vec![1] }, 1, "tag", 1);
+    catalog.commit_appended(upload_id(2), &inline, &Condition::None, nothing).await.unwrap();
+    assert_eq!(catalog.leftovers(10).await.unwrap(), []);
 }

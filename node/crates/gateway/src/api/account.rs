@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Extension, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::catalog::KnownCredential;
-use datamesh_catalog::{CredentialKind, GroupName, Role, Scope, User, UserName};
+use datamesh_catalog::{GroupName, Role, Scope, User, UserName};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +15,7 @@ use zeroize::Zeroizing;
 use super::identities::Item;
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::accounts::{Bound, Claimed, Made, NewToken, Registering, SignIn, SignedIn, TOKEN_DAYS_MAX};
+use crate::accounts::{Bound, Claimed, Made, Registering, SignIn, SignedIn};
 use crate::audit::Note;
 use crate::auth::{Address, COOKIE, Principal, Via, Who};
 use crate::problem::Problem;
@@ -90,21 +89,6 @@ pub(super) struct ChangeProfile {
 pub(super) struct ConfirmEmail {
     /// What was mailed to the address.
     code: Secret,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct MakeToken {
-    name: String,
-    #[schemars(length(min = 1))]
-    scopes: Vec<Scope>,
-    /// How long it counts.
-    #[schemars(range(min = 1, max = TOKEN_DAYS_MAX))]
-    days: u64,
-    /// A token outlives the session: an open one alone must not make it.
-    password: Secret,
-    /// Of the second factor, where the user has one.
-    code: Option<Secret>,
 }
 
 /// A user as they and administrators see them.
@@ -183,55 +167,6 @@ pub(super) struct Profile {
     /// Absent for who has a token file.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<ShownUser>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "Credential")]
-pub(super) struct ShownCredential<'a> {
-    id: String,
-    /// Shown once, when it is made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scopes: Option<Vec<Scope>>,
-    address: String,
-    created_at: String,
-    last_used_at: String,
-    expires_at: String,
-    /// Whether it is the one that asks.
-    current: bool,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "CredentialList")]
-pub(super) struct Credentials<'a> {
-    items: Vec<ShownCredential<'a>>,
-}
-
-fn shown<'a>(known: KnownCredential, current: bool, token: Option<&'a str>) -> ShownCredential<'a> {
-    let credential = known.credential;
-    let (device, name, scopes) = match credential.kind {
-        CredentialKind::Session { device } => (Some(device), None, None),
-        CredentialKind::Token { name, scopes } => (None, Some(name), Some(scopes)),
-        CredentialKind::Reset | CredentialKind::Invite { .. } => (None, None, None),
-    };
-    ShownCredential {
-        id: known.id.to_string(),
-        token,
-        device,
-        name,
-        scopes,
-        address: credential.address,
-        created_at: rfc3339(credential.created_unix_ms),
-        last_used_at: rfc3339(credential.used_unix_ms),
-        expires_at: rfc3339(credential.until_unix_ms),
-        current,
-    }
 }
 
 /// `POST login`: a session for a name and its password.
@@ -382,64 +317,5 @@ pub(super) async fn change_password(
 ) -> Result<StatusCode, Problem> {
     let ChangePassword { old: Secret(old), new: Secret(new) } = incoming::json(&headers, body).await?;
     app.accounts.change_password(&principal, (old, new), from(origin)).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn listed(
-    app: &App,
-    principal: &Principal,
-    wanted: fn(&CredentialKind) -> bool,
-) -> Result<Response, Problem> {
-    let known = app.accounts.credentials(principal).await?;
-    let wanted = known.into_iter().filter(|known| wanted(&known.credential.kind));
-    let items = wanted.map(|known| {
-        let current = principal.via == Via::Session(known.id);
-        shown(known, current, None)
-    });
-    Ok(Json(Credentials { items: items.collect() }).into_response())
-}
-
-/// `GET sessions`: where one is signed in.
-pub(super) async fn sessions(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-) -> Result<Response, Problem> {
-    listed(&app, &principal, |kind| matches!(kind, CredentialKind::Session { .. })).await
-}
-
-/// `GET tokens`: what programs have of one.
-pub(super) async fn tokens(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-) -> Result<Response, Problem> {
-    listed(&app, &principal, |kind| matches!(kind, CredentialKind::Token { .. })).await
-}
-
-/// `POST tokens`: a token for a program, shown this once.
-pub(super) async fn make_token(
-    State(app): State<Arc<App>>,
-    (Extension(principal), Extension(note)): (Extension<Principal>, Extension<Note>),
-    origin: Origin,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, Problem> {
-    let MakeToken { name, scopes, days, password: Secret(password), code } =
-        incoming::json(&headers, body).await?;
-    note.detail(format!("name={name} scopes={scopes:?} days={days}"));
-    let code = code.as_ref().map(|Secret(code)| code.as_str());
-    let new = NewToken { name, scopes, days };
-    let made = app.accounts.make_token(&principal, new, (password, code), from(origin)).await?;
-    note.target(format!("/api/v1/auth/tokens/{}", made.id));
-    let known = KnownCredential { id: made.id, credential: made.credential };
-    Ok((StatusCode::CREATED, NO_STORE, Json(shown(known, false, Some(&made.text)))).into_response())
-}
-
-/// `DELETE sessions/{id}` and `tokens/{id}`: refused from the answer on.
-pub(super) async fn end(
-    State(app): State<Arc<App>>,
-    Extension(principal): Extension<Principal>,
-    Path(id): Path<String>,
-) -> Result<StatusCode, Problem> {
-    app.accounts.end(&principal, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

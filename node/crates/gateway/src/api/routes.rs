@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, compression, files, fsck, groups, identities, invites,
-    keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments, shared, shares,
-    shreds, trash, tus, uploads, users,
+    App, account, admin, archive, audit, buckets, compression, credentials, files, fsck, groups, identities,
+    invites, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments,
+    shared, shares, shreds, trash, tus, uploads, users,
 };
 use crate::auth::Need;
 
@@ -201,16 +201,16 @@ routes! {
         does("Makes an address one's own by the code that was mailed there").takes::<account::ConfirmEmail>().gives_nothing(204);
     POST "/api/v1/auth/password" Themselves => account::change_password,
         does("Changes the password; other sessions end").takes::<account::ChangePassword>().gives_nothing(204);
-    GET "/api/v1/auth/sessions" Themselves => account::sessions,
-        does("Lists one's sessions").gives::<account::Credentials<'_>>(200);
-    DELETE "/api/v1/auth/sessions/{id}" Themselves => account::end,
+    GET "/api/v1/auth/sessions" Themselves => credentials::sessions,
+        does("Lists one's sessions").gives::<credentials::Credentials<'_>>(200);
+    DELETE "/api/v1/auth/sessions/{id}" Themselves => credentials::end,
         does("Ends a session").gives_nothing(204);
-    GET "/api/v1/auth/tokens" Themselves => account::tokens,
-        does("Lists one's tokens").gives::<account::Credentials<'_>>(200);
-    POST "/api/v1/auth/tokens" Themselves => account::make_token,
-        does("Makes a token for a program").takes::<account::MakeToken>().once()
-            .gives::<account::ShownCredential<'_>>(201).with(SECRET);
-    DELETE "/api/v1/auth/tokens/{id}" Themselves => account::end,
+    GET "/api/v1/auth/tokens" Themselves => credentials::tokens,
+        does("Lists one's tokens").gives::<credentials::Credentials<'_>>(200);
+    POST "/api/v1/auth/tokens" Themselves => credentials::make_token,
+        does("Makes a token for a program").takes::<credentials::MakeToken>().once()
+            .gives::<credentials::ShownCredential<'_>>(201).with(SECRET);
+    DELETE "/api/v1/auth/tokens/{id}" Themselves => credentials::end,
         does("Ends a token").gives_nothing(204);
     GET "/api/v1/auth/second-factor" Themselves => second_factor::show,
         does("Shows whether a second factor is asked for").gives::<second_factor::Shown>(200);

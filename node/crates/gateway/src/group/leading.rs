@@ -69,6 +69,7 @@ impl Leading {
                 replica.until(|group| (group.leader == Some(own)) == leads).await
             }
             Self::WithLock(held) => held.wait_for(|held| *held == leads).await.is_ok(),
+            Self::BeforeMove(keyspace) if !leads => ends_before_move(&keyspace.clone()).await,
             Self::Moving(keyspace) | Self::BeforeMove(keyspace) => {
                 moved_until(&keyspace.clone(), leads).await
             }
@@ -109,17 +110,33 @@ async fn moved_until(keyspace: &MovingKeyspace, leads: bool) -> bool {
     Box::pin(Leading::of(keyspace.current()).until(leads)).await
 }
 
+/// Until the source is not led from here any more, or the catalog is there no more.
+async fn ends_before_move(keyspace: &MovingKeyspace) -> bool {
+    let (mut arrival, mut source) = (keyspace.arrival(), Leading::of(keyspace.source()));
+    let arrived = async { arrival.wait_for(|arrived| *arrived).await.is_ok() };
+    tokio::select! {
+        lost = Box::pin(source.until(false)), if !matches!(source, Leading::Always) => lost,
+        arrived = arrived => arrived,
+    }
+}
+
 /// A worker that works where the catalog leads.
 pub(crate) struct WhileLeading<W> {
     pub(crate) leading: Leading,
     pub(crate) worker: W,
     wake: Arc<Notify>,
+    gives_up: bool,
 }
 
 impl<W: Worker> WhileLeading<W> {
     pub(crate) fn new(leading: &Leading, worker: W) -> Self {
         let wake = worker.wakes().unwrap_or_default();
-        Self { leading: leading.clone(), worker, wake }
+        Self { leading: leading.clone(), worker, wake, gives_up: false }
+    }
+
+    /// One whose work is long, and nothing that two should do at once: what is under way is given up with the lead.
+    pub(crate) fn giving_up(self) -> Self {
+        Self { gives_up: true, ..self }
     }
 
     /// What wakes it.
@@ -134,11 +151,32 @@ impl<W: Worker> Worker for WhileLeading<W> {
     }
 
     fn work(&mut self) -> BoxFuture<'_, Next> {
-        if self.leading.now() {
+        if !self.leading.now() {
+            self.worker.rest();
+            return std::future::ready(Next::Wait(PERIOD)).boxed();
+        }
+        if !self.gives_up {
             return self.worker.work();
         }
-        self.worker.rest();
-        std::future::ready(Next::Wait(PERIOD)).boxed()
+        async move {
+            let mut leading = self.leading.clone();
+            let lost = async {
+                if !leading.until(false).await {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let done = tokio::select! {
+                biased;
+                next = self.worker.work() => Some(next),
+                () = lost => None,
+            };
+            done.unwrap_or_else(|| {
+                tracing::info!(worker = self.worker.name(), "what was under way is given up with the lead");
+                self.worker.rest();
+                Next::Wait(PERIOD)
+            })
+        }
+        .boxed()
     }
 
     fn wakes(&self) -> Option<Arc<Notify>> {

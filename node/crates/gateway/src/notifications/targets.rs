@@ -1,8 +1,6 @@
 //! Whom there is to tell: the webhooks of the settings.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datamesh_settings::notifications::NotificationTarget;
@@ -10,15 +8,12 @@ use datamesh_settings::{SettingsError, read_secret};
 use datamesh_shard::TargetName;
 use parking_lot::Mutex;
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 
 use super::webhook::Webhook;
+use crate::outward::{Authorities, NoAuthorities, is_this_machine};
 
 /// Targets at most: each has a worker.
 const TARGETS_MAX: usize = 32;
-/// Bytes of a certificate file at most.
-const CA_BYTES_MAX: u64 = 1 << 20;
 
 /// Why the settings' targets are refused.
 #[derive(Debug, thiserror::Error)]
@@ -41,13 +36,13 @@ pub enum TargetError {
     /// A secret's file.
     #[error(transparent)]
     Secret(#[from] SettingsError),
-    /// The certificates are none.
-    #[error("notifications {name}: caFile {path}: PEM certificates are expected")]
-    Ca {
+    /// Nobody vouches for it.
+    #[error("notifications {name}: {source}")]
+    Authorities {
         /// Of which target.
         name: TargetName,
-        /// The file.
-        path: PathBuf,
+        /// The file's fault.
+        source: NoAuthorities,
     },
     /// TLS cannot be prepared.
     #[error("notifications {0}: the connection cannot be prepared")]
@@ -81,7 +76,8 @@ impl Target {
         if let Some(file) = &secret_file {
             drop(zeroize::Zeroizing::new(read_secret(file)?));
         }
-        let authorities = ca_file.map(|path| authorities(&name, &path)).transpose()?;
+        let authorities = Authorities::of(ca_file.as_deref())
+            .map_err(|source| TargetError::Authorities { name: name.clone(), source })?;
         let webhook = Webhook::new(url, secret_file, authorities);
         let webhook = webhook.map_err(|_| TargetError::Client(name.clone()))?;
         Ok(Self { name, webhook })
@@ -101,21 +97,6 @@ impl Target {
         }
         settings.iter().cloned().map(Self::open).collect()
     }
-}
-
-/// Whether a host in an address is this machine: nobody watches the way there.
-pub(crate) fn is_this_machine(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
-}
-
-fn authorities(name: &TargetName, path: &Path) -> Result<Vec<CertificateDer<'static>>, TargetError> {
-    let wrong = || TargetError::Ca { name: name.clone(), path: path.into() };
-    let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= CA_BYTES_MAX);
-    let pem = small.then(|| std::fs::read(path).ok()).flatten().ok_or_else(wrong)?;
-    let all: Vec<_> = CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|_| wrong())?;
-    if all.is_empty() { Err(wrong()) } else { Ok(all) }
 }
 
 /// Those that this gateway knows, and what keeps it from telling some of them.
@@ -198,7 +179,7 @@ mod tests {
         assert_eq!(twice, "notifications: two targets have the name a");
         let many: Vec<_> = (0..33).map(|n| hook(&format!("n{n}"))).collect();
         assert!(Target::open_all(&many).unwrap_err().to_string().contains("33 targets"));
-        let nowhere = Some(PathBuf::from("/nowhere"));
+        let nowhere = Some(std::path::PathBuf::from("/nowhere"));
         let secret = Target::open(NotificationTarget { secret_file: nowhere.clone(), ..hook("a") });
         assert!(secret.unwrap_err().to_string().contains("/nowhere"));
         let ca = Target::open(NotificationTarget { ca_file: nowhere, ..hook("a") }).unwrap_err();

@@ -1,17 +1,15 @@
 //! How targets are told: one POST each time, which any answer of success ends. Nothing is followed, and no answer is read.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_settings::{SettingsError, read_secret};
 use http::header;
-use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
-use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
 use zeroize::Zeroizing;
+
+use crate::outward::{Authorities, NoClient};
 
 /// How long a connection may take to come.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
@@ -47,15 +45,6 @@ impl Untold {
     }
 }
 
-/// Why no client could be made.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NoClient {
-    #[error(transparent)]
-    Tls(#[from] rustls::Error),
-    #[error(transparent)]
-    Http(#[from] reqwest::Error),
-}
-
 /// A web address that takes messages.
 pub(crate) struct Webhook {
     client: Client,
@@ -71,30 +60,13 @@ impl std::fmt::Debug for Webhook {
 }
 
 impl Webhook {
-    /// With these authorities, or the public ones.
     pub(crate) fn new(
         url: Url,
         secret_file: Option<PathBuf>,
-        authorities: Option<Vec<CertificateDer<'static>>>,
+        authorities: Authorities,
     ) -> Result<Self, NoClient> {
-        let mut roots = RootCertStore::empty();
-        match authorities {
-            Some(own) => own.into_iter().try_for_each(|one| roots.add(one))?,
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .user_agent(concat!("datamesh/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_WAIT)
-            .timeout(ANSWER_WAIT)
-            .build()?;
+        let client =
+            authorities.client(|client| client.connect_timeout(CONNECT_WAIT).timeout(ANSWER_WAIT))?;
         Ok(Self { client, url, secret_file })
     }
 

@@ -13,6 +13,7 @@ use datamesh_shard::BucketName;
 use http::{HeaderValue, header};
 use parking_lot::Mutex;
 
+use super::uploads::sweep;
 use super::write::{opaque, stored};
 use super::{BucketContext, Durability, Fields, Meta, Objects, Stored, refusals};
 use crate::api::{Incoming, Witness};
@@ -182,7 +183,7 @@ impl Objects {
             let grown = self.grown(growing, (pages, appended.durability), (condition, cause)).await;
             // Not before: what no page names may be another writer's, who goes on where this one is refused.
             match &grown {
-                Ok(_) => pipeline::sweep(&self.context, id, &appended.held).await,
+                Ok(_) => sweep(&self.context, id).await,
                 Err(_) => pipeline::let_go(&self.context, id, &appended.held).await,
             }
             return grown;
@@ -232,7 +233,7 @@ impl Objects {
             body,
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        match catalog.commit_seen(id, &draft, &condition, place.seen).await {
+        match catalog.commit_appended(id, &draft, &condition, place.seen).await {
             Err(CommitObjectError::PartsChanged) => Err(busy()),
             committed => Ok(done(stored(committed, Some(durability))?)),
         }

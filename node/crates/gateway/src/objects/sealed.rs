@@ -16,6 +16,7 @@ use datamesh_shard::limits::INLINE_BYTES_MAX;
 use datamesh_shard::{BucketName, Cipher, ErasureProfile, PoolName, SegmentId};
 
 use super::buckets::is_sealed;
+use super::uploads::sweep;
 use super::write::{opaque, stored};
 use super::{BucketContext, Durability, Found, Objects, Stored, refusals};
 use crate::api::Incoming;
@@ -205,18 +206,9 @@ impl Objects {
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
         let done = stored(catalog.commit_sealed(id, &draft, &condition).await, None)?;
-        self.sweep(id);
+        let context = Arc::clone(&self.context);
+        self.context.spawn_tail(async move { sweep(&context, id).await });
         Ok(done)
-    }
-
-    /// Lets go of what no page of an object names. If this gateway dies on the way, the worker does it.
-    fn sweep(&self, id: UploadId) {
-        let (context, now_unix_ms) = (Arc::clone(&self.context), self.now_unix_ms());
-        self.context.spawn_tail(async move {
-            if let Err(error) = context.catalog.let_go_idle(id, now_unix_ms).await {
-                tracing::debug!(upload = %id, %error, "segments that no page names are let go later");
-            }
-        });
     }
 
     /// Sealed bytes of the segments of a page.

@@ -18,7 +18,7 @@ use super::{
     BucketContext, Durability, Fields, KeyError, Meta, Objects, Stored, customer, growing, locks, refusals,
 };
 use crate::api::{Incoming, Told};
-use crate::pipeline::{self, Job, Record, Secrets, Written, millis};
+use crate::pipeline::{self, Context, Job, Record, Secrets, Written, millis};
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
@@ -301,6 +301,13 @@ impl Objects {
 
     pub(super) async fn bucket_of(&self, upload: &Upload) -> Result<Arc<BucketContext>, Problem> {
         self.buckets.of_id(upload.target.bucket).await?.ok_or_else(refusals::bucket_gone)
+    }
+}
+
+/// Lets go of what no page names of an upload that has just become an object. If this gateway dies on the way, the worker does it.
+pub(super) async fn sweep(context: &Context, upload: UploadId) {
+    if let Err(error) = context.catalog.let_go_idle(upload, context.surroundings.now_unix_ms()).await {
+        tracing::debug!(%upload, %error, "segments that no page names are let go later");
     }
 }
 

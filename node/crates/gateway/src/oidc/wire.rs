@@ -1,22 +1,18 @@
 //! Requests to a provider: all it answers is bounded, none of it is logged.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::RequestBuilder;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::OidcError;
 use super::token::TokenError;
-use datamesh_settings::read_secret;
+use crate::outward::Authorities;
 
 /// How long one request to a provider may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -65,31 +61,11 @@ pub(super) struct Wire {
 impl Wire {
     /// `ca_file`: who alone vouches for it; none: the public authorities.
     pub(super) fn open(provider: &str, ca_file: Option<&Path>) -> Result<Self, OidcError> {
-        let wrong = |remedy| OidcError::Field { provider: provider.into(), field: "caFile", remedy };
-        let mut roots = RootCertStore::empty();
-        match ca_file {
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-            Some(path) => {
-                let pem = read_secret(path)?;
-                for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                    let added = certificate.ok().and_then(|certificate| roots.add(certificate).ok());
-                    added.ok_or_else(|| wrong("PEM certificates are expected"))?;
-                }
-            }
-        }
-        if roots.is_empty() {
-            return Err(wrong("PEM certificates are expected"));
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| wrong("TLS cannot be prepared"))?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.with_root_certificates(roots).with_no_client_auth())
-            .https_only(true)
-            .timeout(PATIENCE)
-            // A provider that sends elsewhere could send what is meant for it there.
-            .redirect(reqwest::redirect::Policy::none());
-        let http = http.build().map_err(|_| wrong("TLS cannot be prepared"))?;
+        let of = || provider.to_owned();
+        let authorities =
+            Authorities::of(ca_file).map_err(|source| OidcError::Authorities { provider: of(), source })?;
+        let http = authorities.client(|client| client.https_only(true).timeout(PATIENCE));
+        let http = http.map_err(|_| OidcError::Client { provider: of() })?;
         Ok(Self { http, places: Semaphore::new(REQUESTS_AT_ONCE) })
     }
 

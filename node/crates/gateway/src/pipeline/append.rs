@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::{AppendError, CatalogError, PutPageError};
 use datamesh_catalog::keyspace::Revision;
-use datamesh_catalog::limits::{PAGE_SEGMENTS_MAX, PART_PAGES_MAX, SEGMENTS_PER_CALL_MAX};
+use datamesh_catalog::limits::{PAGE_SEGMENTS_MAX, PART_PAGES_MAX};
 use datamesh_catalog::{PageAt, PlacedPage, UploadId};
 use datamesh_shard::SegmentId;
 use tokio::sync::mpsc;
@@ -236,28 +236,6 @@ pub(crate) async fn let_go(context: &Context, upload: UploadId, segments: &[Segm
         && let Err(error) = context.catalog.unreference(upload, segments, now).await
     {
         tracing::debug!(%upload, %error, "segments that nobody wrote down stay for now");
-    }
-}
-
-/// Lets go of all that requests which broke off left of an upload that is an object now, but for these. What a crash keeps from it stays as
-/// long as the object.
-pub(crate) async fn sweep(context: &Context, upload: UploadId, but: &[SegmentId]) {
-    let mut after = None;
-    loop {
-        let found = context.catalog.unused_segments(upload, after, SEGMENTS_PER_CALL_MAX).await;
-        let (mut unused, next) = match found {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::warn!(%upload, %error, "segments that nobody wrote down stay with the object");
-                return;
-            }
-        };
-        unused.retain(|segment| !but.contains(segment));
-        let_go(context, upload, &unused).await;
-        after = next;
-        if after.is_none() {
-            return;
-        }
     }
 }
 

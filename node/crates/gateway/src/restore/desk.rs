@@ -15,8 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::join::learn;
 use crate::owned;
-use crate::server::{GatewayError, Prepared};
-use crate::work::membership::certify;
+use crate::server::{GatewayError, Prepared, certified};
 
 /// Nodes that are remembered at most.
 const NODES_MAX: usize = 8192;
@@ -45,17 +44,14 @@ impl Listening {
         prepared: &Prepared,
         incarnation: Incarnation,
     ) -> Result<Self, GatewayError> {
-        let (cluster, identity) = (&settings.cluster, &prepared.identity);
-        let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
-        certify(&trust, &prepared.secret.signing_key(), (&settings.node, identity.peer()))?;
-        let encryption = cluster.bulk_encryption;
-        let peers = Peers::new(identity.clone(), Arc::clone(&trust), incarnation).encrypting(encryption);
+        let identity = &prepared.identity;
+        let (trust, peers) = certified(settings, prepared, incarnation)?;
         let (seen, stop) = (Seen::default(), CancellationToken::new());
         let desk =
             Desk { secret: Arc::clone(&prepared.secret), peers: peers.clone(), seen: Arc::clone(&seen) };
         let own = (identity.clone(), Arc::clone(&trust), incarnation);
         let server = BulkServer::bind(gateway.listen.bulk, identity, trust, incarnation, desk).await?;
-        let server = server.encrypting(identity, encryption)?;
+        let server = server.encrypting(identity, settings.cluster.bulk_encryption)?;
         let task = owned::spawn(server.run(stop.clone()));
         Ok(Self { peers, own, seen, stop, task })
     }

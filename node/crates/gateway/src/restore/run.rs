@@ -1,21 +1,17 @@
 //! Asks nodes for backups, and makes a catalog of the newest.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, begins_after};
-use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
-use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::CatalogOptions;
+use datamesh_catalog::backup::Anchor;
 use datamesh_catalog::record::RestoredRecord;
-use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
-use datamesh_settings::admin::{DesiredMember, PoolSpec};
-use datamesh_shard::{Incarnation, PeerKey};
+use datamesh_shard::PeerKey;
 use futures::StreamExt;
 
 use super::errors::{RestoreError, Unread};
@@ -24,22 +20,13 @@ use super::time;
 use super::told::{BY_TIME, Told, layouts, unheard};
 use super::wish::Wish;
 use crate::backup::{Given, Opener};
-use crate::cache::SegmentCache;
-use crate::layouts::encode_stored;
-use crate::metrics::Metrics;
-use crate::pipeline::{Budget, Context, PieceError, segments_of};
-use crate::pools::{Pool, Pools};
-use crate::server::CATALOG_DIR;
+use crate::pipeline::PieceError;
 use crate::surroundings::Surroundings;
 
-/// Folder of the catalog until all of it is there.
-const DIR: &str = "catalog.restoring";
 /// Patience with a node's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Nodes asked at the same time.
 const ASKED_AT_ONCE: usize = 32;
-/// Nothing is put under this context.
-const NO_LEASE: Duration = Duration::from_secs(60);
 /// What was condemned so shortly after the earliest time that can be had may be deleted already.
 const MARGIN_MS: u64 = 60_000;
 
@@ -278,85 +265,6 @@ impl Restoring<'_> {
         );
         Ok(restored)
     }
-
-    /// Writes the rows into a folder beside.
-    async fn rows(
-        &self,
-        shelf: &Shelf,
-        (anchor, parts): (&Anchor, &[AnchorPart]),
-        (told, restored): (&BTreeMap<PeerKey, Told>, &RestoredRecord),
-    ) -> Result<AnyKeyspace, Unread> {
-        self.check_whole(shelf, (anchor, parts)).await?;
-        let context = self.context(told).await?;
-        let dir = self.dir.join(DIR);
-        let options = RocksOptions { begins_after: begins_after(restored), ..RocksOptions::default() };
-        let opening = tokio::task::spawn_blocking(move || {
-            remove(&dir)?;
-            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, options)?)
-        });
-        let keyspace = opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??;
-        let restore = Restore::into_empty(AnyKeyspace::from(keyspace)).await?;
-        for chunk in parts.iter().flat_map(|part| &part.chunks) {
-            for segment in segments_of(chunk).map_err(PieceError::from)? {
-                restore.write(&self.piece_rows((shelf, &context), anchor, segment).await?).await?;
-            }
-        }
-        // Above all that the lost catalog may have been opened as since.
-        let holds_deletion = matches!(shelf, Shelf::Copies(_));
-        Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), (restored, holds_deletion)).await?)
-    }
-
-    /// What reads segments, by the layouts that nodes know.
-    async fn context(&self, told: &BTreeMap<PeerKey, Told>) -> Result<Arc<Context>, RestoreError> {
-        let pools = Arc::new(Pools::new(Arc::clone(&self.opener.net)));
-        for (name, (layout, signed)) in layouts(told) {
-            let mut pool = Pool::new(spec_of(layout));
-            let refused = |error: datamesh_placement::LayoutError| RestoreError::Layout(error.to_string());
-            pool.add(layout.clone(), signed.clone()).map_err(refused)?;
-            pools.put(name.clone(), pool);
-        }
-        let budget = Budget::new(self.buffer_bytes);
-        let (metrics, _) = Metrics::register(budget.clone());
-        let cache = Arc::new(SegmentCache::new(0, metrics.cache.clone()));
-        // It is asked nothing: what is read is in no row yet.
-        let nothing = EmbeddedCatalog::in_memory(MemoryKeyspace::default(), "", self.options).await?;
-        let outside = (Arc::clone(&self.opener.net), Arc::clone(&self.surroundings));
-        Ok(Context::new((budget, cache), metrics, nothing, pools, outside, NO_LEASE))
-    }
-
-    /// Layouts that were committed after the backup: members take nothing by earlier ones.
-    async fn take_layouts(
-        &self,
-        keyspace: AnyKeyspace,
-        told: &BTreeMap<PeerKey, Told>,
-    ) -> Result<(), RestoreError> {
-        let catalog =
-            EmbeddedCatalog::with_keyspace(keyspace, &self.opener.secret.fingerprint(), self.options).await?;
-        let known = catalog.pools().await.map_err(OpenError::from)?;
-        for (name, (layout, signed)) in layouts(told) {
-            let before = catalog.newest_epoch(name).await.map_err(OpenError::from)?;
-            if before >= Some(layout.epoch) {
-                continue;
-            }
-            let failed = |error: CommitLayoutError| RestoreError::Layout(error.to_string());
-            if !known.iter().any(|(pool, _)| pool == name) {
-                catalog.put_pool(name, &spec_of(layout)).await.map_err(failed)?;
-            }
-            let stored = encode_stored(signed).map_err(|error| RestoreError::Layout(error.to_string()))?;
-            let profiles = ProfileChange { open: layout.profiles().collect(), closed: Vec::new() };
-            catalog.commit_layout(name, layout.epoch, before, stored, &profiles).await.map_err(failed)?;
-            tracing::info!(pool = %name, epoch = %layout.epoch, "a layout later than the backup is taken from the nodes");
-        }
-        Ok(())
-    }
-
-    /// From here on it is the gateway's catalog.
-    fn set_in_place(&self) -> Result<(), RestoreError> {
-        let (from, to) = (self.dir.join(DIR), self.dir.join(CATALOG_DIR));
-        let failed = |source| RestoreError::File { path: to.clone(), source };
-        std::fs::rename(from, &to).map_err(failed)?;
-        std::fs::File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
-    }
 }
 
 fn told_nothing<T>(peer: &PeerKey, answer: &datamesh_exchange::net::Answer) -> Option<T> {
@@ -365,31 +273,4 @@ fn told_nothing<T>(peer: &PeerKey, answer: &datamesh_exchange::net::Answer) -> O
         Err(error) => tracing::debug!(%peer, %error, "a node does not answer yet"),
     }
     None
-}
-
-/// A pool as its layout knows it: the rest is as new pools have it, until the administrator says otherwise.
-fn spec_of(layout: &Layout) -> PoolSpec {
-    let members = layout.members.iter().map(|member| DesiredMember {
-        node: member.node.clone(),
-        zone: member.zone.clone(),
-        capacity_bytes: member.capacity_bytes,
-    });
-    PoolSpec {
-        erasure: layout.profile,
-        cipher: Default::default(),
-        ack_shards: None,
-        members: members.collect(),
-        scrub: Default::default(),
-        recode: Default::default(),
-    }
-}
-
-/// A folder, if it is there.
-fn remove(dir: &Path) -> Result<(), RestoreError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(RestoreError::File { path: dir.into(), source })
-        }
-        _ => Ok(()),
-    }
 }

@@ -40,7 +40,7 @@ impl Restoring<'_> {
             Source::Mesh => Ok(Shelf::Mesh),
             Source::Copies(place) => {
                 let copies = place.open(&self.opener.secret.fingerprint()).await.map_err(NoCopy::from)?;
-                Ok(Shelf::Copies(Box::new(copies.patiently())))
+                Ok(Shelf::Copies(Box::new(copies)))
             }
         }
     }

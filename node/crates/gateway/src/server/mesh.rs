@@ -56,6 +56,20 @@ impl Bulk {
     }
 }
 
+/// Shows the gateway's certificate, without which nobody would talk to it. Gives whom it trusts, and its way to them.
+pub(crate) fn certified(
+    settings: &Settings,
+    Prepared { identity, secret, .. }: &Prepared,
+    incarnation: Incarnation,
+) -> Result<(Arc<Trust>, Peers), NotTrusted> {
+    let cluster = &settings.cluster;
+    // Layouts come from the catalog, or from nodes that are asked, so nothing has to be kept.
+    let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
+    certify(&trust, &secret.signing_key(), (&settings.node, identity.peer()))?;
+    let peers = Peers::new(identity.clone(), Arc::clone(&trust), incarnation);
+    Ok((trust, peers.encrypting(cluster.bulk_encryption)))
+}
+
 impl Mesh {
     /// Shows the gateway's certificate, listens and answers.
     pub(super) async fn start(
@@ -64,18 +78,13 @@ impl Mesh {
         prepared: &Prepared,
         incarnation: Incarnation,
     ) -> Result<Self, GatewayError> {
-        let (cluster, identity) = (&settings.cluster, &prepared.identity);
-        // Layouts come from the catalog, so nothing has to be kept.
-        let trust = Arc::new(Trust::new(cluster.name.clone(), cluster.public_key, Box::new(|_, _| {})));
-        // Without it nobody would talk to this gateway.
-        certify(&trust, &prepared.secret.signing_key(), (&settings.node, identity.peer()))?;
-        let encryption = cluster.bulk_encryption;
-        let peers = Peers::new(identity.clone(), Arc::clone(&trust), incarnation).encrypting(encryption);
+        let identity = &prepared.identity;
+        let (trust, peers) = certified(settings, prepared, incarnation)?;
         let id = replica_of(&identity.peer());
         let desk = FrontDesk::new((settings.node.clone(), id), &gateway.catalog_members);
         let (listen, known) = (gateway.listen.bulk, Arc::clone(&trust));
         let server = BulkServer::bind(listen, identity, known, incarnation, desk.clone()).await?;
-        let server = server.encrypting(identity, encryption)?;
+        let server = server.encrypting(identity, settings.cluster.bulk_encryption)?;
         let (address, stop) = (server.local_addr(), CancellationToken::new());
         let bulk = Bulk { address, stop: stop.clone(), task: owned::spawn(server.run(stop)) };
         Ok(Self { trust, peers, desk, incarnation, bulk })

@@ -263,7 +263,7 @@ impl Workers {
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
         let before_move = leading.before_move();
         let backup = self.backup.map(|backup| WhileLeading::new(&before_move, backup));
-        let copies = self.copies.map(|copies| WhileLeading::new(&before_move, copies));
+        let copies = self.copies.map(|copies| WhileLeading::new(&before_move, copies).giving_up());
         let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);

@@ -1,6 +1,7 @@
 //! A catalog whose volume is lost comes back out of the mesh.
 
 mod copies;
+mod interrupted;
 mod trouble;
 
 use std::sync::Arc;
@@ -35,6 +36,14 @@ async fn back_up(house: &mut House) {
     assert!(matches!(house.core.backup.work().await, Next::Wait(_)));
     let backup = house.status().await["catalog"]["backup"].clone();
     assert!(backup["lastUnixMs"].is_u64() && backup["error"].is_null(), "{backup}");
+}
+
+/// One with an object, `a`, that is backed up.
+async fn backed_up() -> House {
+    let mut house = house().await;
+    house.put("a", "1").await.ok();
+    back_up(&mut house).await;
+    house
 }
 
 /// The cluster's and the gateway's.
@@ -205,9 +214,7 @@ async fn any_part_is_a_point_to_come_back_to() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_dies_before_the_anchor_is_kept_leaves_the_backup_before_and_no_garbage() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     let shards = house.nodes.all_shards();
     begin_anew(&mut house);
     house.put("b", "2").await.ok();
@@ -257,9 +264,7 @@ async fn what_the_newest_backup_refers_to_is_deleted_once_there_is_a_newer_one()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_catalog_at_rest_is_backed_up_without_writing_anything() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     let (shards, before) = (house.nodes.all_shards(), house.status().await);
     house.clock.move_on(Duration::from_secs(100));
     for _ in 0..3 {
@@ -276,9 +281,7 @@ async fn a_catalog_at_rest_is_backed_up_without_writing_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_that_lead_in_turn_go_on_with_the_same_backup_and_fence_nobody() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     // Another has opened the catalog, and gets the lead: it makes a chain of its own.
     let (keyspace, options) = (house.catalog.keyspace().clone(), house.catalog.options());
     let opened = EmbeddedCatalog::with_keyspace(keyspace, &house.secret.fingerprint(), options).await;
@@ -336,9 +339,7 @@ async fn what_a_node_makes_up_neither_ends_a_gateway_nor_stops_a_restore() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wish_that_stays_in_the_settings_restores_once() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let house = backed_up().await;
     let (mut new, record) = restored_by(&house, Wish::Newest, "newest").await.unwrap();
     assert_eq!(new.catalog.restored().await.unwrap(), Some(record));
     new.put("b", "2").await.ok();

@@ -3,6 +3,7 @@
 
 mod anchors;
 pub(crate) mod bucket;
+mod lost;
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -182,18 +183,6 @@ impl FakeNodes {
 
     pub(super) fn rot(&self, n: u8) {
         self.change(n, |node| node.rotten = true);
-    }
-
-    /// All nodes lose a segment's shards.
-    pub(super) fn lose(&self, segment: SegmentId) {
-        for node in self.nodes.lock().values_mut() {
-            node.shards.retain(|key, _| key.segment != segment);
-        }
-    }
-
-    /// Loses all its shards.
-    pub(super) fn wipe(&self, n: u8) {
-        self.change(n, |node| node.shards.clear());
     }
 
     pub(super) fn shards(&self, n: u8) -> usize {

@@ -2,7 +2,7 @@
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
 use datamesh_catalog::record::{
-    CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, SnapshotsRecord,
+    CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, RestoringRecord, SnapshotsRecord,
 };
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
@@ -28,11 +28,13 @@ pub(super) fn samples() -> Vec<Sample> {
         error,
     };
     let held = DeletionHeldRecord { since_unix_ms: 1_800_000_060_000 };
+    let restoring = RestoringRecord { upload: UploadId([7; 16]), revision: 300, pieces: 20 };
     let known = [
         sample("restored", restored),
         sample("snapshots", snapshots),
         sample("copies", copies),
         sample("deletion-held", held),
+        sample("restoring", restoring),
     ];
     std::iter::once(anchor()).chain(known).collect()
 }

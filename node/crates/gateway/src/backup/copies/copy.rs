@@ -124,9 +124,7 @@ impl CopyBackups {
         if self.whole == Some(backup.id) && is_tidy {
             return Ok(());
         }
-        if self.context.catalog.holds_deletion().await? {
-            return Err(CopyError::Held);
-        }
+        self.check_own().await?;
         let copies = self.place.open(&self.secret.fingerprint()).await?;
         if !is_tidy {
             self.check_none_later(&copies, backup.id).await?;
@@ -136,12 +134,19 @@ impl CopyBackups {
         }
         if !is_tidy {
             self.prove(&copies, backup).await?;
+            self.check_own().await?;
             let ended = self.tidy(&copies, backup.id).await;
             // Whoever may not delete is not asked to each minute.
             self.tidied = Some(Instant::now());
             ended.map_err(CopyError::NotEnded)?;
         }
         Ok(())
+    }
+
+    /// That it may copy. Of several gateways one that is cut off from the others may not know yet that another leads, and copies: the catalog does
+    /// not answer it, so it gets no further.
+    async fn check_own(&self) -> Result<(), CopyError> {
+        if self.context.catalog.holds_deletion().await? { Err(CopyError::Held) } else { Ok(()) }
     }
 
     /// Whether another catalog, restored from these copies or elsewhere, has taken the place of this one: what it puts here is the newest, and
@@ -163,6 +168,7 @@ impl CopyBackups {
         let is_there = |segment: &&SegmentRef| there.get(&segment.id) == Some(&segment.sealed_bytes.into());
         let missing: Vec<&SegmentRef> = segments(parts).filter(|segment| !is_there(segment)).collect();
         for some in missing.chunks(AT_ONCE) {
+            self.check_own().await?;
             try_join_all(some.iter().map(|segment| self.put(copies, chain, segment))).await?;
         }
         // What leads to pieces comes after them, and after a look at whether they are there.
@@ -172,6 +178,7 @@ impl CopyBackups {
             return Err(problem.into());
         }
         let plain = Zeroizing::new(record::encode(&backup.anchor)?);
+        self.check_own().await?;
         copies.put_anchor(&backup.id, self.secret.seal_anchor(&backup.id.binding(), &plain)).await?;
         let before = self.whole.replace(backup.id);
         self.note(Ok(copied(backup))).await;

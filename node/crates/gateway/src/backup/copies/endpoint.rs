@@ -2,23 +2,20 @@
 //! place, nothing is read without a bound, and no address, which holds a signature, gets into an error.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use datamesh_settings::{SettingsError, read_secret};
-use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use ring::digest;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use rusty_s3::actions::{ListObjectsV2, S3Action};
 use rusty_s3::{Bucket, Credentials};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
+
+use crate::outward::{Authorities, NoAuthorities, NoClient};
 
 /// How long a connection may take to come.
 const CONNECT_WAIT: Duration = Duration::from_secs(10);
@@ -29,13 +26,11 @@ const LIST_WAIT: Duration = Duration::from_secs(600);
 /// Times something is asked for before that fails, and the pause before the second; twice as long before each further one.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Clocks may differ by some minutes, and it is asked for some minutes.
 const SIGNED_FOR: Duration = Duration::from_secs(3600);
-/// Bytes of an error's text, of a page of a list and of a certificate file that are read at most.
+/// Bytes of an error's text and of a page of a list that are read at most.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 const LIST_BYTES_MAX: usize = 8 << 20;
-const CA_BYTES_MAX: u64 = 1 << 20;
 /// Objects of a list, bytes of each name, which is ours, and pages, which may be empty.
 const OBJECTS_MAX: usize = 100_000;
 const NAME_BYTES_MAX: usize = 512;
@@ -49,10 +44,12 @@ const CHECKSUM: &str = "x-amz-checksum-sha256";
 pub(crate) enum EndpointError {
     #[error("its key: {0}; the Secret needs the fields accessKeyId and secretAccessKey")]
     Key(#[from] SettingsError),
-    #[error("{0}: PEM certificates of authorities are expected (the Secret's field ca.crt)")]
-    Authorities(PathBuf),
-    #[error("the connection cannot be prepared")]
-    Client,
+    #[error(transparent)]
+    Authorities(#[from] NoAuthorities),
+    #[error("the connection cannot be prepared: {0}")]
+    Client(#[from] NoClient),
+    #[error("its key's files were not read to their end")]
+    Stopped,
     #[error("it cannot be reached, or does not prove who it is")]
     Unreachable,
     #[error("it takes too long")]
@@ -111,8 +108,6 @@ pub(crate) struct Endpoint {
     client: Client,
     bucket: Bucket,
     credentials: Credentials,
-    /// Times it asks.
-    pub(super) tries: u32,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -125,9 +120,10 @@ impl Endpoint {
     /// Reads the key and the certificates, and reaches for nobody.
     pub(super) async fn open(bucket: Bucket, files: Files) -> Result<Self, EndpointError> {
         let reading = tokio::task::spawn_blocking(move || read(&files));
-        let (credentials, roots) = reading.await.map_err(|_| EndpointError::Client)??;
-        let client = client(roots).ok_or(EndpointError::Client)?;
-        Ok(Self { client, bucket, credentials, tries: TRIES })
+        let (credentials, authorities) = reading.await.map_err(|_| EndpointError::Stopped)??;
+        let client = authorities
+            .client(|client| client.http1_only().connect_timeout(CONNECT_WAIT).timeout(ANSWER_WAIT))?;
+        Ok(Self { client, bucket, credentials })
     }
 
     /// Puts an object, in one request, which the other side holds against its checksum.
@@ -233,14 +229,14 @@ impl Endpoint {
     /// The answer, if it is one of success. Asks more than once where that may help.
     async fn send(&self, request: RequestBuilder) -> Result<Response, EndpointError> {
         let mut pause = PAUSE;
-        for _ in 1..self.tries {
+        for _ in 1..TRIES {
             let Some(again) = request.try_clone() else { break };
             match self.send_once(again).await {
                 Err(error) if error.passes() => {}
                 outcome => return outcome,
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            pause *= 2;
         }
         self.send_once(request).await
     }
@@ -301,45 +297,11 @@ fn code_in(text: &[u8]) -> Option<String> {
     is_word.then(|| code.to_owned())
 }
 
-fn read(files: &Files) -> Result<(Credentials, RootCertStore), EndpointError> {
+fn read(files: &Files) -> Result<(Credentials, Authorities), EndpointError> {
     let id = read_secret(&files.access_key_id)?;
     let secret = Zeroizing::new(read_secret(&files.secret_access_key)?);
-    let credentials = Credentials::new(id, secret.as_str());
-    let mut roots = RootCertStore::empty();
-    match files.authorities.as_ref().filter(|path| path.exists()) {
-        Some(path) => {
-            authorities(path, &mut roots).ok_or_else(|| EndpointError::Authorities(path.clone()))?
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
-    Ok((credentials, roots))
-}
-
-fn authorities(path: &std::path::Path, roots: &mut RootCertStore) -> Option<()> {
-    let small = std::fs::metadata(path).ok()?.len() <= CA_BYTES_MAX;
-    let pem = small.then(|| std::fs::read(path).ok()).flatten()?;
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    (!roots.is_empty()).then_some(())
-}
-
-fn client(roots: RootCertStore) -> Option<Client> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(concat!("datamesh/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .no_proxy()
-        .http1_only()
-        .connect_timeout(CONNECT_WAIT)
-        .timeout(ANSWER_WAIT);
-    client.build().ok()
+    let authorities = Authorities::of(files.authorities.as_deref())?;
+    Ok((Credentials::new(id, secret.as_str()), authorities))
 }
 
 #[cfg(test)]

@@ -15,8 +15,6 @@ use super::names::{ChainId, Folder};
 
 /// Times a piece is asked for whose answer is cut off.
 const TRIES: u32 = 4;
-/// A restore begins anew where that fails: it is asked for some minutes.
-const TRIES_OF_RESTORE: u32 = 14;
 
 /// What is wrong with an object: it is named, for whoever has to look at it.
 #[derive(Debug, thiserror::Error)]
@@ -52,12 +50,6 @@ pub(crate) struct Copies {
 impl Copies {
     pub(super) fn new(endpoint: Endpoint, folder: Folder) -> Self {
         Self { endpoint, folder }
-    }
-
-    /// The same, for a restore.
-    pub(crate) fn patiently(mut self) -> Self {
-        self.endpoint.tries = TRIES_OF_RESTORE;
-        self
     }
 
     /// Which anchors are there; objects with other names are nobody's.

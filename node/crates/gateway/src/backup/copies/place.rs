@@ -9,7 +9,7 @@ use rusty_s3::{Bucket, UrlStyle};
 use super::endpoint::{Endpoint, EndpointError, Files};
 use super::names::Folder;
 use super::objects::Copies;
-use crate::notifications::is_this_machine;
+use crate::outward::is_this_machine;
 
 /// A point can be come back to for so long at least: less than a few snapshots is no history.
 const KEEP_MIN: Duration = Duration::from_secs(3600);

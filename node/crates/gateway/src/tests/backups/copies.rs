@@ -9,14 +9,14 @@ use crate::tests::fake::bucket::{Bucket, Fault};
 use crate::tests::house::ADMIN;
 
 /// Whoever copies what this house backs up from now on.
-fn copier(house: &House, bucket: &Bucket) -> CopyBackups {
+pub(super) fn copier(house: &House, bucket: &Bucket) -> CopyBackups {
     let of = (Arc::clone(&house.secret), names().0);
     let place = Arc::new(Place::of(&bucket.settings()).unwrap());
     CopyBackups::new(Arc::clone(&house.core.context), of, (place, house.core.backup.newest()))
 }
 
 /// Backs up and copies, and gives the time of what was backed up.
-async fn copy(house: &mut House, copier: &mut CopyBackups) -> u64 {
+pub(super) async fn copy(house: &mut House, copier: &mut CopyBackups) -> u64 {
     back_up(house).await;
     copier.work().await;
     let noted = house.catalog.copies().await.unwrap();
@@ -27,13 +27,13 @@ async fn copy(house: &mut House, copier: &mut CopyBackups) -> u64 {
 }
 
 /// What the last try came to.
-async fn error(house: &House, copier: &mut CopyBackups) -> (String, Duration) {
+pub(super) async fn error(house: &House, copier: &mut CopyBackups) -> (String, Duration) {
     let Next::Wait(pause) = copier.work().await else { panic!("it is busy") };
     (house.catalog.copies().await.unwrap().error, pause)
 }
 
 /// The catalog on another volume out of the copies, with nodes that answer or none.
-async fn out_of(
+pub(super) async fn out_of(
     (house, bucket): (&House, &Bucket),
     wish: Wish,
     with_nodes: bool,

@@ -10,7 +10,9 @@ use datamesh_exchange::anchor::AnchorId;
 use datamesh_exchange::message::{Request, Response};
 use datamesh_exchange::net::Net;
 
-use super::{NODES, RETENTION_MS, back_up, begin_anew, has, house, names, noise, restored, restoring};
+use super::{
+    NODES, RETENTION_MS, back_up, backed_up, begin_anew, has, house, names, noise, restored, restoring,
+};
 use crate::backup::{Given, KeepBackup, Standing};
 use crate::metrics::BackupMetrics;
 use crate::restore::{RestoreError, Wish};
@@ -19,9 +21,7 @@ use crate::work::Worker;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_pool_is_not_filled_further_by_backups_and_a_restart_forgets_none() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     begin_anew(&mut house);
     house.core.backup.standing = Arc::new(Standing::new(BackupMetrics::default()));
     (0..NODES).for_each(|n| house.nodes.fill(n));
@@ -37,9 +37,7 @@ async fn a_full_pool_is_not_filled_further_by_backups_and_a_restart_forgets_none
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nodes_do_not_keep_the_way_to_is_put_once_and_told_until_they_do() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     house.nodes.keep_anchors(false);
     house.put("b", "2").await.ok();
     house.core.backup.work().await;
@@ -105,9 +103,7 @@ async fn a_snapshot_that_fails_leaves_nothing_however_long_no_backup_comes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_that_was_set_back_begins_a_history_of_its_own() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     let id = house.nodes.anchors(0)[0];
     // What was to come, and was backed up, before the volume was set back.
     let ahead = AnchorId { revision: id.revision + 1000, at_unix_ms: id.at_unix_ms + 500, ..id };
@@ -135,9 +131,7 @@ async fn a_volume_that_was_set_back_begins_a_history_of_its_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_backup_is_restored_by_its_time_alone() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let house = backed_up().await;
     let at = house.nodes.anchors(0)[0].at_unix_ms;
     house.clock.move_on(Duration::from_secs(23 * 3600));
     assert!(restored(&house, Wish::Newest).await.is_ok());
@@ -161,9 +155,7 @@ async fn a_node_that_is_silent_does_not_hide_that_the_catalog_was_replaced() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_backups_nodes_forget_those_there_were() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let house = backed_up().await;
     house.nodes.kill(5);
     let mut forgets = KeepBackup::new(
         Arc::clone(&house.core.context),
@@ -286,9 +278,7 @@ async fn a_snapshot_that_fails_does_not_end_the_chain_that_is_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_starts_before_its_nodes_asks_until_they_have_said_what_was() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     begin_anew(&mut house);
     let standing = Arc::new(Standing::new(BackupMetrics::default()));
     house.core.backup.standing = Arc::clone(&standing);
@@ -302,9 +292,7 @@ async fn a_gateway_that_starts_before_its_nodes_asks_until_they_have_said_what_w
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_anchor_is_told_of_a_chain_that_nothing_keeps_any_more() {
-    let mut house = house().await;
-    house.put("a", "1").await.ok();
-    back_up(&mut house).await;
+    let mut house = backed_up().await;
     house.nodes.keep_anchors(false);
     house.put("b", "2").await.ok();
     house.core.backup.work().await;

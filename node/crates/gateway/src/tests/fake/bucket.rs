@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -34,8 +35,10 @@ pub(crate) enum Fault {
     Redirects,
     /// It says that it keeps pieces, and does not.
     Loses,
-    /// What is put after so many objects is never answered.
+    /// What is put after so many objects is not answered, unless it is let on.
     HangsAfter(usize),
+    /// Nor is who reads pieces after so many.
+    HangsReading(usize),
     /// So many requests are answered that it is busy.
     Busy(usize),
     /// It lists what is elsewhere.
@@ -51,7 +54,31 @@ struct Inner {
     /// How often each was put.
     puts: Mutex<BTreeMap<String, usize>>,
     fault: Mutex<Fault>,
+    /// How often pieces were read.
+    reads: AtomicUsize,
     hung: Notify,
+    lets_on: Notify,
+}
+
+impl Inner {
+    async fn hang(&self) {
+        let let_on = self.lets_on.notified();
+        self.hung.notify_one();
+        let_on.await;
+    }
+
+    /// Whether this one is not answered.
+    fn counts_read(&self) -> bool {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        match &mut *self.fault.lock() {
+            Fault::HangsReading(0) => true,
+            Fault::HangsReading(left) => {
+                *left -= 1;
+                false
+            }
+            _ => false,
+        }
+    }
 }
 
 /// The bucket, for as long as this lives.
@@ -69,7 +96,9 @@ impl Bucket {
             objects: Mutex::default(),
             puts: Mutex::default(),
             fault: Mutex::new(Fault::None),
+            reads: AtomicUsize::new(0),
             hung: Notify::new(),
+            lets_on: Notify::new(),
         };
         let inner = Arc::new(inner);
         let router = Router::new().fallback(answer).with_state(Arc::clone(&inner));
@@ -105,6 +134,16 @@ impl Bucket {
     /// Waits until something is never answered.
     pub(crate) async fn hung(&self) {
         self.inner.hung.notified().await;
+    }
+
+    /// Has what is not answered go on.
+    pub(crate) fn let_on(&self) {
+        self.inner.lets_on.notify_waiters();
+    }
+
+    /// How often pieces were asked for by now.
+    pub(crate) fn reads(&self) -> usize {
+        self.inner.reads.load(Ordering::SeqCst)
     }
 
     /// Names that have this in them, in order.
@@ -154,8 +193,7 @@ async fn answer(
         }
         Fault::Full if method == Method::PUT => return refusal(StatusCode::FORBIDDEN, "QuotaExceeded"),
         Fault::HangsAfter(most) if method == Method::PUT && inner.objects.lock().len() >= most => {
-            inner.hung.notify_one();
-            return std::future::pending().await;
+            inner.hang().await;
         }
         _ => {}
     }
@@ -168,7 +206,12 @@ async fn answer(
             StatusCode::OK.into_response()
         }
         Method::GET if name.is_empty() => list(&inner.objects.lock(), &query),
-        Method::GET => object(&inner, &name),
+        Method::GET => {
+            if name.contains("/pieces/") && inner.counts_read() {
+                inner.hang().await;
+            }
+            object(&inner, &name)
+        }
         Method::DELETE => {
             inner.objects.lock().remove(&name);
             StatusCode::NO_CONTENT.into_response()

@@ -1,0 +1,81 @@
+//! A catalog that is lost and comes back: what is asked for, and what the gateway says of its backups.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use datamesh_settings::admin::{BackupStatus, RestoredStatus};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::watcher;
+use serde_json::json;
+
+use crate::cluster::Cluster;
+use crate::gateway::Gateway;
+use crate::second::SECOND;
+use crate::wait;
+
+const TOLD_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pod starts, waits for nodes for up to a minute, and reads a small catalog.
+const RESTORED_TIMEOUT: Duration = Duration::from_secs(240);
+
+impl Cluster {
+    /// Loses the only gateway's volume for good and has `restore` asked for, out of `from`, in its place. Gives what it says that it has
+    /// restored.
+    ///
+    /// # Errors
+    /// It restores nothing in time.
+    pub async fn lose_and_restore(
+        &self,
+        space: &str,
+        (restore, from): (&str, &str),
+    ) -> anyhow::Result<RestoredStatus> {
+        let gateway = format!("{SECOND}-gateway");
+        self.lose_volume(space, &gateway).await?;
+        self.ask_to_restore(space, &gateway, (restore, from)).await?;
+        // Nothing is restored in the place of a catalog: the new one that the empty volume has got by now goes, too. The operator may be
+        // restarting the gateway for its new settings.
+        wait::until("the volume is emptied", TOLD_TIMEOUT, || self.lose_volume(space, &gateway)).await?;
+        wait::until("the catalog is restored", RESTORED_TIMEOUT, async || {
+            let gateway = self.gateway_of(space, SECOND).await?.gateway;
+            gateway.backup().await?.restored.context("it is another one")
+        })
+        .await
+    }
+
+    /// The operator writes it into the gateway's settings, which the next pod reads.
+    async fn ask_to_restore(
+        &self,
+        space: &str,
+        gateway: &str,
+        (restore, from): (&str, &str),
+    ) -> anyhow::Result<()> {
+        let patch = Patch::Merge(json!({"spec": {"gateway": {"restore": restore, "restoreFrom": from}}}));
+        self.clusters(space).patch(SECOND, &PatchParams::default(), &patch).await?;
+        let what = "the gateway's settings ask for it";
+        let maps = self.api::<ConfigMap>(space);
+        wait::set_until(&maps, watcher::Config::default(), what, TOLD_TIMEOUT, |now| {
+            let texts = now.iter().filter_map(|map| map.data.as_ref()).flat_map(|data| data.values());
+            texts.into_iter().any(|text| text.contains(gateway) && text.contains("  restore: "))
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+impl Gateway {
+    /// What it says of backups of the catalog.
+    ///
+    /// # Errors
+    /// It says nothing of them.
+    pub async fn backup(&self) -> anyhow::Result<BackupStatus> {
+        self.status().await?.catalog.backup.context("the gateway says nothing of backups")
+    }
+}
+
+/// Milliseconds since 1970.
+///
+/// # Errors
+/// The clock is wrong.
+pub fn now_unix_ms() -> anyhow::Result<u64> {
+    Ok(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?)
+}

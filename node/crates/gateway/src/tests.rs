@@ -39,6 +39,7 @@ mod sealed;
 mod second_factor;
 mod shares;
 mod shreds;
+mod slow;
 mod trash;
 mod tus;
 mod uploads;

@@ -43,3 +43,4 @@ mod slow;
 mod trash;
 mod tus;
 mod uploads;
+mod versions;

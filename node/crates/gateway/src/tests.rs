@@ -10,6 +10,7 @@ mod avoidance;
 mod backups;
 mod blindness;
 mod budget;
+mod bypasses;
 mod caching;
 mod compression;
 mod described;

@@ -11,7 +11,7 @@ pub(crate) use accounts::{
     AuditCommand, GroupsCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand,
     SessionsCommand, ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
-pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand};
+pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand, VersionsCommand};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///

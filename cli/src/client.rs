@@ -9,6 +9,7 @@ mod keys;
 mod once;
 mod shares;
 mod trash;
+mod versions;
 
 use std::net::ToSocketAddrs as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,7 @@ pub(crate) use groups::Group;
 pub(crate) use keys::AccessKey;
 pub(crate) use shares::{Bounds, NewShare, Share};
 pub(crate) use trash::{Deleted, Trash};
+pub(crate) use versions::{Version, Which};
 
 /// Characters of a key that stay as they are in a path; `/` separates the parts people see.
 const KEY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -150,8 +152,18 @@ impl Client {
     }
 
     /// Fetches an object from `offset` on, only if it is still the one with `etag`.
-    pub(crate) async fn get(&self, key: &str, offset: u64, etag: Option<&str>) -> Result<Response, Failure> {
-        let mut request = self.user(Method::GET, &file_path(&self.bucket, key)?)?;
+    pub(crate) async fn get(
+        &self,
+        which: impl Into<Which<'_>>,
+        offset: u64,
+        etag: Option<&str>,
+    ) -> Result<Response, Failure> {
+        let Which { key, version } = which.into();
+        let mut path = file_path(&self.bucket, key)?;
+        if let Some(version) = version {
+            path.push_str(&format!("?version={}", utf8_percent_encode(version, QUERY)));
+        }
+        let mut request = self.user(Method::GET, &path)?;
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
         }

@@ -27,6 +27,7 @@ mod sync;
 mod tokens;
 mod trash;
 mod users;
+mod versions;
 mod zip;
 
 use std::process::ExitCode;

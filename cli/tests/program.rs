@@ -8,6 +8,8 @@
 
 #[path = "program/accounts.rs"]
 mod accounts;
+#[path = "program/audit.rs"]
+mod audit;
 #[path = "program/copies.rs"]
 mod copies;
 #[path = "program/outputs.rs"]

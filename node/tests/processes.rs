@@ -54,6 +54,26 @@ async fn what_was_stored_comes_back_after_a_restart_and_after_a_crash() {
     assert_eq!(after.pools[0].epoch, before.pools[0].epoch, "restarting changes no layout");
 }
 
+/// Whoever has the id that an answer bears finds the request in the log.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_stand_in_the_log_by_the_ids_of_their_answers() {
+    let cluster = Cluster::start().await;
+    let authority = std::fs::read(cluster.data().join("secrets/ca.crt")).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    let http = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
+    let told = cluster.request(Method::GET, "/files/not-to-be-logged").send().await.unwrap();
+    let refused = http.get(format!("{}/default/not-to-be-logged", cluster.s3())).send().await.unwrap();
+    for (answer, name) in [(&told, "x-request-id"), (&refused, "x-amz-request-id")] {
+        let status = answer.status().as_u16();
+        let id = answer.headers()[name].to_str().unwrap();
+        let log = std::fs::read_to_string(cluster.folder().join("log")).unwrap();
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(id)).collect();
+        let says = |text: &str| lines.iter().any(|line| line.contains(text));
+        assert!(says("answered") && says(&format!("status={status}")), "{name}: {id} in {lines:?}");
+        assert!(!log.contains("not-to-be-logged"), "what somebody asks for is theirs to know");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_lost_its_volume_comes_back_out_of_the_mesh() {
     let seed = new_seed();

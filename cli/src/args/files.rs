@@ -34,6 +34,9 @@ pub(crate) enum FilesCommand {
         /// Fetch all keys that begin with the prefix
         #[arg(long, short)]
         recursive: bool,
+        /// Fetch this version of it, as `datamesh versions list` shows it
+        #[arg(long, value_name = "ID", conflicts_with = "recursive")]
+        version: Option<String>,
     },
     /// Fetch a folder as a zip
     Zip {
@@ -66,6 +69,11 @@ pub(crate) enum FilesCommand {
         /// With --shred: do not wait
         #[arg(long, requires = "shred")]
         no_wait: bool,
+    },
+    /// What a bucket keeps of objects that were replaced or deleted
+    Versions {
+        #[command(subcommand)]
+        command: VersionsCommand,
     },
     /// Copy an object to another key or bucket
     Cp(CopyArgs),
@@ -163,6 +171,26 @@ pub(crate) struct CopyArgs {
     /// Fail if the target exists
     #[arg(long)]
     pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VersionsCommand {
+    /// Show the versions of keys, of each key the newest first
+    List {
+        /// Keys, or, with --recursive, prefixes
+        #[arg(required = true)]
+        keys: Vec<String>,
+        /// Of all keys that begin with each prefix
+        #[arg(long, short)]
+        recursive: bool,
+    },
+    /// Put a copy of a version in front of what its key has
+    Restore {
+        /// Its key
+        key: String,
+        /// Which version
+        id: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

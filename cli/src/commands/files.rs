@@ -1,7 +1,8 @@
 use std::process::ExitCode;
 
-use super::{Session, cp, du, find, get, ls, put, rm, shreds, sync, zip};
+use super::{Session, cp, du, find, get, ls, put, rm, shreds, sync, versions, zip};
 use crate::args::FilesCommand;
+use crate::client::Which;
 use crate::failure::Failure;
 
 /// Does what is done with files.
@@ -10,7 +11,11 @@ pub(crate) async fn run(session: &Session, command: FilesCommand) -> Result<Exit
         FilesCommand::Put { source, key, recursive, no_clobber } => {
             put::run(session, put::Put { source, key, recursive, no_clobber }).await
         }
-        FilesCommand::Get { key, target, recursive } => get::run(session, &key, target, recursive).await,
+        FilesCommand::Get { key, target, recursive: true, .. } => get::all(session, &key, target).await,
+        FilesCommand::Get { key, target, version, .. } => {
+            get::one(session, Which { key: &key, version: version.as_deref() }, target).await
+        }
+        FilesCommand::Versions { command } => versions::run(session, command).await,
         FilesCommand::Zip { folder, target } => zip::run(session, &folder, target).await,
         FilesCommand::Ls { prefix, recursive } => ls::run(session, &prefix, recursive).await,
         FilesCommand::Rm { keys, recursive, shred: false, .. } => rm::run(session, keys, recursive).await,

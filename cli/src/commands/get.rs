@@ -13,7 +13,7 @@ use reqwest::Response;
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use crate::client::etag;
+use crate::client::{Which, etag};
 use crate::commands::Session;
 use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
@@ -24,26 +24,28 @@ pub(super) use partial::{Partial, is_unfinished};
 /// Times an object may be replaced while it is fetched before the command gives up.
 const REPLACED_MAX: u32 = 5;
 
-pub(crate) async fn run(
+/// Fetches an object, or a version of it, into a file or to standard output.
+pub(super) async fn one(
     session: &Session,
-    key: &str,
+    which: Which<'_>,
     target: Option<PathBuf>,
-    recursive: bool,
 ) -> Result<ExitCode, Failure> {
-    if recursive {
-        return get_all(session, key, &target.unwrap_or_else(|| ".".into())).await;
-    }
     if target.as_deref() == Some(Path::new("-")) {
-        stdout::write(session, key).await?;
+        stdout::write(session, which).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let path = target_file(key, target)?;
-    let bytes = get_file(session, key, &path, Partial::of(&path)).await?;
-    report(session, &[(key.to_owned(), path, bytes)])
+    let path = target_file(which.key, target)?;
+    let bytes = get_file(session, which, &path, Partial::of(&path)).await?;
+    report(session, &[(which.key.to_owned(), path, bytes)])
 }
 
 /// Fetches all keys of a prefix into a folder; keys that would leave the folder are refused.
-async fn get_all(session: &Session, prefix: &str, folder: &Path) -> Result<ExitCode, Failure> {
+pub(super) async fn all(
+    session: &Session,
+    prefix: &str,
+    target: Option<PathBuf>,
+) -> Result<ExitCode, Failure> {
+    let folder = &target.unwrap_or_else(|| ".".into());
     let objects = session.client.list_all(prefix).await?;
     // Before anything is begun.
     objects.iter().try_for_each(|object| inside(&object.key).map(drop))?;
@@ -57,7 +59,7 @@ async fn get_below(session: &Session, key: &str, folder: &Path) -> Result<(Strin
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
     }
-    let bytes = get_file(session, key, &path, Partial::among_others(&path)).await?;
+    let bytes = get_file(session, key.into(), &path, Partial::among_others(&path)).await?;
     Ok((key.to_owned(), path, bytes))
 }
 
@@ -82,8 +84,13 @@ fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
-async fn get_file(session: &Session, key: &str, target: &Path, partial: Partial) -> Result<u64, Failure> {
-    let fetched = fetch(session, key, &partial).await?;
+async fn get_file(
+    session: &Session,
+    which: Which<'_>,
+    target: &Path,
+    partial: Partial,
+) -> Result<u64, Failure> {
+    let fetched = fetch(session, which, &partial).await?;
     partial.finish(target).await?;
     Ok(fetched.bytes)
 }
@@ -95,12 +102,17 @@ pub(super) struct Fetched {
 }
 
 /// Fetches what an object has beside the file that it is to become.
-pub(super) async fn fetch(session: &Session, key: &str, partial: &Partial) -> Result<Fetched, Failure> {
-    let bar = progress::bar(key, Some(0), session.quiet);
+pub(super) async fn fetch(
+    session: &Session,
+    which: impl Into<Which<'_>>,
+    partial: &Partial,
+) -> Result<Fetched, Failure> {
+    let which = which.into();
+    let bar = progress::bar(which.key, Some(0), session.quiet);
     let mut pauses = session.client.patience.pauses();
     let (mut furthest, mut replaced) = (partial.bytes().await, 0);
     loop {
-        match attempt(session, key, partial, &bar).await {
+        match attempt(session, which, partial, &bar).await {
             Ok(fetched) => {
                 bar.finish_and_clear();
                 return Ok(fetched);
@@ -125,12 +137,12 @@ pub(super) async fn fetch(session: &Session, key: &str, partial: &Partial) -> Re
 
 async fn attempt(
     session: &Session,
-    key: &str,
+    which: Which<'_>,
     partial: &Partial,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
     let (offset, tag) = partial.resume_point().await;
-    let response = session.client.get(key, offset, tag.as_deref()).await?;
+    let response = session.client.get(which, offset, tag.as_deref()).await?;
     let offset = if response.status().as_u16() == 206 { offset } else { 0 };
     let tag = etag(&response).ok_or_else(|| Failure::Answer("no ETag".into()))?;
     let total = response.content_length().map(|rest| offset + rest);

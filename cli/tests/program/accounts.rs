@@ -198,5 +198,22 @@ fn what_is_somebody_s_is_shared_and_what_was_deleted_comes_back() {
     succeeded(of_bucket(&["rm", "fred/x"]).output().unwrap());
     assert_eq!(trash(&["empty", "fred/"]), json!({ "purged": 1 }));
     assert_eq!(failure(of_bucket(&["trash", "restore", "fred/x"])).0, 2, "there is none");
+    user.write("newer", b"newer bytes".to_vec());
+    succeeded(of_bucket(&["put", "x", "kept"]).output().unwrap());
+    succeeded(of_bucket(&["put", "newer", "kept"]).output().unwrap());
+    succeeded(of_bucket(&["put", "x", "kept-too"]).output().unwrap());
+    let versions = json(of_bucket(&["versions", "list", "kept"]))["versions"].clone();
+    assert_eq!(json(of_bucket(&["versions", "list", "-r", "kept"]))["versions"].as_array().unwrap().len(), 3);
+    let older = versions[1]["version"].as_str().unwrap();
+    assert_eq!(
+        (&versions[0]["size"], &versions[1]["size"], &versions[2]),
+        (&json!(11), &json!(4), &json!(null))
+    );
+    succeeded(of_bucket(&["get", "kept", "older", "--version", older]).output().unwrap());
+    assert_eq!(user.read("older"), user.read("x"));
+    assert_eq!(json(of_bucket(&["versions", "restore", "kept", older]))["restored"]["size"], 4);
+    succeeded(of_bucket(&["get", "kept", "restored"]).output().unwrap());
+    assert_eq!(user.read("restored"), user.read("x"));
+    assert_eq!(failure(of_bucket(&["get", "kept", "-", "--version", "ff"])).0, 1, "that is no id");
     assert_eq!(trash(&["off"]), json!({ "days": 7, "keeps": false }));
 }

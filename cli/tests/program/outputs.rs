@@ -113,6 +113,8 @@ fn trash(caller: &mut Caller) {
         call("trash list", &[]);
         call(&format!("trash {name}"), &["x"]);
     }
+    let listed = call("versions list", &["x"]);
+    call("versions restore", &["x", text(&listed["versions"][0], "version")]);
     call("trash empty", &[]);
     call("trash off", &[]);
 }

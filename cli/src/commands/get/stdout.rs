@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWrite;
 
-use crate::client::etag;
+use crate::client::{Which, etag};
 use crate::commands::Session;
 use crate::commands::get::copy;
 use crate::failure::Failure;
@@ -14,16 +14,16 @@ struct Written {
     tag: Option<String>,
 }
 
-pub(super) async fn write(session: &Session, key: &str) -> Result<(), Failure> {
+pub(super) async fn write(session: &Session, which: Which<'_>) -> Result<(), Failure> {
     let mut out = tokio::io::stdout();
     let mut written = Written::default();
     let mut pauses = session.client.patience.pauses();
     loop {
         let before = written.bytes;
-        match attempt(session, key, &mut written, &mut out).await {
+        match attempt(session, which, &mut written, &mut out).await {
             Ok(()) => return Ok(()),
             Err(Failure::Refused { status: 404 | 412 | 416, .. }) if written.bytes > 0 => {
-                return Err(Failure::Replaced(key.into()));
+                return Err(Failure::Replaced(which.key.into()));
             }
             Err(failure) => {
                 if written.bytes > before {
@@ -37,13 +37,13 @@ pub(super) async fn write(session: &Session, key: &str) -> Result<(), Failure> {
 
 async fn attempt(
     session: &Session,
-    key: &str,
+    which: Which<'_>,
     written: &mut Written,
     out: &mut (impl AsyncWrite + Unpin),
 ) -> Result<(), Failure> {
     let offset = written.bytes;
     let tag = written.tag.as_deref().filter(|_| offset > 0);
-    let response = session.client.get(key, offset, tag).await?;
+    let response = session.client.get(which, offset, tag).await?;
     if offset > 0 && response.status().as_u16() != 206 {
         return Err(Failure::Answer("the whole object where its rest was asked for".into()));
     }

@@ -38,6 +38,7 @@ mod trash;
 mod tus;
 mod uploads;
 mod users;
+mod versions;
 
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ use crate::surroundings::Surroundings;
 use crate::work::expire::NewRules;
 
 pub(crate) use files::KEPT_HEADERS;
-pub(crate) use incoming::{Incoming, Refused, Told, Witness};
+pub(crate) use incoming::{Incoming, Inherited, Refused, Told, Witness};
 pub(crate) use listing::rfc3339;
 pub(crate) use target::DEFAULT_BUCKET;
 pub(crate) use trace::known as known_method;

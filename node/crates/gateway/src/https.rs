@@ -3,17 +3,22 @@
 mod addressed;
 mod certificate;
 mod connections;
+mod idle;
+mod listen;
 mod protocols;
 mod stall;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
+use axum::serve::Listener;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -21,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 use addressed::Addressed;
+use idle::{Count, HeadTimer};
+use listen::Tcp;
 use protocols::{Offer, Protocols};
 use stall::StallGuard;
 
@@ -32,12 +39,10 @@ pub(crate) use connections::Connections;
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 512 << 10;
 const FRAME_BYTES: u32 = 128 << 10;
-/// Pause after `accept` failed: the system has no descriptors left, and asking again at once would not help.
-const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// A bound listener.
-pub(crate) struct Https {
-    listener: TcpListener,
+pub(crate) struct Https<L = Tcp> {
+    listener: L,
     local_addr: SocketAddr,
     protocols: Protocols,
     connections: Connections,
@@ -51,9 +56,21 @@ impl Https {
         connections: Connections,
     ) -> Result<Self, BindError> {
         let failed = |source| BindError::Listen { address, source };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = Tcp(TcpListener::bind(address).await.map_err(failed)?);
         let local_addr = listener.local_addr().map_err(failed)?;
-        let protocols = Protocols::new(certificates).map_err(BindError::Tls)?;
+        Self::over(listener, local_addr, certificates, connections).map_err(BindError::Tls)
+    }
+}
+
+impl<L: Listener<Addr = SocketAddr>> Https<L> {
+    /// Serves whom this listener lets in.
+    pub(crate) fn over(
+        listener: L,
+        local_addr: SocketAddr,
+        certificates: Arc<Certificates>,
+        connections: Connections,
+    ) -> Result<Self, rustls::Error> {
+        let protocols = Protocols::new(certificates)?;
         Ok(Self { listener, local_addr, protocols, connections })
     }
 
@@ -62,7 +79,7 @@ impl Https {
     }
 
     /// Serves until `stop`, then lets running requests end within the drain time.
-    pub(crate) async fn run(self, router: Router, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, router: Router, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -75,13 +92,11 @@ impl Https {
                 }
                 accepted = self.accept() => accepted,
             };
-            let Some((stream, from, permit)) = accepted else { continue };
-            let service = Addressed { router: TowerToHyperService::new(router.clone()), from };
-            let serve = serve(self.protocols.offer(), stream, service, stop.clone());
-            tasks.spawn(async move {
-                serve.await;
-                drop(permit);
-            });
+            let Some((stream, from, place)) = accepted else { continue };
+            let router = TowerToHyperService::new(router.clone());
+            let service = Addressed { router, from, requests: Count::default() };
+            let offer = self.protocols.offer(&self.connections);
+            tasks.spawn(serve((offer, self.connections.clone(), place), stream, service, stop.clone()));
         }
         drop(self.listener);
         let drained = timeout(limits::DRAIN_WAIT, async { while tasks.join_next().await.is_some() {} }).await;
@@ -92,24 +107,22 @@ impl Https {
     }
 
     /// The next connection, once there is room for it: what comes above the limit waits in the system's queue.
-    async fn accept(&self) -> Option<(TcpStream, IpAddr, OwnedSemaphorePermit)> {
-        let permit = self.connections.place().await?;
-        match self.listener.accept().await {
-            Ok((stream, from)) => Some((stream, from.ip(), permit)),
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                None
-            }
-        }
+    async fn accept(&mut self) -> Option<(L::Io, IpAddr, OwnedSemaphorePermit)> {
+        let place = self.connections.place().await?;
+        let (stream, from) = self.listener.accept().await;
+        Some((stream, from.ip(), place))
     }
 }
 
-async fn serve(offer: Offer, stream: TcpStream, service: Addressed, stop: CancellationToken) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
-    }
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    (offer, connections, place): (Offer, Connections, OwnedSemaphorePermit),
+    stream: S,
+    service: Addressed,
+    stop: CancellationToken,
+) {
+    let _taken = place;
     let stream = StallGuard::new(stream, limits::WRITE_STALL);
+    let (heard, requests) = (stream.heard(), Arc::clone(&service.requests));
     let stream = match timeout(limits::HEADER_WAIT, offer.acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!(%error, "TLS handshake failed"),
@@ -118,7 +131,14 @@ async fn serve(offer: Offer, stream: TcpStream, service: Addressed, stop: Cancel
     // Told apart by ALPN, not by the first bytes: a client that sends none is then met by the protocol's own timer.
     let h2 = stream.get_ref().1.alpn_protocol() == Some(protocols::HTTP2);
     let _one_of_http2 = offer.http2.filter(|_| h2);
-    let builder = if h2 { builder().http2_only() } else { builder().http1_only() };
+    let mut builder = Builder::new(TokioExecutor::new());
+    let builder = if h2 {
+        http2(&mut builder);
+        builder.http2_only()
+    } else {
+        http1(&mut builder, HeadTimer::new(heard, connections.crowded()));
+        builder.http1_only()
+    };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -127,20 +147,31 @@ async fn serve(offer: Offer, stream: TcpStream, service: Addressed, stop: Cancel
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = idle::quiet(&requests), if h2 => {
+            connection.as_mut().graceful_shutdown();
+            if requests.load(Ordering::Relaxed) == 0 {
+                // Not even the preface may have come, and hyper waits for that without end.
+                let _ = timeout(limits::HEADER_WAIT, connection).await;
+                return;
+            }
+            connection.await
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn http1(builder: &mut Builder<TokioExecutor>, timer: HeadTimer) {
     builder
         .http1()
-        .timer(TokioTimer::new())
+        .timer(timer)
         .header_read_timeout(limits::HEADER_WAIT)
         .max_headers(limits::HEADERS_MAX)
         .max_buf_size(limits::HEADER_BYTES_MAX);
+}
+
+fn http2(builder: &mut Builder<TokioExecutor>) {
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -151,7 +182,6 @@ fn builder() -> Builder<TokioExecutor> {
         .max_frame_size(FRAME_BYTES)
         .keep_alive_interval(limits::WRITE_STALL / 3)
         .keep_alive_timeout(limits::HEADER_WAIT);
-    builder
 }
 
 /// Why the listener could not be bound.

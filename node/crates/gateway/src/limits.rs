@@ -7,7 +7,8 @@ pub const CONNECTIONS_MAX: usize = 10_240;
 /// Memory of one connection. One that is idle costs about 16 KiB, one that sends headers up to [`HEADER_BYTES_MAX`] more, one that sends
 /// a body as a stranger up to [`STRANGERS_JSON_BYTES_MAX`].
 pub const CONNECTION_BYTES: u64 = 64 << 10;
-/// Those of them with HTTP/2, which may bring 512 KiB of uploads that wait for their buffers. Who comes beyond is offered HTTP/1.1.
+/// Those of them with HTTP/2, which may bring 512 KiB of uploads that wait for their buffers; half of all at most. Who comes beyond is
+/// offered HTTP/1.1.
 pub const HTTP2_CONNECTIONS_MAX: usize = 512;
 /// Bytes of a request's line and headers at most.
 pub const HEADER_BYTES_MAX: usize = 32 << 10;
@@ -15,8 +16,11 @@ pub const HEADER_BYTES_MAX: usize = 32 << 10;
 pub const HEADERS_MAX: usize = 100;
 /// Concurrent requests on one HTTP/2 connection.
 pub const STREAMS_MAX: u32 = 64;
-/// Time a client has for its TLS handshake, and for the headers of a request.
+/// Time a client has for its TLS handshake, and for the headers of a request from their first byte.
 pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// Time a connection is kept for the next request: longer than pools of clients keep theirs (90 s are usual), so that they close first.
+/// Where no place is left, who is idle longest gives way.
+pub const IDLE_WAIT: Duration = Duration::from_secs(120);
 /// Time a request's body may bring nothing before the request is given up.
 pub const BODY_STALL: Duration = Duration::from_secs(60);
 /// Time a client has to send or take one segment (4 MiB), 14 KiB/s: it holds buffers that all transfers share.

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Query, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::{Cause, Marking, Object};
+use datamesh_catalog::{Cause, Condition, Marking, Object, VersionId};
 use datamesh_shard::NodeName;
 use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -90,14 +90,32 @@ pub(super) fn describe(durability: Durability) -> Result<HeaderValue, Problem> {
     HeaderValue::try_from(text).map_err(|error| Problem::internal("the durability is no header", &error))
 }
 
+/// What is read.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct ReadParams {
+    /// A version, as it is listed; absent: what the key shows.
+    #[schemars(regex(pattern = "^(null|[0-9a-f]{48})$"))]
+    version: Option<String>,
+}
+
+fn version(text: Option<&str>) -> Result<Option<VersionId>, Problem> {
+    let parsed = text.map(str::parse::<VersionId>).transpose();
+    parsed.map_err(|error| Problem::parameter("version", error.to_string()))
+}
+
 /// `GET` and `HEAD`.
 pub(super) async fn read(
     State(app): State<Arc<App>>,
     method: Method,
     path: ObjectPath,
+    params: Result<Query<ReadParams>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let found = app.objects.find(&path.bucket, path.key).await?;
+    let Query(params) = params.map_err(|error| Problem::parameter("query", error.body_text()))?;
+    let found = match version(params.version.as_deref())? {
+        None => app.objects.find(&path.bucket, path.key).await?,
+        Some(version) => app.objects.find_version(&path.bucket, path.key, version).await?,
+    };
     found.readable()?;
     let (status, part) = judged(&found.object, &headers)?;
     let mut answer = head(&found.object, &found.fields, &part, status)?;
@@ -230,6 +248,9 @@ pub(super) struct DeleteParams {
     /// Without the retention, and out of the files of catalog and nodes: see `shreds`.
     #[serde(default)]
     shred: bool,
+    /// A version, as it is listed, for good: in buckets that have a trash. Absent: what the key shows.
+    #[schemars(regex(pattern = "^(null|[0-9a-f]{48})$"))]
+    version: Option<String>,
 }
 
 /// `DELETE`: 200 and what becomes of the shards, 202 if it is shredded; 204, and also well, when there was nothing to see.
@@ -240,15 +261,23 @@ pub(super) async fn delete(
     Extension(cause): Extension<Arc<Cause>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(DeleteParams { shred }) =
+    let Query(DeleteParams { shred, version: named }) =
         params.map_err(|error| Problem::parameter("query", error.body_text()))?;
     let condition = conditional::of_write(&headers)?;
+    let version = version(named.as_deref())?;
+    if version.is_some() && (shred || condition != Condition::None) {
+        let detail = "a version is deleted without a condition, for its id names it, and is not shredded: only what the key shows is";
+        return Err(Problem::parameter("version", detail));
+    }
     if shred {
         let begun = app.objects.shred((&path.bucket, path.key), condition, &cause).await?;
         return Ok(begun.map_or_else(|| StatusCode::NO_CONTENT.into_response(), shreds::begun));
     }
     let key = path.key.to_string();
-    let removed = app.objects.delete((&path.bucket, path.key), condition, Marking::ToHide, &cause).await?;
+    let removed = match version {
+        Some(version) => app.objects.purge_version((&path.bucket, path.key), version, &cause).await?,
+        None => app.objects.delete((&path.bucket, path.key), condition, Marking::ToHide, &cause).await?,
+    };
     let (marker, erasure) = match removed {
         Removed::Nothing => return Ok(StatusCode::NO_CONTENT.into_response()),
         Removed::Marked { marker, erasure } => (Some(marker.version.to_string()), erasure),

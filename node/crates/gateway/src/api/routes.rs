@@ -17,7 +17,7 @@ use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, archive, audit, buckets, compression, credentials, files, fsck, groups, identities,
     invites, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments,
-    shared, shares, shreds, trash, tus, uploads, users,
+    shared, shares, shreds, trash, tus, uploads, users, versions,
 };
 use crate::auth::Need;
 
@@ -75,8 +75,8 @@ routes! {
         does("Downloads a folder of a bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/files" Read => listing::list,
         does("Lists the default bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
-    GET "/api/v1/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
-    HEAD "/api/v1/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
+    GET "/api/v1/files/{*key}" Read => files::read, reads_file("Reads an object, or a part of it");
+    HEAD "/api/v1/files/{*key}" Read => files::read, reads_file("Shows an object's headers");
     PUT "/api/v1/files/{*key}" Write => files::write, writes_object();
     DELETE "/api/v1/files/{*key}" Write => files::delete, deletes_object();
     GET "/api/v1/buckets" Read => buckets::list,
@@ -87,8 +87,8 @@ routes! {
         does("Deletes a bucket that is empty").gives_nothing(204);
     GET "/api/v1/buckets/{bucket}/files" Read => listing::list,
         does("Lists a bucket by key").asks::<listing::Params>().gives::<listing::Answer>(200).compressed();
-    GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Reads an object, or a part of it");
-    HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_object("Shows an object's headers");
+    GET "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_file("Reads an object, or a part of it");
+    HEAD "/api/v1/buckets/{bucket}/files/{*key}" Read => files::read, reads_file("Shows an object's headers");
     PUT "/api/v1/buckets/{bucket}/files/{*key}" Write => files::write, writes_object();
     DELETE "/api/v1/buckets/{bucket}/files/{*key}" Write => files::delete, deletes_object();
     GET "/api/v1/buckets/{bucket}/sealed/{*key}" Read => sealed::read, reads_manifest();
@@ -102,6 +102,10 @@ routes! {
     PUT "/api/v1/metadata/{*key}" Write => metadata::write, writes_metadata();
     GET "/api/v1/buckets/{bucket}/metadata/{*key}" Read => metadata::read, reads_metadata();
     PUT "/api/v1/buckets/{bucket}/metadata/{*key}" Write => metadata::write, writes_metadata();
+    GET "/api/v1/versions" Read => versions::list, lists_versions("Lists the versions that the default bucket keeps, by key");
+    POST "/api/v1/versions/restore" Write => versions::restore, restores_version();
+    GET "/api/v1/buckets/{bucket}/versions" Read => versions::list, lists_versions("Lists the versions that a bucket keeps, by key");
+    POST "/api/v1/buckets/{bucket}/versions/restore" Write => versions::restore, restores_version();
     GET "/api/v1/buckets/{bucket}/trash" Read => trash::show,
         does("Shows for how long what is deleted of a bucket is kept").gives::<trash::Shown>(200);
     PUT "/api/v1/buckets/{bucket}/trash" Write => trash::keep,
@@ -333,6 +337,20 @@ fn reads_object(summary: &'static str) -> Operation {
         .with(&["ETag"])
         .gives_nothing(304)
         .with(&["ETag"])
+}
+
+fn reads_file(summary: &'static str) -> Operation {
+    reads_object(summary).asks::<files::ReadParams>()
+}
+
+fn lists_versions(summary: &'static str) -> Operation {
+    does(summary).asks::<trash::Params>().gives::<versions::Listed>(200).compressed()
+}
+
+fn restores_version() -> Operation {
+    let restores = does("Puts a copy of a version in front of what its key has").heeds(CONDITIONS);
+    let restores = restores.takes::<versions::Restore>().gives::<files::Written>(200).with(&["ETag"]);
+    restores.gives::<files::Written>(201).with(&["ETag"])
 }
 
 fn writes_object() -> Operation {

@@ -95,7 +95,7 @@ fn split(path: &str) -> Result<(&str, &str), Problem> {
         Some(rest) => rest.split_once('/').unwrap_or((rest, "")),
         None => (DEFAULT_BUCKET, rest),
     };
-    let names = ["files", "metadata", "archive", "sealed"];
+    let names = ["files", "metadata", "archive", "sealed", "versions"];
     match names.iter().find_map(|name| rest.strip_prefix(name)) {
         Some("") => Ok((bucket, "")),
         Some(rest) if rest.starts_with('/') => Ok((bucket, &rest[1..])),

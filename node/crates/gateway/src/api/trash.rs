@@ -48,18 +48,18 @@ pub(super) struct Keep {
     days: u32,
 }
 
-/// What of a trash is listed.
+/// What of a trash, or of all versions, is listed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Params {
     /// What the keys begin with.
     #[schemars(length(max = OBJECT_KEY_BYTES_MAX))]
-    prefix: Option<String>,
+    pub(super) prefix: Option<String>,
     /// `nextCursor` of the page before, unchanged.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
     /// Entries of the page at most. It may have fewer and yet not be the last.
     #[schemars(range(min = 1, max = limits::LIST_MAX))]
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
 }
 
 /// What of a trash is deleted for good.
@@ -185,7 +185,7 @@ pub(super) async fn keep_no_more(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn prefix_of(prefix: Option<String>) -> Result<Vec<u8>, Problem> {
+pub(super) fn prefix_of(prefix: Option<String>) -> Result<Vec<u8>, Problem> {
     let prefix = prefix.unwrap_or_default().into_bytes();
     if prefix.len() > OBJECT_KEY_BYTES_MAX {
         let detail = format!("a prefix has at most {OBJECT_KEY_BYTES_MAX} bytes");
@@ -195,13 +195,13 @@ fn prefix_of(prefix: Option<String>) -> Result<Vec<u8>, Problem> {
 }
 
 /// The id of a version of a key, and the key.
-fn cursor_text(at: &VersionCursor) -> Option<String> {
+pub(super) fn cursor_text(at: &VersionCursor) -> Option<String> {
     let VersionCursor::Version(key, VersionId::Numbered { order, upload }) = at else { return None };
     let bytes = [&order.to_be_bytes()[..], &upload.0, key.as_bytes()].concat();
     Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-fn cursor(text: &str) -> Result<VersionCursor, Problem> {
+pub(super) fn cursor(text: &str) -> Result<VersionCursor, Problem> {
     let wrong = || Problem::parameter("cursor", "take the cursor from the page before, unchanged");
     if text.len() > 2 * (OBJECT_KEY_BYTES_MAX + ID_BYTES) {
         return Err(wrong());

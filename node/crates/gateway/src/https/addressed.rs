@@ -1,6 +1,7 @@
-//! Tells each request where its connection comes from.
+//! Tells each request where its connection comes from, and counts them.
 
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use http::Request;
@@ -8,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 
+use super::idle::Count;
 use crate::auth::Address;
 
 /// The routes, for one connection.
@@ -15,6 +17,8 @@ use crate::auth::Address;
 pub(super) struct Addressed {
     pub(super) router: TowerToHyperService<Router>,
     pub(super) from: IpAddr,
+    /// Requests so far.
+    pub(super) requests: Count,
 }
 
 impl Service<Request<Incoming>> for Addressed {
@@ -23,6 +27,7 @@ impl Service<Request<Incoming>> for Addressed {
     type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         request.extensions_mut().insert(Address(self.from));
         self.router.call(request)
     }

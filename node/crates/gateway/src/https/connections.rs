@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::limits::{CONNECTION_BYTES, CONNECTIONS_MAX};
+use crate::limits::{CONNECTION_BYTES, CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX};
 
 /// Where Linux says how much memory a container may have, by the version of its control groups.
 const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -16,7 +16,12 @@ const CONNECTIONS_MIN: usize = 128;
 
 /// Room for connections.
 #[derive(Clone)]
-pub(crate) struct Connections(Arc<Semaphore>);
+pub(crate) struct Connections {
+    all: Arc<Semaphore>,
+    /// Of these, those that may still begin HTTP/2.
+    http2: Arc<Semaphore>,
+    crowded: Arc<Notify>,
+}
 
 impl Connections {
     /// As many as memory and open files are enough for, besides budgets of so many bytes.
@@ -24,12 +29,35 @@ impl Connections {
         let files = getrlimit(Resource::Nofile).current;
         let most = most(memory_limit_bytes(), budget_bytes, files);
         tracing::debug!(most, "connections at a time");
-        Self(Arc::new(Semaphore::new(most)))
+        Self::of(most)
     }
 
-    /// A place, once there is one.
+    /// So many. Those that speak HTTP/2 do not give way while they are idle, so they have half of the places at most.
+    pub(crate) fn of(most: usize) -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(most)),
+            http2: Arc::new(Semaphore::new(HTTP2_CONNECTIONS_MAX.min(most / 2))),
+            crowded: Arc::default(),
+        }
+    }
+
+    /// A place, once there is one: if there is none, the connection that is idle longest gives its own up.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
+        if let Ok(place) = Arc::clone(&self.all).try_acquire_owned() {
+            return Some(place);
+        }
+        self.crowded.notify_one();
+        Arc::clone(&self.all).acquire_owned().await.ok()
+    }
+
+    /// One of those with HTTP/2, if there is one.
+    pub(super) fn place_of_http2(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.http2).try_acquire_owned().ok()
+    }
+
+    /// Wakes one that is to give its place up, whoever has waited longest.
+    pub(super) fn crowded(&self) -> Arc<Notify> {
+        Arc::clone(&self.crowded)
     }
 }
 

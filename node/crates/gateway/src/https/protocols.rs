@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_rustls::TlsAcceptor;
 
-use super::Certificates;
-use crate::limits;
+use super::{Certificates, Connections};
 
 /// HTTP/2 by its name in ALPN.
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -17,7 +16,6 @@ const HTTP1: &[u8] = b"http/1.1";
 pub(super) struct Protocols {
     both: TlsAcceptor,
     http1: TlsAcceptor,
-    http2_left: Arc<Semaphore>,
 }
 
 /// To one connection.
@@ -37,15 +35,11 @@ impl Protocols {
         http1.alpn_protocols = vec![HTTP1.to_vec()];
         let mut both = http1.clone();
         both.alpn_protocols.insert(0, HTTP2.to_vec());
-        Ok(Self {
-            both: TlsAcceptor::from(Arc::new(both)),
-            http1: TlsAcceptor::from(Arc::new(http1)),
-            http2_left: Arc::new(Semaphore::new(limits::HTTP2_CONNECTIONS_MAX)),
-        })
+        Ok(Self { both: TlsAcceptor::from(Arc::new(both)), http1: TlsAcceptor::from(Arc::new(http1)) })
     }
 
-    pub(super) fn offer(&self) -> Offer {
-        let http2 = Arc::clone(&self.http2_left).try_acquire_owned().ok();
+    pub(super) fn offer(&self, connections: &Connections) -> Offer {
+        let http2 = connections.place_of_http2();
         let acceptor = if http2.is_some() { &self.both } else { &self.http1 };
         Offer { acceptor: acceptor.clone(), http2 }
     }

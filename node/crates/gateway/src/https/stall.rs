@@ -1,24 +1,34 @@
-//! Drops connections whose peer takes nothing for too long: their buffers belong to everybody.
+//! Drops connections whose peer takes nothing for too long: their buffers belong to everybody. What comes is counted.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::idle::Count;
+
 /// A stream whose writes fail once one of them has waited for longer than `patience`.
 pub(super) struct StallGuard<S> {
     stream: S,
     patience: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
+    heard: Count,
 }
 
 impl<S> StallGuard<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+        Self { stream, patience, waiting: None, heard: Count::default() }
+    }
+
+    /// How many bytes have come.
+    pub(super) fn heard(&self) -> Count {
+        Arc::clone(&self.heard)
     }
 
     fn judge<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -42,7 +52,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let came = buf.filled().len().saturating_sub(before);
+        self.heard.fetch_add(came as u64, Ordering::Relaxed);
+        poll
     }
 }
 

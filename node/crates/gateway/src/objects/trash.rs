@@ -137,7 +137,7 @@ impl Objects {
     }
 
     /// Versions that a bucket keeps for another purpose are not a trash's to end.
-    async fn has_trash(&self, bucket: &BucketContext) -> Result<(), Problem> {
+    pub(super) async fn has_trash(&self, bucket: &BucketContext) -> Result<(), Problem> {
         if self.kept(bucket).await?.1.days.is_some() {
             return Ok(());
         }

@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use datamesh_catalog::{
-    Cause, Grounds, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery, Versioning,
+    Cause, Condition, Grounds, Marker, ObjectKey, Version, VersionId, VersionListing, VersionQuery,
+    Versioning, Way,
 };
 use datamesh_shard::BucketName;
+use datamesh_shard::limits::OBJECT_BYTES_MAX;
 use tokio::time::Instant;
 
-use super::{BucketContext, Erasure, Found, Objects, refusals};
+use super::{BucketContext, Erasure, Found, Meta, Objects, Stored, erasure, refusals};
+use crate::api::{Incoming, Inherited, Told};
 use crate::problem::{Kind, Problem};
+
+/// Fields of an object's metadata that say checksums of its bytes.
+const CHECKSUMS: &str = "x-amz-checksum-";
+/// The one of them that says of what: where it is this, of the parts that the object came in.
+const CHECKSUM_TYPE: (&str, &str) = ("x-amz-checksum-type", "COMPOSITE");
 
 /// What there is of a key, or of one of its versions.
 pub(crate) enum Seen {
@@ -62,20 +70,36 @@ impl Objects {
         }
     }
 
-    /// One version of a key, which is an object.
+    /// One version of a key, which must be an object.
     pub(crate) async fn find_version(
         &self,
         bucket: &BucketName,
         key: ObjectKey,
         version: VersionId,
     ) -> Result<Found, Problem> {
+        let no = |detail: &'static str| Problem::new(Kind::NoSuchObject, detail).in_parameter("version");
         match self.look_up(bucket, key, Some(version)).await? {
             Seen::Object(found) => Ok(*found),
-            Seen::Marker(_) | Seen::Nothing => {
-                let detail = "the key has no such version, or it is a delete, which has no bytes";
-                Err(Problem::new(Kind::NoSuchObject, detail).in_parameter("version"))
-            }
+            Seen::Marker(_) => Err(no("the version is a delete: it has no bytes")),
+            Seen::Nothing => Err(no("there is no such version of this key; the list says which there are")),
         }
+    }
+
+    /// Puts a copy of a version in front of what its key has. What the bucket does with what that replaces it does as with a put.
+    pub(crate) async fn restore_version(
+        &self,
+        (bucket, key): (&BucketName, ObjectKey),
+        version: VersionId,
+        condition: Condition,
+        cause: &Arc<Cause>,
+    ) -> Result<Stored, Problem> {
+        let found = self.find_version(bucket, key.clone(), version).await?.unlock(None)?;
+        let (meta, told, size) = (found.meta(), found.told(), found.object.size_bytes);
+        let _turn = self.copying().await;
+        let body = self.open(found, 0..size).await?;
+        let body = Incoming::announced(body, size, OBJECT_BYTES_MAX)?.witnessed(Box::new(Inherited(told)));
+        let cause = Arc::new(Cause { way: Way::Copy, ..Cause::clone(cause) });
+        self.put((bucket, key), meta, body, condition, &cause).await
     }
 
     async fn newest(&self, bucket: &BucketName, key: ObjectKey) -> Result<Seen, Problem> {
@@ -115,6 +139,27 @@ impl Objects {
         }
     }
 
+    /// The same where a bucket has a trash, and says what becomes of the shards.
+    ///
+    /// # Errors
+    /// `conflict` where it has none: versions that it keeps for another purpose are S3's to end.
+    pub(crate) async fn purge_version(
+        &self,
+        (name, key): (&BucketName, ObjectKey),
+        version: VersionId,
+        cause: &Arc<Cause>,
+    ) -> Result<Removed, Problem> {
+        let Some(bucket) = self.buckets.find(name).await? else { return Ok(Removed::Nothing) };
+        self.has_trash(&bucket).await?;
+        match self.delete_version((name, key), version, cause, false).await? {
+            Some(Version::Object(object)) => {
+                let whose = (&object, &bucket.pool);
+                Ok(Removed::Gone(erasure::of(&self.context, whose, self.now_unix_ms()).await))
+            }
+            Some(Version::Marker(_)) | None => Ok(Removed::Nothing),
+        }
+    }
+
     /// Whether a bucket keeps versions; `None`: it never did.
     pub(crate) async fn versioning(&self, bucket: &BucketContext) -> Result<Option<Versioning>, Problem> {
         self.context.catalog.versioning(bucket.id).await.map_err(refusals::catalog)
@@ -146,5 +191,30 @@ impl Objects {
         query: &VersionQuery,
     ) -> Result<VersionListing, Problem> {
         self.context.catalog.list_versions(bucket.id, query).await.map_err(refusals::catalog)
+    }
+}
+
+impl Found {
+    /// What is known of its bytes and stays true of a copy of them all; absent: of the parts that it came in. A tag that is no MD5 names
+    /// one object alone.
+    pub(crate) fn told(&self) -> Option<Told> {
+        let system = &self.fields.system;
+        let (name, of_parts) = CHECKSUM_TYPE;
+        if system.get(name).is_some_and(|kind| kind == of_parts) {
+            return None;
+        }
+        let sums = system.iter().filter(|(name, _)| name.starts_with(CHECKSUMS));
+        let fields = sums.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let etag = Some(self.object.etag.clone());
+        let etag = etag.filter(|etag| etag.len() == 32 && *etag != self.object.upload.to_string());
+        Some(Told { etag, fields })
+    }
+
+    /// Type, metadata and tags, as a copy has them.
+    pub(crate) fn meta(&self) -> Meta {
+        let mut fields = self.fields.clone();
+        fields.system.retain(|name, _| !name.starts_with(CHECKSUMS));
+        fields.forget_key();
+        Meta { content_type: self.object.content_type.clone(), fields, ..Meta::default() }
     }
 }

@@ -92,3 +92,33 @@ impl HttpBody for Patient {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt as _;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// One that brings so many pieces, each after such a while.
+    fn dripping(pieces: usize, pause: Duration) -> Patient {
+        let pieces = futures::stream::iter(0..pieces).then(move |_| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, StdError>(Bytes::from_static(b"<"))
+        });
+        Patient::new(Body::from_stream(pieces))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_ends_and_one_that_drips_is_read_whole() {
+        let second = Duration::from_secs(1);
+        let whole = dripping(10, limits::BODY_STALL - second).collect().await.unwrap();
+        assert_eq!(whole.to_bytes().len(), 10, "patience begins anew with each piece");
+        let began = Instant::now();
+        let error = dripping(10, limits::BODY_STALL + second).collect().await.unwrap_err();
+        assert!(error.is::<Stalled>(), "{error}");
+        assert_eq!(began.elapsed().as_secs(), limits::BODY_STALL.as_secs());
+    }
+}

@@ -20,21 +20,10 @@ use super::locks::lock_headers;
 use super::multipart::{number_of, upload_of};
 use super::reads::{Conditions, Judged};
 use super::{locks, names, objects, standing, tags, versions};
-use crate::api::{App, Incoming, Told, Witness};
+use crate::api::{App, Incoming, Inherited, Told, Witness};
 use crate::limits;
 use crate::objects::{Found, Meta, Seen, Tags};
 use crate::problem::Problem;
-
-/// Hands what is known of the source on, and looks at nothing: a read has proven the bytes already.
-struct Inherited(Option<Told>);
-
-impl Witness for Inherited {
-    fn see(&mut self, _: &[u8]) {}
-
-    fn judge(&mut self) -> Result<Told, Problem> {
-        Ok(self.0.take().unwrap_or_default())
-    }
-}
 
 fn named(source: &CopySource) -> S3Result<(&str, &str, Option<VersionId>)> {
     let CopySource::Bucket { bucket, key, version_id } = source else {
@@ -60,15 +49,10 @@ async fn found(
     }
 }
 
-/// The tag and the checksums of bytes that stay the same. A tag that is no MD5 names one object alone.
+/// What stays true of a copy, if the checksum that is wanted is in it.
 fn inherited(found: &Found, wanted: Option<Algorithm>) -> Option<Told> {
-    let whole = kind_of(&found.fields).is_none_or(|kind| kind.as_str() == "FULL_OBJECT");
-    let sums = found.fields.system.iter().filter(|(name, _)| name.starts_with("x-amz-checksum-"));
-    let fields: Vec<_> = sums.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let there = wanted.is_none_or(|wanted| of_part(&fields, wanted).is_some());
-    let md5 = Some(found.object.etag.clone())
-        .filter(|etag| etag.len() == 32 && *etag != found.object.upload.to_string());
-    (whole && there).then_some(Told { etag: md5, fields })
+    let told = found.told()?;
+    wanted.is_none_or(|wanted| of_part(&told.fields, wanted).is_some()).then_some(told)
 }
 
 /// The tags of a copy: those of its source, unless it is said to have others.
@@ -95,14 +79,7 @@ fn replaces(input: &CopyObjectInput) -> bool {
 
 /// Type, metadata and tags of a copy.
 fn meta_of_copy(input: &CopyObjectInput, found: &Found, extensions: &Extensions) -> S3Result<Meta> {
-    let mut meta = if replaces(input) {
-        said!(input).meta()?
-    } else {
-        let mut fields = found.fields.clone();
-        fields.system.retain(|name, _| !name.starts_with("x-amz-checksum-"));
-        fields.forget_key();
-        Meta { content_type: found.object.content_type.clone(), fields, ..Meta::default() }
-    };
+    let mut meta = if replaces(input) { said!(input).meta()? } else { found.meta() };
     tags_of_copy(input, found, extensions)?.put_into(&mut meta.fields.system);
     Ok(Meta::new(meta.content_type, meta.fields).map_err(Problem::from)?)
 }

@@ -1,5 +1,7 @@
 //! Every change and sign-in leaves an entry, and none can be altered unseen.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use datamesh_catalog::Role;
 use datamesh_seal::ChainCheck;
@@ -10,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, House};
-use crate::audit::{Actor, Asked, CutAudit, Durable, Note, Witnessed};
+use crate::audit::{Actor, Asked, CutAudit, Durable, ENTRIES_KEPT, Note, Witnessed};
 use crate::work::{Next, Worker as _};
 
 async fn entries(house: &House, query: &str) -> Vec<Value> {
@@ -293,4 +295,19 @@ async fn the_oldest_entries_go_and_the_rest_is_proven() {
     login(&house, "user9", "wrong password").await;
     let Next::Busy = cutting.work().await else { panic!("one is beyond the bound") };
     assert_eq!(exported(&house).await.0[0].number, 4);
+}
+
+#[tokio::test]
+async fn entries_go_after_400_days_however_few_there_are() {
+    let house = House::without_pool(6, 64 << 20).await;
+    login(&house, "early", "wrong password").await;
+    house.clock.move_on(Duration::from_secs(399 * 24 * 3600));
+    login(&house, "late", "wrong password").await;
+    let mut cutting = CutAudit::new(std::sync::Arc::clone(&house.core.app.audit), ENTRIES_KEPT);
+    let numbers = async || exported(&house).await.0.iter().map(|line| line.number).collect::<Vec<_>>();
+    while !matches!(cutting.work().await, Next::Wait(_)) {}
+    assert_eq!(numbers().await, [0, 1], "neither is old enough");
+    house.clock.move_on(Duration::from_secs(2 * 24 * 3600));
+    while !matches!(cutting.work().await, Next::Wait(_)) {}
+    assert_eq!(numbers().await, [1]);
 }

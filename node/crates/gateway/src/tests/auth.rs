@@ -15,7 +15,7 @@ use crate::surroundings::Surroundings;
 const DOCUMENTED: &str = include_str!("../../../../../docs/accounts.md");
 
 /// A path of this pattern.
-fn path_of(route: &Route) -> String {
+pub(super) fn path_of(route: &Route) -> String {
     let mut path = String::new();
     for part in route.path.trim_start_matches('/').split('/') {
         path.push('/');
@@ -30,7 +30,7 @@ async fn status(house: &House, token: Option<&str>, route: &Route) -> StatusCode
 }
 
 /// `| PUT | /api/v1/… | operator |`
-fn documented(route: &Route) -> Option<&'static str> {
+pub(super) fn documented(route: &Route) -> Option<&'static str> {
     let line = format!("| {} | `{}` | ", route.method, route.path);
     DOCUMENTED.lines().find_map(|row| row.strip_prefix(&line)).and_then(|rest| rest.split(" |").next())
 }

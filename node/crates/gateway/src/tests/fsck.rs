@@ -1,5 +1,7 @@
 //! A check says what is wrong, names the object, mends what can be, and finds nothing where nothing is.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use datamesh_catalog::keys;
 use datamesh_catalog::keyspace::{Batch, Keyspace};
@@ -10,9 +12,11 @@ use datamesh_shard::SegmentId;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use super::accounts::{signed_in, tell};
-use super::house::{ADMIN, House, noise};
+use super::house::{ADMIN, Dice, House, USER, noise, seed};
 
 const PATH: &str = "/api/v1/admin/fsck";
 
@@ -88,6 +92,56 @@ async fn where_nothing_is_wrong_nothing_is_found() {
     assert!(end.is_clean() && end.whole >= 3, "{end:?}");
     assert_eq!((end.short, end.unseen, end.findings), (0, 0, 0));
     assert_eq!(house.get("two").await.ok().body.len(), (4 << 20) + 100_000);
+}
+
+/// Writes and deletes objects of its own until it is told to stop; says what of them is there.
+async fn churn(router: axum::Router, seed: u64, stop: CancellationToken) -> BTreeMap<String, Vec<u8>> {
+    let (mut there, mut dice) = (BTreeMap::new(), Dice(seed));
+    while !stop.is_cancelled() {
+        let key = format!("churned/{seed}/{}", dice.below(4));
+        let path = format!("/api/v1/files/{key}");
+        let (method, body) = match dice.below(3) {
+            0 => (Method::DELETE, None),
+            _ => (Method::PUT, Some(noise(seed, [100, 5000, 200_000][dice.below(3)]))),
+        };
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("authorization", format!("Bearer {USER}"));
+        let request = request.body(body.clone().map_or_else(Body::empty, Body::from)).unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        assert!(answer.status().is_success(), "{key}: {}", answer.status());
+        match body {
+            Some(body) => there.insert(key, body),
+            None => there.remove(&key),
+        };
+    }
+    there
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_objects_come_and_go_nothing_is_found_and_nothing_is_lost() {
+    let mut house = stocked().await;
+    let (stop, mut writers) = (CancellationToken::new(), tokio::task::JoinSet::new());
+    let seed = seed() % 1_000_000;
+    for n in 0..8 {
+        writers.spawn(churn(house.router(), seed + n, stop.clone()));
+    }
+    for _ in 0..10 {
+        let (findings, end) = check(&house, true).await;
+        assert_eq!(findings, [], "{end:?}");
+        house.core.reclaim.work().await;
+    }
+    stop.cancel();
+    let mut there = BTreeMap::new();
+    while let Some(written) = writers.join_next().await {
+        there.append(&mut written.unwrap());
+    }
+    assert!(!there.is_empty(), "nothing was written meanwhile");
+    let (findings, end) = check(&house, true).await;
+    assert!(findings.is_empty() && end.is_clean(), "{findings:?} {end:?}");
+    house.core.reclaim.work().await;
+    for (key, bytes) in there {
+        assert!(house.get(&key).await.ok().body == bytes, "{key} is another");
+    }
 }
 
 #[tokio::test]

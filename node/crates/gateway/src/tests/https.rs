@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::house::{House, USER, noise};
 use crate::https::{Certificates, Connections, Https};
+use crate::limits;
 
 pub(crate) fn write_certificate(dir: &Path) -> (TlsFiles, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -48,7 +49,7 @@ async fn both_versions_of_http_and_a_replaced_certificate() {
         assert!(got == text);
         assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
         // The listener counts in what it reads at a time, so somewhat more than the limit may pass.
-        let huge = "x".repeat(2 * crate::limits::HEADER_BYTES_MAX);
+        let huge = "x".repeat(2 * limits::HEADER_BYTES_MAX);
         let refused = client.get(&url).bearer_auth(USER).header("x-huge", huge).send().await;
         assert!(refused.is_err() || refused.unwrap().status().is_client_error());
         let many = (0..200).fold(client.get(&url).bearer_auth(USER), |r, n| r.header(format!("x-{n}"), "1"));
@@ -72,14 +73,19 @@ async fn who_comes_when_http2_is_taken_gets_http1() {
     let (house, dir) = (House::new(6).await, tempfile::tempdir().unwrap());
     let (files, root) = write_certificate(dir.path());
     let certificates = Arc::new(Certificates::open(&files).unwrap());
-    let https =
-        Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::beside(0)).await.unwrap();
+    let https = Https::bind(
+        "127.0.0.1:0".parse().unwrap(),
+        certificates,
+        Connections::of(2 * limits::HTTP2_CONNECTIONS_MAX),
+    )
+    .await
+    .unwrap();
     let (url, stop) =
         (format!("https://localhost:{}/api/v1/files", https.local_addr().port()), CancellationToken::new());
     let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
     let version = async |client: &reqwest::Client| client.get(&url).send().await.unwrap().version();
     let mut taken = Vec::new();
-    for _ in 0..crate::limits::HTTP2_CONNECTIONS_MAX {
+    for _ in 0..limits::HTTP2_CONNECTIONS_MAX {
         let client = client(&root, true);
         assert_eq!(version(&client).await, reqwest::Version::HTTP_2);
         taken.push(client);

@@ -28,6 +28,10 @@ async fn object(tour: &mut Tour, under: &str, bucket: &[&str]) {
         .ask(ME, &route("PUT", "/metadata/{*key}"), &of, Sent { headers: &headers, body, query: "" })
         .await;
     assert_eq!(changed.json()["contentType"], json!("text/plain"));
+    let version = tour.ask(ME, &route("GET", "/versions"), bucket, NOTHING).await.json()["items"][0].clone();
+    let body = json!({ "key": version["key"], "version": version["version"] });
+    let restored = tour.ask(ME, &route("POST", "/versions/restore"), bucket, body).await;
+    assert_eq!(restored.json()["size"], json!(5));
     tour.ask(ME, &route("DELETE", "/files/{*key}"), &of, NOTHING).await;
 }
 

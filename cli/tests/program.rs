@@ -10,6 +10,8 @@
 mod accounts;
 #[path = "program/copies.rs"]
 mod copies;
+#[path = "program/operations.rs"]
+mod operations;
 #[path = "program/outputs.rs"]
 mod outputs;
 #[path = "program/plugin.rs"]

@@ -176,6 +176,8 @@ pub enum Table {
     Copies = 94,
     /// () → since when a restored catalog has nothing deleted, until somebody has looked at it
     DeletionHeld = 95,
+    /// () → when somebody last asked for a backup of the catalog
+    BackupAsked = 101,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -449,6 +449,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("snapshots", key::only(Table::Snapshots)),
         ("copies", key::only(Table::Copies)),
         ("deletion-held", key::only(Table::DeletionHeld)),
+        ("backup-asked", key::only(Table::BackupAsked)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

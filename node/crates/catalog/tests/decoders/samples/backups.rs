@@ -2,7 +2,7 @@
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
 use datamesh_catalog::record::{
-    CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, SnapshotsRecord,
+    BackupAskedRecord, CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, SnapshotsRecord,
 };
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
@@ -33,6 +33,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("snapshots", snapshots),
         sample("copies", copies),
         sample("deletion-held", held),
+        sample("backup-asked", BackupAskedRecord { at_unix_ms: 1_800_000_060_000 }),
     ];
     std::iter::once(anchor()).chain(known).collect()
 }

@@ -1,5 +1,6 @@
 mod accounts;
 mod files;
+mod operations;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use accounts::{
     SessionsCommand, ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
 pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand, VersionsCommand};
+pub(crate) use operations::{BackupCommand, BucketsCommand, JobsCommand};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
 ///
@@ -77,8 +79,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TrashCommand,
     },
+    /// Buckets: which there are, what is set of them, making and removing them
+    Buckets {
+        #[command(subcommand)]
+        command: BucketsCommand,
+    },
     /// How safe the data is: pools, nodes, and what is wrong
     Status,
+    /// What goes on for longer than a request; alone it lists all (role auditor needed)
+    Jobs {
+        #[command(subcommand)]
+        command: Option<JobsCommand>,
+    },
+    /// Backups of the catalog (role auditor needed, to ask for one operator)
+    Backup {
+        #[command(subcommand)]
+        command: BackupCommand,
+    },
     /// Storage nodes: how they are, and taking one out of service
     Node {
         #[command(subcommand)]

@@ -3,10 +3,12 @@
 mod accounts;
 mod answers;
 mod audit;
+mod buckets;
 mod fsck;
 mod groups;
 mod keys;
 mod once;
+mod operations;
 mod shares;
 mod trash;
 mod versions;
@@ -31,6 +33,7 @@ pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
 pub(crate) use audit::{Chains, Wanted};
+pub(crate) use buckets::{Bucket, Retention, WholeBucket};
 pub(crate) use groups::Group;
 pub(crate) use keys::AccessKey;
 pub(crate) use shares::{Bounds, NewShare, Share};

@@ -2,6 +2,8 @@
 
 mod admin;
 mod audit;
+mod backup;
+mod buckets;
 mod cp;
 mod du;
 mod email;
@@ -11,6 +13,7 @@ mod fsck;
 mod get;
 mod groups;
 mod invites;
+mod jobs;
 mod keys;
 mod login;
 mod ls;
@@ -37,8 +40,8 @@ use clap::CommandFactory as _;
 use serde::Serialize;
 
 use crate::args::{
-    AdminCommand, Args, Command, Format, Global, KeyCommand, MeshCommand, NodeCommand, SessionsCommand,
-    TokensCommand,
+    AdminCommand, Args, Command, Format, Global, JobsCommand, KeyCommand, MeshCommand, NodeCommand,
+    SessionsCommand, TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -90,6 +93,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Files(command) => files::run(&session()?, command).await,
         Command::Shreds { id: Some(id), forget: true } => shreds::forget(&session()?, &id).await,
         Command::Shreds { id, .. } => shreds::show(&session()?, id).await,
+        Command::Buckets { command } => buckets::run(&session()?, command).await,
+        Command::Jobs { command } => jobs::run(&session()?, command.unwrap_or(JobsCommand::List)).await,
+        Command::Backup { command } => backup::run(&session()?, command).await,
         Command::Status => status::run(&session()?).await,
         Command::Node { command: NodeCommand::Status { node, pool } } => {
             node::status(&session()?, node, pool).await

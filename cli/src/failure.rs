@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Gone(PathBuf),
     #[error("Kubernetes: {message}")]
     Kubernetes { status: u16, message: String },
+    #[error("enough nodes do not keep it after {seconds} s: {why}. It is tried on: datamesh backup status")]
+    NotBackedUp { seconds: u64, why: String },
     #[error("the gateway's answer is not understood: {0}")]
     Answer(String),
     #[error("interrupted; run the same command again to go on where it stopped")]

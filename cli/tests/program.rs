@@ -12,6 +12,8 @@ mod accounts;
 mod audit;
 #[path = "program/copies.rs"]
 mod copies;
+#[path = "program/operations.rs"]
+mod operations;
 #[path = "program/outputs.rs"]
 mod outputs;
 #[path = "program/plugin.rs"]

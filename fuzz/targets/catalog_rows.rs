@@ -86,6 +86,7 @@ fn members(input: &[u8]) {
     reads::<record::SnapshotsRecord>(input);
     reads::<record::CopiesRecord>(input);
     reads::<record::DeletionHeldRecord>(input);
+    reads::<record::BackupAskedRecord>(input);
     reads::<record::MoveRecord>(input);
     reads::<record::ReadyRecord>(input);
     reads::<record::FenceRecord>(input);

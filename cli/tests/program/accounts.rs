@@ -187,7 +187,7 @@ fn what_is_somebody_s_is_shared_and_what_was_deleted_comes_back() {
     assert_eq!(failure(of(&user, &["zip", "fred"])).0, 2, "a folder ends with a slash");
 
     // A bucket of its own: the others' is to keep no versions.
-    user.make_bucket("freds");
+    user.run(&["buckets", "create", "freds"]);
     let of_bucket = |args: &[&str]| of(&user, &[&["--bucket", "freds"], args].concat());
     let trash = |args: &[&str]| json(of_bucket(&[&["trash"], args].concat()));
     succeeded(of_bucket(&["put", "x", "fred/x"]).output().unwrap());

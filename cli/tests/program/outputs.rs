@@ -10,9 +10,10 @@ use super::failure;
 use super::store::{User, succeeded};
 
 /// Print what is a file, whatever is asked for; are refused here, as six nodes that are up can spare none; or need a program that
-/// makes codes, or an invitation, and are called in `accounts`.
+/// makes codes, or an invitation, and are called in `accounts`; or something that goes on for a while, in `operations`.
 const NO_DOCUMENT: &[&str] = &[
     "completion",
+    "jobs cancel",
     "node drain",
     "node replace",
     "register",
@@ -102,7 +103,7 @@ fn files(caller: &mut Caller) {
 
 /// In a bucket of its own: the others' is to keep no versions.
 fn trash(caller: &mut Caller) {
-    caller.user.make_bucket("outputs");
+    caller.call("buckets create", &["outputs"]);
     let bucket = ["--bucket", "outputs"];
     let mut call = |name: &str, args: &[&str]| caller.call(name, &[args, &bucket].concat());
     call("trash keep", &[]);
@@ -117,6 +118,12 @@ fn trash(caller: &mut Caller) {
     call("versions restore", &["x", text(&listed["versions"][0], "version")]);
     call("trash empty", &[]);
     call("trash off", &[]);
+    let shown = caller.call("buckets show", &["outputs"]);
+    assert_eq!((&shown["kind"], &shown["trashDays"]), (&"managed".into(), &Value::Null));
+    caller.call("buckets list", &[]);
+    let private = caller.call("buckets create", &["sealed", "--private"]);
+    assert_eq!(text(&private, "kind"), "private");
+    caller.call("buckets remove", &["sealed"]);
 }
 
 fn cluster(caller: &mut Caller) {
@@ -124,6 +131,14 @@ fn cluster(caller: &mut Caller) {
     let nodes = caller.call("node status", &[]);
     let node = text(&nodes[0], "node").to_owned();
     caller.call("node undrain", &[&node]);
+    caller.call("jobs list", &[]);
+    let scrub = caller.call("jobs show", &["scrub:main"]);
+    assert_eq!(text(&scrub, "kind"), "scrub");
+    assert!(caller.lines("jobs watch") > 0);
+    let made = caller.call("backup now", &[]);
+    assert_eq!(made["asked"]["done"], true);
+    caller.call("backup status", &[]);
+    assert!(!caller.call("backup list", &[])["points"].as_array().unwrap().is_empty());
     caller.call("mesh status", &[]);
     caller.call("mesh diagnose", &[]);
     assert!(caller.lines("fsck") > 0);

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 /// Generous: a loaded machine must not fail a test.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// Ports of a gateway and 6 nodes, and one for HTTPS.
-const PORTS: u16 = 29;
+/// Storage nodes of the shared store: as many as 4+2 needs.
+const NODES: u16 = 6;
 
 /// The store of all tests that run at the same time: each uses keys of its own.
 static SHARED: Mutex<Weak<Store>> = Mutex::new(Weak::new());
@@ -36,12 +36,19 @@ impl Store {
     }
 
     fn start() -> Self {
+        Self::start_with(NODES, &[])
+    }
+
+    /// One of its own, with so many storage nodes and these options.
+    pub(crate) fn start_with(nodes: u16, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
-        let base_port = free_ports();
-        let https_port = base_port + PORTS - 1;
+        // Each node's and the gateway's, and one for HTTPS.
+        let ports = 4 * (nodes + 1) + 1;
+        let base_port = free_ports(ports);
+        let https_port = base_port + ports - 1;
         let mut command = Command::new(beside("datamesh-node"));
-        command.args(["dev", "--capacity-bytes", "4000000000"]);
+        command.args(["dev", "--capacity-bytes", "4000000000", "--nodes", &nodes.to_string()]).args(options);
         command.args(["--base-port", &base_port.to_string(), "--https-port", &https_port.to_string()]);
         command.arg("--data").arg(folder.path().join("data"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
@@ -83,10 +90,10 @@ pub(crate) fn beside(name: &str) -> PathBuf {
 }
 
 /// A stretch of ports nobody listens on. Another process could take one before the store does: its log then says so.
-fn free_ports() -> u16 {
+fn free_ports(count: u16) -> u16 {
     loop {
         let base = 20_000 + u16::try_from(new_seed() % 10_000).unwrap();
-        if (base..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+        if (base..base + count).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return base;
         }
     }
@@ -100,7 +107,11 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new() -> Self {
-        Self { store: Store::shared(), home: tempfile::tempdir().unwrap() }
+        Self::of(Store::shared())
+    }
+
+    pub(crate) fn of(store: Arc<Store>) -> Self {
+        Self { store, home: tempfile::tempdir().unwrap() }
     }
 
     /// The program, told by a configuration file whom to ask.
@@ -144,19 +155,6 @@ impl User {
             let upload = format!("{uploads}/{}", upload["id"].as_str().unwrap());
             send(http.put(format!("{upload}/parts/1")).body(content)).await;
             assert_eq!(send(http.post(format!("{upload}/complete"))).await["key"], key);
-        });
-    }
-
-    /// Makes a bucket, for which the program has no command.
-    pub(crate) fn make_bucket(&self, name: &str) {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let authority = std::fs::read(self.store.secret("ca.crt")).unwrap();
-        let authority = reqwest::Certificate::from_pem(&authority).unwrap();
-        let token = std::fs::read_to_string(self.store.secret("token")).unwrap();
-        let url = format!("{}/api/v1/buckets/{name}", self.store.url());
-        tokio::runtime::Runtime::new().unwrap().block_on(async {
-            let http = reqwest::Client::builder().tls_certs_only([authority]).build().unwrap();
-            http.put(url).bearer_auth(&token).send().await.unwrap().error_for_status().unwrap();
         });
     }
 

@@ -183,6 +183,8 @@ pub enum Table {
     DeletionHeld = 95,
     /// () → how far a restore has come; in no catalog that is whole
     Restoring = 96,
+    /// () → when somebody last asked for a backup of the catalog
+    BackupAsked = 101,
 }
 
 fn table(table: Table) -> KeyWriter {

@@ -46,7 +46,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 pub use settings::SettingRecord;
 pub use shreds::{ShredRecord, ShredState};
-pub use snapshots::{SNAPSHOTS_MAX, SnapshotsRecord};
+pub use snapshots::{BackupAskedRecord, SNAPSHOTS_MAX, SnapshotsRecord};
 pub(crate) use uploads::meta_bytes;
 pub use uploads::{LeaseRecord, ListedRecord, PartRecord, PartTagRecord, UploadRecord, UploadState};
 

@@ -20,7 +20,7 @@ use crate::api::{self, Admin, App, Archives, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::backup::copies::{CopyBackups, Place};
-use crate::backup::{KeepBackup, Standing};
+use crate::backup::{KeepBackup, Points, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
@@ -148,6 +148,8 @@ impl Core {
         let place = config.backup_copies;
         let copier = copy_backups(&backup, (&context, &secret), (&names.0, place.as_ref()));
         let targets = Arc::new(Targets::new(config.targets));
+        let copying = copier.as_ref().map(|copier| Arc::clone(&copier.under_way)).unwrap_or_default();
+        let points = Points::new(Arc::clone(&context), backup.opener.clone(), (place.clone(), copying));
         let status = status_source(&context, names, (&secret, &targets), (group, &backup, (place, moving)));
         let (shredder, shreds) = Shredder::new(Arc::clone(&context), copies);
         let app = Arc::new(App {
@@ -160,7 +162,7 @@ impl Core {
             objects: Objects::new(Arc::clone(&context), buckets_source(&context, &secret), abandoned, shreds),
             status,
             notifications: Arc::clone(&targets),
-            admin: admin((cluster, secret), &layouts, &context),
+            admin: admin((cluster, secret), &layouts, (&context, points)),
             new_rules: NewRules::default(),
             surroundings,
             quotas: Quotas::new(&config.request_limits.rest, "user"),
@@ -276,10 +278,10 @@ fn status_source(
 fn admin(
     (cluster, secret): (NodeName, Arc<ClusterSecret>),
     layouts: &Arc<LayoutManager>,
-    context: &Arc<Context>,
+    (context, points): (&Arc<Context>, Points),
 ) -> Admin {
     let (mesh, fsck) = (mesh_source(context), Fsck::new(Arc::clone(context)));
-    Admin { cluster, secret, layouts: Arc::clone(layouts), mesh, fsck }
+    Admin { cluster, secret, layouts: Arc::clone(layouts), mesh, fsck, points }
 }
 
 fn mesh_source(context: &Context) -> MeshSource {

@@ -29,22 +29,37 @@ const TOLD_EACH: Duration = Duration::from_secs(1);
 pub(crate) struct Fsck {
     context: Arc<Context>,
     one: Arc<Mutex<()>>,
+    /// How far the last one is, or was.
+    at: At,
 }
+
+/// When a check was begun, and how far it is.
+pub(crate) type UnderWay = (Instant, FsckProgress);
+type At = Arc<parking_lot::Mutex<Option<UnderWay>>>;
 
 impl Fsck {
     pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self { context, one: Arc::default() }
+        Self { context, one: Arc::default(), at: Arc::default() }
+    }
+
+    /// The one under way, if there is one.
+    pub(crate) fn under_way(&self) -> Option<UnderWay> {
+        let is_over = self.one.try_lock().is_ok();
+        self.at.lock().clone().filter(|_| !is_over)
     }
 
     /// Begins one, which goes on while its lines are read; `None` while another is under way.
     pub(crate) fn begin(&self, repair: bool) -> Option<BoxStream<'static, FsckEvent>> {
         let one = Arc::clone(&self.one).try_lock_owned().ok()?;
         let (lines, told) = mpsc::channel(LINES_MAX);
+        let first = FsckProgress { step: FsckStep::Uploads, done: 0, of: None };
+        *self.at.lock() = Some((Instant::now(), first));
         let check = Check {
             context: Arc::clone(&self.context),
             repair,
             lines,
             told_at: Instant::now(),
+            at: Arc::clone(&self.at),
             buckets: BTreeMap::new(),
             private: BTreeSet::new(),
             summary: FsckSummary::default(),
@@ -62,6 +77,7 @@ struct Check {
     repair: bool,
     lines: mpsc::Sender<FsckEvent>,
     told_at: Instant,
+    at: At,
     /// Names of the buckets there were at the beginning.
     buckets: BTreeMap<BucketId, String>,
     /// Those of them whose clients seal.
@@ -101,9 +117,13 @@ impl Check {
     }
 
     async fn progress(&mut self, step: FsckStep, done: u64, of: Option<u64>) {
+        let progress = FsckProgress { step, done, of };
+        if let Some((_, at)) = &mut *self.at.lock() {
+            *at = progress.clone();
+        }
         if self.told_at.elapsed() >= TOLD_EACH {
             self.told_at = Instant::now();
-            self.tell(FsckEvent::Progress(FsckProgress { step, done, of })).await;
+            self.tell(FsckEvent::Progress(progress)).await;
         }
     }
 

@@ -31,6 +31,7 @@ pub mod embed;
 mod fsck;
 mod group;
 mod https;
+mod jobs;
 mod join;
 mod layouts;
 mod lifecycle;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, BucketId, BucketKind, Cause, Condition, Deleted, ListQuery, Listing, Locking,
+    Body as ObjectBody, Bucket, BucketId, BucketKind, BucketUsage, Cause, Condition, Deleted, ListQuery, Listing, Locking,
     Marking, Object, ObjectKey, Target, UploadId,
 };
 use datamesh_seal::CustomerKey;
@@ -154,6 +154,15 @@ impl Objects {
     /// All buckets, by name.
     pub(crate) async fn buckets(&self) -> Result<Vec<Bucket>, Problem> {
         self.buckets.all().await
+    }
+
+    /// A bucket, and what it has.
+    pub(crate) async fn bucket_and_usage(&self, name: &BucketName) -> Result<(Bucket, BucketUsage), Problem> {
+        let catalog = &self.context.catalog;
+        let found = catalog.bucket(name).await.map_err(refusals::catalog)?;
+        let bucket = found.ok_or_else(|| buckets::none_of(name))?;
+        let usage = catalog.bucket_usage(bucket.id).await.map_err(refusals::catalog)?;
+        Ok((bucket, usage))
     }
 
     /// Makes a bucket of this kind, whose versions may be locked if that is said.

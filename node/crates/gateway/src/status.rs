@@ -95,7 +95,7 @@ impl StatusSource {
     }
 
     /// None in a database, which has its own.
-    async fn backup(&self) -> Result<Option<BackupStatus>, CatalogError> {
+    pub(crate) async fn backup(&self) -> Result<Option<BackupStatus>, CatalogError> {
         if self.catalog.keyspace().is_elsewhere() {
             return Ok(None);
         }

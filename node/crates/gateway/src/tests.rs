@@ -24,6 +24,7 @@ mod groups;
 pub(crate) mod house;
 pub(crate) mod https;
 mod idempotency;
+mod jobs;
 mod listing;
 mod mail;
 mod metadata;

@@ -1,8 +1,10 @@
 //! Shapes of the gateway's admin API, shared by the gateway that answers and the operator and CLI that ask. JSON.
 
 mod avoided;
+mod backups;
 mod catalog;
 mod fsck;
+mod jobs;
 mod recode;
 mod scrub;
 
@@ -13,11 +15,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
+pub use backups::{AskedBackup, BackupOverview, BackupPlace, BackupPoint, BackupPoints, WritingSnapshot};
 pub use catalog::{
     BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogMovePhase, CatalogMoveStatus,
     CatalogStatus, CopiesStatus, RestoredStatus,
 };
 pub use fsck::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckRequest, FsckStep, FsckSummary};
+pub use jobs::{Job, JobKind, JobProgress, JobState, JobSubject, JobUnit, Jobs};
 pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};
 pub use scrub::{
     PoolScrub, SCRUB_BYTES_PER_SECOND_MIN, SCRUB_PERIOD_SECONDS_DEFAULT, SCRUB_PERIOD_SECONDS_MAX,

@@ -33,6 +33,14 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
+    /// Since when a node shall, if somebody asked for that: milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn drain_since(&self, pool: &PoolName, node: &NodeName) -> Result<Option<u64>, CatalogError> {
+        Ok(self.read::<DrainRecord>(&keys::drain(pool, node)).await?.map(|drain| drain.since_unix_ms))
+    }
+
     /// Takes that back.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 use super::faults::{ATTEMPTS_MAX, find, put};
 use super::{Catalog, CatalogError};
 use crate::keys::{self, Table};
-use crate::keyspace::{Batch, Keyspace};
-use crate::record::{RestoredRecord, SNAPSHOTS_MAX, SnapshotsRecord};
+use crate::keyspace::{Batch, Keyspace, Revision};
+use crate::record::{BackupAskedRecord, RestoredRecord, SNAPSHOTS_MAX, SnapshotsRecord};
 
 impl<K: Keyspace> Catalog<K> {
     /// The backup that this catalog came out of, if it did.
@@ -33,6 +33,25 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         Err(CatalogError::Contended)
+    }
+
+    /// Asks whoever backs the catalog up for a backup of all that is acknowledged by now. One that leads up to this revision has it.
+    ///
+    /// # Errors
+    /// See [`CatalogError`].
+    pub async fn ask_for_backup(&self, now_unix_ms: u64) -> Result<Revision, CatalogError> {
+        let mut batch = Batch::new();
+        put(&mut batch, keys::only(Table::BackupAsked), &BackupAskedRecord { at_unix_ms: now_unix_ms })?;
+        self.commit_blindly(batch).await
+    }
+
+    /// The revision that a backup must lead up to which was asked for last, and when that was: milliseconds since 1970.
+    ///
+    /// # Errors
+    /// See [`CatalogError`].
+    pub async fn backup_asked(&self) -> Result<Option<(Revision, u64)>, CatalogError> {
+        let found = find::<BackupAskedRecord>(&self.view().await?, &keys::only(Table::BackupAsked)).await?;
+        Ok(found.version.zip(found.record).map(|(version, asked)| (version, asked.at_unix_ms)))
     }
 
     /// When the last snapshots for backups were begun: milliseconds since 1970.

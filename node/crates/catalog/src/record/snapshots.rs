@@ -13,6 +13,21 @@ pub struct SnapshotsRecord {
     pub begun_unix_ms: Vec<u64>,
 }
 
+/// Somebody wants a backup that has this row in it: the commit that wrote it says how far a backup must lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupAskedRecord {
+    /// When: milliseconds since 1970.
+    pub at_unix_ms: u64,
+}
+
+impl Record for BackupAskedRecord {
+    const NAME: &'static str = "backup asked";
+
+    fn check(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+}
+
 impl Record for SnapshotsRecord {
     const NAME: &'static str = "snapshots";
 

@@ -186,6 +186,19 @@ async fn the_last_snapshots_are_remembered_and_a_generation_only_rises() {
 }
 
 #[tokio::test]
+async fn a_backup_that_is_asked_for_must_lead_up_to_the_asking() {
+    let catalog = Catalog::with_keyspace(MemoryKeyspace::default(), "f", CatalogOptions::default());
+    let catalog = catalog.await.unwrap();
+    assert_eq!(catalog.backup_asked().await.unwrap(), None);
+    let first = catalog.ask_for_backup(5).await.unwrap();
+    catalog.note_snapshot(6).await.unwrap();
+    assert_eq!(catalog.backup_asked().await.unwrap(), Some((first, 5)));
+    let again = catalog.ask_for_backup(4).await.unwrap();
+    assert!(again > first, "whatever clocks say");
+    assert_eq!(catalog.backup_asked().await.unwrap(), Some((again, 4)));
+}
+
+#[tokio::test]
 async fn a_chain_whose_lease_ended_is_spared_where_that_is_asked() {
     let catalog = Catalog::with_keyspace(MemoryKeyspace::default(), "f", CatalogOptions::default());
     let catalog = catalog.await.unwrap();

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{App, incoming};
 use crate::audit::Note;
+use crate::backup::Points;
 use crate::fsck::Fsck;
 use crate::layouts::{LayoutManager, NodeError, PutPoolError};
 use crate::mesh_status::MeshSource;
@@ -30,6 +31,7 @@ pub(crate) struct Admin {
     pub(crate) layouts: Arc<LayoutManager>,
     pub(crate) mesh: MeshSource,
     pub(crate) fsck: Fsck,
+    pub(crate) points: Points,
 }
 
 /// `GET /api/v1/status`, `GET /api/v1/admin/status`.

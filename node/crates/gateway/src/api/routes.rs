@@ -7,7 +7,9 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{MethodFilter, on};
 use datamesh_catalog::Role;
-use datamesh_settings::admin::{ClusterStatus, FsckEvent, FsckRequest, PoolSpec};
+use datamesh_settings::admin::{
+    AskedBackup, BackupOverview, BackupPoints, ClusterStatus, FsckEvent, FsckRequest, Jobs, PoolSpec,
+};
 use datamesh_settings::audit::AuditLine;
 use datamesh_settings::mesh::MeshStatus;
 use http::Method;
@@ -15,9 +17,9 @@ use serde_json::Value;
 
 use super::openapi::{self, Operation, does};
 use super::{
-    App, account, admin, archive, audit, buckets, compression, credentials, files, fsck, groups, identities,
-    invites, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed, second_factor, segments,
-    shared, shares, shreds, trash, tus, uploads, users, versions,
+    App, account, admin, archive, audit, backups, buckets, compression, credentials, files, fsck, groups,
+    identities, invites, jobs, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed,
+    second_factor, segments, shared, shares, shreds, trash, tus, uploads, users, versions,
 };
 use crate::auth::Need;
 
@@ -81,6 +83,8 @@ routes! {
     DELETE "/api/v1/files/{*key}" Write => files::delete, deletes_object();
     GET "/api/v1/buckets" Read => buckets::list,
         does("Lists the buckets by name").gives::<buckets::Listed>(200).compressed();
+    GET "/api/v1/buckets/{bucket}" Read => buckets::show,
+        does("Shows a bucket, what is set of it and what it has").gives::<buckets::Whole>(200);
     PUT "/api/v1/buckets/{bucket}" Write => buckets::create,
         does("Makes a bucket").may_take::<buckets::Create>().gives::<buckets::Shown>(201);
     DELETE "/api/v1/buckets/{bucket}" Write => buckets::delete,
@@ -252,6 +256,14 @@ routes! {
         does("Shows how the cluster is").gives::<ClusterStatus>(200).compressed();
     GET "/api/v1/admin/mesh" AUDITOR => admin::mesh,
         does("Asks all nodes what they see of one another").gives::<MeshStatus>(200).compressed();
+    GET "/api/v1/admin/jobs" AUDITOR => jobs::list,
+        does("Lists what goes on for longer than a request").gives::<Jobs>(200).compressed();
+    GET "/api/v1/admin/backup" AUDITOR => backups::show,
+        does("Shows how backups of the catalog stand").gives::<BackupOverview>(200);
+    POST "/api/v1/admin/backup" OPERATOR => backups::ask,
+        does("Asks for a backup of all that is acknowledged by now").gives::<AskedBackup>(202);
+    GET "/api/v1/admin/backup/points" AUDITOR => backups::points,
+        does("Lists what the catalog can come back to").gives::<BackupPoints>(200).compressed();
     POST "/api/v1/admin/fsck" OPERATOR => fsck::check,
         does("Checks the catalog and the nodes, told line by line").may_take::<FsckRequest>().gives_lines::<FsckEvent>();
     POST "/api/v1/admin/restored/confirm" ADMIN => fsck::confirm,

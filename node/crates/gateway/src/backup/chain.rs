@@ -131,6 +131,7 @@ impl Chain {
             is_pending: self.is_pending,
             is_in_place: self.place == *place,
             may_begin,
+            is_asked: false,
         }
     }
 

@@ -21,7 +21,7 @@ use datamesh_catalog::backup::Anchor;
 use datamesh_exchange::anchor::AnchorId;
 use tokio::sync::watch;
 
-pub(crate) use copy::CopyBackups;
+pub(crate) use copy::{CopyBackups, Copying, UnderWay};
 pub(crate) use endpoint::EndpointError;
 pub(crate) use objects::{Copies, CopyProblem, NoCopy};
 pub(crate) use place::{CopiesError, Place};

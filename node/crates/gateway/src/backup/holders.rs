@@ -70,7 +70,7 @@ impl Holders {
         holders
     }
 
-    fn all(&self) -> impl Iterator<Item = PeerKey> {
+    pub(super) fn all(&self) -> impl Iterator<Item = PeerKey> {
         self.own.iter().chain(&self.others).copied()
     }
 

@@ -16,17 +16,17 @@ use datamesh_settings::CatalogBackups;
 use datamesh_shard::{ErasureProfile, NodeName, PoolName};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::chain::{BackupError, Chain};
 use super::copies::{Backup, Newest};
 use super::forget::ForgetBackups;
 use super::holders::{Holders, KeepError};
-use super::plan::{Due, PART_EVERY, Pace, after_failures, after_unkept, snapshot_every};
+use super::plan::{Due, Look, PART_EVERY, Pace, after_failures, after_unkept, snapshot_every};
 use super::proof::Opener;
 use super::snapshot::Snapshot;
-use super::standing::{Kept, Standing};
+use super::standing::{Kept, Standing, Writing};
 use crate::pipeline::{Context, Keeping, StoreError, hold, millis};
 use crate::surroundings::random;
 use crate::work::{Next, Worker};
@@ -39,7 +39,7 @@ const KEY: &str = "backup of the catalog";
 /// The worker.
 pub(crate) struct KeepBackup {
     context: Arc<Context>,
-    opener: Opener,
+    pub(crate) opener: Opener,
     gateway: NodeName,
     pub(crate) standing: Arc<Standing>,
     /// Whether there shall be any; whoever runs it has looked.
@@ -104,7 +104,9 @@ impl KeepBackup {
         if !self.is_informed {
             self.inform(&place.0).await?;
         }
-        let may_begin = self.pace.may_begin(self.snapshot_every, self.reach());
+        let rest = self.pace.wait(self.snapshot_every, self.reach());
+        self.standing.next_snapshot_in(rest);
+        let may_begin = rest.is_zero();
         match self.go_on(&place, may_begin).await? {
             Due::Snapshot => self.begin(place).await,
             Due::Nothing | Due::Anchor | Due::Part => Ok(()),
@@ -118,12 +120,13 @@ impl KeepBackup {
         may_begin: bool,
     ) -> Result<Due, BackupError> {
         // What is acknowledged by now is in what is read from here on.
-        let now = self.now();
+        let (now, is_asked) = (self.now(), self.is_asked().await?);
         let Some(chain) = &mut self.chain else {
             return Ok(if may_begin { Due::Snapshot } else { Due::Nothing });
         };
         chain.follow(self.context.catalog.keyspace()).await?;
-        let due = chain.look(place, may_begin).due(self.part_every, self.snapshot_every);
+        let look = Look { is_asked, ..chain.look(place, may_begin) };
+        let due = look.due(self.part_every, self.snapshot_every);
         let is_resting = self.rests_until.is_some_and(|until| Instant::now() < until);
         match due {
             Due::Anchor if !is_resting => chain.is_quiet(now),
@@ -136,6 +139,12 @@ impl KeepBackup {
         }
         self.keep_anchor().await?;
         Ok(due)
+    }
+
+    /// Whether somebody wants one that leads further than the newest.
+    async fn is_asked(&self) -> Result<bool, BackupError> {
+        let asked = self.context.catalog.backup_asked().await?;
+        Ok(asked.is_some_and(|(revision, _)| self.standing.revision() < Some(revision.0)))
     }
 
     /// By the time of day, and by the clock that nobody sets.
@@ -193,7 +202,9 @@ impl KeepBackup {
         self.is_informed = self.ask_for_later(&place.0).await?;
         let was_none = self.standing.begins();
         let upload = UploadId(random(&*self.context.surroundings));
+        self.standing.writes(Some(Writing { since_unix_ms: self.now().0, pieces: 0 }));
         let written = self.write(upload, place).await;
+        self.standing.writes(None);
         if written.is_err() {
             if was_none {
                 // As there was before: nothing refers to anything.
@@ -220,6 +231,7 @@ impl KeepBackup {
         let view = context.catalog.keyspace().view().await?;
         let mut snapshot = Snapshot::of((&view, &context), (keeping, place.clone()), (anchor, now.1)).await?;
         while snapshot.put_next().await? {
+            self.standing.writes(Some(Writing { since_unix_ms: now.0, pieces: snapshot.pieces() }));
             self.hold().await?;
             match self.go_on(place, false).await {
                 Err(error @ BackupError::Keep(KeepError::Superseded(_))) => return Err(error),
@@ -339,6 +351,10 @@ impl Worker for KeepBackup {
             Next::Wait(LOOK)
         }
         .boxed()
+    }
+
+    fn wakes(&self) -> Option<Arc<Notify>> {
+        Some(Arc::clone(&self.standing.asked))
     }
 
     /// Another gateway begins chains of its own; with this one's, its upload's lease ends.

@@ -52,6 +52,8 @@ pub(super) struct Look {
     pub(super) is_in_place: bool,
     /// Whether another snapshot may begin already.
     pub(super) may_begin: bool,
+    /// Whether somebody has asked for a backup that leads further than the newest.
+    pub(super) is_asked: bool,
 }
 
 /// What is to be done.
@@ -72,13 +74,13 @@ impl Look {
         if self.is_pending && self.is_in_place {
             return Due::Anchor;
         }
-        let early = self.changed_bytes >= CHANGED_BYTES_MAX;
+        let early = self.changed_bytes >= CHANGED_BYTES_MAX || self.is_asked;
         if self.since_kept < part_every && !early {
             return Due::Nothing;
         }
         // The larger the snapshot, the more room its parts have.
         let is_full = self.anchor_bytes - self.snapshot_bytes.min(self.anchor_bytes) >= self.room();
-        let is_over = !self.is_in_place || self.since_snapshot >= every || is_full;
+        let is_over = !self.is_in_place || self.since_snapshot >= every || is_full || self.is_asked;
         if is_over && self.may_begin {
             return Due::Snapshot;
         }
@@ -157,9 +159,12 @@ impl Pace {
         self.failures = 0;
     }
 
-    /// Whether another may begin, where one is wanted each `every` and what ended is kept for `reach`.
-    pub(super) fn may_begin(&self, every: Duration, reach: Duration) -> bool {
-        self.last.is_none_or(|(began, took)| began.elapsed() >= self.rest(took, every, reach))
+    /// How long until another may begin, where one is wanted each `every` and what ended is kept for `reach`.
+    pub(super) fn wait(&self, every: Duration, reach: Duration) -> Duration {
+        let left = |(began, took): (Instant, Duration)| {
+            self.rest(took, every, reach).saturating_sub(began.elapsed())
+        };
+        self.last.map_or(Duration::ZERO, left)
     }
 
     /// From the beginning of one to that of the next.
@@ -196,10 +201,17 @@ mod tests {
         is_pending: false,
         is_in_place: true,
         may_begin: true,
+        is_asked: false,
     };
 
     fn due(look: Look) -> Due {
         look.due(PART_EVERY, HOUR)
+    }
+
+    impl Pace {
+        fn may_begin(&self, every: Duration, reach: Duration) -> bool {
+            self.wait(every, reach).is_zero()
+        }
     }
 
     #[test]
@@ -210,6 +222,14 @@ mod tests {
         assert_eq!(due(fresh), Due::Nothing);
         let much = Look { changed_bytes: CHANGED_BYTES_MAX, ..fresh };
         assert_eq!(due(much), Due::Part, "before it takes memory");
+    }
+
+    #[test]
+    fn one_that_is_asked_for_is_a_snapshot_or_a_part_at_once() {
+        let asked = Look { is_asked: true, since_kept: Duration::ZERO, ..RESTED };
+        assert_eq!(due(asked), Due::Snapshot);
+        assert_eq!(due(Look { may_begin: false, ..asked }), Due::Part, "snapshots keep their pace");
+        assert_eq!(due(Look { is_pending: true, ..asked }), Due::Anchor);
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl<'a, V: View> Snapshot<'a, V> {
         Ok(true)
     }
 
+    /// How many were put.
+    pub(super) fn pieces(&self) -> usize {
+        self.pieces.count()
+    }
+
     /// The chain that begins with it.
     pub(super) async fn finish(mut self) -> Result<Chain, BackupError> {
         let anchor = &mut self.written.anchor;

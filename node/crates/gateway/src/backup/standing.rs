@@ -1,10 +1,12 @@
 //! How far the backup is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::backup::reach_ms;
 use datamesh_settings::admin::BackupStatus;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +31,14 @@ pub(super) struct Kept {
     pub(super) segments: u64,
 }
 
+/// A snapshot that is being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writing {
+    pub(crate) since_unix_ms: u64,
+    /// Pieces that were put.
+    pub(crate) pieces: usize,
+}
+
 /// The newest backup, as far as this gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Newest {
@@ -48,11 +58,16 @@ struct State {
     missing_since: Instant,
     is_impossible: bool,
     error: Option<String>,
+    writing: Option<Writing>,
+    /// When another snapshot may begin.
+    next_snapshot: Option<Instant>,
 }
 
 /// Shared by the worker, the status, and what deletes.
 pub(crate) struct Standing {
     state: Mutex<State>,
+    /// Wakes the worker: somebody has asked for a backup.
+    pub(crate) asked: Arc<Notify>,
     superseded: CancellationToken,
     metrics: BackupMetrics,
 }
@@ -67,8 +82,36 @@ impl Standing {
             missing_since: now,
             is_impossible: false,
             error: None,
+            writing: None,
+            next_snapshot: None,
         };
-        Self { state: Mutex::new(state), superseded: CancellationToken::new(), metrics }
+        let (state, asked) = (Mutex::new(state), Arc::default());
+        Self { state, asked, superseded: CancellationToken::new(), metrics }
+    }
+
+    /// A snapshot is being written, or none any more.
+    pub(super) fn writes(&self, writing: Option<Writing>) {
+        self.state.lock().writing = writing;
+    }
+
+    /// The snapshot that this gateway writes now.
+    pub(crate) fn writing(&self) -> Option<Writing> {
+        self.state.lock().writing
+    }
+
+    /// Another snapshot may begin after so long.
+    pub(super) fn next_snapshot_in(&self, rest: Duration) {
+        self.state.lock().next_snapshot = Instant::now().checked_add(rest);
+    }
+
+    /// How long until then; `None` where this gateway makes no backups.
+    pub(crate) fn until_next_snapshot(&self) -> Option<Duration> {
+        self.state.lock().next_snapshot.map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    /// The revision that the newest leads up to.
+    pub(super) fn revision(&self) -> Option<u64> {
+        self.state.lock().kept().map(|kept| kept.revision)
     }
 
     /// One is safe; what was acknowledged `age` ago is in it.
@@ -122,6 +165,7 @@ impl Standing {
     pub(super) fn rests(&self) {
         let mut state = self.state.lock();
         (state.newest, state.error, state.missing_since) = (Newest::Unknown, None, Instant::now());
+        (state.writing, state.next_snapshot) = (None, None);
     }
 
     pub(super) fn is_superseded(&self) {

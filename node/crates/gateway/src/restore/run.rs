@@ -19,7 +19,7 @@ use super::source::{Shelf, Source};
 use super::time;
 use super::told::{BY_TIME, Told, layouts, unheard};
 use super::wish::Wish;
-use crate::backup::{Given, Opener};
+use crate::backup::{Given, Opener, earliest};
 use crate::pipeline::PieceError;
 use crate::surroundings::Surroundings;
 
@@ -27,8 +27,6 @@ use crate::surroundings::Surroundings;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Nodes asked at the same time.
 const ASKED_AT_ONCE: usize = 32;
-/// What was condemned so shortly after the earliest time that can be had may be deleted already.
-const MARGIN_MS: u64 = 60_000;
 
 /// An older backup is restored only by its time: whoever asks for the newest expects little to be lost, and has had a day to notice that
 /// the gateway is gone.
@@ -60,7 +58,7 @@ impl Newest {
     fn reaches(&self, anchor: &Anchor, last: u64) -> (u64, u64) {
         // What was deleted since the setting was changed was kept by the other one.
         let reach_ms = anchor.reach_ms.min(self.reach_ms);
-        (reach_ms, last.saturating_sub(reach_ms).saturating_add(MARGIN_MS).min(last))
+        (reach_ms, earliest(reach_ms, last))
     }
 }
 

@@ -1,5 +1,6 @@
 //! A catalog whose volume is lost comes back out of the mesh.
 
+mod asked;
 mod copies;
 mod interrupted;
 mod trouble;

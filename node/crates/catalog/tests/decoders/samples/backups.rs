@@ -2,7 +2,8 @@
 
 use datamesh_catalog::backup::{Anchor, AnchorPart, Chunk};
 use datamesh_catalog::record::{
-    CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, RestoringRecord, SnapshotsRecord,
+    BackupAskedRecord, CopiedBackup, CopiesRecord, DeletionHeldRecord, RestoredRecord, RestoringRecord,
+    SnapshotsRecord,
 };
 use datamesh_catalog::{SegmentRef, UploadId};
 use datamesh_shard::{Epoch, Generation, SegmentId};
@@ -35,6 +36,7 @@ pub(super) fn samples() -> Vec<Sample> {
         sample("copies", copies),
         sample("deletion-held", held),
         sample("restoring", restoring),
+        sample("backup-asked", BackupAskedRecord { at_unix_ms: 1_800_000_060_000 }),
     ];
     std::iter::once(anchor()).chain(known).collect()
 }

@@ -35,6 +35,7 @@ pub(crate) fn keys() -> Vec<(&'static str, Vec<u8>)> {
         ("copies", key::only(Table::Copies)),
         ("deletion-held", key::only(Table::DeletionHeld)),
         ("restoring", key::only(Table::Restoring)),
+        ("backup-asked", key::only(Table::BackupAsked)),
         ("upload", key::upload(UPLOAD)),
         ("lease", key::lease(UPLOAD)),
         ("lease-due", key::lease_due(1_790_000_000_000, UPLOAD)),

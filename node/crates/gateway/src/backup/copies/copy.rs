@@ -17,6 +17,7 @@ use datamesh_seal::ClusterSecret;
 use datamesh_shard::NodeName;
 use futures::FutureExt;
 use futures::future::{BoxFuture, try_join_all};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -90,6 +91,18 @@ impl From<NoCopy> for CopyError {
     }
 }
 
+/// A copy that is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copying {
+    pub(crate) since_unix_ms: u64,
+    /// Pieces that are there.
+    pub(crate) done: usize,
+    pub(crate) total: usize,
+}
+
+/// The one under way, if there is one, for whoever asks how far it is.
+pub(crate) type UnderWay = Arc<Mutex<Option<Copying>>>;
+
 /// The worker.
 pub(crate) struct CopyBackups {
     context: Arc<Context>,
@@ -106,6 +119,7 @@ pub(crate) struct CopyBackups {
     put: AtomicU64,
     /// Tries that brought nothing, one after another.
     failures: u32,
+    pub(crate) under_way: UnderWay,
 }
 
 impl CopyBackups {
@@ -115,7 +129,8 @@ impl CopyBackups {
         (place, newest): (Arc<Place>, Newest),
     ) -> Self {
         let (whole, tidied, unled, put) = (None, None, BTreeSet::new(), AtomicU64::new(0));
-        Self { context, secret, cluster, place, newest, whole, tidied, unled, put, failures: 0 }
+        let (failures, under_way) = (0, UnderWay::default());
+        Self { context, secret, cluster, place, newest, whole, tidied, unled, put, failures, under_way }
     }
 
     /// Copies the newest backup, if there is one that was not; then ends old ones, where it is time for that.
@@ -167,8 +182,12 @@ impl CopyBackups {
         let there = copies.pieces(chain).await?;
         let is_there = |segment: &&SegmentRef| there.get(&segment.id) == Some(&segment.sealed_bytes.into());
         let missing: Vec<&SegmentRef> = segments(parts).filter(|segment| !is_there(segment)).collect();
+        let since_unix_ms = self.context.surroundings.now_unix_ms();
+        let (total, mut left) = (segments(parts).count(), missing.len());
         for some in missing.chunks(AT_ONCE) {
             self.check_own().await?;
+            *self.under_way.lock() = Some(Copying { since_unix_ms, done: total - left, total });
+            left -= some.len();
             try_join_all(some.iter().map(|segment| self.put(copies, chain, segment))).await?;
         }
         // What leads to pieces comes after them, and after a look at whether they are there.
@@ -288,7 +307,9 @@ impl Worker for CopyBackups {
             let newest = self.newest.borrow().clone();
             let Some(backup) = newest else { return Next::Wait(LOOK) };
             let before = *self.put.get_mut();
-            if let Err(error) = self.step(&backup).await {
+            let outcome = self.step(&backup).await;
+            *self.under_way.lock() = None;
+            if let Err(error) = outcome {
                 tracing::warn!(%error, place = self.place.told(), "backups of the catalog are not copied");
                 self.context.metrics.copies.failures.inc();
                 self.note(Err(&error.to_string())).await;
@@ -314,6 +335,7 @@ impl Worker for CopyBackups {
     /// Another gateway copies what it makes.
     fn rest(&mut self) {
         (self.whole, self.tidied, self.failures) = (None, None, 0);
+        *self.under_way.lock() = None;
         self.unled.clear();
         self.context.metrics.copies.copied(0);
     }

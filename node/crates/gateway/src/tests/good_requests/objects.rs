@@ -50,6 +50,10 @@ pub(super) async fn of_a_bucket(tour: &mut Tour) {
     let photos = &["photos"];
     tour.ask(ME, "PUT /api/v1/buckets/{bucket}", photos, NOTHING).await;
     assert!(tour.ask(ME, "GET /api/v1/buckets", &[], NOTHING).await.json().to_string().contains("photos"));
+    assert_eq!(
+        tour.ask(ME, "GET /api/v1/buckets/{bucket}", photos, NOTHING).await.json()["objects"],
+        json!(0)
+    );
     object(tour, "/api/v1/buckets/{bucket}", photos).await;
     tour.ask(ME, "PUT /api/v1/buckets/{bucket}/trash", photos, json!({ "days": 7 })).await;
     assert_eq!(

@@ -1,6 +1,6 @@
 //! `audit verify` where a gateway tells another audit than was written.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Forger {
 
     fn serve(&self, client: TcpStream) {
         let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&self.tls)).unwrap(), client);
-        let head: Vec<String> = BufReader::new(stream.by_ref())
+        let head: Vec<String> = BufReader::new(Read::by_ref(&mut stream))
             .lines()
             .map_while(Result::ok)
             .take_while(|line| !line.is_empty())

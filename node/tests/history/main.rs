@@ -11,8 +11,10 @@
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
 #[path = "../../../e2e/src/register.rs"]
+#[allow(unreachable_pub, reason = "a module of another crate")]
 mod register;
 #[path = "../../../e2e/src/signed.rs"]
+#[allow(unreachable_pub, reason = "a module of another crate")]
 mod signed;
 
 use std::collections::BTreeSet;

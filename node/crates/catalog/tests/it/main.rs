@@ -40,6 +40,7 @@ mod random_engine;
 mod ranges;
 mod recode;
 #[path = "../../../../../e2e/src/register.rs"]
+#[allow(unreachable_pub, reason = "a module of another crate")]
 mod register;
 mod replica_volumes;
 mod replicas;

@@ -13,7 +13,7 @@ const PROMISE_TIMEOUT: Duration = Duration::from_secs(480);
 
 /// Names the moment, in Unix seconds, after which no further promise is begun, for runs that have to end: a machine that is too slow
 /// for all of them checks the first, and is told which it left out.
-const UNTIL: &str = "DATAMESH_E2E_UNTIL";
+const UNTIL: &str = "DATAMESH_UNTIL";
 
 /// What a promise does with the cluster.
 pub type Check = for<'a> fn(&'a Cluster) -> LocalBoxFuture<'a, anyhow::Result<()>>;

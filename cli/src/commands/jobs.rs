@@ -215,7 +215,7 @@ mod tests {
     fn a_job_is_a_row_and_says_what_it_waits_for_and_how_it_is_called_off() {
         let drain = job(
             r#"{"id": "drain:main:n1", "kind": "drain", "pool": "main", "node": "n1", "state": "stalled",
-                "progress": {"unit": "bytes", "done": 1024, "total": 4096, "left": 3072}, "sinceUnixMs": 1000, "etaSeconds": 90,
+                "progress": {"unit": "bytes", "done": 1024, "total": 4096, "left": 3072}, "sinceUnixMs": 1000, "etaSeconds": 60,
                 "waitsFor": ["n2 is full."], "canBeCancelled": true, "cancel": "datamesh node undrain n1"}"#,
         );
         let rows = rows(std::slice::from_ref(&drain), 61_000);
@@ -225,7 +225,7 @@ mod tests {
             "STALLED",
             "1.00 KiB of 4.00 KiB",
             "60 seconds",
-            "90 seconds",
+            "60 seconds",
         ];
         assert_eq!(rows[1], expected);
         assert_eq!(waiting(std::slice::from_ref(&drain)), ["! drain:main:n1: n2 is full."]);

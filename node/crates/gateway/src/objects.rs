@@ -23,8 +23,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use datamesh_catalog::{
-    Body as ObjectBody, Bucket, BucketId, BucketKind, BucketUsage, Cause, Condition, Deleted, ListQuery, Listing, Locking,
-    Marking, Object, ObjectKey, Target, UploadId,
+    Body as ObjectBody, Bucket, BucketId, BucketKind, BucketUsage, Cause, Condition, Deleted, ListQuery,
+    Listing, Locking, Marking, Object, ObjectKey, Target, UploadId,
 };
 use datamesh_seal::CustomerKey;
 use datamesh_shard::BucketName;

@@ -6,12 +6,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::{Bucket, BucketKind, DefaultRetention, RetentionMode, RetentionPeriod, Versioning};
+use datamesh_catalog::{Bucket, BucketKind, DefaultRetention, RetentionPeriod, Versioning};
 use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::listing::rfc3339;
+use super::metadata::ShownMode;
 use super::target::bucket_name;
 use super::{App, incoming};
 use crate::problem::Problem;
@@ -92,20 +93,12 @@ enum Versions {
     Suspended,
 }
 
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[schemars(rename = "RetentionMode")]
-enum Mode {
-    Governance,
-    Compliance,
-}
-
 /// For days or for years.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DefaultRetention")]
 pub(super) struct ShownRetention {
-    mode: Mode,
+    mode: ShownMode,
     #[serde(skip_serializing_if = "Option::is_none")]
     days: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,11 +110,7 @@ fn retention(default: DefaultRetention) -> ShownRetention {
         RetentionPeriod::Days(days) => (Some(days), None),
         RetentionPeriod::Years(years) => (None, Some(years)),
     };
-    let mode = match default.mode {
-        RetentionMode::Governance => Mode::Governance,
-        RetentionMode::Compliance => Mode::Compliance,
-    };
-    ShownRetention { mode, days, years }
+    ShownRetention { mode: default.mode.into(), days, years }
 }
 
 fn shown(bucket: &Bucket) -> Shown {

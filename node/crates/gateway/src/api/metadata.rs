@@ -7,7 +7,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use datamesh_catalog::{Condition, Lock, Retention, RetentionMode};
+use datamesh_catalog::{Condition, Lock, RetentionMode};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -51,20 +51,25 @@ struct ShownLock {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RetentionMode")]
-enum ShownMode {
+pub(super) enum ShownMode {
     Governance,
     Compliance,
 }
 
+impl From<RetentionMode> for ShownMode {
+    fn from(mode: RetentionMode) -> Self {
+        match mode {
+            RetentionMode::Governance => Self::Governance,
+            RetentionMode::Compliance => Self::Compliance,
+        }
+    }
+}
+
 impl From<Lock> for ShownLock {
     fn from(Lock { retention, legal_hold }: Lock) -> Self {
-        let mode = |retention: Retention| match retention.mode {
-            RetentionMode::Governance => ShownMode::Governance,
-            RetentionMode::Compliance => ShownMode::Compliance,
-        };
         Self {
             retained_until: retention.map(|retention| rfc3339(retention.until_unix_ms)),
-            mode: retention.map(mode),
+            mode: retention.map(|retention| retention.mode.into()),
             legal_hold: legal_hold == Some(true),
         }
     }

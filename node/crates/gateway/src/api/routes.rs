@@ -361,7 +361,7 @@ fn lists_versions(summary: &'static str) -> Operation {
 
 fn restores_version() -> Operation {
     let restores = does("Puts a copy of a version in front of what its key has").heeds(CONDITIONS);
-    let restores = restores.takes::<versions::Restore>().gives::<files::Written>(200).with(&["ETag"]);
+    let restores = restores.takes::<versions::Restore>().once().gives::<files::Written>(200).with(&["ETag"]);
     restores.gives::<files::Written>(201).with(&["ETag"])
 }
 

@@ -23,7 +23,6 @@ impl Signer {
     }
 
     /// A request. `path` needs no encoding, `query` is encoded and in order.
-    #[must_use]
     pub fn request(
         &self,
         http: &reqwest::Client,

@@ -145,9 +145,8 @@ impl Core {
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
         let backup = keep_backup(&context, &secret, (names.clone(), config.catalog_backups));
-        let place = config.backup_copies;
+        let (place, targets) = (config.backup_copies, Arc::new(Targets::new(config.targets)));
         let copier = copy_backups(&backup, (&context, &secret), (&names.0, place.as_ref()));
-        let targets = Arc::new(Targets::new(config.targets));
         let copying = copier.as_ref().map(|copier| Arc::clone(&copier.under_way)).unwrap_or_default();
         let points = Points::new(Arc::clone(&context), backup.opener.clone(), (place.clone(), copying));
         let status = status_source(&context, names, (&secret, &targets), (group, &backup, (place, moving)));

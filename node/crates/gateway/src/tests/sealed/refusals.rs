@@ -124,8 +124,11 @@ async fn a_manifest_names_what_was_put_and_no_more() {
     }
 }
 
+/// A method, a path, headers and a body.
+type Asked = (Method, String, Vec<(&'static str, &'static str)>, String);
+
 /// A name in the clear by all other ways of REST, whatever else is wrong with the request.
-fn in_the_clear() -> Vec<(Method, String, Vec<(&'static str, &'static str)>, String)> {
+fn in_the_clear() -> Vec<Asked> {
     let of = |kind: &str| format!("/api/v1/buckets/{BUCKET}/{kind}/secret%20plans.pdf");
     // vault, secret plans.pdf
     let metadata = "bucket dmF1bHQ=,filename c2VjcmV0IHBsYW5zLnBkZg==";

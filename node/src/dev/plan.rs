@@ -104,6 +104,7 @@ impl Plan {
             deleted_retention_seconds: dev.deleted_retention_seconds,
             catalog_database: None,
             catalog_members: Vec::new(),
+            catalog_leaving: Vec::new(),
             catalog_move: None,
             request_limits: Default::default(),
             mail: None,

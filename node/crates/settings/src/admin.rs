@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 pub use avoided::{AvoidedReason, AvoidedStatus};
 pub use catalog::{
-    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogMovePhase, CatalogMoveStatus,
-    CatalogStatus, CopiesStatus, RestoredStatus,
+    BackupStatus, CatalogEngine, CatalogLeaving, CatalogMember, CatalogMemberState, CatalogMovePhase,
+    CatalogMoveStatus, CatalogStatus, CopiesStatus, RestoredStatus,
 };
 pub use fsck::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckRequest, FsckStep, FsckSummary};
 pub use recode::{ProfileStatus, RECODE_BYTES_PER_SECOND_MIN, RecodeSpec, RecodeState, RecodeStatus};

@@ -1,6 +1,7 @@
 //! A group of replicas under faults, in as many orders as `DATAMESH_SEEDS` says. `DATAMESH_SEED` makes the same faults again;
 //! tokio wakes those who wait for one thing in an order of its own, so that the rest of a run may differ.
 
+mod fewer;
 mod history;
 mod world;
 
@@ -76,6 +77,12 @@ async fn client(world: Arc<World>, history: Shared, client: u64) {
 }
 
 async fn fault(world: &Arc<World>) {
+    strike(world).await;
+    sleep(world.up_to_ms(3000)).await;
+    mend(world).await;
+}
+
+async fn strike(world: &Arc<World>) {
     let ids = world.ids();
     let one = if world.below(2) == 0 { world.leader().await } else { ids[world.below(ids.len())] };
     match world.below(6) {
@@ -85,8 +92,6 @@ async fn fault(world: &Arc<World>) {
         3 => ids.iter().for_each(|&id| world.crash(id)),
         _ => world.crash(one),
     }
-    sleep(world.up_to_ms(3000)).await;
-    mend(world).await;
 }
 
 async fn mend(world: &Arc<World>) {

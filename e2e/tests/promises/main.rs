@@ -11,6 +11,7 @@ mod delete_and_reapply;
 mod force_deleted_pod;
 mod gateways_added;
 mod gateways_keep_one_catalog;
+mod gateways_removed;
 mod invalid_specs;
 mod kubectl_plugin;
 mod log_corrupted;
@@ -65,6 +66,7 @@ const PROMISES: &[Promise] = &[
     long!(force_deleted_pod),
     long!(gateways_added),
     promise!(gateways_keep_one_catalog),
+    long!(gateways_removed),
     promise!(catalog_lost),
     long!(backup_copied),
     long!(catalog_in_postgres),

@@ -32,10 +32,18 @@ pub(crate) struct Gateways {
     nodes: Vec<Running>,
     /// Who led when somebody asked last.
     leader: Option<usize>,
-    /// Names the database that the catalog moves to.
-    moves_to: Option<PathBuf>,
-    /// It has the catalog, and the gateways are told of nothing else.
-    has_moved: bool,
+    /// What gateways are told of where the catalog is.
+    pub(crate) place: Place,
+}
+
+/// What gateways are told of where the catalog is; the database is named by a file.
+#[derive(Clone, Default)]
+pub(crate) enum Place {
+    #[default]
+    Volumes,
+    /// It moves.
+    Both(PathBuf, CatalogMove),
+    Database(PathBuf),
 }
 
 /// Puts and gets through one of several gateways.
@@ -66,8 +74,7 @@ impl Gateways {
             addresses: vec![None; 3],
             nodes: Vec::new(),
             leader: None,
-            moves_to: None,
-            has_moved: false,
+            place: Place::default(),
         }
     }
 
@@ -89,9 +96,7 @@ impl Gateways {
 
     /// Starts all three as members of one group.
     pub(crate) async fn become_three(&mut self) {
-        for (at, running, addresses) in try_join_all((0..3).map(|at| self.bind_again(at))).await.unwrap() {
-            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
-        }
+        self.restart_together(0..3).await;
     }
 
     /// Starts one that keeps its catalog alone.
@@ -131,7 +136,12 @@ impl Gateways {
             node: name(at),
             endpoint: endpoint.clone(),
         };
-        let catalog_members = if together && !self.has_moved {
+        let (catalog_move, database, names_others) = match &self.place {
+            Place::Volumes => (None, None, true),
+            Place::Both(uri_file, to) => (Some(*to), Some(uri_file.clone()), true),
+            Place::Database(uri_file) => (None, Some(uri_file.clone()), false),
+        };
+        let catalog_members = if together && names_others {
             self.endpoints.iter().enumerate().map(member).collect()
         } else {
             Vec::new()
@@ -140,8 +150,8 @@ impl Gateways {
         let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
         let gateway = GatewaySettings {
             catalog_members,
-            catalog_move: self.moves_to.as_ref().filter(|_| !self.has_moved).map(|_| CatalogMove::ToDatabase),
-            catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
+            catalog_move,
+            catalog_database: database.map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
             ..settings_of_gateway(self.dir.path(), name(at).as_str())
         };
@@ -165,16 +175,18 @@ impl Gateways {
         }
     }
 
-    /// From the next start of each on, the catalog moves there.
-    pub(crate) fn move_to(&mut self, uri: &str) {
+    /// Names a database.
+    pub(crate) fn database(&self, uri: &str) -> PathBuf {
         let file = self.dir.path().join(cluster::DATABASE_FILE);
         std::fs::write(&file, uri).unwrap();
-        self.moves_to = Some(file);
+        file
     }
 
-    /// From the next start of each on, the database has it.
-    pub(crate) fn has_moved(&mut self) {
-        self.has_moved = true;
+    /// Starts these, which wait for one another.
+    pub(crate) async fn restart_together(&mut self, which: impl Iterator<Item = usize>) {
+        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at))).await.unwrap() {
+            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+        }
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {

@@ -45,7 +45,8 @@ pub(super) fn gateway(
     settings: &str,
 ) -> StatefulSet {
     let mut set = pod::stateful_set(parts(cluster, name, key, settings));
-    if cluster.gateways.len() > 1 {
+    // The first one's catalog is its own until it is told of the others.
+    if cluster.gateways.len() > 1 && !cluster.catalog.comes_to_the_first() {
         let told = cluster.gateways.len().to_string();
         set.metadata.annotations.get_or_insert_default().insert(label::GATEWAYS_TOLD.to_owned(), told);
     }

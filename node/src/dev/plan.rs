@@ -96,7 +96,7 @@ impl Plan {
             admin_token_file: secrets.admin_token.clone(),
             tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
             https: SocketAddr::new(dev.address, dev.https_port),
-            s3: Some(S3Settings { listen: dev.s3(), domain: None }),
+            s3: Some(S3Settings { listen: dev.s3(), domain: dev.s3_domain.clone() }),
             listen: listen(dev, 0)?,
             advertise_host: Some("127.0.0.1".into()),
             buffer_bytes: BUFFER_BYTES,

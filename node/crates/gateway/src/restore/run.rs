@@ -1,14 +1,12 @@
 //! Asks nodes for backups, and makes a catalog of the newest.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, begins_after};
+use datamesh_catalog::backup::{Anchor, AnchorPart, Restore};
 use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
-use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace};
 use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_exchange::anchor::AnchorId;
@@ -18,6 +16,7 @@ use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_shard::{Incarnation, PeerKey};
 use futures::StreamExt;
 
+use super::empty::Volume;
 use super::errors::{RestoreError, Unread};
 use super::source::{Shelf, Source};
 use super::time;
@@ -29,11 +28,8 @@ use crate::layouts::encode_stored;
 use crate::metrics::Metrics;
 use crate::pipeline::{Budget, Context, PieceError, segments_of};
 use crate::pools::{Pool, Pools};
-use crate::server::CATALOG_DIR;
 use crate::surroundings::Surroundings;
 
-/// Folder of the catalog until all of it is there.
-const DIR: &str = "catalog.restoring";
 /// Patience with a node's answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Nodes asked at the same time.
@@ -53,8 +49,7 @@ pub(crate) struct Restoring<'a> {
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) buffer_bytes: u64,
     pub(crate) options: CatalogOptions,
-    /// The gateway's data folder.
-    pub(crate) dir: &'a Path,
+    pub(crate) volume: Volume<'a>,
     /// And its words.
     pub(crate) wish: (Wish, String),
     pub(crate) source: Source,
@@ -268,7 +263,7 @@ impl Restoring<'_> {
         };
         let keyspace = self.rows(shelf, (anchor, parts), (told, &restored)).await?;
         self.take_layouts(keyspace, told).await?;
-        self.set_in_place()?;
+        self.volume.set_in_place()?;
         tracing::warn!(
             until = %time(until_unix_ms),
             age_seconds = now.saturating_sub(until_unix_ms) / 1000,
@@ -279,7 +274,7 @@ impl Restoring<'_> {
         Ok(restored)
     }
 
-    /// Writes the rows into a folder beside.
+    /// Writes the rows.
     async fn rows(
         &self,
         shelf: &Shelf,
@@ -288,14 +283,7 @@ impl Restoring<'_> {
     ) -> Result<AnyKeyspace, Unread> {
         self.check_whole(shelf, (anchor, parts)).await?;
         let context = self.context(told).await?;
-        let dir = self.dir.join(DIR);
-        let options = RocksOptions { begins_after: begins_after(restored), ..RocksOptions::default() };
-        let opening = tokio::task::spawn_blocking(move || {
-            remove(&dir)?;
-            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, options)?)
-        });
-        let keyspace = opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??;
-        let restore = Restore::into_empty(AnyKeyspace::from(keyspace)).await?;
+        let restore = Restore::into_empty(self.volume.open(restored).await?).await?;
         for chunk in parts.iter().flat_map(|part| &part.chunks) {
             for segment in segments_of(chunk).map_err(PieceError::from)? {
                 restore.write(&self.piece_rows((shelf, &context), anchor, segment).await?).await?;
@@ -349,14 +337,6 @@ impl Restoring<'_> {
         }
         Ok(())
     }
-
-    /// From here on it is the gateway's catalog.
-    fn set_in_place(&self) -> Result<(), RestoreError> {
-        let (from, to) = (self.dir.join(DIR), self.dir.join(CATALOG_DIR));
-        let failed = |source| RestoreError::File { path: to.clone(), source };
-        std::fs::rename(from, &to).map_err(failed)?;
-        std::fs::File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
-    }
 }
 
 fn told_nothing<T>(peer: &PeerKey, answer: &datamesh_exchange::net::Answer) -> Option<T> {
@@ -381,15 +361,5 @@ fn spec_of(layout: &Layout) -> PoolSpec {
         members: members.collect(),
         scrub: Default::default(),
         recode: Default::default(),
-    }
-}
-
-/// A folder, if it is there.
-fn remove(dir: &Path) -> Result<(), RestoreError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(RestoreError::File { path: dir.into(), source })
-        }
-        _ => Ok(()),
     }
 }

@@ -65,6 +65,21 @@ impl Store {
         store
     }
 
+    /// Has one of its processes do nothing until what is given back is dropped.
+    pub(crate) fn hold(&self, name: &str) -> Held {
+        let settings = self.folder.path().join("data").join(format!("{name}.yaml"));
+        let is_it = |pid: &u32| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|&byte| byte == 0).any(|part| part == settings.as_os_str().as_encoded_bytes())
+        };
+        let all = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+        let pid = all.into_iter().find(is_it).unwrap_or_else(|| panic!("{name} does not run"));
+        signal("-STOP", pid);
+        Held(pid)
+    }
+
     /// A file of the store's secrets.
     pub(crate) fn secret(&self, name: &str) -> PathBuf {
         self.folder.path().join("data/secrets").join(name)
@@ -80,6 +95,19 @@ impl Drop for Store {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A process that is held.
+pub(crate) struct Held(u32);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        signal("-CONT", self.0);
+    }
+}
+
+fn signal(name: &str, pid: u32) {
+    let _ = Command::new("kill").args([name, &pid.to_string()]).status();
 }
 
 /// A program of the workspace: Cargo puts all of them into one folder.

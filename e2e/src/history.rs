@@ -1,7 +1,6 @@
 //! Clients of S3 that write over, delete, read and list while things break, and check the history: a key is a register, a prefix a
 //! set. Each request goes over a connection of its own, so that what one gateway acknowledged is asked of another.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,7 +15,7 @@ use tokio::time::Instant;
 use crate::gateway::{Access, S3Key};
 use crate::register::Register;
 use crate::samples::random_bytes;
-use crate::signed::Signer;
+use crate::signed::{Signer, listed_keys};
 
 const BUCKET: &str = "default";
 const CLIENTS: u64 = 4;
@@ -219,12 +218,10 @@ impl Client {
     async fn list(&mut self) -> anyhow::Result<()> {
         let query = format!("list-type=2&prefix=history%2F{}%2F", self.name);
         let (_, body) = self.ask(Method::GET, &format!("/{BUCKET}"), &query, &Bytes::new()).await?;
-        let text = std::str::from_utf8(&body)?;
-        let listed: BTreeSet<&str> =
-            text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next()).collect();
+        let listed = listed_keys(std::str::from_utf8(&body)?);
         for (n, register) in self.keys.iter().enumerate() {
             let key = self.key(n);
-            let checked = register.listed(listed.contains(key.as_str()));
+            let checked = register.listed(listed.contains(&key));
             checked.map_err(|what| anyhow::anyhow!("{key}: {what}"))?;
         }
         Counts::add(&self.counts.lists);

@@ -1,5 +1,7 @@
 //! Requests of S3, signed as version 4 wants it, their payload too: what a client does that trusts nobody on the way.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use ring::{digest, hmac};
 
@@ -57,6 +59,13 @@ impl Signer {
             self.id
         )
     }
+}
+
+/// The keys of an answer to ListObjectsV2, none of which needs escaping.
+#[must_use]
+pub fn listed_keys(answer: &str) -> BTreeSet<String> {
+    let keys = answer.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
+    keys.map(str::to_owned).collect()
 }
 
 fn sha256(bytes: &[u8]) -> String {

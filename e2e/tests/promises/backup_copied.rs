@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE};
-use datamesh_e2e::gateway::Gateway;
+use datamesh_e2e::gateway::{Gateway, S3Key};
 use datamesh_e2e::restoring::now_unix_ms;
 use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::traffic::{Traffic, verify};
@@ -14,7 +14,6 @@ use datamesh_settings::S3_PORT;
 use datamesh_settings::admin::CopiesStatus;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DeleteParams, PostParams};
-use serde::Deserialize;
 use serde_json::json;
 
 const SPACE: &str = "datamesh-e2e-backup-copied";
@@ -25,22 +24,16 @@ const TOLD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The kubelet brings a new Secret into a pod that runs within two minutes; a copy follows a backup within one.
 const COPIED_TIMEOUT: Duration = Duration::from_secs(300);
 
-#[derive(Deserialize)]
-struct Key {
-    id: String,
-    secret: String,
-}
-
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let made =
         cluster.datamesh(&["--output", "json", "keys", "create", "copies", "--permission", "admin"]).await?;
-    let key: Key = serde_json::from_str(&made)?;
+    let key: S3Key = serde_json::from_str(&made)?;
     let outcome = copy_and_restore(cluster, &key).await;
     cluster.datamesh(&["keys", "delete", &key.id]).await?;
     cluster.leave_second(SPACE, "backup_copied", outcome).await
 }
 
-async fn copy_and_restore(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
+async fn copy_and_restore(cluster: &Cluster, key: &S3Key) -> anyhow::Result<()> {
     let seed = samples::seed()?;
     eprintln!("seed {seed}");
     cluster.gateway().await?.gateway.make_bucket(BUCKET).await?;
@@ -96,7 +89,7 @@ fn place() -> serde_json::Value {
     })
 }
 
-async fn give_key(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
+async fn give_key(cluster: &Cluster, key: &S3Key) -> anyhow::Result<()> {
     let ca = cluster.secret(NAMESPACE, &format!("{CLUSTER}-gateway-tls"), "ca.crt").await?;
     let secret: Secret = serde_json::from_value(json!({
         "metadata": {"name": SECRET},

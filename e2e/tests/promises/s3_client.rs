@@ -5,26 +5,20 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use datamesh_e2e::cluster::{CLUSTER, Cluster, NAMESPACE, root};
+use datamesh_e2e::gateway::S3Key;
 use datamesh_settings::S3_PORT;
-use serde::Deserialize;
 use tokio::process::Command;
-
-#[derive(Deserialize)]
-struct Key {
-    id: String,
-    secret: String,
-}
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let made =
         cluster.datamesh(&["--output", "json", "keys", "create", "e2e", "--permission", "admin"]).await?;
-    let key: Key = serde_json::from_str(&made)?;
+    let key: S3Key = serde_json::from_str(&made)?;
     run(cluster, &key).await?;
     cluster.datamesh(&["keys", "delete", &key.id]).await?;
     Ok(())
 }
 
-async fn run(cluster: &Cluster, key: &Key) -> anyhow::Result<()> {
+async fn run(cluster: &Cluster, key: &S3Key) -> anyhow::Result<()> {
     let service = format!("{CLUSTER}-gateway");
     let (address, _forward) = cluster.reach(NAMESPACE, &service, S3_PORT).await?;
     // What its certificate is for; this machine does not know the name.

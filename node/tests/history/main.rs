@@ -243,8 +243,7 @@ async fn answered(request: RequestBuilder) -> Option<(StatusCode, Bytes)> {
 fn listed(answer: &Bytes) -> Option<BTreeSet<String>> {
     let text = std::str::from_utf8(answer).ok()?;
     if text.starts_with('<') {
-        let keys = text.split("<Key>").skip(1).filter_map(|rest| rest.split("</Key>").next());
-        return Some(keys.map(str::to_owned).collect());
+        return Some(signed::listed_keys(text));
     }
     let listing: serde_json::Value = serde_json::from_str(text).ok()?;
     listing["items"].as_array()?.iter().map(|item| item["key"].as_str().map(str::to_owned)).collect()

@@ -56,7 +56,7 @@ pub use buckets::{BucketError, DeleteBucketError};
 pub use check::{
     BrokenObject, Flaw, FlawKind, KnownSegment, ObjectsPage, ReferencesPage, Span, UnknownSegment,
 };
-pub use commit::CommitObjectError;
+pub use commit::{CommitObjectError, Terms};
 pub use credentials::{CredentialError, KnownCredential, Proven};
 pub use expiry::{Ended, Ending, RulesAt, VersionStanding};
 pub use faults::{CatalogError, Invalid};

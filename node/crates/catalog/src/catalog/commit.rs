@@ -102,13 +102,15 @@ impl From<RemovalError> for CommitObjectError {
 }
 
 /// How an upload is committed.
-#[derive(Clone, Copy)]
-struct How<'a> {
-    condition: &'a Condition,
-    /// When its caller looked at its parts.
-    seen: Option<Revision>,
-    /// Whether what no page names is to be let go then, by [`Catalog::let_go_idle`].
-    sweeps: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// What the object that it replaces must be like.
+    pub condition: &'a Condition,
+    /// When its caller looked at its parts: they must still be as [`Catalog::tagged_parts`] gave them then.
+    pub seen: Option<Revision>,
+    /// Whether segments that no page names, which its writers put and wrote down nowhere, are to be let go by [`Catalog::let_go_idle`]. A
+    /// row says so until it is done, whoever dies meanwhile.
+    pub sweeps: bool,
 }
 
 /// What one attempt found out.
@@ -203,62 +205,23 @@ impl<K: Keyspace> Catalog<K> {
         draft: &ObjectDraft,
         condition: &Condition,
     ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, How { condition, seen: None, sweeps: false }).await
+        self.commit_on(upload, draft, Terms { condition, seen: None, sweeps: false }).await
     }
 
-    /// Does the same for an upload whose client put segments by itself. Those that no page names are to be let go by
-    /// [`Catalog::let_go_idle`]: a row says so until it is done.
+    /// The same on further terms.
     ///
     /// # Errors
-    /// See [`CommitObjectError`].
-    pub async fn commit_sealed(
+    /// See [`CommitObjectError`]; where parts were seen, `PartsChanged` too.
+    pub async fn commit_on(
         &self,
         upload: UploadId,
         draft: &ObjectDraft,
-        condition: &Condition,
-    ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, How { condition, seen: None, sweeps: true }).await
-    }
-
-    /// Does the same for a caller who has looked at the parts: they must still be as [`Catalog::tagged_parts`] gave them then.
-    ///
-    /// # Errors
-    /// See [`CommitObjectError`]; `PartsChanged` too.
-    pub async fn commit_seen(
-        &self,
-        upload: UploadId,
-        draft: &ObjectDraft,
-        condition: &Condition,
-        seen: Revision,
-    ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, How { condition, seen: Some(seen), sweeps: false }).await
-    }
-
-    /// Does both, for an upload that grew by [`Catalog::append_page`]: what its writers stored and wrote down nowhere is to be let go, whoever dies
-    /// meanwhile.
-    ///
-    /// # Errors
-    /// See [`CommitObjectError`]; `PartsChanged` too.
-    pub async fn commit_appended(
-        &self,
-        upload: UploadId,
-        draft: &ObjectDraft,
-        condition: &Condition,
-        seen: Revision,
-    ) -> Result<Committed, CommitObjectError> {
-        self.commit_as(upload, draft, How { condition, seen: Some(seen), sweeps: true }).await
-    }
-
-    async fn commit_as(
-        &self,
-        upload: UploadId,
-        draft: &ObjectDraft,
-        how: How<'_>,
+        terms: Terms<'_>,
     ) -> Result<Committed, CommitObjectError> {
         validate(draft)?;
         // Whoever saw the parts saw no page behind: one that is there now is another writer's, whom this must not cost anything.
         if let DraftBody::Pages { last_page: Some(PlacedPage { at, .. }), .. } = &draft.body
-            && how.seen.is_none()
+            && terms.seen.is_none()
         {
             match self.drop_pages_after(upload, *at, draft.created_unix_ms).await {
                 // Perhaps it is committed: the plan below finds out.
@@ -267,7 +230,7 @@ impl<K: Keyspace> Catalog<K> {
             }
         }
         for attempt in first_attempt(draft)..ATTEMPTS_MAX {
-            let plan = self.plan_commit(upload, draft, how, attempt).await?;
+            let plan = self.plan_commit(upload, draft, terms, attempt).await?;
             let bucket = plan.bucket();
             if let Some(committed) = self.carry_out(plan).await? {
                 return Ok(committed);
@@ -332,7 +295,7 @@ impl<K: Keyspace> Catalog<K> {
         &self,
         upload: UploadId,
         draft: &ObjectDraft,
-        How { condition, seen, sweeps }: How<'_>,
+        Terms { condition, seen, sweeps }: Terms<'_>,
         attempt: usize,
     ) -> Result<Plan, CommitObjectError> {
         let view = self.view().await?;

@@ -22,7 +22,7 @@ impl<K: Keyspace> Catalog<K> {
     }
 
     /// Parts of an upload with what their clients were told, by number, all of one moment; and which moment that is, for
-    /// [`Catalog::commit_seen`].
+    /// [`super::Terms::seen`].
     ///
     /// # Errors
     /// The engine's faults.

@@ -1,9 +1,9 @@
 //! What others do between the moment an operation looks and the moment it commits.
 
-use datamesh_catalog::catalog::{CommitObjectError, UploadError};
+use datamesh_catalog::catalog::{CommitObjectError, Terms, UploadError};
 use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::keys;
-use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::keyspace::{Keyspace, Revision};
 use datamesh_catalog::{
     BucketKind, Condition, DraftBody, EmbeddedCatalog, NewBucket, NewUpload, ObjectDraft, PartTag, Target,
     WrappedSecret,
@@ -53,6 +53,10 @@ fn tag(etag: &str) -> PartTag {
     PartTag { etag: etag.into(), put_unix_ms: 1, sealed: Vec::new() }
 }
 
+fn unchanged_since(seen: Revision) -> Terms<'static> {
+    Terms { condition: &Condition::None, seen: Some(seen), sweeps: false }
+}
+
 fn of_part_one() -> ObjectDraft {
     draft(DraftBody::Pages { parts: vec![1], last_page: None }, 10, "e", 5)
 }
@@ -67,7 +71,7 @@ async fn a_part_that_is_another_one_by_now_is_not_committed(keyspace: AnyKeyspac
     for (segments, etag) in [(vec![2], "two"), (vec![2], "two again")] {
         let (_, seen) = catalog.tagged_parts(id).await.unwrap();
         catalog.put_part(id, &page(1, 0, &segments, true), tag(etag)).await.unwrap();
-        assert_eq!(catalog.commit_seen(id, &of_part_one(), &Condition::None, seen).await, changed, "{etag}");
+        assert_eq!(catalog.commit_on(id, &of_part_one(), unchanged_since(seen)).await, changed, "{etag}");
     }
     for (segments, etag) in [(vec![3], "three"), (vec![3], "three again")] {
         let (_, seen) = catalog.tagged_parts(id).await.unwrap();
@@ -75,16 +79,12 @@ async fn a_part_that_is_another_one_by_now_is_not_committed(keyspace: AnyKeyspac
         committing.before_the_next_commit(async move {
             putting.put_part(id, &page(1, 0, &segments, true), tag(etag)).await.unwrap();
         });
-        assert_eq!(
-            committing.commit_seen(id, &of_part_one(), &Condition::None, seen).await,
-            changed,
-            "{etag}"
-        );
+        assert_eq!(committing.commit_on(id, &of_part_one(), unchanged_since(seen)).await, changed, "{etag}");
     }
     assert!(catalog.object(target("a", 1).bucket, &key("a")).await.unwrap().is_none());
     let (parts, seen) = catalog.tagged_parts(id).await.unwrap();
     assert_eq!(parts[0].tag, Some(tag("three again")));
-    catalog.commit_seen(id, &of_part_one(), &Condition::None, seen).await.unwrap();
+    catalog.commit_on(id, &of_part_one(), unchanged_since(seen)).await.unwrap();
 }
 
 async fn uploads_of_a_bucket_that_is_gone_are_looked_at_once(keyspace: AnyKeyspace) {

@@ -1,6 +1,6 @@
 //! Segments that clients put by themselves: what they were told is durable stays, and is found.
 
-use datamesh_catalog::catalog::{NotDurableError, Swap};
+use datamesh_catalog::catalog::{NotDurableError, Swap, Terms};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{
     BucketId, BucketKind, Catalog, Condition, Deleted, DraftBody, Grounds, Marking, NewBucket, Page, PageAt,
@@ -47,7 +47,8 @@ async fn commit<K: Keyspace>(catalog: &Catalog<K>, number: u64, segments: &[u64]
     let page = page(catalog, number, segments, true).await;
     let bytes = page.page.plain_bytes;
     let body = DraftBody::Pages { parts: vec![0], last_page: Some(page) };
-    catalog.commit_sealed(upload_id(number), &draft(body, bytes, "e", 0), &Condition::None).await.unwrap();
+    let terms = Terms { condition: &Condition::None, seen: None, sweeps: true };
+    catalog.commit_on(upload_id(number), &draft(body, bytes, "e", 0), terms).await.unwrap();
 }
 
 async fn only_what_is_in_use_is_promised<K: Keyspace>(catalog: Catalog<K>) {

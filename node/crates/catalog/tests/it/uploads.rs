@@ -1,7 +1,9 @@
 //! Uploads: leases, references, pages, parts; everything may be repeated.
 
-use datamesh_catalog::catalog::{AppendError, CommitObjectError, PutPageError, ReferenceError, UploadError};
-use datamesh_catalog::keyspace::Keyspace;
+use datamesh_catalog::catalog::{
+    AppendError, CommitObjectError, PutPageError, ReferenceError, Terms, UploadError,
+};
+use datamesh_catalog::keyspace::{Keyspace, Revision};
 use datamesh_catalog::limits::META_BYTES_MAX;
 use datamesh_catalog::{Catalog, Condition, DraftBody, PageAt};
 use datamesh_shard::Generation;
@@ -16,6 +18,11 @@ on_all_engines!(catalog_on:
     condemned_segments_need_a_newer_generation, limits,
     one_writer_at_a_time_appends, what_no_page_names_is_let_go,
 );
+
+/// As an upload that grew at its end is committed.
+fn swept(condition: &Condition, seen: Revision) -> Terms<'_> {
+    Terms { condition, seen: Some(seen), sweeps: true }
+}
 
 async fn condemned<K: Keyspace>(catalog: &Catalog<K>) -> Vec<u64> {
     let all = catalog.condemned_due(u64::MAX - 1, None, 1000).await.unwrap();
@@ -261,30 +268,30 @@ async fn one_writer_at_a_time_appends<K: Keyspace>(catalog: Catalog<K>) {
     catalog.reference(upload, &[segment(6)]).await.unwrap();
     let last_page = Some(page(0, 1, &[3, 4], true));
     let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
-    let late = catalog.commit_appended(upload, &last, &Condition::None, two).await;
+    let late = catalog.commit_on(upload, &last, swept(&Condition::None, two)).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged));
     let last_page = Some(page(0, 0, &[1, 2, 5], true));
     let earlier = draft(DraftBody::Pages { parts: vec![0], last_page }, 30, "tag", 1);
-    let late = catalog.commit_appended(upload, &earlier, &Condition::None, two).await;
+    let late = catalog.commit_on(upload, &earlier, swept(&Condition::None, two)).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged));
     assert_eq!(
         catalog.parts(upload).await.unwrap(),
         [part],
         "whoever is late takes nothing of what is there"
     );
-    let stored = catalog.commit_appended(upload, &last, &Condition::None, three).await.unwrap();
+    let stored = catalog.commit_on(upload, &last, swept(&Condition::None, three)).await.unwrap();
     assert_eq!(stored.object.size_bytes, 40);
     assert_eq!(
-        catalog.commit_appended(upload, &last, &Condition::None, three).await.unwrap().object.size_bytes,
+        catalog.commit_on(upload, &last, swept(&Condition::None, three)).await.unwrap().object.size_bytes,
         40
     );
     let last_page = Some(page(0, 1, &[3, 7], true));
     let other = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
-    let late = catalog.commit_appended(upload, &other, &Condition::None, three).await;
+    let late = catalog.commit_on(upload, &other, swept(&Condition::None, three)).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged), "the object is another writer's");
     let last_page = Some(page(0, 7, &[3, 4], true));
     let nowhere = draft(DraftBody::Pages { parts: vec![0], last_page }, 40, "tag", 1);
-    let late = catalog.commit_appended(upload, &nowhere, &Condition::None, three).await;
+    let late = catalog.commit_on(upload, &nowhere, swept(&Condition::None, three)).await;
     assert_eq!(late, Err(CommitObjectError::PartsChanged), "the object has no such page");
     // What another had referenced before is let go, though there is the object; what is the object's stays.
     assert_eq!(condemned(&catalog).await, [0_u64; 0]);
@@ -305,10 +312,10 @@ async fn what_no_page_names_is_let_go<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(condemned(&catalog).await, [0_u64; 0], "another may be about to write it down");
     let last_page = Some(page(0, 0, &[2, 4], true));
     let last = draft(DraftBody::Pages { parts: vec![0], last_page }, 20, "tag", 1);
-    let refused = catalog.commit_appended(upload, &last, &Condition::IfMatch("other".into()), seen).await;
+    let refused = catalog.commit_on(upload, &last, swept(&Condition::IfMatch("other".into()), seen)).await;
     assert!(matches!(refused, Err(CommitObjectError::PreconditionFailed { .. })), "{refused:?}");
     assert_eq!(catalog.leftovers(10).await.unwrap(), []);
-    catalog.commit_appended(upload, &last, &Condition::None, seen).await.unwrap();
+    catalog.commit_on(upload, &last, swept(&Condition::None, seen)).await.unwrap();
     // Whoever dies here leaves the word that there is something to do.
     assert_eq!(catalog.leftovers(10).await.unwrap(), [upload]);
     for _ in 0..2 {
@@ -323,6 +330,6 @@ async fn what_no_page_names_is_let_go<K: Keyspace>(catalog: Catalog<K>) {
     catalog.begin_upload(new_upload("b", 2, 0)).await.unwrap();
     let (_, nothing) = catalog.tagged_parts(upload_id(2)).await.unwrap();
     let inline = draft(DraftBody::Inline { sealed: vec![1] }, 1, "tag", 1);
-    catalog.commit_appended(upload_id(2), &inline, &Condition::None, nothing).await.unwrap();
+    catalog.commit_on(upload_id(2), &inline, swept(&Condition::None, nothing)).await.unwrap();
     assert_eq!(catalog.leftovers(10).await.unwrap(), []);
 }

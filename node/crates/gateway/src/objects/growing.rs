@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use axum::body::Body;
-use datamesh_catalog::catalog::CommitObjectError;
+use datamesh_catalog::catalog::{CommitObjectError, Terms};
 use datamesh_catalog::{Cause, Condition, DraftBody, Lock, ObjectDraft, ObjectKey, Upload, UploadId};
 use datamesh_shard::BucketName;
 use http::{HeaderValue, header};
@@ -233,7 +233,8 @@ impl Objects {
             body,
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        match catalog.commit_appended(id, &draft, &condition, place.seen).await {
+        let terms = Terms { condition: &condition, seen: Some(place.seen), sweeps: true };
+        match catalog.commit_on(id, &draft, terms).await {
             Err(CommitObjectError::PartsChanged) => Err(busy()),
             committed => Ok(done(stored(committed, Some(durability))?)),
         }

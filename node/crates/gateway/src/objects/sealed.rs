@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body as HttpBody;
-use datamesh_catalog::catalog::{DurableSegments, NotDurableError, PutPageError};
+use datamesh_catalog::catalog::{DurableSegments, NotDurableError, PutPageError, Terms};
 use datamesh_catalog::{
     Body, Cause, Condition, DraftBody, Lock, NewUpload, Object, ObjectDraft, ObjectKey, Page, PageAt,
     PartSummary, PlacedPage, SegmentRef, Target, Upload, UploadId, VersionId,
@@ -205,7 +205,8 @@ impl Objects {
             body: DraftBody::Pages { parts: vec![PART], last_page: Some(last_page) },
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        let done = stored(catalog.commit_sealed(id, &draft, &condition).await, None)?;
+        let terms = Terms { condition: &condition, seen: None, sweeps: true };
+        let done = stored(catalog.commit_on(id, &draft, terms).await, None)?;
         let context = Arc::clone(&self.context);
         self.context.spawn_tail(async move { sweep(&context, id).await });
         Ok(done)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_catalog::catalog::UploadError;
+use datamesh_catalog::catalog::{Terms, UploadError};
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::{
     BucketId, Cause, Condition, DraftBody, ListedUpload, Lock, NewUpload, ObjectDraft, ObjectKey,
@@ -234,11 +234,8 @@ impl Objects {
             body: DraftBody::Pages { parts, last_page: None },
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        let committed = match seen {
-            Some(seen) => catalog.commit_seen(id, &draft, &condition, seen).await,
-            None => catalog.commit_object(id, &draft, &condition).await,
-        };
-        stored(committed, None)
+        let terms = Terms { condition: &condition, seen, sweeps: false };
+        stored(catalog.commit_on(id, &draft, terms).await, None)
     }
 
     /// Makes sure that these parts are sealed with the key of their upload. A gateway of an earlier version knows no such keys, and may have

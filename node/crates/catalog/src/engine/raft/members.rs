@@ -1,14 +1,22 @@
 //! Who takes part. Each step is one that the log keeps: a call that was cut off is made again, and goes on from there.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, InitializeError, RaftError};
 use openraft::{ChangeMembers, RaftMetrics};
+use tokio::time::timeout;
 
 use super::core::Core;
 use super::limits::REPLICAS_MAX;
 use super::types::{ReplicaId, Types};
+
+/// How long a leader that leads no more may take to say what became of a change.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
+
+type Changed<T> = Result<T, RaftError<Types, ClientWriteError<Types>>>;
 
 /// Why the members are as they were, or may be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,17 +82,31 @@ impl Core {
             learners.insert(id);
             bounded(&learners)?;
         }
-        self.raft.add_learner(id, openraft::EmptyNode {}, true).await.map(drop).map_err(error)
+        self.while_leading(self.raft.add_learner(id, openraft::EmptyNode {}, true)).await
     }
 
     pub(super) async fn change_members(&self, voters: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
         bounded(&voters)?;
-        self.raft.change_membership(voters, false).await.map(drop).map_err(error)
+        self.while_leading(self.raft.change_membership(voters, false)).await
     }
 
     pub(super) async fn remove_learner(&self, id: ReplicaId) -> Result<(), MembersError> {
         let gone = ChangeMembers::RemoveNodes([id].into());
-        self.raft.change_membership(gone, false).await.map(drop).map_err(error)
+        self.while_leading(self.raft.change_membership(gone, false)).await
+    }
+
+    /// Who leaves by a change that a later leader brings to its end is told nothing more, and would wait for ever.
+    async fn while_leading<T>(&self, change: impl Future<Output = Changed<T>>) -> Result<(), MembersError> {
+        let (mut metrics, mut change) = (self.raft.metrics(), pin!(change));
+        let changed = tokio::select! {
+            biased;
+            changed = &mut change => Ok(changed),
+            _ = metrics.wait_until(|seen| seen.current_leader != Some(self.id)) => timeout(TOLD_WITHIN, change).await,
+        };
+        match changed {
+            Ok(changed) => changed.map(drop).map_err(error),
+            Err(_) => Err(MembersError::NotLeader { leader: self.leader() }),
+        }
     }
 
     pub(super) fn status(&self) -> GroupStatus {

@@ -36,9 +36,8 @@ pub struct BackupCopiesSpec {
     #[serde(default)]
     pub path_style: bool,
     /// Names a Secret with `accessKeyId` and `secretAccessKey`, and `ca.crt`, the certificates of the authorities that vouch for the
-    /// server; left out: the public ones. All are read for each copy, so they may come and change; while one is missing or of no use, only
-    /// copies are, and `BackupCopies` says so. Whether there is a `ca.crt` is in the gateways' settings: one
-    /// that is added or taken away restarts them, one at a time.
+    /// server; left out: the public ones. All are read for each copy and may change; while one is missing or of no use, only copies
+    /// are, and `BackupCopies` says so. A `ca.crt` that is added or taken away restarts the gateways, one at a time.
     pub secret_ref: SecretRef,
     /// How long a point can be come back to, like `168h`. The newest copy stays, however old it is.
     #[serde(default = "default_keep")]

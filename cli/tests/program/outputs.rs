@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -131,7 +132,13 @@ fn cluster(caller: &mut Caller) {
     let nodes = caller.call("node status", &[]);
     let node = text(&nodes[0], "node").to_owned();
     caller.call("node undrain", &[&node]);
-    caller.call("jobs list", &[]);
+    // Scrubs are told of once a node has reported.
+    let scrubbed =
+        |jobs: &Value| jobs["items"].as_array().unwrap().iter().any(|job| job["id"] == "scrub:main");
+    let begun = Instant::now();
+    while !scrubbed(&caller.call("jobs list", &[])) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no scrub is among the jobs");
+    }
     let scrub = caller.call("jobs show", &["scrub:main"]);
     assert_eq!(text(&scrub, "kind"), "scrub");
     assert!(caller.lines("jobs watch") > 0);

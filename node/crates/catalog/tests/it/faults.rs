@@ -2,6 +2,7 @@
 //! tokio wakes those who wait for one thing in an order of its own, so that the rest of a run may differ.
 
 mod catalogs;
+mod cuts;
 mod history;
 mod members;
 mod world;

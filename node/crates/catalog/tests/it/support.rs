@@ -127,6 +127,13 @@ macro_rules! on_all_engines {
                 super::$name(super::$make(crate::postgres::any_keyspace().await).await).await;
             })+
         }
+        mod follower {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let replicas = crate::replicas::Replicas::of(3).await;
+                super::$name(super::$make(replicas.any(false).await).await).await;
+            })+
+        }
     };
 }
 pub(crate) use on_all_engines;

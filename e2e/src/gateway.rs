@@ -1,12 +1,13 @@
 //! The gateway's REST API as a client outside the cluster uses it: HTTPS, verified against the cluster's own CA.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use datamesh_settings::admin::ClusterStatus;
-use reqwest::{Method, RequestBuilder, Response, Url};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 /// A request that takes longer is stuck.
@@ -121,7 +122,7 @@ impl Gateway {
     pub async fn get_range(&self, key: &str, from: usize, to: usize) -> anyhow::Result<Bytes> {
         let request = self.file(Method::GET, key)?.header("range", format!("bytes={from}-{to}"));
         let answer = accepted(request.send().await?).await?;
-        ensure!(answer.status() == reqwest::StatusCode::PARTIAL_CONTENT, "a range got {}", answer.status());
+        ensure!(answer.status() == StatusCode::PARTIAL_CONTENT, "a range got {}", answer.status());
         Ok(answer.bytes().await?)
     }
 
@@ -131,7 +132,7 @@ impl Gateway {
     /// Neither found nor not found.
     pub async fn exists(&self, key: &str) -> anyhow::Result<bool> {
         let answer = self.file(Method::HEAD, key)?.send().await?;
-        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        if answer.status() == StatusCode::NOT_FOUND {
             return Ok(false);
         }
         Ok(answer.error_for_status().map(|_| true)?)
@@ -206,11 +207,36 @@ impl Gateway {
     }
 }
 
+/// A refusal, in the gateway's words.
+#[derive(Debug)]
+pub struct Refused {
+    status: StatusCode,
+    path: String,
+    text: String,
+}
+
+impl Refused {
+    /// Whether the request may succeed if it is made again as it is.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        const FOR_NOW: [u16; 4] = [408, 409, 423, 429];
+        !self.status.is_client_error() || FOR_NOW.contains(&self.status.as_u16())
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.path, self.status, self.text)
+    }
+}
+
+impl std::error::Error for Refused {}
+
 async fn accepted(answer: Response) -> anyhow::Result<Response> {
-    let status = answer.status();
+    let (status, path) = (answer.status(), answer.url().path().to_owned());
     if !status.is_success() {
-        let url = answer.url().path().to_owned();
-        bail!("{url}: {status}: {}", answer.text().await.unwrap_or_default());
+        let text = answer.text().await.unwrap_or_default();
+        return Err(Refused { status, path, text }.into());
     }
     Ok(answer)
 }

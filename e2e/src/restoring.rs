@@ -31,10 +31,34 @@ impl Cluster {
     ) -> anyhow::Result<RestoredStatus> {
         let gateway = format!("{SECOND}-gateway");
         self.lose_volume(space, &gateway).await?;
-        self.ask_to_restore(space, &gateway, (restore, from)).await?;
+        self.ask_to_restore(space, 1, (restore, from)).await?;
         // Nothing is restored in the place of a catalog: the new one that the empty volume has got by now goes, too. The operator may be
         // restarting the gateway for its new settings.
         wait::until("the volume is emptied", TOLD_TIMEOUT, || self.lose_volume(space, &gateway)).await?;
+        self.until_restored(space).await
+    }
+
+    /// Loses the volumes of all these gateways at once, none of which comes back before each is told to restore `restore`, out of `from`.
+    /// Gives what they say that they have restored.
+    ///
+    /// # Errors
+    /// They restore nothing in time.
+    pub async fn lose_all_and_restore(
+        &self,
+        space: &str,
+        gateways: &[String],
+        (restore, from): (&str, &str),
+    ) -> anyhow::Result<RestoredStatus> {
+        self.cordon().await?;
+        for gateway in gateways {
+            self.lose_volume(space, gateway).await?;
+        }
+        self.ask_to_restore(space, gateways.len(), (restore, from)).await?;
+        self.uncordon().await?;
+        self.until_restored(space).await
+    }
+
+    async fn until_restored(&self, space: &str) -> anyhow::Result<RestoredStatus> {
         wait::until("the catalog is restored", RESTORED_TIMEOUT, async || {
             let gateway = self.gateway_of(space, SECOND).await?.gateway;
             gateway.backup().await?.restored.context("it is another one")
@@ -42,20 +66,20 @@ impl Cluster {
         .await
     }
 
-    /// The operator writes it into the gateway's settings, which the next pod reads.
+    /// The operator writes it into the settings of so many gateways, which their next pods read.
     async fn ask_to_restore(
         &self,
         space: &str,
-        gateway: &str,
+        gateways: usize,
         (restore, from): (&str, &str),
     ) -> anyhow::Result<()> {
         let patch = Patch::Merge(json!({"spec": {"gateway": {"restore": restore, "restoreFrom": from}}}));
         self.clusters(space).patch(SECOND, &PatchParams::default(), &patch).await?;
-        let what = "the gateway's settings ask for it";
+        let what = "the gateways' settings ask for it";
         let maps = self.api::<ConfigMap>(space);
         wait::set_until(&maps, watcher::Config::default(), what, TOLD_TIMEOUT, |now| {
             let texts = now.iter().filter_map(|map| map.data.as_ref()).flat_map(|data| data.values());
-            texts.into_iter().any(|text| text.contains(gateway) && text.contains("  restore: "))
+            texts.filter(|text| text.contains("  restore: ")).count() == gateways
         })
         .await?;
         Ok(())

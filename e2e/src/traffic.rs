@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Refused};
 use crate::samples::random_bytes;
 use crate::wait;
 
@@ -184,7 +184,7 @@ impl Lane {
         Ok(())
     }
 
-    /// Asks, and again if that is the plan.
+    /// Asks, and again if that is the plan and may help: who is told that a request is wrong does not send it again.
     async fn tried<T, F>(&self, ask: impl Fn() -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
@@ -192,10 +192,13 @@ impl Lane {
         if !self.plan.tries_again {
             return ask().await;
         }
-        wait::until("an answer", PATIENCE, async || {
-            ask().await.inspect_err(|error| eprintln!("  tried again: {error:#}"))
+        wait::until("an answer", PATIENCE, async || match ask().await {
+            Err(error) if error.downcast_ref::<Refused>().is_some_and(|refused| !refused.may_pass()) => {
+                Ok(Err(error))
+            }
+            answer => answer.map(Ok).inspect_err(|error| eprintln!("  tried again: {error:#}")),
         })
-        .await
+        .await?
     }
 
     fn acknowledge(&self, written: Written) {
@@ -225,6 +228,18 @@ pub async fn verify(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
 
 async fn verify_one(gateway: &Gateway, written: &Written) -> anyhow::Result<()> {
     written.ensure_is(&gateway.get(&written.key).await?)
+}
+
+/// Asks for each of them: none is there.
+///
+/// # Errors
+/// One is.
+pub async fn verify_gone(gateway: &Gateway, all: &[Written]) -> anyhow::Result<()> {
+    ensure!(!all.is_empty(), "nothing was written, so nothing is proven");
+    for written in all {
+        ensure!(!gateway.exists(&written.key).await?, "{} is there", written.key);
+    }
+    Ok(())
 }
 
 /// Deletes all of them: the next promise needs the room.

@@ -6,6 +6,7 @@ mod blindness;
 mod catalog_in_postgres;
 mod catalog_lost;
 mod catalog_moved;
+mod catalogs_all_lost;
 mod cluster_secret_deleted;
 mod delete_and_reapply;
 mod force_deleted_pod;
@@ -67,6 +68,7 @@ const PROMISES: &[Promise] = &[
     long!(volume_lost),
     long!(force_deleted_pod),
     long!(gateways_added),
+    long!(catalogs_all_lost),
     long!(backup_copied),
     long!(catalog_in_postgres),
     long!(catalog_moved),

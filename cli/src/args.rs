@@ -118,15 +118,19 @@ pub(crate) enum Command {
     /// Sign in; the session is kept for the commands after it. Asks for a code of the second factor where you have one
     Login {
         /// Who
-        #[arg(required_unless_present = "oidc")]
+        #[arg(required_unless_present_any = ["oidc", "token"])]
         name: Option<String>,
         /// Sign in at this provider of OpenID Connect instead: shows a page and a code for it, and waits
-        #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["name", "code", "stdin"])]
+        #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["name", "code", "stdin", "token"])]
         oidc: Option<String>,
+        /// Keep a personal access token for the commands after it, instead of a session: it is asked for
+        #[arg(long, conflicts_with_all = ["name", "code"])]
+        token: bool,
         /// Choose a password first, by a code that an administrator gave
         #[arg(long)]
         code: bool,
-        /// Read what is asked for as lines of standard input: with --code that code, the password, and the code of a second factor
+        /// Read what is asked for as lines of standard input: with --code that code, the password, and the code of a second factor; with
+        /// --token that token
         #[arg(long)]
         stdin: bool,
     },

@@ -36,18 +36,36 @@ pub(crate) struct Config {
     token: Option<Secret>,
     admin_token: Option<Secret>,
     /// Of who signed in: where no token is configured.
-    session: Option<Secret>,
+    kept: Option<Kept>,
 }
 
 /// A token; never printed.
 #[derive(Clone)]
 struct Secret(String);
 
+/// What `datamesh login` keeps.
+#[derive(Clone)]
+enum Kept {
+    Session(Secret),
+    Token(Secret),
+}
+
+impl Kept {
+    fn of(saved: SavedSession) -> Self {
+        if saved.is_token { Self::Token(Secret(saved.token)) } else { Self::Session(Secret(saved.token)) }
+    }
+
+    fn secret(&self) -> &Secret {
+        let (Self::Session(secret) | Self::Token(secret)) = self;
+        secret
+    }
+}
+
 impl Config {
     /// Of this gateway, without anything to show.
     #[cfg(test)]
     pub(crate) fn of(server: String) -> Self {
-        Self { server, server_name: None, ca_file: None, token: None, admin_token: None, session: None }
+        Self { server, server_name: None, ca_file: None, token: None, admin_token: None, kept: None }
     }
 
     /// Gathers the configuration; tokens are only demanded where they are used.
@@ -63,9 +81,9 @@ impl Config {
             )));
         }
         let server = server.trim_end_matches('/').to_owned();
-        let session = SavedSession::of(&server)?.map(|saved| Secret(saved.token));
+        let kept = SavedSession::of(&server)?.map(Kept::of);
         Ok(Self {
-            session,
+            kept,
             server,
             server_name: file.server_name,
             ca_file: global.ca_file.clone().or(file.ca_file.map(beside)),
@@ -76,23 +94,34 @@ impl Config {
 
     /// The bearer token of users, or who signed in.
     pub(crate) fn token(&self) -> Result<&str, Failure> {
-        self.token.as_ref().or(self.session.as_ref()).map(|t| t.0.as_str()).ok_or(Failure::NoToken(
-            "user",
-            "DATAMESH_TOKEN",
-            "token",
-        ))
+        let missing = Failure::NoToken("user", "DATAMESH_TOKEN", "token");
+        self.token.as_ref().or(self.kept()).map(|t| t.0.as_str()).ok_or(missing)
     }
 
     /// Who signed in, and nobody else: what is one's own.
     pub(crate) fn own_token(&self) -> Result<&str, Failure> {
-        let missing = || Failure::Usage("nobody is signed in at this gateway: datamesh login NAME".into());
-        self.session.as_ref().map(|t| t.0.as_str()).ok_or_else(missing)
+        match &self.kept {
+            Some(Kept::Session(secret)) => Ok(&secret.0),
+            Some(Kept::Token(_)) => Err(Failure::Usage(
+                "a token is kept for this gateway, and this takes who signed in: datamesh login NAME".into(),
+            )),
+            None => Err(Failure::Usage("nobody is signed in at this gateway: datamesh login NAME".into())),
+        }
+    }
+
+    /// Whether a token is kept instead of a session.
+    pub(crate) fn keeps_a_token(&self) -> bool {
+        matches!(self.kept, Some(Kept::Token(_)))
+    }
+
+    fn kept(&self) -> Option<&Secret> {
+        self.kept.as_ref().map(Kept::secret)
     }
 
     /// The bearer token of administrators, or who signed in.
     pub(crate) fn admin_token(&self) -> Result<&str, Failure> {
         let missing = Failure::NoToken("admin", "DATAMESH_ADMIN_TOKEN", "adminToken");
-        self.admin_token.as_ref().or(self.session.as_ref()).map(|t| t.0.as_str()).ok_or(missing)
+        self.admin_token.as_ref().or(self.kept()).map(|t| t.0.as_str()).ok_or(missing)
     }
 }
 

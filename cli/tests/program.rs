@@ -18,6 +18,8 @@ mod operations;
 mod outputs;
 #[path = "program/plugin.rs"]
 mod plugin;
+#[path = "program/provider.rs"]
+mod provider;
 #[path = "program/relay.rs"]
 mod relay;
 #[path = "program/store.rs"]

@@ -132,6 +132,9 @@ pub(crate) struct Dev {
     /// A bucket of another S3 that copies of the catalog's backups go to: a file with what `backupCopies` is in a gateway's settings
     #[arg(long, value_name = "FILE")]
     pub(crate) backup_copies: Option<PathBuf>,
+    /// Providers of OpenID Connect that users may sign in at: a file with what `oidc` is in a gateway's settings
+    #[arg(long, value_name = "FILE")]
+    pub(crate) oidc: Option<PathBuf>,
     /// With --processes: leave a process that died dead, instead of starting it again
     #[arg(long, requires = "processes")]
     pub(crate) no_restart: bool,

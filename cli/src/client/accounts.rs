@@ -31,6 +31,18 @@ pub(crate) struct Login {
     pub(crate) user: User,
 }
 
+/// Who a token is for.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Profile {
+    pub(crate) role: String,
+    /// What it may be used for; absent: for all that the role may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scopes: Option<Vec<String>>,
+    /// Absent: nobody, for it is one of the cluster's own.
+    pub(crate) user: Option<User>,
+}
+
 /// How a sign-in at a provider begins.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -162,6 +174,12 @@ impl Client {
         json(accepted(request.send().await?).await?).await
     }
 
+    /// Asks whom a token is for.
+    pub(crate) async fn profile_of(&self, token: &str) -> Result<Profile, Failure> {
+        let request = self.http.get(format!("{}/api/v1/auth/profile", self.base)).bearer_auth(token);
+        json(accepted(request.send().await?).await?).await
+    }
+
     /// Becomes a user.
     pub(crate) async fn register(
         &self,
@@ -231,8 +249,11 @@ impl Client {
         })
     }
 
-    /// Ends the session that asks.
+    /// Ends the session that asks. A token that is kept instead goes on until it is deleted.
     pub(crate) async fn logout(&self) -> Result<(), Failure> {
+        if self.config.keeps_a_token() {
+            return Ok(());
+        }
         self.own(Method::POST, "/logout", None).await.map(drop)
     }
 

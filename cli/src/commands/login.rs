@@ -132,9 +132,22 @@ fn passes(error: &Failure) -> bool {
     }
 }
 
+/// Keeps a token, once the gateway has said whom it is for.
+pub(crate) async fn by_token(session: &Session, secrets: Secrets) -> Result<ExitCode, Failure> {
+    let token = secrets.ask("Token")?.trim().to_owned();
+    let profile = session.client.profile_of(&token).await?;
+    SavedSession { server: session.server.clone(), token, is_token: true }.save()?;
+    session.show(&profile, || {
+        let name = profile.user.as_ref().map_or("nobody, by a token of the cluster", |user| &user.name);
+        let only = profile.scopes.as_ref().map(|scopes| format!(", for {}", scopes.join(" and ")));
+        let (role, only) = (&profile.role, only.unwrap_or_default());
+        output::line(&output::printable(&format!("a token is kept: {name} ({role}){only}")))
+    })
+}
+
 /// Keeps the session and says who is signed in.
 fn kept(session: &Session, login: Login) -> Result<ExitCode, Failure> {
-    SavedSession { server: session.server.clone(), token: login.token }.save()?;
+    SavedSession { server: session.server.clone(), token: login.token, is_token: false }.save()?;
     if session.json {
         output::json(&serde_json::json!({ "user": login.user, "expiresAt": login.expires_at }))?;
     } else {
@@ -144,7 +157,7 @@ fn kept(session: &Session, login: Login) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends the session, here and at the gateway.
+/// Ends the session, here and at the gateway; a token is forgotten here.
 pub(crate) async fn logout(session: &Session) -> Result<ExitCode, Failure> {
     let ended = session.client.logout().await;
     SavedSession::forget()?;

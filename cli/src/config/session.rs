@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::state_folder;
 use crate::failure::Failure;
 
-/// A session. It cannot be shown for debugging.
+/// A session, or the token that somebody gave instead. It cannot be shown for debugging.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SavedSession {
     /// The gateway it is for; it is sent to no other.
     pub(crate) server: String,
     pub(crate) token: String,
+    /// It is a token, which no logout ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_token: bool,
 }
 
 fn path() -> PathBuf {

@@ -10,21 +10,21 @@ use super::failure;
 use super::store::{User, succeeded};
 
 /// The program that knows a gateway and no token.
-fn of(user: &User, args: &[&str]) -> Command {
+pub(super) fn of(user: &User, args: &[&str]) -> Command {
     let mut command = user.unconfigured(args);
     command.env("DATAMESH_SERVER", user.store.url()).env("DATAMESH_CA_FILE", user.store.secret("ca.crt"));
     command
 }
 
 /// What it prints when it is told these lines.
-fn told(mut command: Command, lines: &str) -> Vec<u8> {
+pub(super) fn told(mut command: Command, lines: &str) -> Vec<u8> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     succeeded(child.wait_with_output().unwrap())
 }
 
-fn json(command: Command) -> Value {
+pub(super) fn json(command: Command) -> Value {
     let mut command = command;
     serde_json::from_slice(&succeeded(command.args(["--output", "json"]).output().unwrap())).unwrap()
 }

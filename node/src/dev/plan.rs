@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
 use datamesh_settings::{
-    BackupCopies, BulkEncryption, ClusterSettings, Endpoint, GatewayAddress, GatewaySettings, Listen, Role,
-    S3Settings, SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
+    BulkEncryption, ClusterSettings, Endpoint, GatewayAddress, GatewaySettings, Listen, Role, S3Settings,
+    SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{NodeName, PoolName, ZoneName};
+use serde::de::DeserializeOwned;
 
 use crate::args::Dev;
 use crate::dev::private_folder;
@@ -162,11 +163,11 @@ fn gateway_settings(
         mail: None,
         restore: dev.restore.clone(),
         catalog_backups: Default::default(),
-        backup_copies: dev.backup_copies.as_deref().map(backup_copies).transpose()?,
+        backup_copies: dev.backup_copies.as_deref().map(|file| read(file, "backupCopies")).transpose()?,
         restore_from: dev.restore_from.unwrap_or_default(),
         notifications: dev.notify.clone(),
-        public_url: None,
-        oidc: Vec::new(),
+        public_url: dev.oidc.as_ref().map(|_| format!("https://{}:{https}", dev.address)),
+        oidc: dev.oidc.as_deref().map(|file| read(file, "oidc")).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -175,9 +176,10 @@ fn ack(dev: &Dev) -> Option<u8> {
     (dev.erasure.parity() == 1).then(|| dev.erasure.data())
 }
 
-fn backup_copies(file: &Path) -> anyhow::Result<BackupCopies> {
+/// What a field of a gateway's settings is in a file of its own.
+fn read<T: DeserializeOwned>(file: &Path, field: &str) -> anyhow::Result<T> {
     let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    serde_yaml::from_str(&text).with_context(|| format!("{}: no backupCopies", file.display()))
+    serde_yaml::from_str(&text).with_context(|| format!("{}: no {field}", file.display()))
 }
 
 fn settings(cluster: &ClusterSettings, node: &NodeName, role: Role) -> Settings {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use datamesh_settings::oidc::OidcSettings;
@@ -21,7 +21,7 @@ fn modules() -> PathBuf {
 }
 
 /// A provider that runs.
-pub(in crate::tests) struct Identities {
+pub(crate) struct Identities {
     child: Child,
     answers: BufReader<ChildStdout>,
     pub(super) port: u16,
@@ -29,7 +29,7 @@ pub(in crate::tests) struct Identities {
 }
 
 impl Identities {
-    pub(in crate::tests) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
@@ -38,8 +38,7 @@ impl Identities {
         write("key", &made.signing_key.serialize_pem());
         write("secret", "a secret: of the client");
         // Node looks for packages beside the file.
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oidc/provider.mjs");
-        std::fs::copy(script, folder.path().join("provider.mjs")).unwrap();
+        write("provider.mjs", include_str!("../../../tests/oidc/provider.mjs"));
         std::os::unix::fs::symlink(modules().join("node_modules"), folder.path().join("node_modules"))
             .unwrap();
         let redirects = NAMES.map(|name| format!("{PUBLIC_URL}/api/v1/auth/oidc/{name}/callback"));
@@ -59,18 +58,18 @@ impl Identities {
     }
 
     /// Has it do something that only tests ask for.
-    pub(in crate::tests) fn order(&mut self, order: &str) {
+    pub(crate) fn order(&mut self, order: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{order}").unwrap();
         let mut done = String::new();
         self.answers.read_line(&mut done).unwrap();
         assert_eq!(done, "done\n", "{order}");
     }
 
-    pub(in crate::tests) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub(in crate::tests) fn settings(&self, name: &str, client: &str) -> OidcSettings {
+    pub(crate) fn settings(&self, name: &str, client: &str) -> OidcSettings {
         OidcSettings {
             name: name.into(),
             issuer: format!("https://localhost:{}", self.port),
@@ -84,7 +83,7 @@ impl Identities {
         }
     }
 
-    pub(in crate::tests) fn person(&self, account: &str) -> Person {
+    pub(crate) fn person(&self, account: &str) -> Person {
         let pem = std::fs::read(self.file("crt")).unwrap();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -104,7 +103,7 @@ impl Drop for Identities {
 }
 
 /// Somebody with a browser, as the provider sees them.
-pub(in crate::tests) struct Person {
+pub(crate) struct Person {
     http: reqwest::Client,
     base: String,
     account: String,
@@ -134,7 +133,7 @@ impl Person {
     }
 
     /// Follows the provider until it sends the browser back, or shows a page; gives where to, and the page.
-    pub(in crate::tests) async fn follow(&mut self, mut url: String) -> (String, String) {
+    pub(crate) async fn follow(&mut self, mut url: String) -> (String, String) {
         loop {
             let (text, sent) = self.page(&url, None).await;
             match sent {
@@ -146,7 +145,7 @@ impl Person {
     }
 
     /// Says yes to a device.
-    pub(in crate::tests) async fn allows(&mut self, page: &str) {
+    pub(crate) async fn allows(&mut self, page: &str) {
         let (_, text) = self.follow(page.to_owned()).await;
         let value = |name: &str| {
             let at = text.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("{name} in {text}"));

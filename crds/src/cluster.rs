@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use request_limits::{PortLimitsSpec, RequestLimitsSpec, RequestRateSpec};
 
+use crate::catalog::{CatalogKeeper, CatalogSpec};
 use crate::copies::{BackupCopiesSpec, RestoreFrom};
 use crate::sign_in::{MailSpec, OidcSpec};
 use crate::size::{Resources, Size};
@@ -53,6 +54,7 @@ use crate::span::Span;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.zoneLabel == oldSelf.zoneLabel").message("zoneLabel: cannot change, every node's volume is pinned to a zone of the old label; set it back").reason(Reason::FieldValueForbidden))]
+#[x_kube(validation = Rule::new("!has(self.catalog) || !has(self.catalog.embedded) || !has(self.catalog.embedded.replicas) || self.catalog.embedded.replicas == self.gateway.replicas").message("catalog.embedded.replicas: each gateway keeps one copy of the catalog; write the same number in gateway.replicas"))]
 pub struct DataMeshClusterSpec {
     /// The image of gateways and storage nodes.
     pub image: ImageSpec,
@@ -296,49 +298,6 @@ pub struct S3Spec {
     pub domain: Option<String>,
 }
 
-/// Where a catalog is, other than on the gateway's volume.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CatalogSpec {
-    /// In a PostgreSQL database.
-    pub postgres: PostgresSpec,
-    /// Who shall keep it. Adding `catalog` to a cluster moves its catalog into the database, `Gateways` moves it back; it is served meanwhile,
-    /// and what is waited for stands in the condition Progressing. Set back before it has moved, nothing has happened. Back from
-    /// the database there may be one gateway only. `catalog` may be removed while `status.catalogKeptBy` is `Gateways`.
-    #[serde(default, skip_serializing_if = "CatalogKeeper::is_default")]
-    pub kept_by: CatalogKeeper,
-}
-
-/// Who keeps a catalog.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(inline)]
-pub enum CatalogKeeper {
-    /// The database.
-    #[default]
-    Postgres,
-    /// The gateways, on their volumes.
-    Gateways,
-}
-
-impl CatalogKeeper {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// A PostgreSQL database of yours. DataMesh makes its tables in it (`datamesh_…`); copies and backups are the database's.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PostgresSpec {
-    /// Names a Secret with `uri`, the connection string (`postgres://user:password@host:5432/database`), and, for an encrypted
-    /// connection, `ca.crt`, the certificate of the server's CA. Without `ca.crt` the string must say `sslmode=disable`.
-    pub secret_ref: SecretRef,
-    /// The server's port, which the gateway's NetworkPolicy opens outward.
-    #[serde(default = "default_postgres_port")]
-    #[x_kube(validation = Rule::new("self >= 1 && self <= 65535").message("catalog.postgres.port: a port is 1 to 65535, and usually 5432"))]
-    pub port: i32,
-}
-
 /// A Secret of the same namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -346,10 +305,6 @@ pub struct SecretRef {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-}
-
-fn default_postgres_port() -> i32 {
-    5432
 }
 
 /// How clients reach the gateway.

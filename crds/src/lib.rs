@@ -7,6 +7,7 @@
 pub mod condition;
 pub mod label;
 
+mod catalog;
 mod cluster;
 mod copies;
 mod pool;
@@ -14,11 +15,12 @@ mod sign_in;
 mod size;
 mod span;
 
+pub use catalog::{CatalogKeeper, CatalogSpec, EmbeddedSpec, PostgresSpec};
 pub use cluster::{
-    BulkEncryption, CatalogBackups, CatalogKeeper, CatalogSpec, DataMeshCluster, DataMeshClusterSpec,
-    DataMeshClusterStatus, DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec,
-    ImageSpec, NotificationTargetSpec, PortLimitsSpec, PostgresSpec, PullPolicy, RequestLimitsSpec,
-    RequestRateSpec, S3Spec, SecretRef, TlsSpec,
+    BulkEncryption, CatalogBackups, DataMeshCluster, DataMeshClusterSpec, DataMeshClusterStatus,
+    DeletionPolicy, Exposure, ExposureType, ExternalTrafficPolicy, GatewaySpec, ImageSpec,
+    NotificationTargetSpec, PortLimitsSpec, PullPolicy, RequestLimitsSpec, RequestRateSpec, S3Spec,
+    SecretRef, TlsSpec,
 };
 pub use copies::{BackupCopiesSpec, RestoreFrom};
 pub use pool::{

@@ -3,7 +3,7 @@
 // Clippy exempts tests, but not the functions beside them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use datamesh_crds::{CatalogBackups, DataMeshCluster, StoragePool};
+use datamesh_crds::{CatalogBackups, CatalogKeeper, DataMeshCluster, StoragePool};
 use kube::core::cel::ValidationErrors;
 
 const POOL: &str = "
@@ -256,6 +256,27 @@ fn a_catalog_in_postgres_may_have_several_gateways() {
         with(replicas).validate_cel().unwrap();
     }
     refused(with(2).validate_cel(), "gateway.replicas: 1, 3 or 5");
+}
+
+#[test]
+fn an_embedded_catalog_has_a_copy_at_each_gateway() {
+    let with = |catalog: serde_json::Value| {
+        cluster(&[("/spec/catalog", catalog), ("/spec/gateway/replicas", 3.into())])
+    };
+    for catalog in [serde_json::json!({"embedded": {}}), serde_json::json!({"embedded": {"replicas": 3}})] {
+        let embedded = with(catalog);
+        embedded.validate_cel().unwrap();
+        assert_eq!(
+            (embedded.spec.database(), embedded.spec.catalog_keeper()),
+            (None, CatalogKeeper::Gateways)
+        );
+    }
+    let other = with(serde_json::json!({"embedded": {"replicas": 5}}));
+    refused(other.validate_cel(), "write the same number in gateway.replicas");
+    let both = serde_json::json!({"embedded": {}, "postgres": {"secretRef": {"name": "pg"}}});
+    for catalog in [both, serde_json::json!({})] {
+        refused(with(catalog).validate_cel(), "catalog: name one of embedded and postgres");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Place {
 
 /// Who the spec wants to keep it.
 pub(super) fn wanted(cluster: &DataMeshCluster) -> CatalogKeeper {
-    cluster.spec.catalog.as_ref().map_or(CatalogKeeper::Gateways, |catalog| catalog.kept_by)
+    cluster.spec.catalog_keeper()
 }
 
 /// Who keeps it now. `None` where nothing was ever started: then nobody has one, and it begins where it is wanted.

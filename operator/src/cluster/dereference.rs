@@ -63,8 +63,8 @@ pub(crate) async fn dereference(cluster: &DataMeshCluster, context: &Context) ->
         Some(secret) => secrets.get_opt(secret).await?,
         None => None,
     };
-    let database = match &cluster.spec.catalog {
-        Some(catalog) => secrets.get_opt(&catalog.postgres.secret_ref.name).await?,
+    let database = match cluster.spec.database() {
+        Some((postgres, _)) => secrets.get_opt(&postgres.secret_ref.name).await?,
         None => None,
     };
     let mut given = Given::new();

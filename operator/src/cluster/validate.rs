@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datamesh_crds::{
-    CatalogSpec, DataMeshCluster, Exposure, GatewaySpec, Resources, S3Spec, Size, SizeError, SpanError,
+    DataMeshCluster, Exposure, GatewaySpec, PostgresSpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
 use datamesh_settings::{BulkEncryption, CatalogBackups, CatalogMove, RestoreFrom};
@@ -233,8 +233,8 @@ pub(crate) fn validate(
     let catalog = check_place(cluster, found)?;
     let leaving = check_leaving(spec.gateway.replicas, &family, (found, catalog))?;
     let gateways = gateways(spec.gateway.replicas, &family)?;
-    let named = spec.catalog.as_ref().filter(|_| catalog.database);
-    let database = named.map(|named| check_database(named, &family, found)).transpose()?;
+    let named = spec.database().filter(|_| catalog.database);
+    let database = named.map(|(named, _)| check_database(named, &family, found)).transpose()?;
     let webhooks = notifications::check(&spec.gateway.notifications, &found.given)
         .map_err(|(name, problem)| InvalidCluster::Notification { name, problem })?;
     Ok(ValidCluster {
@@ -266,7 +266,7 @@ pub(crate) fn validate(
         copies: copies::check(
             spec.gateway.backup_copies.as_ref(),
             found.copies.as_ref(),
-            spec.catalog.is_some(),
+            spec.database().is_some(),
         )?,
         restore_from: restore_from(spec.gateway.restore_from),
         given_tls: spec.tls.secret_name.clone(),
@@ -313,7 +313,7 @@ fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluste
 fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, InvalidCluster> {
     let kept = catalog_move::kept(cluster, &found.gateways);
     let place = catalog_move::place(catalog_move::wanted(cluster), kept);
-    if place.database && cluster.spec.catalog.is_none() {
+    if place.database && cluster.spec.database().is_none() {
         return Err(InvalidCluster::CatalogLeft);
     }
     if place.moves == Some(CatalogMove::FromDatabase) && cluster.spec.gateway.replicas > 1 {
@@ -326,9 +326,13 @@ fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, Invali
     Ok(place)
 }
 
-fn check_database(catalog: &CatalogSpec, family: &Family, found: &Found) -> Result<Database, InvalidCluster> {
-    database::check(&catalog.postgres, found.database.as_ref()).map_err(|problem| InvalidCluster::Database {
-        secret: catalog.postgres.secret_ref.name.clone(),
+fn check_database(
+    postgres: &PostgresSpec,
+    family: &Family,
+    found: &Found,
+) -> Result<Database, InvalidCluster> {
+    database::check(postgres, found.database.as_ref()).map_err(|problem| InvalidCluster::Database {
+        secret: postgres.secret_ref.name.clone(),
         namespace: family.namespace.clone(),
         problem,
     })

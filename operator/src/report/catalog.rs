@@ -39,7 +39,7 @@ impl Keepers {
     /// Those of a cluster.
     pub(crate) fn of(cluster: Option<&DataMeshCluster>) -> Self {
         let Some(cluster) = cluster else { return Self::OneGateway };
-        let wanted = cluster.spec.catalog.as_ref().map_or(CatalogKeeper::Gateways, |catalog| catalog.kept_by);
+        let wanted = cluster.spec.catalog_keeper();
         let known = cluster.status.as_ref().and_then(|status| status.catalog_kept_by);
         match (known.unwrap_or(wanted), cluster.spec.gateway.replicas) {
             (CatalogKeeper::Postgres, _) => Self::Postgres,

@@ -234,8 +234,12 @@ impl Objects {
             body: DraftBody::Pages { parts, last_page: None },
         };
         let catalog = self.context.catalog.because_of(Arc::clone(cause));
-        let terms = Terms { condition: &condition, seen, sweeps: false };
-        stored(catalog.commit_on(id, &draft, terms).await, None)
+        let terms = Terms { condition: &condition, seen, sweeps: true };
+        let done = stored(catalog.commit_on(id, &draft, terms).await, None)?;
+        // What a part that was cut off brought is in no page.
+        let context = Arc::clone(&self.context);
+        self.context.spawn_tail(async move { sweep(&context, id).await });
+        Ok(done)
     }
 
     /// Makes sure that these parts are sealed with the key of their upload. A gateway of an earlier version knows no such keys, and may have

@@ -1,8 +1,13 @@
+use std::sync::Arc;
+
 use axum::body::Body;
+use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::house::{House, noise};
+use super::house::{ADMIN, House, noise};
+use crate::work::Worker as _;
 
 async fn begin(house: &House, body: &Value) -> String {
     let begun = house.ask(Method::POST, "/api/v1/uploads", &[], body.to_string()).await.ok();
@@ -52,6 +57,62 @@ async fn parts_in_any_order_and_sent_twice_make_the_object() {
         complete(&house, &id, Body::empty()).await.status.is_success(),
         "completing again answers the same"
     );
+}
+
+/// Puts a part whose connection breaks once its first segment is stored.
+async fn cut(house: &House, id: &str, number: u32, text: &[u8]) {
+    let before = house.nodes.all_shards();
+    let nodes = Arc::clone(&house.nodes);
+    let broken = stream::once(async move {
+        nodes.stored(before + 6).await;
+        Err(std::io::Error::other("reset"))
+    });
+    let body = stream::iter([Ok(Bytes::copy_from_slice(text))]).chain(broken);
+    let path = format!("/api/v1/uploads/{id}/parts/{number}");
+    let cut = house.ask(Method::PUT, &path, &[], Body::from_stream(body)).await;
+    assert!(cut.status.is_client_error(), "{}", cut.status);
+    assert_eq!(house.nodes.all_shards(), before + 6);
+}
+
+async fn fsck_finds_nothing(house: &House) {
+    let body = (&[][..], Body::from("{\"repair\": false}"));
+    let checked = house.ask_as(Some(ADMIN), Method::POST, "/api/v1/admin/fsck", body).await.ok();
+    let lines = String::from_utf8(checked.body.to_vec()).unwrap();
+    assert!(lines.contains("\"end\"") && !lines.contains("\"finding\""), "{lines}");
+}
+
+/// What a connection that broke left of a part is named by no page: nobody misses it, and it goes once the object is made. All that the
+/// object names stays, and what belongs to an upload that is still open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cut_left_of_a_part_goes_when_the_object_is_made() {
+    let mut house = House::new(6).await;
+    let id = begin(&house, &json!({"key": "x"})).await;
+    let open = begin(&house, &json!({"key": "y"})).await;
+    let texts = [noise(1, 9 << 20), noise(2, 5 << 20)];
+    cut(&house, &id, 1, &texts[0][..6 << 20]).await;
+    cut(&house, &id, 7, &texts[1]).await;
+    cut(&house, &open, 1, &texts[1]).await;
+    part(&house, &id, 1, texts[0].clone()).await;
+    part(&house, &id, 2, texts[1].clone()).await;
+    assert_eq!(house.nodes.all_shards(), (1 + 1 + 1 + 3 + 2) * 6);
+    house.core.reclaim.work().await;
+    assert_eq!(house.nodes.all_shards(), 8 * 6, "any gateway may be about to name it");
+    complete(&house, &id, Body::empty()).await.ok();
+    for _ in 0..3 {
+        house.core.reclaim.work().await;
+    }
+    assert_eq!(house.nodes.all_shards(), (3 + 2 + 1) * 6, "those of the object, and the open upload's");
+    assert_eq!(house.catalog.leftovers(10).await.unwrap(), []);
+    assert!(house.get("x").await.ok().body == texts.concat());
+    fsck_finds_nothing(&house).await;
+    part(&house, &open, 1, texts[1].clone()).await;
+    complete(&house, &open, Body::empty()).await.ok();
+    assert!(house.get("y").await.ok().body == texts[1]);
+    for _ in 0..3 {
+        house.core.reclaim.work().await;
+    }
+    assert_eq!(house.nodes.all_shards(), (3 + 2 + 2) * 6);
+    house.has_its_buffers_back().await;
 }
 
 #[tokio::test]

@@ -205,6 +205,13 @@ impl Incoming {
             if self.arrived > self.bytes_max {
                 return Err(too_large(self.bytes_max));
             }
+            // Whoever stores it makes room for what is to come: for more there is none.
+            if self.announced.is_some_and(|announced| announced < self.arrived) {
+                return Err(Problem::new(
+                    Kind::BodyIncomplete,
+                    "the body goes on behind its announced length",
+                ));
+            }
             if let Some(witness) = &mut self.witness {
                 witness.see(&bytes);
             }
@@ -414,8 +421,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_ends_early_is_incomplete() {
-        assert!(of(Body::from("0123456789"), Some(100)).fill(&mut [0; 1000]).await.is_err());
+    async fn a_body_that_ends_early_or_goes_on_is_not_what_was_announced() {
+        for wrong in [0, 9, 11, 100] {
+            let refused = of(Body::from("0123456789"), Some(wrong)).fill(&mut [0; 1000]).await.unwrap_err();
+            assert_eq!(refused.kind(), Kind::BodyIncomplete, "{wrong}");
+        }
+        assert!(
+            of(Body::from("0123456789"), Some(0)).more().await.is_err(),
+            "nobody finds that there is more"
+        );
         assert_eq!(of(Body::from("0123456789"), Some(10)).fill(&mut [0; 1000]).await.unwrap(), 10);
     }
 }

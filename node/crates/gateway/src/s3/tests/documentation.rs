@@ -39,7 +39,7 @@ const NOT_SERVED: [(&str, &str, &str); 22] = [
 const POSTED: [(&str, &str); 3] = [
     ("RestoreObject", "/photos/x?restore="),
     ("SelectObjectContent", "/photos/x?select=&select-type=2"),
-    ("WriteGetObjectResponse", "/"),
+    ("WriteGetObjectResponse", "/photos"),
 ];
 
 pub(super) fn camel(name: &str) -> String {

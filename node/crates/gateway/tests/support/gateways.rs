@@ -101,7 +101,7 @@ impl Gateways {
 
     /// Starts all that stay as members of one group.
     pub(crate) async fn start_all(&mut self) {
-        let bound = try_join_all((0..self.stay).map(|at| self.bind_again(at))).await.unwrap();
+        let bound = try_join_all((0..self.stay).map(|at| self.bind_again(at, true))).await.unwrap();
         for (at, running, addresses) in bound {
             (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         }
@@ -109,7 +109,7 @@ impl Gateways {
 
     /// Starts one that keeps its catalog alone.
     pub(crate) async fn start_one_alone(&mut self, at: usize) -> Result<(), GatewayError> {
-        let (_, running, addresses) = self.bind(at, false).await?;
+        let (_, running, addresses) = self.bind_again(at, false).await?;
         (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         Ok(())
     }
@@ -127,13 +127,13 @@ impl Gateways {
 
     /// Starts one of them again.
     pub(crate) async fn restart(&mut self, at: usize) {
-        let (_, running, addresses) = self.bind_again(at).await.unwrap();
+        let (_, running, addresses) = self.bind_again(at, true).await.unwrap();
         (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
     }
 
     /// The same of one that leaves: it waits for ever where it has lost its vote before it is there.
     pub(crate) async fn restart_within(&mut self, at: usize, limit: Duration) {
-        if let Ok(bound) = tokio::time::timeout(limit, self.bind_again(at)).await {
+        if let Ok(bound) = tokio::time::timeout(limit, self.bind_again(at, true)).await {
             let (_, running, addresses) = bound.unwrap();
             (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         }
@@ -141,8 +141,12 @@ impl Gateways {
 
     /// What was killed gives its folder and its ports back when its last task is gone. Until then, whoever looks into the folder,
     /// which takes no lock, may miss a file that was there a moment ago.
-    async fn bind_again(&self, at: usize) -> Result<(usize, Running, Addresses), GatewayError> {
-        let mut bound = self.bind(at, true).await;
+    async fn bind_again(
+        &self,
+        at: usize,
+        together: bool,
+    ) -> Result<(usize, Running, Addresses), GatewayError> {
+        let mut bound = self.bind(at, together).await;
         for _ in 0..ASKED_MAX {
             let Err(error) = &bound else { break };
             let text = error.to_string();
@@ -153,7 +157,7 @@ impl Gateways {
                 break;
             }
             tokio::time::sleep(PAUSE).await;
-            bound = self.bind(at, true).await;
+            bound = self.bind(at, together).await;
         }
         bound
     }

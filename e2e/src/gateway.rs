@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use datamesh_settings::admin::ClusterStatus;
+use datamesh_settings::admin::{BackupOverview, ClusterStatus};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
@@ -195,6 +195,15 @@ impl Gateway {
         let path = ["admin", "restored", "confirm"];
         accepted(self.request(Method::POST, &path, &self.access.admin_token)?.send().await?).await?;
         Ok(())
+    }
+
+    /// How backups of its catalog stand, whichever gateway makes them.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn backups(&self) -> anyhow::Result<BackupOverview> {
+        let request = self.request(Method::GET, &["admin", "backup"], &self.access.admin_token)?;
+        Ok(accepted(request.send().await?).await?.json().await?)
     }
 
     /// What the cluster knows of itself.

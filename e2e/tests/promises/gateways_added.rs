@@ -43,7 +43,7 @@ async fn add_two(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// Alone, it says that the catalog has one copy, and a backup.
-pub(crate) async fn until_single(cluster: &Cluster, space: &str) -> anyhow::Result<()> {
+async fn until_single(cluster: &Cluster, space: &str) -> anyhow::Result<()> {
     let single = |object: Option<&DynamicObject>| {
         let safe = object.and_then(|object| wait::condition(object, "DataSafe"));
         safe.is_some_and(|c| {

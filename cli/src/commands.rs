@@ -114,9 +114,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Fsck(how) => fsck::run(&session()?, how).await,
         Command::Keys { command } => keys::run(&session()?, command).await,
         Command::Login { oidc: Some(provider), .. } => login::at_provider(&session()?, &provider).await,
-        Command::Login { token: true, stdin, .. } => {
-            login::by_token(&session()?, login::Secrets::of(stdin)).await
-        }
+        Command::Login { token: true, stdin, .. } => login::by_token(&session()?, stdin).await,
         Command::Login { name, code, stdin, .. } => {
             let name = name.unwrap_or_default();
             login::login(&session()?, &name, (login::Secrets::of(stdin), code)).await

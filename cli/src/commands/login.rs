@@ -133,8 +133,8 @@ fn passes(error: &Failure) -> bool {
 }
 
 /// Keeps a token, once the gateway has said whom it is for.
-pub(crate) async fn by_token(session: &Session, secrets: Secrets) -> Result<ExitCode, Failure> {
-    let token = secrets.ask("Token")?.trim().to_owned();
+pub(crate) async fn by_token(session: &Session, from_input: bool) -> Result<ExitCode, Failure> {
+    let token = Secrets::of(from_input).ask("Token")?.trim().to_owned();
     let profile = session.client.profile_of(&token).await?;
     SavedSession { server: session.server.clone(), token, is_token: true }.save()?;
     session.show(&profile, || {

@@ -1,5 +1,6 @@
 //! The program as users run it, on a real store.
 #![allow(
+    clippy::expect_used,
     clippy::unwrap_used,
     clippy::panic,
     clippy::print_stdout,

@@ -107,6 +107,8 @@ impl RaftKeyspace {
         let config = Arc::new(options.config()?);
         let raft = Raft::new(id, config, Links(Arc::clone(&peers)), log, state).await;
         let raft = raft.map_err(|error| OpenError::Start(error.to_string()))?;
+        // What it says of its group is nothing before it has looked at its log, and it answers no question before.
+        raft.with_raft_state(|_| ()).await.map_err(|error| OpenError::Start(error.to_string()))?;
         let core = Arc::new(Core {
             id,
             raft,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::keyspace::{Batch, Keyspace};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::world::World;
@@ -60,10 +61,11 @@ fn a_snapshot_of_many_parts_arrives_through_cuts() {
             drop(first);
             world.lose(3);
             world.add(4).await;
-            let cuts = tokio::spawn(cut_again_and_again(Arc::clone(&world), 4));
+            let mut cuts = JoinSet::new();
+            cuts.spawn(cut_again_and_again(Arc::clone(&world), 4));
             let leader = world.keyspace(world.leader().await).unwrap();
             while leader.add_learner(4).await.is_err() {}
-            cuts.await.unwrap();
+            cuts.join_all().await;
             leader.change_members([1, 2, 4].into()).await.unwrap();
             drop(leader);
             let all = rows(&world.keyspace(4).unwrap()).await;

@@ -53,7 +53,7 @@ impl<'a> Chunked<'a> {
         let (signed, mut body) = (self.mode != UNSIGNED_TRAILER, Vec::new());
         for data in self.data.chunks(self.chunk).chain([&[][..]]) {
             let signature =
-                signed.then(|| format!(";chunk-signature={}", chain.chunk(data))).unwrap_or_default();
+                if signed { format!(";chunk-signature={}", chain.chunk(data)) } else { String::new() };
             body.extend_from_slice(format!("{:x}{signature}\r\n", data.len()).as_bytes());
             body.extend_from_slice(data);
             let end: &[u8] = if data.is_empty() { b"" } else { b"\r\n" };

@@ -153,6 +153,7 @@ async fn lead_from(all: &mut Gateways, first: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes of a machine of its own: `make test-long` runs it"]
 async fn five_become_three_and_one_and_three_again() {
     let mut all = Gateways::start_of(5).await;
     all.put_pool(0).await;
@@ -212,6 +213,7 @@ async fn tell_the_last(all: &mut Gateways) {
 
 /// Called off in the middle: those that had lost their votes get them again, on the volumes they had.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes of a machine of its own: `make test-long` runs it"]
 async fn who_was_to_leave_may_stay_after_all() {
     let mut all = Gateways::start().await;
     all.put_pool(0).await;

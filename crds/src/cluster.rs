@@ -153,10 +153,10 @@ impl PullPolicy {
 #[x_kube(validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message("gateway.storageClassName: cannot change, the catalog's volume exists; set it back").reason(Reason::FieldValueForbidden))]
 pub struct GatewaySpec {
     /// Gateways, each with a copy of the catalog on a volume of its own. 3 survive the loss of one, 5 of two; 1 is the single copy
-    /// of all names and keys. With `catalog.postgres` none has a copy, and any that is left serves. It may grow, not shrink.
+    /// of all names and keys. With `catalog.postgres` none has a copy, and any that is left serves. Lowered, the last ones leave: once those
+    /// that stay have everything, their pods and then their volumes are removed; until then, raising it again calls that off.
     #[serde(default = "one")]
     #[x_kube(validation = Rule::new("self == 1 || self == 3 || self == 5").message("gateway.replicas: 1, 3 or 5, since a majority of them has to agree on each change, and an even number survives no more losses than the odd one below it"))]
-    #[x_kube(validation = Rule::new("self >= oldSelf").message("gateway.replicas: cannot shrink in this version, gateways that keep the catalog together do not leave yet; set it back to at least its old number").reason(Reason::FieldValueForbidden))]
     pub replicas: i32,
     /// Size of the catalog's volume; it may grow later, not shrink.
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('1Gi')) >= 0").message("gateway.volumeSize: at least 1Gi, the catalog's log alone needs that"))]

@@ -32,6 +32,12 @@ pub const NOT_AFTER: &str = "datamesh.io/not-after";
 pub const ISSUED_FOR: &str = "datamesh.io/issued-for";
 /// Annotation on a gateway's StatefulSet: of how many gateways its settings tell it. Absent where it was alone.
 pub const GATEWAYS_TOLD: &str = "datamesh.io/gateways-told";
+/// Annotation on a gateway's StatefulSet: its settings tell it of gateways that leave. [`LEAVING_OTHERS`] or [`LEAVING_ITSELF`].
+pub const GATEWAYS_LEAVING: &str = "datamesh.io/gateways-leaving";
+/// [`GATEWAYS_LEAVING`] of one that stays.
+pub const LEAVING_OTHERS: &str = "others";
+/// [`GATEWAYS_LEAVING`] of one that leaves, and serves no client any more.
+pub const LEAVING_ITSELF: &str = "itself";
 /// Annotation on a pod template: hash of the settings it starts with.
 pub const SETTINGS_HASH: &str = "datamesh.io/settings-hash";
 /// Annotation on a StatefulSet: hash of its whole pod template, which says whether applying it restarts the pod.

@@ -239,12 +239,12 @@ fn gateways_are_an_odd_few() {
 }
 
 #[test]
-fn gateways_become_more_and_not_fewer() {
-    for (before, after) in [(1, 1), (1, 3), (1, 5), (3, 3), (3, 5)] {
-        gateways(after).validate_cel_update(&gateways(before)).unwrap();
-    }
-    for (before, after) in [(3, 1), (5, 3), (5, 1)] {
-        refused(gateways(after).validate_cel_update(&gateways(before)), "gateway.replicas: cannot shrink");
+fn gateways_become_more_and_fewer() {
+    for before in [1, 3, 5] {
+        for after in [1, 3, 5] {
+            gateways(after).validate_cel_update(&gateways(before)).unwrap();
+        }
+        refused(gateways(2).validate_cel_update(&gateways(before)), "gateway.replicas: 1, 3 or 5");
     }
 }
 

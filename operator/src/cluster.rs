@@ -23,7 +23,9 @@ mod dereference;
 mod given_files;
 mod given_tls;
 mod key;
+mod leaving;
 mod notifications;
+mod removal;
 mod request_limits;
 mod rollout;
 mod sign_in;
@@ -33,7 +35,7 @@ mod verdicts;
 
 pub(crate) use build::config_map::{cluster_settings, listen};
 pub(crate) use build::pod_disruption_budget::one_at_a_time;
-pub(crate) use cleanup::delete;
+pub(crate) use cleanup::{delete, delete_this};
 use key::Key;
 #[cfg(test)]
 pub(crate) use validate::tests;
@@ -115,11 +117,14 @@ async fn pass(
             message: "Another key appeared; looking again.".into(),
         });
     }
-    let objects = build::build(&valid, found, secret, context.today())?;
-    let rollout = rollout::decide(&objects.gateways, found, answer);
+    let mut objects = build::build(&valid, found, secret, context.today())?;
+    let leaving = leaving::decide(&valid, &objects.gateways, found, answer);
+    objects.gateways.retain(|gateway| !gateway.leaves || leaving::is_kept(&leaving, &gateway.name()));
+    let rollout = rollout::decide(&objects.gateways, found, answer, jiff::Timestamp::now());
     let refused = apply::apply(&objects, &rollout.held, context).await?;
+    removal::remove(cluster, &leaving, context).await?;
     if !refused.is_empty() {
         return Ok(Outcome::Underway { reason: "VolumesNotGrown", message: refused.join(" ") });
     }
-    Ok(rollout.outcome)
+    Ok(leaving::outcome(&leaving, rollout.outcome, answer))
 }

@@ -25,6 +25,7 @@ mod names;
 mod outcome;
 mod pod;
 mod pool;
+mod presence;
 #[cfg(test)]
 mod rbac;
 mod report;

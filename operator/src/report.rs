@@ -167,7 +167,7 @@ pub(crate) fn data_safe(catalog: &CatalogStatus, pools: &[&PoolStatus], notes: &
     }
     match (whole::reason(pools), catalog.engine) {
         (Some(reason), _) => Verdict::no(condition::DATA_SAFE, reason, known),
-        (None, CatalogEngine::Embedded) if catalog.members.is_empty() && catalog.replicas < 2 => {
+        (None, CatalogEngine::Embedded) if catalog.members.len() < 2 && catalog.replicas < 2 => {
             Verdict::yes(condition::DATA_SAFE, "Redundant", format!("{known} {}", catalog::BACKED_UP))
         }
         (None, CatalogEngine::Embedded) => Verdict::yes(condition::DATA_SAFE, "Redundant", known),

@@ -42,7 +42,11 @@ fn show(status: &ClusterStatus) -> Result<(), Failure> {
     ))?;
     let catalog = &status.catalog;
     output::line(&format!("catalog {} objects, {}", catalog.objects, catalog::copies(catalog)))?;
-    for line in catalog::backup(catalog, SystemTime::now()).into_iter().chain(catalog::moving(catalog)) {
+    for line in catalog::backup(catalog, SystemTime::now())
+        .into_iter()
+        .chain(catalog::moving(catalog))
+        .chain(catalog::leaving(catalog))
+    {
         output::line(&format!("        {line}"))?;
     }
     if !catalog.members.is_empty() {

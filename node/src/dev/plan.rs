@@ -157,6 +157,7 @@ fn gateway_settings(
         deleted_retention_seconds: dev.deleted_retention_seconds,
         catalog_database: None,
         catalog_members: if gateways.len() > 1 { gateways.to_vec() } else { Vec::new() },
+        catalog_leaving: Vec::new(),
         catalog_move: None,
         request_limits: Default::default(),
         mail: None,

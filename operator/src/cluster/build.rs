@@ -10,6 +10,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 
 use super::dereference::Found;
+use super::leaving;
 use super::validate::ValidCluster;
 use crate::certificates::CertificateError;
 use crate::secrets::NoEntropy;
@@ -47,7 +48,7 @@ pub(crate) struct Objects {
     pub(crate) services: Vec<Service>,
     pub(crate) network_policies: Vec<NetworkPolicy>,
     pub(crate) budget: PodDisruptionBudget,
-    /// In the order of their numbers. At least one.
+    /// In the order of their numbers. At least one; those that leave and of which something exists come last, where they have to be told.
     pub(crate) gateways: Vec<GatewayObjects>,
     /// Where all of it belongs.
     pub(crate) namespace: String,
@@ -58,6 +59,8 @@ pub(crate) struct GatewayObjects {
     pub(crate) settings: ConfigMap,
     pub(crate) growth: Option<Growth>,
     pub(crate) stateful_set: StatefulSet,
+    /// Whether it is to leave.
+    pub(crate) leaves: bool,
     /// Whether the gateways need one another to serve the catalog: it is on their volumes, if only for now.
     pub(crate) is_on_volumes: bool,
 }
@@ -76,16 +79,25 @@ pub(crate) fn build(
     key: &ClusterSecret,
     today: Date,
 ) -> Result<Objects, BuildError> {
-    let gateways = cluster.gateways.iter().map(|name| gateway(cluster, name, found, key));
     Ok(Objects {
         tokens: secret::tokens(cluster, found)?,
         certificates: secret::certificates(cluster, found, today)?,
         services: vec![service::gateway(cluster), service::mesh(cluster)],
         network_policies: network_policy::all(cluster),
         budget: pod_disruption_budget::gateway(cluster),
-        gateways: gateways.collect::<Result<_, _>>()?,
+        gateways: gateways(cluster, found, key)?,
         namespace: cluster.family.namespace.clone(),
     })
+}
+
+fn gateways(
+    cluster: &ValidCluster,
+    found: &Found,
+    key: &ClusterSecret,
+) -> Result<Vec<GatewayObjects>, BuildError> {
+    let exists = |name: &&NodeName| !matches!(leaving::remains(found, name.as_str()), (None, None));
+    let all = cluster.gateways.iter().chain(cluster.told_of_leaving().iter().filter(exists));
+    all.map(|name| gateway(cluster, name, found, key)).collect()
 }
 
 fn gateway(
@@ -99,6 +111,7 @@ fn gateway(
     Ok(GatewayObjects {
         settings: config_map::config_map(cluster, name, settings_text),
         growth: volume::to_grow(&found.volumes, name.as_str(), &cluster.volume_size),
+        leaves: cluster.leaving.contains(name),
         is_on_volumes: cluster.catalog.is_on_volumes(),
         stateful_set: volume::keep_claim_template(stateful_set, found.gateway(name.as_str())),
     })

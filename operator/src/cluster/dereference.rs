@@ -14,7 +14,7 @@ use crate::names;
 const ADDRESSES_MAX: usize = 64;
 
 /// What exists.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Found {
     /// The cluster key.
     pub(crate) key: Option<Secret>,

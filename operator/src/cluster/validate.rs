@@ -8,7 +8,6 @@ use datamesh_crds::{
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
 use datamesh_settings::{BulkEncryption, CatalogBackups, CatalogMove, RestoreFrom};
 use datamesh_shard::{NameError, NodeName};
-use kube::ResourceExt;
 use rustls::pki_types::UnixTime;
 
 use super::catalog_move::{self, Place};
@@ -17,6 +16,7 @@ use super::database::{self, Database, DatabaseProblem};
 use super::dereference::Found;
 use super::given_files::GivenFiles;
 use super::given_tls::{self, TlsProblem};
+use super::leaving;
 use super::notifications::{self, Webhook, WebhookProblem};
 use super::request_limits;
 use super::sign_in::{self, SignIn, SignInProblem};
@@ -34,6 +34,10 @@ pub(crate) struct ValidCluster {
     pub(crate) settings_name: NodeName,
     /// The gateways' names: of their StatefulSets, and in settings. At least one.
     pub(crate) gateways: Vec<NodeName>,
+    /// Those beyond, of which something exists still: they leave.
+    pub(crate) leaving: Vec<NodeName>,
+    /// Whether those that leave may have a part in the catalog, so that all have to be told of it.
+    pub(crate) leaving_known: bool,
     /// The label of Kubernetes nodes that names their zone.
     pub(crate) zone_label: String,
     pub(crate) image: String,
@@ -69,6 +73,16 @@ pub(crate) struct ValidCluster {
 }
 
 impl ValidCluster {
+    /// Of whose leaving all gateways are told.
+    pub(crate) fn told_of_leaving(&self) -> &[NodeName] {
+        if self.leaving_known { &self.leaving } else { &[] }
+    }
+
+    /// Whether gateways are told of one another.
+    pub(crate) fn has_several(&self) -> bool {
+        self.gateways.len() + self.told_of_leaving().len() > 1
+    }
+
     /// All that gateways are given out of Secrets, but for the database's and their certificate.
     pub(crate) fn given_files(&self) -> impl Iterator<Item = &GivenFiles> {
         let hooks = self.webhooks.iter().filter_map(|webhook| webhook.files.as_ref());
@@ -111,17 +125,16 @@ pub(crate) enum InvalidCluster {
         "metadata: namespace and name together name the cluster in its members' settings: {0}; use shorter ones"
     )]
     Name(#[from] NameError),
-    /// Fewer gateways than there were.
+    /// Fewer gateways while the catalog moves.
     #[error(
-        "gateway.replicas: volume {claim} is of a gateway beyond {replicas}, and gateways that keep the catalog together do not leave in this version; set it to {least}"
+        "gateway.replicas: {last} is beyond {replicas}, and the catalog is to move: one after the other; wait until it has moved, or set \
+         catalog.keptBy back until {last} has left"
     )]
-    GatewaysLeft {
-        /// The volume of the last of them.
-        claim: String,
+    LeavingWhileMoving {
+        /// The last of those that leave.
+        last: NodeName,
         /// As written.
         replicas: i32,
-        /// The fewest that will do.
-        least: u16,
     },
     /// A size.
     #[error("{0}")]
@@ -213,12 +226,13 @@ pub(crate) fn validate(
     let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
     spec.gateway.volume_size.bytes()?;
     let cache_bytes = spec.gateway.cache_bytes.bytes()?;
-    check_no_gateway_left(spec.gateway.replicas, &family, found)?;
     check_memory(&spec.gateway, buffer_bytes.saturating_add(cache_bytes))?;
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
     let catalog = check_place(cluster, found)?;
+    let leaving = check_leaving(spec.gateway.replicas, &family, (found, catalog))?;
+    let gateways = gateways(spec.gateway.replicas, &family)?;
     let named = spec.catalog.as_ref().filter(|_| catalog.database);
     let database = named.map(|named| check_database(named, &family, found)).transpose()?;
     let webhooks = notifications::check(&spec.gateway.notifications, &found.given)
@@ -229,7 +243,9 @@ pub(crate) fn validate(
         webhooks,
         sign_in: sign_in::check(&spec.gateway, &found.given)?,
         settings_name: settings_name(&family)?,
-        gateways: gateways(spec.gateway.replicas, &family)?,
+        leaving_known: catalog.is_on_volumes() && leaving::were_known(&gateways, found),
+        leaving,
+        gateways,
         zone_label: spec.zone_label.clone(),
         family,
         image: spec.image.reference(),
@@ -267,16 +283,18 @@ fn gateways(replicas: i32, family: &Family) -> Result<Vec<NodeName>, NameError> 
     ordinals.map(|ordinal| NodeName::new(&names::nth_gateway(&family.cluster, ordinal))).collect()
 }
 
-/// The definition lets nobody ask for fewer gateways, but a cluster that was deleted and is applied again has its old volumes only.
-fn check_no_gateway_left(replicas: i32, family: &Family, found: &Found) -> Result<(), InvalidCluster> {
-    let ordinal = |claim: &str| names::gateway_ordinal(names::claimant(claim)?, &family.cluster);
-    let claims = found.volumes.iter().map(ResourceExt::name_any);
-    let last = claims.filter_map(|claim| Some((ordinal(&claim)?, claim))).max();
-    match last {
-        Some((last, claim)) if i32::from(last) > replicas => {
-            Err(InvalidCluster::GatewaysLeft { claim, replicas, least: last | 1 })
+/// A catalog that moves does so by way of gateways that all stay meanwhile.
+fn check_leaving(
+    replicas: i32,
+    family: &Family,
+    (found, place): (&Found, Place),
+) -> Result<Vec<NodeName>, InvalidCluster> {
+    let leaving = leaving::beyond(replicas, family, found)?;
+    match leaving.last() {
+        Some(last) if place.moves.is_some() => {
+            Err(InvalidCluster::LeavingWhileMoving { last: last.clone(), replicas })
         }
-        _ => Ok(()),
+        _ => Ok(leaving),
     }
 }
 
@@ -452,27 +470,5 @@ pub(crate) mod tests {
         let mut cluster = cluster();
         cluster.spec.gateway.replicas = 2;
         refused(&cluster, &Found::default(), "gateway.replicas: 1, 3 or 5");
-    }
-
-    #[test]
-    fn gateways_are_named_and_none_is_left_behind() {
-        let mut cluster = cluster();
-        let volumes = "
-- {metadata: {name: data-demo-gateway-0}}
-- {metadata: {name: data-demo-gateway-3-0}}
-- {metadata: {name: data-demo-gateway-2-0}}
-- {metadata: {name: data-demo-main-7-0}}
-";
-        let found = Found { volumes: serde_yaml::from_str(volumes).unwrap(), ..Found::default() };
-        refused(
-            &cluster,
-            &found,
-            "gateway.replicas: volume data-demo-gateway-3-0 is of a gateway beyond 1, and gateways that keep the \
-             catalog together do not leave in this version; set it to 3",
-        );
-        cluster.spec.gateway.replicas = 3;
-        let valid = validate(&cluster, &found, UnixTime::now()).unwrap();
-        let names: Vec<&str> = valid.gateways.iter().map(NodeName::as_str).collect();
-        assert_eq!(names, ["demo-gateway", "demo-gateway-2", "demo-gateway-3"]);
     }
 }

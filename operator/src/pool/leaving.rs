@@ -7,12 +7,13 @@
 use datamesh_settings::admin::PoolStatus;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
 use super::dereference::Found;
 use super::gateway::Answer;
 use super::validate::{Identity, ValidPool};
 use crate::names;
+use crate::presence::Presence;
 
 #[cfg(test)]
 pub(super) mod tests;
@@ -52,21 +53,12 @@ enum Standing {
     Gone,
 }
 
-/// Whether an object of a node exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    Absent,
-    Present,
-    /// It was deleted and is on its way out.
-    Going,
-}
-
 /// Decides it for all nodes beyond `replicas`.
 pub(crate) fn decide<'a>(pool: &'a ValidPool, found: &'a Found, answer: &Answer) -> Vec<Leaving<'a>> {
     let word = answer.word(pool.name.as_str());
     let decide_one = |identity: &'a Identity| {
         let (set, claim) = remains(found, identity.node.as_str());
-        let step = step(standing(identity, word, pool.epoch_seen), presence(set), presence(claim));
+        let step = step(standing(identity, word, pool.epoch_seen), Presence::of(set), Presence::of(claim));
         Leaving { identity, set, claim, step }
     };
     pool.leaving.iter().map(decide_one).collect()
@@ -87,11 +79,11 @@ pub(super) fn remains<'a>(
 /// Whether a deleted pod or volume of a node has to be gone before it can be made anew.
 pub(super) fn is_going(found: &Found, node: &str) -> bool {
     let (set, claim) = remains(found, node);
-    match presence(set) {
+    match Presence::of(set) {
         Presence::Going => true,
         // A volume that is deleted below a running pod waits for that pod, which is not ours to stop.
         Presence::Present => false,
-        Presence::Absent => presence(claim) == Presence::Going,
+        Presence::Absent => Presence::of(claim) == Presence::Going,
     }
 }
 
@@ -118,13 +110,5 @@ fn step(standing: Standing, set: Presence, claim: Presence) -> Step {
         (Standing::Gone, Presence::Present, _) => Step::RemovePod,
         (Standing::Gone, Presence::Absent, Presence::Present) => Step::RemoveVolume,
         (Standing::Gone, ..) => Step::Await,
-    }
-}
-
-fn presence<K: Resource>(object: Option<&K>) -> Presence {
-    match object {
-        None => Presence::Absent,
-        Some(object) if object.meta().deletion_timestamp.is_some() => Presence::Going,
-        Some(_) => Presence::Present,
     }
 }

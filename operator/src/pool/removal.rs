@@ -4,11 +4,11 @@
 use datamesh_crds::StoragePool;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret};
-use kube::api::{Api, DeleteParams, Preconditions};
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
+use kube::api::DeleteParams;
 
 use super::leaving::{Leaving, Step};
-use crate::cluster::delete;
+use crate::cluster::{delete, delete_this};
 use crate::context::Context;
 use crate::names;
 
@@ -48,18 +48,4 @@ async fn remove_volume(
     );
     context.tell(pool, true, "NodeLeft", &note).await;
     Ok(())
-}
-
-/// Deletes the very object that was looked at, not one that was made under its name since.
-async fn delete_this<K>(api: &Api<K>, object: &K, params: DeleteParams) -> kube::Result<()>
-where
-    K: Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-{
-    let params =
-        params.preconditions(Preconditions { uid: object.meta().uid.clone(), resource_version: None });
-    match api.delete(&object.name_any(), &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(error),
-    }
 }

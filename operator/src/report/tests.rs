@@ -43,6 +43,7 @@ pub(crate) fn catalog(replicas: u32) -> CatalogStatus {
         members: Vec::new(),
         backup: None,
         moving: None,
+        leaving: None,
         condemned_segments: 0,
     }
 }

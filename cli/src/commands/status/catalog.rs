@@ -102,6 +102,18 @@ pub(super) fn moving(catalog: &CatalogStatus) -> Option<String> {
     Some(format!("it moves to {to}: {doing}{waits_for}"))
 }
 
+/// Which gateways leave, and what that waits for.
+pub(super) fn leaving(catalog: &CatalogStatus) -> Option<String> {
+    let leaving = catalog.leaving.as_ref()?;
+    let names: Vec<&str> = leaving.gateways.iter().map(|node| node.as_str()).collect();
+    let doing = match (&leaving.waits_for, leaving.have_left) {
+        (_, true) => "they have no part in it any more".to_owned(),
+        (Some(waits_for), false) => format!("WAITS: {waits_for}"),
+        (None, false) => "they still have a vote".to_owned(),
+    };
+    Some(format!("gateways leave ({}): {doing}", names.join(", ")))
+}
+
 /// The gateways that keep it together, one row each.
 pub(super) fn rows(catalog: &CatalogStatus) -> Vec<Vec<String>> {
     let row = |member: &CatalogMember| {
@@ -122,8 +134,10 @@ fn state(state: CatalogMemberState) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use super::leaving as leaving_of;
     use super::*;
     use CatalogMemberState::{Away, Current};
+    use datamesh_settings::admin::CatalogLeaving;
     use datamesh_settings::admin::RestoredStatus;
 
     fn kept_by(replicas: u32, states: &[CatalogMemberState]) -> CatalogStatus {
@@ -138,6 +152,7 @@ mod tests {
             members: members.collect(),
             backup: None,
             moving: None,
+            leaving: None,
             incarnation: Default::default(),
             objects: 0,
             condemned_segments: 0,
@@ -200,6 +215,19 @@ mod tests {
         let catalog = CatalogStatus { backup: Some(told), ..kept_by(1, &[]) };
         let lines = backup(&catalog, UNIX_EPOCH + Duration::from_secs(100));
         assert!(lines[0].contains("set back to an earlier state 60 seconds ago"), "{}", lines[0]);
+    }
+
+    #[test]
+    fn who_leaves_is_told_with_what_that_waits_for() {
+        let told = |have_left, waits_for: Option<&str>| {
+            let gateways = vec!["gw-2".parse().unwrap(), "gw-3".parse().unwrap()];
+            let waits_for = waits_for.map(str::to_owned);
+            let leaving = Some(CatalogLeaving { gateways, have_left, waits_for });
+            leaving_of(&CatalogStatus { leaving, ..kept_by(1, &[]) }).unwrap()
+        };
+        assert_eq!(told(false, Some("too few answer")), "gateways leave (gw-2, gw-3): WAITS: too few answer");
+        assert!(told(true, None).ends_with("they have no part in it any more"));
+        assert_eq!(leaving_of(&kept_by(1, &[])), None);
     }
 
     #[test]

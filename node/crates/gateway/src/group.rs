@@ -3,6 +3,7 @@
 //! * `volume`: what lies in the data folder, and whether it may take part.
 //! * `desk`: what other processes ask, from before the catalog is open.
 //! * `wires`: the way to the other gateways.
+//! * `parts`: who stays and who leaves, by the settings.
 //! * `form`: what a gateway does that is in no group yet; `open` does it.
 //! * `members`: who shall be in the group; `keep` sees to it where this gateway leads.
 //! * `standing`: how the members are.
@@ -16,17 +17,19 @@ pub(crate) mod leading;
 mod members;
 mod metrics;
 mod open;
+mod parts;
 mod standing;
 pub(crate) mod volume;
 mod wires;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::engine::raft::{RaftKeyspace, ReplicaId};
-use datamesh_settings::admin::CatalogMember;
+use datamesh_catalog::keyspace::Keyspace;
+use datamesh_settings::admin::{CatalogLeaving, CatalogMember};
 use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
 use datamesh_shard::{NodeName, PeerKey};
 use parking_lot::Mutex;
@@ -34,7 +37,9 @@ use tokio::time::timeout;
 
 pub use errors::GroupError;
 pub(crate) use leading::Leading;
+use members::{Known, Step};
 pub(crate) use open::{Opening, check};
+pub(crate) use parts::Members;
 use wires::Wires;
 
 /// Patience with a replica that ends: its folder is free then.
@@ -58,8 +63,7 @@ pub(crate) fn replica_of(peer: &PeerKey) -> ReplicaId {
 /// This gateway's part in the group.
 pub(crate) struct Group {
     node: NodeName,
-    /// All members, this gateway among them, in the order of the settings.
-    names: Vec<NodeName>,
+    members: Members,
     replica: RaftKeyspace,
     wires: Arc<Wires>,
     /// Which replica each member was when it answered last.
@@ -77,9 +81,16 @@ impl Group {
         self.replica.write_failed().await;
     }
 
-    /// The gateways that keep the catalog besides this one.
+    /// The gateways whose volumes have what was deleted from the catalog, besides the rows of this one. One that is the last has it in
+    /// its log.
     pub(crate) fn others(&self) -> Vec<NodeName> {
-        self.names.iter().filter(|name| **name != self.node).cloned().collect()
+        let is_other = |name: &NodeName| self.members.is_one() || *name != self.node;
+        self.members.all().filter(|name| is_other(name)).cloned().collect()
+    }
+
+    /// Whether this gateway is to leave.
+    pub(crate) fn leaves(&self) -> bool {
+        self.members.leaving.contains(&self.node)
     }
 
     /// What this gateway has.
@@ -97,9 +108,50 @@ impl Group {
         said
     }
 
-    /// How the members are, as far as this gateway sees.
-    pub(crate) async fn members(&self) -> Vec<CatalogMember> {
-        standing::members(&self.names, &self.ask().await)
+    /// How the members are, as far as this gateway sees; none where one keeps the catalog. And how far those are that leave.
+    pub(crate) async fn members(&self) -> (Vec<CatalogMember>, Option<CatalogLeaving>) {
+        let said = self.ask().await;
+        let leaving = if self.members.leaving.is_empty() { None } else { Some(self.leaving(&said).await) };
+        let names: Vec<NodeName> = match &leaving {
+            Some(leaving) if !leaving.have_left => self.members.all().cloned().collect(),
+            _ => self.members.stay.clone(),
+        };
+        let members = if names.len() > 1 { standing::members(&names, &said) } else { Vec::new() };
+        (members, leaving)
+    }
+
+    async fn leaving(&self, said: &BTreeMap<NodeName, CatalogStanding>) -> CatalogLeaving {
+        let have_left = self.have_left().await;
+        let waits_for = match self.next(said) {
+            Step::Wait(reason) if !have_left => Some(reason),
+            _ => None,
+        };
+        CatalogLeaving { gateways: self.members.leaving.clone(), have_left, waits_for }
+    }
+
+    /// Whether those that stay have all votes, and that is agreed on. A replica that was left behind may remember a group that was so
+    /// before others came: it must know of everything that was committed by now.
+    async fn have_left(&self) -> bool {
+        if self.replica.get(b"").await.is_err() {
+            return false;
+        }
+        let group = self.replica.status();
+        let heard = self.heard.lock();
+        let stay: Option<BTreeSet<ReplicaId>> =
+            self.members.stay.iter().map(|name| heard.get(name).copied()).collect();
+        group.settled && !group.joint && group.learners.is_empty() && stay == Some(group.voters)
+    }
+
+    /// What is to be done next where this gateway leads.
+    fn next(&self, said: &BTreeMap<NodeName, CatalogStanding>) -> Step {
+        let (heard, group) = (self.heard.lock().clone(), self.replica.status());
+        members::next(&Known {
+            own: self.replica.id(),
+            members: &self.members,
+            said,
+            heard: &heard,
+            group: &group,
+        })
     }
 
     /// Whether this gateway is one of those that everything is agreed on with.
@@ -127,7 +179,8 @@ impl Group {
         let voters = self.replica.status().voters;
         let mut fit = said.values().filter(|said| said.replica != own && voters.contains(&said.replica));
         let next = fit.by_ref().filter(|said| said.holding == CatalogHolding::Replica);
-        let Some(next) = next.max_by_key(|said| said.applied) else { return };
+        let stays = |said: &CatalogStanding| self.members.stay.contains(&said.node);
+        let Some(next) = next.max_by_key(|said| (stays(said), said.applied)) else { return };
         let handing = async {
             self.replica.hand_over(next.replica).await?;
             self.replica.until(|group| group.leader.is_some_and(|leader| leader != own)).await;

@@ -96,12 +96,12 @@ async fn is_own(
     desk: &desk::Listening,
     waiting: &Waiting,
 ) -> bool {
-    let members = &gateway.catalog_members;
+    let members: Vec<_> = gateway.catalog_gateways().cloned().collect();
     let others = members.iter().filter(|member| member.node != settings.node);
     let gateways = desk.gateways(others.clone().cloned());
     let mut said = BTreeMap::new();
     loop {
-        match whose(&settings.node, members, |node| said.get(node).copied()) {
+        match whose(&settings.node, &members, |node| said.get(node).copied()) {
             Whose::Own => return true,
             Whose::Others(why) => {
                 tracing::info!(why, "a restore is asked for, and not of this gateway");

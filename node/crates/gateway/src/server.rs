@@ -91,11 +91,16 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the catalog answers, this gateway is one of those that keep it, where several do, and it has asked its nodes how they are.
+    /// Whether the catalog answers, this gateway is one of those that keep it, where several do, and is to stay, and it has asked its nodes
+    /// how they are.
     ///
     /// # Errors
     /// The catalog's.
     pub async fn check(&self) -> Result<(), GatewayError> {
+        // Clients are to be gone before its vote is, without which it can answer nobody.
+        if self.group.as_ref().is_some_and(|group| group.leaves()) {
+            return Err(GatewayError::Leaves);
+        }
         self.catalog.counters().await?;
         match &self.group {
             Some(group) if !group.votes() => Err(GatewayError::NoVote),

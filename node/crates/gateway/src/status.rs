@@ -64,10 +64,10 @@ impl StatusSource {
             pools.push(self.pool(name, &pool, &joined, profiles));
         }
         let counters = self.catalog.counters().await?;
-        let members = match &self.group {
+        let (members, leaving) = match &self.group {
             Some(group) if self.engine() == CatalogEngine::Embedded => group.members().await,
             // Once it has moved, nobody counts its copies here.
-            Some(_) | None => Vec::new(),
+            Some(_) | None => (Vec::new(), None),
         };
         Ok(ClusterStatus {
             cluster: self.cluster.clone(),
@@ -76,10 +76,15 @@ impl StatusSource {
             key_fingerprint: self.key_fingerprint.clone(),
             catalog: CatalogStatus {
                 engine: self.engine(),
-                replicas: self.group.as_ref().map_or(REPLICAS_ALONE, |_| whole_copies(&members)),
+                replicas: if self.group.is_none() || members.is_empty() {
+                    REPLICAS_ALONE
+                } else {
+                    whole_copies(&members)
+                },
                 incarnation: self.catalog.incarnation(),
                 objects: counters.objects,
                 members,
+                leaving,
                 backup: self.backup().await?,
                 moving: self.moving.as_ref().map(|moving| moving.status()),
                 condemned_segments: counters.condemned_segments,

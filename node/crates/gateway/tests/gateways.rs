@@ -98,7 +98,7 @@ async fn the_catalog_of_one_gateway_becomes_that_of_three() {
         three.put(0, key, &bytes).await.unwrap();
     }
     three.kill(0).await;
-    three.become_three().await;
+    three.start_all().await;
     three.until(|status| status.catalog.replicas == 3 && status.catalog.objects == 2).await;
     assert!(!three.dir(0).join("catalog").exists() && !three.dir(0).join("catalog.taken").exists());
     for at in 0..3 {

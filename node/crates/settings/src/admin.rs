@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 pub use avoided::{AvoidedReason, AvoidedStatus};
 pub use backups::{AskedBackup, BackupOverview, BackupPlace, BackupPoint, BackupPoints, WritingSnapshot};
 pub use catalog::{
-    BackupStatus, CatalogEngine, CatalogMember, CatalogMemberState, CatalogMovePhase, CatalogMoveStatus,
-    CatalogStatus, CopiesStatus, RestoredStatus,
+    BackupStatus, CatalogEngine, CatalogLeaving, CatalogMember, CatalogMemberState, CatalogMovePhase,
+    CatalogMoveStatus, CatalogStatus, CopiesStatus, RestoredStatus,
 };
 pub use fsck::{FsckEvent, FsckFinding, FsckKind, FsckProgress, FsckRequest, FsckStep, FsckSummary};
 pub use jobs::{Job, JobKind, JobProgress, JobState, JobSubject, JobUnit, Jobs};

@@ -196,6 +196,10 @@ pub struct GatewaySettings {
     /// it alone, or the database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalog_members: Vec<GatewayAddress>,
+    /// Gateways that kept it with those and are to leave, this one perhaps among them: their votes count until they are taken away. Of
+    /// `catalog_members` there may be 1 then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub catalog_leaving: Vec<GatewayAddress>,
     /// The catalog moves between the data folder and the database, and is served meanwhile. Absent: it stays where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_move: Option<CatalogMove>,
@@ -253,6 +257,13 @@ impl CatalogBackups {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+impl GatewaySettings {
+    /// All gateways that may have a part of the catalog: those that stay, then those that leave.
+    pub fn catalog_gateways(&self) -> impl Iterator<Item = &GatewayAddress> + Clone {
+        self.catalog_members.iter().chain(&self.catalog_leaving)
     }
 }
 

@@ -26,6 +26,7 @@ const STORAGE: &str = include_str!("golden/storage-v1.yaml");
 const GATEWAY: &str = include_str!("golden/gateway-v1.yaml");
 const GATEWAY_DATABASE: &str = include_str!("golden/gateway-database-v1.yaml");
 const GATEWAY_MOVES: &str = include_str!("golden/gateway-moves-v1.yaml");
+const GATEWAY_LEAVING: &str = include_str!("golden/gateway-leaving-v1.yaml");
 const GATEWAY_MEMBERS: &str = include_str!("golden/gateway-members-v1.yaml");
 const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
@@ -107,6 +108,7 @@ fn gateway() -> Settings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        catalog_leaving: Vec::new(),
         catalog_move: None,
         request_limits: Default::default(),
         mail: None,
@@ -143,6 +145,14 @@ fn gateway_of_three() -> Settings {
     let mut settings = gateway();
     let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
     role.catalog_members = ["gateway", "gateway-2", "gateway-3"].map(|name| member(node(name))).into();
+    settings
+}
+
+fn gateway_that_stays() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    role.catalog_members = vec![member(node("gateway"))];
+    role.catalog_leaving = vec![member(node("gateway-2"))];
     settings
 }
 
@@ -354,6 +364,7 @@ fn status() -> ClusterStatus {
             members: Vec::new(),
             backup: None,
             moving: None,
+            leaving: None,
             objects: 1000,
             condemned_segments: 2,
         },
@@ -374,6 +385,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY, gateway()),
         (GATEWAY_DATABASE, gateway_on_database()),
         (GATEWAY_MEMBERS, gateway_of_three()),
+        (GATEWAY_LEAVING, gateway_that_stays()),
         (GATEWAY_MOVES, gateway_that_moves()),
         (GATEWAY_MAIL, gateway_with_mail()),
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),

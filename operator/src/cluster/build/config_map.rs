@@ -43,15 +43,15 @@ fn endpoint(host: String) -> Endpoint {
     Endpoint { host, mesh_port: MESH_PORT, bulk_port: BULK_PORT }
 }
 
-/// Where each of several gateways finds the others: by its pod's name, which stays when the pod is replaced. Empty for one alone, and where
+/// Where each of several gateways finds these: by its pod's name, which stays when the pod is replaced. Empty for one alone, and where
 /// a database keeps the catalog.
-fn catalog_members(cluster: &ValidCluster) -> Vec<GatewayAddress> {
-    if cluster.gateways.len() < 2 || !cluster.catalog.is_on_volumes() {
+fn addresses(cluster: &ValidCluster, gateways: &[NodeName]) -> Vec<GatewayAddress> {
+    if !cluster.has_several() || !cluster.catalog.is_on_volumes() {
         return Vec::new();
     }
     let host = |name: &NodeName| format!("{}.{}", names::pod(name.as_str()), mesh_host(&cluster.family));
     let address = |name: &NodeName| GatewayAddress { node: name.clone(), endpoint: endpoint(host(name)) };
-    cluster.gateways.iter().map(address).collect()
+    gateways.iter().map(address).collect()
 }
 
 /// The addresses every process of a cluster listens on.
@@ -93,7 +93,8 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
                 uri_file: file("catalog-database/uri"),
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),
             }),
-            catalog_members: catalog_members(cluster),
+            catalog_members: addresses(cluster, &cluster.gateways),
+            catalog_leaving: addresses(cluster, cluster.told_of_leaving()),
             catalog_move: cluster.catalog.moves,
             request_limits: cluster.request_limits,
             restore: cluster.restore.clone(),

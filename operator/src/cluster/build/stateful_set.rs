@@ -45,9 +45,14 @@ pub(super) fn gateway(
     settings: &str,
 ) -> StatefulSet {
     let mut set = pod::stateful_set(parts(cluster, name, key, settings));
-    if cluster.gateways.len() > 1 {
-        let told = cluster.gateways.len().to_string();
-        set.metadata.annotations.get_or_insert_default().insert(label::GATEWAYS_TOLD.to_owned(), told);
+    let annotations = set.metadata.annotations.get_or_insert_default();
+    if cluster.has_several() {
+        annotations.insert(label::GATEWAYS_TOLD.to_owned(), cluster.gateways.len().to_string());
+    }
+    if !cluster.told_of_leaving().is_empty() {
+        let itself = cluster.leaving.contains(name);
+        let who = if itself { label::LEAVING_ITSELF } else { label::LEAVING_OTHERS };
+        annotations.insert(label::GATEWAYS_LEAVING.to_owned(), who.to_owned());
     }
     set
 }
@@ -88,7 +93,7 @@ fn parts(cluster: &ValidCluster, name: &NodeName, key: &ClusterSecret, settings:
         ]
         .concat(),
         settings_hash: settings_hash(cluster, settings),
-        affinity: (cluster.gateways.len() > 1).then(|| apart(cluster)),
+        affinity: cluster.has_several().then(|| apart(cluster)),
         volume_size: cluster.volume_size.clone(),
         storage_class_name: cluster.storage_class_name.clone(),
     }

@@ -11,13 +11,22 @@ fn built(found: &Found) -> Objects {
     built_of(1, found)
 }
 
-/// The objects of a cluster with so many gateways.
-pub(crate) fn built_of(gateways: i32, found: &Found) -> Objects {
+/// A cluster with so many gateways.
+pub(crate) fn valid_of(gateways: i32, found: &Found) -> ValidCluster {
     let mut cluster = cluster();
     cluster.spec.gateway.replicas = gateways;
+    validate::validate(&cluster, found, UnixTime::now()).unwrap()
+}
+
+/// The gateways of a cluster, without its certificates, which take time to make.
+pub(crate) fn gateways_of(cluster: &ValidCluster, found: &Found) -> Vec<GatewayObjects> {
+    gateways(cluster, found, &ClusterSecret::from_hex(KEY).unwrap()).unwrap()
+}
+
+/// The objects of a cluster with so many gateways.
+pub(crate) fn built_of(gateways: i32, found: &Found) -> Objects {
     let key = ClusterSecret::from_hex(KEY).unwrap();
-    let valid = validate::validate(&cluster, found, UnixTime::now()).unwrap();
-    build(&valid, found, &key, jiff::civil::date(2030, 1, 1)).unwrap()
+    build(&valid_of(gateways, found), found, &key, jiff::civil::date(2030, 1, 1)).unwrap()
 }
 
 /// What is here in the repository is what runs at users: a difference would restart their gateways.

@@ -7,27 +7,35 @@
 //! Gateways that come newly are no members until the leader is told of them, which takes its restart: they wait for it and are not
 //! waited for. But what could keep them from starting is found out before anybody restarts for them: their volumes must be bound.
 //!
+//! Gateways that leave are first, so that they serve nobody any more when their votes are taken away; that they are not ready then is as it
+//! should be. One of them that does not come back within a while may be lost for good and is not waited for.
+//!
 //! Where a database keeps the catalog, no gateway needs another: what is ready counts, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use datamesh_crds::label;
 use datamesh_settings::admin::{CatalogMember, CatalogStatus};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
 use super::Rollout;
 use crate::cluster::build::GatewayObjects;
 use crate::cluster::dereference::Found;
+use crate::cluster::leaving::{is_going, is_told_to_leave, told};
 use crate::cluster::verdicts::Answer;
 use crate::gateway_api::GatewayError;
 use crate::names;
 use crate::outcome::Outcome;
-use crate::pod::running::{template_hash, unready};
+use crate::pod::running::{replaced, template_hash, unready};
 use crate::report::catalog::lacks;
 
 #[cfg(test)]
 mod tests;
+
+/// Patience with a gateway that leaves and was told so: longer than a restart takes.
+const COMES_BACK_WITHIN: Duration = Duration::from_secs(120);
 
 /// How the gateways are, as this pass found them.
 struct State<'a> {
@@ -35,6 +43,9 @@ struct State<'a> {
     /// Whether the gateways keep the catalog, and not a database.
     keep_it: bool,
     answer: &'a Answer,
+    now: Timestamp,
+    /// Those that leave.
+    leaving: BTreeSet<String>,
     /// All that are wanted, in the order of their numbers.
     all: Vec<String>,
     /// Those that did not exist.
@@ -46,8 +57,12 @@ struct State<'a> {
 }
 
 /// Decides it.
-pub(super) fn decide(gateways: &[GatewayObjects], found: &Found, answer: &Answer) -> Rollout {
-    let state = State::of(gateways, found, answer);
+pub(super) fn decide(
+    gateways: &[GatewayObjects],
+    found: &Found,
+    (answer, now): (&Answer, Timestamp),
+) -> Rollout {
+    let state = State::of(gateways, found, (answer, now));
     let Some(next) = state.outdated.first() else {
         return Rollout { held: BTreeSet::new(), outcome: state.unchanged() };
     };
@@ -61,11 +76,13 @@ pub(super) fn decide(gateways: &[GatewayObjects], found: &Found, answer: &Answer
 }
 
 impl<'a> State<'a> {
-    fn of(gateways: &[GatewayObjects], found: &'a Found, answer: &'a Answer) -> Self {
+    fn of(gateways: &[GatewayObjects], found: &'a Found, (answer, now): (&'a Answer, Timestamp)) -> Self {
         let mut state = Self {
             found,
             keep_it: gateways.iter().any(|gateway| gateway.is_on_volumes),
             answer,
+            now,
+            leaving: gateways.iter().filter(|gateway| gateway.leaves).map(GatewayObjects::name).collect(),
             all: gateways.iter().map(GatewayObjects::name).collect(),
             new: BTreeSet::new(),
             unready: BTreeMap::new(),
@@ -73,7 +90,8 @@ impl<'a> State<'a> {
         };
         for gateway in gateways {
             let name = gateway.name();
-            match found.gateway(&name).map(|set| (set, unready(set))) {
+            let set = found.gateway(&name).filter(|_| !is_going(found, &name));
+            match set.map(|set| (set, state.not_well(set))) {
                 None => drop(state.new.insert(name)),
                 Some((_, Some(why))) => drop(state.unready.insert(name, why)),
                 Some((set, None)) if template_hash(set) != template_hash(&gateway.stateful_set) => {
@@ -83,9 +101,28 @@ impl<'a> State<'a> {
             }
         }
         // Stable: all others stay in the order of their numbers.
-        let leader = state.leader().map(str::to_owned);
-        state.outdated.sort_by_key(|name| Some(name) == leader.as_ref());
+        let (leader, leaving) = (state.leader().map(str::to_owned), &state.leaving);
+        state.outdated.sort_by_key(|name| (Some(name) == leader.as_ref(), !leaving.contains(name)));
         state
+    }
+
+    /// Why a gateway is not as it should be. One that leaves is not ready, but keeps its copy for as long as it has a vote.
+    fn not_well(&self, set: &StatefulSet) -> Option<String> {
+        match is_told_to_leave(set) {
+            true => replaced(set).or_else(|| self.lacks(&set.name_any())),
+            false => unready(set),
+        }
+    }
+
+    /// Whether a gateway leaves, and had its time to come back with that.
+    fn is_given_up(&self, name: &str) -> bool {
+        let set = self.found.gateway(name).filter(|set| self.leaving.contains(name) && is_told_to_leave(set));
+        let fields = set.iter().flat_map(|set| set.metadata.managed_fields.iter().flatten());
+        // The last change of what we manage of it: then it was told. (The status is its controller's.)
+        let ours =
+            fields.filter(|entry| entry.subresource.is_none() && entry.operation.as_deref() == Some("Apply"));
+        let changed = ours.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max();
+        changed.is_some_and(|changed| self.now.duration_since(changed).unsigned_abs() > COMES_BACK_WITHIN)
     }
 
     fn catalog(&self) -> Option<&'a CatalogStatus> {
@@ -119,7 +156,8 @@ impl<'a> State<'a> {
             Some(leader) => self.found.gateway(leader).map(told),
             None => self.found.gateways.iter().map(told).min(),
         };
-        &self.all[told.unwrap_or(self.all.len()).min(self.all.len())..]
+        let stay = self.all.len() - self.leaving.len();
+        &self.all[told.unwrap_or(stay).min(stay)..stay]
     }
 
     /// What lets `next` not be restarted, and why.
@@ -128,7 +166,9 @@ impl<'a> State<'a> {
         let mut blockers: Vec<String> = newcomers.iter().filter_map(|name| self.cannot_come(name)).collect();
         let others = self.all.iter().filter(|name| *name != next && !newcomers.contains(name));
         for name in others {
-            let why = if self.new.contains(name) {
+            let why = if self.is_given_up(name) {
+                None
+            } else if self.new.contains(name) {
                 Some("is being started".to_owned())
             } else {
                 self.unready.get(name).cloned().or_else(|| self.lacks(name))
@@ -203,22 +243,19 @@ impl<'a> State<'a> {
 
     /// What is waited for where no gateway is to be changed.
     fn unchanged(&self) -> Outcome {
-        let wanted = self.all.len();
+        let wanted = self.all.len() - self.leaving.len();
         if !self.new.is_empty() {
             let message = format!("Starting {} of {wanted} gateways.", self.new.len());
             return Outcome::Underway { reason: "GatewayStarting", message };
         }
-        if self.unready.is_empty() {
+        // Of those that leave, their vote says what they wait for.
+        let unready = self.unready.iter().filter(|(name, _)| !self.leaving.contains(*name));
+        let pods: Vec<String> = unready.map(|(name, why)| format!("{name} ({why})")).collect();
+        if pods.is_empty() {
             return Outcome::Applied;
         }
-        let pods: Vec<String> = self.unready.iter().map(|(name, why)| format!("{name} ({why})")).collect();
         let message =
             format!("Waiting for {} of {wanted} gateways to be ready: {}.", pods.len(), pods.join(", "));
         Outcome::Underway { reason: "GatewayStarting", message }
     }
-}
-
-/// Of how many gateways a gateway's settings tell it.
-fn told(set: &StatefulSet) -> usize {
-    set.annotations().get(label::GATEWAYS_TOLD).and_then(|told| told.parse().ok()).unwrap_or(1)
 }

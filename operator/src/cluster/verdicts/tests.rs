@@ -7,6 +7,7 @@ use k8s_controller::conditions::ConditionStatus;
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
 
 use super::*;
+use crate::cluster::build::tests::{gateways_of, valid_of};
 use crate::cluster::update_status::CONDITIONS;
 use crate::cluster::validate::tests::cluster;
 
@@ -128,9 +129,8 @@ fn three_gateways(ready: &[u16]) -> (DataMeshCluster, Found) {
     let mut cluster = cluster();
     cluster.spec.gateway.replicas = 3;
     let mut found = found(&["main"]);
-    for (gateway, ordinal) in
-        crate::cluster::build::tests::built_of(3, &Found::default()).gateways.into_iter().zip(1..)
-    {
+    let none = Found::default();
+    for (gateway, ordinal) in gateways_of(&valid_of(3, &none), &none).into_iter().zip(1..) {
         let mut set = gateway.stateful_set;
         let ready = i32::from(ready.contains(&ordinal));
         set.status = Some(StatefulSetStatus { ready_replicas: Some(ready), ..StatefulSetStatus::default() });

@@ -2,6 +2,7 @@
 //! tokio wakes those who wait for one thing in an order of its own, so that the rest of a run may differ.
 
 mod catalogs;
+mod fewer;
 mod history;
 mod members;
 mod world;
@@ -10,7 +11,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datamesh_catalog::engine::raft::RaftKeyspace;
+use datamesh_catalog::engine::raft::{RaftKeyspace, ReplicaId};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, ReadError, Revision, Row, View};
 use history::{History, Read, SUM_KEY, Span, Write, register_key, set_key};
 use tokio::task::JoinSet;
@@ -79,20 +80,32 @@ async fn client(world: Arc<World>, history: Shared, client: u64) {
 }
 
 async fn fault(world: &Arc<World>) {
-    let ids = world.ids();
-    let one = if world.below(2) == 0 { world.leader().await } else { ids[world.below(ids.len())] };
+    let one = victim(world).await;
     match world.below(9) {
+        // Each of these ends when the group is whole again.
+        4 => return members::replace(world, one).await,
+        5 => return members::leave_and_come_back(world).await,
+        which => strike(world, one, which),
+    }
+    sleep(world.up_to_ms(3000)).await;
+    mend(world).await;
+}
+
+async fn victim(world: &World) -> ReplicaId {
+    let ids = world.ids();
+    if world.below(2) == 0 { world.leader().await } else { ids[world.below(ids.len())] }
+}
+
+/// Takes wires or power; the members stay who they are.
+fn strike(world: &World, one: ReplicaId, which: usize) {
+    let ids = world.ids();
+    match which {
         0 => world.isolate(one),
         1 => world.deafen(one, ids[world.below(ids.len())]),
         2 => *world.lost.lock().unwrap() = 20,
         3 => ids.iter().for_each(|&id| world.crash(id)),
-        // Each of these ends when the group is whole again.
-        4 => return members::replace(world, one).await,
-        5 => return members::leave_and_come_back(world).await,
         _ => world.crash(one),
     }
-    sleep(world.up_to_ms(3000)).await;
-    mend(world).await;
 }
 
 async fn mend(world: &Arc<World>) {

@@ -32,8 +32,11 @@ struct Desk {
 }
 
 impl FrontDesk {
-    pub(crate) fn new((node, id): (NodeName, ReplicaId), members: &[GatewayAddress]) -> Self {
-        let members = members.iter().map(|member| member.node.clone()).collect();
+    pub(crate) fn new<'a>(
+        (node, id): (NodeName, ReplicaId),
+        members: impl Iterator<Item = &'a GatewayAddress>,
+    ) -> Self {
+        let members = members.map(|member| member.node.clone()).collect();
         Self(Arc::new(Desk {
             node,
             id,
@@ -120,7 +123,7 @@ mod tests {
 
     #[test]
     fn nobody_is_told_of_a_blank_volume_before_it_was_looked_at() {
-        let desk = FrontDesk::new(("a".parse().unwrap(), 7), &[]);
+        let desk = FrontDesk::new(("a".parse().unwrap(), 7), std::iter::empty());
         assert_eq!(desk.0.standing(), Err(Refusal::Busy));
         desk.has_found(Found::Replica);
         let told = desk.0.standing().unwrap();

@@ -8,14 +8,20 @@ use datamesh_shard::NodeName;
 pub enum GroupError {
     /// So many cannot keep one.
     #[error(
-        "catalogMembers names {0} gateways: name 3 or 5, or leave it empty for a gateway that keeps the catalog alone"
+        "catalogMembers names {0} gateways: name 3 or 5, or leave it empty for a gateway that keeps the catalog alone; while others \
+         leave, as catalogLeaving names them, it may be 1"
     )]
     Number(usize),
+    /// All leave.
+    #[error("catalogLeaving names {0}, but catalogMembers is empty: name those that stay there, 1, 3 or 5")]
+    NobodyStays(NodeName),
     /// One of them twice.
-    #[error("catalogMembers names {0} twice: give each gateway a `node` of its own")]
+    #[error("catalogMembers and catalogLeaving name {0} twice: give each gateway a `node` of its own")]
     Twice(NodeName),
     /// All but this one.
-    #[error("catalogMembers does not name {0}, which is this gateway's `node`: name it there too")]
+    #[error(
+        "catalogMembers does not name {0}, which is this gateway's `node`: name it there too, or in catalogLeaving"
+    )]
     NotNamed(NodeName),
     /// Two places for one catalog.
     #[error(
@@ -24,10 +30,15 @@ pub enum GroupError {
     Database,
     /// It was a member of a group, and shall not be one any more.
     #[error(
-        "{0} says that this gateway keeps its catalog with others, but catalogMembers is empty: name the gateways there again; from \
-         several gateways to one there is no way yet"
+        "{0} says that this gateway keeps its catalog with others, but catalogMembers is empty: name the gateways there again"
     )]
     NotAlone(PathBuf),
+    /// Others have not left yet.
+    #[error(
+        "this gateway's replica of the catalog is not the only one with a vote ({0} have one), but catalogMembers is empty: name those that \
+         stay there, and in catalogLeaving those that are to leave"
+    )]
+    NotLast(usize),
     /// Both kinds of catalog on one volume.
     #[error(
         "the data folder holds a replica and, in {0}, a catalog of one gateway: move away the one that is not wanted, which is as a \

@@ -6,6 +6,8 @@ use datamesh_catalog::engine::raft::ReplicaId;
 use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
 use datamesh_shard::NodeName;
 
+use super::Members;
+
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
@@ -19,9 +21,9 @@ pub(super) enum Step {
     Refuse(NodeName),
 }
 
-/// `said` is what the others say that answer; `names` are all members in the order of the settings.
+/// `said` is what the others say that answer. Who is to leave may have the only catalog, and makes none.
 pub(super) fn next(
-    names: &[NodeName],
+    members: &Members,
     own: &CatalogStanding,
     said: &BTreeMap<NodeName, CatalogStanding>,
 ) -> Step {
@@ -34,7 +36,7 @@ pub(super) fn next(
     let has = |wanted: CatalogHolding| said.values().find(|said| said.holding == wanted);
     let in_a_group = said.values().find(|said| said.holding == CatalogHolding::Replica && !said.is_opening());
     let holder = in_a_group.or_else(|| has(CatalogHolding::Alone)).or_else(|| has(CatalogHolding::Replica));
-    let silent = names.iter().filter(|name| **name != own.node && !said.contains_key(*name));
+    let silent = members.all().filter(|name| **name != own.node && !said.contains_key(*name));
     let silent: Vec<&str> = silent.map(NodeName::as_str).collect();
     match (own.holding, holder) {
         (CatalogHolding::Replica, _) => Step::Wait("for its group's leader".into()),
@@ -44,8 +46,9 @@ pub(super) fn next(
         (CatalogHolding::Nothing, None) if !silent.is_empty() => {
             Step::Wait(format!("for {} to say whether they have the catalog", silent.join(", ")))
         }
-        (CatalogHolding::Nothing, None) if names.first() == Some(&own.node) => {
-            Step::Form(all().map(|said| said.replica).collect())
+        (CatalogHolding::Nothing, None) if members.stay.first() == Some(&own.node) => {
+            let stays = |said: &&CatalogStanding| members.stay.contains(&said.node);
+            Step::Form(all().filter(stays).map(|said| said.replica).collect())
         }
         (CatalogHolding::Nothing, None) => {
             Step::Wait("for the first of the gateways to form the group".into())
@@ -55,7 +58,7 @@ pub(super) fn next(
         }
         (CatalogHolding::Alone, Some(holder)) => Step::Refuse(holder.node.clone()),
         // Then there is no group of a majority which this volume, perhaps an old one, knows nothing of. It is no witness itself.
-        (CatalogHolding::Alone, None) if said.len() * 2 > names.len() => Step::TakeOver,
+        (CatalogHolding::Alone, None) if said.len() * 2 > members.all().count() => Step::TakeOver,
         (CatalogHolding::Alone, None) => {
             Step::Wait(format!("for {} to say that they have no other catalog", silent.join(", ")))
         }
@@ -68,8 +71,9 @@ mod tests {
     use super::*;
     use CatalogHolding::{Alone, Nothing, Replica};
 
-    fn names() -> Vec<NodeName> {
-        ["a", "b", "c"].map(|name| name.parse().unwrap()).into()
+    fn members() -> Members {
+        let stay = ["a", "b", "c"].map(|name| name.parse().unwrap()).into();
+        Members { stay, leaving: Vec::new() }
     }
 
     fn step(own: (&str, CatalogHolding), others: &[(&str, CatalogHolding)]) -> Step {
@@ -77,7 +81,7 @@ mod tests {
             let standing = told(node, *holding);
             (standing.node.clone(), standing)
         };
-        next(&names(), &told(own.0, own.1), &others.iter().map(said).collect())
+        next(&members(), &told(own.0, own.1), &others.iter().map(said).collect())
     }
 
     #[test]
@@ -95,6 +99,21 @@ mod tests {
         }
     }
 
+    /// It may have the only catalog, and is in none that is begun.
+    #[test]
+    fn who_is_to_leave_is_asked_and_forms_nothing() {
+        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let fewer = Members { stay: names(&["a"]), leaving: names(&["b", "c"]) };
+        let step = |own, others: &[(&str, CatalogHolding)]| {
+            let others = others.iter().map(|(node, holding)| told(node, *holding));
+            next(&fewer, &told(own, Nothing), &others.map(|said| (said.node.clone(), said)).collect())
+        };
+        let own = told("a", Nothing).replica;
+        assert_eq!(step("a", &[("b", Nothing), ("c", Nothing)]), Step::Form([own].into()));
+        assert!(matches!(step("a", &[("b", Nothing)]), Step::Wait(why) if why.starts_with("for c to say")));
+        assert!(matches!(step("b", &[("a", Nothing), ("c", Nothing)]), Step::Wait(_)));
+    }
+
     #[test]
     fn a_catalog_is_taken_over_when_a_majority_of_others_know_no_other() {
         assert_eq!(step(("b", Alone), &[("a", Nothing), ("c", Nothing)]), Step::TakeOver);
@@ -110,7 +129,7 @@ mod tests {
         let blank = told("b", Nothing);
         let others = [(blank.node.clone(), blank), (opening.node.clone(), opening)].into();
         for own in [Alone, Nothing] {
-            let waits = next(&names(), &told("a", own), &others);
+            let waits = next(&members(), &told("a", own), &others);
             assert!(matches!(&waits, Step::Wait(why) if why.starts_with("for c")), "{waits:?}");
         }
     }
@@ -122,7 +141,7 @@ mod tests {
             (standing.node.clone(), CatalogStanding { replica, ..standing })
         };
         let others = [said("b", 9), said("c", 9)].into();
-        let waits = next(&names(), &told("a", Nothing), &others);
+        let waits = next(&members(), &told("a", Nothing), &others);
         assert!(matches!(&waits, Step::Wait(why) if why.contains("at b for another volume")), "{waits:?}");
     }
 

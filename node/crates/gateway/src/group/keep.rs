@@ -1,20 +1,17 @@
 //! Where the catalog leads: sees to it that the replicas of the settings' gateways are the group.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::engine::raft::MembersError;
-use datamesh_settings::mesh::CatalogStanding;
-use datamesh_shard::NodeName;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::members::{self, Known, Step};
+use super::members::Step;
 use super::metrics::GroupMetrics;
-use super::{Group, standing};
+use super::{Group, HAND_OVER_WAIT, standing};
 use crate::metrics::CatalogMetrics;
 use crate::work::{Next, Worker};
 
@@ -40,12 +37,12 @@ impl KeepMembers {
         let said = self.group.ask().await;
         let status = self.group.replica.status();
         self.metrics.note(&self.group.replica, &status, &said);
-        self.metrics.members(&standing::members(&self.group.names, &said));
+        self.metrics.members(&standing::members(&self.group.members.stay, &said));
         if status.leader != Some(self.group.replica.id()) {
             self.told = None;
             return Next::Wait(PERIOD);
         }
-        let step = self.next(&said);
+        let step = self.group.next(&said);
         match timeout(STEP_WITHIN, self.take(step)).await {
             Ok(Ok(next)) => next,
             Ok(Err(error)) => {
@@ -54,12 +51,6 @@ impl KeepMembers {
             }
             Err(_) => Next::Wait(PERIOD),
         }
-    }
-
-    fn next(&self, said: &BTreeMap<NodeName, CatalogStanding>) -> Step {
-        let heard = self.group.heard.lock().clone();
-        let group = self.group.replica.status();
-        members::next(&Known { names: &self.group.names, said, heard: &heard, group: &group })
     }
 
     async fn take(&mut self, step: Step) -> Result<Next, MembersError> {
@@ -83,6 +74,13 @@ impl KeepMembers {
             Step::Vote(ids) => {
                 tracing::info!(replicas = ?ids, "the replicas of the catalog change");
                 replica.change_members(ids).await?;
+            }
+            Step::HandOver(id) => {
+                tracing::info!(to = id, "this gateway is to leave: another one is to lead the catalog");
+                replica.hand_over(id).await?;
+                let handed = replica.until(|group| group.leader != Some(replica.id()));
+                // Late is no fault: it is asked again.
+                let _ = timeout(HAND_OVER_WAIT, handed).await;
             }
             Step::Forget(id) => {
                 tracing::info!(replica = id, "a replica of the catalog is forgotten");

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use datamesh_catalog::engine::raft::{Peers, RaftKeyspace, ReplicaOptions};
 use datamesh_mesh::Gateways;
+use datamesh_settings::GatewaySettings;
 use datamesh_settings::mesh::{CatalogHolding, CatalogStanding};
-use datamesh_settings::{GatewayAddress, GatewaySettings};
 use datamesh_shard::NodeName;
 use parking_lot::Mutex;
 use tokio::time::timeout;
@@ -16,28 +16,32 @@ use super::desk::FrontDesk;
 use super::form::{self, Step};
 use super::volume::{Folder, Found};
 use super::wires::Wires;
-use super::{Group, GroupError};
+use super::{Group, GroupError, Members};
 use crate::server::Waiting;
 
 /// Before the others are asked again, unless this gateway is taken in meanwhile.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Members there may be.
+/// Members there may be, and where others leave one that stays.
 const NUMBERS: [usize; 2] = [3, 5];
+const STAYS_ALONE: usize = 1;
 
 /// Holds a gateway's settings of this against each other.
 pub(crate) fn check(node: &NodeName, gateway: &GatewaySettings) -> Result<(), GroupError> {
-    let members = &gateway.catalog_members;
-    if members.is_empty() {
-        return Ok(());
+    let (members, leaving) = (&gateway.catalog_members, &gateway.catalog_leaving);
+    match leaving.first() {
+        None if members.is_empty() => return Ok(()),
+        Some(first) if members.is_empty() => return Err(GroupError::NobodyStays(first.node.clone())),
+        _ => {}
     }
     if gateway.catalog_database.is_some() && gateway.catalog_move.is_none() {
         return Err(GroupError::Database);
     }
-    if !NUMBERS.contains(&members.len()) {
+    let stays_alone = members.len() == STAYS_ALONE && !leaving.is_empty();
+    if !stays_alone && !NUMBERS.contains(&members.len()) {
         return Err(GroupError::Number(members.len()));
     }
     let mut names = BTreeSet::new();
-    if let Some(twice) = members.iter().find(|member| !names.insert(&member.node)) {
+    if let Some(twice) = gateway.catalog_gateways().find(|member| !names.insert(&member.node)) {
         return Err(GroupError::Twice(twice.node.clone()));
     }
     if names.contains(node) { Ok(()) } else { Err(GroupError::NotNamed(node.clone())) }
@@ -46,7 +50,7 @@ pub(crate) fn check(node: &NodeName, gateway: &GatewaySettings) -> Result<(), Gr
 /// A gateway on its way into the group.
 pub(crate) struct Opening {
     pub(crate) node: NodeName,
-    pub(crate) members: Vec<GatewayAddress>,
+    pub(crate) members: Members,
     pub(crate) folder: Folder,
     pub(crate) gateways: Gateways,
     pub(crate) desk: FrontDesk,
@@ -57,10 +61,9 @@ impl Opening {
     /// Takes part, as soon as there is a group: waits for as long as the others need.
     pub(crate) async fn run(self) -> Result<Group, GroupError> {
         let Self { node, members, folder, gateways, desk, waiting } = self;
-        let names: Vec<NodeName> = members.into_iter().map(|member| member.node).collect();
-        let others = names.iter().filter(|name| **name != node).cloned().collect();
+        let others = members.all().filter(|name| **name != node).cloned().collect();
         let wires = Arc::new(Wires::new(gateways, others));
-        let forming = Forming { node: &node, names: &names, wires: &wires, waiting: &waiting };
+        let forming = Forming { node: &node, members: &members, wires: &wires, waiting: &waiting };
         let looking = folder.clone();
         let mut found = blocking(move || looking.look()).await?;
         desk.has_found(found);
@@ -74,6 +77,12 @@ impl Opening {
         let peers: Arc<dyn Peers> = Arc::<Wires>::clone(&wires);
         // Before the first question: what is answered from here on has to be remembered.
         let replica = RaftKeyspace::open(&folder.replica(), folder.id, &options, peers).await?;
+        if members.is_one()
+            && let Err(refused) = check_last(&replica)
+        {
+            replica.close().await;
+            return Err(refused);
+        }
         blocking(move || folder.mark()).await?;
         desk.has_replica(replica.clone());
         tokio::select! {
@@ -81,7 +90,16 @@ impl Opening {
             () = replica.write_failed() => return Err(GroupError::Stopped),
         }
         tracing::info!(replica = replica.id(), "this gateway keeps the catalog together with others");
-        Ok(Group { node, names, replica, wires, heard: Mutex::new(BTreeMap::new()) })
+        Ok(Group { node, members, replica, wires, heard: Mutex::new(BTreeMap::new()) })
+    }
+}
+
+/// A gateway that is told of no others must be the only one with a vote: else what the others have would be missed.
+fn check_last(replica: &RaftKeyspace) -> Result<(), GroupError> {
+    let group = replica.status();
+    match group.voters == [replica.id()].into() && !group.joint {
+        true => Ok(()),
+        false => Err(GroupError::NotLast(group.voters.len())),
     }
 }
 
@@ -97,7 +115,7 @@ async fn blocking<T: Send + 'static>(
 /// What is asked, and of whom.
 struct Forming<'a> {
     node: &'a NodeName,
-    names: &'a [NodeName],
+    members: &'a Members,
     wires: &'a Wires,
     waiting: &'a Waiting,
 }
@@ -113,7 +131,7 @@ impl Forming<'_> {
             voters: BTreeSet::new(),
         };
         loop {
-            match form::next(self.names, &own, &self.wires.ask_others().await) {
+            match form::next(self.members, &own, &self.wires.ask_others().await) {
                 Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),
                 Step::Wait(reason) => self.waiting.tell(reason),
                 Step::TakeOver | Step::Form(_) => return Ok(()),
@@ -130,7 +148,7 @@ impl Forming<'_> {
             if own.holding == CatalogHolding::Replica {
                 return Ok(());
             }
-            match form::next(self.names, &own, &said) {
+            match form::next(self.members, &own, &said) {
                 Step::Form(replicas) => replica.form(replicas).await?,
                 Step::Wait(reason) => self.waiting.tell(reason),
                 Step::Refuse(other) => return Err(GroupError::TwoCatalogs { other }),

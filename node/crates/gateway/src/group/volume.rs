@@ -128,6 +128,11 @@ pub(crate) fn check_alone(dir: &Path) -> Result<(), GroupError> {
     }
 }
 
+/// Whether a volume has a replica that took part in a group. Blocking.
+pub(crate) fn is_marked(dir: &Path) -> bool {
+    dir.join(MARK_FILE).exists()
+}
+
 /// Whether a volume has a part of a catalog that several keep, or had one. Blocking.
 pub(crate) fn has_part(dir: &Path) -> bool {
     [MARK_FILE, TAKEN_DIR].iter().any(|name| dir.join(name).exists())

@@ -124,7 +124,7 @@ impl Opening<'_> {
 
     fn under_way(&self, keyspace: MovingKeyspace) -> UnderWay {
         let to = keeper(self.direction);
-        let members = self.gateway.catalog_members.iter().map(|member| member.node.clone());
+        let members = self.gateway.catalog_gateways().map(|member| member.node.clone());
         let mut gateways: Vec<NodeName> = members.collect();
         if gateways.is_empty() {
             gateways.push(self.node.clone());

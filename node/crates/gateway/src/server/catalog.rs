@@ -64,7 +64,7 @@ pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Op
     if let Some(opening) = with.moving(prepared) {
         let source = match opening.direction {
             CatalogMove::FromDatabase => opening.database().await?,
-            CatalogMove::ToDatabase if !gateway.catalog_members.is_empty() => return Ok(None),
+            CatalogMove::ToDatabase if is_replica(gateway) => return Ok(None),
             CatalogMove::ToDatabase => {
                 if let Some(moved) = opening.beside_nothing().await? {
                     return Ok(Some(moved.into()));
@@ -76,7 +76,7 @@ pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Op
         let (catalog, moving) = opening.from(source).await?;
         return Ok(Some(Opened { moving, ..catalog.into() }));
     }
-    if !gateway.catalog_members.is_empty() {
+    if prepared.database.is_none() && is_replica(gateway) {
         return Ok(None);
     }
     let catalog = match prepared.database.clone() {
@@ -94,6 +94,11 @@ async fn on_volume(dir: &Path) -> Result<AnyKeyspace, GatewayError> {
     let opening = tokio::task::spawn_blocking(move || RocksKeyspace::open(&dir, RocksOptions::default()));
     let opened = opening.await.map_err(|_| OpenError::Cut)?;
     Ok(opened.map_err(OpenError::from)?.into())
+}
+
+/// Whether this gateway's catalog is that of several, or was and is that of the one which stayed.
+fn is_replica(gateway: &GatewaySettings) -> bool {
+    !gateway.catalog_members.is_empty() || volume::is_marked(&gateway.data_dir)
 }
 
 /// That of several gateways, once enough of them are there. Its certificate is kept fresh meanwhile: the others are asked by it.

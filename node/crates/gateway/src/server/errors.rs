@@ -107,6 +107,9 @@ pub enum GatewayError {
         "this gateway's copy of the catalog is not among those that count yet: the others bring it up to them"
     )]
     NoVote,
+    /// It is to leave.
+    #[error("this gateway is to leave those that keep the catalog: ask another")]
+    Leaves,
     /// Nothing is known of the storage nodes yet.
     #[error("this gateway has not asked its nodes yet how they are")]
     NotAsked,

@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::files::Prepared;
 use super::{GatewayError, Waiting};
 use crate::group::desk::FrontDesk;
-use crate::group::{Group, Opening, replica_of, volume};
+use crate::group::{Group, Members, Opening, replica_of, volume};
 use crate::join::CERTIFICATE_LIFE;
 use crate::owned;
 use crate::work::membership::certify;
@@ -81,7 +81,7 @@ impl Mesh {
         let identity = &prepared.identity;
         let (trust, peers) = certified(settings, prepared, incarnation)?;
         let id = replica_of(&identity.peer());
-        let desk = FrontDesk::new((settings.node.clone(), id), &gateway.catalog_members);
+        let desk = FrontDesk::new((settings.node.clone(), id), gateway.catalog_gateways());
         let (listen, known) = (gateway.listen.bulk, Arc::clone(&trust));
         let server = BulkServer::bind(listen, identity, known, incarnation, desk.clone()).await?;
         let server = server.encrypting(identity, settings.cluster.bulk_encryption)?;
@@ -110,9 +110,9 @@ impl Mesh {
     ) -> Result<Group, GatewayError> {
         let (identity, node) = (prepared.identity.clone(), settings.node.clone());
         let id = replica_of(&identity.peer());
-        let members = gateway.catalog_members.clone();
-        let others = members.iter().filter(|member| member.node != node).cloned();
+        let others = gateway.catalog_gateways().filter(|member| member.node != node).cloned();
         let gateways = Gateways::new(identity, Arc::clone(&self.trust), self.incarnation, others);
+        let members = Members::of(gateway, &node);
         let folder = volume::Folder { dir: gateway.data_dir.clone(), id, node: node.clone() };
         let opening =
             Opening { node, members, folder, gateways, desk: self.desk.clone(), waiting: waiting.clone() };

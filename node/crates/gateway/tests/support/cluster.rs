@@ -147,6 +147,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
+        catalog_leaving: Vec::new(),
         catalog_move: None,
         request_limits: Default::default(),
         mail: None,

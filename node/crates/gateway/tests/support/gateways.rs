@@ -1,4 +1,4 @@
-//! Three gateways and six storage nodes in one process, over real sockets.
+//! Several gateways, three unless a test says otherwise, and six storage nodes in one process, over real sockets.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 use std::path::PathBuf;
@@ -27,6 +27,10 @@ pub(crate) struct Gateways {
     secret: ClusterSecret,
     client: reqwest::Client,
     endpoints: Vec<Endpoint>,
+    https: Vec<u16>,
+    /// So many gateways stay, from the first, and so many after those leave, by what each is told from its next start on.
+    stay: usize,
+    leave: usize,
     running: Vec<Option<Running>>,
     addresses: Vec<Option<Addresses>>,
     nodes: Vec<Running>,
@@ -54,16 +58,19 @@ fn port() -> u16 {
 }
 
 impl Gateways {
-    fn prepare() -> Self {
+    fn prepare(gateways: usize) -> Self {
         let (dir, secret, certificate) = cluster::files();
         let endpoint = |_| Endpoint { host: "127.0.0.1".to_owned(), mesh_port: port(), bulk_port: port() };
         Self {
             dir,
             secret,
             client: cluster::client(&certificate),
-            endpoints: (0..3).map(endpoint).collect(),
-            running: (0..3).map(|_| None).collect(),
-            addresses: vec![None; 3],
+            endpoints: (0..gateways).map(endpoint).collect(),
+            https: (0..gateways).map(|_| port()).collect(),
+            stay: gateways,
+            leave: 0,
+            running: (0..gateways).map(|_| None).collect(),
+            addresses: vec![None; gateways],
             nodes: Vec::new(),
             leader: None,
             moves_to: None,
@@ -73,23 +80,29 @@ impl Gateways {
 
     /// All three at once, and the storage nodes.
     pub(crate) async fn start() -> Self {
-        let mut three = Self::prepare();
-        three.become_three().await;
-        three.start_nodes().await;
-        three
+        Self::start_of(3).await
+    }
+
+    /// The same of so many.
+    pub(crate) async fn start_of(gateways: usize) -> Self {
+        let mut all = Self::prepare(gateways);
+        all.start_all().await;
+        all.start_nodes().await;
+        all
     }
 
     /// The first alone, and the storage nodes.
     pub(crate) async fn start_alone() -> Self {
-        let mut three = Self::prepare();
+        let mut three = Self::prepare(3);
         three.start_one_alone(0).await.unwrap();
         three.start_nodes().await;
         three
     }
 
-    /// Starts all three as members of one group.
-    pub(crate) async fn become_three(&mut self) {
-        for (at, running, addresses) in try_join_all((0..3).map(|at| self.bind_again(at))).await.unwrap() {
+    /// Starts all that stay as members of one group.
+    pub(crate) async fn start_all(&mut self) {
+        let bound = try_join_all((0..self.stay).map(|at| self.bind_again(at))).await.unwrap();
+        for (at, running, addresses) in bound {
             (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         }
     }
@@ -101,10 +114,29 @@ impl Gateways {
         Ok(())
     }
 
-    /// Starts one of the three again.
+    /// From the next start of each on, so many stay and so many leave.
+    pub(crate) fn tell(&mut self, stay: usize, leave: usize) {
+        (self.stay, self.leave) = (stay, leave);
+    }
+
+    /// Stops one in order.
+    pub(crate) async fn stop(&mut self, at: usize) {
+        self.running[at].take().unwrap().end().await;
+        self.addresses[at] = None;
+    }
+
+    /// Starts one of them again.
     pub(crate) async fn restart(&mut self, at: usize) {
         let (_, running, addresses) = self.bind_again(at).await.unwrap();
         (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+    }
+
+    /// The same of one that leaves: it waits for ever where it has lost its vote before it is there.
+    pub(crate) async fn restart_within(&mut self, at: usize, limit: Duration) {
+        if let Ok(bound) = tokio::time::timeout(limit, self.bind_again(at)).await {
+            let (_, running, addresses) = bound.unwrap();
+            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+        }
     }
 
     /// What was killed gives its folder and its ports back when its last task is gone. Until then, whoever looks into the folder,
@@ -131,15 +163,18 @@ impl Gateways {
             node: name(at),
             endpoint: endpoint.clone(),
         };
-        let catalog_members = if together && !self.has_moved {
-            self.endpoints.iter().enumerate().map(member).collect()
-        } else {
-            Vec::new()
-        };
+        let told = self.endpoints.iter().enumerate().map(member).take(self.stay + self.leave);
+        let mut told: Vec<GatewayAddress> = told.collect();
+        if !together || self.has_moved || told.len() == 1 {
+            told.clear();
+        }
+        let catalog_leaving = told.split_off(self.stay.min(told.len()));
         let on = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let Endpoint { mesh_port, bulk_port, .. } = self.endpoints[at];
         let gateway = GatewaySettings {
-            catalog_members,
+            catalog_members: told,
+            catalog_leaving,
+            https: on(self.https[at]),
             catalog_move: self.moves_to.as_ref().filter(|_| !self.has_moved).map(|_| CatalogMove::ToDatabase),
             catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
@@ -182,7 +217,9 @@ impl Gateways {
     }
 
     pub(crate) async fn kill(&mut self, at: usize) {
-        self.running[at].take().unwrap().kill().await;
+        if let Some(running) = self.running[at].take() {
+            running.kill().await;
+        }
         self.addresses[at] = None;
     }
 
@@ -219,16 +256,16 @@ impl Gateways {
         panic!("it never came true at {at}: {last:#?}");
     }
 
-    /// Until all three say so.
+    /// Until all that stay say so.
     pub(crate) async fn until(&self, good: impl Fn(&ClusterStatus) -> bool) {
-        for at in 0..3 {
+        for at in 0..self.stay {
             self.until_at(at, &good).await;
         }
     }
 
     /// Who leads, as all see it that run.
     pub(crate) async fn leader(&mut self) -> usize {
-        let at = (0..3).find(|at| self.addresses[*at].is_some()).unwrap();
+        let at = (0..self.addresses.len()).find(|at| self.addresses[*at].is_some()).unwrap();
         self.until_at(at, |status| status.catalog.members.iter().any(|member| member.leads)).await;
         let status = self.status(at).await.unwrap();
         self.leader = status.catalog.members.iter().position(|member| member.leads);

@@ -16,6 +16,9 @@ pub struct CatalogStatus {
     /// The gateways that keep it together, by name. Empty where one keeps it, or a database does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<CatalogMember>,
+    /// Gateways that are to leave, while there are any. Until they have, they stand among `members` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<CatalogLeaving>,
     /// Its backup in the mesh, as far as the gateway that answers makes it. Absent where a database has the catalog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStatus>,
@@ -180,6 +183,19 @@ pub struct CatalogMember {
     /// Whether all writes go by way of it now.
     #[serde(default)]
     pub leads: bool,
+}
+
+/// How far gateways are that leave those which keep the catalog together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CatalogLeaving {
+    /// They.
+    pub gateways: Vec<NodeName>,
+    /// None of them has a vote or a part any more, for good: whatever becomes of them, those that stay need them no longer.
+    pub have_left: bool,
+    /// What they wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
 }
 
 /// What a gateway has of the catalog.

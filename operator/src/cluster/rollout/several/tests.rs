@@ -5,9 +5,10 @@ use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimStatus};
 
 use super::*;
-use crate::cluster::build::tests::built_of;
+use crate::cluster::build::tests::{gateways_of, valid_of};
 use crate::report::catalog::tests::kept_by;
 use crate::report::tests::catalog;
+use datamesh_crds::label;
 
 /// How a gateway's pod is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,8 +27,8 @@ enum Pod {
 
 /// Gateways in these states, each told of `told`, and what they are to become.
 fn running(pods: &[Pod], told: usize) -> (Vec<GatewayObjects>, Found) {
-    let gateways = built_of(i32::try_from(pods.len()).unwrap(), &Found::default()).gateways;
     let mut found = Found::default();
+    let gateways = gateways_of(&valid_of(i32::try_from(pods.len()).unwrap(), &found), &found);
     for (gateway, &pod) in gateways.iter().zip(pods).filter(|(_, pod)| **pod != New) {
         let mut set = gateway.stateful_set.clone();
         let ready = i32::from(matches!(pod, Up | Old));
@@ -52,6 +53,10 @@ fn volume(gateway: &str, phase: &str) -> PersistentVolumeClaim {
     volume.metadata.name = Some(names::claim(gateway));
     volume.status = Some(PersistentVolumeClaimStatus { phase: Some(phase.into()), ..Default::default() });
     volume
+}
+
+fn decided(gateways: &[GatewayObjects], found: &Found, answer: &Answer) -> Rollout {
+    decide(gateways, found, (answer, Timestamp::now()))
 }
 
 fn says(catalog: CatalogStatus) -> Answer {
@@ -145,7 +150,7 @@ fn one_gateway_restarts_at_a_time_and_the_leader_last() {
     ];
     for (pods, told, catalog, expected, part) in table {
         let (gateways, found) = running(pods, *told);
-        let rollout = decide(&gateways, &found, &says(catalog.clone()));
+        let rollout = decided(&gateways, &found, &says(catalog.clone()));
         let (_, message) = text(&rollout);
         assert_eq!(held(&rollout), *expected, "{pods:?} {catalog:?}: {message}");
         assert!(message.contains(part) && message.is_empty() == part.is_empty(), "{pods:?}: {message}");
@@ -157,7 +162,7 @@ fn one_gateway_restarts_at_a_time_and_the_leader_last() {
 fn a_gateway_that_was_alone_restarts_once_the_others_can_start() {
     let alone = || says(catalog(1));
     let (gateways, found) = running(&[Old, New, New], 1);
-    let first = decide(&gateways, &found, &alone());
+    let first = decided(&gateways, &found, &alone());
     assert_eq!((held(&first), text(&first).0), (vec![1], "GatewayStarting"));
     assert!(
         text(&first).1.contains("demo-gateway-2 (is being started), demo-gateway-3 (is"),
@@ -167,7 +172,7 @@ fn a_gateway_that_was_alone_restarts_once_the_others_can_start() {
 
     let (gateways, mut found) = running(&[Old, Unready, Unready], 1);
     found.volumes[2] = volume("demo-gateway-3", "Pending");
-    let unbound = decide(&gateways, &found, &alone());
+    let unbound = decided(&gateways, &found, &alone());
     assert_eq!(held(&unbound), [1]);
     assert!(
         text(&unbound)
@@ -176,7 +181,7 @@ fn a_gateway_that_was_alone_restarts_once_the_others_can_start() {
     );
 
     found.volumes[2] = volume("demo-gateway-3", "Bound");
-    let now = decide(&gateways, &found, &alone());
+    let now = decided(&gateways, &found, &alone());
     assert!(now.held.is_empty());
     let (reason, message) = text(&now);
     assert_eq!(reason, "GatewayRestarting");
@@ -189,43 +194,43 @@ fn a_gateway_that_was_alone_restarts_once_the_others_can_start() {
 #[test]
 fn while_nobody_says_how_the_catalog_is_no_ready_gateway_restarts() {
     let (gateways, found) = running(&[Old, Up, Old], 3);
-    let rollout = decide(&gateways, &found, &away());
+    let rollout = decided(&gateways, &found, &away());
     assert_eq!(held(&rollout), [1, 3]);
     assert!(text(&rollout).1.contains("nobody says how it is: the gateway at demo-gateway does not answer"));
 
     // Another image may be what it takes to be understood: then the pods' own word is enough.
     let strange = || Err(GatewayError::Unreadable { host: "demo-gateway".into(), reason: "a field".into() });
-    assert_eq!(held(&decide(&gateways, &found, &strange())), [3]);
+    assert_eq!(held(&decided(&gateways, &found, &strange())), [3]);
     let (gateways, found) = running(&[Old, Unready, Old], 3);
-    assert_eq!(held(&decide(&gateways, &found, &strange())), [1, 3]);
+    assert_eq!(held(&decided(&gateways, &found, &strange())), [1, 3]);
 }
 
 /// Nobody needs another there, and nobody leads: only who is ready counts, and what the database's state is does not.
 #[test]
 fn with_a_database_one_restarts_while_all_others_are_ready() {
-    let decided = |pods: &[Pod], answer: &Answer| {
+    let with_database = |pods: &[Pod], answer: &Answer| {
         let (mut gateways, found) = running(pods, 1);
         gateways.iter_mut().for_each(|gateway| gateway.is_on_volumes = false);
-        decide(&gateways, &found, answer)
+        decided(&gateways, &found, answer)
     };
     for answer in [says(catalog(0)), away()] {
-        let one = decided(&[Old, Old, Up], &answer);
+        let one = with_database(&[Old, Old, Up], &answer);
         assert_eq!(held(&one), [2]);
         assert!(text(&one).1.contains("each when all others are ready: demo-gateway now, 1 still to go"));
-        let none = decided(&[Old, Old, Unready], &answer);
+        let none = with_database(&[Old, Old, Unready], &answer);
         assert_eq!(held(&none), [1, 2]);
         assert!(text(&none).1.contains(
             "one restarts at a time, and only while all others are ready. In the way: demo-gateway-3"
         ));
     }
-    assert_eq!(held(&decided(&[Old, New, New], &away())), [1], "the others come first");
+    assert_eq!(held(&with_database(&[Old, New, New], &away())), [1], "the others come first");
 }
 
 #[test]
 fn a_pod_that_is_being_replaced_is_named() {
     let (gateways, mut found) = running(&[Old, Up, Old], 3);
     found.gateways[1].status.as_mut().unwrap().updated_replicas = Some(0);
-    let rollout = decide(&gateways, &found, &says(kept_by(&[Current, Away, Current])));
+    let rollout = decided(&gateways, &found, &says(kept_by(&[Current, Away, Current])));
     let (reason, message) = text(&rollout);
     assert_eq!(reason, "GatewayRestarting");
     assert!(

@@ -51,6 +51,8 @@ pub struct GroupStatus {
     pub joint: bool,
     /// Those that are told and have no vote.
     pub learners: BTreeSet<ReplicaId>,
+    /// Who has a vote and who has none is agreed on for good: what is above is no wish of a leader that may be lost with it.
+    pub settled: bool,
     /// The last entry in this replica's rows.
     pub applied: u64,
 }
@@ -123,6 +125,7 @@ impl GroupStatus {
             voters: members.voter_ids().collect(),
             joint: members.get_joint_config().len() > 1,
             learners: members.learner_ids().collect(),
+            settled: seen.membership_config.log_id() == seen.committed_membership_config.log_id(),
             applied: seen.last_applied.map_or(0, |at| at.index),
         }
     }

@@ -11,6 +11,7 @@ mod delete_and_reapply;
 mod force_deleted_pod;
 mod gateways_added;
 mod gateways_keep_one_catalog;
+mod gateways_removed;
 mod invalid_specs;
 mod kubectl_plugin;
 mod log_corrupted;
@@ -61,6 +62,7 @@ const PROMISES: &[Promise] = &[
     promise!(operator_restarted),
     promise!(pool_full),
     promise!(cluster_secret_deleted),
+    promise!(gateways_removed),
     long!(log_corrupted),
     long!(pool_scaled),
     long!(profile_changed),

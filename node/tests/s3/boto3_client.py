@@ -81,6 +81,7 @@ def round_trips():
         assert got["Body"].read() == body
         head = s3.head_object(Bucket="photos", Key=f"size/{size}")
         assert head["ContentLength"] == size and head["ETag"] == put["ETag"]
+        assert [answer["ServerSideEncryption"] for answer in (put, got, head)] == ["AES256"] * 3
     body = dice.randbytes(9_000_001)
     s3.put_object(Bucket="photos", Key="ranged", Body=body)
     for first, last in ((0, 0), (5, 4_200_000), (8_999_999, 9_000_000)):
@@ -90,6 +91,25 @@ def round_trips():
         assert got["ResponseMetadata"]["HTTPStatusCode"] == 206
     assert s3.get_object(Bucket="photos", Key="ranged", Range="bytes=-7")["Body"].read() == body[-7:]
     refused("InvalidRange", s3.get_object, Bucket="photos", Key="ranged", Range="bytes=9000001-")
+
+
+def encryption():
+    """SSE-S3: told whether or not it was asked for; what else there might be is refused."""
+    asked = {"Bucket": "photos", "Key": "encrypted", "ServerSideEncryption": "AES256"}
+    assert s3.put_object(**asked, Body=b"x")["ServerSideEncryption"] == "AES256"
+    itself = {"Bucket": "photos", "Key": "encrypted"}
+    assert s3.copy_object(**{**asked, "Key": "copied"}, CopySource=itself)["ServerSideEncryption"] == "AES256"
+    upload = s3.create_multipart_upload(**asked)
+    part = {**itself, "UploadId": upload["UploadId"]}
+    put = s3.upload_part(**part, PartNumber=1, Body=b"y")
+    named = {"Parts": [{"PartNumber": 1, "ETag": put["ETag"]}]}
+    made = s3.complete_multipart_upload(**part, MultipartUpload=named)
+    assert [answer["ServerSideEncryption"] for answer in (upload, put, made)] == ["AES256"] * 3
+    for other in ({"ServerSideEncryption": "aws:kms"}, {"SSEKMSKeyId": "key"}, {"BucketKeyEnabled": True}):
+        refused("NotImplemented", s3.put_object, **{**itself, **other}, Body=b"z")
+        refused("NotImplemented", s3.create_multipart_upload, **{**itself, **other})
+        refused("NotImplemented", s3.copy_object, **{**itself, **other}, CopySource={"Bucket": "photos", "Key": "copied"})
+    assert s3.get_object(**itself)["Body"].read() == b"y"
 
 
 def checksums():
@@ -826,7 +846,7 @@ def tidied_up():
 
 
 for part in (
-    buckets, round_trips, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers, customer_keys,
+    buckets, round_trips, encryption, checksums, metadata_and_conditions, copies, awkward_keys, listings, multipart, transfers, customer_keys,
     presigned_by_default, presigned_by_version_4, not_there, versions, object_lock, tags, lifecycle, cors, policies, notifications, strangers,
     tidied_up,
 ):

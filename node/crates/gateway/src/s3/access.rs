@@ -14,10 +14,9 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
 use super::coverage::uncovered;
-use super::customer;
 use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
-use super::unsigned;
+use super::{customer, fields, unsigned};
 use crate::access_keys::KnownKey;
 use crate::api::App;
 use crate::audit::{Asked, Audit, Durable, Note, Witnessed};
@@ -175,6 +174,7 @@ impl S3Access for Rules {
         if customer::is_empty(cx.headers()) {
             return Err(s3_error!(InvalidArgument, "a header about the key of the customer is empty"));
         }
+        fields::only_sse_s3_by_header(cx.headers())?;
         let asker = self.asker(cx.credentials())?;
         if let (Asker::Key(id, _), Some(seen)) = (&asker, &seen) {
             rates::of_key(&self.0, id.as_str(), (seen.counted, seen.from))?;

@@ -14,7 +14,7 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::access::TagsTravel;
 use super::checksums::{Algorithm, Proof, into_shape, kind_of, of_fields, of_part};
-use super::customer::{customer, customer_of_source, key_of, show_customer};
+use super::customer::{customer, customer_of_source, key_of, show_sealing};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
 use super::multipart::{number_of, upload_of};
@@ -151,7 +151,7 @@ pub(super) async fn object(
         version_id: versions::shown(stored.object.version),
         ..Default::default()
     };
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     Ok(S3Response::new(output))
 }
 
@@ -205,7 +205,7 @@ pub(super) async fn part(
     into_shape!(result, |algorithm| of_part(&part.fields, algorithm));
     let mut output =
         UploadPartCopyOutput { copy_part_result: Some(result), copy_source_version_id, ..Default::default() };
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     Ok(S3Response::new(output))
 }
 

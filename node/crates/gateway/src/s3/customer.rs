@@ -57,16 +57,19 @@ macro_rules! customer_of_source {
 }
 pub(super) use customer_of_source;
 
-/// Says in an answer which key an object is sealed with: by its MD5, as it came.
-macro_rules! show_customer {
+/// Says in an answer what an object is sealed with: the customer's key, by its MD5 as it came, or keys of the cluster as every other one.
+macro_rules! show_sealing {
     ($output:expr, $customer:expr) => {
-        if let Some(customer) = &$customer {
-            $output.sse_customer_algorithm = Some($crate::s3::customer::AES256.to_owned());
-            $output.sse_customer_key_md5 = Some(customer.md5.clone());
+        match &$customer {
+            Some(customer) => {
+                $output.sse_customer_algorithm = Some($crate::s3::customer::AES256.to_owned());
+                $output.sse_customer_key_md5 = Some(customer.md5.clone());
+            }
+            None => $output.server_side_encryption = $crate::s3::fields::sealed_by_the_cluster(false),
         }
     };
 }
-pub(super) use show_customer;
+pub(super) use show_sealing;
 
 impl Customer {
     /// What was said of a key; nothing where none of the three headers came.

@@ -2,15 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use http::HeaderName;
-use s3s::dto::{Expires, Metadata, Timestamp, TimestampFormat};
+use http::{HeaderMap, HeaderName};
+use s3s::dto::{Expires, Metadata, ServerSideEncryption, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
 
+use super::customer::AES256;
 use crate::api::KEPT_HEADERS;
 use crate::objects::{Fields, Meta, Tags};
 
 /// The type of what came without one.
 const TYPE_DEFAULT: &str = "binary/octet-stream";
+/// Who is to seal an object.
+const SSE: &str = "x-amz-server-side-encryption";
 
 /// Headers of a request that are kept, in the order of [`KEPT_HEADERS`].
 pub(super) struct Said {
@@ -54,6 +57,10 @@ macro_rules! refuse_what_is_not_there {
             $input.sse_customer_algorithm.is_some(),
         )?;
         $crate::s3::fields::only_sse_s3($input.server_side_encryption.as_ref().map(|kind| kind.as_str()))?;
+        $crate::s3::fields::absent(&[
+            ("keys of KMS", $input.ssekms_key_id.is_some() || $input.ssekms_encryption_context.is_some()),
+            ("keys of buckets", $input.bucket_key_enabled == Some(true)),
+        ])?;
         $crate::s3::fields::only_standard($input.storage_class.as_ref().map(|class| class.as_str()))?;
     };
 }
@@ -97,9 +104,24 @@ pub(super) fn one_encryption(sse_s3: bool, customer: bool) -> S3Result<()> {
 /// Everything is sealed with keys of the cluster anyway.
 pub(super) fn only_sse_s3(kind: Option<&str>) -> S3Result<()> {
     match kind {
-        None | Some("AES256") => Ok(()),
-        Some(kind) => Err(s3_error!(NotImplemented, "encryption {kind} is not there: only AES256 is")),
+        None | Some(AES256) => Ok(()),
+        Some(kind) => Err(s3_error!(
+            NotImplemented,
+            "x-amz-server-side-encryption {kind} is not there: say AES256, or leave it out"
+        )),
     }
+}
+
+/// The same of any request, so that an operation that does not read the header does not ignore it either.
+pub(super) fn only_sse_s3_by_header(headers: &HeaderMap) -> S3Result<()> {
+    let said = headers.get_all(SSE).iter();
+    let mut others = said.filter(|kind| kind.as_bytes() != AES256.as_bytes());
+    others.next().map_or(Ok(()), |kind| only_sse_s3(Some(&String::from_utf8_lossy(kind.as_bytes()))))
+}
+
+/// What an answer says of an object that only the cluster's keys seal, whatever the pool's cipher: what S3 calls SSE-S3.
+pub(super) fn sealed_by_the_cluster(needs_key: bool) -> Option<ServerSideEncryption> {
+    (!needs_key).then(|| ServerSideEncryption::from_static(AES256))
 }
 
 pub(super) fn only_standard(class: Option<&str>) -> S3Result<()> {

@@ -17,8 +17,8 @@ use s3s::{S3Request, S3Response, S3Result, s3_error};
 use super::checksums::{
     Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
-use super::customer::{customer, key_of, show_customer};
-use super::fields::{refuse_what_is_not_there, said};
+use super::customer::{customer, key_of, show_sealing};
+use super::fields::{refuse_what_is_not_there, said, sealed_by_the_cluster};
 use super::locks::lock_headers;
 use super::{body, locks, names, objects, standing, versions};
 use crate::api::App;
@@ -104,7 +104,7 @@ pub(super) async fn create(
         checksum_type: summed.map(|(_, kind)| ChecksumType::from_static(kind)),
         ..Default::default()
     };
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     Ok(S3Response::new(output))
 }
 
@@ -129,7 +129,7 @@ pub(super) async fn part(
     let (id, lease) = (upload.target.upload, limits::S3_UPLOAD_LEASE);
     let part = app.objects.part(id, number, body, lease, key_of(customer.as_ref())).await?;
     let mut output = UploadPartOutput { e_tag: Some(ETag::Strong(part.etag)), ..Default::default() };
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     into_shape!(output, |algorithm| of_part(&part.fields, algorithm));
     Ok(S3Response::new(output))
 }
@@ -211,6 +211,7 @@ pub(super) async fn complete(
         e_tag: Some(names::etag_of(&object)),
         version_id: versions::shown(object.version),
         checksum_type: kind_of(&kept),
+        server_side_encryption: sealed_by_the_cluster(kept.needs_key()),
         ..Default::default()
     };
     into_shape!(output, |algorithm| of_fields(&kept, algorithm));

@@ -14,7 +14,7 @@ use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::access::noted;
 use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
-use super::customer::{customer, key_of, show_customer};
+use super::customer::{customer, key_of, show_sealing};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
 use super::standing::{self, Standing};
@@ -82,7 +82,7 @@ pub(super) async fn put(
     };
     into_shape!(output, |algorithm| of_fields(&fields, algorithm));
     output.checksum_type = kind_of(&fields);
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     Ok(S3Response::new(output))
 }
 

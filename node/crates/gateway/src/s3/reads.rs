@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{into_shape, kind_of, of_fields};
-use super::customer::{customer, key_of, show_customer};
+use super::customer::{customer, key_of, show_sealing};
 use super::locks::show_lock;
 use super::{body, fields, names, tags, versions};
 use crate::api::App;
@@ -174,7 +174,7 @@ pub(super) async fn get(
     let mut output = GetObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     show_lock!(output, &request.extensions, &input.key, &found);
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     output.tag_count = tags::count(&found);
     output.body = Some(body::outgoing(app.objects.open(found, wanted.range).await?));
     Ok(S3Response::new(output))
@@ -189,7 +189,7 @@ pub(super) async fn head(
     let mut output = HeadObjectOutput::default();
     describe!(output, found, wanted, input.checksum_mode);
     show_lock!(output, &request.extensions, &input.key, &found);
-    show_customer!(output, customer);
+    show_sealing!(output, customer);
     let mut response = S3Response::new(output);
     // The library's shape has no place for it.
     if let Some(count) = tags::count(&found) {

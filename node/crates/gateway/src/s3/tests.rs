@@ -4,6 +4,7 @@ mod access;
 mod cors;
 mod customer;
 mod documentation;
+mod encryption;
 mod lifecycle;
 mod locks;
 mod multipart;

@@ -28,6 +28,7 @@ const OF_OBJECT: [&str; 3] = [
     "x-amz-server-side-encryption-customer-key",
     "x-amz-server-side-encryption-customer-key-md5",
 ];
+const SSE_S3: &str = "x-amz-server-side-encryption";
 const OF_SOURCE: [&str; 3] = [
     "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "x-amz-copy-source-server-side-encryption-customer-key",
@@ -79,6 +80,10 @@ async fn who_has_the_key_reads_and_nobody_else() {
         assert_eq!(made.header(OF_OBJECT[0]), "AES256");
         assert_eq!(made.header(OF_OBJECT[2]), key.md5);
         let read = got(&client, name, &key.said()).await.ok();
+        assert!(
+            [&made, &read].iter().all(|got| !got.headers.contains_key(SSE_S3)),
+            "no key of the cluster alone"
+        );
         assert!(read.body == body, "{name}");
         assert_eq!((read.header(OF_OBJECT[0]), read.header(OF_OBJECT[2])), ("AES256", key.md5.as_str()));
         let mut ranged = key.said();
@@ -107,7 +112,7 @@ async fn who_has_the_key_reads_and_nobody_else() {
     assert_eq!(refusal(&client, "GET", "plain", &key.said()).await.as_deref(), Some("InvalidRequest"));
     assert_eq!(refusal(&client, "GET", "none", &key.said()).await.as_deref(), Some("NoSuchKey"));
     let mut both = key.said();
-    both.push(("x-amz-server-side-encryption", "AES256"));
+    both.push((SSE_S3, "AES256"));
     assert_eq!(refusal(&client, "PUT", "both", &both).await.as_deref(), Some("InvalidArgument"));
     assert_eq!(refusal(&client, "PUT", "half", &key.said()[..2]).await.as_deref(), Some("InvalidArgument"));
     let mut empty = [("x-amz-server-side-encryption-customer-algorithm", "")];
@@ -220,7 +225,8 @@ async fn an_upload_in_parts_takes_its_key_with_each() {
     let named = named(1, tag.header("etag"));
     let document = format!("<CompleteMultipartUpload>{named}</CompleteMultipartUpload>");
     let ask = Ask { body: document.as_bytes(), ..Ask::default() };
-    assert_eq!(client.refusal("POST", &format!("/default/parts?uploadId={id}"), ask).await, None);
+    let made = client.ask("POST", &format!("/default/parts?uploadId={id}"), ask).await.ok();
+    assert!(!made.headers.contains_key(SSE_S3));
     assert_eq!(&got(&client, "parts", &key.said()).await.ok().body[..], b"x");
     let id = begun(&client, &[]).await;
     let refused = refusal(&client, "PUT", &format!("parts?partNumber=1&uploadId={id}"), &key.said()).await;

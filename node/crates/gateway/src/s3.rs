@@ -9,7 +9,7 @@
 //! * `browser`: what pages of others may do from a browser, and are told.
 //! * `locks`: object lock, of buckets and versions.
 //! * `customer`: keys that customers bring with their requests (SSE-C).
-//! * `checksums`: what a body is held against, and what is kept of it.
+//! * `checksums`: what a body is held against, and what is kept of it; `chunks`: what of its way here the library does not look at.
 
 mod access;
 mod actions;
@@ -17,6 +17,7 @@ mod body;
 mod browser;
 mod buckets;
 mod checksums;
+mod chunks;
 mod copy;
 mod cors;
 mod coverage;

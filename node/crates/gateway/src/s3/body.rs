@@ -12,6 +12,7 @@ use s3s::stream::ByteStream as _;
 use s3s::{S3Result, StdError, s3_error};
 use tokio::time::{Instant, Sleep};
 
+use super::chunks::Wrong;
 use crate::api::{Incoming, Refused};
 use crate::limits;
 use crate::problem::Kind;
@@ -38,7 +39,9 @@ pub(super) fn outgoing(body: Body) -> StreamingBlob {
 /// What the library says of a body that is not what was signed. Its errors have no public types, so their names are read.
 fn refused(error: StdError) -> Refused {
     let text = error.to_string();
-    if text.contains("SignatureMismatch") {
+    if let Some(wrong) = Wrong::told_in(&text) {
+        wrong.refused()
+    } else if text.contains("SignatureMismatch") {
         Refused(Kind::Unauthorized, "the signature of a chunk does not match")
     } else if text.contains("Sha256Mismatch") {
         Refused(Kind::BadDigest, "the body does not have the hash of x-amz-content-sha256")

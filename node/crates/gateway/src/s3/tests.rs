@@ -1,9 +1,11 @@
 //! The S3 port as clients see it, over fake nodes and a real catalog; and the documentation, held against the code.
 
 mod access;
+mod chunks;
 mod cors;
 mod customer;
 mod documentation;
+mod door;
 mod encryption;
 mod lifecycle;
 mod locks;

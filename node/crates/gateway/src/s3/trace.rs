@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::access::{Rules, Seen, Signatures};
 use super::body::Patient;
 use super::browser::{self, Browser};
+use super::chunks::Frames;
 use super::customer;
 use super::front::Front;
 use super::host::Domain;
@@ -142,6 +143,11 @@ async fn for_browsers(served: &Served, seen: &Seen, request: Request) -> Respons
 
 async fn answer(served: &Served, request: Request) -> Response {
     let form = is_form(&request);
+    let chunks = Frames::of(request.headers());
+    let request = request.map(|body| match chunks {
+        Some(frames) => frames.guard(body),
+        None => body,
+    });
     let request = request.map(|body| s3s::Body::http_body_unsync(Patient::new(body)));
     let call = served.service.call(request);
     let answered = if form {

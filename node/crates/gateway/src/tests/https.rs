@@ -17,7 +17,7 @@ pub(crate) fn write_certificate(dir: &Path) -> (TlsFiles, String) {
     (files, made.cert.pem())
 }
 
-fn client(root: &str, http2: bool) -> reqwest::Client {
+pub(crate) fn client(root: &str, http2: bool) -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let root = reqwest::Certificate::from_pem(root.as_bytes()).unwrap();
     let builder = reqwest::Client::builder().tls_certs_only([root]);

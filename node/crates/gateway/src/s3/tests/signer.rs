@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use datamesh_catalog::Permission;
 use datamesh_shard::BucketName;
-use http::{HeaderName, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use ring::{digest, hmac};
 use tower::ServiceExt as _;
 
@@ -16,7 +16,7 @@ use crate::auth::Address;
 use crate::s3;
 use crate::tests::house::{Got, House, read};
 
-const HOST: &str = "gateway.test";
+pub(super) const HOST: &str = "gateway.test";
 /// Where unsigned requests come from.
 pub(super) const STRANGER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
@@ -25,6 +25,18 @@ pub(super) struct Client {
     router: Router,
     pub(super) id: String,
     secret: String,
+}
+
+impl Got {
+    /// The code of a refusal; `None` where it was done.
+    pub(super) fn code(&self) -> Option<String> {
+        if self.status.is_success() {
+            return None;
+        }
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
+        Some(code.unwrap_or_else(|| panic!("{}: {text}", self.status)).0.to_owned())
+    }
 }
 
 /// What one request says.
@@ -59,7 +71,7 @@ impl Client {
     pub(super) async fn signed_from_there(&self, method: &str, target: &str) -> Got {
         let mut request = self.signed(HOST, method, target, &Ask::default());
         request.extensions_mut().insert(Address(STRANGER.into()));
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        self.send(request).await
     }
 
     /// One request, signed now. `path` is encoded already; `query` is sorted.
@@ -68,60 +80,59 @@ impl Client {
     }
 
     pub(super) async fn ask_host(&self, host: &str, method: &str, target: &str, ask: Ask<'_>) -> Got {
-        let request = self.signed(host, method, target, &ask);
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        self.send(self.signed(host, method, target, &ask)).await
     }
 
-    fn signed(&self, host: &str, method: &str, target: &str, ask: &Ask<'_>) -> Request<Body> {
+    /// What a request says once it is signed now, and what signs the chunks of its body.
+    pub(super) fn sign(&self, host: &str, method: &str, target: &str, ask: &Ask<'_>) -> (HeaderMap, Chain) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
-        let hash = hex::encode(digest::digest(&digest::SHA256, ask.body));
         let said = |name: &str| ask.headers.iter().find(|(said, _)| *said == name).map(|(_, value)| *value);
-        let hash = said("x-amz-content-sha256").unwrap_or(&hash).to_owned();
+        let hash = said("x-amz-content-sha256").map_or_else(|| sha256(ask.body), str::to_owned);
+        let mut chain = Chain::now(&self.secret);
         let mut covered =
-            BTreeMap::from([("host", host), ("x-amz-content-sha256", &hash), ("x-amz-date", &now)]);
+            BTreeMap::from([("host", host), ("x-amz-content-sha256", &hash), ("x-amz-date", &chain.now)]);
         covered.extend(ask.headers.iter().copied().filter(|(name, _)| name.starts_with("x-amz-")));
         let signed = covered.keys().copied().collect::<Vec<_>>().join(";");
         let lines: String = covered.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
         let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{signed}\n{hash}");
-        let scope = format!("{}/us-east-1/s3/aws4_request", &now[..8]);
-        let canonical = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
-        let text = format!("AWS4-HMAC-SHA256\n{now}\n{scope}\n{canonical}");
-        let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in [&now[..8], "us-east-1", "s3", "aws4_request"] {
-            key = mac(&key, part.as_bytes());
-        }
-        let signature = hex::encode(mac(&key, text.as_bytes()));
+        let text =
+            format!("AWS4-HMAC-SHA256\n{}\n{}\n{}", chain.now, chain.scope, sha256(canonical.as_bytes()));
+        let mut headers: Vec<(String, String)> =
+            covered.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let signature = chain.sign(&text);
         let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={signed}, Signature={signature}",
-            self.id
+            "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
+            self.id, chain.scope
         );
-        let mut request = Request::builder()
+        headers.push(("authorization".into(), authorization));
+        headers
+            .extend(ask.headers.iter().chain(ask.unsigned).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+        (said_in(headers), chain)
+    }
+
+    pub(super) fn signed(&self, host: &str, method: &str, target: &str, ask: &Ask<'_>) -> Request<Body> {
+        let request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(target)
-            .header("host", host)
-            .header("x-amz-content-sha256", &hash)
-            .header("x-amz-date", &now)
-            .header("authorization", authorization)
-            .header("content-length", ask.body.len())
-            .body(Body::from(ask.body.to_vec()))
-            .unwrap();
-        for (name, value) in ask.headers.iter().chain(ask.unsigned) {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
-        }
+            .header("content-length", ask.body.len());
+        let mut request = request.body(Body::from(ask.body.to_vec())).unwrap();
+        request.headers_mut().extend(self.sign(host, method, target, ask).0);
         request
+    }
+
+    /// What it is used at.
+    pub(super) fn router(&self) -> Router {
+        self.router.clone()
     }
 
     /// The code of a refusal; `None` where it was done.
     pub(super) async fn refusal(&self, method: &str, target: &str, ask: Ask<'_>) -> Option<String> {
-        let got = self.ask(method, target, ask).await;
-        if got.status.is_success() {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&got.body).into_owned();
-        let code = text.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>"));
-        Some(code.unwrap_or_else(|| panic!("{}: {text}", got.status)).0.to_owned())
+        self.ask(method, target, ask).await.code()
+    }
+
+    /// A request that is ready.
+    pub(super) async fn send(&self, request: Request<Body>) -> Got {
+        read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     /// A request without a signature.
@@ -143,7 +154,7 @@ impl Client {
         if ask.body.is_empty() {
             request.headers_mut().remove("content-length");
         }
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        self.send(request).await
     }
 
     /// The same with headers, to a name.
@@ -158,8 +169,64 @@ impl Client {
         let with =
             |request: http::request::Builder, (name, value): &(&str, &str)| request.header(*name, *value);
         let request = headers.iter().fold(request, with).body(Body::empty()).unwrap();
-        read(self.router.clone().oneshot(request).await.unwrap()).await
+        self.send(request).await
     }
+}
+
+/// What signs the texts of one request: each is signed together with the signature before.
+pub(super) struct Chain {
+    key: Vec<u8>,
+    now: String,
+    scope: String,
+    last: String,
+}
+
+impl Chain {
+    fn now(secret: &str) -> Self {
+        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let mut key = format!("AWS4{secret}").into_bytes();
+        for part in [&now[..8], "us-east-1", "s3", "aws4_request"] {
+            key = mac(&key, part.as_bytes());
+        }
+        Self { key, scope: format!("{}/us-east-1/s3/aws4_request", &now[..8]), now, last: String::new() }
+    }
+
+    fn sign(&mut self, text: &str) -> String {
+        self.last = hex::encode(mac(&self.key, text.as_bytes()));
+        self.last.clone()
+    }
+
+    /// The next chunk's signature.
+    pub(super) fn chunk(&mut self, data: &[u8]) -> String {
+        let text = format!(
+            "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{}\n{}\n{}",
+            self.now,
+            self.scope,
+            self.last,
+            sha256(b""),
+            sha256(data)
+        );
+        self.sign(&text)
+    }
+
+    /// That of what follows the last one: a line `name:value` and a line break for each.
+    pub(super) fn trailer(&mut self, lines: &str) -> String {
+        let hash = sha256(lines.as_bytes());
+        let text = format!("AWS4-HMAC-SHA256-TRAILER\n{}\n{}\n{}\n{hash}", self.now, self.scope, self.last);
+        self.sign(&text)
+    }
+}
+
+fn said_in(headers: Vec<(String, String)>) -> HeaderMap {
+    let mut all = HeaderMap::new();
+    for (name, value) in headers {
+        all.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+    }
+    all
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, bytes))
 }
 
 fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What does not fit into `make test`: longer fuzzing, more seeds of the simulation and of the catalog under faults, the tables of
+# What does not fit into `make test`: longer fuzzing, more seeds of the simulation and of the catalog under faults, more changed requests of S3, the tables of
 # 1,000 nodes in docs/scale.md, all promises on Kubernetes, and a 10 GiB object through a gateway pod limited to 256 MiB.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,7 @@ DATAMESH_LONG=1 cargo test --quiet --workspace --test generated
 scripts/blindness.sh --lib
 SEEDS=${SEEDS:-0..4000} cargo test --quiet --workspace --test sim
 DATAMESH_SEEDS=${CATALOG_SEEDS:-3000} cargo test --quiet --workspace --test it under_faults
+CASES=${CASES:-100000} cargo test --quiet --workspace --lib nothing_is_done_that_was_not_signed
 DATAMESH_LONG=1 scripts/e2e.sh
 # A cluster that was up before stays.
 [ -e "$TARGET_FILE" ] || trap scripts/down.sh EXIT

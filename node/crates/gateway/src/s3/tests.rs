@@ -6,6 +6,7 @@ mod cors;
 mod customer;
 mod documentation;
 mod door;
+mod edges;
 mod encryption;
 mod lifecycle;
 mod locks;

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 
 use axum::Router;
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use datamesh_catalog::Permission;
 use datamesh_shard::BucketName;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
@@ -108,6 +110,40 @@ impl Client {
         headers
             .extend(ask.headers.iter().chain(ask.unsigned).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
         (said_in(headers), chain)
+    }
+
+    /// A path with its signature in the query, for an hour.
+    pub(super) fn presigned(&self, method: &str, path: &str) -> String {
+        let mut chain = Chain::now(&self.secret);
+        let credential = format!("{}/{}", self.id, chain.scope).replace('/', "%2F");
+        let query = format!(
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={}&X-Amz-Expires=3600\
+             &X-Amz-SignedHeaders=host",
+            chain.now
+        );
+        let canonical = format!("{method}\n{path}\n{query}\nhost:{HOST}\n\nhost\nUNSIGNED-PAYLOAD");
+        let text =
+            format!("AWS4-HMAC-SHA256\n{}\n{}\n{}", chain.now, chain.scope, sha256(canonical.as_bytes()));
+        format!("{path}?{query}&X-Amz-Signature={}", chain.sign(&text))
+    }
+
+    /// The fields of a form that may put what this policy allows until the end of 2099, with `conditions` as JSON.
+    pub(super) fn form_fields(&self, conditions: &str) -> Vec<(&'static str, String)> {
+        let mut chain = Chain::now(&self.secret);
+        let credential = format!("{}/{}", self.id, chain.scope);
+        let policy = format!(
+            r#"{{"expiration": "2099-12-31T00:00:00.000Z", "conditions": [{conditions}, {{"x-amz-credential": "{credential}"}},
+            {{"x-amz-algorithm": "AWS4-HMAC-SHA256"}}, {{"x-amz-date": "{}"}}]}}"#,
+            chain.now
+        );
+        let policy = STANDARD.encode(policy);
+        vec![
+            ("x-amz-credential", credential),
+            ("x-amz-algorithm", "AWS4-HMAC-SHA256".into()),
+            ("x-amz-date", chain.now.clone()),
+            ("x-amz-signature", chain.sign(&policy)),
+            ("policy", policy),
+        ]
     }
 
     pub(super) fn signed(&self, host: &str, method: &str, target: &str, ask: &Ask<'_>) -> Request<Body> {

@@ -13,6 +13,8 @@ mod cluster;
 mod npm;
 #[path = "support/python.rs"]
 mod python;
+#[path = "s3/restarts.rs"]
+mod restarts;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

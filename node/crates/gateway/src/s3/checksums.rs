@@ -315,18 +315,15 @@ mod tests {
         (Algorithm::Crc32, "y/Q5Jg=="),
         (Algorithm::Crc32c, "4waSgw=="),
         (Algorithm::Crc64Nvme, "rosUhgp5mIg="),
-        (Algorithm::Sha1, "98PB1Yp5qPtrz2Afcw5BgKI5abU="),
-        (Algorithm::Sha256, "FeKw09k8h5CdIv0//Eh0pk3YRTHB9h35YWanh9TFzSU="),
+        (Algorithm::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
+        (Algorithm::Sha256, "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
     ];
     const TEXT: &[u8] = b"123456789";
 
     #[test]
     fn a_body_is_held_against_what_came_with_it() {
         for (algorithm, value) in KNOWN {
-            if matches!(algorithm, Algorithm::Sha1 | Algorithm::Sha256) {
-                assert_eq!(algorithm.of(TEXT).len(), value.len());
-            }
-            let value = algorithm.of(TEXT);
+            let value = value.to_owned();
             let mut good = proof(None, Some((algorithm, Some(value.clone()))), None);
             good.see(&TEXT[..4]);
             good.see(&TEXT[4..]);
@@ -334,9 +331,6 @@ mod tests {
             let mut bad = proof(None, Some((algorithm, Some(value))), None);
             bad.see(&TEXT[1..]);
             assert_eq!(bad.judge().unwrap_err().kind(), Kind::BadDigest, "{algorithm:?}");
-        }
-        for (algorithm, value) in KNOWN.into_iter().take(3) {
-            assert_eq!(algorithm.of(TEXT), value, "{algorithm:?}: the check value of its catalogue");
         }
     }
 

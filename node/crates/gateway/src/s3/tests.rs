@@ -1,6 +1,7 @@
 //! The S3 port as clients see it, over fake nodes and a real catalog; and the documentation, held against the code.
 
 mod access;
+mod checksums;
 mod chunks;
 mod cors;
 mod customer;

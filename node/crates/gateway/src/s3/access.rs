@@ -14,6 +14,7 @@ use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
 use super::coverage::uncovered;
+use super::front::is_served;
 use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
 use super::{customer, fields, unsigned};
@@ -207,6 +208,9 @@ impl S3Access for Rules {
             }
         }
         let judged = judged?;
+        if !is_served(&operation) {
+            return Err(s3_error!(NotImplemented, "{operation} is not here: docs/s3.md says why"));
+        }
         if let Asker::Key(_, known) = asker {
             cx.extensions_mut().insert(Caller(known));
         }

@@ -111,6 +111,9 @@ pub(crate) struct Dev {
     /// Port of the first gateway's S3; left out, the fourth of the gateway's ports on loopback
     #[arg(long)]
     pub(crate) s3_port: Option<u16>,
+    /// A domain of which each name is a bucket for S3, as `photos.s3.example.com`; the certificate that the first start makes covers them
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) s3_domain: Option<String>,
     /// A webhook that events of buckets may be sent to, as `NAME=URL`; may be given again for another
     #[arg(long, value_parser = target)]
     pub(crate) notify: Vec<NotificationTarget>,

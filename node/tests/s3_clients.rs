@@ -6,11 +6,15 @@
     reason = "a test fails by panicking and prints its seed"
 )]
 
+#[path = "s3/by_name.rs"]
+mod by_name;
 #[path = "support/cluster.rs"]
 #[allow(dead_code, reason = "each test uses a part")]
 mod cluster;
 #[path = "support/npm.rs"]
 mod npm;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/python.rs"]
 mod python;
 #[path = "s3/restarts.rs"]

@@ -149,7 +149,7 @@ fn gateway_settings(
         admin_token_file: secrets.admin_token.clone(),
         tls: TlsFiles { certificate_file: secrets.certificate.clone(), key_file: secrets.key.clone() },
         https: SocketAddr::new(dev.address, https),
-        s3: Some(S3Settings { listen: s3, domain: None }),
+        s3: Some(S3Settings { listen: s3, domain: dev.s3_domain.clone() }),
         listen,
         advertise_host: Some("127.0.0.1".into()),
         buffer_bytes: BUFFER_BYTES,

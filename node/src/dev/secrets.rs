@@ -88,7 +88,8 @@ impl Secrets {
         if self.certificate.exists() && self.key.exists() {
             return Ok(());
         }
-        let names = vec!["localhost".into(), "127.0.0.1".into(), dev.address.to_string()];
+        let mut names = vec!["localhost".into(), "127.0.0.1".into(), dev.address.to_string()];
+        names.extend(dev.s3_domain.iter().flat_map(|domain| [domain.clone(), format!("*.{domain}")]));
         let made = rcgen::generate_simple_self_signed(names)?;
         write_private(&self.key, made.signing_key.serialize_pem().as_bytes())?;
         write_private(&self.certificate, made.cert.pem().as_bytes())

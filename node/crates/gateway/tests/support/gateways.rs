@@ -150,7 +150,7 @@ impl Gateways {
         for _ in 0..ASKED_MAX {
             let Err(error) = &bound else { break };
             let text = error.to_string();
-            if !["open elsewhere", "in use", "While open a file for random read"]
+            if !["open elsewhere", "in use", "cannot listen on", "While open a file for random read"]
                 .iter()
                 .any(|passes| text.contains(passes))
             {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use datamesh_settings::admin::{BackupStatus, RestoredStatus};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Patch, PatchParams};
@@ -14,6 +14,8 @@ use crate::gateway::Gateway;
 use crate::second::SECOND;
 use crate::wait;
 
+/// A part of the backup follows each half minute.
+const BACKED_UP_TIMEOUT: Duration = Duration::from_secs(120);
 const TOLD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pod starts, waits for nodes for up to a minute, and reads a small catalog.
 const RESTORED_TIMEOUT: Duration = Duration::from_secs(240);
@@ -87,6 +89,19 @@ impl Cluster {
 }
 
 impl Gateway {
+    /// Waits until a backup has what was acknowledged before this time (ms since 1970); gives when that backup was made.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn until_backed_up(&self, acknowledged_ms: u64) -> anyhow::Result<u64> {
+        wait::until("a backup of all of it", BACKED_UP_TIMEOUT, async || {
+            let last = self.backup().await?.last_unix_ms.unwrap_or(0);
+            ensure!(last > acknowledged_ms, "the last one is of {last}");
+            Ok(last)
+        })
+        .await
+    }
+
     /// What it says of backups of the catalog, whichever gateway makes them.
     ///
     /// # Errors

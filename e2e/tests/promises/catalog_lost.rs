@@ -6,15 +6,13 @@ use std::time::Duration;
 use anyhow::ensure;
 use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::restoring::now_unix_ms;
+use datamesh_e2e::samples;
 use datamesh_e2e::second::{EXTRA, SECOND};
 use datamesh_e2e::traffic::{Traffic, verify};
-use datamesh_e2e::{samples, wait};
 use serde_json::json;
 
 const SPACE: &str = "datamesh-e2e-catalog-lost";
 const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
-/// A part of the backup follows each half minute.
-const BACKED_UP_TIMEOUT: Duration = Duration::from_secs(120);
 /// What may be lost at most: a part's half minute, its writing, and a machine that is busy.
 const WINDOW_MAX: Duration = Duration::from_secs(120);
 
@@ -33,12 +31,7 @@ async fn lose_the_catalog(cluster: &Cluster) -> anyhow::Result<()> {
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     let kept = traffic.finish().await?;
     let acknowledged_ms = now_unix_ms()?;
-    wait::until("a backup of all of it", BACKED_UP_TIMEOUT, async || {
-        let last = door.gateway.backup().await?.last_unix_ms;
-        ensure!(last.is_some_and(|last| last > acknowledged_ms), "the last one is of {last:?}");
-        Ok(())
-    })
-    .await?;
+    door.gateway.until_backed_up(acknowledged_ms).await?;
     // Later than that: it may be lost.
     let mut traffic = Traffic::start(&door.gateway, "perhaps", seed);
     traffic.go_on(3, PUTS_TIMEOUT).await?;

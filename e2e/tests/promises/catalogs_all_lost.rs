@@ -7,17 +7,15 @@ use anyhow::ensure;
 use datamesh_e2e::cluster::Cluster;
 use datamesh_e2e::gateway::Gateway;
 use datamesh_e2e::restoring::now_unix_ms;
+use datamesh_e2e::samples;
 use datamesh_e2e::second::SECOND;
 use datamesh_e2e::traffic::{Traffic, Written, verify, verify_gone};
-use datamesh_e2e::{samples, wait};
 use datamesh_settings::admin::CatalogMemberState;
 use serde_json::json;
 
 const SPACE: &str = "datamesh-e2e-catalogs-lost";
 const GATEWAYS: usize = 3;
 const PUTS_TIMEOUT: Duration = Duration::from_secs(60);
-/// A part of the backup follows each half minute.
-const BACKED_UP_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
     let outcome = lose_all_catalogs(cluster).await;
@@ -57,12 +55,5 @@ async fn backed_up(gateway: &Gateway, prefix: &str, seed: u64) -> anyhow::Result
     let mut traffic = Traffic::start(gateway, prefix, seed);
     traffic.go_on(3, PUTS_TIMEOUT).await?;
     let written = traffic.finish().await?;
-    let acknowledged_ms = now_unix_ms()?;
-    let made_ms = wait::until("a backup of all of it", BACKED_UP_TIMEOUT, async || {
-        let last = gateway.backup().await?.last_unix_ms.unwrap_or(0);
-        ensure!(last > acknowledged_ms, "the last one is of {last}");
-        Ok(last)
-    })
-    .await?;
-    Ok((written, made_ms))
+    Ok((written, gateway.until_backed_up(now_unix_ms()?).await?))
 }

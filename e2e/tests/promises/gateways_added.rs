@@ -27,7 +27,7 @@ async fn add_two(cluster: &Cluster) -> anyhow::Result<()> {
     eprintln!("seed {seed}");
     cluster.make_second(SPACE, json!({})).await?;
     cluster.until_ready(SPACE, SECOND, EXTRA).await?;
-    until_single(cluster, SPACE).await?;
+    until_single(cluster).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;
     let mut traffic = Traffic::start_that_tries_again(&door.gateway, "kept", seed);
     traffic.go_on(12, PUTS_TIMEOUT).await?;
@@ -43,7 +43,7 @@ async fn add_two(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// Alone, it says that the catalog has one copy, and a backup.
-async fn until_single(cluster: &Cluster, space: &str) -> anyhow::Result<()> {
+async fn until_single(cluster: &Cluster) -> anyhow::Result<()> {
     let single = |object: Option<&DynamicObject>| {
         let safe = object.and_then(|object| wait::condition(object, "DataSafe"));
         safe.is_some_and(|c| {
@@ -51,7 +51,7 @@ async fn until_single(cluster: &Cluster, space: &str) -> anyhow::Result<()> {
         })
     };
     let what = "the single copy and its backup are told";
-    wait::object_until(&cluster.clusters(space), SECOND, what, SAID_TIMEOUT, single).await?;
+    wait::object_until(&cluster.clusters(SPACE), SECOND, what, SAID_TIMEOUT, single).await?;
     Ok(())
 }
 

@@ -3,20 +3,23 @@
 //!
 //! * `standing`: what a keyspace says of itself, and what follows from two of them; decided without I/O.
 //! * `plan`: what a move does next, likewise; `differences`: two pages side by side, likewise.
+//! * `left`: a part in a group, as what is left of a catalog that has moved.
 //! * `mover`: carries it out, a small step at a time; `reading` copies and compares, `closing` has the rows that close and open.
 //! * `own`: the rows of a move itself, which no copy has.
 
 mod closing;
 mod differences;
 mod errors;
+mod left;
 mod mover;
 mod own;
 mod plan;
 mod reading;
 mod standing;
 
-pub use closing::{has_gone, say_ready, withdraw};
+pub use closing::{has_gone, say_ready, say_ready_elsewhere, take_back, withdraw};
 pub use errors::{MoveError, Refusal};
+pub use left::is_left_of;
 pub use mover::{Begun, Mover, Moves};
 pub use plan::{Facts, Progress, Step};
 pub use standing::{Course, Standing, came_from, course, look};

@@ -37,7 +37,8 @@ pub use members::{
     RecodeRecord, ScrubRecord,
 };
 pub use moving::{
-    CameRecord, ClosedClusterRecord, Closure, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
+    CameRecord, ClosedClusterRecord, Closure, Copied, Fence, FenceRecord, Keeper, LeavingRecord, MoveId,
+    MoveRecord, ReadyRecord,
 };
 pub use notifications::{EventRecord, SubscriptionsRecord};
 pub use objects::{BodyRecord, HeadRecord, ObjectRecord};

@@ -9,7 +9,7 @@ use crate::engine::{
 };
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, Keyspace, View};
-use crate::record::{Closure, ClusterRecord, FenceRecord, Keeper, MoveId};
+use crate::record::{Closure, ClusterRecord, Fence, Keeper, MoveId};
 
 /// Bytes of a fingerprint at most.
 const FINGERPRINT_BYTES_MAX: usize = 128;
@@ -33,8 +33,8 @@ pub enum OpenError {
     },
     /// It has moved.
     #[error(
-        "this catalog has gone to {to} (move {id}) and is not served here any more: name that in the settings again (in the spec: catalog). To \
-         come back, it has to be moved back"
+        "this catalog has gone to {to} (move {id}), where it may be open and have acknowledged what is not here, so it is not served here any \
+         more: name that in the settings again (in the spec: catalog). To come back, it has to be moved back"
     )]
     Gone {
         /// Where.
@@ -162,8 +162,8 @@ impl<K: Keyspace> Catalog<K> {
 
 /// A catalog that has gone, or has not come yet, is none.
 async fn refuse_closed(view: &impl View) -> Result<(), OpenError> {
-    let fence = find::<FenceRecord>(view, &keys::only(Table::Fence)).await?.record;
-    match fence.map(|fence| (fence.closure, fence.id)) {
+    let fence = find::<Fence>(view, &keys::only(Table::Fence)).await?.record;
+    match fence.map(|fence| (fence.closure(), fence.id())) {
         None => Ok(()),
         Some((Closure::Gone { to }, id)) => Err(OpenError::Gone { to, id }),
         Some((Closure::Coming { from }, id)) => Err(OpenError::Coming { from, id }),

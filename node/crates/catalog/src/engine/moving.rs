@@ -15,7 +15,7 @@ use crate::keys::{self, Table};
 use crate::keyspace::{
     Batch, Changes, ChangesError, CommitError, Keyspace, ReadError, Revision, Versioned, View,
 };
-use crate::record::{self, CameRecord, FenceRecord, MoveId, Record};
+use crate::record::{CameRecord, Fence, MoveId, Written};
 
 /// How long a commit waits for the target to be open.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ pub struct MovingKeyspace {
 struct Shared {
     source: AnyKeyspace,
     target: OnceLock<AnyKeyspace>,
+    /// Nothing is read here once the target may be open: it never is here.
+    is_elsewhere: bool,
     arrived: watch::Sender<bool>,
 }
 
@@ -44,8 +46,18 @@ impl MovingKeyspace {
     /// On the source, whose target is not open here yet.
     #[must_use]
     pub fn new(source: AnyKeyspace) -> Self {
+        Self::with(source, false)
+    }
+
+    /// On the source, until the target may be open, which is elsewhere: then there is nothing to read here.
+    #[must_use]
+    pub fn to_elsewhere(source: AnyKeyspace) -> Self {
+        Self::with(source, true)
+    }
+
+    fn with(source: AnyKeyspace, is_elsewhere: bool) -> Self {
         let arrived = watch::Sender::new(false);
-        Self { shared: Arc::new(Shared { source, target: OnceLock::new(), arrived }) }
+        Self { shared: Arc::new(Shared { source, target: OnceLock::new(), is_elsewhere, arrived }) }
     }
 
     /// Where it moves from.
@@ -96,13 +108,17 @@ impl MovingKeyspace {
             if self.has_arrived() {
                 return Ok(true);
             }
-            let fence = self.source().get(&keys::only(Table::Fence)).await?;
-            match fence.map(|row| read::<FenceRecord>(&row)).transpose()? {
-                Some(fence) => self.is_open(fence.id).await,
+            match self.fence().await? {
+                Some(fence) => self.is_open(fence.id()).await,
                 None => Ok(false),
             }
         }
         .boxed()
+    }
+
+    async fn fence(&self) -> Result<Option<Fence>, ReadError> {
+        let row = self.source().get(&keys::only(Table::Fence)).await?;
+        row.map(|row| read(&row)).transpose()
     }
 
     /// Whether the catalog that left the source by this move is open in the target.
@@ -125,9 +141,12 @@ impl MovingKeyspace {
             }
             let view = self.source().view().await?;
             let fence = view.get(&keys::only(Table::Fence)).await?;
-            let fence = fence.map(|row| read::<FenceRecord>(&row)).transpose()?;
+            let fence = fence.map(|row| read::<Fence>(&row)).transpose()?;
             match fence {
-                Some(fence) if self.is_open(fence.id).await? => self.current().view().await,
+                Some(Fence::Closed(_)) if self.shared.is_elsewhere => {
+                    Err(ReadError::NoLeader("it has moved to another gateway".into()))
+                }
+                Some(fence) if self.is_open(fence.id()).await? => self.current().view().await,
                 // Not open after the view was taken: whatever was acknowledged before is in it.
                 _ => Ok(view),
             }
@@ -160,15 +179,27 @@ impl MovingKeyspace {
     pub(super) async fn past_fence(&self) -> bool {
         let opening = async {
             loop {
-                match self.look().await {
-                    Ok(true) => return,
-                    Ok(false) => {}
+                match self.passed().await {
+                    Ok(Some(passed)) => return passed,
+                    Ok(None) => {}
                     Err(error) => tracing::debug!(%error, "whether the catalog has moved is not known"),
                 }
                 sleep(PAUSE).await;
             }
         };
-        timeout(OPEN_WAIT, opening).await.is_ok()
+        timeout(OPEN_WAIT, opening).await.unwrap_or(false)
+    }
+
+    /// Whether what met the fence is to be planned anew: where it has gone, or here, where the fence was taken back. Absent while that is open.
+    async fn passed(&self) -> Result<Option<bool>, ReadError> {
+        if self.look().await? {
+            return Ok(Some(true));
+        }
+        Ok(match self.fence().await? {
+            None => Some(true),
+            Some(Fence::Closed(_)) if self.shared.is_elsewhere => Some(false),
+            Some(_) => None,
+        })
     }
 
     /// Of either: the source is needed until it has moved, and closed as long as it was.
@@ -186,6 +217,6 @@ impl MovingKeyspace {
     }
 }
 
-fn read<R: Record>(row: &Versioned) -> Result<R, ReadError> {
-    record::decode(&row.value).map_err(|error| ReadError::Engine(error.to_string()))
+fn read<R: Written>(row: &Versioned) -> Result<R, ReadError> {
+    R::decode(&row.value).map_err(|error| ReadError::Engine(error.to_string()))
 }

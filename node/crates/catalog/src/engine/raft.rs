@@ -32,4 +32,4 @@ pub use runtime::{Runtime, seed_this_thread};
 pub use snapshot::{RowRecord, SnapshotData};
 pub use state::StateMachine;
 pub use types::{Group, Outcomes, ReplicaId, Types};
-pub use volume::{OpenError, Volume};
+pub use volume::{OpenError, Volume, rows_at_rest};

@@ -7,7 +7,8 @@ use super::{MoveError, Refusal};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, CommitError, Keyspace, Revision, View};
 use crate::record::{
-    self, CameRecord, Closure, ClusterRecord, FenceRecord, Keeper, MoveId, MoveRecord, ReadyRecord,
+    self, CameRecord, Closure, ClusterRecord, Fence, FenceRecord, Keeper, LeavingRecord, MoveId, MoveRecord,
+    ReadyRecord, Written,
 };
 
 /// Commits, where it matters that nobody else has written these rows since.
@@ -48,12 +49,12 @@ pub(super) async fn close_target(
     claim(target, batch).await
 }
 
-/// Ends commits in the source for ever, where this mover is still the one that goes on, and all are ready still. Gives whether it has: a
+/// Ends commits in the source, where this mover is still the one that goes on, and all are ready still. Gives whether it has: a
 /// gateway that was opened meanwhile has written the cluster's row, and it is to be tried again.
 pub(super) async fn fence(
     source: &impl Keyspace,
     (own, ready): (Revision, &[Ready]),
-    fence: &FenceRecord,
+    fence: &LeavingRecord,
 ) -> Result<bool, MoveError> {
     let standing = look(source).await?;
     if standing.gone().is_some_and(|(gone, _)| gone == fence.id) {
@@ -79,7 +80,72 @@ pub(super) async fn fence(
     }
 }
 
-/// Makes the target the catalog, in one commit.
+/// Says in the source, before the target is opened, that it may be: from here on the fence is not taken back.
+pub(super) async fn let_go(source: &impl Keyspace, own: MoveId) -> Result<(), MoveError> {
+    let standing = look(source).await?;
+    match standing.fence {
+        Some((Fence::Closed(fence), _)) if fence.id == own => Ok(()),
+        Some((Fence::Leaving(LeavingRecord { id, to, at_unix_ms, .. }), version)) if id == own => {
+            let fence = Fence::Closed(gone(id, to, at_unix_ms));
+            rewrite_fence(source, version, &fence).await
+        }
+        _ => Err(MoveError::Overtaken),
+    }
+}
+
+/// Takes back how far the copy is: it was set back, or its source has forgotten what came after.
+pub(super) async fn forget_copied(source: &impl Keyspace, standing: &Standing) -> Result<(), MoveError> {
+    let Some((Fence::Leaving(leaving), version)) = standing.fence else { return Ok(()) };
+    rewrite_fence(source, version, &Fence::Leaving(LeavingRecord { copied: None, ..leaving })).await
+}
+
+async fn rewrite_fence(source: &impl Keyspace, before: Revision, fence: &Fence) -> Result<(), MoveError> {
+    let key = keys::only(Table::Fence);
+    let mut batch = Batch::new();
+    batch.expect(key.clone(), Some(before));
+    batch.put(key, fence.encode()?);
+    claim(source, batch).await.map(drop)
+}
+
+/// A gateway that was part of a move and is not told of it any more takes the fence back: the move was called off. Gives whether the catalog
+/// is served on here. It is not where the target may be open, which is said before it is opened: what was acknowledged there is not here.
+///
+/// # Errors
+/// The engine's.
+pub async fn take_back(source: &impl Keyspace, gateway: &NodeName) -> Result<bool, MoveError> {
+    loop {
+        let standing = look(source).await?;
+        let (Some((Fence::Leaving(leaving), version)), Some((cluster, of))) =
+            (standing.fence, &standing.cluster)
+        else {
+            return Ok(standing.fence.is_none());
+        };
+        let (fence, cluster_key, ready) =
+            (keys::only(Table::Fence), keys::only(Table::Cluster), keys::ready(gateway));
+        let Some(word) = source.get(&ready).await? else { return Ok(false) };
+        if record::decode::<ReadyRecord>(&word.value)? != (ReadyRecord { id: leaving.id }) {
+            return Ok(false);
+        }
+        let mut batch = Batch::new();
+        batch.expect(fence.clone(), Some(version));
+        batch.expect(cluster_key.clone(), Some(*of));
+        batch.expect(ready.clone(), Some(word.version));
+        batch.delete(fence);
+        batch.put(cluster_key, record::encode(cluster)?);
+        batch.delete(ready);
+        match source.commit(batch).await {
+            // Another has taken it back, or the target is being opened.
+            Err(CommitError::Conflict { .. }) => {}
+            outcome => {
+                outcome?;
+                tracing::warn!(id = %leaving.id, "the catalog's move was called off, and its fence is taken back");
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// Makes the target the catalog, in one commit. Whoever calls it has let go of the source.
 pub(super) async fn open(
     target: &impl Keyspace,
     closing: Revision,
@@ -97,8 +163,8 @@ pub(super) async fn open(
     claim(target, batch).await.map(drop)
 }
 
-/// The fence of a source whose catalog has gone there.
-pub(super) const fn gone(id: MoveId, to: Keeper, at_unix_ms: u64) -> FenceRecord {
+/// The fence of a source whose catalog has gone there, or is about to.
+const fn gone(id: MoveId, to: Keeper, at_unix_ms: u64) -> FenceRecord {
     FenceRecord { id, closure: Closure::Gone { to }, at_unix_ms }
 }
 
@@ -121,6 +187,21 @@ pub async fn say_ready(
     if !matches!(look(target).await?.store(), super::standing::Store::Coming { id: there } if there == id) {
         return Ok(false);
     }
+    say(source, gateway, id).await
+}
+
+/// The same of a gateway that is not where the target is: it stops reading the source once the target may be open.
+///
+/// # Errors
+/// The engine's.
+pub async fn say_ready_elsewhere(source: &impl Keyspace, gateway: &NodeName) -> Result<bool, MoveError> {
+    match look(source).await?.begun() {
+        Some(id) => say(source, gateway, id).await,
+        None => Ok(false),
+    }
+}
+
+async fn say(source: &impl Keyspace, gateway: &NodeName, id: MoveId) -> Result<bool, MoveError> {
     let (key, value) = (keys::ready(gateway), record::encode(&ReadyRecord { id })?);
     if source.get(&key).await?.is_some_and(|row| row.value == value) {
         return Ok(true);
@@ -158,9 +239,10 @@ pub async fn withdraw(source: &impl Keyspace, gateway: &NodeName) -> Result<(), 
 /// The engine's.
 pub async fn has_gone(keyspace: &impl Keyspace) -> Result<Option<(MoveId, Keeper)>, MoveError> {
     let Some(row) = keyspace.get(&keys::only(Table::Fence)).await? else { return Ok(None) };
-    Ok(match record::decode(&row.value)? {
-        FenceRecord { id, closure: Closure::Gone { to }, .. } => Some((id, to)),
-        FenceRecord { .. } => None,
+    let fence = Fence::decode(&row.value)?;
+    Ok(match fence.closure() {
+        Closure::Gone { to } => Some((fence.id(), to)),
+        Closure::Coming { .. } => None,
     })
 }
 

@@ -11,8 +11,8 @@ use super::standing::{Course, Standing, course, look};
 use super::{MoveError, Refusal, begins_above, closing};
 use crate::backup::Changed;
 use crate::engine::AnyKeyspace;
-use crate::keyspace::{Keyspace, Revision, View};
-use crate::record::{CameRecord, Keeper, MoveId, MoveRecord};
+use crate::keyspace::{ChangesError, Keyspace, Revision, View};
+use crate::record::{CameRecord, Copied, Keeper, LeavingRecord, MoveId, MoveRecord};
 
 /// What moves, and who has to be ready.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct Mover {
     facts: Facts,
     reading: Reading,
     changed: Changed,
+    /// All up to this commit is in the target, and was compared.
+    written: Option<Revision>,
     ready: Vec<Ready>,
     missing: Vec<NodeName>,
 }
@@ -88,12 +90,18 @@ impl Mover {
         };
         let closing = close(&moves, (&source, &there), (id, now_unix_ms)).await?;
         let sides = Sides { source: moves.source.clone(), target: moves.target.clone(), closing };
-        // From before the first page.
-        let changed = Changed::since(moves.source.view().await?.revision().await?);
-        let facts = Facts { fenced, ..Facts::default() };
-        let reading = Reading::begin();
+        let known = go_on_from(&moves.source, (&source, &there)).await?;
+        let (copied, compared) = (known.is_some(), known.is_some());
+        let changed = match known {
+            Some(changed) => changed,
+            // From before the first page.
+            None => Changed::since(moves.source.view().await?.revision().await?),
+        };
+        let facts = Facts { fenced, copied, compared, ..Facts::default() };
+        let (reading, written) = (Reading::begin(), None);
         let (ready, missing) = (Vec::new(), moves.gateways.clone());
-        Ok(Begun::Moving(Box::new(Self { moves, id, own, sides, facts, reading, changed, ready, missing })))
+        let mover = Self { moves, id, own, sides, facts, reading, changed, written, ready, missing };
+        Ok(Begun::Moving(Box::new(mover)))
     }
 
     /// Which it is.
@@ -129,11 +137,11 @@ impl Mover {
         match step {
             Step::Copy => self.facts.copied = self.read(Aim::Copy).await?,
             Step::Compare => self.facts.compared = self.read(Aim::Compare).await?,
-            Step::Follow => self.sides.write_changes(&mut self.changed).await?,
+            Step::Follow => self.write_changes().await?,
             Step::Await => self.look_for_the_others().await?,
             Step::Fence => {
-                let fence = closing::gone(self.id, self.moves.to, now_unix_ms);
                 let on = (self.own, &self.ready[..]);
+                let fence = self.fence(now_unix_ms).await?;
                 self.facts.fenced = closing::fence(&self.moves.source, on, &fence).await?;
                 // Where it was not put, somebody may have taken back that they are ready.
                 self.facts.ready = self.facts.fenced;
@@ -158,26 +166,58 @@ impl Mover {
         Ok(ended)
     }
 
+    async fn write_changes(&mut self) -> Result<(), MoveError> {
+        self.written = Some(self.sides.write_changes(&mut self.changed).await?);
+        Ok(())
+    }
+
+    /// Says how far the copy is by then, for whoever has to go on with it.
+    async fn fence(&self, at_unix_ms: u64) -> Result<LeavingRecord, MoveError> {
+        let there = look(&self.moves.target).await?.newest();
+        let copied = self.written.map(|through| Copied { through, there });
+        Ok(LeavingRecord { id: self.id, to: self.moves.to, copied, at_unix_ms })
+    }
+
     async fn look_for_the_others(&mut self) -> Result<(), MoveError> {
-        self.sides.write_changes(&mut self.changed).await?;
+        self.write_changes().await?;
         (self.ready, self.missing) =
             closing::who_is_ready(&self.moves.source, &self.moves.gateways, self.id).await?;
         self.facts.ready = self.missing.is_empty();
         Ok(())
     }
 
-    /// Nothing is committed in the source any more: what is left is all there will be.
+    /// Nothing is committed in the source any more: what is left is all there will be. That it may be open is said as late as can be: until
+    /// then a target that is lost costs nothing.
     async fn open(&mut self, now_unix_ms: u64) -> Result<(), MoveError> {
-        self.sides.write_changes(&mut self.changed).await?;
+        self.write_changes().await?;
         let source = look(&self.moves.source).await?;
         let there = look(&self.moves.target).await?;
         above(&source, &there)?;
         let (cluster, _) = source.cluster.as_ref().ok_or(Refusal::Nothing)?;
         let came = CameRecord { id: self.id, from: self.moves.from(), at_unix_ms: now_unix_ms };
+        closing::let_go(&self.moves.source, self.id).await?;
         closing::open(&self.moves.target, self.sides.closing, (cluster, &came)).await?;
         self.facts.open = true;
         Ok(())
     }
+}
+
+/// What is left to copy for a mover that finds a fence, where that is known; else both are read again. A copy that was set back is not what
+/// was compared.
+async fn go_on_from(
+    source: &AnyKeyspace,
+    (here, there): (&Standing, &Standing),
+) -> Result<Option<Changed>, MoveError> {
+    let Some(copied) = here.copied() else { return Ok(None) };
+    if there.newest() >= copied.there {
+        let mut changed = Changed::since(copied.through);
+        match catch_up(source, &mut changed).await {
+            Err(MoveError::Changes(ChangesError::Forgotten { .. })) => {}
+            outcome => return outcome.map(|()| Some(changed)),
+        }
+    }
+    closing::forget_copied(source, here).await?;
+    Ok(None)
 }
 
 /// Closes the target, with its revisions above the source's.

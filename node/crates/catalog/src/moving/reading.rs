@@ -110,8 +110,8 @@ impl Sides {
         }
     }
 
-    /// Writes what the changed keys hold, and reads it back. Afterwards what is known of changes is what came later.
-    pub(super) async fn write_changes(&self, changed: &mut Changed) -> Result<(), MoveError> {
+    /// Writes what the changed keys hold, and reads it back. Afterwards what is known of changes is what came later than the commit it gives.
+    pub(super) async fn write_changes(&self, changed: &mut Changed) -> Result<Revision, MoveError> {
         let view = self.source.view().await?;
         let at = view.revision().await?;
         follow(&self.source, changed, at).await?;
@@ -132,7 +132,7 @@ impl Sides {
         }
         drop(view);
         changed.forget_through(at);
-        Ok(())
+        Ok(at)
     }
 }
 

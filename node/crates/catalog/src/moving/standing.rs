@@ -7,8 +7,8 @@ use super::{MoveError, Refusal};
 use crate::keys::{self, Table};
 use crate::keyspace::{Keyspace, RangeLimits, Revision, View};
 use crate::record::{
-    self, CameRecord, ClosedClusterRecord, Closure, ClusterRecord, FenceRecord, Keeper, MoveId, MoveRecord,
-    Record,
+    CameRecord, ClosedClusterRecord, Closure, ClusterRecord, Copied, Fence, Keeper, LeavingRecord, MoveId,
+    MoveRecord, Written,
 };
 
 /// A row of a move, and the commit that wrote it.
@@ -22,7 +22,7 @@ pub struct Standing {
     /// Whose it is: closed or not, the same words.
     pub(super) cluster: Known<ClusterRecord>,
     pub(super) begun: Known<MoveRecord>,
-    pub(super) fence: Known<FenceRecord>,
+    pub(super) fence: Known<Fence>,
     pub(super) came: Known<CameRecord>,
     /// Whether there is anything at all.
     pub(super) has_rows: bool,
@@ -91,13 +91,20 @@ impl Standing {
         self.begun.map(|(begun, _)| begun.id)
     }
 
+    /// How far the copy was when the fence was put.
+    pub(super) fn copied(&self) -> Option<Copied> {
+        match self.fence {
+            Some((Fence::Leaving(LeavingRecord { copied, .. }), _)) => copied,
+            _ => None,
+        }
+    }
+
     pub(super) fn store(&self) -> Store {
         let fingerprint = || self.cluster.as_ref().map(|(cluster, _)| cluster.fingerprint.clone());
-        match (self.fence, fingerprint()) {
-            (Some((FenceRecord { id, closure: Closure::Gone { to }, .. }, _)), Some(fingerprint)) => {
-                Store::Gone { id, to, fingerprint }
-            }
-            (Some((FenceRecord { id, closure: Closure::Coming { .. }, .. }, _)), _) => Store::Coming { id },
+        let fence = self.fence.map(|(fence, _)| (fence.closure(), fence.id()));
+        match (fence, fingerprint()) {
+            (Some((Closure::Gone { to }, id)), Some(fingerprint)) => Store::Gone { id, to, fingerprint },
+            (Some((Closure::Coming { .. }, id)), _) => Store::Coming { id },
             (None, Some(fingerprint)) => {
                 Store::Open { came: self.came.map(|(came, _)| came.id), fingerprint }
             }
@@ -182,9 +189,9 @@ pub async fn look(keyspace: &impl Keyspace) -> Result<Standing, MoveError> {
     })
 }
 
-async fn read<R: Record>(view: &impl View, table: Table) -> Result<Known<R>, MoveError> {
+async fn read<R: Written>(view: &impl View, table: Table) -> Result<Known<R>, MoveError> {
     let Some(row) = view.get(&keys::only(table)).await? else { return Ok(None) };
-    Ok(Some((record::decode(&row.value)?, row.version)))
+    Ok(Some((R::decode(&row.value)?, row.version)))
 }
 
 async fn cluster(view: &impl View) -> Result<Known<ClusterRecord>, MoveError> {
@@ -200,6 +207,7 @@ pub(super) fn next_incarnation(of: &ClusterRecord) -> Incarnation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::FenceRecord;
 
     const ONE: MoveId = MoveId([1; 16]);
     const OTHER: MoveId = MoveId([2; 16]);
@@ -220,7 +228,8 @@ mod tests {
     }
 
     fn closed(id: MoveId, closure: Closure) -> Standing {
-        Standing { fence: Some((FenceRecord { id, closure, at_unix_ms: 1 }, Revision(3))), ..begun(id) }
+        let fence = Fence::Closed(FenceRecord { id, closure, at_unix_ms: 1 });
+        Standing { fence: Some((fence, Revision(3))), ..begun(id) }
     }
 
     fn gone(id: MoveId) -> Standing {
@@ -260,8 +269,12 @@ mod tests {
 
     #[test]
     fn a_catalog_that_has_gone_is_followed_to_one_place_only() {
-        assert_eq!(course(&gone(ONE), &coming(ONE)), Ok(Course::GoOn(ONE)));
-        assert_eq!(course(&gone(ONE), &came(ONE, "f")), Ok(Course::Arrived(ONE)));
+        let leaving = LeavingRecord { id: ONE, to: Keeper::Postgres, copied: None, at_unix_ms: 1 };
+        let leaving = Standing { fence: Some((Fence::Leaving(leaving), Revision(3))), ..begun(ONE) };
+        for gone in [gone(ONE), leaving] {
+            assert_eq!(course(&gone, &coming(ONE)), Ok(Course::GoOn(ONE)));
+            assert_eq!(course(&gone, &came(ONE, "f")), Ok(Course::Arrived(ONE)));
+        }
         for other in [Standing::default(), coming(OTHER), came(OTHER, "f"), catalog("f"), gone(OTHER)] {
             let refused = course(&gone(ONE), &other).unwrap_err();
             assert!(matches!(refused, Refusal::WentElsewhere { to: Keeper::Postgres, .. }), "{refused}");

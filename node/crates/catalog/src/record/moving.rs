@@ -6,7 +6,8 @@ use std::fmt;
 use datamesh_shard::Incarnation;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterRecord, Record, RecordError, decode};
+use super::{ClusterRecord, Record, RecordError, Written, decode, encode};
+use crate::keyspace::Revision;
 
 /// Names one move; random, and another for each target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,7 +67,7 @@ impl Record for ReadyRecord {
 /// Why nothing is committed in a keyspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Closure {
-    /// The catalog has gone.
+    /// The catalog has gone, or whoever wrote this was about to open it there.
     Gone {
         /// Where to.
         to: Keeper,
@@ -91,6 +92,77 @@ pub struct FenceRecord {
 
 impl Record for FenceRecord {
     const NAME: &'static str = "fence";
+}
+
+/// How far a copy is, in commits that are in it whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// All that was committed in the source up to this one is in the target, and was compared.
+    pub through: Revision,
+    /// The target had this one then. Where it has not any more, it was set back.
+    pub there: Revision,
+}
+
+/// A fence that is put before the catalog can be open elsewhere: it may be taken back. Whoever opens the catalog there writes the other one first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeavingRecord {
+    /// By which move.
+    pub id: MoveId,
+    /// Where to.
+    pub to: Keeper,
+    /// What need not be read again by whoever goes on with the move.
+    pub copied: Option<Copied>,
+    /// Milliseconds since 1970.
+    pub at_unix_ms: u64,
+}
+
+impl Record for LeavingRecord {
+    const NAME: &'static str = "fence";
+    const VERSION: u8 = 2;
+}
+
+/// What the fence's row says, in either version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fence {
+    /// It may be taken back.
+    Leaving(LeavingRecord),
+    /// It may not.
+    Closed(FenceRecord),
+}
+
+impl Fence {
+    /// By which move.
+    #[must_use]
+    pub const fn id(&self) -> MoveId {
+        match self {
+            Self::Leaving(LeavingRecord { id, .. }) | Self::Closed(FenceRecord { id, .. }) => *id,
+        }
+    }
+
+    /// Why nothing is committed.
+    #[must_use]
+    pub const fn closure(&self) -> Closure {
+        match self {
+            Self::Leaving(LeavingRecord { to, .. }) => Closure::Gone { to: *to },
+            Self::Closed(FenceRecord { closure, .. }) => *closure,
+        }
+    }
+}
+
+impl Written for Fence {
+    fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        match bytes.first() {
+            Some(&LeavingRecord::VERSION) => decode(bytes).map(Self::Leaving),
+            _ => decode(bytes).map(Self::Closed),
+        }
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        match self {
+            Self::Leaving(record) => encode(record),
+            Self::Closed(record) => encode(record),
+        }
+    }
 }
 
 /// How a catalog came to be where it is.

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod refusals;
+mod taken_back;
 mod under_work;
 
 use std::path::Path;

@@ -14,7 +14,7 @@ use super::flush::{FlushOn, Flusher};
 use super::record::VolumeRecord;
 use super::types::ReplicaId;
 use crate::engine::rocks::{EngineError, RocksOptions, Rows, locked_or_other};
-use crate::keyspace::ReadError;
+use crate::keyspace::{ReadError, Versioned};
 use crate::record::{self, Record};
 
 /// Votes, places, and whose volume it is.
@@ -98,6 +98,24 @@ fn refuse_what_is_not_replicated(known: &[String], dir: &Path) -> Result<(), Ope
     let db = DB::open_for_read_only(&Options::default(), dir, false).map_err(locked_or_other)?;
     let has_rows = db.iterator(IteratorMode::Start).next().is_some();
     if has_rows { Err(OpenError::NotReplicated) } else { Ok(()) }
+}
+
+/// These rows of a replica that nobody has open. Blocks.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn rows_at_rest<const N: usize>(
+    dir: &Path,
+    id: ReplicaId,
+    keys: &[Vec<u8>; N],
+) -> Result<[Option<Versioned>; N], OpenError> {
+    let volume = Volume::open(dir, (id, true), RocksOptions::default(), FlushOn::Thread)?;
+    let rows = volume.rows().map_err(EngineError::from)?;
+    let mut found = [const { None }; N];
+    for (found, key) in found.iter_mut().zip(keys) {
+        *found = rows.get(key).map_err(EngineError::from)?;
+    }
+    Ok(found)
 }
 
 impl Volume {

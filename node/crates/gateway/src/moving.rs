@@ -2,7 +2,7 @@
 //! ([ADR 54](../../../../docs/adr/0054-the-catalog-moves-while-it-is-served.md)).
 //!
 //! * `open`: which of the two a gateway begins with.
-//! * `target`: how the other is opened.
+//! * `target`: how the other is opened; `left_here`: makes room for it on a volume.
 //! * `carry`: the worker that copies where the catalog leads, and says elsewhere that it is ready.
 //! * `told`: what the status says of it.
 //! * `left_behind`: ends a gateway that was not told of a move.
@@ -10,6 +10,7 @@
 mod carry;
 mod errors;
 pub(crate) mod left_behind;
+mod left_here;
 mod open;
 mod target;
 mod told;
@@ -24,7 +25,7 @@ use tokio::sync::Notify;
 
 pub(crate) use carry::CarryMove;
 pub use errors::MoveFault;
-pub(crate) use open::{Opening, in_database};
+pub(crate) use open::{Opening, in_database, served_here};
 use target::Target;
 pub(crate) use told::Told;
 
@@ -54,7 +55,6 @@ impl UnderWay {
 pub(crate) fn check(gateway: &GatewaySettings) -> Result<(), MoveFault> {
     match gateway.catalog_move {
         Some(_) if gateway.catalog_database.is_none() => Err(MoveFault::NoDatabase),
-        Some(CatalogMove::FromDatabase) if !gateway.catalog_members.is_empty() => Err(MoveFault::ToSeveral),
         _ => Ok(()),
     }
 }

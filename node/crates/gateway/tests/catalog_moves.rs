@@ -8,16 +8,22 @@ mod gateways;
 #[path = "../../catalog/tests/it/postgres.rs"]
 #[allow(dead_code, reason = "the catalog's own tests use the rest")]
 mod postgres;
+#[path = "catalog_moves/together.rs"]
+mod together;
 
-use cluster::{Cluster, DATABASE_FILE, MOVE_FILE, bind_gateway, noise, start_gateway};
+use cluster::{BACKUPS_FILE, Cluster, DATABASE_FILE, MOVE_FILE, bind_gateway, noise, start_gateway};
 use datamesh_catalog::engine::{AnyKeyspace, PostgresKeyspace, PostgresOptions, RocksKeyspace, RocksOptions};
-use datamesh_catalog::moving::{Begun, Mover, Moves, Step};
+use datamesh_catalog::moving::{Begun, Mover, Moves, Step, say_ready};
 use datamesh_catalog::record::{Keeper, MoveId};
 use datamesh_settings::admin::{CatalogEngine, CatalogMovePhase, ClusterStatus};
-use gateways::Gateways;
+use datamesh_shard::NodeName;
 
 fn has_moved(status: &ClusterStatus) -> bool {
     status.catalog.moving.as_ref().is_some_and(|moving| moving.phase == CatalogMovePhase::Moved)
+}
+
+fn is_backed_up(status: &ClusterStatus) -> bool {
+    status.catalog.backup.as_ref().is_some_and(|backup| backup.last_unix_ms.is_some())
 }
 
 fn is_writable(status: &ClusterStatus) -> bool {
@@ -72,6 +78,7 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
     let server = postgres::server();
     let uri = server.uri(&server.database().await);
     let mut cluster = Cluster::start().await;
+    std::fs::write(cluster.dir.path().join(BACKUPS_FILE), []).unwrap();
     cluster.put_pool().await;
     cluster.status_until(is_writable).await;
     let large = noise(1, 20 << 20);
@@ -98,7 +105,10 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
 
     cluster.catalog_is(Some(&uri), Some("FromDatabase"));
     cluster.restart().await;
+    assert!(cluster.status_until(|_| true).await.catalog.backup.is_none(), "a database has its own");
     let back = cluster.put_until_moved("back").await;
+    // At once, and not after the next start.
+    cluster.status_until(is_backed_up).await;
     cluster.catalog_is(Some(&uri), None);
     cluster.gateway.take().unwrap().end().await;
     let refused = bind_gateway(cluster.dir.path(), &cluster.secret, "gateway").await;
@@ -141,14 +151,50 @@ async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
     }
 }
 
+/// What it moves to is lost behind the fence: the settings of before bring back all that was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_whose_target_is_lost_is_called_off_behind_the_fence() {
+    let server = postgres::server();
+    let database = server.database().await;
+    let mut cluster = Cluster::start().await;
+    cluster.put_pool().await;
+    cluster.status_until(is_writable).await;
+    let bytes = noise(5, 3 << 20);
+    cluster.put("kept", &bytes).await;
+    cluster.gateway.take().unwrap().end().await;
+    fence(&cluster.dir.path().join("gateway/catalog"), server.options(&database)).await;
+    let lost = format!("DROP DATABASE {database} WITH (FORCE)");
+    server.admin("postgres").await.batch_execute(&lost).await.unwrap();
+    cluster.restart().await;
+    cluster.status_until(is_writable).await;
+    assert!(cluster.get("kept").await == bytes);
+    cluster.put("behind", &bytes).await;
+    // To another one, later.
+    cluster.catalog_is(Some(&server.uri(&server.database().await)), Some("ToDatabase"));
+    cluster.restart().await;
+    cluster.status_until(has_moved).await;
+    assert!(cluster.get("kept").await == bytes && cluster.get("behind").await == bytes);
+    cluster.gateway.take().unwrap().end().await;
+    for running in cluster.nodes.drain(..).flatten() {
+        running.end().await;
+    }
+}
+
 /// What the gateway's worker does, up to the fence.
 async fn fence(volume: &std::path::Path, database: PostgresOptions) {
     let source: AnyKeyspace = RocksKeyspace::open(volume, RocksOptions::default()).unwrap().into();
     let target: AnyKeyspace = PostgresKeyspace::open(database).await.unwrap().into();
-    let moves = Moves { source, target, to: Keeper::Postgres, gateways: Vec::new() };
+    let gateways: Vec<NodeName> = vec!["gateway".parse().unwrap()];
+    let moves = Moves {
+        source: source.clone(),
+        target: target.clone(),
+        to: Keeper::Postgres,
+        gateways: gateways.clone(),
+    };
     let Begun::Moving(mut mover) = Mover::begin(moves, MoveId([1; 16]), 1).await.unwrap() else {
         panic!("nothing moves")
     };
+    say_ready(&source, &target, &gateways[0]).await.unwrap();
     while mover.step(1).await.unwrap() != Step::Fence {}
 }
 
@@ -199,45 +245,4 @@ async fn an_empty_database_beside_a_catalog_is_a_mistake() {
     for running in cluster.nodes.drain(..).flatten() {
         running.end().await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_catalog_of_three_gateways_moves_once_all_are_ready() {
-    let server = postgres::server();
-    let mut three = Gateways::start().await;
-    three.put_pool(0).await;
-    three.until(|status| status.catalog.replicas == 3 && is_writable(status)).await;
-    let bytes = noise(3, 3 << 20);
-    three.put(0, "before", &bytes).await.unwrap();
-    three.move_to(&server.uri(&server.database().await));
-    let leader = three.leader().await;
-    let order = [(leader + 1) % 3, (leader + 2) % 3, leader];
-    for at in order {
-        three.kill(at).await;
-        three.restart(at).await;
-        three.put(at, &format!("while-{at}"), &bytes).await.unwrap();
-        if at != leader {
-            let moved = three.status(at).await.unwrap();
-            assert!(!has_moved(&moved), "not all are ready: {moved:?}");
-        }
-    }
-    three.until(has_moved).await;
-    for at in 0..3 {
-        assert_eq!(three.status(at).await.unwrap().catalog.engine, CatalogEngine::Postgres);
-        three.put(at, &format!("behind-{at}"), &bytes).await.unwrap();
-        for key in ["before", "while-0", "while-1", "while-2", &format!("behind-{at}")] {
-            assert!(three.get((at + 1) % 3, key).await.unwrap() == bytes, "{key}");
-        }
-    }
-    // With the database alone, they are to storage nodes who they were.
-    three.has_moved();
-    for at in 0..3 {
-        three.kill(at).await;
-        three.restart(at).await;
-        three.until_at(at, is_writable).await;
-        three.put(at, &format!("alone-{at}"), &bytes).await.unwrap();
-        assert!(three.get(at, &format!("alone-{at}")).await.unwrap() == bytes);
-        assert!(three.get(at, "before").await.unwrap() == bytes);
-    }
-    three.end().await;
 }

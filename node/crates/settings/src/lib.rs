@@ -200,7 +200,8 @@ pub struct GatewaySettings {
     /// `catalog_members` there may be 1 then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub catalog_leaving: Vec<GatewayAddress>,
-    /// The catalog moves between the data folder and the database, and is served meanwhile. Absent: it stays where it is.
+    /// The catalog moves between the data folder and the database, and is served meanwhile. Absent: it stays where it is. From the database it
+    /// comes to the first of `catalog_members`, where those are named; the others serve the database until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_move: Option<CatalogMove>,
     /// How many requests are taken of whom. Left out where it is the default.

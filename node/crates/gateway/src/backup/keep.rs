@@ -259,8 +259,8 @@ impl KeepBackup {
     }
 
     /// Where there shall be no backups.
-    pub(crate) fn forgets(self) -> ForgetBackups {
-        ForgetBackups::new(self.context)
+    pub(crate) fn forgets(&self) -> ForgetBackups {
+        ForgetBackups::new(Arc::clone(&self.context))
     }
 
     /// Has nodes keep the chain's anchor: from then on the backup is as new as what is in it.

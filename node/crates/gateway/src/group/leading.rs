@@ -29,6 +29,8 @@ pub(crate) enum Leading {
     Moving(MovingKeyspace),
     /// The same, until it has moved: what is done on the gateways' volumes alone.
     BeforeMove(MovingKeyspace),
+    /// Once it has moved there, on the contrary.
+    AfterMove(MovingKeyspace),
 }
 
 impl Leading {
@@ -50,12 +52,21 @@ impl Leading {
         }
     }
 
+    /// For what begins with it.
+    pub(crate) fn after_move(&self) -> Self {
+        match self {
+            Self::Moving(keyspace) => Self::AfterMove(keyspace.clone()),
+            settled => settled.clone(),
+        }
+    }
+
     pub(crate) fn now(&self) -> bool {
         match self {
             Self::Always => true,
             Self::WithReplica(replica) => replica.status().leader == Some(replica.id()),
             Self::WithLock(held) => *held.borrow(),
             Self::Moving(keyspace) => Self::of(keyspace.current()).now(),
+            Self::AfterMove(keyspace) => keyspace.has_arrived() && Self::of(keyspace.current()).now(),
             Self::BeforeMove(keyspace) => !keyspace.has_arrived() && Self::of(keyspace.source()).now(),
         }
     }
@@ -70,7 +81,7 @@ impl Leading {
             }
             Self::WithLock(held) => held.wait_for(|held| *held == leads).await.is_ok(),
             Self::BeforeMove(keyspace) if !leads => ends_before_move(&keyspace.clone()).await,
-            Self::Moving(keyspace) | Self::BeforeMove(keyspace) => {
+            Self::Moving(keyspace) | Self::BeforeMove(keyspace) | Self::AfterMove(keyspace) => {
                 moved_until(&keyspace.clone(), leads).await
             }
         }
@@ -97,14 +108,15 @@ impl Leading {
     }
 }
 
-/// The same while the catalog moves: whoever leads the source, and then whoever leads the target.
+/// The same while the catalog moves: whoever leads the source, and then whoever leads the target. The lead of the source ends with the move, so
+/// that who waits for the target's is woken.
 async fn moved_until(keyspace: &MovingKeyspace, leads: bool) -> bool {
     let mut arrival = keyspace.arrival();
     if !keyspace.has_arrived() {
         let mut source = Leading::of(keyspace.source());
         tokio::select! {
             is_so = Box::pin(source.until(leads)) => return is_so,
-            () = arrival.wait_for(|arrived| *arrived).map(drop) => {}
+            () = arrival.wait_for(|arrived| *arrived).map(drop) => if !leads { return true },
         }
     }
     Box::pin(Leading::of(keyspace.current()).until(leads)).await

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::GroupError;
 use crate::server::{CATALOG_DIR, write_synced};
 
+/// What was a replica, until it is removed.
+const LEFT_DIR: &str = "replica.left";
 /// Folder of the replica's database.
 const REPLICA_DIR: &str = "replica";
 /// What was the catalog of a single gateway, until it is removed.
@@ -136,6 +138,29 @@ pub(crate) fn is_marked(dir: &Path) -> bool {
 /// Whether a volume has a part of a catalog that several keep, or had one. Blocking.
 pub(crate) fn has_part(dir: &Path) -> bool {
     [MARK_FILE, TAKEN_DIR].iter().any(|name| dir.join(name).exists())
+}
+
+/// The replica that takes part, by its mark, and where it is. Blocking.
+pub(crate) fn part(dir: &Path) -> Result<Option<(PathBuf, ReplicaId)>, GroupError> {
+    let mark = read::<Mark>(&dir.join(MARK_FILE))?;
+    Ok(mark.map(|mark| (dir.join(REPLICA_DIR), mark.replica)))
+}
+
+/// Takes part no more, as the group is none any more. Cut off anywhere, it is called again. Blocking.
+pub(crate) fn leave(dir: &Path) -> Result<(), GroupError> {
+    let (replica, left, mark) = (dir.join(REPLICA_DIR), dir.join(LEFT_DIR), dir.join(MARK_FILE));
+    let failed = |source| GroupError::File { path: replica.clone(), source };
+    if replica.exists() {
+        remove(left.clone())?;
+        std::fs::rename(&replica, &left).map_err(failed)?;
+        sync(dir).map_err(failed)?;
+    }
+    // A mark without a replica is a volume that was lost, but for beside this one.
+    if left.exists() {
+        std::fs::remove_file(&mark).map_err(|source| GroupError::File { path: mark, source })?;
+        sync(dir).map_err(failed)?;
+    }
+    remove(left)
 }
 
 /// This gateway's next incarnation, before a catalog can count them: above all of this file and, by the clock, above what a catalog

@@ -1,16 +1,21 @@
 //! The worker of a move: copies where the catalog leads, says elsewhere that this gateway is ready, and notices the end everywhere.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::EmbeddedCatalog;
 use datamesh_catalog::engine::AnyKeyspace;
-use datamesh_catalog::moving::{Begun, MoveError, Mover, Moves, Step, has_gone, look, say_ready};
+use datamesh_catalog::moving::{
+    Begun, MoveError, Mover, Moves, Step, has_gone, look, say_ready, say_ready_elsewhere,
+};
 use datamesh_catalog::record::{MoveId, ShredState};
+use datamesh_shard::NodeName;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{MoveFault, UnderWay};
+use super::target::Target;
+use super::{MoveFault, UnderWay, left_here};
 use crate::group::Leading;
 use crate::surroundings::{Surroundings, random};
 use crate::work::{Next, Worker};
@@ -25,7 +30,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 pub(crate) struct CarryMove {
     way: UnderWay,
-    /// Where the source leads.
+    /// Where it is carried out.
     leading: Leading,
     mover: Option<Box<Mover>>,
     catalog: EmbeddedCatalog,
@@ -34,11 +39,14 @@ pub(crate) struct CarryMove {
 
 impl CarryMove {
     pub(crate) fn new(way: UnderWay, catalog: EmbeddedCatalog, surroundings: Arc<dyn Surroundings>) -> Self {
-        let leading = Leading::of(way.keyspace.source());
+        let leading = way.target.leading(way.keyspace.source());
         Self { way, leading, mover: None, catalog, surroundings }
     }
 
     async fn step(&mut self) -> Result<Next, MoveFault> {
+        if let Target::Elsewhere(taker, dir) = &self.way.target {
+            return self.stand_aside(taker, dir).await;
+        }
         if self.way.keyspace.look().await.map_err(MoveError::from)? {
             self.mover = None;
             // It may go on from there, by a gateway that was told.
@@ -56,6 +64,20 @@ impl CarryMove {
             return Ok(Next::Wait(PERIOD));
         }
         self.carry(target).await
+    }
+
+    /// Another gateway takes it onto its volume. Once it may be open there, this one reads nothing any more, and waits for other settings.
+    async fn stand_aside(&self, taker: &NodeName, dir: &Path) -> Result<Next, MoveFault> {
+        let source = self.way.keyspace.source();
+        let waits = if has_gone(source).await?.is_some() {
+            format!("for this gateway's settings to name the catalog that {taker} has on its volume")
+        } else {
+            left_here::make_room(dir, look(source).await?).await?;
+            say_ready_elsewhere(source, &self.way.own).await?;
+            format!("{taker} takes it onto its volume")
+        };
+        self.way.told.waits(waits);
+        Ok(Next::Wait(PERIOD))
     }
 
     /// Opened once.
@@ -97,7 +119,10 @@ impl CarryMove {
                         }
                         return Ok(Next::Wait(PERIOD));
                     }
-                    Begun::Moving(mover) => self.mover.insert(mover),
+                    Begun::Moving(mover) => {
+                        told.progress(mover.progress());
+                        self.mover.insert(mover)
+                    }
                 }
             }
         };

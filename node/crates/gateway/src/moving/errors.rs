@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::engine::{EngineError, PostgresError};
 use datamesh_catalog::moving::{MoveError, Refusal};
+use datamesh_shard::NodeName;
 
 use crate::group::GroupError;
 
@@ -14,12 +15,6 @@ pub enum MoveFault {
         "catalogMove is set, and catalogDatabase is not: name the database that the catalog moves to or from"
     )]
     NoDatabase,
-    /// A group has no way to begin its revisions above those of the database.
-    #[error(
-        "catalogMove is FromDatabase, and catalogMembers names several gateways: a catalog comes back to one gateway, which others may \
-         join afterwards"
-    )]
-    ToSeveral,
     /// A database that is empty beside a volume that is not.
     #[error(
         "the catalog's database is empty, and {0} holds a catalog: to move it there, set catalogMove to ToDatabase; to begin with an \
@@ -49,6 +44,9 @@ pub enum MoveFault {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// It is not this gateway's to open.
+    #[error("the catalog moves to the volume of {0}: that gateway opens it")]
+    Elsewhere(NodeName),
     /// The thread that opened it ended early.
     #[error("opening the move's target was cut short")]
     Cut,
@@ -69,7 +67,7 @@ impl MoveFault {
     pub(super) const fn stays(&self) -> bool {
         match self {
             Self::Move(error) => matches!(error, MoveError::Refused(_) | MoveError::NotAbove { .. }),
-            Self::NoDatabase | Self::ToSeveral | Self::Forgotten(_) | Self::Group(_) => true,
+            Self::NoDatabase | Self::Forgotten(_) | Self::Group(_) | Self::Elsewhere(_) => true,
             Self::Catalog(_) | Self::Postgres(_) | Self::Engine(_) | Self::File { .. } | Self::Cut => false,
         }
     }

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::engine::{AnyKeyspace, MovingKeyspace, PostgresKeyspace, PostgresOptions};
-use datamesh_catalog::moving::{Begun, Course, MoveError, Mover, Moves, Refusal, Step, course, look};
+use datamesh_catalog::moving::{
+    Begun, Course, MoveError, Mover, Moves, Refusal, Step, course, look, take_back,
+};
 use datamesh_catalog::record::MoveId;
 use datamesh_catalog::{Catalog, CatalogOptions, EmbeddedCatalog};
 use datamesh_settings::{CatalogMove, GatewaySettings};
 use datamesh_shard::NodeName;
 
 use super::{MoveFault, Target, Told, UnderWay, keeper};
-use crate::group::{Leading, volume};
+use crate::group::volume;
 use crate::server::{CATALOG_DIR, GatewayError, Waiting};
 use crate::surroundings::{OperatingSystem, Surroundings, random};
 
@@ -66,6 +68,9 @@ impl Opening<'_> {
         &self,
         source: AnyKeyspace,
     ) -> Result<(EmbeddedCatalog, Option<UnderWay>), GatewayError> {
+        if let Target::Elsewhere(taker, _) = self.target() {
+            return self.beside(source, &taker).await;
+        }
         loop {
             let here = look(&source).await.map_err(MoveFault::from)?;
             if here.gone().is_some() {
@@ -85,6 +90,27 @@ impl Opening<'_> {
                 }
                 opened => return Ok((opened?, Some(self.under_way(keyspace)))),
             }
+        }
+    }
+
+    /// The same where another gateway takes it onto its volume: the source, until the target may be open.
+    async fn beside(
+        &self,
+        source: AnyKeyspace,
+        taker: &NodeName,
+    ) -> Result<(EmbeddedCatalog, Option<UnderWay>), GatewayError> {
+        loop {
+            let keyspace = MovingKeyspace::to_elsewhere(source.clone());
+            match self.catalog(keyspace.clone().into()).await {
+                Err(OpenError::Gone { .. }) => {}
+                // By now it may be open there.
+                Err(OpenError::Catalog(error)) if error.is_leaderless() => {}
+                opened => return Ok((opened?, Some(self.under_way(keyspace)))),
+            }
+            self.waiting.tell(format!(
+                "for this gateway's settings to name the catalog that {taker} has on its volume"
+            ));
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -145,7 +171,13 @@ impl Opening<'_> {
     fn target(&self) -> Target {
         match self.direction {
             CatalogMove::ToDatabase => Target::Database(self.database.clone()),
-            CatalogMove::FromDatabase => Target::Volume(self.gateway.data_dir.clone()),
+            CatalogMove::FromDatabase => {
+                let dir = self.gateway.data_dir.clone();
+                match self.gateway.catalog_members.first() {
+                    Some(taker) if taker.node != *self.node => Target::Elsewhere(taker.node.clone(), dir),
+                    _ => Target::Volume(dir),
+                }
+            }
         }
     }
 
@@ -161,7 +193,10 @@ impl Opening<'_> {
                 Ok(true) => return Ok(keyspace.current().clone()),
                 Ok(false) => self.waiting.tell("for the catalog's move to be finished".into()),
                 Err(fault) if fault.stays() => return Err(fault),
-                Err(fault) => self.waiting.tell(format!("for the catalog's move to be finished: {fault}")),
+                Err(fault) => self.waiting.tell(format!(
+                    "for the catalog's move to be finished: {fault}. If what it moves to is lost, set spec.catalog, or these settings, back \
+                     as they were: as long as it cannot be open there, that calls the move off"
+                )),
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -174,7 +209,7 @@ impl Opening<'_> {
         }
         let arrived = async || keyspace.look().await.map_err(MoveError::from);
         let Some(target) = keyspace.target() else { return Ok(false) };
-        if arrived().await? || !Leading::of(source).now() {
+        if arrived().await? || !self.target().leading(source).now() {
             return Ok(keyspace.has_arrived());
         }
         let moves = Moves {
@@ -191,17 +226,33 @@ impl Opening<'_> {
     }
 }
 
+/// The catalog of a gateway that is told of no move. One that was called off is taken back, if nothing can have been acknowledged where it
+/// was going.
+pub(crate) async fn served_here(
+    keyspace: AnyKeyspace,
+    own: &NodeName,
+    (fingerprint, options): (&str, CatalogOptions),
+) -> Result<EmbeddedCatalog, GatewayError> {
+    let opened = Catalog::with_keyspace(keyspace.clone(), fingerprint, options).await;
+    if matches!(opened, Err(OpenError::Gone { .. }))
+        && take_back(&keyspace, own).await.map_err(MoveFault::from)?
+    {
+        return Ok(Catalog::with_keyspace(keyspace, fingerprint, options).await?);
+    }
+    Ok(opened?)
+}
+
 /// The catalog in a database, of a gateway that has nothing else. An empty one beside a volume with a catalog is somebody's mistake.
 pub(crate) async fn in_database(
     database: PostgresOptions,
-    dir: &Path,
-    (fingerprint, options): (&str, CatalogOptions),
+    (own, dir): (&NodeName, &Path),
+    with: (&str, CatalogOptions),
 ) -> Result<EmbeddedCatalog, GatewayError> {
     let opened = AnyKeyspace::from(PostgresKeyspace::open(database).await.map_err(OpenError::from)?);
     if has_catalog(dir) && look(&opened).await.map_err(MoveFault::from)?.is_empty() {
         return Err(MoveFault::Forgotten(dir.join(CATALOG_DIR)).into());
     }
-    Ok(Catalog::with_keyspace(opened, fingerprint, options).await?)
+    served_here(opened, own, with).await
 }
 
 /// Whether a volume has one of any kind, or a part of one.

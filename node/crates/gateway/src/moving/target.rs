@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use datamesh_catalog::engine::{AnyKeyspace, PostgresKeyspace, PostgresOptions, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keyspace::Revision;
 use datamesh_catalog::moving::{Standing, begins_above, came_from, look};
+use datamesh_shard::NodeName;
 
-use super::MoveFault;
-use crate::group::volume;
+use super::{MoveFault, left_here};
+use crate::group::{Leading, volume};
 use crate::server::CATALOG_DIR;
 
 /// What is left of a catalog, while it is removed.
@@ -21,15 +22,27 @@ pub(super) enum Target {
     Database(PostgresOptions),
     /// This gateway's data folder.
     Volume(PathBuf),
+    /// The volume of this other gateway, which the others share it with later. What is in the way of that is in this one's data folder.
+    Elsewhere(NodeName, PathBuf),
 }
 
 impl Target {
+    /// Where the move is carried out: by the gateway with the volume that it comes to; else where the source leads.
+    pub(super) fn leading(&self, source: &AnyKeyspace) -> Leading {
+        match self {
+            Self::Volume(_) => Leading::Always,
+            Self::Database(_) | Self::Elsewhere(..) => Leading::of(source),
+        }
+    }
+
     /// Opens it, or makes it. What is in it is for others to judge, but for one thing: what is left on the volume of the very catalog that
     /// moves goes first, for a volume cannot count on from above.
     pub(super) async fn open(&self, source: &Standing) -> Result<AnyKeyspace, MoveFault> {
         match self {
             Self::Database(options) => Ok(PostgresKeyspace::open(options.clone()).await?.into()),
+            Self::Elsewhere(gateway, _) => Err(MoveFault::Elsewhere(gateway.clone())),
             Self::Volume(dir) => {
+                left_here::make_room(dir, source.clone()).await?;
                 volume::check_alone(dir)?;
                 let (dir, above) = (dir.join(CATALOG_DIR), begins_above(source.newest()));
                 let found = on_volume(&dir, above).await?;

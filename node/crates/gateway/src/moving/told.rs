@@ -25,9 +25,14 @@ impl Told {
         Self { keyspace, to, last: Mutex::default() }
     }
 
-    /// It goes on.
+    /// It goes on; what is next is said once in the log.
     pub(super) fn progress(&self, progress: Progress) {
-        *self.last.lock() = Last { progress: Some(progress), waits: None };
+        let next = Last { progress: Some(progress), waits: None };
+        let before = std::mem::replace(&mut *self.last.lock(), next);
+        if before.progress.is_none_or(|before| before.step != progress.step) {
+            let Progress { step, rows, left } = progress;
+            tracing::info!(rows, left, "the catalog's move goes on: {step:?}");
+        }
     }
 
     /// It does not, for this reason; said once in the log.

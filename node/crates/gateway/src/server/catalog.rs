@@ -8,12 +8,13 @@ use datamesh_catalog::catalog::OpenError;
 use datamesh_catalog::engine::{AnyKeyspace, RocksKeyspace, RocksOptions};
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_settings::{CatalogMove, GatewaySettings, Settings};
+use datamesh_shard::NodeName;
 
 use super::files::Prepared;
 use super::mesh::Mesh;
 use super::{CATALOG_DIR, GatewayError, Waiting};
 use crate::group::{Group, GroupError, volume};
-use crate::moving::{Opening, UnderWay, in_database};
+use crate::moving::{Opening, UnderWay, in_database, served_here};
 
 /// Between two tries to open a catalog that nobody leads.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -59,8 +60,8 @@ impl<'a> With<'a> {
 
 /// That of a gateway that keeps it alone, or in a database, or from where it has moved; `None` where several gateways keep it.
 pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Option<Opened>, GatewayError> {
-    let With { gateway, options, .. } = with;
-    let (dir, fingerprint) = (&gateway.data_dir, prepared.secret.fingerprint());
+    let With { settings, gateway, options, .. } = with;
+    let (node, dir, fingerprint) = (&settings.node, &gateway.data_dir, prepared.secret.fingerprint());
     if let Some(opening) = with.moving(prepared) {
         let source = match opening.direction {
             CatalogMove::FromDatabase => opening.database().await?,
@@ -80,10 +81,10 @@ pub(super) async fn open_alone(with: With<'_>, prepared: &Prepared) -> Result<Op
         return Ok(None);
     }
     let catalog = match prepared.database.clone() {
-        Some(database) => in_database(database, dir, (&fingerprint, options)).await?,
+        Some(database) => in_database(database, (node, dir), (&fingerprint, options)).await?,
         None => {
             volume::check_alone(dir)?;
-            EmbeddedCatalog::open(&dir.join(CATALOG_DIR), &fingerprint, options).await?
+            served_here(on_volume(dir).await?, node, (&fingerprint, options)).await?
         }
     };
     Ok(Some(catalog.into()))
@@ -114,7 +115,10 @@ pub(super) async fn open_together(
         let opening = async {
             match with.moving(prepared) {
                 Some(moving) => moving.from(group.keyspace()).await,
-                None => Ok((until_led(&group, &fingerprint, (options, waiting)).await?, None)),
+                None => {
+                    let own = (&settings.node, &fingerprint[..]);
+                    Ok((until_led(&group, own, (options, waiting)).await?, None))
+                }
             }
         };
         let (catalog, moving) = tokio::select! {
@@ -131,16 +135,16 @@ pub(super) async fn open_together(
 
 async fn until_led(
     group: &Group,
-    fingerprint: &str,
+    (own, fingerprint): (&NodeName, &str),
     (options, waiting): (CatalogOptions, &Waiting),
 ) -> Result<EmbeddedCatalog, GatewayError> {
     loop {
-        match EmbeddedCatalog::with_keyspace(group.keyspace(), fingerprint, options).await {
+        match served_here(group.keyspace(), own, (fingerprint, options)).await {
             // It was tried for some seconds. To end the process would help nobody.
-            Err(OpenError::Catalog(error)) if error.is_leaderless() => {
+            Err(GatewayError::Catalog(OpenError::Catalog(error))) if error.is_leaderless() => {
                 waiting.tell(format!("for a leader: {error}"));
             }
-            opened => return Ok(opened?),
+            opened => return opened,
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -62,9 +62,17 @@ impl Tasks {
 }
 
 /// Whether this gateway backs the catalog up, or has nodes let go of backups. A database has backups of its own; without any nothing waits
-/// for one, and nothing ends this gateway. `in_database` says whether the catalog came there.
-fn backups(backup: KeepBackup, in_database: Option<bool>) -> (Option<KeepBackup>, Option<ForgetBackups>) {
+/// for one, and nothing ends this gateway. `in_database` says whether the catalog came there, and `leaves` whether it moves from there.
+fn backups(
+    backup: KeepBackup,
+    (in_database, leaves): (Option<bool>, bool),
+) -> (Option<KeepBackup>, Option<ForgetBackups>) {
     match (in_database, backup.wanted) {
+        // Until it has left, and from then on.
+        (Some(came), CatalogBackups::Mesh) if leaves => {
+            let forgets = came.then(|| backup.forgets());
+            (Some(backup), forgets)
+        }
         // Those from before it came there are older each day, and refer to what is deleted since.
         (Some(came), _) => (None, came.then(|| backup.forgets())),
         (None, CatalogBackups::Mesh) => (Some(backup), None),
@@ -96,7 +104,8 @@ impl Gateway {
         let after = bulk.stop.clone();
         let mut background = Tasks::default();
         // Others may write to it.
-        let shared = group.is_some() || in_database || moving.is_some();
+        let moves = moving.is_some();
+        let shared = group.is_some() || in_database || moves;
         let own = membership.node.clone();
         move_or_watch(&mut background, (moving, shared.then_some(own)), &core.context, &after);
         let leading = Leading::of(catalog.keyspace());
@@ -107,7 +116,8 @@ impl Gateway {
         background.work("audit", core.audit, &after);
         background.work("the audit's bound", core.cut_audit, &after);
         together(&mut background, (group.as_ref(), core.metrics.catalog), &after);
-        let (backup, forget) = backups(core.backup, in_database.then_some(came));
+        let backups_lead = if in_database { leading.after_move() } else { leading.before_move() };
+        let (backup, forget) = backups(core.backup, (in_database.then_some(came), moves));
         fenced(&mut background, backup.as_ref().map(|backup| Arc::clone(&backup.standing)), &after);
         let workers = Workers {
             follow: shared.then(|| FollowOthers(Arc::clone(&core.layouts))),
@@ -125,7 +135,7 @@ impl Gateway {
             bound: core.bound,
         };
         workers.wake_on_events(&core.context.catalog);
-        workers.start(&mut background, &leading, &after);
+        workers.start(&mut background, (&leading, &backups_lead), &after);
         let ended = tokio::select! {
             Some(ended) = tasks.0.join_next() => Some(ended),
             Some(ended) = background.0.join_next() => Some(ended),
@@ -258,13 +268,18 @@ impl Workers {
     }
 
     /// What each gateway does, and what one does for all.
-    fn start(mut self, background: &mut Tasks, leading: &Leading, after: &CancellationToken) {
+    fn start(
+        mut self,
+        background: &mut Tasks,
+        (leading, backups_lead): (&Leading, &Leading),
+        after: &CancellationToken,
+    ) {
         self.reclaim.leading = leading.clone();
         self.reclaim.backup = self.backup.as_ref().map(|backup| Arc::clone(&backup.standing));
-        let before_move = leading.before_move();
-        let backup = self.backup.map(|backup| WhileLeading::new(&before_move, backup));
-        let copies = self.copies.map(|copies| WhileLeading::new(&before_move, copies).giving_up());
-        let forget = self.forget.map(|forget| WhileLeading::new(leading, forget));
+        let forgets_lead = if self.backup.is_some() { leading.before_move() } else { leading.clone() };
+        let backup = self.backup.map(|backup| WhileLeading::new(backups_lead, backup));
+        let copies = self.copies.map(|copies| WhileLeading::new(backups_lead, copies).giving_up());
+        let forget = self.forget.map(|forget| WhileLeading::new(&forgets_lead, forget));
         let advance = WhileLeading::new(leading, self.advance);
         let recode = WhileLeading::new(leading, self.recode);
         let expire = WhileLeading::new(leading, self.expire);

@@ -15,8 +15,8 @@ use datamesh_mesh::{Pace, StorageNode};
 use datamesh_seal::ClusterSecret;
 use datamesh_settings::admin::{ClusterStatus, DesiredMember, PoolSpec, RecodeSpec};
 use datamesh_settings::{
-    BulkEncryption, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings, Listen, Role,
-    SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
+    BulkEncryption, CatalogBackups, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewaySettings,
+    Listen, Role, SETTINGS_VERSION, Settings, StorageSettings, TlsFiles,
 };
 use datamesh_shard::{Cipher, ErasureProfile, NodeName, PoolName, ZoneName};
 use datamesh_store::{Store, StoreOptions};
@@ -29,6 +29,8 @@ pub(crate) const NODES: u8 = 6;
 pub(crate) const DATABASE_FILE: &str = "database";
 /// Says which way the catalog moves.
 pub(crate) const MOVE_FILE: &str = "move";
+/// Is there where the catalog is backed up into the mesh: where segments are counted, it is not.
+pub(crate) const BACKUPS_FILE: &str = "backups";
 /// So that tests wait for seconds only.
 const PACE: Pace = Pace {
     grace: Duration::from_secs(4),
@@ -126,7 +128,11 @@ fn gateway_settings(dir: &Path, folder: &str) -> GatewaySettings {
         Ok("FromDatabase") => Some(CatalogMove::FromDatabase),
         _ => None,
     };
-    GatewaySettings { catalog_database, catalog_move, ..settings_of_gateway(dir, folder) }
+    let catalog_backups = match dir.join(BACKUPS_FILE).exists() {
+        true => CatalogBackups::Mesh,
+        false => CatalogBackups::Off,
+    };
+    GatewaySettings { catalog_database, catalog_move, catalog_backups, ..settings_of_gateway(dir, folder) }
 }
 
 /// A gateway that keeps its data in this folder of `dir`, where the files are that all have.
@@ -152,8 +158,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         request_limits: Default::default(),
         mail: None,
         restore: None,
-        // Segments are counted in these tests.
-        catalog_backups: datamesh_settings::CatalogBackups::Off,
+        catalog_backups: CatalogBackups::Off,
         backup_copies: None,
         restore_from: Default::default(),
         notifications: Vec::new(),

@@ -36,10 +36,18 @@ pub(crate) struct Gateways {
     nodes: Vec<Running>,
     /// Who led when somebody asked last.
     leader: Option<usize>,
-    /// Names the database that the catalog moves to.
-    moves_to: Option<PathBuf>,
-    /// It has the catalog, and the gateways are told of nothing else.
-    has_moved: bool,
+    /// What gateways are told of where the catalog is.
+    pub(crate) place: Place,
+}
+
+/// What gateways are told of where the catalog is; the database is named by a file.
+#[derive(Clone, Default)]
+pub(crate) enum Place {
+    #[default]
+    Volumes,
+    /// It moves.
+    Both(PathBuf, CatalogMove),
+    Database(PathBuf),
 }
 
 /// Puts and gets through one of several gateways.
@@ -73,8 +81,7 @@ impl Gateways {
             addresses: vec![None; gateways],
             nodes: Vec::new(),
             leader: None,
-            moves_to: None,
-            has_moved: false,
+            place: Place::default(),
         }
     }
 
@@ -101,10 +108,7 @@ impl Gateways {
 
     /// Starts all that stay as members of one group.
     pub(crate) async fn start_all(&mut self) {
-        let bound = try_join_all((0..self.stay).map(|at| self.bind_again(at, true))).await.unwrap();
-        for (at, running, addresses) in bound {
-            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
-        }
+        self.restart_together(0..self.stay).await;
     }
 
     /// Starts one that keeps its catalog alone.
@@ -167,9 +171,14 @@ impl Gateways {
             node: name(at),
             endpoint: endpoint.clone(),
         };
+        let (catalog_move, database, names_others) = match &self.place {
+            Place::Volumes => (None, None, true),
+            Place::Both(uri_file, to) => (Some(*to), Some(uri_file.clone()), true),
+            Place::Database(uri_file) => (None, Some(uri_file.clone()), false),
+        };
         let told = self.endpoints.iter().enumerate().map(member).take(self.stay + self.leave);
         let mut told: Vec<GatewayAddress> = told.collect();
-        if !together || self.has_moved || told.len() == 1 {
+        if !together || !names_others || told.len() == 1 {
             told.clear();
         }
         let catalog_leaving = told.split_off(self.stay.min(told.len()));
@@ -178,9 +187,9 @@ impl Gateways {
         let gateway = GatewaySettings {
             catalog_members: told,
             catalog_leaving,
+            catalog_move,
+            catalog_database: database.map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             https: on(self.https[at]),
-            catalog_move: self.moves_to.as_ref().filter(|_| !self.has_moved).map(|_| CatalogMove::ToDatabase),
-            catalog_database: self.moves_to.clone().map(|uri_file| DatabaseFiles { uri_file, ca_file: None }),
             listen: Listen { mesh: on(mesh_port), bulk: on(bulk_port), health: any() },
             ..settings_of_gateway(self.dir.path(), name(at).as_str())
         };
@@ -204,16 +213,18 @@ impl Gateways {
         }
     }
 
-    /// From the next start of each on, the catalog moves there.
-    pub(crate) fn move_to(&mut self, uri: &str) {
+    /// Names a database.
+    pub(crate) fn database(&self, uri: &str) -> PathBuf {
         let file = self.dir.path().join(cluster::DATABASE_FILE);
         std::fs::write(&file, uri).unwrap();
-        self.moves_to = Some(file);
+        file
     }
 
-    /// From the next start of each on, the database has it.
-    pub(crate) fn has_moved(&mut self) {
-        self.has_moved = true;
+    /// Starts these, which wait for one another.
+    pub(crate) async fn restart_together(&mut self, which: impl Iterator<Item = usize>) {
+        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at, true))).await.unwrap() {
+            (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
+        }
     }
 
     pub(crate) fn dir(&self, at: usize) -> PathBuf {

@@ -1,5 +1,5 @@
-//! A cluster whose gateway keeps the catalog gets a PostgreSQL while files are written and read, and then has its catalog back: what was
-//! acknowledged is there, whoever keeps it, and a spec that would leave the catalog behind is refused.
+//! A cluster whose gateway keeps the catalog gets a PostgreSQL while files are written and read, and then has its catalog back, on three
+//! gateways: what was acknowledged is there, whoever keeps it, and a spec that would leave the catalog behind is refused.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ const SECRET: &str = "catalog";
 /// The gateway restarts within it, before and after the move.
 const PUTS_TIMEOUT: Duration = Duration::from_secs(150);
 const SAID_TIMEOUT: Duration = Duration::from_secs(60);
+/// In one go with the way back.
+const GATEWAYS: usize = 3;
 /// It restarts, copies, and restarts with what it has moved to alone.
 const MOVED_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -42,12 +44,14 @@ async fn there_and_back(cluster: &Cluster) -> anyhow::Result<()> {
     traffic.go_on(12, PUTS_TIMEOUT).await?;
     set_catalog(cluster, Value::Null).await?;
     until_refused(cluster).await?;
-    set_catalog(cluster, json!({"postgres": postgres, "keptBy": "Gateways"})).await?;
+    let back =
+        json!({"catalog": {"postgres": postgres, "keptBy": "Gateways"}, "gateway": {"replicas": GATEWAYS}});
+    set(cluster, back).await?;
     until_kept_by(cluster, "Gateways").await?;
     traffic.go_on(12, PUTS_TIMEOUT).await?;
     set_catalog(cluster, Value::Null).await?;
     drop(database);
-    cluster.until_gateways_whole(SPACE, 1).await?;
+    cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     traffic.go_on(6, PUTS_TIMEOUT).await?;
     let written = traffic.finish().await?;
     verify(&door.gateway, &written).await?;
@@ -86,7 +90,11 @@ async fn until_kept_by(cluster: &Cluster, keeper: &str) -> anyhow::Result<()> {
 }
 
 async fn set_catalog(cluster: &Cluster, catalog: Value) -> anyhow::Result<()> {
-    let patch = Patch::Merge(json!({"spec": {"catalog": catalog}}));
+    set(cluster, json!({"catalog": catalog})).await
+}
+
+async fn set(cluster: &Cluster, spec: Value) -> anyhow::Result<()> {
+    let patch = Patch::Merge(json!({"spec": spec}));
     cluster.clusters(SPACE).patch(SECOND, &PatchParams::default(), &patch).await?;
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Where a cluster's catalog is, and where it is to be: what follows for the gateways' settings. Pure.
 //!
 //! The operator remembers who keeps it (`status.catalogKeptBy`), by the gateways' own word. While that is not who shall, gateways are
-//! given both ways, and move it; when they say that it has moved, they get the new one alone.
+//! given both ways, and move it; when they say that it has moved, they get the new one alone. To several gateways it comes back by way of the first
+//! one's volume: the others serve the database until it leaves it, and are let in like any that are added.
 
 use datamesh_crds::{CatalogKeeper, DataMeshCluster};
 use datamesh_settings::CatalogMove;
@@ -26,6 +27,16 @@ impl Place {
 
     const fn moving(to: CatalogMove) -> Self {
         Self { database: true, moves: Some(to) }
+    }
+
+    /// Whether gateways are told of one another: they keep it together, or decide together when it leaves.
+    pub(crate) fn names_members(self) -> bool {
+        !self.database || self.moves.is_some()
+    }
+
+    /// Whether it comes to the first gateway's volume, which is told of the others once it is there.
+    pub(crate) fn comes_to_the_first(self) -> bool {
+        self.moves == Some(CatalogMove::FromDatabase)
     }
 
     /// Whether gateways need one another to serve it now.
@@ -79,28 +90,29 @@ pub(super) fn remembered(recorded: Option<CatalogKeeper>, said: &CatalogStatus) 
     }
 }
 
-/// What Progressing says while it moves. `None` once it has.
-pub(super) fn underway(catalog: &CatalogStatus) -> Option<Outcome> {
+/// What Progressing says while it moves between the database and so many gateways. `None` once it has.
+pub(super) fn underway(catalog: &CatalogStatus, gateways: usize) -> Option<Outcome> {
     let moving = catalog.moving.as_ref()?;
+    let (place, step) = match moving.to {
+        CatalogEngine::Postgres => ("PostgreSQL", ""),
+        CatalogEngine::Embedded if gateways > 1 => (
+            "the first gateway's volume",
+            " This is step 1 of 2: once it is there, that gateway shares it with the others.",
+        ),
+        CatalogEngine::Embedded => ("the gateway's volume", ""),
+    };
     let (reason, message) = match &moving.waits_for {
         _ if moving.phase == CatalogMovePhase::Moved => return None,
-        Some(waits_for) => {
-            ("CatalogMoveWaits", format!("The catalog's move to {} waits: {waits_for}.", place_of(moving)))
+        Some(waits_for) => ("CatalogMoveWaits", format!("The catalog's move to {place} waits: {waits_for}.")),
+        None => ("CatalogMoving", format!("The catalog moves to {place}: {}.", doing(moving))),
+    };
+    let goes_on = match moving.phase {
+        CatalogMovePhase::Opening => {
+            "As long as it cannot be open there, setting spec.catalog back as it was calls it off."
         }
-        None => ("CatalogMoving", format!("The catalog moves to {}: {}.", place_of(moving), doing(moving))),
+        _ => "Puts and gets go on. To call it off, set spec.catalog back as it was.",
     };
-    let message = match moving.phase {
-        CatalogMovePhase::Opening => message,
-        _ => format!("{message} Puts and gets go on. To call it off, set spec.catalog back as it was."),
-    };
-    Some(Outcome::Underway { reason, message })
-}
-
-fn place_of(moving: &CatalogMoveStatus) -> &'static str {
-    match moving.to {
-        CatalogEngine::Embedded => "the gateway's volume",
-        CatalogEngine::Postgres => "PostgreSQL",
-    }
+    Some(Outcome::Underway { reason, message: format!("{message}{step} {goes_on}") })
 }
 
 fn doing(moving: &CatalogMoveStatus) -> String {
@@ -145,7 +157,9 @@ mod tests {
             assert_eq!(place(wanted, kept), told, "{kept:?} to {wanted:?}");
         }
         assert!(Place::moving(CatalogMove::ToDatabase).is_on_volumes());
-        assert!(!Place::moving(CatalogMove::FromDatabase).is_on_volumes());
+        let comes_back = Place::moving(CatalogMove::FromDatabase);
+        assert!(!comes_back.is_on_volumes() && comes_back.names_members() && comes_back.comes_to_the_first());
+        assert!(Place::VOLUMES.names_members() && !Place::DATABASE.names_members());
     }
 
     #[test]
@@ -166,10 +180,11 @@ mod tests {
 
     #[test]
     fn progressing_says_how_far_it_is_what_it_waits_for_and_how_to_call_it_off() {
-        let text = |status: &CatalogStatus| match underway(status) {
+        let several = |status: &CatalogStatus, gateways| match underway(status, gateways) {
             Some(Outcome::Underway { reason, message }) => (reason, message),
             other => ("", format!("{other:?}")),
         };
+        let text = |status: &CatalogStatus| several(status, 1);
         let mut status =
             said(CatalogEngine::Embedded, Some((CatalogEngine::Postgres, CatalogMovePhase::Copying)));
         let (reason, message) = text(&status);
@@ -181,7 +196,16 @@ mod tests {
         assert_eq!(reason, "CatalogMoveWaits");
         assert!(message.contains("waits: for demo-gateway-2"), "{message}");
         status.moving.as_mut().unwrap().phase = CatalogMovePhase::Moved;
-        assert_eq!(underway(&status), None);
-        assert_eq!(underway(&said(CatalogEngine::Embedded, None)), None);
+        assert_eq!(underway(&status, 1), None);
+        assert_eq!(underway(&said(CatalogEngine::Embedded, None), 1), None);
+        let coming =
+            said(CatalogEngine::Postgres, Some((CatalogEngine::Embedded, CatalogMovePhase::Opening)));
+        let (_, message) = several(&coming, 3);
+        assert!(
+            message.contains("to the first gateway's volume") && message.contains("step 1 of 2"),
+            "{message}"
+        );
+        assert!(message.contains("As long as it cannot be open there"), "{message}");
+        assert!(!several(&coming, 1).1.contains("step"));
     }
 }

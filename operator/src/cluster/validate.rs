@@ -6,7 +6,7 @@ use datamesh_crds::{
     DataMeshCluster, Exposure, GatewaySpec, PostgresSpec, Resources, S3Spec, Size, SizeError, SpanError,
 };
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
-use datamesh_settings::{BulkEncryption, CatalogBackups, CatalogMove, RestoreFrom};
+use datamesh_settings::{BulkEncryption, CatalogBackups, RestoreFrom};
 use datamesh_shard::{NameError, NodeName};
 use rustls::pki_types::UnixTime;
 
@@ -175,12 +175,6 @@ pub(crate) enum InvalidCluster {
          the catalog back on the gateway's volume, and remove it when status.catalogKeptBy is Gateways"
     )]
     CatalogLeft,
-    /// A group cannot take it in.
-    #[error(
-        "catalog.keptBy: a catalog comes back from PostgreSQL to one gateway in this version, and there are more: set it to Postgres; the gateways \
-         that run are left as they are meanwhile"
-    )]
-    CatalogToSeveral,
     /// Backups in the mesh are not a database's.
     #[error(
         "gateway.restore: with catalog.postgres the catalog is restored by the database's own means; remove gateway.restore, the gateways that \
@@ -316,9 +310,6 @@ fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, Invali
     if place.database && cluster.spec.database().is_none() {
         return Err(InvalidCluster::CatalogLeft);
     }
-    if place.moves == Some(CatalogMove::FromDatabase) && cluster.spec.gateway.replicas > 1 {
-        return Err(InvalidCluster::CatalogToSeveral);
-    }
     // A gateway that is told of both does not start.
     if place.database && cluster.spec.gateway.restore.is_some() {
         return Err(InvalidCluster::RestoreElsewhere);
@@ -447,12 +438,6 @@ pub(crate) mod tests {
         refused(&cluster, &Found::default(), named);
         let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}, "keptBy": "Gateways"});
         cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
-        cluster.spec.gateway.replicas = 3;
-        refused(
-            &cluster,
-            &Found::default(),
-            "catalog.keptBy: a catalog comes back from PostgreSQL to one gateway",
-        );
         // Called off before it had moved.
         cluster.status.as_mut().unwrap().catalog_kept_by = Some(datamesh_crds::CatalogKeeper::Gateways);
         for catalog in [cluster.spec.catalog.clone(), None] {
@@ -464,7 +449,6 @@ pub(crate) mod tests {
             assert!(valid.database.is_none() && valid.catalog.moves.is_none());
         }
         cluster.status.as_mut().unwrap().catalog_kept_by = Some(datamesh_crds::CatalogKeeper::Postgres);
-        cluster.spec.gateway.replicas = 1;
         cluster.spec.gateway.restore = Some("newest".into());
         refused(&cluster, &Found::default(), "remove gateway.restore");
     }

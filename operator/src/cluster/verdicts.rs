@@ -63,7 +63,7 @@ fn copies(cluster: &DataMeshCluster, answer: &Answer) -> Option<Verdict> {
 /// The cluster's own steps, and then pools that are on their way.
 fn progressing(found: &Found, outcome: &Outcome, answer: &Answer) -> Verdict {
     match (outcome, answer) {
-        (Outcome::Applied, Ok(status)) => catalog_move::underway(&status.catalog)
+        (Outcome::Applied, Ok(status)) => catalog_move::underway(&status.catalog, found.gateways.len())
             .or_else(|| pools::joining(&found.pools, status))
             .unwrap_or(Outcome::Applied),
         (outcome, _) => outcome.clone(),

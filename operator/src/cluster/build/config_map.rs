@@ -44,9 +44,9 @@ fn endpoint(host: String) -> Endpoint {
 }
 
 /// Where each of several gateways finds these: by its pod's name, which stays when the pod is replaced. Empty for one alone, and where
-/// a database keeps the catalog.
+/// a database keeps the catalog for good.
 fn addresses(cluster: &ValidCluster, gateways: &[NodeName]) -> Vec<GatewayAddress> {
-    if !cluster.has_several() || !cluster.catalog.is_on_volumes() {
+    if !cluster.has_several() || !cluster.catalog.names_members() {
         return Vec::new();
     }
     let host = |name: &NodeName| format!("{}.{}", names::pod(name.as_str()), mesh_host(&cluster.family));

@@ -46,7 +46,8 @@ pub(super) fn gateway(
 ) -> StatefulSet {
     let mut set = pod::stateful_set(parts(cluster, name, key, settings));
     let annotations = set.metadata.annotations.get_or_insert_default();
-    if cluster.has_several() {
+    // The first one's catalog is its own until it is told of the others.
+    if cluster.has_several() && !cluster.catalog.comes_to_the_first() {
         annotations.insert(label::GATEWAYS_TOLD.to_owned(), cluster.gateways.len().to_string());
     }
     if !cluster.told_of_leaving().is_empty() {

@@ -159,6 +159,43 @@ fn a_catalog_in_postgres_is_mounted_and_reachable() {
     assert!(serde_yaml::to_string(&objects.network_policies).unwrap().contains("port: 6432"));
 }
 
+/// Back on the gateways' volumes it is by way of the first one's, which is told of the others once it has it.
+#[test]
+fn a_catalog_comes_back_to_several_gateways_by_way_of_the_first() {
+    let mut cluster = cluster();
+    cluster.spec.gateway.replicas = 3;
+    let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}, "keptBy": "Gateways"});
+    cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
+    let secret = Secret {
+        data: crate::secrets::data(&[("uri", "postgres://u:p@db/dm?sslmode=disable")]),
+        ..Secret::default()
+    };
+    let found = Found { database: Some(secret), ..Found::default() };
+    let key = ClusterSecret::from_hex(KEY).unwrap();
+    for (kept, moves, told) in [
+        (datamesh_crds::CatalogKeeper::Postgres, true, None),
+        (datamesh_crds::CatalogKeeper::Gateways, false, Some("3")),
+    ] {
+        let status =
+            datamesh_crds::DataMeshClusterStatus { catalog_kept_by: Some(kept), ..Default::default() };
+        let cluster = datamesh_crds::DataMeshCluster { status: Some(status), ..cluster.clone() };
+        let valid = validate::validate(&cluster, &found, UnixTime::now()).unwrap();
+        let objects = build(&valid, &found, &key, jiff::civil::date(2030, 1, 1)).unwrap();
+        assert_eq!(objects.gateways.len(), 3);
+        for gateway in &objects.gateways {
+            let settings = serde_yaml::to_string(&gateway.settings).unwrap();
+            let first = settings.find("- node: demo-gateway\n").unwrap();
+            assert!(first < settings.find("- node: demo-gateway-2\n").unwrap(), "{settings}");
+            assert_eq!(settings.contains("catalogMove: FromDatabase"), moves, "{settings}");
+            assert_eq!(settings.contains("catalog-database/uri"), moves, "{settings}");
+            let annotations = gateway.stateful_set.metadata.annotations.as_ref().unwrap();
+            let told_of = annotations.get(datamesh_crds::label::GATEWAYS_TOLD).map(String::as_str);
+            assert_eq!(told_of, told);
+            assert_eq!(gateway.is_on_volumes, !moves);
+        }
+    }
+}
+
 /// The same of webhooks: their Secrets' fields are files, and their ports are open outward.
 #[test]
 fn webhooks_are_in_the_settings_and_reachable() {

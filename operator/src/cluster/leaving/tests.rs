@@ -1,4 +1,5 @@
 use CatalogMemberState::{Away, Behind, Current};
+use datamesh_crds::DataMeshCluster;
 use datamesh_settings::admin::{CatalogLeaving, CatalogStatus};
 use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -332,13 +333,20 @@ fn gateways_are_named_and_those_beyond_leave() {
     assert!(valid.leaving_known, "nobody says what gateways that do not run were told");
     let spec = serde_json::json!({"postgres": {"secretRef": {"name": "pg"}}});
     cluster.spec.catalog = Some(serde_json::from_value(spec).unwrap());
-    cluster.status = Some(datamesh_crds::DataMeshClusterStatus {
-        catalog_kept_by: Some(datamesh_crds::CatalogKeeper::Gateways),
-        ..Default::default()
-    });
-    let refused = validate(&cluster, &found, UnixTime::now()).err().unwrap().to_string();
-    assert!(refused.contains("demo-gateway-3 is beyond 1, and the catalog is to move"), "{refused}");
-    cluster.spec.catalog = None;
+    let kept_by = |keeper| {
+        Some(datamesh_crds::DataMeshClusterStatus { catalog_kept_by: Some(keeper), ..Default::default() })
+    };
+    let refused = |cluster: &DataMeshCluster| {
+        let refused = validate(cluster, &found, UnixTime::now()).err().unwrap().to_string();
+        assert!(refused.contains("demo-gateway-3 is beyond 1, and the catalog is to move"), "{refused}");
+    };
+    cluster.status = kept_by(datamesh_crds::CatalogKeeper::Gateways);
+    refused(&cluster);
+    // And on its way back.
+    cluster.spec.catalog.as_mut().unwrap().kept_by = datamesh_crds::CatalogKeeper::Gateways;
+    cluster.status = kept_by(datamesh_crds::CatalogKeeper::Postgres);
+    refused(&cluster);
+    (cluster.spec.catalog, cluster.status) = (None, None);
     cluster.spec.gateway.replicas = 3;
     let valid = validate(&cluster, &found, UnixTime::now()).unwrap();
     assert_eq!(names(&valid.gateways), "demo-gateway demo-gateway-2 demo-gateway-3");

@@ -22,6 +22,7 @@ mod standing;
 
 pub(crate) use forget::ForgetBackups;
 pub(crate) use keep::KeepBackup;
+pub use plan::BackupPace;
 pub(crate) use points::{Points, earliest};
 pub(crate) use proof::{Given, Opener};
 pub(crate) use standing::Standing;

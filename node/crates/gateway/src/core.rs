@@ -20,7 +20,7 @@ use crate::api::{self, Admin, App, Archives, Once, Quotas};
 use crate::audit::{Audit, CutAudit, ENTRIES_KEPT, WriteAudit};
 use crate::auth::Tokens;
 use crate::backup::copies::{CopyBackups, Place};
-use crate::backup::{KeepBackup, Points, Standing};
+use crate::backup::{BackupPace, KeepBackup, Points, Standing};
 use crate::cache::SegmentCache;
 use crate::fsck::Fsck;
 use crate::group::Group;
@@ -82,6 +82,8 @@ pub struct CoreConfig {
     pub put_lease: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
     pub catalog_backups: CatalogBackups,
+    /// How fast.
+    pub backup_pace: BackupPace,
     /// Where copies of those backups go besides.
     pub backup_copies: Option<Arc<Place>>,
     /// Binary logarithm of the number of partitions of each pool that has not more already. Absent: by the number of members.
@@ -144,7 +146,8 @@ impl Core {
         let signing = (catalog.clone(), secret.signing_key());
         let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
-        let backup = keep_backup(&context, &secret, (names.clone(), config.catalog_backups));
+        let backup =
+            keep_backup(&context, &secret, (names.clone(), config.catalog_backups, config.backup_pace));
         let (place, targets) = (config.backup_copies, Arc::new(Targets::new(config.targets)));
         let copier = copy_backups(&backup, (&context, &secret), (&names.0, place.as_ref()));
         let copying = copier.as_ref().map(|copier| Arc::clone(&copier.under_way)).unwrap_or_default();
@@ -222,10 +225,10 @@ fn others(group: Option<&Arc<Group>>) -> Vec<NodeName> {
 fn keep_backup(
     context: &Arc<Context>,
     secret: &Arc<ClusterSecret>,
-    (names, wanted): ((NodeName, NodeName), CatalogBackups),
+    (names, wanted, pace): ((NodeName, NodeName), CatalogBackups, BackupPace),
 ) -> KeepBackup {
-    let standing = Arc::new(Standing::new(context.metrics.backup.clone()));
-    let mut backup = KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing));
+    let standing = Arc::new(Standing::new(context.metrics.backup.clone()).with_margin(pace.margin));
+    let mut backup = KeepBackup::new(Arc::clone(context), (Arc::clone(secret), names, standing)).at(pace);
     backup.wanted = wanted;
     backup
 }

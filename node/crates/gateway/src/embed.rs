@@ -10,18 +10,27 @@
 use std::sync::Arc;
 
 use axum::Router;
+use datamesh_catalog::CatalogOptions;
+use datamesh_catalog::engine::MemoryKeyspace;
+use datamesh_catalog::record::RestoredRecord;
+use datamesh_exchange::net::Net;
 use datamesh_mesh::worker::Worker;
 use datamesh_placement::SignedLayout;
+use datamesh_seal::ClusterSecret;
+use datamesh_settings::CatalogBackups;
 use datamesh_settings::admin::PoolSpec;
-use datamesh_shard::PoolName;
+use datamesh_shard::{NodeName, PeerKey, PoolName};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
+use crate::backup::Opener;
 use crate::core::Core;
 use crate::layouts::LayoutManager;
 use crate::pipeline::Context;
 use crate::pools::Pools;
+use crate::restore::{RestoreError, Restoring, Source, Volume, Wish, when_told};
 
+pub use crate::backup::BackupPace;
 pub use crate::core::CoreConfig as EmbedConfig;
 pub use crate::layouts::{AdvanceError, LoadLayoutError, NodeError, OnGivenUp, OnLayout, PutPoolError};
 pub use crate::pools::plan::SpecError;
@@ -52,7 +61,7 @@ impl EmbeddedGateway {
             layouts,
             metrics: _,
             reports,
-            reclaim,
+            mut reclaim,
             advance,
             alarms,
             recode,
@@ -62,11 +71,18 @@ impl EmbeddedGateway {
             bound,
             audit,
             cut_audit,
-            // Who brings a catalog of its own knows how to keep it.
-            backup: _,
+            backup,
             copies: _,
         } = Core::assemble(config).await?;
+        let backups: Box<dyn Worker> = match backup.wanted {
+            CatalogBackups::Mesh => {
+                reclaim.backup = Some(Arc::clone(&backup.standing));
+                Box::new(backup)
+            }
+            CatalogBackups::Off => Box::new(backup.forgets()),
+        };
         let mut workers: Vec<Box<dyn Worker>> = vec![
+            backups,
             Box::new(advance),
             Box::new(reports),
             Box::new(reclaim),
@@ -126,7 +142,8 @@ impl EmbeddedGateway {
         self.layouts.wake.notify_one();
     }
 
-    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew, shredding, the audit. Asked a second time, none.
+    /// The background work: layouts, reports, reclaiming, telling stewards of damage, coding anew, shredding, the audit,
+    /// the catalog's backups. Asked a second time, none.
     #[must_use]
     pub fn take_workers(&self) -> Vec<Box<dyn Worker>> {
         std::mem::take(&mut *self.workers.lock())
@@ -145,4 +162,44 @@ impl EmbeddedGateway {
     pub fn cut_off(&self) {
         self.context.halt.cancel();
     }
+}
+
+/// What a catalog in memory is restored from: the newest backup that nodes keep.
+pub struct RestoreConfig {
+    /// The cluster's name.
+    pub cluster: NodeName,
+    /// The cluster's secret.
+    pub secret: Arc<ClusterSecret>,
+    /// How storage nodes are reached.
+    pub net: Arc<dyn Net>,
+    /// Those that may be there.
+    pub nodes: Vec<PeerKey>,
+    /// Where random bytes and the time of day come from.
+    pub surroundings: Arc<dyn Surroundings>,
+    /// Bytes of buffers.
+    pub buffer_bytes: u64,
+    /// What the lost catalog was opened with.
+    pub options: CatalogOptions,
+    /// Becomes the catalog; what is in it goes.
+    pub catalog: MemoryKeyspace,
+    /// Told for what it waits.
+    pub waits: Box<dyn Fn(String) + Send + Sync>,
+}
+
+/// Restores a catalog, as a gateway does that is asked for `newest` and has none; waits for the nodes that it needs.
+///
+/// # Errors
+/// Says why there will be no catalog.
+pub async fn restore(config: RestoreConfig) -> Result<RestoredRecord, RestoreError> {
+    let RestoreConfig { cluster, secret, net, nodes, surroundings, .. } = config;
+    let restoring = Restoring {
+        opener: Opener { net, secret, cluster },
+        surroundings,
+        buffer_bytes: config.buffer_bytes,
+        options: config.options,
+        volume: Volume::Memory(&config.catalog),
+        wish: (Wish::Newest, "newest".to_owned()),
+        source: Source::Mesh,
+    };
+    Box::pin(when_told(&restoring, || nodes.clone(), config.waits)).await
 }

@@ -8,9 +8,10 @@
 //! * `others`: which of several gateways restores.
 //! * `source`: what is read, the nodes' backups or copies elsewhere.
 //! * `run`: asks, and chooses what is restored.
-//! * `folder`: reads it, and writes what becomes the catalog.
+//! * `folder`: reads it, and writes what becomes the catalog; `empty`: where that comes to be.
 
 mod desk;
+mod empty;
 mod errors;
 mod folder;
 mod others;
@@ -25,8 +26,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::CatalogOptions;
+use datamesh_catalog::record::RestoredRecord;
 use datamesh_mesh::Peers;
 use datamesh_settings::{CatalogMove, GatewaySettings, RestoreFrom, Settings};
+use datamesh_shard::PeerKey;
 use tokio::time::Instant;
 
 use crate::backup::Opener;
@@ -34,6 +37,7 @@ use crate::group::volume;
 use crate::server::{CATALOG_DIR, GatewayError, Prepared, Waiting};
 use crate::surroundings::OperatingSystem;
 
+pub(crate) use empty::Volume;
 pub use errors::RestoreError;
 use others::{Whose, whose};
 pub(crate) use run::Restoring;
@@ -78,12 +82,15 @@ pub(crate) async fn if_wanted(
         surroundings: Arc::new(OperatingSystem),
         buffer_bytes: gateway.buffer_bytes,
         options,
-        dir: &dir,
+        volume: Volume::Folder(&dir),
         wish: (wish, text.clone()),
         source,
     };
     let outcome = match is_own((settings, gateway), &desk, waiting).await {
-        true => Box::pin(when_told(&restoring, &desk, waiting)).await,
+        true => {
+            let told = when_told(&restoring, || desk.known(), |reason| waiting.tell(reason));
+            Box::pin(told).await.map(drop).map_err(GatewayError::from)
+        }
         false => Ok(()),
     };
     desk.end().await;
@@ -117,14 +124,15 @@ async fn is_own(
     }
 }
 
-async fn when_told(
+/// Restores once enough of the nodes that are known have answered; says for what it waits.
+pub(crate) async fn when_told(
     restoring: &Restoring<'_>,
-    desk: &desk::Listening,
-    waiting: &Waiting,
-) -> Result<(), GatewayError> {
+    known: impl Fn() -> Vec<PeerKey>,
+    waits: impl Fn(String),
+) -> Result<RestoredRecord, RestoreError> {
     let (begun, for_time) = (Instant::now(), restoring.wish.0 != Wish::Newest);
     loop {
-        let told = restoring.ask(desk.known()).await;
+        let told = restoring.ask(known()).await;
         let suffices = match restoring.source {
             Source::Mesh => enough(&told, begun.elapsed(), for_time),
             Source::Copies(_) => enough_beside(&told, begun.elapsed(), for_time),
@@ -132,11 +140,11 @@ async fn when_told(
         let (reason, pause) = match suffices {
             Enough::Yes => match restoring.restore(&told).await {
                 Err(RestoreError::NotYet(reason)) => (reason, RETRY),
-                outcome => return Ok(outcome.map(drop)?),
+                outcome => return outcome,
             },
             Enough::NotYet(reason) => (reason, LOOK),
         };
-        waiting.tell(reason);
+        waits(reason);
         tokio::time::sleep(pause).await;
     }
 }

@@ -185,6 +185,7 @@ impl Gateway {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: gateway.catalog_backups,
+            backup_pace: Default::default(),
             backup_copies: copies,
         };
         let told = moving.as_ref().map(|moving| Arc::clone(&moving.told));

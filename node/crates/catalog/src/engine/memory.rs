@@ -78,6 +78,11 @@ impl MemoryKeyspace {
         state.floor = state.revision;
     }
 
+    /// Takes everything away, and counts commits from above this one: it becomes a catalog that is restored.
+    pub fn empty(&self, begins_after: Revision) {
+        *self.state.lock() = State { revision: begins_after, floor: begins_after, ..State::default() };
+    }
+
     /// All rows.
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {

@@ -10,6 +10,7 @@ use datamesh_catalog::engine::AnyKeyspace;
 use datamesh_catalog::keyspace::{ChangesError, Keyspace, ReadError, Revision, View};
 use datamesh_catalog::record::{self, RecordError};
 use datamesh_exchange::anchor::AnchorId;
+use datamesh_mesh::planted::{Planted, is_planted};
 use datamesh_shard::{ErasureProfile, PoolName};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -114,7 +115,7 @@ impl Chain {
 
     /// Nothing has changed until now but the backup's own rows, if that is so.
     pub(super) fn is_quiet(&mut self, now: (u64, Instant)) {
-        if !self.is_pending && self.changed.is_only_of(self.anchor.upload) {
+        if !self.is_pending && self.has_only_own() {
             self.is_as_of(now);
         }
     }
@@ -125,7 +126,7 @@ impl Chain {
             since_kept: self.kept.map_or(Duration::MAX, |kept| kept.elapsed()),
             since_snapshot: self.begun.elapsed(),
             changed_bytes: self.changed.bytes(),
-            is_only_own: self.changed.is_only_of(self.anchor.upload),
+            is_only_own: self.has_only_own(),
             snapshot_bytes,
             anchor_bytes,
             is_pending: self.is_pending,
@@ -133,6 +134,10 @@ impl Chain {
             may_begin,
             is_asked: false,
         }
+    }
+
+    fn has_only_own(&self) -> bool {
+        is_planted(Planted::BackupSeesNoChange) || self.changed.is_only_of(self.anchor.upload)
     }
 
     /// Nothing but what is in its parts was acknowledged by then.

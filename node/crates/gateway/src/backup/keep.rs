@@ -23,7 +23,7 @@ use super::chain::{BackupError, Chain};
 use super::copies::{Backup, Newest};
 use super::forget::ForgetBackups;
 use super::holders::{Holders, KeepError};
-use super::plan::{Due, Look, PART_EVERY, Pace, after_failures, after_unkept, snapshot_every};
+use super::plan::{BackupPace, Due, Look, Pace, after_failures, after_unkept};
 use super::proof::Opener;
 use super::snapshot::Snapshot;
 use super::standing::{Kept, Standing, Writing};
@@ -72,25 +72,32 @@ impl KeepBackup {
         (secret, (cluster, gateway), standing): (Arc<ClusterSecret>, (NodeName, NodeName), Arc<Standing>),
     ) -> Self {
         let opener = Opener { net: Arc::clone(&context.net), secret, cluster };
-        let reach_ms = reach_ms(context.catalog.options().retention_ms);
-        Self {
+        let pace = BackupPace::default();
+        let keeping = Self {
             context,
             opener,
             gateway,
             standing,
             wanted: CatalogBackups::default(),
             chain: None,
-            part_every: PART_EVERY,
-            snapshot_every: snapshot_every(Duration::from_millis(reach_ms)),
+            part_every: pace.part_every,
+            snapshot_every: pace.snapshot_every,
             found: None,
             former: Vec::new(),
             is_informed: false,
-            pace: Pace::default(),
+            pace: Pace::new(pace.snapshot_rest),
             is_paced: false,
             failures: 0,
             rests_until: None,
             newest: watch::Sender::new(None),
-        }
+        };
+        keeping.at(pace)
+    }
+
+    /// The same, so fast.
+    pub(crate) fn at(self, pace: BackupPace) -> Self {
+        let (part_every, snapshot_every) = (pace.part_every, pace.chain_grows(self.reach()));
+        Self { part_every, snapshot_every, pace: Pace::new(pace.snapshot_rest), ..self }
     }
 
     /// The newest that it has made, from now on.

@@ -6,7 +6,7 @@ use datamesh_catalog::backup::ANCHOR_RECORD_BYTES_MAX;
 use tokio::time::Instant;
 
 /// A part follows another so soon at the earliest; its writing may take as long again before a minute has passed.
-pub(super) const PART_EVERY: Duration = Duration::from_secs(30);
+const PART_EVERY: Duration = Duration::from_secs(30);
 /// A chain grows for so long at least, if nothing ends it.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(3600);
 /// And for this part of the time that a chain is kept once it has ended: so few of them are there at a time.
@@ -26,9 +26,38 @@ pub(super) const CHANGED_BYTES_LIMIT: usize = 4 * CHANGED_BYTES_MAX;
 /// A chain whose anchor is larger ends: a new snapshot has fewer pieces than all its parts.
 const ANCHOR_BYTES: usize = ANCHOR_RECORD_BYTES_MAX / 2;
 
-/// How long a chain grows where ended ones are kept for `reach`.
-pub(super) fn snapshot_every(reach: Duration) -> Duration {
-    SNAPSHOT_EVERY.max(reach / CHAINS_KEPT)
+/// Clocks of gateways may differ by so much, and a commit may take so long.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// How fast backups follow each other. That of clusters is the default; a simulated hour passes in minutes.
+#[derive(Clone, Copy, Debug)]
+pub struct BackupPace {
+    /// A part follows another so soon at the earliest.
+    pub part_every: Duration,
+    /// A chain grows for so long at least, if nothing ends it.
+    pub snapshot_every: Duration,
+    /// Before the third snapshot within the time of one.
+    pub snapshot_rest: Duration,
+    /// So much later than a backup what it refers to is kept as if it were newer; less than what is deleted is kept.
+    pub margin: Duration,
+}
+
+impl Default for BackupPace {
+    fn default() -> Self {
+        Self {
+            part_every: PART_EVERY,
+            snapshot_every: SNAPSHOT_EVERY,
+            snapshot_rest: SNAPSHOT_REST,
+            margin: MARGIN,
+        }
+    }
+}
+
+impl BackupPace {
+    /// How long a chain grows where ended ones are kept for `reach`.
+    pub(super) fn chain_grows(&self, reach: Duration) -> Duration {
+        self.snapshot_every.max(reach / CHAINS_KEPT)
+    }
 }
 
 /// How a chain is.
@@ -108,8 +137,10 @@ pub(super) fn after_unkept(failures: u32) -> Duration {
 }
 
 /// How snapshots follow each other, over all starts of gateways.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Pace {
+    /// Before the third within the time of one; twice as long before each further one.
+    rest: Duration,
     /// When those began whose pieces take room, in order.
     begun: Vec<Instant>,
     /// When the last try began, and how long it took.
@@ -120,6 +151,11 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// None yet.
+    pub(super) fn new(rest: Duration) -> Self {
+        Self { rest, begun: Vec::new(), last: None, failures: 0, is_hopeless: false }
+    }
+
     /// Those of former starts, or of the gateway that led before, began so long ago.
     pub(super) fn recall(&mut self, ages: impl IntoIterator<Item = Duration>) {
         let now = Instant::now();
@@ -175,7 +211,7 @@ impl Pace {
         // Those that take room.
         let recent = self.begun.iter().filter(|began| began.elapsed() < every.max(reach)).count();
         let crowded = match u32::try_from(recent).unwrap_or(u32::MAX).checked_sub(2) {
-            Some(more) => doubled(SNAPSHOT_REST, more),
+            Some(more) => doubled(self.rest, more),
             // One that is early, as after a restart or when the place has changed, is nothing unusual.
             None => Duration::ZERO,
         };
@@ -257,20 +293,20 @@ mod tests {
     #[test]
     fn a_few_chains_are_there_at_a_time_however_long_they_are_kept() {
         for (reach, every) in [(10 * MINUTE, HOUR), (HOUR, HOUR), (24 * HOUR, 6 * HOUR)] {
-            assert_eq!(snapshot_every(reach), every);
+            assert_eq!(BackupPace::default().chain_grows(reach), every);
             assert!(reach.as_secs() / every.as_secs() <= 4);
         }
     }
 
     /// Snapshots that are written, kept and begun within this time by gateways that would like to begin one each minute.
     async fn begun_within(time: Duration, reach: Duration, restarts: bool) -> usize {
-        let (mut pace, start, mut begun) = (Pace::default(), Instant::now(), Vec::new());
+        let (mut pace, start, mut begun) = (Pace::new(SNAPSHOT_REST), Instant::now(), Vec::new());
         while start.elapsed() < time {
             if restarts {
-                pace = Pace::default();
+                pace = Pace::new(SNAPSHOT_REST);
                 pace.recall(begun.iter().map(Instant::elapsed));
             }
-            if pace.may_begin(snapshot_every(reach), reach) {
+            if pace.may_begin(BackupPace::default().chain_grows(reach), reach) {
                 pace.begins();
                 pace.wrote();
                 pace.is_kept();
@@ -288,7 +324,7 @@ mod tests {
             assert!(begun_within(10 * HOUR, HOUR, restarts).await <= 45);
             assert!(begun_within(24 * HOUR, 24 * HOUR, restarts).await <= 11);
         }
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(SNAPSHOT_REST);
         pace.recall([Duration::from_secs(30)]);
         assert!(pace.may_begin(HOUR, HOUR), "one restart is nothing unusual");
         pace.recall([Duration::MAX, Duration::from_secs(40), Duration::from_secs(30)]);
@@ -300,7 +336,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_snapshot_leaves_the_gateway_alone_most_of_the_time() {
         for (took, rest) in [(MINUTE, 10 * MINUTE), (20 * MINUTE, HOUR), (HOUR, 2 * HOUR)] {
-            let mut pace = Pace::default();
+            let mut pace = Pace::new(SNAPSHOT_REST);
             assert!(pace.may_begin(HOUR, HOUR));
             pace.begins();
             tokio::time::advance(took).await;
@@ -315,7 +351,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_fails_is_tried_less_and_less_often() {
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(SNAPSHOT_REST);
         for seconds in [10, 20, 40, 80] {
             pace.begins();
             pace.failed(false);
@@ -333,7 +369,7 @@ mod tests {
         assert_eq!(after_failures(u32::MAX), HOUR);
         assert_eq!((after_unkept(1), after_unkept(30)), (RETRY, SNAPSHOT_REST));
         // Written, and kept by nobody: no better.
-        let mut pace = Pace::default();
+        let mut pace = Pace::new(SNAPSHOT_REST);
         for _ in 0..9 {
             pace.begins();
             pace.wrote();

@@ -10,11 +10,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::plan::BackupPace;
 use crate::metrics::BackupMetrics;
 use crate::pipeline::millis;
 
-/// Clocks of gateways may differ by so much, and a commit may take so long.
-const MARGIN: Duration = Duration::from_secs(60);
 /// Deletion waits for a backup that fails for so many retentions: then room is needed more than a point to come back to.
 const RETENTIONS: u32 = 2;
 /// And this long at least: snapshots may follow each other no sooner.
@@ -70,6 +69,7 @@ pub(crate) struct Standing {
     pub(crate) asked: Arc<Notify>,
     superseded: CancellationToken,
     metrics: BackupMetrics,
+    margin: Duration,
 }
 
 impl Standing {
@@ -86,7 +86,8 @@ impl Standing {
             next_snapshot: None,
         };
         let (state, asked) = (Mutex::new(state), Arc::default());
-        Self { state, asked, superseded: CancellationToken::new(), metrics }
+        let (superseded, margin) = (CancellationToken::new(), BackupPace::default().margin);
+        Self { state, asked, superseded, metrics, margin }
     }
 
     /// A snapshot is being written, or none any more.
@@ -112,6 +113,11 @@ impl Standing {
     /// The revision that the newest leads up to.
     pub(super) fn revision(&self) -> Option<u64> {
         self.state.lock().kept().map(|kept| kept.revision)
+    }
+
+    /// The same, with so much of a margin.
+    pub(crate) fn with_margin(self, margin: Duration) -> Self {
+        Self { margin, ..self }
     }
 
     /// One is safe; what was acknowledged `age` ago is in it.
@@ -182,7 +188,7 @@ impl Standing {
         let state = self.state.lock();
         match state.waits(retention_ms) {
             true => match state.kept() {
-                Some(kept) => kept_for(kept.at_unix_ms).min(now_unix_ms),
+                Some(kept) => self.kept_for(kept.at_unix_ms).min(now_unix_ms),
                 // What is due by then was let go at no time: no backup ever referred to it.
                 None => reach_ms(retention_ms).min(now_unix_ms),
             },
@@ -193,6 +199,12 @@ impl Standing {
     /// Whether it is not known yet what the newest backup is: nobody renews what keeps it from being deleted.
     pub(crate) fn is_unknown(&self) -> bool {
         self.state.lock().newest == Newest::Unknown
+    }
+
+    /// Whatever was condemned within a retention before the newest backup, less the margin, is still there: so each point in that time
+    /// can be come back to.
+    fn kept_for(&self, kept_unix_ms: u64) -> u64 {
+        kept_unix_ms.saturating_add(millis(self.margin))
     }
 
     /// For the status.
@@ -234,12 +246,6 @@ impl State {
         let patience = patience.clamp(PATIENCE_MIN, PATIENCE_MAX);
         !self.is_impossible && self.newest != Newest::None && self.missing_since.elapsed() < patience
     }
-}
-
-/// Whatever was condemned within a retention before the newest backup, less the margin, is still there: so each point in that time
-/// can be come back to.
-fn kept_for(kept_unix_ms: u64) -> u64 {
-    kept_unix_ms.saturating_add(millis(MARGIN))
 }
 
 #[cfg(test)]

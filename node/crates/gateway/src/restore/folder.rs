@@ -1,15 +1,13 @@
-//! What becomes the catalog: a folder beside, until all is there.
+//! What becomes the catalog, row by row.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use datamesh_catalog::EmbeddedCatalog;
-use datamesh_catalog::backup::{Anchor, AnchorPart, Restore, begins_after};
+use datamesh_catalog::backup::{Anchor, AnchorPart, Restore};
 use datamesh_catalog::catalog::{CommitLayoutError, OpenError, ProfileChange};
-use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace, RocksKeyspace, RocksOptions};
+use datamesh_catalog::engine::{AnyKeyspace, MemoryKeyspace};
 use datamesh_catalog::record::{RestoredRecord, RestoringRecord};
 use datamesh_placement::Layout;
 use datamesh_settings::admin::{DesiredMember, PoolSpec};
@@ -24,15 +22,12 @@ use crate::layouts::encode_stored;
 use crate::metrics::Metrics;
 use crate::pipeline::{Budget, Context, PieceError, segments_of};
 use crate::pools::{Pool, Pools};
-use crate::server::CATALOG_DIR;
 
-/// Its name until then.
-const DIR: &str = "catalog.restoring";
 /// Nothing is put under this context.
 const NO_LEASE: Duration = Duration::from_secs(60);
 
 impl Restoring<'_> {
-    /// Writes the rows into a folder beside, on from where the same was cut off.
+    /// Writes the rows, on from where the same was cut off.
     pub(super) async fn rows(
         &self,
         shelf: &Shelf,
@@ -58,15 +53,14 @@ impl Restoring<'_> {
         Ok(restore.finish(Incarnation(restored.at_unix_ms / 1000), (restored, holds_deletion)).await?)
     }
 
-    /// The folder, and how many pieces of this backup are in it. What is there of another one, or cannot be opened, goes.
+    /// Where they go, and how many pieces of this backup are in it. What is there of another one, or cannot be opened, goes.
     async fn begun(
         &self,
         anchor: &Anchor,
         restored: &RestoredRecord,
     ) -> Result<(Restore<AnyKeyspace>, u64), Unread> {
-        let options = RocksOptions { begins_after: begins_after(restored), ..RocksOptions::default() };
         let of = (anchor.upload, restored.revision);
-        if let Ok(keyspace) = self.open(options, false).await
+        if let Ok(keyspace) = self.volume.open(restored, false).await
             && let Ok((restore, pieces)) = Restore::resume(keyspace, of).await
         {
             if pieces > 0 {
@@ -74,19 +68,8 @@ impl Restoring<'_> {
             }
             return Ok((restore, pieces));
         }
-        let restore = Restore::into_empty(self.open(options, true).await?).await?;
+        let restore = Restore::into_empty(self.volume.open(restored, true).await?).await?;
         Ok((restore, 0))
-    }
-
-    async fn open(&self, options: RocksOptions, anew: bool) -> Result<AnyKeyspace, RestoreError> {
-        let dir = self.dir.join(DIR);
-        let opening = tokio::task::spawn_blocking(move || {
-            if anew {
-                remove(&dir)?;
-            }
-            Ok::<_, RestoreError>(RocksKeyspace::open(&dir, options)?)
-        });
-        Ok(opening.await.map_err(|_| RestoreError::Open(OpenError::Cut))??.into())
     }
 
     /// What reads segments, by the layouts that nodes know.
@@ -132,14 +115,6 @@ impl Restoring<'_> {
         }
         Restore::settle(catalog.keyspace()).await.map_err(RestoreError::Rows)
     }
-
-    /// From here on it is the gateway's catalog.
-    pub(super) fn set_in_place(&self) -> Result<(), RestoreError> {
-        let (from, to) = (self.dir.join(DIR), self.dir.join(CATALOG_DIR));
-        let failed = |source| RestoreError::File { path: to.clone(), source };
-        std::fs::rename(from, &to).map_err(failed)?;
-        std::fs::File::open(self.dir).and_then(|dir| dir.sync_all()).map_err(failed)
-    }
 }
 
 /// A pool as its layout knows it: the rest is as new pools have it, until the administrator says otherwise.
@@ -156,15 +131,5 @@ fn spec_of(layout: &Layout) -> PoolSpec {
         members: members.collect(),
         scrub: Default::default(),
         recode: Default::default(),
-    }
-}
-
-/// A folder, if it is there.
-fn remove(dir: &Path) -> Result<(), RestoreError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(RestoreError::File { path: dir.into(), source })
-        }
-        _ => Ok(()),
     }
 }

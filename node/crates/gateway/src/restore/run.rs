@@ -1,7 +1,6 @@
 //! Asks nodes for backups, and makes a catalog of the newest.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use datamesh_placement::{LAYOUT_CONTEXT, Layout, SignedLayout};
 use datamesh_shard::PeerKey;
 use futures::StreamExt;
 
+use super::empty::Volume;
 use super::errors::{RestoreError, Unread};
 use super::source::{Shelf, Source};
 use super::time;
@@ -38,8 +38,7 @@ pub(crate) struct Restoring<'a> {
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) buffer_bytes: u64,
     pub(crate) options: CatalogOptions,
-    /// The gateway's data folder.
-    pub(crate) dir: &'a Path,
+    pub(crate) volume: Volume<'a>,
     /// And its words.
     pub(crate) wish: (Wish, String),
     pub(crate) source: Source,
@@ -253,7 +252,7 @@ impl Restoring<'_> {
         };
         let keyspace = self.rows(shelf, (anchor, parts), (told, &restored)).await?;
         self.take_layouts(keyspace, told).await?;
-        self.set_in_place()?;
+        self.volume.set_in_place()?;
         tracing::warn!(
             until = %time(until_unix_ms),
             age_seconds = now.saturating_sub(until_unix_ms) / 1000,

@@ -19,7 +19,7 @@ use super::fake::{FakeNodes, peer};
 use super::house::{House, noise};
 use crate::backup::{KeepBackup, Opener, Standing};
 use crate::metrics::BackupMetrics;
-use crate::restore::{RestoreError, Restoring, Source, Wish};
+use crate::restore::{RestoreError, Restoring, Source, Volume, Wish};
 use crate::work::{Next, Worker};
 
 const NODES: u8 = 6;
@@ -70,7 +70,7 @@ fn restoring<'a>(house: &House, dir: &'a std::path::Path, wish: Wish, words: &st
         surroundings: house.core.context.surroundings.clone(),
         buffer_bytes: BUFFERS.0,
         options: CatalogOptions { retention_ms: RETENTION_MS },
-        dir,
+        volume: Volume::Folder(dir),
         wish: (wish, words.to_owned()),
         source: Source::Mesh,
     }

@@ -117,18 +117,40 @@ pub(super) async fn gateway_of(
     keyspace: &MemoryKeyspace,
     (members, retention_ms): (u8, u64),
 ) -> EmbeddedGateway {
-    let secret = Arc::new(ClusterSecret::from_hex(&"5a".repeat(32)).unwrap());
+    let catalog = catalog_of(world, keyspace, (members, retention_ms)).await;
+    gateway_over(world, catalog, members).await
+}
+
+fn secret() -> Arc<ClusterSecret> {
+    Arc::new(ClusterSecret::from_hex(&"5a".repeat(32)).unwrap())
+}
+
+/// A catalog that knows so many members.
+pub(super) async fn catalog_of(
+    world: &Arc<World>,
+    keyspace: &MemoryKeyspace,
+    (members, retention_ms): (u8, u64),
+) -> EmbeddedCatalog {
     let keyspace = keyspace.clone().with_gate(Arc::<World>::clone(world));
     let options = CatalogOptions { retention_ms };
-    let catalog = EmbeddedCatalog::in_memory(keyspace, &secret.fingerprint(), options).await.unwrap();
+    let catalog = EmbeddedCatalog::in_memory(keyspace, &secret().fingerprint(), options).await.unwrap();
     for n in 0..members {
         let node = NodeName::new(&format!("n{n}")).unwrap();
         catalog.bind_join([n; 16], &node, &pool_name(), peer(n)).await.unwrap();
     }
+    catalog
+}
+
+/// One of the gateways that have a catalog.
+pub(super) async fn gateway_over(
+    world: &Arc<World>,
+    catalog: EmbeddedCatalog,
+    members: u8,
+) -> EmbeddedGateway {
     let gateway = EmbeddedGateway::assemble(EmbedConfig {
         cluster: NodeName::new("test").unwrap(),
         gateway: NodeName::new("gw").unwrap(),
-        secret,
+        secret: secret(),
         tokens: Arc::new(Tokens::fixed(USER, ADMIN).unwrap()),
         catalog,
         net: Arc::<World>::clone(world),
@@ -145,6 +167,7 @@ pub(super) async fn gateway_of(
         partitions_log2: None,
         backup_copies: None,
         catalog_backups: datamesh_settings::CatalogBackups::Off,
+        backup_pace: Default::default(),
     })
     .await
     .unwrap();

@@ -246,6 +246,7 @@ impl House {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),
+            backup_pace: Default::default(),
             backup_copies: None,
         })
         .await
@@ -274,6 +275,7 @@ impl House {
             put_lease: limits::PUT_LEASE,
             partitions_log2: None,
             catalog_backups: Default::default(),
+            backup_pace: Default::default(),
             backup_copies: None,
         };
         Core::assemble(config).await.unwrap().router

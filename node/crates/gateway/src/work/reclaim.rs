@@ -11,6 +11,7 @@ use datamesh_catalog::limits::SEGMENTS_PER_CALL_MAX;
 use datamesh_catalog::{Condemned, EmbeddedCatalog, UploadId};
 use datamesh_exchange::message::{Request, Response};
 use datamesh_exchange::net::Net;
+use datamesh_mesh::planted::{Planted, is_planted};
 use datamesh_shard::{PeerKey, PoolName};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -179,6 +180,9 @@ impl Reclaim {
     /// What was due by then may go: what the newest backup refers to stays while there is no newer one.
     fn deletable_until(&self, now: u64) -> u64 {
         let retention_ms = self.catalog.options().retention_ms;
+        if is_planted(Planted::DeletedBeforeBackup) {
+            return now;
+        }
         self.backup.as_ref().map_or(now, |backup| backup.deletable_until(now, retention_ms))
     }
 

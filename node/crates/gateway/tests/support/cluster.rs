@@ -158,7 +158,9 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         request_limits: Default::default(),
         mail: None,
         restore: None,
+        // Segments are counted in these tests.
         catalog_backups: CatalogBackups::Off,
+        backup_pace: Default::default(),
         backup_copies: None,
         restore_from: Default::default(),
         notifications: Vec::new(),

@@ -185,6 +185,13 @@ pub(crate) async fn tidy(world: &World) -> Result<(), String> {
     abort(world, given_up).await
 }
 
+/// The catalog is a restored one: what it knows of this is given up with what was cut off.
+pub(crate) fn is_set_back(world: &World) {
+    let mut again = world.again.lock();
+    let held = std::mem::take(&mut again.held);
+    again.failed.extend(held.into_values().map(|(_, upload)| upload));
+}
+
 /// Gives all of it up.
 pub(crate) async fn let_go(world: &World) -> Result<(), String> {
     let held = std::mem::take(&mut world.again.lock().held);

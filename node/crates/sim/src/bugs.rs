@@ -27,11 +27,15 @@ pub enum Bug {
     DeleteOfAnyGeneration,
     /// A put writes its references down after its shards were sent.
     ReferenceAfterShards,
+    /// What is deleted goes although the newest backup of the catalog still refers to it.
+    DeletedBeforeBackup,
+    /// A backup of the catalog says that nothing has changed since its last part, whatever has.
+    BackupSeesNoChange,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::AcknowledgedBeforeDurable,
         Self::DeleteForgotten,
         Self::RotUnseen,
@@ -42,6 +46,8 @@ impl Bug {
         Self::RepairUnproven,
         Self::DeleteOfAnyGeneration,
         Self::ReferenceAfterShards,
+        Self::DeletedBeforeBackup,
+        Self::BackupSeesNoChange,
     ];
 
     /// What of it is in the code that runs in the simulation; the rest is in the world around.
@@ -51,6 +57,8 @@ impl Bug {
             Self::RepairUnproven => Some(Planted::RepairUnproven),
             Self::ReferenceAfterShards => Some(Planted::ReferenceAfterShards),
             Self::SwappedTooEarly => Some(Planted::SwappedTooEarly),
+            Self::DeletedBeforeBackup => Some(Planted::DeletedBeforeBackup),
+            Self::BackupSeesNoChange => Some(Planted::BackupSeesNoChange),
             _ => None,
         }
     }

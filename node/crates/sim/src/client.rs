@@ -65,10 +65,11 @@ async fn asked(world: &World, method: Method, key: &str, body: Vec<u8>) -> Ended
 }
 
 async fn put(world: &World, key: &str, number: u64, bytes: usize) {
-    world.history.lock().write_begins(key, Some(number));
+    world.note_before_write().await;
+    world.history.lock().write_begins(world.now_ms(), key, Some(number));
     let ended = asked(world, Method::PUT, &path(key), contents(number, bytes)).await;
     let done = matches!(&ended, Ended::Answered(status, ..) if status.is_success());
-    world.history.lock().write_ends(key, done);
+    world.history.lock().write_ends(world.now_ms(), key, done);
     if let Ended::Answered(_, headers, _) = &ended
         && done
     {
@@ -87,10 +88,11 @@ async fn put(world: &World, key: &str, number: u64, bytes: usize) {
 
 /// Deletes a key; whether that was acknowledged.
 pub(crate) async fn delete(world: &World, key: &str, how: &str) -> bool {
-    world.history.lock().write_begins(key, None);
+    world.note_before_write().await;
+    world.history.lock().write_begins(world.now_ms(), key, None);
     let ended = asked(world, Method::DELETE, &format!("{}{how}", path(key)), Vec::new()).await;
     let done = matches!(&ended, Ended::Answered(status, ..) if status.is_success());
-    world.history.lock().write_ends(key, done);
+    world.history.lock().write_ends(world.now_ms(), key, done);
     let shredded = matches!(&ended, Ended::Answered(StatusCode::ACCEPTED, ..));
     world.surrounding.totals.count(|counts| counts.shreds += u64::from(shredded));
     world.surrounding.totals.count(|counts| match done {

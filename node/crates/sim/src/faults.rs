@@ -164,7 +164,7 @@ async fn change_pool(
 }
 
 /// Most crashes come in the middle of something.
-async fn take_aim(aim: &Aim, dice: &crate::dice::Dice) {
+pub(crate) async fn take_aim(aim: &Aim, dice: &crate::dice::Dice) {
     if dice.per_mille(700) {
         aim.wait(dice.millis(100, 6000)).await;
         pause(dice.millis(0, 12)).await;
@@ -234,6 +234,12 @@ pub(crate) async fn mend(world: &World) {
     }
     start_all(world);
     pause(Duration::from_millis(1)).await;
+}
+
+/// All but the gateway.
+pub(crate) fn mend_nodes(world: &World) {
+    world.surrounding.fabric.heal();
+    start_all(world);
 }
 
 /// Every node that was ever there runs again, on a disk that does what it shall.

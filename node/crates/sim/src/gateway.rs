@@ -7,16 +7,21 @@ use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
 use datamesh_catalog::engine::{Gate, MemoryKeyspace};
+use datamesh_catalog::record::RestoredRecord;
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_gateway::Tokens;
-use datamesh_gateway::embed::{EmbedConfig, EmbeddedGateway, Surroundings};
+use datamesh_gateway::embed::{
+    BackupPace, EmbedConfig, EmbeddedGateway, RestoreConfig, Surroundings, restore,
+};
 use datamesh_mesh::worker;
 use datamesh_seal::{ClusterSecret, Random};
+use datamesh_settings::CatalogBackups;
 use datamesh_shard::{Incarnation, NodeName, PeerKey};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,6 +37,15 @@ use crate::run::PARTITIONS_LOG2;
 const RETENTION_MS: u64 = 20_000;
 /// How long what a put left behind waits for its gateway to live on: longer than any outage.
 pub(crate) const PUT_LEASE: Duration = Duration::from_secs(120);
+/// As with nodes: the proportions are those of production.
+const BACKUP_PACE: BackupPace = BackupPace {
+    part_every: Duration::from_secs(5),
+    snapshot_every: Duration::from_secs(60),
+    snapshot_rest: Duration::from_secs(10),
+    margin: Duration::from_secs(2),
+};
+/// Nodes have half a minute to come, and a backup is a few segments.
+const RESTORED_WITHIN: Duration = Duration::from_secs(600);
 const TOKEN: &str = "the-token-of-the-simulation";
 /// Buffers for all transfers of one gateway: nobody waits for memory here.
 const BUFFER_BYTES: u64 = 256 << 20;
@@ -90,6 +104,8 @@ pub(crate) struct Gateway {
     running: watch::Sender<Option<Arc<Running>>>,
     /// Binary logarithm of the partitions it shall see to.
     pub(crate) partitions_log2: u8,
+    /// Where its catalog is backed up to.
+    pub(crate) backups: CatalogBackups,
     /// Reads answered from memory in lives before.
     hits_before: u64,
     /// Bytes coded anew in lives before.
@@ -126,6 +142,7 @@ impl Gateway {
             aim: Aim::default(),
             partitions_log2: PARTITIONS_LOG2,
             running: watch::Sender::new(None),
+            backups: CatalogBackups::Mesh,
             hits_before: 0,
             recoded_before: 0,
         }
@@ -169,7 +186,8 @@ impl Gateway {
             providers: Default::default(),
             put_lease: PUT_LEASE,
             partitions_log2: Some(self.partitions_log2),
-            catalog_backups: datamesh_settings::CatalogBackups::Off,
+            catalog_backups: self.backups,
+            backup_pace: BACKUP_PACE,
             backup_copies: None,
         })
         .await
@@ -189,6 +207,35 @@ impl Gateway {
             _tasks: tasks,
         })));
         Ok(())
+    }
+
+    /// Makes a catalog out of the newest backup, in place of the one there was.
+    pub(crate) async fn restore(&mut self, surrounding: &Surrounding) -> Result<RestoredRecord, String> {
+        self.crash();
+        self.incarnation = self.incarnation.next();
+        self.keyspace = MemoryKeyspace::new();
+        let Surrounding { fabric, dice, cluster, clock, peers, .. } = surrounding.clone();
+        let life = Life::new();
+        let name: NodeName = "gateway".parse().map_err(|_| "a name")?;
+        let me = Me::gateway(self.peer, name, self.incarnation);
+        let _probing = own(fabric.clone().probe(self.peer, life.clone(), peers.clone(), None));
+        let waits_for = Arc::new(Mutex::new(String::new()));
+        let told = Arc::clone(&waits_for);
+        let restoring = restore(RestoreConfig {
+            cluster,
+            secret: Arc::clone(&self.secret),
+            net: Arc::new(Link { fabric, me, life }),
+            nodes: peers,
+            surroundings: Arc::new(World { dice, clock }),
+            buffer_bytes: BUFFER_BYTES,
+            options: CatalogOptions { retention_ms: RETENTION_MS },
+            catalog: self.keyspace.clone(),
+            waits: Box::new(move |reason| *told.lock() = reason),
+        });
+        match tokio::time::timeout(RESTORED_WITHIN, restoring).await {
+            Ok(restored) => restored.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("it waits {}", waits_for.lock())),
+        }
     }
 
     /// Reads answered from memory, in all lives.
@@ -229,6 +276,7 @@ pub(crate) async fn ask(
         .method(method)
         .uri(path)
         .header(header::AUTHORIZATION, format!("Bearer {TOKEN}"))
+        .header(header::CONTENT_TYPE, "application/json")
         .header(header::CONTENT_LENGTH, body.len())
         .body(Body::from(body));
     let Ok(request) = request else { return Ended::Unknown };

@@ -28,11 +28,21 @@ impl Register {
     }
 }
 
+/// From some moment on a key may hold these.
+#[derive(Debug)]
+struct Change {
+    unix_ms: u64,
+    key: String,
+    possible: BTreeSet<Value>,
+}
+
 /// All keys.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     registers: BTreeMap<String, Register>,
     next_read: u64,
+    /// All that happened, in order.
+    changes: Vec<Change>,
 }
 
 /// A read under way.
@@ -49,15 +59,21 @@ impl History {
         self.registers.entry(key.to_owned()).or_insert_with(fresh)
     }
 
-    pub(crate) fn write_begins(&mut self, key: &str, value: Value) {
+    fn note(&mut self, now_ms: u64, key: &str) {
+        let possible = self.register(key).all();
+        self.changes.push(Change { unix_ms: now_ms, key: key.to_owned(), possible });
+    }
+
+    pub(crate) fn write_begins(&mut self, now_ms: u64, key: &str, value: Value) {
         let register = self.register(key);
         register.version += 1;
         register.coming = Some(value);
         register.tell_readers();
+        self.note(now_ms, key);
     }
 
     /// `done`: acknowledged, so nothing else is possible any more; else it may have happened or not.
-    pub(crate) fn write_ends(&mut self, key: &str, done: bool) {
+    pub(crate) fn write_ends(&mut self, now_ms: u64, key: &str, done: bool) {
         let register = self.register(key);
         let Some(value) = register.coming.take() else { return };
         register.version += 1;
@@ -66,6 +82,7 @@ impl History {
         }
         register.possible.insert(value);
         register.tell_readers();
+        self.note(now_ms, key);
     }
 
     pub(crate) fn read_begins(&mut self, key: &str) -> Read {
@@ -99,6 +116,51 @@ impl History {
     /// Whether any write is under way.
     pub(crate) fn is_writing(&self) -> bool {
         self.registers.values().any(|register| register.coming.is_some())
+    }
+
+    /// The catalog is what it was at some moment since then: what was acknowledged before is in it, and what came later may be.
+    pub(crate) fn is_set_back(&mut self, unix_ms: u64) {
+        let kept = self.changes.partition_point(|change| change.unix_ms < unix_ms);
+        for (key, register) in &mut self.registers {
+            let of_key = |change: &&Change| change.key == *key;
+            let before = self.changes[..kept].iter().rfind(of_key);
+            let base = before.map_or_else(|| BTreeSet::from([None]), |change| change.possible.clone());
+            let later = self.changes[kept..].iter().filter(of_key).flat_map(|change| &change.possible);
+            register.possible = base.into_iter().chain(later.copied()).collect();
+            register.coming = None;
+            register.version += 1;
+        }
+    }
+
+    /// Whether what keys hold now was what they held at one moment since then: a backup is of one revision.
+    pub(crate) fn is_one_moment(&self, unix_ms: u64, held: &BTreeMap<String, Value>) -> bool {
+        let mut wrong: BTreeSet<&str> =
+            held.iter().filter(|(_, value)| value.is_some()).map(|(key, _)| key.as_str()).collect();
+        let kept = self.changes.partition_point(|change| change.unix_ms < unix_ms);
+        for (at, change) in self.changes.iter().enumerate() {
+            if at >= kept && wrong.is_empty() {
+                return true;
+            }
+            match held.get(&change.key).is_none_or(|value| change.possible.contains(value)) {
+                true => wrong.remove(change.key.as_str()),
+                false => wrong.insert(&change.key),
+            };
+        }
+        wrong.is_empty()
+    }
+
+    /// How many keys hold what they did not hold in the end.
+    pub(crate) fn differing(&self, held: &BTreeMap<String, Value>) -> usize {
+        let last = |key: &String| self.changes.iter().rfind(|change| change.key == *key);
+        let differs =
+            |(key, value): &(&String, &Value)| last(key).is_some_and(|last| !last.possible.contains(value));
+        held.iter().filter(differs).count()
+    }
+
+    /// What a key holds, where that is known for certain.
+    pub(crate) fn held(&self) -> BTreeMap<String, Value> {
+        let settled = self.registers.iter().filter(|(_, register)| register.possible.len() == 1);
+        settled.filter_map(|(key, register)| Some((key.clone(), *register.possible.first()?))).collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {

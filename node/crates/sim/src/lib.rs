@@ -4,6 +4,7 @@
 //!
 //! * [`run()`] runs one seed, [`run_aloud`] tells what happens.
 //! * `net`, `disk`, `node`, `gateway`: the world; `faults`: what happens to it; `client`, `again`: what is asked of it.
+//! * `disaster`: the catalog is lost, and restored from its backup.
 //! * `history`, `promise`, `truth`, `watcher`, `settle`: what must hold.
 //! * [`Bug`]: planted faults, to see that they are found.
 
@@ -12,6 +13,7 @@ mod bugs;
 mod change;
 mod client;
 mod dice;
+mod disaster;
 mod disk;
 mod faults;
 mod gateway;

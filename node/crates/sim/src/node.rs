@@ -16,6 +16,7 @@ use crate::dice::Dice;
 use crate::disk::{Attic, Drive, Platter};
 use crate::life::{Aim, Life, own};
 use crate::net::{Fabric, Link, Me};
+use crate::records::{Forgetful, OnPlatter};
 use crate::totals::Totals;
 
 /// So that an hour of a cluster's life passes in minutes; the proportions are those of production.
@@ -150,9 +151,10 @@ impl Node {
 
     /// What was deleted is remembered on the disk.
     fn records(&self, bug: Option<Bug>) -> Arc<dyn RecordBytes> {
+        let on_platter = OnPlatter(Arc::clone(&self.platter));
         match bug {
-            Some(Bug::DeleteForgotten) => Arc::new(crate::records::Forgetful),
-            _ => Arc::new(crate::records::OnPlatter(Arc::clone(&self.platter))),
+            Some(Bug::DeleteForgotten) => Arc::new(Forgetful(on_platter)),
+            _ => Arc::new(on_platter),
         }
     }
 

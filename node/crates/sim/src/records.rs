@@ -33,23 +33,26 @@ impl RecordBytes for OnPlatter {
     }
 }
 
-/// A planted bug: nothing is remembered.
-pub(crate) struct Forgetful;
+/// What is kept of the catalog's backups.
+const ANCHORS: &[u8] = b"catalog/anchor/";
+
+/// A planted bug: nothing is remembered but backups.
+pub(crate) struct Forgetful(pub(crate) OnPlatter);
 
 impl RecordBytes for Forgetful {
-    fn get(&self, _: &[u8]) -> Result<Option<Vec<u8>>, RecordBytesError> {
-        Ok(None)
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, RecordBytesError> {
+        if key.starts_with(ANCHORS) { self.0.get(key) } else { Ok(None) }
     }
 
-    fn put(&self, _: &[u8], _: &[u8], _: Durability) -> Result<(), RecordBytesError> {
-        Ok(())
+    fn put(&self, key: &[u8], value: &[u8], durability: Durability) -> Result<(), RecordBytesError> {
+        if key.starts_with(ANCHORS) { self.0.put(key, value, durability) } else { Ok(()) }
     }
 
-    fn delete(&self, _: &[u8]) -> Result<(), RecordBytesError> {
-        Ok(())
+    fn delete(&self, key: &[u8]) -> Result<(), RecordBytesError> {
+        self.0.delete(key)
     }
 
-    fn iter(&self, _: &[u8]) -> Result<Vec<RecordPair>, RecordBytesError> {
-        Ok(Vec::new())
+    fn iter(&self, prefix: &[u8]) -> Result<Vec<RecordPair>, RecordBytesError> {
+        if prefix == ANCHORS { self.0.iter(prefix) } else { Ok(Vec::new()) }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct World {
     pub(crate) gateway: tokio::sync::Mutex<Gateway>,
     pub(crate) history: Mutex<History>,
     pub(crate) promises: Mutex<Promises>,
+    /// The newest backup of the catalog that counted as kept.
+    pub(crate) backed_up: Mutex<Option<u64>>,
     pub(crate) wanted: Mutex<Wanted>,
     pub(crate) again: Mutex<Again>,
     /// For requests: follows the gateway through its lives.
@@ -111,6 +113,11 @@ impl World {
         let mut first = [0; 8];
         hasher.finalize_xof().fill(&mut first);
         *trace = u64::from_le_bytes(first);
+    }
+
+    /// The time of day by the clock that the gateway's follows: milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        EPOCH_UNIX * 1000 + u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Starts a node that is not up.
@@ -230,6 +237,7 @@ fn make(options: Options, verbose: bool) -> Result<World, String> {
         gateway: tokio::sync::Mutex::new(gateway),
         history: Mutex::default(),
         promises: Mutex::default(),
+        backed_up: Mutex::default(),
         wanted: Mutex::new(Wanted::of(profile)),
         again: Mutex::default(),
         failure: Mutex::default(),

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datamesh_settings::CatalogBackups;
 use datamesh_settings::admin::{DrainState, MemberStatus, PoolSafety, PoolStatus};
 use tokio::time::Instant;
 
 use crate::again;
 use crate::client;
+use crate::disaster;
 use crate::faults;
 use crate::gateway::PUT_LEASE;
 use crate::run::{World, pause};
@@ -18,6 +20,10 @@ use crate::watcher;
 const PATIENCE: Duration = Duration::from_secs(900);
 
 pub(crate) async fn settle(world: &Arc<World>) {
+    let set_back = match disaster::strike(world).await {
+        Ok(set_back) => set_back,
+        Err(what) => return world.fail(what),
+    };
     world.note("everything is mended");
     faults::mend(world).await;
     if let Err(what) = again::tidy(world).await {
@@ -29,18 +35,13 @@ pub(crate) async fn settle(world: &Arc<World>) {
     if let Err(what) = again::is_kept(world) {
         return world.fail(what);
     }
-    // What the gateway has in memory proves nothing of the disks.
-    world.gateway.lock().await.crash();
-    faults::start_gateway(world).await;
-    let keys = world.history.lock().keys();
-    for key in keys {
-        match client::get(world, &key).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let there = world.describe(&key).await;
-                return world.fail(format!("key {key} cannot be read although nothing is broken: {there}"));
-            }
-            Err(what) => return world.fail(what),
+    if let Err(what) = read_all(world).await {
+        return world.fail(what);
+    }
+    if let Some(until) = set_back {
+        let found = disaster::find_unknown(world).await;
+        if let Err(what) = disaster::judge(world, until).and(found) {
+            return world.fail(what);
         }
     }
     if let Err(what) = empty(world).await {
@@ -48,8 +49,29 @@ pub(crate) async fn settle(world: &Arc<World>) {
     }
 }
 
-/// Deletes everything: all space comes back, that of puts which were cut off too.
+/// Whatever was acknowledged is there.
+async fn read_all(world: &World) -> Result<(), String> {
+    // What the gateway has in memory proves nothing of the disks.
+    world.gateway.lock().await.crash();
+    faults::start_gateway(world).await;
+    let keys = world.history.lock().keys();
+    for key in keys {
+        if !client::get(world, &key).await? {
+            let there = world.describe(&key).await;
+            return Err(format!("key {key} cannot be read although nothing is broken: {there}"));
+        }
+    }
+    Ok(())
+}
+
+/// Deletes everything, backups too: all space comes back, that of puts which were cut off as well.
 async fn empty(world: &Arc<World>) -> Result<(), String> {
+    {
+        let mut gateway = world.gateway.lock().await;
+        gateway.backups = CatalogBackups::Off;
+        gateway.crash();
+    }
+    faults::start_gateway(world).await;
     let keys = world.history.lock().keys();
     for key in keys {
         if !client::delete(world, &key, "").await {
@@ -80,18 +102,18 @@ async fn come_right(world: &Arc<World>) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
     let mut last = None;
     while Instant::now() < until {
-        if let Some(pool) = watcher::pool(world).await {
+        if let Some((pool, backup)) = watcher::status(world).await {
             let safety = pool.safety.clone().unwrap_or_default();
             let (good, what) = judge(world, &safety);
             let drains = undone_drains(world, &pool);
             let what = if drains.is_empty() { what } else { format!("{what}; drains: {drains:?}") };
             let recoded = recoded(world, &pool);
-            if good && drains.is_empty() && recoded {
+            if good && drains.is_empty() && recoded && backup.counts() && backup.error.is_none() {
                 world.surrounding.totals.count(|counts| counts.rebuilt += safety.rebuilt_shards);
                 world.note(&format!("it came right: {what}"));
                 return Ok(());
             }
-            last = Some(format!("{what}; profiles: {:?}, {:?}", pool.profiles, pool.recode));
+            last = Some(format!("{what}; profiles: {:?}, {:?}; {backup:?}", pool.profiles, pool.recode));
         }
         pause(Duration::from_secs(2)).await;
     }

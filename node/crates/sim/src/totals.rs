@@ -57,6 +57,12 @@ pub struct Counts {
     pub recoded_bytes: u64,
     /// Drains called off.
     pub undrains: u64,
+    /// Backups of the catalog that were said to be kept, each newer than the one before.
+    pub backups: u64,
+    /// Catalogs that were lost and restored.
+    pub restored: u64,
+    /// Keys that were not in a restored catalog as they were in the lost one.
+    pub set_back: u64,
     /// Shards rebuilt.
     pub rebuilt: u64,
     /// Shards found at home by whoever stood in for it, and dropped there.
@@ -107,6 +113,9 @@ impl Counts {
         self.profiles += other.profiles;
         self.recoded_bytes += other.recoded_bytes;
         self.undrains += other.undrains;
+        self.backups += other.backups;
+        self.restored += other.restored;
+        self.set_back += other.set_back;
         self.rebuilt += other.rebuilt;
         self.sent_home += other.sent_home;
         self.segments_deleted += other.segments_deleted;

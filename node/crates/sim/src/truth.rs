@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datamesh_catalog::backup::BACKUP_BUCKET;
+use datamesh_catalog::catalog::CatalogError;
 use datamesh_catalog::{Body, BucketId, ObjectKey, PageAt};
 use datamesh_shard::{ErasureProfile, SegmentId, ShardIndex};
 
@@ -86,7 +88,7 @@ fn gather(disks: impl Iterator<Item = (usize, Vec<Shape>)>) -> BTreeMap<SegmentI
 /// The segments of every object, as the catalog has it.
 pub(crate) async fn needed(running: &Running, keys: &[String]) -> Result<BTreeSet<SegmentId>, String> {
     let mut needed = BTreeSet::new();
-    let failed = |error: datamesh_catalog::catalog::CatalogError| error.to_string();
+    let failed = |error: CatalogError| error.to_string();
     let buckets = running.catalog.buckets().await.map_err(failed)?;
     for bucket in buckets.iter().map(|bucket| bucket.id) {
         for key in keys {
@@ -96,8 +98,23 @@ pub(crate) async fn needed(running: &Running, keys: &[String]) -> Result<BTreeSe
     Ok(needed)
 }
 
+/// The segments of backups that are there.
+pub(crate) async fn of_backups(running: &Running) -> Result<BTreeSet<SegmentId>, CatalogError> {
+    let (mut of_backups, mut looked) = (BTreeSet::new(), BTreeMap::new());
+    for (segment, known) in running.catalog.needed_segments((SegmentId([0; 32]), None)).await? {
+        if !looked.contains_key(&known.upload) {
+            let upload = running.catalog.upload(known.upload).await?;
+            looked.insert(known.upload, upload.is_some_and(|upload| upload.target.bucket == BACKUP_BUCKET));
+        }
+        if looked.get(&known.upload) == Some(&true) {
+            of_backups.insert(segment);
+        }
+    }
+    Ok(of_backups)
+}
+
 async fn of_object(running: &Running, bucket: BucketId, key: &str) -> Result<Vec<SegmentId>, String> {
-    let failed = |error: datamesh_catalog::catalog::CatalogError| error.to_string();
+    let failed = |error: CatalogError| error.to_string();
     let key = ObjectKey::new(key).map_err(|error| error.to_string())?;
     let Some(object) = running.catalog.object(bucket, &key).await.map_err(failed)? else {
         return Ok(Vec::new());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datamesh_settings::admin::{ClusterStatus, DrainState, PoolSafety, PoolStatus};
+use datamesh_settings::admin::{BackupStatus, ClusterStatus, DrainState, PoolSafety, PoolStatus};
 use datamesh_shard::SegmentId;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
@@ -75,15 +75,25 @@ impl Truths {
     }
 }
 
-pub(crate) async fn pool(world: &World) -> Option<PoolStatus> {
+/// The pool, and the catalog's backup.
+pub(crate) async fn status(world: &World) -> Option<(PoolStatus, BackupStatus)> {
     let mut gateway = world.gateway_watch();
     match ask(&mut gateway, Method::GET, "/api/v1/status", Vec::new()).await {
         Ended::Answered(StatusCode::OK, _, body) => {
             let status: ClusterStatus = serde_json::from_slice(&body).ok()?;
-            status.pools.into_iter().next()
+            let pool = status.pools.into_iter().next()?;
+            let backup = status.catalog.backup.unwrap_or_default();
+            if let Some(at) = backup.last_unix_ms {
+                world.note_backup(at, pool.profiles.iter().map(|profile| profile.erasure));
+            }
+            Some((pool, backup))
         }
         _ => None,
     }
+}
+
+pub(crate) async fn pool(world: &World) -> Option<PoolStatus> {
+    status(world).await.map(|(pool, _)| pool)
 }
 
 /// A node that may go, by what is said, and has shards that can be read all the same.

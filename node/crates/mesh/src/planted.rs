@@ -12,7 +12,7 @@ pub enum Planted {
     ReferenceAfterShards,
     /// Segments that are coded anew take the place of the old ones as soon as they are sent.
     SwappedTooEarly,
-    /// What is deleted goes although the newest backup of the catalog still refers to it.
+    /// What is deleted goes at once although the newest backup of the catalog still refers to it.
     DeletedBeforeBackup,
     /// A backup of the catalog says that nothing has changed since its last part, whatever has.
     BackupSeesNoChange,

@@ -27,7 +27,7 @@ pub enum Bug {
     DeleteOfAnyGeneration,
     /// A put writes its references down after its shards were sent.
     ReferenceAfterShards,
-    /// What is deleted goes although the newest backup of the catalog still refers to it.
+    /// What is deleted goes at once although the newest backup of the catalog still refers to it.
     DeletedBeforeBackup,
     /// A backup of the catalog says that nothing has changed since its last part, whatever has.
     BackupSeesNoChange,

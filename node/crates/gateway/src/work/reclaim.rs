@@ -181,7 +181,7 @@ impl Reclaim {
     fn deletable_until(&self, now: u64) -> u64 {
         let retention_ms = self.catalog.options().retention_ms;
         if is_planted(Planted::DeletedBeforeBackup) {
-            return now;
+            return now.saturating_add(retention_ms);
         }
         self.backup.as_ref().map_or(now, |backup| backup.deletable_until(now, retention_ms))
     }

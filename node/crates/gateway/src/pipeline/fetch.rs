@@ -176,6 +176,19 @@ impl Fetch<'_> {
         }
     }
 
+    /// One shard of whoever it belongs to, held against its leaf. None where that does not bring it at once: others are not asked.
+    pub(super) async fn from_home(&self, shard: ShardIndex, within: Duration) -> Option<Bytes> {
+        let holder = self.sources.holders().get(shard.at()).copied()?;
+        if self.doubt(holder) != Doubt::None {
+            return None;
+        }
+        let fetching = self.fetch(shard, holder, None, Proof::Leaves);
+        match tokio::time::timeout(within, fetching).await {
+            Ok(Event::Shard(_, _, Got::Verified(payload))) => Some(payload.into_bytes()),
+            _ => None,
+        }
+    }
+
     fn machine(&self) -> GetMachine {
         let (holders, others) = (self.sources.holders(), self.sources.others());
         let budget = GetBudget {

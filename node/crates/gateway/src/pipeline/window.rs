@@ -21,7 +21,7 @@ use crate::metrics::Stage;
 /// Beyond this share of a segment, reading (and verifying) it whole is the better bargain: 1/4.
 const SHARE: usize = 4;
 /// Short: whatever goes wrong is made good by the whole read.
-const TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a range of a segment needs.
 struct Window {
@@ -106,7 +106,7 @@ fn window(secret: &SegmentSecret, range: &Range<usize>) -> Option<Window> {
 }
 
 /// The shards that the sealed bytes lie in, and where.
-fn parts(fetch: &Fetch<'_>, sealed: &Range<usize>) -> Vec<(ShardIndex, Range<usize>)> {
+pub(super) fn parts(fetch: &Fetch<'_>, sealed: &Range<usize>) -> Vec<(ShardIndex, Range<usize>)> {
     let shard_bytes =
         SegmentHeader::shard_bytes_of(fetch.reference.profile, fetch.reference.sealed_bytes as usize);
     let shards = (0..fetch.reference.profile.data()).map(ShardIndex);

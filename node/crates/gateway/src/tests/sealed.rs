@@ -1,12 +1,14 @@
 //! Private buckets: what a client sealed is put, kept, and given as it is.
 
 pub(super) mod client;
+mod cuts;
 mod kinds;
 mod refusals;
 mod work;
 
 use axum::body::Body;
 use datamesh_seal::UNSEALED;
+use datamesh_shard::SegmentHeader;
 use http::{Method, header};
 use serde_json::json;
 
@@ -180,6 +182,51 @@ async fn segments_are_read_in_parts_and_while_their_object_is_there() {
     assert_eq!(get(&[]).await.problem(), "no-such-object", "and stays so");
     let other = client.manifest(&house, &key, &format!("?object={object}")).await;
     assert_eq!((other.problem(), other.json()["field"].clone()), ("no-such-object".into(), json!("object")));
+    house.has_its_buffers_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_small_part_no_more_is_asked_of_nodes_than_the_shards_it_lies_in() {
+    let house = House::new(6).await;
+    let client = Client::new(&house).await;
+    let key = client.name("x");
+    let segment = client.store(&house, &key, &noise(3, 4 * MIB - (128 << 10))).await.remove(0);
+    let manifest = client.manifest(&house, &key, "").await.ok().json();
+    let path = client.segment(&key, manifest["object"].as_str().unwrap(), &segment.id.to_string());
+    let shard_bytes = SegmentHeader::shard_bytes_of(client.profile, segment.sealed.len());
+    let k = client.profile.k();
+    house.nodes.listen();
+    let get = async |from: usize, to: usize| {
+        let range = format!("bytes={from}-{}", to - 1);
+        let got = house.ask(Method::GET, &path, &[("range", &range)], Body::empty()).await.ok();
+        assert!(got.body == segment.sealed[from..to], "{from}..{to}");
+        house.nodes.heard().iter().map(|frame| frame.payload.len()).sum::<usize>()
+    };
+    let end = segment.sealed.len();
+    for (from, to, shards) in [
+        (0, 1, 1),
+        (70_000, 70_100, 1),
+        (shard_bytes - 1, shard_bytes, 1),
+        (shard_bytes - 1, shard_bytes + 1, 2),
+        (end - 1, end, 1),
+        (shard_bytes / 2, 2 * shard_bytes + 7, 3),
+        (0, end, k),
+    ] {
+        assert_eq!(get(from, to).await, shards * shard_bytes, "{from}..{to}");
+    }
+    // What comes wrong, or not at all, costs a read of all; what is given is right.
+    for n in 0..6 {
+        house.nodes.lie(n, true);
+        for from in (0..end - 100).step_by(shard_bytes / 2) {
+            get(from, from + 100).await;
+        }
+        house.nodes.lie(n, false);
+    }
+    house.nodes.kill(0);
+    house.nodes.kill(3);
+    for from in (0..end - 100).step_by(shard_bytes / 2) {
+        get(from, from + 100).await;
+    }
     house.has_its_buffers_back().await;
 }
 

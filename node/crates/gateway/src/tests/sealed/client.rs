@@ -14,6 +14,18 @@ pub(in crate::tests) const BUCKET: &str = "vault";
 /// What records of the client's are sealed for, besides their page.
 const RECORD: [u8; 16] = [1; 16];
 
+/// A gateway, however it is asked.
+pub(in crate::tests) trait Asked {
+    /// One request of a user.
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Got;
+}
+
+impl Asked for House {
+    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Got {
+        Self::ask(self, method, path, headers, body).await
+    }
+}
+
 pub(in crate::tests) struct Client {
     secret: BucketSecret,
     pub(in crate::tests) mark: BucketMark,
@@ -34,7 +46,7 @@ pub(in crate::tests) fn base64(bytes: &[u8]) -> String {
 
 impl Client {
     /// Makes a private bucket.
-    pub(in crate::tests) async fn new(house: &House) -> Self {
+    pub(in crate::tests) async fn new(house: &impl Asked) -> Self {
         let made =
             house.ask(Method::PUT, "/api/v1/buckets/vault", &[], json!({"kind": "private"}).to_string());
         assert_eq!(made.await.ok().json()["kind"], "private");
@@ -78,22 +90,32 @@ impl Client {
         text.chunks(PRIVATE_SEGMENT_BYTES_MAX).map(seal).collect()
     }
 
-    pub(in crate::tests) async fn begun(&self, house: &House, key: &str) -> Value {
+    pub(in crate::tests) async fn begun(&self, house: &impl Asked, key: &str) -> Value {
         let body = json!({"bucket": BUCKET, "key": key}).to_string();
         house.ask(Method::POST, "/api/v1/uploads", &[], body).await.ok().json()
     }
 
-    pub(in crate::tests) async fn begin(&self, house: &House, key: &str) -> String {
+    pub(in crate::tests) async fn begin(&self, house: &impl Asked, key: &str) -> String {
         self.begun(house, key).await["id"].as_str().unwrap().to_owned()
     }
 
-    pub(in crate::tests) async fn put_segment(&self, house: &House, upload: &str, segment: &Sealed) -> Got {
+    pub(in crate::tests) async fn put_segment(
+        &self,
+        house: &impl Asked,
+        upload: &str,
+        segment: &Sealed,
+    ) -> Got {
         let path = format!("/api/v1/uploads/{upload}/segments/{}", segment.id);
         house.ask(Method::PUT, &path, &[], segment.sealed.clone()).await
     }
 
     /// Ids of what is durable, in pages of so many.
-    pub(in crate::tests) async fn durable(&self, house: &House, upload: &str, limit: usize) -> Vec<String> {
+    pub(in crate::tests) async fn durable(
+        &self,
+        house: &impl Asked,
+        upload: &str,
+        limit: usize,
+    ) -> Vec<String> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
             let path = format!("/api/v1/uploads/{upload}/segments?limit={limit}{cursor}");
@@ -117,7 +139,7 @@ impl Client {
 
     pub(in crate::tests) async fn put_page(
         &self,
-        house: &House,
+        house: &impl Asked,
         upload: &str,
         number: usize,
         segments: &[Sealed],
@@ -128,7 +150,7 @@ impl Client {
 
     pub(in crate::tests) async fn commit(
         &self,
-        house: &House,
+        house: &impl Asked,
         upload: &str,
         segments: &[Sealed],
         headers: &[(&str, &str)],
@@ -138,7 +160,7 @@ impl Client {
 
     pub(in crate::tests) async fn commit_as(
         &self,
-        house: &House,
+        house: &impl Asked,
         upload: &str,
         (number, segments): (usize, &[Sealed]),
         headers: &[(&str, &str)],
@@ -149,7 +171,7 @@ impl Client {
     }
 
     /// All of a put.
-    pub(in crate::tests) async fn store(&self, house: &House, key: &str, text: &[u8]) -> Vec<Sealed> {
+    pub(in crate::tests) async fn store(&self, house: &impl Asked, key: &str, text: &[u8]) -> Vec<Sealed> {
         let (upload, object) = (self.begin(house, key).await, self.seal(text));
         for segment in &object {
             self.put_segment(house, &upload, segment).await.ok();
@@ -160,7 +182,7 @@ impl Client {
 
     pub(in crate::tests) async fn put_small(
         &self,
-        house: &House,
+        house: &impl Asked,
         key: &str,
         sealed: &[u8],
         headers: &[(&str, &str)],
@@ -181,12 +203,12 @@ impl Client {
         format!("/api/v1/buckets/{BUCKET}/segments/{segment}/{key}?object={object}")
     }
 
-    pub(in crate::tests) async fn manifest(&self, house: &House, key: &str, query: &str) -> Got {
+    pub(in crate::tests) async fn manifest(&self, house: &impl Asked, key: &str, query: &str) -> Got {
         house.ask(Method::GET, &format!("{}{query}", self.sealed(key)), &[], Body::empty()).await
     }
 
     /// All of a get.
-    pub(in crate::tests) async fn read(&self, house: &House, key: &str) -> Vec<u8> {
+    pub(in crate::tests) async fn read(&self, house: &impl Asked, key: &str) -> Vec<u8> {
         let (mut text, mut number, mut query) = (Vec::new(), 0_usize, String::new());
         loop {
             let page = self.manifest(house, key, &query).await.ok().json();

@@ -4,6 +4,7 @@ mod access;
 mod checksums;
 mod chunks;
 mod cors;
+mod coverage;
 mod customer;
 mod documentation;
 mod door;

@@ -45,6 +45,7 @@ mod standing;
 mod tags;
 mod trace;
 mod unsigned;
+mod uploads;
 mod versions;
 
 #[cfg(test)]

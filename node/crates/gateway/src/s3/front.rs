@@ -35,7 +35,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
     buckets, copy, cors, lifecycle, listing, locks, multipart, notifications, objects, policies, reads, tags,
-    versions,
+    uploads, versions,
 };
 use crate::api::App;
 
@@ -125,7 +125,7 @@ operations! {
     create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput = multipart::create;
     upload_part: UploadPartInput => UploadPartOutput = multipart::part;
     list_parts: ListPartsInput => ListPartsOutput = multipart::parts;
-    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = listing::uploads;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = uploads::list;
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput = multipart::complete;
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
 }

@@ -23,4 +23,5 @@ mod signer;
 mod stores;
 mod tags;
 mod unsigned;
+mod uploads;
 mod versions;

@@ -1,10 +1,4 @@
 //! A whole cluster in one process: a gateway behind HTTPS and six storage nodes with their stores, over real sockets.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "each test file uses a part; all of it is for tests"
-)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,4 @@
 //! Several gateways, three unless a test says otherwise, and six storage nodes in one process, over real sockets.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use futures::future::{join_all, try_join_all};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, NODES, Running, any, cluster_settings, settings_of_gateway};
+use super::cluster::{self, NODES, Running, any, cluster_settings, settings_of_gateway};
 
 /// Asking again whether something has come true: over HTTP there is no event to wait for.
 const PAUSE: Duration = Duration::from_millis(50);

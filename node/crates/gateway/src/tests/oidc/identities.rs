@@ -78,6 +78,7 @@ impl Identities {
             ca_file: Some(self.file("crt")),
             scopes: vec!["profile".into()],
             roles: None,
+            groups: None,
             devices: true,
             register: true,
         }

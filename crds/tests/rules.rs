@@ -458,4 +458,13 @@ fn mail_and_providers_say_what_is_wrong() {
     refused(oidc(url, "name", json!("Work")), "gateway.oidc.name: 1 to 32");
     refused(oidc(url, "issuer", json!("http://id.example.com")), "gateway.oidc.issuer: write the issuer");
     refused(oidc(url, "issuer", json!("https://id.example.com?x")), "gateway.oidc.issuer: write the issuer");
+    let groups = |claim: &str, name: &str| {
+        oidc(url, "groups", json!({"claim": claim, "map": {"a team": name, "staff": "Staff.1"}}))
+    };
+    groups("groups", "devs").unwrap();
+    groups("https://example.com/groups", "0_x-y").unwrap();
+    for name in ["", "-devs", "two words", "développeurs"] {
+        refused(groups("groups", name), "gateway.oidc.groups.map: names of groups are 1 to 64");
+    }
+    refused(groups("sub", "devs"), "gateway.oidc.groups.claim: a claim that says");
 }

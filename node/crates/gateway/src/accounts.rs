@@ -5,6 +5,7 @@ mod addresses;
 mod credentials;
 mod devices;
 mod federated;
+mod given;
 mod groups;
 mod identities;
 mod invitations;

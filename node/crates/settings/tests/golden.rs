@@ -12,7 +12,7 @@ use datamesh_settings::admin::{
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::notifications::NotificationTarget;
-use datamesh_settings::oidc::{OidcRoles, OidcSettings};
+use datamesh_settings::oidc::{OidcGroups, OidcRoles, OidcSettings};
 use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
     BackupCopies, BulkEncryption, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress,
@@ -242,6 +242,10 @@ fn gateway_with_oidc() -> Settings {
         ca_file: file("ca.crt"),
         scopes: vec!["profile".into()],
         roles: Some(OidcRoles { claim: "groups".into(), map: [("admins".into(), "admin".into())].into() }),
+        groups: Some(OidcGroups {
+            claim: "teams".into(),
+            map: [("developers".into(), "devs".into())].into(),
+        }),
         devices: true,
         register: true,
     }];

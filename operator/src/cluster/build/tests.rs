@@ -250,6 +250,7 @@ fn mail_and_providers_are_mounted_and_reachable() {
     let provider = serde_json::json!({
         "name": "work", "issuer": "https://id.example.com", "clientId": "datamesh", "secretRef": {"name": "id"},
         "roles": {"claim": "groups", "map": {"admins": "admin"}}, "register": true,
+        "groups": {"claim": "teams", "map": {"developers": "devs"}},
     });
     gateway.oidc = vec![serde_json::from_value(provider).unwrap()];
     let key = ClusterSecret::from_hex(KEY).unwrap();
@@ -271,7 +272,13 @@ fn mail_and_providers_are_mounted_and_reachable() {
         assert!(set.contains(&format!("path: {path}")), "{set}");
         assert!(settings.contains(&format!("/etc/datamesh/{path}")), "{settings}");
     }
-    for line in ["publicUrl: https://files.example.com", "admins: admin", "register: true", "tls: starttls"] {
+    for line in [
+        "publicUrl: https://files.example.com",
+        "admins: admin",
+        "developers: devs",
+        "register: true",
+        "tls: starttls",
+    ] {
         assert!(settings.contains(line), "{settings}");
     }
     assert!(around.contains("port: 587") && around.contains("port: 443"), "{around}");

@@ -91,6 +91,7 @@ impl Identities {
             ca_file: Some(self.file("crt")),
             scopes: vec!["profile".into()],
             roles: None,
+            groups: None,
             devices: true,
             register: true,
         }

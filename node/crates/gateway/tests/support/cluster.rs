@@ -160,7 +160,6 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         restore: None,
         // Segments are counted in these tests.
         catalog_backups: CatalogBackups::Off,
-        backup_pace: Default::default(),
         backup_copies: None,
         restore_from: Default::default(),
         notifications: Vec::new(),

@@ -222,7 +222,8 @@ impl Gateways {
 
     /// Starts these, which wait for one another.
     pub(crate) async fn restart_together(&mut self, which: impl Iterator<Item = usize>) {
-        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at, true))).await.unwrap() {
+        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at, true))).await.unwrap()
+        {
             (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         }
     }

@@ -27,6 +27,10 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// What is left out. Pools: what is put afterwards could find another pool, that nobody can write. Analytics: 501 is what it shall say.
 const LEFT_OUT: &str = "^/api/v1/(admin/pools/\\{pool\\}|monitoring/analytics)$";
 
+/// Scenarios and links of the stateful phase at least: were they fewer, requests would hardly follow each other any more.
+const SCENARIOS_MIN: u64 = 4;
+const LINKS_MIN: u64 = 10;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_as_it_is_described() {
     let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
@@ -56,6 +60,27 @@ async fn every_route_is_as_it_is_described() {
     println!("{told}");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert!(told.contains("Test cases:"), "nothing was tried");
+    let (scenarios, links) = stateful(&told).unwrap_or_else(|| panic!("no stateful phase is told of"));
+    assert!(scenarios >= SCENARIOS_MIN && links >= LINKS_MIN, "{scenarios} scenarios, {links} links");
+}
+
+/// How many scenarios the stateful phase had, in which what one answer told went into the next request, and how many links it followed.
+fn stateful(told: &str) -> Option<(u64, u64)> {
+    let (_, phase) = told.split_once("Stateful")?;
+    let number = |field: &str| {
+        let (_, rest) = phase.split_once(field)?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    Some((number("Scenarios:")?, number("API Links:")?))
+}
+
+#[test]
+fn a_stateful_phase_that_was_left_out_is_noticed() {
+    let told = "  ✅  Stateful (in 9.31s)\n\n         Scenarios:    61\n         API Links:    \
+                34 covered / 156 selected / 156 total (156 inferred)\n\n      ✅  61 passed\n";
+    assert_eq!(stateful(told), Some((61, 34)));
+    assert_eq!(stateful("  ✅  Fuzzing (in 9.31s)\n\n  ✅  120 passed\n"), None);
+    assert_eq!(stateful("  ⏭   Stateful (not applicable)\n"), None);
 }
 
 /// A request that comes with a key may be answered 422, and no other.

@@ -359,6 +359,9 @@ pub(crate) struct Filter {
     /// Only actions that begin with this: `PUT /api/v1/files`, `s3:DeleteBucket`, …
     #[arg(long)]
     action: Option<String>,
+    /// Only what was answered so: a status like `403`, a class like `4xx`, or `0` where the client hung up
+    #[arg(long)]
+    status: Option<String>,
     /// Only from this time on (RFC 3339)
     #[arg(long)]
     since: Option<String>,
@@ -369,7 +372,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn wanted(self) -> Wanted {
-        let Self { actor, action, since, until } = self;
-        Wanted { actor, action, since, until }
+        let Self { actor, action, status, since, until } = self;
+        Wanted { actor, action, status, since, until }
     }
 }

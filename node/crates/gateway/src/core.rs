@@ -80,6 +80,8 @@ pub struct CoreConfig {
     pub providers: Providers,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
+    /// How long entries of the audit are kept, where there are not too many of them.
+    pub audit_retention: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
     pub catalog_backups: CatalogBackups,
     /// How fast.
@@ -183,7 +185,7 @@ impl Core {
             notify: NotifyTarget::all(&context, &targets),
             bound: Bound::new(Arc::clone(&context), Arc::clone(&targets), PENDING_MAX),
             shredder,
-            cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
+            cut_audit: CutAudit::new(Arc::clone(&audit), (ENTRIES_KEPT, config.audit_retention)),
             audit: WriteAudit(audit),
             backup,
             copies: copier,

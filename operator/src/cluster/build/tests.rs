@@ -70,6 +70,16 @@ fn the_gateway_is_told_of_its_retention_where_the_spec_says_so() {
     assert_eq!(told("36h").as_deref(), Some("129600"));
 }
 
+/// And of how long the audit is.
+#[test]
+fn the_gateway_is_told_how_long_the_audit_is_kept_where_the_spec_says_so() {
+    let told = |span| {
+        said("auditRetentionSeconds", |gateway| gateway.audit_retention = datamesh_crds::Span::new(span))
+    };
+    assert_eq!((told("9600h"), told("576000m")), (None, None));
+    assert_eq!(told("720h").as_deref(), Some("2592000"));
+}
+
 /// And of what to restore.
 #[test]
 fn the_gateway_is_told_what_to_restore_where_the_spec_says_so() {

@@ -51,9 +51,10 @@ pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure
         Some(whole) => whole.part(bytes),
         None => Moving::alone(key, session.quiet),
     };
-    let puts = found.files.iter().map(|file| {
-        put_file(session, (&file.path, &file.key), &only, bar(&file.key, file.bytes))
-    });
+    let puts = found
+        .files
+        .iter()
+        .map(|file| put_file(session, (&file.path, &file.key), &only, bar(&file.key, file.bytes)));
     let stored: Vec<_> = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
     drop(whole);
     report(session, &stored, found.skipped.len())

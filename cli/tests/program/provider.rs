@@ -47,6 +47,17 @@ fn a_device_signs_in_at_a_provider() {
     succeeded(of(&user, &["put", "x", "alice/x"]).output().unwrap());
     let sessions = json(of(&user, &["sessions", "list"]));
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
+    let bound = json(of(&user, &["identities", "list"]));
+    assert_eq!(
+        (&bound["identities"][0]["provider"], &bound["identities"][0]["ended"]),
+        (&"work".into(), &false.into())
+    );
+    let (exit, text) = failure(of(&user, &["identities", "unbind", "work"]));
+    assert!(exit != 0 && text.contains("sign in"), "she could sign in no more: {text}");
+    assert_eq!(user.json(&["identities", "unbind", "work", "--of", "alice"])["unbound"], "work");
+    let left = user.json(&["identities", "list", "--of", "alice"]);
+    assert_eq!(left["identities"].as_array().unwrap().len(), 0, "{left}");
+    assert_eq!(failure(of(&user, &["ls"])).0, 4, "her sessions have ended");
     succeeded(of(&user, &["logout"]).output().unwrap());
     assert_eq!(failure(of(&user, &["ls"])).0, 2, "nobody is signed in");
 }

@@ -31,7 +31,7 @@ impl Accounts {
             note.detail(format!("{who} created={} role={}", user.name, role.as_str()));
             match self.catalog.create_user_of(&user, identity).await {
                 Ok(()) => return Ok(user),
-                Err(UserError::Taken(_)) => {
+                Err(UserError::Taken(_) | UserError::KeysOf(_)) => {
                     note.detail(who.to_owned());
                     // Perhaps by the same person, at another gateway at this moment.
                     let standing = self.catalog.standing_of(identity).await.map_err(refusals::catalog)?;

@@ -36,6 +36,8 @@ pub(super) struct Params {
     actor: Option<String>,
     /// What the action begins with.
     action: Option<String>,
+    /// What the target begins with.
+    target: Option<String>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     since: Option<jiff::Timestamp>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -51,6 +53,7 @@ type Asked = Result<Query<Params>, axum::extract::rejection::QueryRejection>;
 struct Wanted {
     actor: Option<String>,
     action: Option<String>,
+    target: Option<String>,
     between: (u64, u64),
     after: Option<AuditAt>,
     limit: usize,
@@ -63,12 +66,17 @@ impl Wanted {
         let unix_ms = |time: jiff::Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
         let between = (params.since.map_or(0, unix_ms), params.until.map_or(u64::MAX, unix_ms));
         let after = params.cursor.as_deref().map(cursor).transpose()?;
-        Ok(Self { actor: params.actor, action: params.action, between, after, limit })
+        let Params { actor, action, target, .. } = params;
+        Ok(Self { actor, action, target, between, after, limit })
     }
 
     fn has(&self, entry: &AuditEntry) -> bool {
+        let begins = |text: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| text.starts_with(wanted.as_str()))
+        };
         self.actor.as_ref().is_none_or(|actor| entry.actor == *actor)
-            && self.action.as_ref().is_none_or(|action| entry.action.starts_with(action.as_str()))
+            && begins(&entry.action, &self.action)
+            && begins(&entry.target, &self.target)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Key pairs of S3 that are users' own, and what becomes of them with their owner.
 
 #[path = "../../../e2e/src/signed.rs"]
-#[allow(dead_code, reason = "what lists answer is not looked at here")]
+#[allow(dead_code, unreachable_pub, reason = "it is a part of a library")]
 mod signed;
 
 use reqwest::{Certificate, Client, Method};

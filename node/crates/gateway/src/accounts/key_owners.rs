@@ -18,8 +18,7 @@ pub(crate) struct Owner {
 }
 
 fn no_such_owner() -> Problem {
-    let detail =
-        "it is no user: GET /api/v1/admin/users lists those that exist; left out, the key is of who asks";
+    let detail = "the owner is no user: GET /api/v1/admin/users lists those that exist; left out, the key is of who asks";
     Problem::new(Kind::InvalidBody, detail).in_body("owner")
 }
 

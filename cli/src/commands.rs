@@ -12,6 +12,7 @@ mod find;
 mod fsck;
 mod get;
 mod groups;
+mod identities;
 mod invites;
 mod jobs;
 mod keys;
@@ -126,6 +127,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
         Command::Groups { command } => groups::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
+        Command::Whoami => identities::whoami(&session()?).await,
+        Command::Identities { command } => identities::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
         Command::Email { confirm: true, stdin, .. } => {
             email::confirm(&session()?, login::Secrets::of(stdin)).await

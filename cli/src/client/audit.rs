@@ -14,6 +14,7 @@ pub(crate) struct Wanted {
     pub(crate) actor: Option<String>,
     pub(crate) action: Option<String>,
     pub(crate) status: Option<String>,
+    pub(crate) target: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
 }
@@ -24,6 +25,7 @@ impl Wanted {
             ("actor", &self.actor),
             ("action", &self.action),
             ("status", &self.status),
+            ("target", &self.target),
             ("since", &self.since),
             ("until", &self.until),
         ];

@@ -49,7 +49,7 @@ mod versions;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub use access_keys::AccessKeyError;
+pub use access_keys::{AccessKeyError, KeyFor};
 pub use addresses::Claimant;
 pub use appending::AppendError;
 pub use bucket_settings::{SettingError, StraySetting};

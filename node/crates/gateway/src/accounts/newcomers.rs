@@ -37,7 +37,7 @@ impl Accounts {
                     note.detail(made + &groups_came(provider, &given, &changes));
                     return Ok(user);
                 }
-                Err(UserError::Taken(_)) => {
+                Err(UserError::Taken(_) | UserError::KeysOf(_)) => {
                     note.detail(who.to_owned());
                     // Perhaps by the same person, at another gateway at this moment.
                     let standing = self.catalog.standing_of(identity).await.map_err(refusals::catalog)?;

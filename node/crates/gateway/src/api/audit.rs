@@ -40,6 +40,8 @@ pub(super) struct Params {
     /// What came of it: a status like `403`, a class of them like `4xx`, or `0` where the client hung up.
     #[schemars(regex(pattern = "^(0|[1-5][0-9][0-9]|[1-5]xx)$"))]
     status: Option<String>,
+    /// What the target begins with.
+    target: Option<String>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     since: Option<jiff::Timestamp>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -56,6 +58,7 @@ struct Wanted {
     actor: Option<String>,
     action: Option<String>,
     statuses: RangeInclusive<u16>,
+    target: Option<String>,
     between: (u64, u64),
     after: Option<AuditAt>,
     limit: usize,
@@ -69,13 +72,18 @@ impl Wanted {
         let unix_ms = |time: jiff::Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
         let between = (params.since.map_or(0, unix_ms), params.until.map_or(u64::MAX, unix_ms));
         let after = params.cursor.as_deref().map(cursor).transpose()?;
-        Ok(Self { actor: params.actor, action: params.action, statuses, between, after, limit })
+        let Params { actor, action, target, .. } = params;
+        Ok(Self { actor, action, statuses, target, between, after, limit })
     }
 
     fn has(&self, entry: &AuditEntry) -> bool {
+        let begins = |text: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| text.starts_with(wanted.as_str()))
+        };
         self.actor.as_ref().is_none_or(|actor| entry.actor == *actor)
-            && self.action.as_ref().is_none_or(|action| entry.action.starts_with(action.as_str()))
             && self.statuses.contains(&entry.status)
+            && begins(&entry.action, &self.action)
+            && begins(&entry.target, &self.target)
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, archive, audit, backups, buckets, compression, credentials, files, fsck, groups,
-    identities, invites, jobs, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed,
+    identities, invites, jobs, keys, listing, mailed_reset, metadata, monitoring, oidc, own_keys, sealed,
     second_factor, segments, shared, shares, shreds, trash, tus, uploads, users, versions,
 };
 use crate::auth::Need;
@@ -242,6 +242,13 @@ routes! {
             .gives::<credentials::ShownCredential<'_>>(201).with(SECRET).leads_by("id", "/id", &["DELETE /api/v1/auth/tokens/{id}"]);
     DELETE "/api/v1/auth/tokens/{id}" Themselves => credentials::end,
         does("Ends a token").gives_nothing(204);
+    GET "/api/v1/auth/keys" Themselves => own_keys::list,
+        does("Lists one's key pairs of S3").gives::<keys::Listed<'_>>(200);
+    POST "/api/v1/auth/keys" Themselves => own_keys::create,
+        does("Makes a key pair of S3 for oneself").takes::<own_keys::Create>().once()
+            .gives::<keys::Shown<'_>>(201).with(SECRET);
+    DELETE "/api/v1/auth/keys/{id}" Themselves => own_keys::delete,
+        does("Deletes a key pair of one's own").gives_nothing(204);
     GET "/api/v1/auth/second-factor" Themselves => second_factor::show,
         does("Shows whether a second factor is asked for").gives::<second_factor::Shown>(200);
     POST "/api/v1/auth/second-factor" Themselves => second_factor::offer,

@@ -54,6 +54,12 @@ async fn changes_and_sign_ins_leave_an_entry_and_reads_none() {
     assert!(!text.contains(PASSWORD) && !text.contains(&session) && !text.contains("dmr_"));
     assert_eq!(entries(&house, "?actor=operator").await.len(), 1);
     assert_eq!(entries(&house, "?action=POST%20/api/v1/auth").await.len(), 3);
+    assert_eq!(entries(&house, "?target=/api/v1/files/").await.len(), 1);
+    assert_eq!(
+        entries(&house, "?target=/api/v1/a&actor=user:alice&action=POST%20/api/v1/auth").await.len(),
+        2
+    );
+    assert_eq!(entries(&house, "?target=files").await.len(), 0, "it is what a target begins with");
     assert_eq!(entries(&house, "?until=2020-01-01T00:00:00Z").await.len(), 0);
     assert_eq!(entries(&house, "?since=2020-01-01T00:00:00Z").await.len(), 6);
     for (status, count) in [("401", 1), ("403", 1), ("4xx", 2), ("201", 2), ("2xx", 4), ("5xx", 0), ("0", 0)]
@@ -162,9 +168,9 @@ async fn an_entry_says_what_was_done_by_whom_and_with_what() {
     let ask = async |method, path, body| tell(&house, Some(&session), method, path, body).await.ok();
     ask("POST", "/admin/users", json!({ "name": "bob", "role": "member" })).await;
     ask("PUT", "/admin/users/bob", json!({ "role": "operator" })).await;
-    ask("PUT", "/admin/users/bob", json!({ "disabled": true })).await;
-    let key = json!({ "name": "k", "owner": "bob", "permission": "readOnly", "buckets": ["photos"] });
+    let key = json!({ "name": "k", "owner": "BOB", "permission": "readOnly", "buckets": ["photos"] });
     let key = ask("POST", "/admin/keys", key).await.json();
+    ask("PUT", "/admin/users/bob", json!({ "disabled": true })).await;
     let all = entries(&house, "?actor=user:root&action=P").await;
     let said: Vec<(&str, &str)> = all[2..]
         .iter()
@@ -176,8 +182,8 @@ async fn an_entry_says_what_was_done_by_whom_and_with_what() {
         [
             ("/api/v1/admin/users/bob", "role=member"),
             ("/api/v1/admin/users/bob", "role=operator"),
-            ("/api/v1/admin/users/bob", "disabled=true"),
             (&*of_key, "owner=bob permission=ReadOnly buckets=photos"),
+            ("/api/v1/admin/users/bob", "disabled=true"),
         ]
     );
     let root = ask("GET", "/auth/profile", Value::Null).await.json();

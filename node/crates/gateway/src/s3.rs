@@ -9,7 +9,8 @@
 //! * `browser`: what pages of others may do from a browser, and are told.
 //! * `locks`: object lock, of buckets and versions.
 //! * `customer`: keys that customers bring with their requests (SSE-C).
-//! * `checksums`: what a body is held against, and what is kept of it; `chunks`: what of its way here the library does not look at.
+//! * `checksums`: what a body is held against, and what is kept of it; `chunks` and `forms`: what of its way here the
+//!   library does not look at.
 
 mod access;
 mod actions;
@@ -23,6 +24,7 @@ mod cors;
 mod coverage;
 mod customer;
 mod fields;
+mod forms;
 mod front;
 mod host;
 mod lifecycle;

@@ -101,11 +101,13 @@ impl Frames {
                 At::Chunk(left) => {
                     let piece = rest.split_to(rest.len().min(usize::try_from(*left).unwrap_or(usize::MAX)));
                     *left -= u32::try_from(piece.len()).unwrap_or(*left);
-                    let line = Bytes::from(format!("{:x}\r\n", piece.len()));
                     if *left == 0 {
                         self.at = At::End(0);
                     }
-                    out.extend([line, piece, Bytes::from_static(LINE_END)]);
+                    if !self.signed {
+                        let line = Bytes::from(format!("{:x}\r\n", piece.len()));
+                        out.extend([line, piece, Bytes::from_static(LINE_END)]);
+                    }
                 }
                 At::End(came) => {
                     if rest.split_to(1)[..] != LINE_END[*came..=*came] {

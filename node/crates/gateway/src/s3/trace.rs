@@ -21,6 +21,7 @@ use super::body::Patient;
 use super::browser::{self, Browser};
 use super::chunks::Frames;
 use super::customer;
+use super::forms;
 use super::front::Front;
 use super::host::Domain;
 use super::rates;
@@ -34,8 +35,6 @@ use crate::surroundings::random;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 /// Bytes of an XML document at most: 1,000 keys to delete, or 10,000 parts.
 const XML_BYTES_MAX: usize = 4 << 20;
-/// Bytes of the fields of a form at most, and of one of them.
-const FORM_FIELDS_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a file sent by a form at most. The library reads it whole before it knows who sends it.
 const FORM_FILE_BYTES_MAX: u64 = 16 << 20;
 /// Forms read at once: with the above, their memory.
@@ -44,11 +43,8 @@ const FORMS_MAX: usize = 4;
 /// others out.
 const FORM_TURN_WAIT: Duration = Duration::from_secs(10);
 const FORM_WAIT: Duration = Duration::from_secs(60);
-/// What one read of a connection may bring of the file behind the fields, by HTTP/2 too.
-const FORM_READ_AHEAD: usize = 256 << 10;
-
 /// Bytes of the document of a refusal at most; a longer one is not told.
-const REFUSAL_BYTES_MAX: usize = FORM_FIELDS_BYTES_MAX;
+const REFUSAL_BYTES_MAX: usize = forms::FIELDS_BYTES_MAX;
 /// What is told of a form whose key of the customer is not what its policy wants.
 const REFUSED_FORM: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code>\
     <Message>a form takes no key of the customer: sign a URL to put the object</Message></Error>";
@@ -79,8 +75,8 @@ fn config() -> S3Config {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES_MAX;
     config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
-    config.form_max_field_size = FORM_FIELDS_BYTES_MAX;
-    config.form_max_fields_size = FORM_FIELDS_BYTES_MAX + FORM_READ_AHEAD;
+    config.form_max_field_size = forms::FIELDS_BYTES_MAX;
+    config.form_max_fields_size = forms::FIELDS_BYTES_MAX;
     config.form_max_parts = limits::HEADERS_MAX;
     config
 }
@@ -146,6 +142,7 @@ async fn answer(served: &Served, request: Request) -> Response {
     let chunks = Frames::of(request.headers());
     let request = request.map(|body| match chunks {
         Some(frames) => frames.guard(body),
+        None if form => forms::gathered(body),
         None => body,
     });
     let request = request.map(|body| s3s::Body::http_body_unsync(Patient::new(body)));

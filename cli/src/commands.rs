@@ -42,7 +42,6 @@ use serde::Serialize;
 
 use crate::args::{
     AdminCommand, Args, Command, Format, Global, JobsCommand, KeyCommand, MeshCommand, NodeCommand,
-    SessionsCommand, TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -138,17 +137,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Password { forgotten: Some(name), .. } => login::forgotten(&session()?, &name).await,
         Command::Password { stdin, .. } => login::password(&session()?, login::Secrets::of(stdin)).await,
-        Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,
-        Command::Sessions { command: SessionsCommand::End { id } } => {
-            tokens::delete(&session()?, "sessions", &id).await
-        }
-        Command::Tokens { command: TokensCommand::Create { name, scopes, days, stdin } } => {
-            tokens::create(&session()?, &name, (&scopes, days), login::Secrets::of(stdin)).await
-        }
-        Command::Tokens { command: TokensCommand::List } => tokens::list(&session()?, "tokens").await,
-        Command::Tokens { command: TokensCommand::Delete { id } } => {
-            tokens::delete(&session()?, "tokens", &id).await
-        }
+        Command::Sessions { command } => tokens::of_sessions(&session()?, command).await,
+        Command::Tokens { command } => tokens::run(&session()?, command).await,
         Command::Shares { command } => shares::run(&session()?, command).await,
         Command::Trash { command } => trash::run(&session()?, command).await,
         Command::Users { command } => users::run(&session()?, command).await,

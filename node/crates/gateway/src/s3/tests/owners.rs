@@ -52,7 +52,7 @@ async fn who_has_an_account_has_keys_of_their_own() {
     let (hers, id) = shown(&house, &got.json());
     assert_eq!(hers.refusal("PUT", "/photos/x", Ask { body: b"text", ..Ask::default() }).await, None);
     assert_eq!(hers.refusal("PUT", "/another", Ask::default()).await.as_deref(), Some("AccessDenied"));
-    assert_eq!(of(&house, &session).await, [id.clone()]);
+    assert_eq!(of(&house, &session).await, std::slice::from_ref(&id));
     let query = "/audit?target=/api/v1/auth/keys/";
     let entries = administer(&house, "GET", query, Value::Null).await.ok().json();
     let entry = &entries["items"][0]["entry"];

@@ -2,7 +2,13 @@
 //! and chooses another password by codes that were mailed; a device signs in at the provider.
 
 #[path = "../../../node/crates/gateway/src/tests/oidc/identities.rs"]
-#[allow(dead_code, reason = "devices need a part of it")]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "devices need a part of it; it is for tests"
+)]
 mod identities;
 
 use std::time::Duration;

@@ -145,8 +145,7 @@ impl Core {
         let layouts = layout_manager(&context, (cluster.clone(), &secret), told, config.partitions_log2);
         layouts.load().await?;
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
-        let signing = (catalog.clone(), secret.signing_key());
-        let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
+        let audit = audit_of(&gateway, (&catalog, &secret), &surroundings);
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
         let backup =
             keep_backup(&context, &secret, (names.clone(), config.catalog_backups, config.backup_pace));
@@ -197,6 +196,15 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn audit_of(
+    gateway: &NodeName,
+    (catalog, secret): (&EmbeddedCatalog, &ClusterSecret),
+    surroundings: &Arc<dyn Surroundings>,
+) -> Arc<Audit> {
+    let signing = (catalog.clone(), secret.signing_key());
+    Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(surroundings)))
 }
 
 fn layout_manager(

@@ -166,8 +166,7 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
         let Prepared { mailer, targets, providers, copies, .. } = prepared;
-        let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
-        let cluster = &settings.cluster;
+        let (cluster, Mesh { trust, peers, desk, incarnation, bulk }) = (&settings.cluster, mesh);
         let config = CoreConfig {
             cluster: cluster.name.clone(),
             gateway: settings.node.clone(),
@@ -231,8 +230,7 @@ impl Gateway {
         let https = Https::bind(gateway.https, Arc::clone(&certificates), connections.clone()).await?;
         let s3 = bind_s3(gateway, &core, (Arc::clone(&certificates), connections)).await?;
         let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
-        let files = WatchFiles { tokens, certificates };
-        let kept = Opened { catalog, group, moving };
+        let (files, kept) = (WatchFiles { tokens, certificates }, Opened { catalog, group, moving });
         Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, kept, addresses })
     }
 

@@ -21,10 +21,13 @@ type Wrong = (&'static str, &'static str);
 /// A group, and the texts of which any gives it.
 type Group = (GroupName, Vec<String>);
 
+/// A claim, and the role that each text of it gives.
+type Roles = (String, Vec<(String, Role)>);
+
 /// What the settings have it give.
 #[derive(Debug, Default)]
 pub(super) struct Gives {
-    roles: Option<(String, Vec<(String, Role)>)>,
+    roles: Option<Roles>,
     groups: Option<(String, Vec<Group>)>,
 }
 
@@ -84,7 +87,7 @@ fn texts<'a>(claims: &'a Claims, claim: &str) -> Option<Vec<&'a str>> {
     }
 }
 
-fn roles_of(settings: &OidcSettings) -> Result<Option<(String, Vec<(String, Role)>)>, Wrong> {
+fn roles_of(settings: &OidcSettings) -> Result<Option<Roles>, Wrong> {
     let Some(roles) = &settings.roles else { return Ok(None) };
     let role = |(said, role): (&String, &String)| {
         let role = Role::ALL.into_iter().find(|known| known.as_str() == role);

@@ -61,8 +61,8 @@ sim: ## the simulated cluster: SEEDS=0..100000 for a long run, SEEDS=17 tells on
 	$(BIN)/sim $(or $(SEEDS),0..2000)
 
 .PHONY: bench
-bench: ## put, get, small objects and list against `make dev` with separate processes
-	scripts/bench.sh
+bench: ## put, get, small objects and list against `make dev` with separate processes; ROW="of 200" for some rows alone
+	scripts/bench.sh $(if $(ROW),--rows "$(ROW)")
 
 .PHONY: profile
 profile: ## where the CPU of one row of the benchmark goes: ROW="GET 10 MiB" SVG=flame.svg

@@ -10,7 +10,7 @@ DATAMESH_LONG=1 cargo test --quiet --workspace --test generated
 scripts/blindness.sh --lib
 SEEDS=${SEEDS:-0..4000} cargo test --quiet --workspace --test sim
 DATAMESH_SEEDS=${CATALOG_SEEDS:-3000} cargo test --quiet --workspace --test it under_faults
-cargo test --quiet --workspace --test fewer_gateways -- --ignored --test-threads 1
+cargo test --quiet --workspace --test clusters fewer_gateways -- --ignored --test-threads 1
 DATAMESH_LONG=1 scripts/e2e.sh
 # A cluster that was up before stays.
 [ -e "$TARGET_FILE" ] || trap scripts/down.sh EXIT

@@ -1,5 +1,6 @@
 mod accounts;
 mod files;
+mod keys;
 mod operations;
 
 use std::path::PathBuf;
@@ -9,10 +10,11 @@ use clap_complete::Shell;
 use datamesh_shard::{NodeName, PoolName};
 
 pub(crate) use accounts::{
-    AuditCommand, GroupsCommand, InvitesCommand, RegistrationName, ScopeName, SecondFactorCommand,
-    SessionsCommand, ShareArgs, SharesCommand, TokensCommand, UsersCommand,
+    AuditCommand, GroupsCommand, IdentitiesCommand, InvitesCommand, RegistrationName, ScopeName,
+    SecondFactorCommand, SessionsCommand, ShareArgs, SharesCommand, TokensCommand, UsersCommand,
 };
 pub(crate) use files::{CopyArgs, FilesCommand, MirrorArgs, SyncArgs, TrashCommand, VersionsCommand};
+pub(crate) use keys::{KeyArgs, KeysCommand};
 pub(crate) use operations::{BackupCommand, BucketsCommand, JobsCommand};
 
 /// Files in a DataMesh cluster: encrypted, erasure-coded, kept safe through lost nodes.
@@ -110,7 +112,7 @@ pub(crate) enum Command {
     ///
     /// Interrupting it stops it. With --output json each line is a JSON value. Exit code 7: something is not as it should be.
     Fsck(FsckArgs),
-    /// Key pairs of S3 (admin token needed)
+    /// Key pairs of S3: with --mine one's own, else everybody's (role admin needed)
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -165,6 +167,13 @@ pub(crate) enum Command {
     },
     /// End the session
     Logout,
+    /// Show who you are to the gateway, and what you may do
+    Whoami,
+    /// Who you are at providers of OpenID Connect, by which you sign in
+    Identities {
+        #[command(subcommand)]
+        command: IdentitiesCommand,
+    },
     /// Choose another password; the other sessions end
     Password {
         /// Have a code mailed to this user's address, with which `login NAME --code` chooses a password
@@ -289,49 +298,6 @@ pub(crate) enum MeshCommand {
     Status,
     /// Say what is not as it should be and what will clear it, worst first
     Diagnose,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeysCommand {
-    /// Make a key pair; its secret is shown this once
-    Create {
-        /// What to call it
-        name: String,
-        /// What it may do
-        #[arg(long, value_enum, default_value_t = PermissionName::ReadWrite)]
-        permission: PermissionName,
-        /// A bucket it may touch; given several times, several; left out: all
-        #[arg(long = "only-bucket", value_name = "BUCKET")]
-        buckets: Vec<String>,
-    },
-    /// Show all, without their secrets
-    List,
-    /// Revoke one: it is refused from now on
-    Delete {
-        /// Its id
-        id: String,
-    },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PermissionName {
-    /// Read and list
-    ReadOnly,
-    /// And write and delete objects
-    ReadWrite,
-    /// And make and delete buckets
-    Admin,
-}
-
-impl PermissionName {
-    /// As the API calls it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadOnly => "readOnly",
-            Self::ReadWrite => "readWrite",
-            Self::Admin => "admin",
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]

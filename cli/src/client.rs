@@ -6,6 +6,7 @@ mod audit;
 mod buckets;
 mod fsck;
 mod groups;
+mod identities;
 mod keys;
 mod once;
 mod operations;
@@ -28,14 +29,15 @@ use crate::config::Config;
 use crate::failure::{Failure, Problem};
 use crate::retry::Patience;
 
-pub(crate) use accounts::{Asked, Code, Credential, Invite, Invited, Login, User};
+pub(crate) use accounts::{Asked, Code, Credential, Invite, Invited, Login, Profile, User};
 pub(crate) use answers::{
     Erasure, ExportedKey, Listing, ObjectInfo, Shredding, Shreddings, Stored, Upload, WHOLE,
 };
 pub(crate) use audit::{Chains, Wanted};
 pub(crate) use buckets::{Bucket, Retention, WholeBucket};
 pub(crate) use groups::Group;
-pub(crate) use keys::AccessKey;
+pub(crate) use identities::Identity;
+pub(crate) use keys::{AccessKey, NewKey};
 pub(crate) use shares::{Bounds, NewShare, Share};
 pub(crate) use trash::{Deleted, Trash};
 pub(crate) use versions::{Version, Which};

@@ -12,6 +12,7 @@ mod find;
 mod fsck;
 mod get;
 mod groups;
+mod identities;
 mod invites;
 mod jobs;
 mod keys;
@@ -41,7 +42,6 @@ use serde::Serialize;
 
 use crate::args::{
     AdminCommand, Args, Command, Format, Global, JobsCommand, KeyCommand, MeshCommand, NodeCommand,
-    SessionsCommand, TokensCommand,
 };
 use crate::client::Client;
 use crate::config::Config;
@@ -126,6 +126,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::SecondFactor { command } => second_factor::run(&session()?, command).await,
         Command::Groups { command } => groups::run(&session()?, command).await,
         Command::Invites { command } => invites::run(&session()?, command).await,
+        Command::Whoami => identities::whoami(&session()?).await,
+        Command::Identities { command } => identities::run(&session()?, command).await,
         Command::Logout => login::logout(&session()?).await,
         Command::Email { confirm: true, stdin, .. } => {
             email::confirm(&session()?, login::Secrets::of(stdin)).await
@@ -135,17 +137,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
         }
         Command::Password { forgotten: Some(name), .. } => login::forgotten(&session()?, &name).await,
         Command::Password { stdin, .. } => login::password(&session()?, login::Secrets::of(stdin)).await,
-        Command::Sessions { command: SessionsCommand::List } => tokens::list(&session()?, "sessions").await,
-        Command::Sessions { command: SessionsCommand::End { id } } => {
-            tokens::delete(&session()?, "sessions", &id).await
-        }
-        Command::Tokens { command: TokensCommand::Create { name, scopes, days, stdin } } => {
-            tokens::create(&session()?, &name, (&scopes, days), login::Secrets::of(stdin)).await
-        }
-        Command::Tokens { command: TokensCommand::List } => tokens::list(&session()?, "tokens").await,
-        Command::Tokens { command: TokensCommand::Delete { id } } => {
-            tokens::delete(&session()?, "tokens", &id).await
-        }
+        Command::Sessions { command } => tokens::of_sessions(&session()?, command).await,
+        Command::Tokens { command } => tokens::run(&session()?, command).await,
         Command::Shares { command } => shares::run(&session()?, command).await,
         Command::Trash { command } => trash::run(&session()?, command).await,
         Command::Users { command } => users::run(&session()?, command).await,

@@ -17,6 +17,8 @@ mod copies;
 mod operations;
 #[path = "program/outputs.rs"]
 mod outputs;
+#[path = "program/owners.rs"]
+mod owners;
 #[path = "program/plugin.rs"]
 mod plugin;
 #[path = "program/provider.rs"]

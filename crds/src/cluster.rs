@@ -195,6 +195,11 @@ pub struct GatewaySpec {
     #[serde(default = "default_deleted_retention")]
     #[x_kube(validation = Rule::new("duration(self) >= duration('10m') && duration(self) <= duration('8760h')").message("gateway.deletedRetention: at least 10m, in which a read under way surely has the piece it is at, and at most 8760h, like 1h"))]
     pub deleted_retention: Span,
+    /// How long entries of the audit are kept, like `720h` for 30 days; `9600h`, 400 days, where it is left out. There are 1,000,000 of them at
+    /// most, however young. What is older is cut off by itself; export before shortening it. A change restarts the gateway.
+    #[serde(default = "default_audit_retention")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('24h') && duration(self) <= duration('87600h')").message("gateway.auditRetention: at least 24h and at most 87600h, ten years; 30 days are 720h"))]
+    pub audit_retention: Span,
     /// Where no gateway has a catalog on its volume: restore it from the backups that storage nodes keep, `newest` or a time like
     /// `2026-11-30T02:00:00Z` after which nothing shall be in it; what was acknowledged later is lost. With a catalog there it does
     /// nothing. The same text restores once: after another loss write another, like `newest#2`. A change restarts the gateway.
@@ -285,6 +290,10 @@ fn default_cache_bytes() -> Size {
 
 fn default_deleted_retention() -> Span {
     Span::new("1h")
+}
+
+fn default_audit_retention() -> Span {
+    Span::new("9600h")
 }
 
 /// How S3 is served.

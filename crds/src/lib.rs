@@ -27,7 +27,7 @@ pub use pool::{
     CipherName, DrainingNode, ErasureSpec, PoolMember, PoolProfile, RecodeProgress, RecodeSpec, ScrubSpec,
     StoragePool, StoragePoolSpec, StoragePoolStatus,
 };
-pub use sign_in::{MailSpec, MailTls, OidcRole, OidcRoles, OidcSpec};
+pub use sign_in::{MailSpec, MailTls, OidcGroup, OidcGroups, OidcRole, OidcRoles, OidcSpec};
 pub use size::{Amount, Resources, Size, SizeError};
 pub use span::{Span, SpanError};
 

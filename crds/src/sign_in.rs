@@ -85,6 +85,9 @@ pub struct OidcSpec {
     /// Which roles it gives, at each sign-in. Left out: new users are members, and roles are changed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<OidcRoles>,
+    /// Which groups of this cluster it puts users into and takes them out of, at each sign-in. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<OidcGroups>,
     /// Whether programs sign in by a page and a code that their user opens in a browser (RFC 8628). Whoever has somebody else open it is
     /// signed in as them.
     #[serde(default)]
@@ -105,6 +108,26 @@ pub struct OidcRoles {
     #[schemars(extend("maxProperties" = 64))]
     pub map: BTreeMap<String, OidcRole>,
 }
+
+/// Groups by what a claim says: those of the map that fit, and none of its others. Groups that the map does not name are not touched.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OidcGroups {
+    /// The claim: a text or a list of texts.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("!(self in ['iss', 'sub', 'aud', 'azp', 'exp', 'iat', 'nonce'])").message("gateway.oidc.groups.claim: a claim that says what somebody belongs to, such as groups"))]
+    pub claim: String,
+    /// For what it says, the name of a group of this cluster. One that is not there is left out until it is made.
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(said, self[said].matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("gateway.oidc.groups.map: names of groups are 1 to 64 of a-z, A-Z, 0-9, `.`, `_` and `-`, and begin with a letter or digit"))]
+    pub map: BTreeMap<String, OidcGroup>,
+}
+
+/// A group's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+#[serde(transparent)]
+pub struct OidcGroup(#[schemars(length(min = 1, max = 64))] pub String);
 
 /// A role of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -340,6 +340,18 @@ fn what_is_deleted_is_kept_for_reads_under_way() {
 }
 
 #[test]
+fn the_audit_is_kept_for_a_day_to_ten_years() {
+    let with = |span: &str| cluster(&[("/spec/gateway/auditRetention", span.into())]).validate_cel();
+    for span in ["0s", "23h59m59s", "87600h1s", "999999h"] {
+        refused(with(span), "gateway.auditRetention: at least 24h");
+    }
+    for span in ["24h", "1440m", "720h", "17520h", "87600h"] {
+        with(span).unwrap();
+    }
+    assert_eq!(cluster(&[]).spec.gateway.audit_retention.as_str(), "9600h");
+}
+
+#[test]
 fn the_catalog_is_backed_up_into_the_mesh_unless_that_is_off() {
     let with =
         |text: &str| cluster(&[("/spec/gateway/catalogBackups", text.into())]).spec.gateway.catalog_backups;
@@ -458,4 +470,13 @@ fn mail_and_providers_say_what_is_wrong() {
     refused(oidc(url, "name", json!("Work")), "gateway.oidc.name: 1 to 32");
     refused(oidc(url, "issuer", json!("http://id.example.com")), "gateway.oidc.issuer: write the issuer");
     refused(oidc(url, "issuer", json!("https://id.example.com?x")), "gateway.oidc.issuer: write the issuer");
+    let groups = |claim: &str, name: &str| {
+        oidc(url, "groups", json!({"claim": claim, "map": {"a team": name, "staff": "Staff.1"}}))
+    };
+    groups("groups", "devs").unwrap();
+    groups("https://example.com/groups", "0_x-y").unwrap();
+    for name in ["", "-devs", "two words", "développeurs"] {
+        refused(groups("groups", name), "gateway.oidc.groups.map: names of groups are 1 to 64");
+    }
+    refused(groups("sub", "devs"), "gateway.oidc.groups.claim: a claim that says");
 }

@@ -1,13 +1,13 @@
 //! The cluster under test: brought up as `make up` does it, reached as an administrator reaches it.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Secret, Service};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::process::Command;
 
@@ -236,6 +236,19 @@ impl Cluster {
         }
         let forward = Forward::start(&self.kubectl, namespace, service, port).await?;
         Ok((forward.address, Some(forward)))
+    }
+
+    /// An address of this machine that pods reach: the one from which it reaches one of them.
+    ///
+    /// # Errors
+    /// No pod has an address.
+    pub async fn address_for_pods(&self) -> anyhow::Result<IpAddr> {
+        let pods = self.api::<Pod>(NAMESPACE).list(&ListParams::default()).await?;
+        let mut addresses = pods.items.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
+        let pod: IpAddr = addresses.next().context("no pod has an address")?.parse()?;
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect((pod, 9))?;
+        Ok(socket.local_addr()?.ip())
     }
 
     /// Makes a namespace that admits only restricted pods.

@@ -2,20 +2,19 @@
 //! others. Debian's own server, on this machine.
 
 use std::fs::Permissions;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::api::ListParams;
+use k8s_openapi::api::core::v1::Secret;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::cluster::{Cluster, NAMESPACE};
+use crate::cluster::Cluster;
 use crate::wait;
 
 /// Who runs it where this runs as root: PostgreSQL refuses to be root's.
@@ -36,14 +35,12 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts it where pods of the cluster reach it: at the address from which this machine reaches one of them.
+    /// Starts it where pods of the cluster reach it.
     ///
     /// # Errors
     /// PostgreSQL is not installed, or does not start.
     pub async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect((pod_address(cluster).await?, 9))?;
-        let address = socket.local_addr()?.ip();
+        let address = cluster.address_for_pods().await?;
         let port = TcpListener::bind((address, 0))?.local_addr()?.port();
         let dir = tempfile::Builder::new().prefix("datamesh-e2e-postgres-").tempdir()?;
         let mut random = [0; 16];
@@ -111,13 +108,6 @@ impl Drop for Database {
             eprintln!("PostgreSQL was not stopped: {error:#}");
         }
     }
-}
-
-/// Of some pod.
-async fn pod_address(cluster: &Cluster) -> anyhow::Result<IpAddr> {
-    let pods = cluster.api::<Pod>(NAMESPACE).list(&ListParams::default()).await?;
-    let mut addresses = pods.items.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_ref());
-    Ok(addresses.next().context("no pod has an address")?.parse()?)
 }
 
 /// Where Debian has the newest.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use datamesh_settings::admin::{BackupOverview, ClusterStatus};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A request that takes longer is stuck.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -90,6 +91,25 @@ impl Gateway {
         let mut url = self.base.clone();
         url.path_segments_mut().map_err(|()| anyhow::anyhow!("no base"))?.pop_if_empty().extend(path);
         Ok(self.http.request(method, url).bearer_auth(token))
+    }
+
+    /// Any request with a document, below `/api/v1/`; gives the answer's, `null` if it has none.
+    ///
+    /// # Errors
+    /// Anything but success, with the gateway's words.
+    pub async fn tell(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let mut request = self.http.request(method, self.base.join(path)?).json(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let told = accepted(request.send().await?).await?.bytes().await?;
+        Ok(if told.is_empty() { Value::Null } else { serde_json::from_slice(&told)? })
     }
 
     fn file(&self, method: Method, key: &str) -> anyhow::Result<RequestBuilder> {

@@ -9,6 +9,7 @@ pub mod forward;
 pub mod gateway;
 pub mod history;
 pub mod kubectl;
+pub mod mail;
 pub mod nodes;
 pub mod partition;
 pub mod promise;

@@ -22,13 +22,33 @@ use tokio::process::Command;
 const SEED: &str = "20261130";
 /// Requests made up for each route, besides those at the edges of its parameters.
 const EXAMPLES: &str = "4";
-/// Generous: it takes a minute on a machine that does nothing else.
-const DEADLINE: Duration = Duration::from_secs(300);
+/// Generous: it takes a minute on a machine that does nothing else, and five where others build on it.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// What is left out. Pools: what is put afterwards could find another pool, that nobody can write. Analytics: 501 is what it shall say.
 const LEFT_OUT: &str = "^/api/v1/(admin/pools/\\{pool\\}|monitoring/analytics)$";
+/// Seconds for which requests follow each other. Without a time it ends where an answer differs from one before: after 5 to 17 scenarios, that
+/// follow 2 to 6 links.
+const STATEFUL_SECONDS: &str = "40";
+/// Scenarios, and links that were followed, at least. On a machine that does much else there are 190 and 25 within that time.
+const SCENARIOS_MIN: u64 = 20;
+const LINKS_MIN: u64 = 6;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_is_as_it_is_described() {
+    let told = told_by(&["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES]).await;
+    assert!(told.contains("Test cases:"), "nothing was tried");
+}
+
+/// What one answer tells goes into the next request, along the links of the description and those that are inferred.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_follow_each_other_are_as_described() {
+    let told = told_by(&["--phases", "stateful", "--max-time", STATEFUL_SECONDS]).await;
+    let (scenarios, links) = stateful(&told).unwrap_or_else(|| panic!("no stateful phase is told of"));
+    assert!(scenarios >= SCENARIOS_MIN && links >= LINKS_MIN, "{scenarios} scenarios, {links} links");
+}
+
+/// What a run against a cluster of its own says, that found nothing.
+async fn told_by(options: &[&str]) -> String {
     let (cluster, folder) = (Cluster::start().await, tempfile::tempdir().unwrap());
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let secrets = cluster.data().join("secrets");
@@ -46,16 +66,36 @@ async fn every_route_is_as_it_is_described() {
         .args(["--url", &cluster.rest(), "--tls-verify"])
         .arg(secrets.join("ca.crt"))
         .args(["--header", &format!("Authorization: Bearer {}", token.trim())])
-        .args(["--checks", "all", "--seed", SEED, "--max-examples", EXAMPLES])
+        .args(["--checks", "all", "--seed", SEED])
         // Who is refused before their body was read finds the connection closed while they send it.
         .args(["--exclude-path-regex", LEFT_OUT, "--request-retries", "3"])
+        .args(options)
         .kill_on_drop(true);
     let ran = tokio::time::timeout(DEADLINE, run.output()).await.unwrap();
     let ran = ran.unwrap_or_else(|error| panic!("{error}: run `make deps`"));
-    let told = String::from_utf8_lossy(&ran.stdout);
+    let told = String::from_utf8_lossy(&ran.stdout).into_owned();
     println!("{told}");
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(told.contains("Test cases:"), "nothing was tried");
+    told
+}
+
+/// How many scenarios the stateful phase had, and how many links it followed.
+fn stateful(told: &str) -> Option<(u64, u64)> {
+    let (_, phase) = told.split_once("Stateful")?;
+    let number = |field: &str| {
+        let (_, rest) = phase.split_once(field)?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    Some((number("Scenarios:")?, number("API Links:")?))
+}
+
+#[test]
+fn a_stateful_phase_that_was_left_out_is_noticed() {
+    let told = "  ✅  Stateful (in 9.31s)\n\n         Scenarios:    61\n         API Links:    \
+                34 covered / 156 selected / 156 total (156 inferred)\n\n      ✅  61 passed\n";
+    assert_eq!(stateful(told), Some((61, 34)));
+    assert_eq!(stateful("  ✅  Fuzzing (in 9.31s)\n\n  ✅  120 passed\n"), None);
+    assert_eq!(stateful("  ⏭   Stateful (not applicable)\n"), None);
 }
 
 /// A request that comes with a key may be answered 422, and no other.

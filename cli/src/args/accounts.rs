@@ -222,6 +222,24 @@ pub(crate) enum SecondFactorCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum IdentitiesCommand {
+    /// Show all; one is bound by a browser that is signed in
+    List {
+        /// Those of this user (role admin needed)
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+    },
+    /// Sign in by it no more; other sessions end
+    Unbind {
+        /// The provider
+        provider: String,
+        /// It is this user's, all of whose sessions end (role admin needed)
+        #[arg(long, value_name = "NAME")]
+        of: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum UsersCommand {
     /// Show all
     List,
@@ -244,17 +262,28 @@ pub(crate) enum UsersCommand {
         #[arg(value_enum)]
         role: RoleName,
     },
-    /// Refuse a user from now on, and their S3 keys
+    /// Say where mail reaches a user; codes that were mailed to them end
+    Email {
+        /// Who
+        name: String,
+        /// The address
+        #[arg(required_unless_present = "none")]
+        address: Option<String>,
+        /// Mail reaches them nowhere
+        #[arg(long, conflicts_with = "address")]
+        none: bool,
+    },
+    /// Refuse a user from now on, and disable their S3 keys
     Disable {
         /// Who
         name: String,
     },
-    /// Take a user again
+    /// Take a user again; their S3 keys stay disabled until each is enabled
     Enable {
         /// Who
         name: String,
     },
-    /// Take a user's password, sessions and tokens; shows the code by which they choose another
+    /// Take a user's password, sessions and tokens, and disable their S3 keys; shows the code by which they choose another
     Reset {
         /// Who
         name: String,
@@ -275,7 +304,7 @@ pub(crate) enum UsersCommand {
         /// Who
         name: String,
     },
-    /// Delete a user; what they stored stays
+    /// Delete a user and their S3 keys; what they stored stays
     Delete {
         /// Who
         name: String,
@@ -359,6 +388,12 @@ pub(crate) struct Filter {
     /// Only actions that begin with this: `PUT /api/v1/files`, `s3:DeleteBucket`, …
     #[arg(long)]
     action: Option<String>,
+    /// Only what was answered so: a status like `403`, a class like `4xx`, or `0` where the client hung up
+    #[arg(long)]
+    status: Option<String>,
+    /// Only targets that begin with this: `/api/v1/admin/users/`, `/bucket/key` for S3, …
+    #[arg(long, value_name = "PREFIX")]
+    target: Option<String>,
     /// Only from this time on (RFC 3339)
     #[arg(long)]
     since: Option<String>,
@@ -369,7 +404,7 @@ pub(crate) struct Filter {
 
 impl Filter {
     pub(crate) fn wanted(self) -> Wanted {
-        let Self { actor, action, since, until } = self;
-        Wanted { actor, action, since, until }
+        let Self { actor, action, status, target, since, until } = self;
+        Wanted { actor, action, status, target, since, until }
     }
 }

@@ -35,7 +35,12 @@ pub(crate) struct Login {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Profile {
+    /// `file`, `session` or `token`.
+    pub(crate) via: String,
     pub(crate) role: String,
+    /// Those that the user is in.
+    #[serde(default)]
+    pub(crate) groups: Vec<String>,
     /// What it may be used for; absent: for all that the role may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scopes: Option<Vec<String>>,
@@ -226,7 +231,7 @@ impl Client {
     }
 
     /// Asks for something of one's own.
-    async fn own(
+    pub(super) async fn own(
         &self,
         method: Method,
         path: &str,
@@ -235,7 +240,7 @@ impl Client {
         accepted(self.own_request(method, path, body.as_ref())?.send().await?).await
     }
 
-    fn own_request(
+    pub(super) fn own_request(
         &self,
         method: Method,
         path: &str,
@@ -386,7 +391,7 @@ impl Client {
         self.administrator_makes("/users", Some(&body)).await
     }
 
-    /// Changes a user's role, or whether they are refused.
+    /// Changes a user's role, where mail reaches them, or whether they are refused.
     pub(crate) async fn change_user(&self, name: &str, change: Value) -> Result<User, Failure> {
         json(self.of_user(Method::PUT, &user_path(name), Some(change)).await?).await
     }
@@ -442,12 +447,12 @@ impl Client {
 }
 
 /// Puts a code of a second factor into a body, if there is one: gateways that know of none refuse the field.
-fn put_code(body: &mut Value, code: Option<&str>) {
+pub(super) fn put_code(body: &mut Value, code: Option<&str>) {
     if let Some(code) = code {
         body["code"] = json!(code);
     }
 }
 
-fn user_path(name: &str) -> String {
+pub(super) fn user_path(name: &str) -> String {
     format!("/{}", utf8_percent_encode(name, QUERY))
 }

@@ -13,6 +13,8 @@ use crate::failure::Failure;
 pub(crate) struct Wanted {
     pub(crate) actor: Option<String>,
     pub(crate) action: Option<String>,
+    pub(crate) status: Option<String>,
+    pub(crate) target: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) until: Option<String>,
 }
@@ -22,6 +24,8 @@ impl Wanted {
         let fields = [
             ("actor", &self.actor),
             ("action", &self.action),
+            ("status", &self.status),
+            ("target", &self.target),
             ("since", &self.since),
             ("until", &self.until),
         ];

@@ -1,9 +1,12 @@
 //! S3 key pairs.
 
+use percent_encoding::utf8_percent_encode;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Client, accepted};
+use super::accounts::put_code;
+use super::{Client, QUERY, json};
 use crate::failure::Failure;
 
 /// A key pair as the gateway shows it.
@@ -23,34 +26,65 @@ pub(crate) struct AccessKey {
     pub(crate) disabled: bool,
 }
 
+/// What is wanted of a new one.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct NewKey<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) permission: &'a str,
+    pub(crate) buckets: &'a [String],
+    /// Left out: who asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<&'a str>,
+}
+
 #[derive(Deserialize)]
 struct AccessKeys {
     items: Vec<AccessKey>,
 }
 
+fn path_of(id: &str) -> String {
+    format!("/keys/{}", utf8_percent_encode(id, QUERY))
+}
+
 impl Client {
-    /// Makes a key pair.
-    pub(crate) async fn create_key(
+    /// Makes a key pair, as an administrator.
+    pub(crate) async fn create_key(&self, new: NewKey<'_>) -> Result<AccessKey, Failure> {
+        self.administrator_makes("/keys", Some(&json!(new))).await
+    }
+
+    /// Makes one of one's own, by the password and, where there is a second factor, a code of it.
+    pub(crate) async fn create_own_key(
         &self,
-        name: &str,
-        permission: &str,
-        buckets: &[String],
+        new: NewKey<'_>,
+        (password, code): (&str, Option<&str>),
     ) -> Result<AccessKey, Failure> {
-        let wanted = serde_json::json!({ "name": name, "permission": permission, "buckets": buckets });
-        let url = format!("{}/api/v1/admin/keys", self.base);
-        self.makes(|| Ok(self.http.post(&url).bearer_auth(self.config.admin_token()?).json(&wanted))).await
+        let mut body = json!(new);
+        body["password"] = json!(password);
+        put_code(&mut body, code);
+        self.makes(|| self.own_request(Method::POST, "/keys", Some(&body))).await
     }
 
-    /// All key pairs.
-    pub(crate) async fn keys(&self) -> Result<Vec<AccessKey>, Failure> {
-        Ok(self.administer::<AccessKeys>(Method::GET, "/keys").await?.items)
+    /// All key pairs, or one's own.
+    pub(crate) async fn keys(&self, mine: bool) -> Result<Vec<AccessKey>, Failure> {
+        let keys: AccessKeys = match mine {
+            true => json(self.own(Method::GET, "/keys", None).await?).await?,
+            false => self.administer(Method::GET, "/keys").await?,
+        };
+        Ok(keys.items)
     }
 
-    /// Revokes a key pair.
-    pub(crate) async fn delete_key(&self, id: &str) -> Result<(), Failure> {
-        let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
-        let url = format!("{}/api/v1/admin/keys/{id}", self.base);
-        let request = self.http.delete(url).bearer_auth(self.config.admin_token()?);
-        accepted(request.send().await?).await.map(drop)
+    /// Refuses a key pair from now on, or takes it again.
+    pub(crate) async fn disable_key(&self, id: &str, disabled: bool) -> Result<(), Failure> {
+        let change = json!({ "disabled": disabled });
+        self.as_administrator(Method::PUT, &path_of(id), Some(change)).await.map(drop)
+    }
+
+    /// Revokes a key pair, or one of one's own.
+    pub(crate) async fn delete_key(&self, id: &str, mine: bool) -> Result<(), Failure> {
+        let deleted = match mine {
+            true => self.own(Method::DELETE, &path_of(id), None).await,
+            false => self.as_administrator(Method::DELETE, &path_of(id), None).await,
+        };
+        deleted.map(drop)
     }
 }

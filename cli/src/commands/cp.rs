@@ -8,12 +8,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use serde_json::json;
 
 use crate::args::CopyArgs;
-use crate::client::{Client, Only, Stored, WHOLE, etag};
+use crate::client::{Client, ObjectInfo, Only, Stored, WHOLE, etag};
 use crate::commands::Session;
 use crate::commands::put::PARALLEL_FILES;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{output, progress};
+use crate::output;
+use crate::progress::{Moving, Whole};
 
 /// Begins the headers of a user's own metadata.
 const META: &str = "x-datamesh-meta-";
@@ -30,6 +31,8 @@ pub(crate) enum Source {
 struct Pair {
     from: String,
     to: String,
+    /// As listed: for how long all will take, and nothing else.
+    bytes: u64,
 }
 
 /// What was done to one.
@@ -57,8 +60,14 @@ pub(crate) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         apart(&pairs)?;
     }
     let (target, only) = (&target, &only);
-    let copies = pairs.iter().map(|pair| async move {
-        let (stored, tag) = copy(session, target, pair, only).await?;
+    let bytes = || pairs.iter().map(|pair| pair.bytes).sum();
+    let whole = args.recursive.then(|| Whole::of(&args.source, bytes(), session.quiet));
+    let bar = |pair: &Pair| match &whole {
+        Some(whole) => whole.part(pair.bytes),
+        None => Moving::alone(&pair.to, session.quiet),
+    };
+    let copies = pairs.iter().map(|pair| (pair, bar(pair))).map(|(pair, bar)| async move {
+        let (stored, tag) = copy((session, target), pair, only, bar).await?;
         // As long as the copy may be lost more easily than what it was made of, that stays.
         let goes = source == Source::Goes && is_whole(&stored);
         if goes {
@@ -68,19 +77,22 @@ pub(crate) async fn run(session: &Session, args: CopyArgs, source: Source) -> Re
         Ok::<_, Failure>(Copied { pair, stored, goes })
     });
     let done: Vec<_> = futures::stream::iter(copies).buffered(PARALLEL_FILES).try_collect().await?;
+    drop(whole);
     report(session, &done, source)
 }
 
 async fn pairs(session: &Session, args: &CopyArgs) -> Result<Vec<Pair>, Failure> {
     if !args.recursive {
-        return Ok(vec![Pair { from: args.source.clone(), to: named(&args.source, &args.target) }]);
+        let to = named(&args.source, &args.target);
+        return Ok(vec![Pair { from: args.source.clone(), to, bytes: 0 }]);
     }
     let objects = session.client.list_all(&args.source).await?;
-    let pair = |from: String| {
+    let pair = |object: ObjectInfo| {
+        let (from, bytes) = (object.key, object.size);
         let to = format!("{}{}", args.target, from.strip_prefix(&args.source).unwrap_or(&from));
-        Pair { from, to }
+        Pair { from, to, bytes }
     };
-    Ok(objects.into_iter().map(|object| pair(object.key)).collect())
+    Ok(objects.into_iter().map(pair).collect())
 }
 
 /// The key that `target` means for this source.
@@ -94,10 +106,10 @@ fn apart(pairs: &[Pair]) -> Result<(), Failure> {
     let sources: HashSet<&str> = pairs.iter().map(|pair| pair.from.as_str()).collect();
     match pairs.iter().find(|pair| sources.contains(pair.to.as_str())) {
         None => Ok(()),
-        Some(Pair { from, to }) if from == to => {
+        Some(Pair { from, to, .. }) if from == to => {
             Err(Failure::Usage(format!("{from} would be copied onto itself: name another key or bucket")))
         }
-        Some(Pair { from, to }) => Err(Failure::Usage(format!(
+        Some(Pair { from, to, .. }) => Err(Failure::Usage(format!(
             "{from} would be copied onto {to}, which is to be copied itself: name a prefix outside of the source"
         ))),
     }
@@ -115,12 +127,11 @@ fn described(headers: &HeaderMap) -> HeaderMap {
 
 /// Gives what was stored and the entity tag of what it was copied from.
 async fn copy(
-    session: &Session,
-    target: &Client,
-    Pair { from, to }: &Pair,
+    (session, target): (&Session, &Client),
+    Pair { from, to, .. }: &Pair,
     only: &Only,
+    bar: Moving,
 ) -> Result<(Stored, String), Failure> {
-    let bar = progress::bar(to, Some(0), session.quiet);
     let attempt = || async {
         let response = session.client.get(from, 0, None).await?;
         let missing = |what: &str| Failure::Answer(format!("{from}: no {what}"));
@@ -142,7 +153,7 @@ async fn copy(
         Ok((stored, tag))
     };
     let copied = session.client.patience.retried(attempt).await?;
-    bar.finish_and_clear();
+    bar.finish();
     Ok(copied)
 }
 
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_read_is_not_written_to_meanwhile() {
         let refused = |pairs: &[(&str, &str)]| {
-            let pair = |(from, to): &(&str, &str)| Pair { from: (*from).into(), to: (*to).into() };
+            let pair = |(from, to): &(&str, &str)| Pair { from: (*from).into(), to: (*to).into(), bytes: 0 };
             apart(&pairs.iter().map(pair).collect::<Vec<_>>()).err().map(|failure| failure.to_string())
         };
         assert!(refused(&[("a", "a")]).is_some_and(|text| text.contains("onto itself")));

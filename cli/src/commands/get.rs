@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use indicatif::ProgressBar;
 use reqwest::Response;
 use serde_json::json;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -17,7 +16,8 @@ use crate::client::{Which, etag};
 use crate::commands::Session;
 use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
-use crate::{output, progress};
+use crate::output;
+use crate::progress::{Moving, Whole};
 
 pub(super) use partial::{Partial, is_unfinished};
 
@@ -35,7 +35,8 @@ pub(super) async fn one(
         return Ok(ExitCode::SUCCESS);
     }
     let path = target_file(which.key, target)?;
-    let bytes = get_file(session, which, &path, Partial::of(&path)).await?;
+    let bar = Moving::alone(which.key, session.quiet);
+    let bytes = get_file(session, which, (&path, Partial::of(&path)), bar).await?;
     report(session, &[(which.key.to_owned(), path, bytes)])
 }
 
@@ -49,17 +50,24 @@ pub(super) async fn all(
     let objects = session.client.list_all(prefix).await?;
     // Before anything is begun.
     objects.iter().try_for_each(|object| inside(&object.key).map(drop))?;
-    let gets = objects.iter().map(|object| get_below(session, &object.key, folder));
+    let whole = Whole::of(prefix, objects.iter().map(|object| object.size).sum(), session.quiet);
+    let gets = objects.iter().map(|object| get_below(session, &object.key, folder, whole.part(object.size)));
     let fetched: Vec<_> = futures::stream::iter(gets).buffered(PARALLEL_FILES).try_collect().await?;
+    drop(whole);
     report(session, &fetched)
 }
 
-async fn get_below(session: &Session, key: &str, folder: &Path) -> Result<(String, PathBuf, u64), Failure> {
+async fn get_below(
+    session: &Session,
+    key: &str,
+    folder: &Path,
+    bar: Moving,
+) -> Result<(String, PathBuf, u64), Failure> {
     let path = folder.join(inside(key)?);
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await.map_err(Failure::file(parent))?;
     }
-    let bytes = get_file(session, key.into(), &path, Partial::among_others(&path)).await?;
+    let bytes = get_file(session, key.into(), (&path, Partial::among_others(&path)), bar).await?;
     Ok((key.to_owned(), path, bytes))
 }
 
@@ -87,10 +95,10 @@ fn target_file(key: &str, target: Option<PathBuf>) -> Result<PathBuf, Failure> {
 async fn get_file(
     session: &Session,
     which: Which<'_>,
-    target: &Path,
-    partial: Partial,
+    (target, partial): (&Path, Partial),
+    bar: Moving,
 ) -> Result<u64, Failure> {
-    let fetched = fetch(session, which, &partial).await?;
+    let fetched = fetch(session, which, &partial, bar).await?;
     partial.finish(target).await?;
     Ok(fetched.bytes)
 }
@@ -106,15 +114,15 @@ pub(super) async fn fetch(
     session: &Session,
     which: impl Into<Which<'_>>,
     partial: &Partial,
+    bar: Moving,
 ) -> Result<Fetched, Failure> {
     let which = which.into();
-    let bar = progress::bar(which.key, Some(0), session.quiet);
     let mut pauses = session.client.patience.pauses();
     let (mut furthest, mut replaced) = (partial.bytes().await, 0);
     loop {
         match attempt(session, which, partial, &bar).await {
             Ok(fetched) => {
-                bar.finish_and_clear();
+                bar.finish();
                 return Ok(fetched);
             }
             // The object was replaced since the first half was fetched: begin again with the new one.
@@ -139,7 +147,7 @@ async fn attempt(
     session: &Session,
     which: Which<'_>,
     partial: &Partial,
-    bar: &ProgressBar,
+    bar: &Moving,
 ) -> Result<Fetched, Failure> {
     let (offset, tag) = partial.resume_point().await;
     let response = session.client.get(which, offset, tag.as_deref()).await?;

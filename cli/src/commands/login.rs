@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::client::{Asked, Login};
 use crate::commands::Session;
+use crate::commands::identities::described;
 use crate::config::SavedSession;
 use crate::failure::Failure;
 use crate::output;
@@ -137,12 +138,7 @@ pub(crate) async fn by_token(session: &Session, from_input: bool) -> Result<Exit
     let token = Secrets::of(from_input).ask("Token")?.trim().to_owned();
     let profile = session.client.profile_of(&token).await?;
     SavedSession { server: session.server.clone(), token, is_token: true }.save()?;
-    session.show(&profile, || {
-        let name = profile.user.as_ref().map_or("nobody, by a token of the cluster", |user| &user.name);
-        let only = profile.scopes.as_ref().map(|scopes| format!(", for {}", scopes.join(" and ")));
-        let (role, only) = (&profile.role, only.unwrap_or_default());
-        output::line(&output::printable(&format!("a token is kept: {name} ({role}){only}")))
-    })
+    session.show(&profile, || output::line(&format!("a token is kept: {}", described(&profile))))
 }
 
 /// Keeps the session and says who is signed in.

@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use indicatif::ProgressBar;
 use serde_json::json;
 use tokio_util::io::ReaderStream;
 
 use crate::client::{Only, Stored, WHOLE};
 use crate::commands::Session;
-use crate::commands::put::folder::Contents;
+use crate::commands::put::folder::{Contents, File};
 use crate::commands::put::source::Source;
 use crate::failure::Failure;
-use crate::{output, progress};
+use crate::output;
+use crate::progress::{self, Moving, Whole};
 
 pub(crate) use folder::describe;
 pub(crate) use source::Identity;
@@ -46,9 +46,17 @@ pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure
     for (path, what) in &found.skipped {
         output::note(&format!("skipped {}: {what}", path.display()));
     }
-    let only = Only::if_absent(put.no_clobber);
-    let puts = found.files.iter().map(|(path, key)| put_file(session, path, key, &only));
+    let (whole, only) = (whole(session, &put, &found), Only::if_absent(put.no_clobber));
+    let bar = |key: &str, bytes| match &whole {
+        Some(whole) => whole.part(bytes),
+        None => Moving::alone(key, session.quiet),
+    };
+    let puts = found
+        .files
+        .iter()
+        .map(|file| put_file(session, (&file.path, &file.key), &only, bar(&file.key, file.bytes)));
     let stored: Vec<_> = futures::stream::iter(puts).buffered(PARALLEL_FILES).try_collect().await?;
+    drop(whole);
     report(session, &stored, found.skipped.len())
 }
 
@@ -56,18 +64,24 @@ pub(crate) async fn run(session: &Session, put: Put) -> Result<ExitCode, Failure
 async fn put_stdin(session: &Session, put: Put) -> Result<Stored, Failure> {
     let key =
         put.key.ok_or_else(|| Failure::Usage("standard input needs a key: datamesh put - KEY".into()))?;
-    let bar = progress::bar(&key, None, session.quiet);
+    let bar = Moving::Alone(progress::bar(&key, None, session.quiet));
     let body = body(tokio::io::stdin(), bar.clone());
     let sent = session.client.put(&key, body, None, &Only::if_absent(put.no_clobber)).await;
     if let Err(Failure::Http(_)) = &sent {
         session.client.refusal(&key).await?;
     }
-    bar.finish_and_clear();
+    bar.finish();
     sent
 }
 
-fn alone(file: (PathBuf, String)) -> Contents {
-    Contents { files: vec![file], skipped: Vec::new() }
+fn alone((path, key): (PathBuf, String)) -> Contents {
+    Contents { files: vec![File { path, key, bytes: 0 }], skipped: Vec::new() }
+}
+
+/// The bar of all files of a folder.
+fn whole(session: &Session, put: &Put, found: &Contents) -> Option<Whole> {
+    let bytes = || found.files.iter().map(|file| file.bytes).sum();
+    put.recursive.then(|| Whole::of(&put.source.to_string_lossy(), bytes(), session.quiet))
 }
 
 fn single(put: &Put) -> Result<(PathBuf, String), Failure> {
@@ -101,18 +115,18 @@ fn contents(put: &Put) -> Result<Contents, Failure> {
 /// Stores one file, in parts where it is large.
 pub(super) async fn put_file(
     session: &Session,
-    path: &Path,
-    key: &str,
+    (path, key): (&Path, &str),
     only: &Only,
+    bar: Moving,
 ) -> Result<Stored, Failure> {
     let source = Source::of(path).await?;
-    let bar = progress::bar(key, Some(source.size()), session.quiet);
+    bar.set_length(source.size());
     let stored = if source.size() > SINGLE_REQUEST_BYTES_MAX {
         resume::put_parts(session, &source, key, only, &bar).await?
     } else {
         put_whole(session, &source, key, only, &bar).await?
     };
-    bar.finish_and_clear();
+    bar.finish();
     if stored.info.size != source.size() {
         return Err(Failure::SizeDiffers { key: key.into(), sent: source.size(), stored: stored.info.size });
     }
@@ -124,7 +138,7 @@ async fn put_whole(
     source: &Source,
     key: &str,
     only: &Only,
-    bar: &ProgressBar,
+    bar: &Moving,
 ) -> Result<Stored, Failure> {
     let attempt = || async {
         bar.set_position(0);
@@ -149,7 +163,7 @@ async fn judged<T>(
 }
 
 /// A request body that reads as it is sent and moves the bar.
-fn body(reader: impl tokio::io::AsyncRead + Send + Unpin + 'static, bar: ProgressBar) -> reqwest::Body {
+fn body(reader: impl tokio::io::AsyncRead + Send + Unpin + 'static, bar: Moving) -> reqwest::Body {
     let chunks = ReaderStream::with_capacity(reader, READ_BYTES);
     reqwest::Body::wrap_stream(chunks.inspect_ok(move |chunk| bar.inc(chunk.len() as u64)))
 }
@@ -196,7 +210,7 @@ mod tests {
         std::fs::write(top.join("sub/b"), "").unwrap();
         let keys = |k| {
             let files = contents(&put(&top, k, true)).unwrap().files;
-            files.into_iter().map(|(_, key)| key).collect::<Vec<_>>()
+            files.into_iter().map(|file| file.key).collect::<Vec<_>>()
         };
         assert_eq!(keys(None), ["top/a", "top/sub/b"]);
         assert_eq!(keys(Some("x/")), ["x/a", "x/sub/b"]);

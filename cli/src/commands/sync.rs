@@ -22,10 +22,12 @@ use crate::commands::Session;
 use crate::commands::put::PARALLEL_FILES;
 use crate::failure::Failure;
 use crate::output;
+use crate::progress::Whole;
+use act::Bars;
 use guard::{Counts, MassDeletion, Top};
 use local::Found;
 use pass::{Pass, say};
-use plan::{Known, RemoteFile, Rules, Sides, Step};
+use plan::{Bytes, Known, RemoteFile, Rules, Sides, Step};
 use state::State;
 
 pub(crate) use plan::Direction;
@@ -141,13 +143,8 @@ impl<'a> Pair<'a> {
         let clashes = separate(&mut sides, &mut found);
         let counts = Counts { local: sides.local.len(), remote: sides.remote.len() };
         let unfinished = self.compare(&mut sides).await?;
-        Ok(Pass {
-            steps: self.steps(&sides),
-            counts: Some(counts),
-            skipped: found.skipped,
-            clashes,
-            unfinished,
-        })
+        let (steps, bytes) = self.steps(&sides);
+        Ok(Pass { steps, bytes, counts: Some(counts), skipped: found.skipped, clashes, unfinished })
     }
 
     /// Reads what only its bytes can tell apart. What cannot be read is left alone, and given with the reason.
@@ -192,13 +189,17 @@ impl<'a> Pair<'a> {
         let remote = known.iter().map(as_known).collect();
         let mut sides = Sides { known, remote, ..Sides::default() };
         let clashes = separate(&mut sides, &mut found);
-        Ok(Pass { steps: self.steps(&sides), skipped: found.skipped, clashes, ..Pass::default() })
+        let (steps, bytes) = self.steps(&sides);
+        Ok(Pass { steps, bytes, skipped: found.skipped, clashes, ..Pass::default() })
     }
 
-    fn steps(&self, sides: &Sides) -> Vec<Step> {
+    /// What is to be done, and what each step is to move.
+    fn steps(&self, sides: &Sides) -> (Vec<Step>, Vec<Bytes>) {
         let host = rustix::system::uname().nodename().to_string_lossy().replace('/', "_");
         let date = jiff::Timestamp::now().strftime("%Y-%m-%d %H%M%S").to_string();
-        sides.plan(self.rules, |path, number| names::copy_of(path, &host, &date, number))
+        let steps = sides.plan(self.rules, |path, number| names::copy_of(path, &host, &date, number));
+        let bytes = steps.iter().map(|step| sides.bytes(step)).collect();
+        (steps, bytes)
     }
 
     fn refuse_mass_deletion(&self, pass: &Pass) -> Result<(), Failure> {
@@ -218,20 +219,31 @@ impl<'a> Pair<'a> {
         )))
     }
 
+    /// One bar for all that is to move.
+    fn bar(&self, bytes: &[Bytes]) -> Whole {
+        let bytes = bytes.iter().map(|bytes| bytes.up.saturating_add(bytes.down));
+        let name = self.top.path().to_string_lossy();
+        Whole::of(&name, bytes.fold(0, u64::saturating_add), self.session.quiet)
+    }
+
     /// Does the steps, says which, and notes what came of them.
     async fn perform(&mut self, pass: &mut Pass) -> Result<(), Failure> {
         self.refuse_mass_deletion(pass)?;
+        let whole = self.bar(&pass.bytes);
         let mut done = Vec::new();
         let (mut broken, mut noted) = (Ok(()), Instant::now());
-        for steps in pass.steps.chunks(STEPS_MAX) {
+        for (steps, bytes) in pass.steps.chunks(STEPS_MAX).zip(pass.bytes.chunks(STEPS_MAX)) {
             let sides = self.sides();
-            let acts = steps.iter().map(|step| async move { (step, sides.act(step).await) });
+            let acts = steps.iter().zip(bytes).map(|(step, bytes)| {
+                let bars = Bars { up: whole.part(bytes.up), down: whole.part(bytes.down) };
+                async move { (step, sides.act(step, bars).await) }
+            });
             let outcomes: Vec<_> = futures::stream::iter(acts).buffered(PARALLEL_FILES).collect().await;
             for (step, outcome) in outcomes {
                 match outcome {
                     Ok(notes) => {
                         notes.into_iter().for_each(|(path, known)| self.state.note(path, known));
-                        say(self.session, step)?;
+                        whole.suspend(|| say(self.session, step))?;
                         done.push(step.clone());
                     }
                     Err(failure) if is_of_this_file(&failure) => {

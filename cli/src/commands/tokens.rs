@@ -1,13 +1,32 @@
 use std::process::ExitCode;
 
 use super::login::Secrets;
-use crate::args::ScopeName;
+use crate::args::{ScopeName, SessionsCommand, TokensCommand};
 use crate::commands::Session;
 use crate::failure::Failure;
 use crate::output;
 
+/// Does what one does with tokens.
+pub(crate) async fn run(session: &Session, command: TokensCommand) -> Result<ExitCode, Failure> {
+    match command {
+        TokensCommand::Create { name, scopes, days, stdin } => {
+            create(session, &name, (&scopes, days), Secrets::of(stdin)).await
+        }
+        TokensCommand::List => list(session, "tokens").await,
+        TokensCommand::Delete { id } => delete(session, "tokens", &id).await,
+    }
+}
+
+/// Does what one does with sessions.
+pub(crate) async fn of_sessions(session: &Session, command: SessionsCommand) -> Result<ExitCode, Failure> {
+    match command {
+        SessionsCommand::List => list(session, "sessions").await,
+        SessionsCommand::End { id } => delete(session, "sessions", &id).await,
+    }
+}
+
 /// Makes a token and shows it, this once; asks for the password, and for a code of the second factor where one is needed.
-pub(crate) async fn create(
+async fn create(
     session: &Session,
     name: &str,
     (scopes, days): (&[ScopeName], u64),
@@ -32,7 +51,7 @@ pub(crate) async fn create(
 }
 
 /// Shows all `sessions` or `tokens`.
-pub(crate) async fn list(session: &Session, which: &str) -> Result<ExitCode, Failure> {
+async fn list(session: &Session, which: &str) -> Result<ExitCode, Failure> {
     let all = session.client.credentials(which).await?;
     let answer = serde_json::json!({ which: all });
     let head = ["ID", "NAME", "SCOPES", "ADDRESS", "LAST USED", "EXPIRES", ""].map(String::from).to_vec();
@@ -52,7 +71,7 @@ pub(crate) async fn list(session: &Session, which: &str) -> Result<ExitCode, Fai
 }
 
 /// Ends one.
-pub(crate) async fn delete(session: &Session, which: &str, id: &str) -> Result<ExitCode, Failure> {
+async fn delete(session: &Session, which: &str, id: &str) -> Result<ExitCode, Failure> {
     session.client.end_credential(which, id).await?;
     session.show(&serde_json::json!({ "deleted": id }), || output::line(&format!("{id} has ended")))
 }

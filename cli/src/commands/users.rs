@@ -20,6 +20,11 @@ pub(crate) async fn run(session: &Session, command: UsersCommand) -> Result<Exit
         UsersCommand::Role { name, role } => {
             changed(session, &client.change_user(&name, json!({ "role": role.as_str() })).await?)?;
         }
+        UsersCommand::Email { name, address, .. } => {
+            let address = address.unwrap_or_default();
+            let user = client.change_user(&name, json!({ "email": address })).await?;
+            email(session, &user)?;
+        }
         UsersCommand::Disable { name } => {
             changed(session, &client.change_user(&name, json!({ "disabled": true })).await?)?;
         }
@@ -88,6 +93,16 @@ fn changed(session: &Session, user: &User) -> Result<(), Failure> {
     }
     let state = if user.disabled { "disabled" } else { "enabled" };
     output::line(&format!("{} is {} and {state}", user.name, user.role))
+}
+
+fn email(session: &Session, user: &User) -> Result<(), Failure> {
+    if session.json {
+        return output::json(user);
+    }
+    output::line(&match &user.email {
+        Some(email) => format!("mail reaches {} at {email}", user.name),
+        None => format!("mail reaches {} nowhere", user.name),
+    })
 }
 
 fn done(session: &Session, name: &str, what: &str) -> Result<(), Failure> {

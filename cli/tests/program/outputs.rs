@@ -11,9 +11,11 @@ use super::failure;
 use super::store::{User, succeeded};
 
 /// Print what is a file, whatever is asked for; are refused here, as six nodes that are up can spare none; or need a program that
-/// makes codes, or an invitation, and are called in `accounts`; or something that goes on for a while, in `operations`.
+/// makes codes, or an invitation, and are called in `accounts`; or a provider, in `provider`; or something that goes on for a while, in
+/// `operations`.
 const NO_DOCUMENT: &[&str] = &[
     "completion",
+    "identities unbind",
     "jobs cancel",
     "node drain",
     "node replace",
@@ -157,7 +159,10 @@ fn cluster(caller: &mut Caller) {
     caller.call("audit verify", &[]);
     let key = caller.call("keys create", &["outputs"]);
     caller.call("keys list", &[]);
+    assert_eq!(caller.call("keys disable", &[text(&key, "id")])["disabled"], true);
+    assert_eq!(caller.call("keys enable", &[text(&key, "id")])["disabled"], false);
     caller.call("keys delete", &[text(&key, "id")]);
+    assert_eq!(text(&caller.call("whoami", &[]), "via"), "file");
 }
 
 fn accounts(caller: &mut Caller) {
@@ -168,6 +173,12 @@ fn accounts(caller: &mut Caller) {
     document("login", &caller.told(&lines, "login", &["olga", "--code", "--stdin"]));
     let told = caller.told("a long enough password\n", "tokens create", &["reader", "--stdin"]);
     let token = document("tokens create", &told);
+    let told = caller.told("a long enough password\n", "keys create", &["own", "--mine", "--stdin"]);
+    let key = document("keys create", &told);
+    assert_eq!(caller.call("keys list", &["--mine"])["keys"][0]["owner"], "olga");
+    caller.call("keys delete", &[text(&key, "id"), "--mine"]);
+    assert_eq!(caller.call("whoami", &[])["user"]["name"], "olga");
+    assert!(caller.call("identities list", &[])["identities"].as_array().unwrap().is_empty());
     caller.call("second-factor status", &[]);
     let share = caller.call("shares create", &["outputs/"]);
     caller.call("shares list", &[]);
@@ -190,6 +201,9 @@ fn accounts(caller: &mut Caller) {
     caller.call("invites revoke", &[text(&invitation, "id")]);
     caller.call("users role", &["olga", "auditor"]);
     caller.call("users sign-out", &["olga"]);
+    let changed = caller.call("users email", &["olga", "olga@example.org"]);
+    assert_eq!(text(&changed, "email"), "olga@example.org");
+    assert!(caller.call("users email", &["olga", "--none"])["email"].is_null());
     caller.call("users disable", &["olga"]);
     caller.call("users enable", &["olga"]);
     caller.call("users reset", &["olga"]);

@@ -47,6 +47,17 @@ fn a_device_signs_in_at_a_provider() {
     succeeded(of(&user, &["put", "x", "alice/x"]).output().unwrap());
     let sessions = json(of(&user, &["sessions", "list"]));
     assert_eq!(sessions["sessions"].as_array().unwrap().len(), 1);
+    let bound = json(of(&user, &["identities", "list"]));
+    assert_eq!(
+        (&bound["identities"][0]["provider"], &bound["identities"][0]["ended"]),
+        (&"work".into(), &false.into())
+    );
+    let (exit, text) = failure(of(&user, &["identities", "unbind", "work"]));
+    assert!(exit != 0 && text.contains("sign in"), "she could sign in no more: {text}");
+    assert_eq!(user.json(&["identities", "unbind", "work", "--of", "alice"])["unbound"], "work");
+    let left = user.json(&["identities", "list", "--of", "alice"]);
+    assert_eq!(left["identities"].as_array().unwrap().len(), 0, "{left}");
+    assert_eq!(failure(of(&user, &["ls"])).0, 4, "her sessions have ended");
     succeeded(of(&user, &["logout"]).output().unwrap());
     assert_eq!(failure(of(&user, &["ls"])).0, 2, "nobody is signed in");
 }
@@ -54,9 +65,9 @@ fn a_device_signs_in_at_a_provider() {
 #[test]
 fn a_token_is_kept_instead_of_a_session() {
     let user = User::new();
-    let made = user.json(&["users", "create", "dora"]);
+    let made = user.json(&["users", "create", "tess"]);
     let lines = format!("{}\na long enough password\n", made["code"].as_str().unwrap());
-    told(of(&user, &["login", "dora", "--code", "--stdin"]), &lines);
+    told(of(&user, &["login", "tess", "--code", "--stdin"]), &lines);
     let create = ["tokens", "create", "reader", "--scope", "read", "--stdin", "--output", "json"];
     let made: Value = serde_json::from_slice(&told(of(&user, &create), "a long enough password\n")).unwrap();
     let token = made["token"].as_str().unwrap();
@@ -64,7 +75,7 @@ fn a_token_is_kept_instead_of_a_session() {
 
     let login = of(&user, &["login", "--token", "--stdin", "--output", "json"]);
     let kept: Value = serde_json::from_slice(&told(login, &format!("{token}\n"))).unwrap();
-    assert_eq!((&kept["user"]["name"], &kept["scopes"]), (&"dora".into(), &serde_json::json!(["read"])));
+    assert_eq!((&kept["user"]["name"], &kept["scopes"]), (&"tess".into(), &serde_json::json!(["read"])));
     succeeded(of(&user, &["ls"]).output().unwrap());
     assert_eq!(failure(of(&user, &["rm", "x"])).0, 4, "it was made for reading");
     let own = failure(of(&user, &["sessions", "list"]));

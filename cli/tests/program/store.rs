@@ -22,6 +22,7 @@ pub(crate) struct Store {
     child: Child,
     folder: TempDir,
     pub(crate) https_port: u16,
+    s3_port: u16,
 }
 
 impl Store {
@@ -52,7 +53,7 @@ impl Store {
         command.args(["--base-port", &base_port.to_string(), "--https-port", &https_port.to_string()]);
         command.arg("--data").arg(folder.path().join("data"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(std::fs::File::create(&log).unwrap());
-        let mut store = Self { child: command.spawn().unwrap(), folder, https_port };
+        let mut store = Self { child: command.spawn().unwrap(), folder, https_port, s3_port: base_port + 3 };
         let lines = BufReader::new(store.child.stdout.take().unwrap()).lines();
         let (tell, ready) = mpsc::channel();
         std::thread::spawn(move || {
@@ -87,6 +88,11 @@ impl Store {
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.https_port)
+    }
+
+    /// Where S3 is, as requests to it are signed for.
+    pub(crate) fn s3_host(&self) -> String {
+        format!("127.0.0.1:{}", self.s3_port)
     }
 }
 

@@ -62,6 +62,7 @@ async fn refused_changes(cluster: &Cluster) -> anyhow::Result<()> {
         (json!({"gateway": {"bufferBytes": "1Mi"}}), "gateway.bufferBytes: at least 32Mi"),
         (json!({"gateway": {"cacheBytes": "1Mi"}}), "gateway.cacheBytes: 0 for no cache"),
         (json!({"gateway": {"deletedRetention": "1m"}}), "gateway.deletedRetention: at least 10m"),
+        (json!({"gateway": {"auditRetention": "1h"}}), "gateway.auditRetention: at least 24h"),
         (
             json!({"gateway": {"exposure": {"nodePort": 30000}}}),
             "gateway.exposure.nodePort: only with type NodePort",

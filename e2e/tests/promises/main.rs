@@ -24,6 +24,7 @@ mod profile_changed;
 mod real_files;
 mod s3_client;
 mod two_pods_killed;
+mod users_sign_in;
 mod volume_lost;
 mod zone_down;
 mod zones_drained;
@@ -53,6 +54,7 @@ const PROMISES: &[Promise] = &[
     promise!(blindness),
     promise!(kubectl_plugin),
     promise!(invalid_specs),
+    promise!(users_sign_in),
     promise!(operator_killed),
     promise!(two_pods_killed),
     promise!(gateways_keep_one_catalog),

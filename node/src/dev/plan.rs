@@ -156,6 +156,7 @@ fn gateway_settings(
         buffer_bytes: BUFFER_BYTES,
         cache_bytes: dev.cache_bytes,
         deleted_retention_seconds: dev.deleted_retention_seconds,
+        audit_retention_seconds: datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: if gateways.len() > 1 { gateways.to_vec() } else { Vec::new() },
         catalog_leaving: Vec::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use datamesh_crds::{GatewaySpec, MailSpec, MailTls, OidcSpec, SecretRef};
 use datamesh_settings::mail::{self, MailSettings};
-use datamesh_settings::oidc::{OidcRoles, OidcSettings};
+use datamesh_settings::oidc::{OidcGroups, OidcRoles, OidcSettings};
 
 use super::given_files::{CA_FIELD, FilesProblem, Given, GivenFiles};
 
@@ -80,6 +80,11 @@ fn once<'a>(what: &'static str, all: impl Iterator<Item = &'a String>) -> Result
     Ok(())
 }
 
+fn groups_of(groups: &datamesh_crds::OidcGroups) -> OidcGroups {
+    let map = groups.map.iter().map(|(said, group)| (said.clone(), group.0.clone()));
+    OidcGroups { claim: groups.claim.clone(), map: map.collect() }
+}
+
 /// The port in a URL, or that of HTTPS.
 fn port_of(url: &str) -> u16 {
     let host = url.strip_prefix("https://").unwrap_or(url).split('/').next().unwrap_or_default();
@@ -132,6 +137,7 @@ impl SignIn {
                 claim: roles.claim.clone(),
                 map: roles.map.iter().map(|(said, role)| (said.clone(), role.as_str().to_owned())).collect(),
             }),
+            groups: spec.groups.as_ref().map(groups_of),
             devices: spec.devices,
             register: spec.register,
         };

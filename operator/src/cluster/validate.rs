@@ -54,6 +54,7 @@ pub(crate) struct ValidCluster {
     pub(crate) cache_bytes: u64,
     pub(crate) request_limits: RequestLimits,
     pub(crate) deleted_retention: Duration,
+    pub(crate) audit_retention: Duration,
     /// The backup to restore where there is no catalog.
     pub(crate) restore: Option<String>,
     pub(crate) catalog_backups: CatalogBackups,
@@ -141,7 +142,10 @@ pub(crate) enum InvalidCluster {
     Size(#[from] SizeError),
     /// A length of time.
     #[error("gateway.deletedRetention: {0}")]
-    DeletedRetention(#[from] SpanError),
+    DeletedRetention(SpanError),
+    /// Another.
+    #[error("gateway.auditRetention: {0}")]
+    AuditRetention(SpanError),
     /// A rate of requests.
     #[error("gateway.requestLimits: {0}")]
     RequestLimits(#[from] RequestRateError),
@@ -254,7 +258,12 @@ pub(crate) fn validate(
         buffer_bytes,
         cache_bytes,
         request_limits: request_limits::of(spec.gateway.request_limits.as_ref())?,
-        deleted_retention: spec.gateway.deleted_retention.duration()?,
+        deleted_retention: spec
+            .gateway
+            .deleted_retention
+            .duration()
+            .map_err(InvalidCluster::DeletedRetention)?,
+        audit_retention: spec.gateway.audit_retention.duration().map_err(InvalidCluster::AuditRetention)?,
         restore: spec.gateway.restore.clone(),
         catalog_backups: catalog_backups(spec.gateway.catalog_backups),
         copies: copies::check(

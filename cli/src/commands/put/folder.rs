@@ -6,10 +6,19 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
+/// A file that is to be stored.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) key: String,
+    /// What it had when it was found: for how long all will take, and nothing else.
+    pub(super) bytes: u64,
+}
+
 /// The contents of a folder.
 pub(super) struct Contents {
-    /// All regular files with their keys, in order of path.
-    pub(super) files: Vec<(PathBuf, String)>,
+    /// All regular files, in order of path.
+    pub(super) files: Vec<File>,
     /// All else, and what it is.
     pub(super) skipped: Vec<(PathBuf, &'static str)>,
 }
@@ -27,7 +36,8 @@ pub(super) fn contents(top: &Path, prefix: &str) -> Result<Contents, Failure> {
                 folders.push(path);
             } else if kind.is_file() {
                 let key = key(top, prefix, &path)?;
-                files.push((path, key));
+                let bytes = entry.metadata().map_err(Failure::file(&path))?.len();
+                files.push(File { path, key, bytes });
             } else {
                 skipped.push((path, describe(kind)));
             }
@@ -72,7 +82,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(top.join("socket")).unwrap();
         let keys = |prefix| {
             let files = contents(&top, prefix).unwrap().files;
-            files.into_iter().map(|(_, key)| key).collect::<Vec<_>>()
+            files.into_iter().map(|file| file.key).collect::<Vec<_>>()
         };
         assert_eq!(keys("top"), ["top/a", "top/sub/b"]);
         assert_eq!(keys(""), ["a", "sub/b"]);

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Only, Stored, Upload, WHOLE};
@@ -13,6 +12,7 @@ use crate::commands::put::judged;
 use crate::commands::put::source::{Identity, Source};
 use crate::config::state_folder;
 use crate::failure::Failure;
+use crate::progress::Moving;
 
 /// Parts of an upload at most; the gateway numbers them from 1.
 const PARTS_MAX: u64 = 10_000;
@@ -40,7 +40,7 @@ pub(super) async fn put_parts(
     source: &Source,
     key: &str,
     only: &Only,
-    bar: &ProgressBar,
+    bar: &Moving,
 ) -> Result<Stored, Failure> {
     let mut transfer = Transfer::of(session, source, key).await?;
     let parts = transfer.send_missing(session, source, bar).await?;
@@ -77,7 +77,7 @@ impl Transfer {
         &mut self,
         session: &Session,
         source: &Source,
-        bar: &ProgressBar,
+        bar: &Moving,
     ) -> Result<Vec<u32>, Failure> {
         let mut numbers = Vec::new();
         let mut offset = 0;
@@ -102,7 +102,7 @@ impl Transfer {
         session: &Session,
         source: &Source,
         (number, offset, bytes): (u32, u64, u64),
-        bar: &ProgressBar,
+        bar: &Moving,
     ) -> Result<(), Failure> {
         let client = &session.client;
         let durability = client

@@ -4,7 +4,6 @@ use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 
 use futures::{Stream, TryStreamExt as _};
-use indicatif::ProgressBar;
 use reqwest::Body;
 use serde::{Deserialize, Serialize};
 use tokio::fs::File;
@@ -14,6 +13,7 @@ use tokio_util::io::ReaderStream;
 
 use crate::commands::put::{READ_BYTES, body};
 use crate::failure::Failure;
+use crate::progress::Moving;
 
 /// What changes when a file is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Source {
     }
 
     /// The file as a body.
-    pub(super) async fn whole(&self, bar: ProgressBar) -> Result<Body, Failure> {
+    pub(super) async fn whole(&self, bar: Moving) -> Result<Body, Failure> {
         let chunks = self.chunks().await?;
         Ok(Body::wrap_stream(chunks.inspect_ok(move |chunk| bar.inc(chunk.len() as u64))))
     }
@@ -86,7 +86,7 @@ impl Source {
     }
 
     /// Some of the file as a body. Whether it changed is checked when all parts are sent.
-    pub(super) async fn part(&self, offset: u64, bytes: u64, bar: ProgressBar) -> Result<Body, Failure> {
+    pub(super) async fn part(&self, offset: u64, bytes: u64, bar: Moving) -> Result<Body, Failure> {
         let mut file = File::open(&self.path).await.map_err(Failure::file(&self.path))?;
         file.seek(SeekFrom::Start(offset)).await.map_err(Failure::file(&self.path))?;
         Ok(body(file.take(bytes), bar))

@@ -16,6 +16,7 @@ use crate::commands::Session;
 use crate::commands::get::{self, Partial};
 use crate::commands::put::{Identity, put_file};
 use crate::failure::Failure;
+use crate::progress::Moving;
 
 /// The two sides.
 #[derive(Clone, Copy)]
@@ -24,6 +25,12 @@ pub(super) struct Sides<'a> {
     pub(super) top: &'a Top,
     /// Empty or ends with `/`.
     pub(super) prefix: &'a str,
+}
+
+/// The shares that a step has of the bar of all, by what it moves.
+pub(super) struct Bars {
+    pub(super) up: Moving,
+    pub(super) down: Moving,
 }
 
 /// What is known of files after a step.
@@ -42,11 +49,11 @@ impl Sides<'_> {
     ///
     /// # Errors
     /// [`Failure::Changed`] and refused preconditions where something else is there than was planned for.
-    pub(super) async fn act(self, step: &Step) -> Result<Notes, Failure> {
+    pub(super) async fn act(self, step: &Step, Bars { up, down }: Bars) -> Result<Notes, Failure> {
         match step {
-            Step::Upload { path, only } => self.upload(path, only).await.map(|known| vec![known]),
+            Step::Upload { path, only } => self.upload(path, only, up).await.map(|known| vec![known]),
             Step::Download { path, replaces } => {
-                self.download(path, *replaces).await.map(|known| vec![known])
+                self.download(path, *replaces, down).await.map(|known| vec![known])
             }
             Step::DeleteRemote { path, etag } => {
                 // It may be back since it was found gone: then nobody wants the object deleted.
@@ -65,7 +72,8 @@ impl Sides<'_> {
                 self.expect(path, Some(*was))?;
                 self.expect(becomes, None)?;
                 rename(&self.file(path), &self.file(becomes), Target::MustBeFree)?;
-                Ok(vec![self.download(path, None).await?, self.upload(becomes, &Only::IfAbsent).await?])
+                let fetched = self.download(path, None, down).await?;
+                Ok(vec![fetched, self.upload(becomes, &Only::IfAbsent, up).await?])
             }
             Step::Remember { path, known } => Ok(vec![(path.clone(), Some(known.clone()))]),
             Step::Forget { path } => Ok(vec![(path.clone(), None)]),
@@ -102,11 +110,11 @@ impl Sides<'_> {
         if self.top.leads_out(path) { Err(Failure::Changed(self.file(path))) } else { Ok(()) }
     }
 
-    async fn upload(&self, path: &str, only: &Only) -> Result<(String, Option<Known>), Failure> {
+    async fn upload(&self, path: &str, only: &Only, bar: Moving) -> Result<(String, Option<Known>), Failure> {
         self.expect_folders(path)?;
         // Taken before the file is read: whatever is written to it from now on makes it another one.
         let local = self.now(path)?.ok_or_else(|| Failure::Changed(self.file(path)))?;
-        let stored = put_file(self.session, &self.file(path), &self.key(path), only).await?;
+        let stored = put_file(self.session, (&self.file(path), &self.key(path)), only, bar).await?;
         Ok((path.to_owned(), Some(Known { local, etag: stored.info.etag })))
     }
 
@@ -114,6 +122,7 @@ impl Sides<'_> {
         &self,
         path: &str,
         replaces: Option<Identity>,
+        bar: Moving,
     ) -> Result<(String, Option<Known>), Failure> {
         let target = self.file(path);
         // Folders are made below: not in place of a volume that went.
@@ -123,7 +132,7 @@ impl Sides<'_> {
             std::fs::create_dir_all(folder).map_err(Failure::file(folder))?;
         }
         let partial = Partial::among_others(&target);
-        let fetched = get::fetch(self.session, &self.key(path), &partial).await?;
+        let fetched = get::fetch(self.session, &self.key(path), &partial, bar).await?;
         // Taken before others see the file: what they write to it makes it another one. Its name is no part of its identity.
         let data = partial.data();
         let local = Identity::of(&std::fs::symlink_metadata(data).map_err(Failure::file(data))?);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::guard::Counts;
-use super::plan::Step;
+use super::plan::{Bytes, Step};
 use crate::commands::Session;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -16,6 +16,8 @@ use crate::output;
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) steps: Vec<Step>,
+    /// What each of them is to move.
+    pub(super) bytes: Vec<Bytes>,
     /// Files of both sides; `None`: only some paths were looked at.
     pub(super) counts: Option<Counts>,
     /// Left alone, and why.

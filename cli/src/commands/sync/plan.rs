@@ -90,6 +90,15 @@ pub(crate) enum Step {
     },
 }
 
+/// Bytes that move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    /// From the folder into the bucket.
+    pub(crate) up: u64,
+    /// From the bucket into the folder.
+    pub(crate) down: u64,
+}
+
 impl Sides {
     /// Files that both sides have, that were changed on both since they agreed, and are of one size: only their bytes
     /// can tell whether they differ.
@@ -111,6 +120,21 @@ impl Sides {
         let paths: BTreeSet<&String> =
             self.known.keys().chain(self.local.keys()).chain(self.remote.keys()).collect();
         paths.into_iter().filter_map(|path| self.step(path, rules, &copy_of)).collect()
+    }
+
+    /// What a step of the plan is to move, by what the two sides have.
+    pub(crate) fn bytes(&self, step: &Step) -> Bytes {
+        let up = || self.local.get(step.path()).map_or(0, |here| here.size);
+        let down = || self.remote.get(step.path()).map_or(0, |there| there.size);
+        match step {
+            Step::Upload { .. } => Bytes { up: up(), down: 0 },
+            Step::Download { .. } => Bytes { up: 0, down: down() },
+            Step::KeepBoth { .. } => Bytes { up: up(), down: down() },
+            Step::DeleteRemote { .. }
+            | Step::DeleteLocal { .. }
+            | Step::Remember { .. }
+            | Step::Forget { .. } => Bytes::default(),
+        }
     }
 
     fn step(&self, path: &str, rules: Rules, copy_of: &impl Fn(&str, u32) -> String) -> Option<Step> {

@@ -1,4 +1,4 @@
-//! Clients that signed in, asked and say nothing more: what their connections cost the gateway.
+//! Users who signed in, asked and say nothing more: what their connections cost the gateway.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -14,24 +14,32 @@ use crate::report;
 use crate::server::{HTTPS_PORT, Server};
 
 /// Connections, and those before them that have the gateway get what it keeps.
-const CONNECTIONS: usize = 10_000;
+pub(crate) const CONNECTIONS: usize = 10_000;
 const WARM_UP: usize = 200;
 
 type Connection = StreamOwned<ClientConnection, TcpStream>;
 
-/// Opens them, and says what the gateway's memory grew by.
-pub(crate) async fn connections(server: &Server) -> anyhow::Result<()> {
+/// Opens so many, as many for each of these sessions, and says what the gateway's memory grew by.
+pub(crate) async fn connections(
+    server: &Server,
+    sessions: Vec<String>,
+    connections: usize,
+) -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    let (certificate, token) = (server.certificate()?, server.token()?);
-    let (config, token) = (trusting(&certificate)?, Arc::<str>::from(token.trim()));
+    let (config, users) = (trusting(&server.certificate()?)?, sessions.len());
+    let sessions = Arc::<[String]>::from(sessions);
     let open = async |many: usize| {
-        let (config, token) = (Arc::clone(&config), Arc::clone(&token));
+        let (config, sessions) = (Arc::clone(&config), Arc::clone(&sessions));
         let opening = move || -> anyhow::Result<Vec<Connection>> {
-            let mut all =
-                (0..many).map(|_| signed_in(&config, &token)).collect::<anyhow::Result<Vec<_>>>()?;
+            let whose = sessions.iter().cycle().take(many);
+            let mut all = whose
+                .clone()
+                .map(|session| signed_in(&config, session))
+                .collect::<anyhow::Result<Vec<_>>>()?;
             // The last is there now: is the first one still?
-            let open = all.iter_mut().filter_map(|connection| ask(connection, &token).ok()).count();
+            let again = all.iter_mut().zip(whose).map(|(connection, session)| ask(connection, session));
+            let open = again.filter(Result::is_ok).count();
             ensure!(open == many, "of {many} connections {} were closed meanwhile", many - open);
             Ok(all)
         };
@@ -41,12 +49,12 @@ pub(crate) async fn connections(server: &Server) -> anyhow::Result<()> {
     drop(warm);
     server.measure().await?;
     let before = server.measure().await?.peaks().0;
-    let idle = open(CONNECTIONS).await?;
+    let idle = open(connections).await?;
     server.measure().await?;
     let after = server.measure().await?.peaks().0;
     let each_thousand = (after - before) * 1000.0 / idle.len() as f64;
     report::note(&format!(
-        "{} idle signed-in connections, all of them open and asked twice: the gateway grew from {before:.0} to {after:.0} MiB, {each_thousand:.1} MiB for 1,000",
+        "{} idle connections of {users} signed-in users, all of them open and asked twice: the gateway grew from {before:.0} to {after:.0} MiB, {each_thousand:.1} MiB for 1,000",
         idle.len()
     ));
     Ok(())

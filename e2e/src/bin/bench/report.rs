@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::load::Timing;
+use crate::rounds::{Kind, Round};
 use crate::server::Measured;
-use crate::{Kind, Round};
 
 /// Prints to standard output; the one place that does.
 macro_rules! say {
@@ -14,18 +14,8 @@ macro_rules! say {
     }};
 }
 
-pub(crate) struct Row {
-    name: &'static str,
-    rate: String,
-    cpu: String,
-    p50_ms: f64,
-    p99_ms: f64,
-    /// Of the gateway, and of the node that used most.
-    peaks: (f64, f64),
-    stages: String,
-}
-
-pub(crate) fn row(round: &Round, timing: &Timing, before: &Measured, after: &Measured) -> Row {
+/// Prints a row: it is measured.
+pub(crate) fn row(round: &Round, timing: &Timing, before: &Measured, after: &Measured) {
     let cpu = after.cpu_seconds() - before.cpu_seconds();
     let seconds = timing.wall.as_secs_f64();
     let count = round.count as f64;
@@ -50,8 +40,11 @@ pub(crate) fn row(round: &Round, timing: &Timing, before: &Measured, after: &Mea
     let stages = stages.collect::<Vec<_>>().join(", ");
     let stages = if stages.is_empty() { stages } else { format!("{stages} {unit}") };
     let at = |share: f64| percentile(&timing.latencies, share);
-    let peaks = after.peaks();
-    Row { name: round.name, rate, cpu: cpu_text, p50_ms: at(0.5), p99_ms: at(0.99), peaks, stages }
+    let (name, p50_ms, p99_ms) = (round.name, at(0.5), at(0.99));
+    let (gateway_mib, node_mib) = after.peaks();
+    say!(
+        "{name:<22} {rate:>12} {cpu_text:>18} {p50_ms:>9.2} {p99_ms:>9.2} {gateway_mib:>8.0} {node_mib:>8.0}  {stages}"
+    );
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index below the length")]
@@ -65,12 +58,13 @@ pub(crate) fn note(text: &str) {
     say!("{text}");
 }
 
-pub(crate) fn print(rows: &[Row]) {
+/// Says what rows are of, and prints what stands above them.
+pub(crate) fn begin() {
     say!(
-        "\nREST, and S3 with signed payloads, over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
+        "REST, and S3 with signed payloads, over HTTPS on loopback, client and servers on the same cores; AES-256-GCM sealed, Reed-Solomon 4+2"
     );
     say!(
-        "(1.5x), 6 storage processes and 1 gateway, every shard and catalog row fdatasync'ed before the answer;"
+        "(1.5x), 6 storage processes and 1 gateway (\"at 3\": 3 with one catalog), every shard and catalog row fdatasync'ed before the answer;"
     );
     say!("random data, never repeated; CPU is user and system time summed over all server processes.\n");
     say!(
@@ -83,17 +77,4 @@ pub(crate) fn print(rows: &[Row]) {
         "gateway",
         "node MiB"
     );
-    for row in rows {
-        say!(
-            "{:<22} {:>12} {:>18} {:>9.2} {:>9.2} {:>8.0} {:>8.0}  {}",
-            row.name,
-            row.rate,
-            row.cpu,
-            row.p50_ms,
-            row.p99_ms,
-            row.peaks.0,
-            row.peaks.1,
-            row.stages
-        );
-    }
 }

@@ -2,37 +2,46 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use datamesh_e2e::signed::Signer;
+use datamesh_settings::{Role, Settings};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::cpu::{self, Usage};
 
-/// Ports of the benchmark, apart from those of `make dev`.
+/// First ports of the benchmark, apart from those of `make dev`.
 pub(crate) const HTTPS_PORT: u16 = 18443;
 const BASE_PORT: u16 = 18100;
-/// The gateway's health port: third of its four.
-const METRICS_PORT: u16 = BASE_PORT + 2;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     child: Child,
     pub(crate) pid: u32,
     pub(crate) folder: PathBuf,
+    /// The one that `dev` asked first.
+    pub(crate) gateways: Vec<Gateway>,
     http: reqwest::Client,
     /// Of the gateway's API.
     pub(crate) api: reqwest::Client,
 }
 
+/// Where a gateway serves.
+pub(crate) struct Gateway {
+    https: SocketAddr,
+    s3: SocketAddr,
+    health: SocketAddr,
+}
+
 /// What all server processes have used so far.
 pub(crate) struct Measured {
     pub(crate) processes: Vec<Usage>,
-    /// CPU-seconds by pipeline stage, as the gateway counts them.
+    /// CPU-seconds by pipeline stage, as gateways count them.
     pub(crate) stages: BTreeMap<String, f64>,
 }
 
@@ -45,7 +54,7 @@ impl Measured {
         self.processes.iter().map(|process| process.pid).collect()
     }
 
-    /// Peak memory of the gateway, and of the storage node that used most, in MiB.
+    /// Peak memory of the gateway that used most, and of the storage node that used most, in MiB.
     pub(crate) fn peaks(&self) -> (f64, f64) {
         let is_gateway = |process: &&Usage| process.name.starts_with("gateway");
         let most = |all: &mut dyn Iterator<Item = &Usage>| all.map(|one| one.peak_mib).fold(0.0, f64::max);
@@ -82,22 +91,29 @@ impl Server {
         let certificate = std::fs::read(folder.join("data/secrets/ca.crt"))?;
         let certificate = reqwest::Certificate::from_pem(&certificate)?;
         let api = reqwest::Client::builder().tls_certs_only([certificate]).build()?;
-        Ok(Self { child, pid, folder: folder.into(), http: reqwest::Client::new(), api })
+        let gateways = gateways(&folder.join("data"))?;
+        Ok(Self { child, pid, folder: folder.into(), gateways, http: reqwest::Client::new(), api })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{HTTPS_PORT}/api/v1")
     }
 
-    /// Signs requests of S3 with the key pair that `dev` made.
-    pub(crate) fn signer(&self) -> anyhow::Result<Signer> {
+    /// Of each gateway.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = String> {
+        self.gateways.iter().map(|gateway| format!("https://{}/api/v1", gateway.https))
+    }
+
+    /// Sign requests of S3 to each gateway with the key pair that `dev` made.
+    pub(crate) fn signers(&self) -> anyhow::Result<Vec<Signer>> {
         let credentials = self.secret("aws-credentials")?;
         let field = |name: &str| {
             let line = credentials.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
             line.map(str::to_owned).with_context(|| format!("no {name} among the credentials"))
         };
-        let host = format!("127.0.0.1:{}", BASE_PORT + 3);
-        Ok(Signer::new(host, field("aws_access_key_id")?, field("aws_secret_access_key")?))
+        let (id, secret) = (field("aws_access_key_id")?, field("aws_secret_access_key")?);
+        let hosts = self.gateways.iter().map(|gateway| gateway.s3.to_string());
+        Ok(hosts.map(|host| Signer::new(host, id.clone(), secret.clone())).collect())
     }
 
     pub(crate) fn secret(&self, name: &str) -> anyhow::Result<String> {
@@ -113,10 +129,21 @@ impl Server {
         self.secret("ca.crt")
     }
 
+    /// What each gateway counts.
+    pub(crate) async fn metrics(&self) -> anyhow::Result<Vec<String>> {
+        let mut all = Vec::new();
+        for gateway in &self.gateways {
+            let answer = self.http.get(format!("http://{}/metrics", gateway.health)).send().await?;
+            all.push(answer.error_for_status()?.text().await?);
+        }
+        Ok(all)
+    }
+
     pub(crate) async fn measure(&self) -> anyhow::Result<Measured> {
-        let text =
-            self.http.get(format!("http://127.0.0.1:{METRICS_PORT}/metrics")).send().await?.text().await?;
-        let stages = text.lines().filter_map(stage).collect();
+        let mut stages = BTreeMap::new();
+        for (stage, seconds) in self.metrics().await?.iter().flat_map(|text| text.lines().filter_map(stage)) {
+            *stages.entry(stage).or_insert(0.0) += seconds;
+        }
         Ok(Measured { processes: cpu::tree(self.pid)?, stages })
     }
 
@@ -126,6 +153,19 @@ impl Server {
         self.child.wait().await?;
         Ok(())
     }
+}
+
+/// The gateways whose settings `dev` wrote.
+fn gateways(folder: &Path) -> anyhow::Result<Vec<Gateway>> {
+    let files = (0..).map(|n| folder.join(format!("gateway-{n}.yaml"))).take_while(|file| file.exists());
+    let gateway = |file: PathBuf| {
+        let Role::Gateway(of) = Settings::load(&file)?.role else {
+            anyhow::bail!("{}: no gateway's", file.display())
+        };
+        let s3 = of.s3.with_context(|| format!("{}: no S3", file.display()))?.listen;
+        Ok(Gateway { https: of.https, s3, health: of.listen.health })
+    };
+    files.map(gateway).collect()
 }
 
 /// `datamesh_gateway_cpu_seconds_total{stage="seal"} 1.5` as ("seal", 1.5).

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use datamesh_settings::admin::{ClusterStatus, MemberState, PoolStatus};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::client::done;
 use crate::load::{Load, Timing};
 use crate::profile::Profile;
-use crate::report::{self, Row};
+use crate::report;
+use crate::rounds::{Kind, MIB, Round};
 use crate::server::Server;
-use crate::{Kind, MIB, Round};
 
 /// Between two looks at the status: the counts it shows change every few seconds.
 const LOOK: Duration = Duration::from_millis(250);
@@ -35,21 +36,21 @@ const QUIET: Round =
 const REPAIRED: Round = Round { name: "GET 1 MiB repair", ..QUIET };
 
 /// Stores what the rows below read and rebuild.
-pub(crate) async fn stored(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+pub(crate) async fn stored(server: &Server, load: &Load) -> anyhow::Result<()> {
     for round in [&STORED, &SMALLER] {
-        rows.push(row(server, load, round).await?);
+        row(server, load, round).await?;
     }
     Ok(())
 }
 
-/// Adds the rows in which nodes are gone.
-pub(crate) async fn gone(server: &Server, load: &Load, rows: &mut Vec<Row>) -> anyhow::Result<()> {
-    rows.push(row(server, load, &HEALTHY).await?);
+/// Prints the rows in which nodes are gone.
+pub(crate) async fn gone(server: &Server, load: &Load) -> anyhow::Result<()> {
+    row(server, load, &HEALTHY).await?;
     let gone: Vec<usize> = (0..PARITY).collect();
     gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::STOP))?;
     let is_seen = |pool: &PoolStatus| in_state(pool, MemberState::Down) == PARITY;
     server.wait("stopped nodes are missed", is_seen).await?;
-    rows.push(row(server, load, &DEGRADED).await?);
+    row(server, load, &DEGRADED).await?;
     gone.iter().try_for_each(|n| server.signal(&node(*n), Signal::CONT))?;
     server.wait("all is whole", is_whole).await?;
     let idle = idle(server).await?;
@@ -57,17 +58,12 @@ pub(crate) async fn gone(server: &Server, load: &Load, rows: &mut Vec<Row>) -> a
     Ok(())
 }
 
-/// Adds the rows in which a node's volume is lost and rebuilt.
-pub(crate) async fn lost(
-    server: &Server,
-    load: &Load,
-    profile: &Profile,
-    rows: &mut Vec<Row>,
-) -> anyhow::Result<()> {
-    rows.push(rebuilt(server, profile, "rebuild of a node").await?);
-    rows.push(row(server, load, &QUIET).await?);
+/// Prints the rows in which a node's volume is lost and rebuilt.
+pub(crate) async fn lost(server: &Server, load: &Load, profile: &Profile) -> anyhow::Result<()> {
+    rebuilt(server, profile, "rebuild of a node").await?;
+    row(server, load, &QUIET).await?;
     let lost = server.lose(&node(1)).await?;
-    rows.push(row(server, load, &REPAIRED).await?);
+    row(server, load, &REPAIRED).await?;
     let unfinished = server.status().await.is_ok_and(|status| !status.pools.first().is_some_and(is_whole));
     report::note(&format!(
         "the rebuild beside {} {} when it ended",
@@ -83,10 +79,11 @@ fn node(n: usize) -> String {
     format!("node-{n}")
 }
 
-async fn row(server: &Server, load: &Load, round: &Round) -> anyhow::Result<Row> {
+async fn row(server: &Server, load: &Load, round: &Round) -> anyhow::Result<()> {
     let before = server.measure().await?;
     let timing = load.run(round).await.with_context(|| round.name)?;
-    Ok(report::row(round, &timing, &before, &server.measure().await?))
+    report::row(round, &timing, &before, &server.measure().await?);
+    Ok(())
 }
 
 /// CPU-seconds a second of all processes while nobody asks for anything.
@@ -98,7 +95,7 @@ async fn idle(server: &Server) -> anyhow::Result<f64> {
 }
 
 /// A node's volume is lost, and rebuilt while nothing else goes on.
-async fn rebuilt(server: &Server, profile: &Profile, name: &'static str) -> anyhow::Result<Row> {
+async fn rebuilt(server: &Server, profile: &Profile, name: &'static str) -> anyhow::Result<()> {
     let lost = server.lose(&node(0)).await?;
     let (before, begun) = (server.measure().await?, Instant::now());
     let sampling = profile.begin(name, &before.pids())?;
@@ -111,7 +108,8 @@ async fn rebuilt(server: &Server, profile: &Profile, name: &'static str) -> anyh
     drop(lost);
     let round =
         Round { name, kind: Kind::Put, clients: 1, count: 1, bytes: usize::try_from(bytes)?, keys: 1 };
-    Ok(report::row(&round, &Timing { wall, latencies: vec![wall], keys: 0 }, &before, &after))
+    report::row(&round, &Timing { wall, latencies: vec![wall], keys: 0 }, &before, &after);
+    Ok(())
 }
 
 fn in_state(pool: &PoolStatus, state: MemberState) -> usize {
@@ -134,8 +132,13 @@ impl Server {
     }
 
     async fn status(&self) -> anyhow::Result<ClusterStatus> {
-        let answer = self.api.get(format!("{}/status", self.url())).bearer_auth(self.token()?).send().await?;
-        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+        self.status_at(&self.url()).await
+    }
+
+    /// As this gateway sees it.
+    pub(crate) async fn status_at(&self, url: &str) -> anyhow::Result<ClusterStatus> {
+        let answer = done(self.api.get(format!("{url}/status")).bearer_auth(self.token()?)).await?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
     }
 
     /// Waits until the pool is so.

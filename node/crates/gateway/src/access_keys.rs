@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datamesh_catalog::catalog::AccessKeyError;
+use datamesh_catalog::catalog::{AccessKeyError, KeyFor};
 use datamesh_catalog::keyspace::Revision;
-use datamesh_catalog::{AccessKey, AccessKeyId, EmbeddedCatalog, Grant, Permission};
+use datamesh_catalog::limits::ACCESS_KEYS_OF_USER_MAX;
+use datamesh_catalog::{AccessKey, AccessKeyId, EmbeddedCatalog, Grant, Permission, UserName};
 use datamesh_seal::ClusterSecret;
 use datamesh_shard::BucketName;
 use parking_lot::RwLock;
 use zeroize::Zeroizing;
 
+use crate::accounts::not_kept;
 use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::{Surroundings, random};
@@ -62,8 +64,8 @@ impl AccessKeys {
         Self { catalog, secret, surroundings, opened: RwLock::default() }
     }
 
-    /// Makes a key pair.
-    pub(crate) async fn create(&self, new: NewKey) -> Result<MadeKey, Problem> {
+    /// Makes a key pair, for whom it may be made.
+    pub(crate) async fn create(&self, new: NewKey, given: KeyFor<'_>) -> Result<MadeKey, Problem> {
         let NewKey { name, owner, permission, buckets } = new;
         let created_unix_ms = self.surroundings.now_unix_ms();
         let grant = Grant { name, owner, permission, buckets, created_unix_ms, disabled: false };
@@ -72,7 +74,7 @@ impl AccessKeys {
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(&bytes[..]));
         let sealed_secret = self.secret.seal_access_key(id.as_str(), &secret);
         let key = AccessKey { id, grant, sealed_secret };
-        self.catalog.create_access_key(&key).await.map_err(refused)?;
+        self.catalog.create_access_key(&key, given).await.map_err(refused)?;
         Ok(MadeKey { key, secret })
     }
 
@@ -119,20 +121,40 @@ impl AccessKeys {
         self.catalog.access_keys().await.map_err(refusals::catalog)
     }
 
+    /// Those of an owner, by id.
+    pub(crate) async fn list_of(&self, owner: &UserName) -> Result<Vec<AccessKey>, Problem> {
+        self.catalog.access_keys_of(owner.as_str()).await.map_err(refusals::catalog)
+    }
+
     /// Refuses a key pair from now on, or takes it again.
     pub(crate) async fn disable(&self, id: &AccessKeyId, disabled: bool) -> Result<(), Problem> {
-        match self.catalog.disable_access_key(id, disabled).await.map_err(refusals::catalog)? {
+        match self.catalog.disable_access_key(id, disabled).await.map_err(refused)? {
             true => Ok(()),
             false => Err(no_such_key()),
         }
     }
 
     /// Refuses all key pairs of an owner from now on.
-    pub(crate) async fn disable_all_of(&self, owner: &str) -> Result<(), Problem> {
-        for key in self.list().await?.iter().filter(|key| key.grant.owner.eq_ignore_ascii_case(owner)) {
-            self.catalog.disable_access_key(&key.id, true).await.map_err(refusals::catalog)?;
+    pub(crate) async fn disable_all_of(&self, owner: &UserName) -> Result<(), Problem> {
+        for key in self.list_of(owner).await? {
+            self.catalog.disable_access_key(&key.id, true).await.map_err(refused)?;
         }
         Ok(())
+    }
+
+    /// Revokes all key pairs of an owner for good.
+    pub(crate) async fn delete_all_of(&self, owner: &UserName) -> Result<(), Problem> {
+        for key in self.list_of(owner).await? {
+            self.catalog.delete_access_key(&key.id).await.map_err(refusals::catalog)?;
+        }
+        Ok(())
+    }
+
+    /// Revokes a key pair for good, if it is of this owner.
+    pub(crate) async fn delete_of(&self, owner: &UserName, id: &AccessKeyId) -> Result<(), Problem> {
+        let found = self.catalog.access_key(id).await.map_err(refusals::catalog)?;
+        let theirs = found.is_some_and(|(key, _)| key.grant.owner.eq_ignore_ascii_case(owner.as_str()));
+        if theirs { self.delete(id).await } else { Err(no_such_key()) }
     }
 
     /// Revokes a key pair for good.
@@ -147,13 +169,25 @@ impl AccessKeys {
 
 /// There is no such key pair.
 pub(crate) fn no_such_key() -> Problem {
-    Problem::new(Kind::NoSuchAccessKey, "GET /api/v1/admin/keys lists those that exist").in_parameter("id")
+    let detail = "GET /api/v1/auth/keys lists one's own, GET /api/v1/admin/keys all that exist";
+    Problem::new(Kind::NoSuchAccessKey, detail).in_parameter("id")
 }
 
 fn refused(error: AccessKeyError) -> Problem {
     match error {
         AccessKeyError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()),
         AccessKeyError::Catalog(error) => refusals::catalog(error),
+        AccessKeyError::Owner(error) => not_kept(error),
+        AccessKeyError::Disabled => {
+            Problem::new(Kind::Conflict, "the owner of the key is disabled: enable them first")
+        }
+        AccessKeyError::Full => {
+            let most = ACCESS_KEYS_OF_USER_MAX;
+            Problem::new(
+                Kind::Conflict,
+                format!("you have {most} S3 keys, which is the most: delete one first"),
+            )
+        }
         error => Problem::internal("cannot keep the access key", &error),
     }
 }

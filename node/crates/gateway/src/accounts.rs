@@ -5,9 +5,11 @@ mod addresses;
 mod credentials;
 mod devices;
 mod federated;
+mod given;
 mod groups;
 mod identities;
 mod invitations;
+mod key_owners;
 mod mailed_reset;
 mod newcomers;
 mod passwords;
@@ -44,6 +46,7 @@ pub(crate) use devices::Asked;
 pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
 pub(crate) use identities::{Bound, Met};
 pub(crate) use invitations::Invitation;
+pub(crate) use key_owners::Owner;
 pub(crate) use second_factor::Offered;
 pub(crate) use secrets::SHARE_PREFIX;
 pub(crate) use shares::{MadeShare, NewShare, OpenShare, SHARE_DAYS_MAX, no_share};
@@ -127,7 +130,7 @@ fn superseded() -> Problem {
     Problem::new(Kind::Conflict, "the password or the session was changed meanwhile: sign in again")
 }
 
-fn not_kept(error: CredentialError) -> Problem {
+pub(crate) fn not_kept(error: CredentialError) -> Problem {
     match error {
         CredentialError::NoUser => no_such_user(),
         CredentialError::Superseded => superseded(),
@@ -139,7 +142,9 @@ fn not_kept(error: CredentialError) -> Problem {
 
 fn not_made(error: UserError) -> Problem {
     match error {
-        error @ UserError::Taken(_) => Problem::new(Kind::UserExists, error.to_string()).in_body("name"),
+        error @ (UserError::Taken(_) | UserError::KeysOf(_)) => {
+            Problem::new(Kind::UserExists, error.to_string()).in_body("name")
+        }
         UserError::NotInvited => not_invited(),
         UserError::Invalid(invalid) => Problem::new(Kind::InvalidBody, invalid.to_string()).in_body("email"),
         UserError::Catalog(error) => refusals::catalog(error),

@@ -24,6 +24,7 @@ mod metadata;
 mod monitoring;
 mod oidc;
 pub(crate) mod openapi;
+mod own_keys;
 mod pages;
 mod quota;
 mod range;

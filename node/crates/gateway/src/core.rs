@@ -80,6 +80,8 @@ pub struct CoreConfig {
     pub providers: Providers,
     /// How long what a plain put left behind waits to be reclaimed when its gateway died; a put that lives renews it.
     pub put_lease: Duration,
+    /// How long entries of the audit are kept, where there are not too many of them.
+    pub audit_retention: Duration,
     /// Where the catalog is backed up to, where a gateway serves it.
     pub catalog_backups: CatalogBackups,
     /// How fast.
@@ -143,8 +145,7 @@ impl Core {
         let layouts = layout_manager(&context, (cluster.clone(), &secret), told, config.partitions_log2);
         layouts.load().await?;
         let (reclaim, abandoned) = Reclaim::new(catalog.clone(), Arc::clone(&pools), outside, cache);
-        let signing = (catalog.clone(), secret.signing_key());
-        let audit = Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(&surroundings)));
+        let audit = audit_of(&gateway, (&catalog, &secret), &surroundings);
         let (names, copies) = ((cluster.clone(), gateway), others(group.as_ref()));
         let backup =
             keep_backup(&context, &secret, (names.clone(), config.catalog_backups, config.backup_pace));
@@ -183,7 +184,7 @@ impl Core {
             notify: NotifyTarget::all(&context, &targets),
             bound: Bound::new(Arc::clone(&context), Arc::clone(&targets), PENDING_MAX),
             shredder,
-            cut_audit: CutAudit::new(Arc::clone(&audit), ENTRIES_KEPT),
+            cut_audit: CutAudit::new(Arc::clone(&audit), (ENTRIES_KEPT, config.audit_retention)),
             audit: WriteAudit(audit),
             backup,
             copies: copier,
@@ -195,6 +196,15 @@ impl Core {
             reclaim,
         })
     }
+}
+
+fn audit_of(
+    gateway: &NodeName,
+    (catalog, secret): (&EmbeddedCatalog, &ClusterSecret),
+    surroundings: &Arc<dyn Surroundings>,
+) -> Arc<Audit> {
+    let signing = (catalog.clone(), secret.signing_key());
+    Arc::new(Audit::new(gateway.as_str(), signing, Arc::clone(surroundings)))
 }
 
 fn layout_manager(

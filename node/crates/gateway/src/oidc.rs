@@ -2,10 +2,12 @@
 //!
 //! * `token`: what an ID token must be to be believed; pure.
 //! * `pending`: what a sign-in needs to know when it comes back, sealed in the browser's cookie or the device's handle.
+//! * `given`: which role and which groups claims give; pure.
 //! * `known`: what a provider says of itself, and its keys.
 //! * `wire`: bounded requests to a provider.
 //! * `provider`: one provider: exchanges with it.
 
+mod given;
 mod known;
 mod pending;
 mod provider;

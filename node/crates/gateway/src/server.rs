@@ -9,13 +9,14 @@ mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use datamesh_catalog::{CatalogOptions, EmbeddedCatalog};
 use datamesh_mesh::{MemoryRecords, Peers, Swarm, SwarmConfig, Trust};
 use datamesh_placement::SignedLayout;
 use datamesh_settings::{
-    DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role,
-    S3Settings, Settings,
+    AUDIT_RETENTION_SECONDS_MAX, AUDIT_RETENTION_SECONDS_MIN, DELETED_RETENTION_SECONDS_MAX,
+    DELETED_RETENTION_SECONDS_MIN, Endpoint, GatewaySettings, Role, S3Settings, Settings,
 };
 use prometheus_client::registry::Registry;
 
@@ -135,6 +136,7 @@ impl Gateway {
         moving::check(gateway)?;
         group::check(&settings.node, gateway)?;
         let options = kept_for(gateway.deleted_retention_seconds)?;
+        check_audit_retention(gateway.audit_retention_seconds)?;
         let (for_files, path) = (Box::clone(gateway), gateway.data_dir.clone());
         let prepared = tokio::task::spawn_blocking(move || Prepared::read(&for_files)).await;
         let prepared = prepared.map_err(|error| GatewayError::DataDir { path, source: error.into() })??;
@@ -164,8 +166,7 @@ impl Gateway {
     ) -> Result<Self, GatewayError> {
         let Prepared { secret, tokens, certificates, identity, book, .. } = prepared;
         let Prepared { mailer, targets, providers, copies, .. } = prepared;
-        let Mesh { trust, peers, desk, incarnation, bulk } = mesh;
-        let cluster = &settings.cluster;
+        let (cluster, Mesh { trust, peers, desk, incarnation, bulk }) = (&settings.cluster, mesh);
         let config = CoreConfig {
             cluster: cluster.name.clone(),
             gateway: settings.node.clone(),
@@ -183,6 +184,7 @@ impl Gateway {
             targets,
             providers,
             put_lease: limits::PUT_LEASE,
+            audit_retention: Duration::from_secs(gateway.audit_retention_seconds),
             partitions_log2: None,
             catalog_backups: gateway.catalog_backups,
             backup_pace: Default::default(),
@@ -228,8 +230,7 @@ impl Gateway {
         let https = Https::bind(gateway.https, Arc::clone(&certificates), connections.clone()).await?;
         let s3 = bind_s3(gateway, &core, (Arc::clone(&certificates), connections)).await?;
         let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
-        let files = WatchFiles { tokens, certificates };
-        let kept = Opened { catalog, group, moving };
+        let (files, kept) = (WatchFiles { tokens, certificates }, Opened { catalog, group, moving });
         Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, kept, addresses })
     }
 
@@ -283,6 +284,12 @@ fn kept_for(seconds: u64) -> Result<CatalogOptions, GatewayError> {
     Ok(CatalogOptions { retention_ms: seconds * 1000 })
 }
 
+/// Entries of the audit neither go before anybody could read them, nor stay for ever.
+fn check_audit_retention(seconds: u64) -> Result<(), GatewayError> {
+    let may_be = AUDIT_RETENTION_SECONDS_MIN..=AUDIT_RETENTION_SECONDS_MAX;
+    if may_be.contains(&seconds) { Ok(()) } else { Err(GatewayError::AuditRetention(seconds)) }
+}
+
 /// Nor any more a volume that was given up.
 fn disbelieve(trust: Arc<Trust>) -> OnGivenUp {
     Box::new(move |peer| trust.give_up(peer))
@@ -311,6 +318,18 @@ mod tests {
                 error.contains(&format!("deletedRetentionSeconds is {seconds}: write 600 to")),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn the_audit_is_kept_for_a_day_to_ten_years() {
+        for seconds in [24 * 3600, 30 * 24 * 3600, 10 * 365 * 24 * 3600] {
+            check_audit_retention(seconds).unwrap();
+        }
+        for seconds in [0, 24 * 3600 - 1, 10 * 365 * 24 * 3600 + 1, u64::MAX] {
+            let error = check_audit_retention(seconds).unwrap_err().to_string();
+            let expected = format!("auditRetentionSeconds is {seconds}: write 86400 to 315360000");
+            assert!(error.contains(&expected), "{error}");
         }
     }
 }

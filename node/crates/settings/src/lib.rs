@@ -47,6 +47,13 @@ pub const DELETED_RETENTION_SECONDS_MIN: u64 = 600;
 /// Those seconds at most: a year.
 pub const DELETED_RETENTION_SECONDS_MAX: u64 = 365 * 24 * 3600;
 
+/// Seconds for which entries of the audit are kept when nobody says otherwise: 400 days.
+pub const AUDIT_RETENTION_SECONDS_DEFAULT: u64 = 400 * 24 * 3600;
+/// Those seconds at least: a day, or who did something could wait for its trace to go.
+pub const AUDIT_RETENTION_SECONDS_MIN: u64 = 24 * 3600;
+/// Those seconds at most: ten years.
+pub const AUDIT_RETENTION_SECONDS_MAX: u64 = 10 * 365 * 24 * 3600;
+
 /// One process's whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -189,6 +196,13 @@ pub struct GatewaySettings {
         skip_serializing_if = "is_deleted_retention_seconds_default"
     )]
     pub deleted_retention_seconds: u64,
+    /// Seconds for which entries of the audit are kept, where there are not too many of them. Left out where it is the default, which
+    /// builds that know no such setting can read.
+    #[serde(
+        default = "audit_retention_seconds_default",
+        skip_serializing_if = "is_audit_retention_seconds_default"
+    )]
+    pub audit_retention_seconds: u64,
     /// The PostgreSQL database that has the catalog. Absent: the catalog is in the data folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog_database: Option<DatabaseFiles>,
@@ -306,6 +320,15 @@ const fn deleted_retention_seconds_default() -> u64 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 const fn is_deleted_retention_seconds_default(seconds: &u64) -> bool {
     *seconds == DELETED_RETENTION_SECONDS_DEFAULT
+}
+
+const fn audit_retention_seconds_default() -> u64 {
+    AUDIT_RETENTION_SECONDS_DEFAULT
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_audit_retention_seconds_default(seconds: &u64) -> bool {
+    *seconds == AUDIT_RETENTION_SECONDS_DEFAULT
 }
 
 /// Where and how S3 is served.

@@ -29,6 +29,9 @@ pub struct OidcSettings {
     /// Which roles it gives. Absent: new users are members, and roles are changed here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles: Option<OidcRoles>,
+    /// Which groups of this cluster it puts users into and takes them out of. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<OidcGroups>,
     /// Whether programs sign in by a page and a code that their user opens in a browser (RFC 8628). Whoever has somebody else open it is
     /// signed in as them.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -45,5 +48,16 @@ pub struct OidcRoles {
     /// The claim: a text or a list of texts.
     pub claim: String,
     /// For what it says, the role: `member`, `auditor`, `operator` or `admin`.
+    pub map: BTreeMap<String, String>,
+}
+
+/// Groups by what a claim says. At each sign-in the user is in those of the map that fit, and in none of its others; groups that the map
+/// does not name are not touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OidcGroups {
+    /// The claim: a text or a list of texts.
+    pub claim: String,
+    /// For what it says, the name of a group of this cluster: 64 at most.
     pub map: BTreeMap<String, String>,
 }

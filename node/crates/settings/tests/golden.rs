@@ -12,7 +12,7 @@ use datamesh_settings::admin::{
 };
 use datamesh_settings::mail::{MailSettings, MailTls};
 use datamesh_settings::notifications::NotificationTarget;
-use datamesh_settings::oidc::{OidcRoles, OidcSettings};
+use datamesh_settings::oidc::{OidcGroups, OidcRoles, OidcSettings};
 use datamesh_settings::request_limits::RequestRate;
 use datamesh_settings::{
     BackupCopies, BulkEncryption, CatalogMove, ClusterSettings, DatabaseFiles, Endpoint, GatewayAddress,
@@ -32,6 +32,7 @@ const GATEWAY_MAIL: &str = include_str!("golden/gateway-mail-v1.yaml");
 const GATEWAY_NOTIFICATIONS: &str = include_str!("golden/gateway-notifications-v1.yaml");
 const GATEWAY_COPIES: &str = include_str!("golden/gateway-copies-v1.yaml");
 const GATEWAY_LIMITS: &str = include_str!("golden/gateway-limits-v1.yaml");
+const GATEWAY_RETENTIONS: &str = include_str!("golden/gateway-retentions-v1.yaml");
 const GATEWAY_OIDC: &str = include_str!("golden/gateway-oidc-v1.yaml");
 const POOL: &str = include_str!("golden/pool-v1.json");
 const STATUS: &str = include_str!("golden/status-v1.json");
@@ -106,6 +107,7 @@ fn gateway() -> Settings {
         buffer_bytes: 96 << 20,
         cache_bytes: datamesh_settings::CACHE_BYTES_DEFAULT,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
+        audit_retention_seconds: datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
         catalog_leaving: Vec::new(),
@@ -229,6 +231,14 @@ fn gateway_with_limits() -> Settings {
     settings
 }
 
+fn gateway_that_keeps_for_long() -> Settings {
+    let mut settings = gateway();
+    let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
+    role.deleted_retention_seconds = 36 * 3600;
+    role.audit_retention_seconds = 730 * 24 * 3600;
+    settings
+}
+
 fn gateway_with_oidc() -> Settings {
     let mut settings = gateway();
     let Role::Gateway(role) = &mut settings.role else { panic!("a gateway") };
@@ -242,6 +252,10 @@ fn gateway_with_oidc() -> Settings {
         ca_file: file("ca.crt"),
         scopes: vec!["profile".into()],
         roles: Some(OidcRoles { claim: "groups".into(), map: [("admins".into(), "admin".into())].into() }),
+        groups: Some(OidcGroups {
+            claim: "teams".into(),
+            map: [("developers".into(), "devs".into())].into(),
+        }),
         devices: true,
         register: true,
     }];
@@ -391,6 +405,7 @@ fn settings_files_read_as_they_were_written_and_are_written_so() {
         (GATEWAY_NOTIFICATIONS, gateway_with_notifications()),
         (GATEWAY_COPIES, gateway_with_copies()),
         (GATEWAY_LIMITS, gateway_with_limits()),
+        (GATEWAY_RETENTIONS, gateway_that_keeps_for_long()),
         (GATEWAY_OIDC, gateway_with_oidc()),
     ];
     let all = [(STORAGE, storage())].into_iter().chain(gateways);

@@ -185,6 +185,7 @@ impl Gateway {
             targets: Vec::new(),
             providers: Default::default(),
             put_lease: PUT_LEASE,
+            audit_retention: Duration::from_secs(datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT),
             partitions_log2: Some(self.partitions_log2),
             catalog_backups: self.backups,
             backup_pace: BACKUP_PACE,

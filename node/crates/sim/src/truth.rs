@@ -1,5 +1,6 @@
 //! What really lies on the disks, as nobody in the cluster can see it.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datamesh_catalog::backup::BACKUP_BUCKET;
@@ -102,11 +103,14 @@ pub(crate) async fn needed(running: &Running, keys: &[String]) -> Result<BTreeSe
 pub(crate) async fn of_backups(running: &Running) -> Result<BTreeSet<SegmentId>, CatalogError> {
     let (mut of_backups, mut looked) = (BTreeSet::new(), BTreeMap::new());
     for (segment, known) in running.catalog.needed_segments((SegmentId([0; 32]), None)).await? {
-        if !looked.contains_key(&known.upload) {
-            let upload = running.catalog.upload(known.upload).await?;
-            looked.insert(known.upload, upload.is_some_and(|upload| upload.target.bucket == BACKUP_BUCKET));
-        }
-        if looked.get(&known.upload) == Some(&true) {
+        let is_of_one = match looked.entry(known.upload) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(new) => {
+                let upload = running.catalog.upload(known.upload).await?;
+                *new.insert(upload.is_some_and(|upload| upload.target.bucket == BACKUP_BUCKET))
+            }
+        };
+        if is_of_one {
             of_backups.insert(segment);
         }
     }

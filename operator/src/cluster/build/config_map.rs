@@ -89,6 +89,7 @@ pub(crate) fn settings(cluster: &ValidCluster, name: &NodeName, key: &ClusterSec
             buffer_bytes: cluster.buffer_bytes,
             cache_bytes: cluster.cache_bytes,
             deleted_retention_seconds: cluster.deleted_retention.as_secs(),
+            audit_retention_seconds: cluster.audit_retention.as_secs(),
             catalog_database: cluster.database.as_ref().map(|database| DatabaseFiles {
                 uri_file: file("catalog-database/uri"),
                 ca_file: database.has_ca.then(|| file("catalog-database/ca.crt")),

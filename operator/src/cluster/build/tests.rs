@@ -70,6 +70,16 @@ fn the_gateway_is_told_of_its_retention_where_the_spec_says_so() {
     assert_eq!(told("36h").as_deref(), Some("129600"));
 }
 
+/// And of how long the audit is.
+#[test]
+fn the_gateway_is_told_how_long_the_audit_is_kept_where_the_spec_says_so() {
+    let told = |span| {
+        said("auditRetentionSeconds", |gateway| gateway.audit_retention = datamesh_crds::Span::new(span))
+    };
+    assert_eq!((told("9600h"), told("576000m")), (None, None));
+    assert_eq!(told("720h").as_deref(), Some("2592000"));
+}
+
 /// And of what to restore.
 #[test]
 fn the_gateway_is_told_what_to_restore_where_the_spec_says_so() {
@@ -250,6 +260,7 @@ fn mail_and_providers_are_mounted_and_reachable() {
     let provider = serde_json::json!({
         "name": "work", "issuer": "https://id.example.com", "clientId": "datamesh", "secretRef": {"name": "id"},
         "roles": {"claim": "groups", "map": {"admins": "admin"}}, "register": true,
+        "groups": {"claim": "teams", "map": {"developers": "devs"}},
     });
     gateway.oidc = vec![serde_json::from_value(provider).unwrap()];
     let key = ClusterSecret::from_hex(KEY).unwrap();
@@ -271,7 +282,13 @@ fn mail_and_providers_are_mounted_and_reachable() {
         assert!(set.contains(&format!("path: {path}")), "{set}");
         assert!(settings.contains(&format!("/etc/datamesh/{path}")), "{settings}");
     }
-    for line in ["publicUrl: https://files.example.com", "admins: admin", "register: true", "tls: starttls"] {
+    for line in [
+        "publicUrl: https://files.example.com",
+        "admins: admin",
+        "developers: devs",
+        "register: true",
+        "tls: starttls",
+    ] {
         assert!(settings.contains(line), "{settings}");
     }
     assert!(around.contains("port: 587") && around.contains("port: 443"), "{around}");

@@ -337,3 +337,33 @@ fn without_a_state_nothing_is_deleted() {
     world.happen(Event::Delete(0, 0));
     assert!(matches!(&world.replicas[0].plan(&world.bucket, BOTH)[..], [Step::DeleteRemote { .. }]));
 }
+
+#[test]
+fn the_plan_knows_what_each_step_moves() {
+    let of = |size| Identity { size, modified_ns: 7 };
+    let there = |size: u64| RemoteFile { size, etag: "new".into() };
+    let known = |size| Known { local: of(size), etag: "old".into() };
+    let sides = Sides {
+        known: [("deleted", known(5)), ("gone", known(1))].map(|(path, known)| (path.into(), known)).into(),
+        local: [("deleted", of(5)), ("differs", of(30)), ("here", of(3))]
+            .map(|(path, id)| (path.into(), id))
+            .into(),
+        remote: [("differs", there(400)), ("there", there(70))]
+            .map(|(path, file)| (path.into(), file))
+            .into(),
+        alike: BTreeSet::new(),
+    };
+    let steps = sides.plan(BOTH, |path, number| format!("{path} {number}"));
+    let moves: Vec<_> = steps.iter().map(|step| (step.path(), sides.bytes(step))).collect();
+    let bytes = |up, down| Bytes { up, down };
+    assert_eq!(
+        moves,
+        [
+            ("deleted", bytes(0, 0)),
+            ("differs", bytes(30, 400)),
+            ("gone", bytes(0, 0)),
+            ("here", bytes(3, 0)),
+            ("there", bytes(0, 70)),
+        ]
+    );
+}

@@ -1,14 +1,35 @@
-//! S3 key pairs.
+//! S3 key pairs. Whose one is, its row says by name. The name of a user is theirs alone and never changes, their keys go with them in one
+//! commit, and nobody becomes a user by the name of a key's owner: so it means one person for as long as the key is there.
 
+use super::credentials::spend_factor;
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
-use super::{Catalog, CatalogError, Invalid};
+use super::{Catalog, CatalogError, CredentialError, Invalid, Proven};
 use crate::keys::{self, KeyError, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, Revision, Row, View};
 use crate::limits::{
-    ACCESS_KEY_BUCKETS_MAX, ACCESS_KEY_NAME_BYTES_MAX, ACCESS_KEYS_MAX, WRAPPED_SECRET_BYTES_MAX,
+    ACCESS_KEY_BUCKETS_MAX, ACCESS_KEY_NAME_BYTES_MAX, ACCESS_KEYS_MAX, ACCESS_KEYS_OF_USER_MAX,
+    WRAPPED_SECRET_BYTES_MAX,
 };
-use crate::model::{AccessKey, AccessKeyId};
-use crate::record::{self, AccessKeyRecord};
+use crate::model::{AccessKey, AccessKeyId, CredentialId, User, UserId, UserName};
+use crate::record::{self, AccessKeyRecord, UserNameRecord};
+
+/// For whom a key pair is made. It is looked for in the commit that keeps the key.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyFor<'a> {
+    /// No user: the owner is a label, which must be no name that a user can have.
+    Nobody,
+    /// A user who is not disabled, by the will of an administrator.
+    User(UserId),
+    /// Whoever has just proven this in a session that has not ended, and has room for another.
+    Themselves {
+        /// Who.
+        user: UserId,
+        /// What they proved. What was shown of a second factor is used up.
+        proven: Proven<'a>,
+        /// The session that asks.
+        asks: CredentialId,
+    },
+}
 
 /// Why a key pair was not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +37,17 @@ pub enum AccessKeyError {
     /// The id is in use.
     #[error("there is an access key {0} already")]
     Taken(AccessKeyId),
+    /// Its owner is disabled.
+    #[error("the owner of the key is disabled")]
+    Disabled,
+    /// Its owner has as many as one makes for oneself.
+    #[error(
+        "the owner of the key has {ACCESS_KEYS_OF_USER_MAX} of them, which is the most that one makes for oneself"
+    )]
+    Full,
+    /// There is no such owner, or what they proved holds no more.
+    #[error(transparent)]
+    Owner(#[from] CredentialError),
     /// A limit.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -36,12 +68,86 @@ fn validate(key: &AccessKey) -> Result<(), Invalid> {
     at_most("bytes of a sealed secret", key.sealed_secret.len(), WRAPPED_SECRET_BYTES_MAX)
 }
 
+fn read_key(row: &Row) -> Result<AccessKey, CatalogError> {
+    let mut key = KeyReader::new(&row.key, Table::AccessKey)?;
+    let id = String::from_utf8(key.bytes()?).map_err(|_| KeyError::Name)?;
+    key.end()?;
+    Ok(key_of(id.parse().map_err(|_| KeyError::Name)?, record::decode(&row.value)?))
+}
+
+fn of_owner(rows: &[Row], owner: &str) -> Result<Vec<AccessKey>, CatalogError> {
+    let is_theirs = |key: &Result<AccessKey, _>| {
+        key.as_ref().map_or(true, |key| key.grant.owner.eq_ignore_ascii_case(owner))
+    };
+    rows.iter().map(read_key).filter(is_theirs).collect()
+}
+
+/// Whether keys act for a name.
+pub(super) async fn act_for(view: &impl View, name: &UserName) -> Result<bool, CatalogError> {
+    let rows = whole(view, keys::all(Table::AccessKey)).await?.rows;
+    Ok(!of_owner(&rows, name.as_str())?.is_empty())
+}
+
+/// Has a batch delete all keys of a user; it fails at its commit when there is a new one of anybody.
+pub(super) async fn delete_all_of(
+    view: &impl View,
+    user: &User,
+    batch: &mut Batch,
+) -> Result<(), CatalogError> {
+    let all = keys::all(Table::AccessKey);
+    let since = view.revision().await?;
+    let rows = whole(view, all.clone()).await?.rows;
+    for key in of_owner(&rows, user.name.as_str())? {
+        batch.delete(keys::access_key(&key.id));
+    }
+    batch.expect_unchanged(all, since);
+    Ok(())
+}
+
+/// Has a batch rest on the user of a name being as they are now; gives them, if there is one.
+async fn resting_on(view: &impl View, owner: &str, batch: &mut Batch) -> Result<Option<User>, CatalogError> {
+    let Ok(name) = owner.parse::<UserName>() else { return Ok(None) };
+    let by_name = find::<UserNameRecord>(view, &keys::user_name(&name.folded())).await?;
+    let Some(UserNameRecord { user }) = by_name.record else { return Ok(None) };
+    let row = keys::user(user);
+    let found = find::<User>(view, &row).await?;
+    batch.expect(row, found.version);
+    Ok(found.record)
+}
+
+/// Has a batch rest on what a key is made by, given the rows of all keys.
+async fn rest_on(
+    view: &impl View,
+    given: KeyFor<'_>,
+    known: &[Row],
+    batch: &mut Batch,
+) -> Result<(), AccessKeyError> {
+    let (KeyFor::User(user) | KeyFor::Themselves { user, .. }) = given else { return Ok(()) };
+    let row = keys::user(user);
+    let found = find::<User>(view, &row).await?;
+    let owner = found.record.ok_or(CredentialError::NoUser)?;
+    batch.expect(row, found.version);
+    let KeyFor::Themselves { proven, asks, .. } = given else {
+        return if owner.disabled { Err(AccessKeyError::Disabled) } else { Ok(()) };
+    };
+    let session = keys::credential(user, asks);
+    let begun = view.get(&session).await.map_err(CatalogError::from)?;
+    let Some(begun) = begun.filter(|_| owner.proves(proven.password)) else {
+        return Err(CredentialError::Superseded.into());
+    };
+    batch.expect(session, Some(begun.version));
+    if of_owner(known, owner.name.as_str())?.len() >= ACCESS_KEYS_OF_USER_MAX {
+        return Err(AccessKeyError::Full);
+    }
+    Ok(spend_factor(view, (user, proven.factor), batch).await?)
+}
+
 impl<K: Keyspace> Catalog<K> {
     /// Keeps a new key pair.
     ///
     /// # Errors
     /// See [`AccessKeyError`].
-    pub async fn create_access_key(&self, key: &AccessKey) -> Result<(), AccessKeyError> {
+    pub async fn create_access_key(&self, key: &AccessKey, given: KeyFor<'_>) -> Result<(), AccessKeyError> {
         validate(key)?;
         let record = AccessKeyRecord { grant: key.grant.clone(), sealed_secret: key.sealed_secret.clone() };
         let row = keys::access_key(&key.id);
@@ -50,12 +156,13 @@ impl<K: Keyspace> Catalog<K> {
             let view = self.view().await?;
             let known = whole(&view, all.clone()).await?.rows;
             let since = view.revision().await.map_err(CatalogError::from)?;
-            drop(view);
             if known.iter().any(|known| known.key == row) {
                 return Err(AccessKeyError::Taken(key.id.clone()));
             }
             at_most("access keys", known.len() + 1, ACCESS_KEYS_MAX)?;
             let mut batch = Batch::new();
+            rest_on(&view, given, &known, &mut batch).await?;
+            drop(view);
             batch.expect_unchanged(all.clone(), since);
             put(&mut batch, row.clone(), &record)?;
             if self.try_commit(batch).await?.is_some() {
@@ -80,33 +187,43 @@ impl<K: Keyspace> Catalog<K> {
     /// The engine's faults.
     pub async fn access_keys(&self) -> Result<Vec<AccessKey>, CatalogError> {
         let rows = whole(&self.view().await?, keys::all(Table::AccessKey)).await?.rows;
-        let key = |row: &Row| {
-            let mut key = KeyReader::new(&row.key, Table::AccessKey)?;
-            let id = String::from_utf8(key.bytes()?).map_err(|_| KeyError::Name)?;
-            key.end()?;
-            Ok(key_of(id.parse().map_err(|_| KeyError::Name)?, record::decode(&row.value)?))
-        };
-        rows.iter().map(key).collect()
+        rows.iter().map(read_key).collect()
+    }
+
+    /// Those of an owner, in whatever case.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn access_keys_of(&self, owner: &str) -> Result<Vec<AccessKey>, CatalogError> {
+        of_owner(&whole(&self.view().await?, keys::all(Table::AccessKey)).await?.rows, owner)
     }
 
     /// Refuses a key pair from now on, or takes it again. Gives whether there is one.
     ///
     /// # Errors
-    /// The engine's faults.
-    pub async fn disable_access_key(&self, id: &AccessKeyId, disabled: bool) -> Result<bool, CatalogError> {
+    /// [`AccessKeyError::Disabled`] where it shall be taken again and its owner is disabled; the engine's faults.
+    pub async fn disable_access_key(&self, id: &AccessKeyId, disabled: bool) -> Result<bool, AccessKeyError> {
         let row = keys::access_key(id);
         for _ in 0..ATTEMPTS_MAX {
-            let found = find::<AccessKeyRecord>(&self.view().await?, &row).await?;
+            let view = self.view().await?;
+            let found = find::<AccessKeyRecord>(&view, &row).await?;
             let Some(mut record) = found.record else { return Ok(false) };
-            record.grant.disabled = disabled;
             let mut batch = Batch::new();
+            if !disabled {
+                let owner = resting_on(&view, &record.grant.owner, &mut batch).await?;
+                if owner.is_some_and(|owner| owner.disabled) {
+                    return Err(AccessKeyError::Disabled);
+                }
+            }
+            drop(view);
+            record.grant.disabled = disabled;
             batch.expect(row.clone(), found.version);
             put(&mut batch, row.clone(), &record)?;
             if self.try_commit(batch).await?.is_some() {
                 return Ok(true);
             }
         }
-        Err(CatalogError::Contended)
+        Err(CatalogError::Contended.into())
     }
 
     /// Revokes a key pair for good. Gives whether there was one.

@@ -117,7 +117,7 @@ pub(super) async fn read_all(view: &impl View, user: UserId) -> Result<Vec<Known
 }
 
 /// Has a batch use up what was shown of a user's second factor, if they have one; the batch fails when it changes meanwhile.
-async fn spend_factor(
+pub(super) async fn spend_factor(
     view: &impl View,
     (user, shown): (UserId, Option<&Shown>),
     batch: &mut Batch,

@@ -58,7 +58,7 @@ pub(super) async fn leave_all(view: &impl View, user: UserId, batch: &mut Batch)
 }
 
 /// Has a batch count a group's members anew; gives the group as it was.
-async fn change_members(
+pub(super) async fn change_members(
     view: &impl View,
     folded: &str,
     batch: &mut Batch,

@@ -2,12 +2,13 @@
 
 use super::credentials::KnownCredential;
 use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::given_groups::{GroupChange, take_groups};
 use super::users::name_user;
 use super::{Catalog, CatalogError, Invalid, UserError};
 use crate::keys;
 use crate::keyspace::{Batch, Keyspace, RangeLimits, View};
 use crate::limits::{ISSUER_BYTES_MAX, SUBJECT_BYTES_MAX};
-use crate::model::{CredentialId, Identity, SecondFactor, User, UserId};
+use crate::model::{CredentialId, GroupName, Identity, SecondFactor, User, UserId};
 use crate::record::{self, IdentityRecord, KeyOnlyRecord};
 
 /// Used sign-ins that are over and go with each new one.
@@ -158,11 +159,16 @@ impl<K: Keyspace> Catalog<K> {
         read_all(&self.view().await?, user).await
     }
 
-    /// Makes somebody at a provider a user.
+    /// Makes somebody at a provider a user, in the groups that it says they are in. Gives what came of those.
     ///
     /// # Errors
     /// See [`UserError`]; `Taken` also where they are or were a user already.
-    pub async fn create_user_of(&self, user: &User, identity: &Identity) -> Result<(), UserError> {
+    pub async fn create_user_of(
+        &self,
+        user: &User,
+        identity: &Identity,
+        groups: Option<&[(GroupName, bool)]>,
+    ) -> Result<Vec<(GroupName, GroupChange)>, UserError> {
         validate(identity)?;
         for _ in 0..ATTEMPTS_MAX {
             let mut batch = Batch::new();
@@ -173,9 +179,10 @@ impl<K: Keyspace> Catalog<K> {
             let record = IdentityRecord { user: user.id, identity: identity.clone(), ended: false };
             write(&mut batch, &record)?;
             name_user(&view, user, &mut batch).await?;
+            let changes = take_groups(&view, user.id, groups, &mut batch).await?;
             drop(view);
             if self.try_commit(batch).await?.is_some() {
-                return Ok(());
+                return Ok(changes);
             }
         }
         Err(CatalogError::Contended.into())

@@ -14,6 +14,11 @@ pub enum UserError {
     /// Another has the name, perhaps in other case.
     #[error("the name {0} is taken")]
     Taken(UserName),
+    /// S3 key pairs act for the name, which is no user's: whoever had it would have them speak for them.
+    #[error(
+        "S3 keys act for the name {0}, which was no user's: choose another, or have an administrator delete them"
+    )]
+    KeysOf(UserName),
     /// The invitation was used, revoked or never made.
     #[error("there is no such invitation any more")]
     NotInvited,
@@ -97,6 +102,9 @@ pub(super) async fn name_user(view: &impl View, user: &User, batch: &mut Batch) 
     let (row, name) = (keys::user(user.id), keys::user_name(&user.name.folded()));
     if find::<UserNameRecord>(view, &name).await?.record.is_some() {
         return Err(UserError::Taken(user.name.clone()));
+    }
+    if super::access_keys::act_for(view, &user.name).await? {
+        return Err(UserError::KeysOf(user.name.clone()));
     }
     batch.expect(name.clone(), None);
     batch.expect(row.clone(), None);
@@ -271,7 +279,7 @@ impl<K: Keyspace> Catalog<K> {
         Err(CatalogError::Contended)
     }
 
-    /// Deletes a user and everything that stands for them. Gives whether there was one.
+    /// Deletes a user and everything that stands for them, their S3 keys too. Gives whether there was one.
     ///
     /// # Errors
     /// The engine's faults.
@@ -283,6 +291,7 @@ impl<K: Keyspace> Catalog<K> {
             let Some(user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
             self.end_credentials(&view, (id, Ends::Deleted), &mut batch).await?;
+            super::access_keys::delete_all_of(&view, &user, &mut batch).await?;
             drop(view);
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());

@@ -1,13 +1,15 @@
 //! S3 key pairs: kept, listed, refused, revoked.
 
-use datamesh_catalog::catalog::AccessKeyError;
+use datamesh_catalog::catalog::{AccessKeyError, CredentialError, KeyFor, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
-use datamesh_catalog::{AccessKey, AccessKeyId, Catalog, Grant, Permission};
+use datamesh_catalog::limits::ACCESS_KEYS_OF_USER_MAX;
+use datamesh_catalog::{AccessKey, AccessKeyId, Catalog, Grant, PasswordHash, Permission, User};
 use datamesh_shard::BucketName;
 
+use crate::accounts::{id, session, user};
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: kept_until_revoked, limits);
+on_all_engines!(catalog_on: kept_until_revoked, limits, of_users, bounded, gone_with_their_owner);
 
 fn key(id: &str) -> AccessKey {
     AccessKey {
@@ -26,9 +28,12 @@ fn key(id: &str) -> AccessKey {
 
 async fn kept_until_revoked<K: Keyspace>(catalog: Catalog<K>) {
     let (one, two) = (key("DM00000000000000AAAA"), key("DM00000000000000BBBB"));
-    catalog.create_access_key(&two).await.unwrap();
-    catalog.create_access_key(&one).await.unwrap();
-    assert_eq!(catalog.create_access_key(&one).await, Err(AccessKeyError::Taken(one.id.clone())));
+    catalog.create_access_key(&two, KeyFor::Nobody).await.unwrap();
+    catalog.create_access_key(&one, KeyFor::Nobody).await.unwrap();
+    assert_eq!(
+        catalog.create_access_key(&one, KeyFor::Nobody).await,
+        Err(AccessKeyError::Taken(one.id.clone()))
+    );
     assert_eq!(catalog.access_keys().await.unwrap(), [one.clone(), two.clone()]);
     let (read, first) = catalog.access_key(&one.id).await.unwrap().unwrap();
     assert_eq!(read, one);
@@ -45,11 +50,94 @@ async fn kept_until_revoked<K: Keyspace>(catalog: Catalog<K>) {
 async fn limits<K: Keyspace>(catalog: Catalog<K>) {
     let mut long = key("DM00000000000000AAAA");
     long.grant.name = "n".repeat(129);
-    assert!(matches!(catalog.create_access_key(&long).await, Err(AccessKeyError::Invalid(_))));
+    assert!(matches!(
+        catalog.create_access_key(&long, KeyFor::Nobody).await,
+        Err(AccessKeyError::Invalid(_))
+    ));
     let mut many = key("DM00000000000000AAAA");
     many.grant.buckets = vec![BucketName::new("b").unwrap(); 101];
-    assert!(matches!(catalog.create_access_key(&many).await, Err(AccessKeyError::Invalid(_))));
+    assert!(matches!(
+        catalog.create_access_key(&many, KeyFor::Nobody).await,
+        Err(AccessKeyError::Invalid(_))
+    ));
     for text in ["", "DM", "dm00000000000000AAAA", "DM00000000000000AAAAA", "DM0000000000000/AAAA"] {
         assert!(text.parse::<AccessKeyId>().is_err(), "{text}");
     }
+}
+
+fn key_of(number: usize, owner: &str) -> AccessKey {
+    let mut key = key(&format!("DM{number:018}"));
+    key.grant.owner = owner.into();
+    key
+}
+
+fn password() -> PasswordHash {
+    PasswordHash("proven".into())
+}
+
+/// A user with a password, signed in.
+async fn alice<K: Keyspace>(catalog: &Catalog<K>) -> User {
+    let alice = User { password: Some(password()), ..user(1, "alice") };
+    catalog.create_user(&alice, None).await.unwrap();
+    catalog.add_credential(alice.id, (id(1), &session(5)), 5).await.unwrap();
+    alice
+}
+
+fn hers<'a>(alice: &User, password: &'a PasswordHash) -> KeyFor<'a> {
+    KeyFor::Themselves { user: alice.id, proven: Proven { password, factor: None }, asks: id(1) }
+}
+
+async fn of_users<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, password) = (alice(&catalog).await, password());
+    let (own, given) = (key_of(1, "alice"), key_of(2, "Alice"));
+    catalog.create_access_key(&own, hers(&alice, &password)).await.unwrap();
+    catalog.create_access_key(&given, KeyFor::User(alice.id)).await.unwrap();
+    catalog.create_access_key(&key_of(3, "admin"), KeyFor::Nobody).await.unwrap();
+    assert_eq!(catalog.access_keys_of("ALICE").await.unwrap(), [own.clone(), given]);
+    let create = async |given| catalog.create_access_key(&key_of(4, "alice"), given).await;
+    let superseded = Err(AccessKeyError::Owner(CredentialError::Superseded));
+    let other = PasswordHash("another".into());
+    assert_eq!(create(hers(&alice, &other)).await, superseded, "the password is another by now");
+    let nobody = user(9, "bob").id;
+    assert_eq!(create(KeyFor::User(nobody)).await, Err(AccessKeyError::Owner(CredentialError::NoUser)));
+    catalog.end_credential(alice.id, id(1)).await.unwrap();
+    assert_eq!(create(hers(&alice, &password)).await, superseded, "the session has ended");
+    catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
+    assert_eq!(create(KeyFor::User(alice.id)).await, Err(AccessKeyError::Disabled));
+    assert!(catalog.disable_access_key(&own.id, true).await.unwrap());
+    assert_eq!(catalog.disable_access_key(&own.id, false).await, Err(AccessKeyError::Disabled));
+    catalog.change_user(alice.id, |user| user.disabled = false).await.unwrap();
+    assert!(catalog.disable_access_key(&own.id, false).await.unwrap());
+}
+
+/// However many ask at once.
+async fn bounded<K: Keyspace>(catalog: Catalog<K>) {
+    let (alice, password) = (alice(&catalog).await, password());
+    let keys: Vec<_> = (0..ACCESS_KEYS_OF_USER_MAX + 5).map(|number| key_of(number, "alice")).collect();
+    let asked = keys.iter().map(|key| catalog.create_access_key(key, hers(&alice, &password)));
+    let asked = futures::future::join_all(asked).await;
+    assert_eq!(asked.iter().filter(|made| made.is_ok()).count(), ACCESS_KEYS_OF_USER_MAX);
+    let full = |made: &&Result<(), AccessKeyError>| **made == Err(AccessKeyError::Full);
+    assert_eq!(asked.iter().filter(full).count(), 5);
+    catalog.create_access_key(&key_of(100, "alice"), KeyFor::User(alice.id)).await.unwrap();
+}
+
+/// A key that is made while its owner is deleted is gone with them, or not made.
+async fn gone_with_their_owner<K: Keyspace>(catalog: Catalog<K>) {
+    let kept = key_of(100, "alice2");
+    catalog.create_access_key(&kept, KeyFor::Nobody).await.unwrap();
+    let (alice, password) = (alice(&catalog).await, password());
+    let keys: Vec<_> = (0..8).map(|number| key_of(number, "alice")).collect();
+    let made = keys.iter().map(|key| catalog.create_access_key(key, hers(&alice, &password)));
+    let (deleted, made) =
+        futures::future::join(catalog.delete_user(alice.id), futures::future::join_all(made)).await;
+    assert!(deleted.unwrap());
+    for made in made {
+        assert!(matches!(made, Ok(()) | Err(AccessKeyError::Owner(CredentialError::NoUser))), "{made:?}");
+    }
+    assert_eq!(catalog.access_keys().await.unwrap(), std::slice::from_ref(&kept));
+    let taken = user(2, "ALICE2");
+    assert_eq!(catalog.create_user(&taken, None).await, Err(UserError::KeysOf(taken.name.clone())));
+    catalog.delete_access_key(&kept.id).await.unwrap();
+    catalog.create_user(&taken, None).await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! Who somebody at a provider of OpenID Connect is: one user, for as long as what bound them holds.
 
-use datamesh_catalog::catalog::{By, CredentialError, Ends, IdentityError, Standing, Unbinder, UserError};
+use datamesh_catalog::catalog::{
+    By, CredentialError, Ends, Given, IdentityError, Standing, Unbinder, UserError,
+};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Catalog, Identity, PasswordHash, Role, User};
 
@@ -15,16 +17,16 @@ fn who(subject: &str) -> Identity {
 
 async fn newcomers<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, bob) = (user(1, "alice"), user(2, "bob"));
-    catalog.create_user_of(&alice, &who("a")).await.unwrap();
+    catalog.create_user_of(&alice, &who("a"), None).await.unwrap();
     assert_eq!(catalog.standing_of(&who("a")).await.unwrap(), Standing::Bound(alice.clone()));
     assert_eq!(catalog.standing_of(&who("b")).await.unwrap(), Standing::Nobody);
     let elsewhere = Identity { issuer: "https://evil.example.org".into(), ..who("a") };
     assert_eq!(catalog.standing_of(&elsewhere).await.unwrap(), Standing::Nobody, "another's `a`");
-    let twice = catalog.create_user_of(&bob, &who("a")).await;
+    let twice = catalog.create_user_of(&bob, &who("a"), None).await;
     assert!(matches!(twice, Err(UserError::Taken(_))), "one person, one user");
-    let same_name = catalog.create_user_of(&user(3, "ALICE"), &who("c")).await;
+    let same_name = catalog.create_user_of(&user(3, "ALICE"), &who("c"), None).await;
     assert!(matches!(same_name, Err(UserError::Taken(_))), "one name, one user");
-    let long = catalog.create_user_of(&bob, &who(&"x".repeat(256))).await;
+    let long = catalog.create_user_of(&bob, &who(&"x".repeat(256)), None).await;
     assert!(matches!(long, Err(UserError::Invalid(_))), "{long:?}");
     let add = async |identity: Identity, number| {
         catalog.add_session_of((alice.id, &identity), (id(number), &session(5)), 5).await
@@ -35,7 +37,7 @@ async fn newcomers<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(add(who("a"), 3).await, Err(CredentialError::Superseded), "disabled");
     catalog.delete_user(alice.id).await.unwrap();
     assert_eq!(catalog.standing_of(&who("a")).await.unwrap(), Standing::Nobody);
-    catalog.create_user_of(&bob, &who("a")).await.unwrap();
+    catalog.create_user_of(&bob, &who("a"), None).await.unwrap();
     assert_eq!(catalog.standing_of(&who("a")).await.unwrap(), Standing::Bound(bob), "anew, as somebody new");
 }
 
@@ -88,7 +90,7 @@ async fn endings<K: Keyspace>(catalog: Catalog<K>) {
     let begin = async |user: &User| {
         catalog.add_credential(user.id, (id(1), &session(5)), 5).await.unwrap();
     };
-    catalog.create_user_of(&alice, &who("a")).await.unwrap();
+    catalog.create_user_of(&alice, &who("a"), None).await.unwrap();
     catalog.create_user(&bob, None).await.unwrap();
     begin(&bob).await;
     for ends in [Ends::SessionsBut(id(1)), Ends::All] {
@@ -99,7 +101,7 @@ async fn endings<K: Keyspace>(catalog: Catalog<K>) {
         begin(&alice).await;
         let session = catalog.add_session_of((alice.id, &who("a")), (id(2), &session(5)), 5).await;
         assert_eq!(session, Err(CredentialError::Superseded));
-        let anew = catalog.create_user_of(&user(3, "carol"), &who("a")).await;
+        let anew = catalog.create_user_of(&user(3, "carol"), &who("a"), None).await;
         assert!(matches!(anew, Err(UserError::Taken(_))), "no second user");
         assert_eq!(bind(&bob, who("a")).await, Err(IdentityError::Taken));
         bind(&alice, who("a")).await.unwrap();
@@ -124,11 +126,13 @@ async fn endings<K: Keyspace>(catalog: Catalog<K>) {
 async fn roles<K: Keyspace>(catalog: Catalog<K>) {
     let (alice, bob) = (user(1, "alice"), user(2, "bob"));
     let take = async |user: &User, role| {
-        catalog.take_role((user.id, &who(user.name.as_str())), role).await.unwrap().map(|user| user.role)
+        let given = Given { role: Some(role), groups: None };
+        let taken = catalog.take_given((user.id, &who(user.name.as_str())), &given).await.unwrap();
+        taken.map(|taken| taken.user.role)
     };
     assert_eq!(take(&alice, Role::Admin).await, None);
     for user in [&alice, &bob] {
-        catalog.create_user_of(user, &who(user.name.as_str())).await.unwrap();
+        catalog.create_user_of(user, &who(user.name.as_str()), None).await.unwrap();
         assert_eq!(take(user, Role::Admin).await, Some(Role::Admin));
     }
     let both = futures::join!(take(&alice, Role::Member), take(&bob, Role::Auditor));
@@ -141,7 +145,8 @@ async fn roles<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(take(&alice, Role::Member).await, Some(Role::Member));
     catalog.change_user(alice.id, |user| user.disabled = true).await.unwrap();
     assert_eq!(take(&alice, Role::Operator).await, None, "who is disabled gets none");
-    let somebody = catalog.take_role((bob.id, &who("alice")), Role::Operator).await.unwrap();
+    let given = Given { role: Some(Role::Operator), groups: None };
+    let somebody = catalog.take_given((bob.id, &who("alice")), &given).await.unwrap();
     assert_eq!(somebody, None, "it is not them");
     catalog.set_password(bob.id, None, (Ends::All, By::Administrator)).await.unwrap();
     assert_eq!(take(&bob, Role::Operator).await, None, "what was bound has ended");

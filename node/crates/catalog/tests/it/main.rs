@@ -22,6 +22,7 @@ mod faults;
 mod figures;
 mod garbage;
 mod gates;
+mod given_groups;
 mod groups;
 mod identities;
 mod keyed_requests;

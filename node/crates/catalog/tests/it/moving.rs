@@ -26,7 +26,7 @@ fn gateway() -> NodeName {
     NodeName::new("gateway").unwrap()
 }
 
-fn moves(source: &AnyKeyspace, target: &AnyKeyspace, to: Keeper) -> Moves {
+pub(crate) fn moves(source: &AnyKeyspace, target: &AnyKeyspace, to: Keeper) -> Moves {
     Moves { source: source.clone(), target: target.clone(), to, gateways: vec![gateway()] }
 }
 
@@ -55,7 +55,7 @@ async fn until(mover: &mut Mover, moves: &Moves, last: Step) {
 }
 
 /// From the first to the last.
-async fn move_all(moves: &Moves, fresh: u8) {
+pub(crate) async fn move_all(moves: &Moves, fresh: u8) {
     until(&mut mover(moves.clone(), fresh).await, moves, Step::Done).await;
 }
 

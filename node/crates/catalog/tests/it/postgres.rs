@@ -63,7 +63,7 @@ pub(crate) fn server() -> &'static Server {
 }
 
 /// Where Debian has the programs.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let versions = std::fs::read_dir("/usr/lib/postgresql");
     let versions = versions.expect("PostgreSQL is not installed: scripts/install-deps.sh does that");
     let newest = versions.map(|version| version.unwrap().path()).max().unwrap();

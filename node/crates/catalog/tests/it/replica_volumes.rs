@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::support::{Rocks, put};
 
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Peers for Nobody {
     fn ask(&self, to: ReplicaId, _: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, PeerError>> {

@@ -12,6 +12,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tempfile::TempDir;
 
+/// Times that suit tests.
+pub(crate) fn quick() -> ReplicaOptions {
+    ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() }
+}
+
 /// Who is there.
 #[derive(Default)]
 pub(crate) struct Wires {
@@ -56,18 +61,25 @@ impl Replicas {
 
     pub(crate) async fn of(many: u64) -> Self {
         let ids: Vec<ReplicaId> = (1..=many).collect();
-        let options = ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() };
-        Self::formed(&ids, options).await
+        Self::formed(&ids, quick()).await
     }
 
     /// One, with what lies in this folder of a single volume.
     pub(crate) async fn imported(id: ReplicaId, from: &Path) -> Self {
-        let options = ReplicaOptions { heartbeat_ms: 100, election_ms: 400, ..ReplicaOptions::default() };
-        let mut replicas = Self { wires: Arc::default(), dirs: BTreeMap::new(), options };
-        replicas.dirs.insert(id, tempfile::tempdir().unwrap());
-        replicas.import(id, from).await.unwrap();
+        let (folder, options) = (tempfile::tempdir().unwrap(), quick());
+        import(from, folder.path(), id, options.rocks).await.unwrap();
+        Self::of_folder(id, folder, options).await
+    }
+
+    /// One, with this folder, whatever lies in it.
+    pub(crate) async fn of_folder(id: ReplicaId, folder: TempDir, options: ReplicaOptions) -> Self {
+        let replicas = Self { wires: Arc::default(), dirs: [(id, folder)].into(), options };
         replicas.open(id).await;
         replicas
+    }
+
+    pub(crate) fn folder(&self, id: ReplicaId) -> &Path {
+        self.dirs[&id].path()
     }
 
     pub(crate) async fn import(&self, id: ReplicaId, from: &Path) -> Result<(), ImportError> {

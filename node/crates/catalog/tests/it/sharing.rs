@@ -4,17 +4,17 @@ use datamesh_catalog::engine::{EngineError, RocksKeyspace, RocksOptions};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::{Catalog, Condition, EmbeddedCatalog};
 
+use crate::replicas::Replicas;
 use crate::support::{BUCKET, OPTIONS, Rocks, catalog_on, inline, key, put, target};
 
 const TASKS: u64 = 64;
 const COMMITS: u64 = 25;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_commits_share_syncs() {
-    let rocks = Rocks::new();
+/// Commits of as many callers at the same time.
+async fn commit_at_once<K: Keyspace>(keyspace: &K) {
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
-        let keyspace = rocks.keyspace.clone();
+        let keyspace = keyspace.clone();
         tasks.spawn(async move {
             for n in 0..COMMITS {
                 put(&keyspace, format!("{task}/{n}").as_bytes(), b"value").await.unwrap();
@@ -22,6 +22,12 @@ async fn concurrent_commits_share_syncs() {
         });
     }
     tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_commits_share_syncs() {
+    let rocks = Rocks::new();
+    commit_at_once(&rocks.keyspace).await;
     let stats = rocks.keyspace.stats();
     println!("{stats:?}");
     assert_eq!(stats.commits, TASKS * COMMITS);
@@ -40,6 +46,17 @@ async fn a_small_object_is_one_commit() {
     catalog.put_inline(&target("a", 1), &inline("e", 0), &Condition::None).await.unwrap();
     let after = rocks.keyspace.stats();
     assert_eq!((after.commits - before.commits, after.syncs - before.syncs), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_commits_share_syncs_of_each_replica() {
+    let replicas = Replicas::of(3).await;
+    let leader = replicas.leader().await;
+    let before = replicas.at(leader).syncs();
+    commit_at_once(&replicas.at(leader)).await;
+    let syncs = replicas.at(leader).syncs() - before;
+    // A term that began meanwhile has syncs of its own.
+    assert!((1..=TASKS * COMMITS / 4).contains(&syncs), "{syncs}");
 }
 
 /// Every operation's future can move between threads.

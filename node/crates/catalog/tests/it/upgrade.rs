@@ -1,94 +1,73 @@
-//! A volume that an earlier build wrote is opened as it is. `tests/golden/volume-2026-11` is the catalog of a gateway of 30 November
-//! 2026, filled by boto3 and by REST: versions, parts, settings of buckets, accounts and their audit.
+//! What an earlier build wrote is opened as it is, by each engine. `tests/golden/volume-2026-11` is the catalog of a gateway of
+//! 30 November 2026, filled by boto3 and by REST: versions, parts, settings of buckets, accounts and their audit.
+//! `replica-2026-11` and `postgres-2026-11.sql` were made of it (`writing`), so what is there is the same in all of them.
 
-use std::path::Path;
+mod checks;
+mod replica;
+mod tables;
+mod volume;
+mod writing;
+
+use std::path::{Path, PathBuf};
 
 use datamesh_catalog::catalog::OpenError;
-use datamesh_catalog::{
-    Bucket, BucketSetting, Condition, EmbeddedCatalog, ListQuery, Marking, Target, UserName, VersionQuery,
-};
-use datamesh_shard::BucketName;
+use datamesh_catalog::engine::AnyKeyspace;
+use datamesh_catalog::{Catalog, EmbeddedCatalog};
 use tempfile::TempDir;
 
-use crate::support::{OPTIONS, inline, key, upload_id};
+use crate::support::OPTIONS;
 
-const ALL: usize = 1000;
+const VOLUME: &str = "volume-2026-11";
+const REPLICA: &str = "replica-2026-11";
+const TABLES: &str = "postgres-2026-11.sql";
+/// A version that no format has come to yet.
+const LATER: u8 = 200;
 
-/// It in a folder of its own, opened by the fingerprint that it has.
-async fn opened() -> (TempDir, EmbeddedCatalog) {
-    let (golden, dir) =
-        (Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/volume-2026-11"), TempDir::new().unwrap());
-    for file in std::fs::read_dir(golden).unwrap() {
+/// Runs all checks on what this opens: a catalog, behind what has to outlive it.
+macro_rules! checked {
+    ($opened:ident) => {
+        crate::upgrade::checked!(
+            $opened: everything_is_there,
+            it_is_sound_and_goes_on,
+            a_record_of_a_later_version_is_refused
+        );
+    };
+    ($opened:ident: $($check:ident),+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $check() {
+            let (_kept, catalog) = $opened().await;
+            crate::upgrade::checks::$check(&catalog).await;
+        })+
+    };
+}
+use checked;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Copies the files of a folder that are to be copied.
+fn copy(from: &Path, to: &Path, is_copied: impl Fn(&str) -> bool) {
+    for file in std::fs::read_dir(from).unwrap() {
         let file = file.unwrap();
-        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        let name = file.file_name().into_string().unwrap();
+        if is_copied(&name) {
+            std::fs::copy(file.path(), to.join(name)).unwrap();
+        }
     }
-    let refused = EmbeddedCatalog::open(dir.path(), "another cluster's", OPTIONS).await;
+}
+
+/// A golden folder, in one of its own.
+fn copied(name: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    copy(&golden(name), dir.path(), |_| true);
+    dir
+}
+
+/// Opened by the fingerprint that it has.
+async fn catalog_on(keyspace: impl Into<AnyKeyspace>) -> EmbeddedCatalog {
+    let keyspace = keyspace.into();
+    let refused = Catalog::with_keyspace(keyspace.clone(), "another cluster's", OPTIONS).await;
     let Err(OpenError::OtherCluster { stored, .. }) = refused else { panic!("it belongs to its cluster") };
-    let catalog = EmbeddedCatalog::open(dir.path(), &stored, OPTIONS).await.unwrap();
-    (dir, catalog)
-}
-
-async fn bucket(catalog: &EmbeddedCatalog, name: &str) -> Bucket {
-    catalog.bucket(&BucketName::new(name).unwrap()).await.unwrap().unwrap()
-}
-
-async fn keys_of(catalog: &EmbeddedCatalog, bucket: &Bucket) -> Vec<String> {
-    let query = ListQuery { limit: ALL, ..ListQuery::default() };
-    let listed = catalog.list(bucket.id, &query).await.unwrap();
-    listed.entries.iter().map(|entry| entry.key.to_string()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_is_there() {
-    let (_dir, catalog) = opened().await;
-    let (photos, plain) = (bucket(&catalog, "photos").await, bucket(&catalog, "default").await);
-    assert_eq!(catalog.buckets().await.unwrap().len(), 3);
-    let keys = ["a/0", "a/2", "a/3", "a/4", "deleted", "large", "parts"];
-    assert_eq!(keys_of(&catalog, &photos).await, keys);
-    assert_eq!(keys_of(&catalog, &plain).await, ["empty", "plain", "shred1", "shred2"]);
-    let query = VersionQuery { limit: ALL, ..VersionQuery::default() };
-    assert_eq!(catalog.list_versions(photos.id, &query).await.unwrap().entries.len(), 13);
-    for key_of in keys {
-        let object = catalog.object(photos.id, &key(key_of)).await.unwrap();
-        assert!(object.is_some_and(|object| object.size_bytes > 0), "{key_of}");
-    }
-    let under_way = catalog.bucket_uploads(photos.id, b"", None, ALL).await.unwrap();
-    assert_eq!(under_way.iter().map(|upload| upload.key.to_string()).collect::<Vec<_>>(), ["unfinished"]);
-    for which in [BucketSetting::Lifecycle, BucketSetting::Cors, BucketSetting::Tags, BucketSetting::Policy] {
-        assert!(catalog.bucket_setting(photos.id, which).await.unwrap().is_some(), "{which:?}");
-    }
-    let (users, more) = catalog.users(None, ALL).await.unwrap();
-    let names: Vec<_> = users.iter().map(|user| user.name.as_str().to_owned()).collect();
-    assert_eq!((names, more), (["ada", "ann", "bob", "eve"].map(String::from).to_vec(), false));
-    let ann = catalog.user_of(&"ann".parse::<UserName>().unwrap()).await.unwrap().unwrap();
-    let factor = catalog.second_factor(ann.id).await.unwrap().unwrap();
-    assert!(factor.since_unix_ms > 0, "it was confirmed");
-    assert_eq!(
-        catalog.credentials(ann.id).await.unwrap().len(),
-        1,
-        "her session: tokens ended with the second factor"
-    );
-    assert_eq!(catalog.access_keys().await.unwrap().len(), 1);
-    assert!(catalog.audit((0, u64::MAX), None, ALL).await.unwrap().rows.len() > 20);
-}
-
-/// Each upload, reference and object agrees with the others, and work goes on.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_sound_and_goes_on() {
-    let (_dir, catalog) = opened().await;
-    let photos = bucket(&catalog, "photos").await;
-    for upload in catalog.uploads_after(None, ALL).await.unwrap() {
-        assert_eq!(catalog.check_upload(upload, false, 0).await.unwrap(), []);
-    }
-    let references = catalog.check_references(None, ALL, false).await.unwrap();
-    assert!(references.looked_at > 5 && references.flaws.is_empty(), "{references:?}");
-    let objects = catalog.check_objects(photos.id, None, ALL).await.unwrap();
-    assert!(objects.looked_at > 5 && objects.broken.is_empty(), "{objects:?}");
-
-    let target = Target { bucket: photos.id, key: key("a/0"), upload: upload_id(1) };
-    catalog.put_inline(&target, &inline("e", 1), &Condition::None).await.unwrap();
-    let marker = Marking::Always(upload_id(2));
-    catalog.delete_object(photos.id, &key("large"), &Condition::None, marker, 2).await.unwrap();
-    let keys = ["a/0", "a/2", "a/3", "a/4", "deleted", "parts"];
-    assert_eq!(keys_of(&catalog, &photos).await, keys);
+    Catalog::with_keyspace(keyspace, &stored, OPTIONS).await.unwrap()
 }

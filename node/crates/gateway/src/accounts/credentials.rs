@@ -1,7 +1,9 @@
 //! What stands for a user. Its row is read for each request, so what was ended is refused at once, at every gateway.
 
-use datamesh_catalog::catalog::{KnownCredential, Proven};
-use datamesh_catalog::{Account, Credential, CredentialId, CredentialKind, Role, Scope, UserId};
+use datamesh_catalog::catalog::{KeyFor, KnownCredential, Proven};
+use datamesh_catalog::{
+    Account, Credential, CredentialId, CredentialKind, PasswordHash, Role, Scope, Shown, User, UserId,
+};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -39,6 +41,25 @@ pub(super) struct Known {
     pub(super) credential: Credential,
     /// Whose it is; none: the operator's.
     pub(super) account: Option<Account>,
+}
+
+/// What somebody has just shown in their session for what outlives it. The commit that keeps that looks for it again.
+pub(crate) struct Proof {
+    pub(crate) user: User,
+    session: CredentialId,
+    password: PasswordHash,
+    factor: Option<Shown>,
+}
+
+impl Proof {
+    fn proven(&self) -> Proven<'_> {
+        Proven { password: &self.password, factor: self.factor.as_ref() }
+    }
+
+    /// For a key pair of their own.
+    pub(crate) fn for_key(&self) -> KeyFor<'_> {
+        KeyFor::Themselves { user: self.user.id, proven: self.proven(), asks: self.session }
+    }
 }
 
 /// What is wanted of a token.
@@ -139,7 +160,7 @@ impl Accounts {
         (password, code): (Zeroizing<String>, Option<&str>),
         from: Option<Address>,
     ) -> Result<Made, Problem> {
-        let Via::Session(session) = principal.via else { return Err(no_account()) };
+        let Via::Session(_) = principal.via else { return Err(no_account()) };
         let NewToken { name, mut scopes, days } = new;
         if !(1..=TOKEN_DAYS_MAX).contains(&days) {
             let detail = format!("a token lasts 1 to {TOKEN_DAYS_MAX} days, not {days}");
@@ -155,15 +176,30 @@ impl Accounts {
             let detail = "a member has nothing to administer, so neither has a token of one";
             return Err(Problem::new(Kind::Forbidden, detail).in_body("scopes"));
         }
-        let (user, proven) = self.proven_again(principal, password, from).await?;
-        let factor = self.shown(&user, code).await?;
+        let proof = self.proof(principal, (password, code), from).await?;
+        let user = proof.user.id;
         let lasting = Lasting { kind: CredentialKind::Token { name, scopes }, for_ms: days * DAY_MS };
-        let made = self.fresh_credential(user.id, lasting, from);
-        let proven = Proven { password: &proven, factor: factor.as_ref() };
+        let made = self.fresh_credential(user, lasting, from);
         let new = (made.id, &made.credential);
-        let added = self.catalog.add_token((user.id, proven, session), new, self.now()).await;
+        let added = self.catalog.add_token((user, proof.proven(), proof.session), new, self.now()).await;
         added.map_err(not_kept)?;
         Ok(made)
+    }
+
+    /// Has the user who asks prove their password, and a second factor that counts.
+    ///
+    /// # Errors
+    /// `forbidden` for a wrong password, `second-factor-required` where no code came or a wrong one, `conflict` for who has no session.
+    pub(crate) async fn proof(
+        &self,
+        principal: &Principal,
+        (password, code): (Zeroizing<String>, Option<&str>),
+        from: Option<Address>,
+    ) -> Result<Proof, Problem> {
+        let Via::Session(session) = principal.via else { return Err(no_account()) };
+        let (user, password) = self.proven_again(principal, password, from).await?;
+        let factor = self.shown(&user, code).await?;
+        Ok(Proof { user, session, password, factor })
     }
 
     /// Makes the code by which a user chooses a password, once.

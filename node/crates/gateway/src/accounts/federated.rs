@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datamesh_catalog::catalog::{CredentialError, Standing};
 use datamesh_catalog::limits::CREDENTIAL_NAME_BYTES_MAX;
-use datamesh_catalog::{CredentialKind, Identity, User};
+use datamesh_catalog::{CredentialKind, Identity};
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
@@ -92,7 +92,7 @@ pub(super) fn described(provider: &Provider, identity: &Identity) -> String {
     format!("provider={} subject={}", provider.name(), identity.subject)
 }
 
-fn unknown_or_disabled() -> Problem {
+pub(super) fn unknown_or_disabled() -> Problem {
     Problem::new(Kind::Unauthorized, "the account is disabled, or was unbound at this moment")
 }
 
@@ -230,32 +230,5 @@ impl Accounts {
             Err(CredentialError::Superseded) => Err(unknown_or_disabled()),
             Err(error) => Err(not_kept(error)),
         }
-    }
-
-    /// A user who comes again, with the role that the claims give where the settings have it of them.
-    async fn known_there(
-        &self,
-        (provider, claims): (&Provider, &Claims),
-        (user, identity): (User, &Identity),
-        (note, who): (&Note, &str),
-    ) -> Result<User, Problem> {
-        note.actor(Actor::not(Some(&user)));
-        if user.disabled {
-            return Err(unknown_or_disabled());
-        }
-        let Some(role) = provider.role_of(claims) else {
-            if provider.gives_roles() {
-                note.detail(format!("{who} role={} (stays: the claim is not there)", user.role.as_str()));
-            }
-            return Ok(user);
-        };
-        if role == user.role {
-            return Ok(user);
-        }
-        let taken = self.catalog.take_role((user.id, identity), role).await.map_err(refusals::catalog)?;
-        let user = taken.ok_or_else(unknown_or_disabled)?;
-        let stays = if user.role == role { "" } else { " (stays: no other administrator is left)" };
-        note.detail(format!("{who} role={}{stays}", user.role.as_str()));
-        Ok(user)
     }
 }

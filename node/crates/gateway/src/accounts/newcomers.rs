@@ -4,6 +4,7 @@ use datamesh_catalog::catalog::{Standing, UserError};
 use datamesh_catalog::{Identity, Registration, Role, User, UserName};
 
 use super::federated::hash_of;
+use super::given::groups_came;
 use super::{Accounts, NewUser, not_made};
 use crate::audit::Note;
 use crate::objects::refusals;
@@ -25,13 +26,18 @@ impl Accounts {
             return Err(Problem::new(Kind::Forbidden, detail));
         }
         note.count();
-        let role = provider.role_of(claims).unwrap_or(Role::Member);
+        let given = provider.given(claims);
+        let role = given.role.unwrap_or(Role::Member);
         for name in names_for(provider.name(), claims, identity) {
             let Ok(user) = self.fresh(NewUser { name, email: None, role }) else { continue };
-            note.detail(format!("{who} created={} role={}", user.name, role.as_str()));
-            match self.catalog.create_user_of(&user, identity).await {
-                Ok(()) => return Ok(user),
-                Err(UserError::Taken(_)) => {
+            let made = format!("{who} created={} role={}", user.name, role.as_str());
+            note.detail(made.clone());
+            match self.catalog.create_user_of(&user, identity, given.groups.as_deref()).await {
+                Ok(changes) => {
+                    note.detail(made + &groups_came(provider, &given, &changes));
+                    return Ok(user);
+                }
+                Err(UserError::Taken(_) | UserError::KeysOf(_)) => {
                     note.detail(who.to_owned());
                     // Perhaps by the same person, at another gateway at this moment.
                     let standing = self.catalog.standing_of(identity).await.map_err(refusals::catalog)?;

@@ -5,6 +5,7 @@ use datamesh_catalog::{Account, CredentialId, CredentialKind, Registration, Role
 use zeroize::Zeroizing;
 
 use super::addresses::{address, place_at};
+use super::key_owners::FILE_OWNER;
 use super::{Accounts, Claimed, Made, no_such_user, not_invited, not_made};
 use crate::audit::{Actor, Note};
 use crate::auth::Address;
@@ -12,8 +13,8 @@ use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 use crate::surroundings::random;
 
-/// Names that the audit has for others.
-const RESERVED: [&str; 5] = ["operator", "user", "admin", "unknown", "anonymous"];
+/// Names that the audit has for others, and whom keys act for that are no user's.
+const RESERVED: [&str; 5] = ["operator", "user", FILE_OWNER, "unknown", "anonymous"];
 
 /// Somebody whom an administrator makes a user.
 pub(crate) struct NewUser {

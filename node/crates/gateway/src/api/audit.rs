@@ -1,5 +1,6 @@
 //! `/api/v1/admin/audit`: who did what.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use axum::Json;
@@ -36,6 +37,11 @@ pub(super) struct Params {
     actor: Option<String>,
     /// What the action begins with.
     action: Option<String>,
+    /// What came of it: a status like `403`, a class of them like `4xx`, or `0` where the client hung up.
+    #[schemars(regex(pattern = "^(0|[1-5][0-9][0-9]|[1-5]xx)$"))]
+    status: Option<String>,
+    /// What the target begins with.
+    target: Option<String>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     since: Option<jiff::Timestamp>,
     #[schemars(with = "Option<String>", extend("format" = "date-time"))]
@@ -51,6 +57,8 @@ type Asked = Result<Query<Params>, axum::extract::rejection::QueryRejection>;
 struct Wanted {
     actor: Option<String>,
     action: Option<String>,
+    statuses: RangeInclusive<u16>,
+    target: Option<String>,
     between: (u64, u64),
     after: Option<AuditAt>,
     limit: usize,
@@ -60,16 +68,39 @@ impl Wanted {
     fn read(asked: Asked) -> Result<Self, Problem> {
         let Query(params) = asked.map_err(|error| Problem::parameter("query", error.body_text()))?;
         let limit = pages::limit(params.limit)?;
+        let statuses = params.status.as_deref().map_or(Ok(0..=u16::MAX), statuses)?;
         let unix_ms = |time: jiff::Timestamp| u64::try_from(time.as_millisecond()).unwrap_or_default();
         let between = (params.since.map_or(0, unix_ms), params.until.map_or(u64::MAX, unix_ms));
         let after = params.cursor.as_deref().map(cursor).transpose()?;
-        Ok(Self { actor: params.actor, action: params.action, between, after, limit })
+        let Params { actor, action, target, .. } = params;
+        Ok(Self { actor, action, statuses, target, between, after, limit })
     }
 
     fn has(&self, entry: &AuditEntry) -> bool {
+        let begins = |text: &str, wanted: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| text.starts_with(wanted.as_str()))
+        };
         self.actor.as_ref().is_none_or(|actor| entry.actor == *actor)
-            && self.action.as_ref().is_none_or(|action| entry.action.starts_with(action.as_str()))
+            && self.statuses.contains(&entry.status)
+            && begins(&entry.action, &self.action)
+            && begins(&entry.target, &self.target)
     }
+}
+
+/// The statuses that a text names.
+fn statuses(text: &str) -> Result<RangeInclusive<u16>, Problem> {
+    let wrong = "write a status like 403, a class of them like 4xx, or 0: the client hung up";
+    let (first, last) = match text.as_bytes() {
+        [b'0'] => (0, 0),
+        [class @ b'1'..=b'5', b'x', b'x'] => (number(&[*class, b'0', b'0']), number(&[*class, b'9', b'9'])),
+        one @ [b'1'..=b'5', b'0'..=b'9', b'0'..=b'9'] => (number(one), number(one)),
+        _ => return Err(Problem::parameter("status", wrong)),
+    };
+    Ok(first..=last)
+}
+
+fn number(digits: &[u8]) -> u16 {
+    digits.iter().fold(0, |number, digit| number * 10 + u16::from(digit - b'0'))
 }
 
 fn cursor(text: &str) -> Result<AuditAt, Problem> {

@@ -8,23 +8,24 @@ use axum::extract::{Extension, Path, State};
 use axum::response::{IntoResponse, Response};
 use datamesh_catalog::{AccessKey, AccessKeyId, Permission};
 use datamesh_shard::BucketName;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::account::NO_STORE;
 use super::listing::rfc3339;
 use super::{App, incoming};
-use crate::access_keys::{NewKey, no_such_key};
+use crate::access_keys::{MadeKey, NewKey, no_such_key};
+use crate::accounts::Owner;
 use crate::audit::Note;
+use crate::auth::Principal;
 use crate::problem::Problem;
-
-/// Whom a key acts for where nobody is named.
-const OWNER_DEFAULT: &str = "admin";
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Create {
     name: String,
+    /// The user it acts for; absent: who asks.
     owner: Option<String>,
     permission: Permission,
     /// The only buckets it may touch; none named: all.
@@ -74,31 +75,48 @@ fn shown<'a>(key: &'a AccessKey, secret: Option<&'a str>) -> Shown<'a> {
     }
 }
 
+/// What is wanted of a new key, for the audit.
+pub(super) fn said(new: &NewKey) -> String {
+    let only = new.buckets.iter().map(BucketName::as_str).collect::<Vec<_>>().join(",");
+    format!("owner={} permission={:?} buckets={only}", new.owner, new.permission)
+}
+
+/// The answer that shows a new key, with its secret this once.
+pub(super) fn made(made: &MadeKey) -> Response {
+    let MadeKey { key, secret } = made;
+    let (owner, permission) = (&key.grant.owner, key.grant.permission);
+    tracing::info!(id = %key.id, %owner, ?permission, "an access key was made");
+    (StatusCode::CREATED, NO_STORE, Json(shown(key, Some(secret)))).into_response()
+}
+
+/// The answer that lists keys, without their secrets.
+pub(super) fn listed(keys: &[AccessKey]) -> Response {
+    Json(Listed { items: keys.iter().map(|key| shown(key, None)).collect() }).into_response()
+}
+
 /// `POST`: makes a key pair and shows its secret this once.
 pub(super) async fn create(
     State(app): State<Arc<App>>,
-    Extension(note): Extension<Note>,
+    (Extension(principal), Extension(note)): (Extension<Principal>, Extension<Note>),
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let Create { name, owner, permission, buckets } = incoming::json(&headers, body).await?;
-    let owner = owner.unwrap_or_else(|| OWNER_DEFAULT.to_owned());
-    let only = buckets.iter().map(BucketName::as_str).collect::<Vec<_>>().join(",");
-    note.detail(format!("owner={owner} permission={permission:?} buckets={only}"));
-    let made = app.keys.create(NewKey { name, owner, permission, buckets }).await?;
-    note.target(format!("/api/v1/admin/keys/{}", made.key.id));
-    tracing::info!(id = %made.key.id, owner = %made.key.grant.owner, ?permission, "an access key was made");
-    let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    Ok((StatusCode::CREATED, no_store, Json(shown(&made.key, Some(&made.secret)))).into_response())
+    let Owner { name: owner, given } = app.accounts.owner_of_key(&principal, owner.as_deref()).await?;
+    let new = NewKey { name, owner, permission, buckets };
+    note.detail(said(&new));
+    let key = app.keys.create(new, given).await?;
+    note.target(format!("/api/v1/admin/keys/{}", key.key.id));
+    Ok(made(&key))
 }
 
 /// `GET`: all key pairs, without their secrets.
 pub(super) async fn list(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let keys = app.keys.list().await?;
-    Ok(Json(Listed { items: keys.iter().map(|key| shown(key, None)).collect() }).into_response())
+    Ok(listed(&app.keys.list().await?))
 }
 
-fn id_of(text: &str) -> Result<AccessKeyId, Problem> {
+/// The id that a path names.
+pub(super) fn id_of(text: &str) -> Result<AccessKeyId, Problem> {
     text.parse().map_err(|_| no_such_key())
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::openapi::{self, Operation, does};
 use super::{
     App, account, admin, archive, audit, backups, buckets, compression, credentials, files, fsck, groups,
-    identities, invites, jobs, keys, listing, mailed_reset, metadata, monitoring, oidc, sealed,
+    identities, invites, jobs, keys, listing, mailed_reset, metadata, monitoring, oidc, own_keys, sealed,
     second_factor, segments, shared, shares, shreds, trash, tus, uploads, users, versions,
 };
 use crate::auth::Need;
@@ -56,7 +56,9 @@ const SECRET: &[&str] = &["Cache-Control"];
 /// Headers of requests that change an object.
 const CONDITIONS: &[&str] = &["If-Match", "If-None-Match"];
 /// Headers of requests that read one.
-const READING: &[&str] = &["Range"];
+const READING: &[&str] = &["Range", "If-Range", "If-Match", "If-None-Match"];
+/// The same, of what comes whole.
+const READING_WHOLE: &[&str] = &["If-Match", "If-None-Match"];
 
 /// What requests say that go on with an upload of tus.
 const APPENDING: &[&str] =
@@ -66,11 +68,31 @@ const TUS: &[&str] = &["Tus-Resumable"];
 const GROWN: &[&str] = &["Tus-Resumable", "Upload-Offset"];
 const SHOWN_OF_TUS: &[&str] = &["Tus-Resumable", "Upload-Offset", "Upload-Length", "Cache-Control"];
 
+/// Where one goes on with what was made.
+const UPLOAD: &[&str] = &[
+    "GET /api/v1/uploads/{id}",
+    "DELETE /api/v1/uploads/{id}",
+    "PUT /api/v1/uploads/{id}/parts/{part}",
+    "POST /api/v1/uploads/{id}/complete",
+    "GET /api/v1/uploads/{id}/segments",
+];
+const USER: &[&str] = &[
+    "GET /api/v1/admin/users/{name}",
+    "PUT /api/v1/admin/users/{name}",
+    "DELETE /api/v1/admin/users/{name}",
+    "POST /api/v1/admin/users/{name}/reset",
+];
+const GROUP: &[&str] = &[
+    "GET /api/v1/admin/groups/{name}",
+    "PUT /api/v1/admin/groups/{name}",
+    "DELETE /api/v1/admin/groups/{name}",
+];
+
 routes! {
     GET "/api/v1/openapi.json" Anyone => openapi::json,
-        does("This description").gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description").heeds(READING_WHOLE).gives::<BTreeMap<String, Value>>(200).with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/docs" Anyone => openapi::page,
-        does("This description, to read").gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
+        does("This description, to read").heeds(READING_WHOLE).gives_a_page().with(&["ETag"]).gives_nothing(304).with(&["ETag"]);
     GET "/api/v1/archive" Read => archive::read,
         does("Downloads a folder of the default bucket as a zip").asks::<archive::Params>().gives_bytes(200);
     GET "/api/v1/buckets/{bucket}/archive" Read => archive::read,
@@ -125,7 +147,7 @@ routes! {
     POST "/api/v1/buckets/{bucket}/trash/purge" Write => trash::purge,
         does("Deletes for good one object that was deleted").takes::<trash::Entry>().gives::<trash::Purged>(200);
     POST "/api/v1/uploads" Write => uploads::begin,
-        does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201);
+        does("Begins an upload in parts").takes::<uploads::Begin>().once().gives::<uploads::Shown>(201).leads_by("id", "/id", UPLOAD);
     GET "/api/v1/uploads/{id}" Write => uploads::show,
         does("Shows which parts have arrived").gives::<uploads::Shown>(200).compressed();
     DELETE "/api/v1/uploads/{id}" Write => uploads::abort,
@@ -217,9 +239,16 @@ routes! {
         does("Lists one's tokens").gives::<credentials::Credentials<'_>>(200);
     POST "/api/v1/auth/tokens" Themselves => credentials::make_token,
         does("Makes a token for a program").takes::<credentials::MakeToken>().once()
-            .gives::<credentials::ShownCredential<'_>>(201).with(SECRET);
+            .gives::<credentials::ShownCredential<'_>>(201).with(SECRET).leads_by("id", "/id", &["DELETE /api/v1/auth/tokens/{id}"]);
     DELETE "/api/v1/auth/tokens/{id}" Themselves => credentials::end,
         does("Ends a token").gives_nothing(204);
+    GET "/api/v1/auth/keys" Themselves => own_keys::list,
+        does("Lists one's key pairs of S3").gives::<keys::Listed<'_>>(200);
+    POST "/api/v1/auth/keys" Themselves => own_keys::create,
+        does("Makes a key pair of S3 for oneself").takes::<own_keys::Create>().once()
+            .gives::<keys::Shown<'_>>(201).with(SECRET);
+    DELETE "/api/v1/auth/keys/{id}" Themselves => own_keys::delete,
+        does("Deletes a key pair of one's own").gives_nothing(204);
     GET "/api/v1/auth/second-factor" Themselves => second_factor::show,
         does("Shows whether a second factor is asked for").gives::<second_factor::Shown>(200);
     POST "/api/v1/auth/second-factor" Themselves => second_factor::offer,
@@ -233,7 +262,7 @@ routes! {
         does("Lists one's links").gives::<shares::Listed>(200);
     POST "/api/v1/shares" Themselves => shares::create,
         does("Makes a link by which others have an object or a folder, or put files").takes::<shares::Make>()
-            .gives::<shares::Shown>(201).with(SECRET).once();
+            .gives::<shares::Shown>(201).with(SECRET).leads_by("id", "/id", &["DELETE /api/v1/shares/{id}"]).once();
     DELETE "/api/v1/shares/{id}" Themselves => shares::end,
         does("Ends a link").gives_nothing(204);
     GET "/api/v1/shared/{token}" Anyone => shared::about,
@@ -295,7 +324,8 @@ routes! {
     GET "/api/v1/admin/users" ADMIN => users::list,
         does("Lists the users by name").asks::<users::Params>().gives::<users::Listed>(200).compressed();
     POST "/api/v1/admin/users" ADMIN => users::create,
-        does("Makes a user").takes::<users::Create>().once().gives::<users::Code<'_>>(201).with(SECRET);
+        does("Makes a user").takes::<users::Create>().once().gives::<users::Code<'_>>(201).with(SECRET)
+            .leads_by("name", "/user/name", USER);
     GET "/api/v1/admin/users/{name}" ADMIN => users::show,
         does("Shows a user").gives::<account::ShownUser>(200);
     PUT "/api/v1/admin/users/{name}" ADMIN => users::change,
@@ -317,7 +347,8 @@ routes! {
     GET "/api/v1/admin/groups" ADMIN => groups::list,
         does("Lists the groups of users by name").gives::<groups::Listed>(200);
     POST "/api/v1/admin/groups" ADMIN => groups::create,
-        does("Makes a group of users").takes::<groups::Create>().once().gives::<groups::Shown>(201);
+        does("Makes a group of users").takes::<groups::Create>().once().gives::<groups::Shown>(201)
+            .leads_by("name", "/name", GROUP);
     GET "/api/v1/admin/groups/{name}" ADMIN => groups::show,
         does("Shows a group and its members").gives::<groups::Shown>(200);
     PUT "/api/v1/admin/groups/{name}" ADMIN => groups::change,
@@ -329,7 +360,8 @@ routes! {
     DELETE "/api/v1/admin/groups/{name}/members/{user}" ADMIN => groups::remove,
         does("Takes a user out of a group").gives_nothing(204);
     POST "/api/v1/admin/invites" ADMIN => invites::create,
-        does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET);
+        does("Makes an invitation").takes::<invites::Invite>().once().gives::<invites::Shown<'_>>(201).with(SECRET)
+            .leads_by("id", "/id", &["DELETE /api/v1/admin/invites/{id}"]);
     GET "/api/v1/admin/invites" ADMIN => invites::list,
         does("Lists the invitations that count").gives::<invites::Listed>(200);
     DELETE "/api/v1/admin/invites/{id}" ADMIN => invites::delete,
@@ -374,7 +406,7 @@ fn writes_object() -> Operation {
 fn reads_manifest() -> Operation {
     let reads =
         does("Reads the manifest of an object in a private bucket, page by page").asks::<sealed::Which>();
-    reads.gives::<sealed::Manifest>(200).with(&["Cache-Control"])
+    reads.heeds(&["If-Match"]).gives::<sealed::Manifest>(200).with(&["Cache-Control"])
 }
 
 fn reads_metadata() -> Operation {
@@ -412,7 +444,9 @@ fn stands_in_for_tus() -> Operation {
 
 fn deletes_object() -> Operation {
     let deletes = does("Deletes an object").heeds(CONDITIONS).asks::<files::DeleteParams>();
-    deletes.gives::<files::Deleted>(200).gives::<shreds::Shown>(202).with(&["Location"]).gives_nothing(204)
+    let shreds = deletes.gives::<files::Deleted>(200).gives::<shreds::Shown>(202).with(&["Location"]);
+    let shreds = shreds.leads_by("id", "/id", &["GET /api/v1/shreds/{id}", "DELETE /api/v1/shreds/{id}"]);
+    shreds.gives_nothing(204)
 }
 
 /// Whether a client may give such requests a key, so that they are done once.

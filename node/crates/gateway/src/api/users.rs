@@ -146,31 +146,41 @@ pub(super) async fn change(
     let Changed { role, disabled, email } = incoming::json(&headers, body).await?;
     note.detail(described(role, disabled, email.as_deref()));
     let user = app.accounts.user(&name).await?;
-    if disabled == Some(true) {
-        app.keys.disable_all_of(user.name.as_str()).await?;
+    let refused = disabled == Some(true);
+    // Keys first: should the second step fail, the user is as before. And after it: they may have made another meanwhile.
+    if refused {
+        app.keys.disable_all_of(&user.name).await?;
     }
-    Ok(Json(app.accounts.change(&name, Change { role, email, disabled }).await?.into()))
+    let changed = app.accounts.change(&name, Change { role, email, disabled }).await?;
+    if refused {
+        app.keys.disable_all_of(&user.name).await?;
+    }
+    Ok(Json(changed.into()))
 }
 
-/// `DELETE users/{name}`: what they stored stays, their S3 keys are refused.
+/// `DELETE users/{name}`: what they stored stays, their S3 keys go with them.
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    // Keys first: should the second step fail, there is still a user to delete.
+    // Keys first: should the second step fail, there is still a user to delete. One they make meanwhile goes with them.
     let user = app.accounts.user(&name).await?;
-    app.keys.disable_all_of(user.name.as_str()).await?;
+    app.keys.delete_all_of(&user.name).await?;
     app.accounts.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST users/{name}/reset`: their password and all that stands for them end; shows the code by which they choose another.
+/// `POST users/{name}/reset`: their password and all that stands for them end, their S3 keys are disabled; shows the code by which they
+/// choose another.
 pub(super) async fn reset(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     origin: Origin,
 ) -> Result<Response, Problem> {
+    let user = app.accounts.user(&name).await?;
     let made = app.accounts.reset(&name, from(origin)).await?;
+    // After the sessions by which one could have been made.
+    app.keys.disable_all_of(&user.name).await?;
     Ok(code(StatusCode::OK, &made, None))
 }
 

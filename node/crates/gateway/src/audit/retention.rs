@@ -14,10 +14,8 @@ use futures::future::BoxFuture;
 use super::Audit;
 use crate::work::{Next, Worker};
 
-/// Entries that are kept: some 400 bytes each on the catalog's volume.
+/// Entries that are kept, however young: some 400 bytes each on the catalog's volume.
 pub(crate) const ENTRIES_KEPT: u64 = 1_000_000;
-/// How long an entry is kept at most, in milliseconds: 400 days.
-const KEPT_MS: u64 = 400 * 24 * 3600 * 1000;
 /// Entries that are cut off at once.
 const AT_ONCE: u64 = 512;
 const PERIOD: Duration = Duration::from_secs(60);
@@ -26,12 +24,13 @@ const PERIOD: Duration = Duration::from_secs(60);
 pub(crate) struct CutAudit {
     audit: Arc<Audit>,
     kept: u64,
+    kept_ms: u64,
 }
 
 impl CutAudit {
-    /// Keeps so many entries.
-    pub(crate) fn new(audit: Arc<Audit>, kept: u64) -> Self {
-        Self { audit, kept }
+    /// Keeps so many entries, and none for longer than this.
+    pub(crate) fn new(audit: Arc<Audit>, (kept, time): (u64, Duration)) -> Self {
+        Self { audit, kept, kept_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) }
     }
 
     async fn step(&self) -> Result<Next, CatalogError> {
@@ -40,7 +39,7 @@ impl CutAudit {
         // The cuts first: what is cut off meanwhile makes it fewer, never more than there are.
         let cut = sum(catalog.audit_cuts().await?);
         let beyond = sum(catalog.audit_heads().await?).saturating_sub(cut).saturating_sub(self.kept);
-        let old = self.audit.surroundings.now_unix_ms().saturating_sub(KEPT_MS);
+        let old = self.audit.surroundings.now_unix_ms().saturating_sub(self.kept_ms);
         let (until, limit) = if beyond > 0 { (u64::MAX, beyond.min(AT_ONCE)) } else { (old, AT_ONCE) };
         let page = catalog.audit((0, until), None, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
         if page.rows.is_empty() {

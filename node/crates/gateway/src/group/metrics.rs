@@ -14,11 +14,12 @@ pub(super) struct GroupMetrics {
     metrics: CatalogMetrics,
     leader: Option<ReplicaId>,
     forwarded: u64,
+    syncs: u64,
 }
 
 impl GroupMetrics {
     pub(super) fn new(metrics: CatalogMetrics) -> Self {
-        Self { metrics, leader: None, forwarded: 0 }
+        Self { metrics, leader: None, forwarded: 0, syncs: 0 }
     }
 
     pub(super) fn note(
@@ -40,6 +41,9 @@ impl GroupMetrics {
         let forwarded = replica.forwarded();
         self.metrics.forwarded.inc_by(forwarded.saturating_sub(self.forwarded));
         self.forwarded = forwarded;
+        let syncs = replica.syncs();
+        self.metrics.syncs.inc_by(syncs.saturating_sub(self.syncs));
+        self.syncs = syncs;
     }
 
     pub(super) fn members(&self, members: &[CatalogMember]) {

@@ -23,6 +23,8 @@ pub struct CatalogMetrics {
     pub lag: Gauge,
     /// Commits of this gateway that another one, which led, had agreed on.
     pub forwarded: Counter,
+    /// Syncs of this gateway's copy of the log.
+    pub syncs: Counter,
 }
 
 impl CatalogMetrics {
@@ -37,6 +39,9 @@ impl CatalogMetrics {
         registry.register("catalog_lag_entries", lag, self.lag.clone());
         let forwarded = "Commits that were carried to the gateway that leads the catalog";
         registry.register("catalog_commits_forwarded", forwarded, self.forwarded.clone());
+        let syncs =
+            "Syncs of this gateway's copy of the catalog's log to its disk, each for one commit or more";
+        registry.register("catalog_syncs", syncs, self.syncs.clone());
     }
 
     /// Sets how many members are in a state.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datamesh_catalog::Role;
+use datamesh_catalog::catalog::Given;
 use datamesh_catalog::limits::ISSUER_BYTES_MAX;
 use datamesh_settings::oidc::OidcSettings;
 use datamesh_settings::read_secret;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::OidcError;
+use super::given::Gives;
 use super::known::{Discovered, Known, Source};
 use super::token::{Claims, Expected};
 pub(crate) use super::wire::ProviderError;
@@ -27,15 +28,13 @@ const NAME_CHARS_MAX: usize = 32;
 const POLLS_AT_ONCE: usize = 8;
 /// What somebody calls themselves there.
 const USER_NAME: &str = "preferred_username";
-/// Claims that say nothing of what somebody may do.
-const NO_ROLES: [&str; 7] = ["iss", "sub", "aud", "azp", "exp", "iat", "nonce"];
 
 /// A provider of the settings.
 #[derive(Debug)]
 pub(crate) struct Provider {
     settings: OidcSettings,
     redirect_uri: String,
-    roles: Vec<(String, Role)>,
+    gives: Gives,
     wire: Wire,
     polls: Semaphore,
     known: Known,
@@ -99,21 +98,11 @@ impl Provider {
         if let Some(path) = &settings.client_secret_file {
             drop(Zeroizing::new(read_secret(path)?));
         }
-        let role = |(said, role): (&String, &String)| {
-            let role = Role::ALL.into_iter().find(|known| known.as_str() == role);
-            role.map(|role| (said.clone(), role))
-        };
-        let roles = settings.roles.iter().flat_map(|roles| &roles.map).map(role).collect::<Option<Vec<_>>>();
-        let roles =
-            roles.ok_or_else(|| wrong("roles.map", "roles are member, auditor, operator and admin"))?;
-        let claim = settings.roles.as_ref().map(|roles| roles.claim.as_str());
-        if claim.is_some_and(|claim| claim.is_empty() || NO_ROLES.contains(&claim)) {
-            return Err(wrong("roles.claim", "a claim that says what somebody may do, such as groups"));
-        }
+        let gives = Gives::open(&settings).map_err(|(field, remedy)| wrong(field, remedy))?;
         let wire = Wire::open(&settings.name, settings.ca_file.as_deref())?;
         let redirect_uri = format!("https://{host}/api/v1/auth/oidc/{}/callback", settings.name);
         let polls = Semaphore::new(POLLS_AT_ONCE);
-        Ok(Self { settings, redirect_uri, roles, wire, polls, known: Known::default() })
+        Ok(Self { settings, redirect_uri, gives, wire, polls, known: Known::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -136,7 +125,12 @@ impl Provider {
 
     /// Whether roles are its affair.
     pub(crate) fn gives_roles(&self) -> bool {
-        self.settings.roles.is_some()
+        self.gives.roles()
+    }
+
+    /// Whether places in groups are its affair.
+    pub(crate) fn gives_groups(&self) -> bool {
+        self.gives.groups()
     }
 
     /// What who signed in calls themselves there.
@@ -144,15 +138,9 @@ impl Provider {
         claims.more.get(USER_NAME)?.as_str()
     }
 
-    /// The role that claims give; none where they say nothing of it: a claim that is not there is no claim that is empty.
-    pub(crate) fn role_of(&self, claims: &Claims) -> Option<Role> {
-        let said = match claims.more.get(&self.settings.roles.as_ref()?.claim)? {
-            Value::String(one) => vec![one.as_str()],
-            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
-            _ => return None,
-        };
-        let fits = self.roles.iter().filter(|(value, _)| said.contains(&value.as_str()));
-        Some(fits.map(|(_, role)| *role).max().unwrap_or(Role::Member))
+    /// The role and the places in groups that claims give.
+    pub(crate) fn given(&self, claims: &Claims) -> Given {
+        self.gives.read(claims)
     }
 
     fn source<'a>(&'a self, clock: &'a dyn Surroundings) -> Source<'a> {
@@ -264,8 +252,7 @@ impl Provider {
         let (issuer, client_id) = (self.settings.issuer.as_str(), self.settings.client_id.as_str());
         let expected = Expected { issuer, client_id, nonce, now_unix_s: clock.now_unix_ms() / 1000 };
         let mut claims = self.known.believe(token, expected, self.source(clock)).await?;
-        let role = self.settings.roles.as_ref().map(|roles| roles.claim.as_str());
-        let missing = role.into_iter().chain([USER_NAME]).any(|claim| !claims.more.contains_key(claim));
+        let missing = self.gives.claims().chain([USER_NAME]).any(|claim| !claims.more.contains_key(claim));
         let said = self.discovered(clock).await?;
         let (Some(url), Some(access)) = (&said.userinfo_endpoint, &tokens.access_token) else {
             return Ok(claims);

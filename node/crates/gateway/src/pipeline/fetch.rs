@@ -177,7 +177,7 @@ impl Fetch<'_> {
     }
 
     /// One shard of whoever it belongs to, held against its leaf. None where that does not bring it at once: others are not asked.
-    pub(super) async fn from_home(&self, shard: ShardIndex, within: Duration) -> Option<Bytes> {
+    pub(super) async fn home_shard(&self, shard: ShardIndex, within: Duration) -> Option<Bytes> {
         let holder = self.sources.holders().get(shard.at()).copied()?;
         if self.doubt(holder) != Doubt::None {
             return None;

@@ -138,7 +138,7 @@ async fn read_shards(
     }
     let shard_bytes = data_bytes(reference) / reference.profile.k();
     let mut ticket = context.budget.reserve(parts.len() * shard_bytes + range.len()).await;
-    let asked = parts.iter().map(|(shard, _)| fetch.from_home(*shard, window::TIMEOUT));
+    let asked = parts.iter().map(|(shard, _)| fetch.home_shard(*shard, window::TIMEOUT));
     let came: Option<Vec<Bytes>> = join_all(asked).await.into_iter().collect();
     let Some(shards) = came else { return Ok(None) };
     let mut wanted = ticket.buffer(range.len());

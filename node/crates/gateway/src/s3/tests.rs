@@ -16,6 +16,7 @@ mod lifecycle;
 mod locks;
 mod multipart;
 mod notifications;
+mod owners;
 mod policies;
 mod principals;
 mod rates;

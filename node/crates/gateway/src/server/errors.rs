@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use datamesh_catalog::catalog::{CatalogError, OpenError};
 use datamesh_mesh::{IdentityError, NotTrusted, ServerError, SwarmBindError};
 use datamesh_seal::ClusterSecretError;
-use datamesh_settings::{DELETED_RETENTION_SECONDS_MAX, DELETED_RETENTION_SECONDS_MIN, SettingsError};
+use datamesh_settings::{
+    AUDIT_RETENTION_SECONDS_MAX, AUDIT_RETENTION_SECONDS_MIN, DELETED_RETENTION_SECONDS_MAX,
+    DELETED_RETENTION_SECONDS_MIN, SettingsError,
+};
 
 use super::{BUFFER_BYTES_MIN, CACHE_BYTES_MIN};
 use crate::auth::TokenError;
@@ -50,6 +53,11 @@ pub enum GatewayError {
         "deletedRetentionSeconds is {0}: write {DELETED_RETENTION_SECONDS_MIN} to {DELETED_RETENTION_SECONDS_MAX}; reads under way need what was deleted for that long"
     )]
     DeletedRetention(u64),
+    /// An audit that says next to nothing, or one that is never cut.
+    #[error(
+        "auditRetentionSeconds is {0}: write {AUDIT_RETENTION_SECONDS_MIN} to {AUDIT_RETENTION_SECONDS_MAX}, a day to ten years"
+    )]
+    AuditRetention(u64),
     /// The certificates of the catalog's database.
     #[error("{path}: {source}")]
     DatabaseCa {

@@ -93,8 +93,7 @@ impl Gateway {
         }
         let Self { https, s3, bulk, swarm, peers, core, files, membership, kept, .. } = self;
         let Opened { catalog, group, moving } = kept;
-        let came = in_database && came(&catalog).await;
-        let child = stop.child_token();
+        let (came, child) = (in_database && came(&catalog).await, stop.child_token());
         let mut tasks = Tasks::default();
         tasks.spawn("the HTTPS listener", https.run(core.router, child.clone()));
         if let Some((s3, router)) = s3 {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::house::{ADMIN, Got, House, USER};
 use crate::auth::Address;
 
-pub(super) const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A request with a JSON body.
 pub(crate) async fn tell(house: &House, token: Option<&str>, method: &str, path: &str, body: Value) -> Got {

@@ -12,7 +12,7 @@ use tower::ServiceExt as _;
 
 use super::accounts::{PASSWORD, login, signed_in, tell};
 use super::house::{ADMIN, House};
-use crate::audit::{Actor, Asked, CutAudit, Durable, ENTRIES_KEPT, Note, Witnessed};
+use crate::audit::{Actor, Asked, CutAudit, Durable, Note, Witnessed};
 use crate::work::{Next, Worker as _};
 
 async fn entries(house: &House, query: &str) -> Vec<Value> {
@@ -54,8 +54,33 @@ async fn changes_and_sign_ins_leave_an_entry_and_reads_none() {
     assert!(!text.contains(PASSWORD) && !text.contains(&session) && !text.contains("dmr_"));
     assert_eq!(entries(&house, "?actor=operator").await.len(), 1);
     assert_eq!(entries(&house, "?action=POST%20/api/v1/auth").await.len(), 3);
+    assert_eq!(entries(&house, "?target=/api/v1/files/").await.len(), 1);
+    assert_eq!(
+        entries(&house, "?target=/api/v1/a&actor=user:alice&action=POST%20/api/v1/auth").await.len(),
+        2
+    );
+    assert_eq!(entries(&house, "?target=files").await.len(), 0, "it is what a target begins with");
     assert_eq!(entries(&house, "?until=2020-01-01T00:00:00Z").await.len(), 0);
     assert_eq!(entries(&house, "?since=2020-01-01T00:00:00Z").await.len(), 6);
+    for (status, count) in [("401", 1), ("403", 1), ("4xx", 2), ("201", 2), ("2xx", 4), ("5xx", 0), ("0", 0)]
+    {
+        assert_eq!(entries(&house, &format!("?status={status}")).await.len(), count, "{status}");
+    }
+    assert_eq!(entries(&house, "?actor=user:alice&status=4xx").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_status_that_is_none_is_refused_with_the_remedy() {
+    let house = House::without_pool(6, 64 << 20).await;
+    for wrong in [
+        "4", "6xx", "0xx", "40x", "xx", "4XX", "600", "099", "0200", "+40", "-1", "001", "403,404", "%2B03",
+        "",
+    ] {
+        let path = format!("/admin/audit?status={wrong}");
+        let got = tell(&house, Some(ADMIN), "GET", &path, Value::Null).await;
+        assert_eq!((got.status.as_u16(), got.problem().as_str()), (400, "invalid-parameter"), "{wrong}");
+        assert!(got.json()["detail"].as_str().unwrap().contains("4xx"), "{wrong}: {}", got.json());
+    }
 }
 
 #[tokio::test]
@@ -143,9 +168,9 @@ async fn an_entry_says_what_was_done_by_whom_and_with_what() {
     let ask = async |method, path, body| tell(&house, Some(&session), method, path, body).await.ok();
     ask("POST", "/admin/users", json!({ "name": "bob", "role": "member" })).await;
     ask("PUT", "/admin/users/bob", json!({ "role": "operator" })).await;
-    ask("PUT", "/admin/users/bob", json!({ "disabled": true })).await;
-    let key = json!({ "name": "k", "owner": "bob", "permission": "readOnly", "buckets": ["photos"] });
+    let key = json!({ "name": "k", "owner": "BOB", "permission": "readOnly", "buckets": ["photos"] });
     let key = ask("POST", "/admin/keys", key).await.json();
+    ask("PUT", "/admin/users/bob", json!({ "disabled": true })).await;
     let all = entries(&house, "?actor=user:root&action=P").await;
     let said: Vec<(&str, &str)> = all[2..]
         .iter()
@@ -157,8 +182,8 @@ async fn an_entry_says_what_was_done_by_whom_and_with_what() {
         [
             ("/api/v1/admin/users/bob", "role=member"),
             ("/api/v1/admin/users/bob", "role=operator"),
-            ("/api/v1/admin/users/bob", "disabled=true"),
             (&*of_key, "owner=bob permission=ReadOnly buckets=photos"),
+            ("/api/v1/admin/users/bob", "disabled=true"),
         ]
     );
     let root = ask("GET", "/auth/profile", Value::Null).await.json();
@@ -275,7 +300,7 @@ async fn the_oldest_entries_go_and_the_rest_is_proven() {
     for n in 0..5 {
         login(&house, &format!("user{n}"), "wrong password").await;
     }
-    let mut cutting = CutAudit::new(std::sync::Arc::clone(&house.core.app.audit), 2);
+    let mut cutting = CutAudit::new(std::sync::Arc::clone(&house.core.app.audit), (2, Duration::MAX));
     while !matches!(cutting.work().await, Next::Wait(_)) {}
     let (lines, chains, key) = exported(&house).await;
     assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [3, 4]);
@@ -298,16 +323,26 @@ async fn the_oldest_entries_go_and_the_rest_is_proven() {
 }
 
 #[tokio::test]
-async fn entries_go_after_400_days_however_few_there_are() {
-    let house = House::without_pool(6, 64 << 20).await;
-    login(&house, "early", "wrong password").await;
-    house.clock.move_on(Duration::from_secs(399 * 24 * 3600));
-    login(&house, "late", "wrong password").await;
-    let mut cutting = CutAudit::new(std::sync::Arc::clone(&house.core.app.audit), ENTRIES_KEPT);
-    let numbers = async || exported(&house).await.0.iter().map(|line| line.number).collect::<Vec<_>>();
-    while !matches!(cutting.work().await, Next::Wait(_)) {}
-    assert_eq!(numbers().await, [0, 1], "neither is old enough");
-    house.clock.move_on(Duration::from_secs(2 * 24 * 3600));
-    while !matches!(cutting.work().await, Next::Wait(_)) {}
-    assert_eq!(numbers().await, [1]);
+async fn entries_go_after_their_time_however_few_there_are() {
+    let day = Duration::from_secs(24 * 3600);
+    for days in [30, 400] {
+        let mut house = House::keeping_audit(day * days).await;
+        login(&house, "early", "wrong password").await;
+        house.clock.move_on(day * (days - 1));
+        login(&house, "late", "wrong password").await;
+        cut(&mut house).await;
+        assert_eq!(numbers(&house).await, [0, 1], "neither is old enough");
+        house.clock.move_on(day * 2);
+        cut(&mut house).await;
+        assert_eq!(numbers(&house).await, [1], "{days} days");
+    }
+}
+
+/// As the gateway does it by itself.
+async fn cut(house: &mut House) {
+    while !matches!(house.core.cut_audit.work().await, Next::Wait(_)) {}
+}
+
+async fn numbers(house: &House) -> Vec<u64> {
+    exported(house).await.0.iter().map(|line| line.number).collect()
 }

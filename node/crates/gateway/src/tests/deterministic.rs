@@ -164,6 +164,7 @@ pub(super) async fn gateway_over(
         targets: Vec::new(),
         providers: Default::default(),
         put_lease: limits::PUT_LEASE,
+        audit_retention: Duration::from_secs(datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT),
         partitions_log2: None,
         backup_copies: None,
         catalog_backups: datamesh_settings::CatalogBackups::Off,

@@ -41,14 +41,29 @@ pub(crate) struct House {
     dir: TempDir,
 }
 
-/// Whom it reaches for besides its nodes.
-#[derive(Default)]
+/// Whom it reaches for besides its nodes, and what is set of it.
 struct Outside {
     mailer: Option<Mailer>,
     targets: Vec<Target>,
     providers: Providers,
     request_limits: RequestLimits,
+    audit_retention: Duration,
 }
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self {
+            mailer: None,
+            targets: Vec::new(),
+            providers: Providers::default(),
+            request_limits: RequestLimits::default(),
+            audit_retention: AUDIT_RETENTION,
+        }
+    }
+}
+
+/// As settings have it that do not name it.
+const AUDIT_RETENTION: Duration = Duration::from_secs(datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT);
 
 /// The time of day, which a test may move on, and stop.
 #[derive(Default)]
@@ -179,6 +194,12 @@ impl House {
         Self::with(6, (64 << 20, 0), 0, Outside { mailer: Some(mailer), ..Outside::default() }).await
     }
 
+    /// One that keeps entries of the audit for so long, without a pool.
+    pub(crate) async fn keeping_audit(audit_retention: Duration) -> Self {
+        let outside = Outside { audit_retention, ..Outside::default() };
+        Self::with(6, (64 << 20, 0), 0, outside).await
+    }
+
     /// One that may tell these of events, with a pool.
     pub(crate) async fn telling(targets: Vec<Target>) -> Self {
         let house = Self::with(6, (64 << 20, 0), 0, Outside { targets, ..Outside::default() }).await;
@@ -220,8 +241,9 @@ impl House {
         dir: TempDir,
         (nodes, secret): (Arc<FakeNodes>, Arc<ClusterSecret>),
         (buffer_bytes, cache_bytes): (u64, u64),
-        (retention_ms, Outside { mailer, targets, providers, request_limits }): (u64, Outside),
+        (retention_ms, outside): (u64, Outside),
     ) -> Self {
+        let Outside { mailer, targets, providers, request_limits, audit_retention } = outside;
         let clock = Arc::new(Clock::default());
         // Mostly nothing is kept for late readers, so that reclaiming can be seen.
         let options = CatalogOptions { retention_ms };
@@ -244,6 +266,7 @@ impl House {
             targets,
             providers,
             put_lease: limits::PUT_LEASE,
+            audit_retention,
             partitions_log2: None,
             catalog_backups: Default::default(),
             backup_pace: Default::default(),
@@ -273,6 +296,7 @@ impl House {
             targets: Vec::new(),
             providers: Providers::default(),
             put_lease: limits::PUT_LEASE,
+            audit_retention: AUDIT_RETENTION,
             partitions_log2: None,
             catalog_backups: Default::default(),
             backup_pace: Default::default(),

@@ -58,6 +58,12 @@ async fn every_route_that_makes_something_makes_it_once_and_answers_the_same() {
             json!({ "name": "t", "scopes": ["read"], "days": 1, "password": PASSWORD }),
             "token",
         ),
+        (
+            alice.as_str(),
+            "/auth/keys",
+            json!({ "name": "k", "permission": "readOnly", "password": PASSWORD }),
+            "secret",
+        ),
         (alice.as_str(), "/shares", json!({ "prefix": "in/", "upload": { "files": 1, "bytes": 1 } }), "link"),
         (ADMIN, "/admin/keys", json!({ "name": "k", "permission": "readOnly" }), "secret"),
         (ADMIN, "/admin/users", json!({ "name": "bob", "role": "member" }), "code"),
@@ -80,9 +86,9 @@ async fn every_route_that_makes_something_makes_it_once_and_answers_the_same() {
             assert!(!found, "{path}: the secret stands in the catalog");
         }
     }
-    assert!(
-        listed(&house, &alice, "/auth/tokens").await == 2 && listed(&house, ADMIN, "/admin/keys").await == 2
-    );
+    assert_eq!(listed(&house, &alice, "/auth/tokens").await, 2);
+    assert_eq!(listed(&house, &alice, "/auth/keys").await, 2);
+    assert_eq!(listed(&house, ADMIN, "/admin/keys").await, 4, "hers are among them");
     assert_eq!(listed(&house, ADMIN, "/admin/invites").await, 2);
     assert_eq!(rows_of(&house, Table::Upload).await.len(), 2);
 }

@@ -3,6 +3,7 @@
 mod binding;
 mod browser;
 mod device;
+mod groups;
 pub(super) mod identities;
 mod untrusted;
 

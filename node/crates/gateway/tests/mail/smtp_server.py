@@ -1,7 +1,7 @@
 """A real SMTP server for tests. Prints its port, then a line of JSON for each mail that it took.
 
 Arguments: tls (none, starttls or implicit), certificate and key (PEM), the user and the password that it asks for (both empty: nobody
-signs in), and the domain whose recipients it refuses."""
+signs in), the domain whose recipients it refuses, and where it listens, if not at 127.0.0.1."""
 
 import asyncio
 import email
@@ -12,7 +12,7 @@ import sys
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-tls, certificate, key, user, password, refused = sys.argv[1:]
+tls, certificate, key, user, password, refused, address = (*sys.argv[1:], "127.0.0.1")[:7]
 
 
 class Keep:
@@ -57,7 +57,7 @@ async def main():
         )
 
     listening = await asyncio.get_running_loop().create_server(
-        server, "127.0.0.1", 0, ssl=context if tls == "implicit" else None
+        server, address, 0, ssl=context if tls == "implicit" else None
     )
     print(listening.sockets[0].getsockname()[1], flush=True)
     # The test closes standard input when it is over.

@@ -1,4 +1,4 @@
-// A real OpenID provider for tests (npm `oidc-provider`). Prints its port. Who asks to sign in is whom the header `x-account` names.
+// A real OpenID provider for tests (npm `oidc-provider`), at 127.0.0.1 as `localhost` unless another address is named. Prints its port. Who asks to sign in is whom the header `x-account` names.
 // Lines of standard input, each answered with a line: `rotate` has it sign with new keys, `forge KIND` spoils the next ID token.
 import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { createServer } from 'node:https';
 import { createInterface } from 'node:readline';
 import Provider from 'oidc-provider';
 
-const [certificate, key, redirects] = process.argv.slice(2);
+const [certificate, key, redirects, address] = process.argv.slice(2);
 const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
 // Standard output is for answers to the test alone.
 const say = console.log;
@@ -66,7 +66,7 @@ function provide() {
     grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:device_code'],
     ...more,
   });
-  const provider = new Provider(`https://localhost:${server.address().port}`, {
+  const provider = new Provider(`https://${address ?? 'localhost'}:${server.address().port}`, {
     clients: [client('datamesh'), client('modern', { id_token_signed_response_alg: 'ES256' })],
     jwks: {
       keys: [signing, jwk('ec', { namedCurve: 'P-256' }, { use: 'sig', alg: 'ES256', kid: `e${generation}` })],
@@ -101,7 +101,7 @@ function provide() {
 const groups = new Map();
 
 server.on('request', (request, response) => answer(request, response));
-server.listen(0, '127.0.0.1', () => {
+server.listen(0, address ?? '127.0.0.1', () => {
   provide();
   say(server.address().port);
 });

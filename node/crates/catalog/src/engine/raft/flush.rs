@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rocksdb::DB;
@@ -30,13 +31,15 @@ pub enum FlushOn {
 pub(super) struct Flusher {
     submit: Option<mpsc::Sender<Waiter>>,
     thread: Option<JoinHandle<()>>,
+    made: Arc<AtomicU64>,
     _task: JoinSet<()>,
 }
 
 impl Flusher {
     pub(super) fn start(db: Arc<DB>, failed: watch::Sender<bool>, on: FlushOn) -> io::Result<Self> {
         let (submit, waiters) = mpsc::channel(QUEUE);
-        let syncs = Syncs { db, failed };
+        let made = Arc::new(AtomicU64::new(0));
+        let syncs = Syncs { db, failed, made: Arc::clone(&made) };
         let mut task = JoinSet::new();
         let thread = match on {
             FlushOn::Thread => {
@@ -48,7 +51,12 @@ impl Flusher {
                 None
             }
         };
-        Ok(Self { submit: Some(submit), thread, _task: task })
+        Ok(Self { submit: Some(submit), thread, made, _task: task })
+    }
+
+    /// Syncs that were made, each for one waiter or more.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Calls the waiter when everything that is written by now is durable.
@@ -80,6 +88,7 @@ impl Drop for Flusher {
 struct Syncs {
     db: Arc<DB>,
     failed: watch::Sender<bool>,
+    made: Arc<AtomicU64>,
 }
 
 impl Syncs {
@@ -111,7 +120,9 @@ impl Syncs {
             tracing::error!(%failure, "the catalog's replica cannot write any more and must be opened again");
             self.failed.send_replace(true);
             failure
-        })
+        })?;
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 

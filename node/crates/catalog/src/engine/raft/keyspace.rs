@@ -190,6 +190,12 @@ impl RaftKeyspace {
         self.core.forwarded.load(Ordering::Relaxed)
     }
 
+    /// Syncs of this replica's log to its disk, since it was opened; each carried one append or more.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.core.volume.flusher().made()
+    }
+
     /// What this replica knows of its group.
     #[must_use]
     pub fn status(&self) -> GroupStatus {

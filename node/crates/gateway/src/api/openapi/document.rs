@@ -4,7 +4,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::operation::{Content, Given, Operation};
+use super::operation::{Content, Given, Links, Operation};
 use super::parameters;
 use crate::api::routes::{ROUTES, Route};
 use crate::api::tus;
@@ -84,7 +84,7 @@ fn operation(route: &Route, shapes: &mut Shapes) -> Value {
     if let Some(query) = said.query {
         parameters.extend(parameters::of_query(&query(&mut shapes.sent).to_value()));
     }
-    parameters.extend(parameters::of_headers(&said.headers));
+    parameters.extend(parameters::of_headers(route.method, &said.headers));
     let mut out = json!({
         "operationId": operation_id(route),
         "tags": [tag(route.path)],
@@ -166,7 +166,23 @@ fn answer(route: &Route, given: &Given, shapes: &mut Shapes) -> Value {
     if let Some(content) = content {
         out["content"] = content;
     }
+    if let Some(links) = &given.links {
+        out["links"] = self::links(links);
+    }
     out
+}
+
+fn links(links: &Links) -> Value {
+    let parameters = json!({ links.parameter: format!("$response.body#{}", links.told) });
+    let named = |named: &&str| ROUTES.iter().find(|route| is_named(route, named));
+    let to = links.routes.iter().filter_map(named).map(operation_id);
+    let link = |id: String| (id.clone(), json!({ "operationId": id, "parameters": parameters }));
+    to.map(link).collect::<Map<_, _>>().into()
+}
+
+/// Whether it is the route that is written like `GET /api/v1/status`.
+fn is_named(route: &Route, named: &str) -> bool {
+    named.split_once(' ') == Some((route.method, route.path))
 }
 
 const fn description(status: u16) -> &'static str {
@@ -211,6 +227,59 @@ mod tests {
             let takes_a_body = ["PUT", "POST", "PATCH"].contains(&route.method);
             assert!(takes_a_body || matches!(said.body, Content::Nothing), "{} {}", route.method, route.path);
         }
+    }
+
+    /// A link that leads nowhere, or by what the answer does not have, would not be followed, and nobody would notice.
+    #[test]
+    fn every_link_leads_to_a_route_by_what_the_answer_has() {
+        let document = document();
+        let mut count = 0;
+        for route in ROUTES {
+            for given in (route.says)().given {
+                let Some(Links { parameter, told, routes }) = given.links else { continue };
+                for named in routes {
+                    assert!(ROUTES.iter().any(|route| is_named(route, named)), "{named} is no route");
+                    assert!(named.contains(&format!("{{{parameter}}}")), "{named} has no {parameter}");
+                    count += 1;
+                }
+                let method = route.method.to_ascii_lowercase();
+                let path = &document["paths"][route.path.replace("{*", "{")];
+                let answer = &path[method]["responses"][given.status.to_string()];
+                assert_eq!(answer["links"].as_object().map(Map::len), Some(routes.len()), "{}", route.path);
+                let mut schema = &answer["content"]["application/json"]["schema"];
+                for field in told.split('/').skip(1) {
+                    let any = schema["anyOf"].as_array().and_then(|any| any.first());
+                    let named = any.unwrap_or(schema)["$ref"].as_str().map(|place| &place[1..]);
+                    schema = &document.pointer(named.unwrap()).unwrap()["properties"][field];
+                    assert!(schema.is_object(), "{}: {told}", route.path);
+                }
+            }
+        }
+        assert!(count > 10, "{count}");
+    }
+
+    /// Who is told that what they have is still right, or is given a part, must learn how to ask for that.
+    #[test]
+    fn reads_tell_of_the_conditions_that_they_heed() {
+        let document = document();
+        let (mut revalidated, mut partial) = (0, 0);
+        for (path, method, of) in document["paths"].as_object().unwrap().iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().iter().map(move |(method, of)| (path, method, of))
+        }) {
+            let header = |name: &str| {
+                let all = of["parameters"].as_array();
+                all.is_some_and(|all| all.iter().any(|one| one["name"] == name && one["in"] == "header"))
+            };
+            if of["responses"].get("304").is_some() {
+                revalidated += 1;
+                assert!(header("If-None-Match") && header("If-Match"), "{method} {path}");
+            }
+            if of["responses"].get("206").is_some() {
+                partial += 1;
+                assert!(header("Range") && header("If-Range"), "{method} {path}");
+            }
+        }
+        assert!(revalidated > partial && partial > 8, "{revalidated} {partial}");
     }
 
     /// Two types of one name would get a number behind it, by the order in which they come.

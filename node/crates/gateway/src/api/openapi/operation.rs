@@ -26,6 +26,18 @@ pub(super) struct Given {
     pub(super) content: Content,
     /// Headers it always has, besides those that all answers have.
     pub(super) headers: &'static [&'static str],
+    /// Where one goes on from there.
+    pub(super) links: Option<Links>,
+}
+
+/// Routes whose path has a parameter that an answer tells.
+#[derive(Clone, Copy)]
+pub(super) struct Links {
+    pub(super) parameter: &'static str,
+    /// Where in the answer it is, as a JSON pointer.
+    pub(super) told: &'static str,
+    /// As `GET /api/v1/…`, the path as the table of routes has it.
+    pub(super) routes: &'static [&'static str],
 }
 
 /// One route, for whoever calls it.
@@ -122,7 +134,7 @@ impl Operation {
     }
 
     fn given(mut self, status: u16, content: Content) -> Self {
-        self.given.push(Given { status, content, headers: &[] });
+        self.given.push(Given { status, content, headers: &[], links: None });
         self
     }
 
@@ -160,6 +172,19 @@ impl Operation {
     pub(crate) fn with(mut self, headers: &'static [&'static str]) -> Self {
         if let Some(last) = self.given.last_mut() {
             last.headers = headers;
+        }
+        self
+    }
+
+    /// What the answer that was named last tells at `told` is the parameter of these routes, by which one goes on.
+    pub(crate) fn leads_by(
+        mut self,
+        parameter: &'static str,
+        told: &'static str,
+        routes: &'static [&'static str],
+    ) -> Self {
+        if let Some(last) = self.given.last_mut() {
+            last.links = Some(Links { parameter, told, routes });
         }
         self
     }

@@ -97,13 +97,32 @@ fn never_null(schema: &mut Value) {
 const NEEDED: [&str; 4] = ["Tus-Resumable", "Upload-Length", "Upload-Offset", "X-HTTP-Method-Override"];
 
 /// Headers of requests that count.
-pub(super) fn of_headers(names: &[&str]) -> Vec<Value> {
+pub(super) fn of_headers(method: &str, names: &[&str]) -> Vec<Value> {
+    let reads = ["GET", "HEAD"].contains(&method);
     let parameter = |name: &&str| {
-        let (description, schema) = request_header(name);
+        let (description, schema) = if reads { reading_header(name) } else { request_header(name) };
         let required = NEEDED.contains(name);
         json!({ "name": name, "in": "header", "required": required, "description": description, "schema": schema })
     };
     names.iter().map(parameter).collect()
+}
+
+/// The same conditions say something else of what is read. Whatever they are, it is an answer and no mistake: a tag that is
+/// none is nobody's.
+fn reading_header(name: &str) -> (&'static str, Value) {
+    let description = match name {
+        "If-Match" => {
+            "Go on only if what is at this path has one of these entity tags, or `*`: any; otherwise 412."
+        }
+        "If-None-Match" => {
+            "Entity tags of what the client has. If it is one of them, or for `*`, it is not sent again: 304."
+        }
+        "If-Range" => {
+            "The entity tag of what the client has a part of. If it is not that, `Range` does not count, and all of it comes."
+        }
+        _ => return request_header(name),
+    };
+    (description, json!({ "type": "string" }))
 }
 
 fn request_header(name: &str) -> (&'static str, Value) {

@@ -1,5 +1,6 @@
 //! Policies and public access blocks, as clients meet them.
 
+use datamesh_catalog::catalog::KeyFor;
 use datamesh_catalog::{Permission, Role};
 use datamesh_shard::BucketName;
 use http::Method;
@@ -341,7 +342,7 @@ async fn a_policy_names_a_group_and_a_denial_wins() {
         permission: Permission::ReadOnly,
         buckets: vec![BucketName::new("ours").unwrap()],
     };
-    let dora = Client::with(&house, house.core.app.keys.create(ours).await.unwrap());
+    let dora = Client::with(&house, house.core.app.keys.create(ours, KeyFor::Nobody).await.unwrap());
     let group = async |method: &str, path: &str, body: Value| {
         tell(&house, Some(ADMIN), method, &format!("/admin/groups{path}"), body).await.ok();
     };

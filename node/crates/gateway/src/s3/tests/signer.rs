@@ -8,6 +8,7 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datamesh_catalog::Permission;
+use datamesh_catalog::catalog::KeyFor;
 use datamesh_shard::BucketName;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use ring::{digest, hmac};
@@ -53,15 +54,25 @@ pub(super) struct Ask<'a> {
 impl Client {
     /// With a new key.
     pub(super) async fn new(house: &House, permission: Permission, buckets: &[&str]) -> Self {
+        Self::of(house, "admin", (permission, buckets)).await
+    }
+
+    /// With a new key that acts for a name.
+    pub(super) async fn of(house: &House, owner: &str, (permission, buckets): (Permission, &[&str])) -> Self {
         let buckets = buckets.iter().map(|name| BucketName::new(name).unwrap()).collect();
-        let new = NewKey { name: "test".into(), owner: "admin".into(), permission, buckets };
-        Self::with(house, house.core.app.keys.create(new).await.unwrap())
+        let new = NewKey { name: "test".into(), owner: owner.into(), permission, buckets };
+        Self::with(house, house.core.app.keys.create(new, KeyFor::Nobody).await.unwrap())
     }
 
     /// With this key.
     pub(super) fn with(house: &House, made: MadeKey) -> Self {
+        Self::shown(house, made.key.id.as_str(), &made.secret)
+    }
+
+    /// With the key of which this was shown.
+    pub(super) fn shown(house: &House, id: &str, secret: &str) -> Self {
         let router = s3::router(house.core.app.clone(), Some("buckets.test".into()));
-        Self { router, id: made.key.id.to_string(), secret: made.secret.to_string() }
+        Self { router, id: id.to_owned(), secret: secret.to_owned() }
     }
 
     /// The same key with another secret.

@@ -30,6 +30,11 @@ pub(super) async fn one_s_own(tour: &mut Tour) {
     let id = text(&tour.ask(me, "POST /api/v1/auth/tokens", &[], body).await.json(), "id");
     tour.ask(me, "GET /api/v1/auth/tokens", &[], NOTHING).await;
     tour.ask(me, "DELETE /api/v1/auth/tokens/{id}", &[&id], NOTHING).await;
+    let body = json!({ "name": "backup", "permission": "readWrite", "password": PASSWORD });
+    let id = text(&tour.ask(me, "POST /api/v1/auth/keys", &[], body).await.json(), "id");
+    let listed = tour.ask(me, "GET /api/v1/auth/keys", &[], NOTHING).await.json();
+    assert_eq!(listed["items"][0]["owner"], json!("carol"));
+    tour.ask(me, "DELETE /api/v1/auth/keys/{id}", &[&id], NOTHING).await;
     let body = json!({ "old": PASSWORD, "new": PASSWORD.to_uppercase() });
     tour.ask(me, "POST /api/v1/auth/password", &[], body).await;
     login(&tour.house, "carol", &PASSWORD.to_uppercase()).await.ok();

@@ -24,15 +24,23 @@ fn modules() -> PathBuf {
 pub(crate) struct Identities {
     child: Child,
     answers: BufReader<ChildStdout>,
+    /// Where it is, as its certificate says.
+    host: String,
     pub(super) port: u16,
     pub(super) folder: TempDir,
 }
 
 impl Identities {
     pub(crate) fn start() -> Self {
+        Self::start_at(None)
+    }
+
+    /// At an address of this machine that others reach too.
+    pub(crate) fn start_at(address: Option<&str>) -> Self {
+        let host = address.unwrap_or("localhost").to_owned();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let made = rcgen::generate_simple_self_signed(vec![host.clone()]).unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("crt", &made.cert.pem());
         write("key", &made.signing_key.serialize_pem());
@@ -44,6 +52,7 @@ impl Identities {
         let redirects = NAMES.map(|name| format!("{PUBLIC_URL}/api/v1/auth/oidc/{name}/callback"));
         let mut child = Command::new("node")
             .args(["provider.mjs", "crt", "key", &redirects.join(",")])
+            .args(address)
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -54,7 +63,7 @@ impl Identities {
         let mut port = String::new();
         answers.read_line(&mut port).unwrap();
         let port = port.trim().parse().expect("the provider starts: run `make deps`");
-        Self { child, answers, port, folder }
+        Self { child, answers, host, port, folder }
     }
 
     /// Has it do something that only tests ask for.
@@ -69,15 +78,20 @@ impl Identities {
         self.folder.path().join(name)
     }
 
+    pub(crate) fn issuer(&self) -> String {
+        format!("https://{}:{}", self.host, self.port)
+    }
+
     pub(crate) fn settings(&self, name: &str, client: &str) -> OidcSettings {
         OidcSettings {
             name: name.into(),
-            issuer: format!("https://localhost:{}", self.port),
+            issuer: self.issuer(),
             client_id: client.into(),
             client_secret_file: Some(self.file("secret")),
             ca_file: Some(self.file("crt")),
             scopes: vec!["profile".into()],
             roles: None,
+            groups: None,
             devices: true,
             register: true,
         }
@@ -90,8 +104,7 @@ impl Identities {
             .tls_certs_only([reqwest::Certificate::from_pem(&pem).unwrap()])
             .build()
             .unwrap();
-        let base = format!("https://localhost:{}", self.port);
-        Person { http, base, account: account.into(), cookies: BTreeMap::new() }
+        Person { http, base: self.issuer(), account: account.into(), cookies: BTreeMap::new() }
     }
 }
 

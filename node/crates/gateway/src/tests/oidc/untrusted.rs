@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use datamesh_settings::oidc::OidcSettings;
+use datamesh_settings::oidc::{OidcGroups, OidcRoles, OidcSettings};
 
 use super::identities::Identities;
 use super::{come_back, get, house_of, path_of, sent_away, signed_in, start, trusting};
@@ -132,6 +132,7 @@ fn settings_are_refused_by_field() {
         ca_file: None,
         scopes: Vec::new(),
         roles: None,
+        groups: None,
         devices: false,
         register: false,
     };
@@ -145,15 +146,24 @@ fn settings_are_refused_by_field() {
         assert!(refused(wrong, &[good()]).starts_with("publicUrl: "), "{wrong:?}");
     }
     assert!(refused(url, &[good(), good()]).contains("a name and an issuer of its own"));
-    let roles =
-        datamesh_settings::oidc::OidcRoles { claim: "g".into(), map: [("a".into(), "root".into())].into() };
-    let subject = datamesh_settings::oidc::OidcRoles { claim: "sub".into(), map: [].into() };
+    let roles = OidcRoles { claim: "g".into(), map: [("a".into(), "root".into())].into() };
+    let subject = OidcRoles { claim: "sub".into(), map: [].into() };
+    let groups = |claim: &str, map: &[(&str, &str)]| {
+        let map = map.iter().map(|(text, group)| ((*text).to_owned(), (*group).to_owned())).collect();
+        OidcSettings { groups: Some(OidcGroups { claim: claim.into(), map }), ..good() }
+    };
+    let texts: Vec<String> = (0..65).map(|number| number.to_string()).collect();
+    let many: Vec<_> = texts.iter().map(|text| (text.as_str(), "devs")).collect();
+    Providers::open(url, &[groups("g", &many[..64])]).unwrap();
     for (field, settings) in [
         ("oidc.name", OidcSettings { name: "Work".into(), ..good() }),
         ("oidc.issuer", OidcSettings { issuer: "http://id.example.org".into(), ..good() }),
         ("oidc.clientId", OidcSettings { client_id: String::new(), ..good() }),
         ("oidc.roles.map", OidcSettings { roles: Some(roles), ..good() }),
         ("oidc.roles.claim", OidcSettings { roles: Some(subject), ..good() }),
+        ("oidc.groups.claim", groups("nonce", &[("a", "devs")])),
+        ("oidc.groups.map", groups("g", &[("a", "no name")])),
+        ("oidc.groups.map", groups("g", &many)),
         ("oidc.caFile", OidcSettings { ca_file: Some(file("text")), ..good() }),
         ("secret ", OidcSettings { client_secret_file: Some(file("empty")), ..good() }),
         ("cannot read ", OidcSettings { client_secret_file: Some(file("none")), ..good() }),

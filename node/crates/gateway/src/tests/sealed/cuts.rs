@@ -82,7 +82,7 @@ async fn cut_after(cut_ms: u64) -> Reached {
         (false, false, _) => Reached::Shards,
     };
     // One client goes on, another gives up.
-    if cut_ms % 2 == 0 {
+    if cut_ms.is_multiple_of(2) {
         let again = client.put_segment(&second, &upload, &object[0]).await.ok();
         assert_eq!(again.status, if is_durable { 200 } else { 201 }, "{reached:?}");
         client.commit(&second, &upload, &object, &[]).await.ok();

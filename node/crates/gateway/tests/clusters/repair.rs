@@ -1,11 +1,7 @@
 //! A cluster makes itself whole again: shards that stood in go home, lost ones are rebuilt, and the status says it only
 //! when it is true.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
-#[path = "support/cluster.rs"]
-mod cluster;
-
-use cluster::{Cluster, NODES, node, noise, open_store};
+use crate::support::cluster::{Cluster, NODES, node, noise, open_store};
 use datamesh_settings::admin::{ClusterStatus, PoolSafety};
 use datamesh_shard::{ErasureProfile, SegmentId, ShardKey};
 

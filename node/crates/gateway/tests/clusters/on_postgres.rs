@@ -1,19 +1,12 @@
 //! A whole cluster whose catalog is in PostgreSQL: files outlive its connections, and the gateway.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is for tests")]
 
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "../../catalog/tests/it/postgres.rs"]
-#[allow(dead_code, reason = "the catalog's own tests use the rest")]
-mod postgres;
-
-use cluster::{Cluster, noise, start_gateway};
+use crate::support::cluster::{Cluster, noise, start_gateway};
 use datamesh_settings::admin::{CatalogEngine, ClusterStatus, RecodeState};
 use datamesh_shard::ErasureProfile;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_outlive_connections_and_the_gateway() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let database = server.database().await;
     let mut cluster = Cluster::start_on(Some(&server.uri(&database))).await;
     cluster.put_pool().await;
@@ -47,7 +40,7 @@ async fn files_outlive_connections_and_the_gateway() {
 /// Each answers for all that the other acknowledged, learns its layouts, and goes on by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_share_a_database() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let database = server.database().await;
     let mut cluster = Cluster::start_among(Some(&server.uri(&database)), &["gateway-2"]).await;
     let first = cluster.addresses;

@@ -1,18 +1,12 @@
 //! Gateways that keep one catalog become fewer, under clients that write and read back at once: five, three, one. The leader is among those
 //! that leave, one is lost with its volume on the way, and in the end one grows again, with a volume that had left.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is for tests")]
-
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/gateways.rs"]
-mod gateways;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::support::gateways::{Client, Gateways};
 use datamesh_settings::admin::ClusterStatus;
-use gateways::{Client, Gateways};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

@@ -1,18 +1,12 @@
 //! Three gateways that keep one catalog: they form a group, survive the loss of any one of them, and take in what a single one had.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is for tests")]
-
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/gateways.rs"]
-mod gateways;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cluster::noise;
+use crate::support::cluster::noise;
+use crate::support::gateways::Gateways;
 use datamesh_settings::admin::CatalogMemberState::{Away, Current};
 use datamesh_settings::admin::ClusterStatus;
-use gateways::Gateways;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 

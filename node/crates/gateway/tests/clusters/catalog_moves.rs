@@ -1,17 +1,10 @@
 //! A whole cluster whose catalog moves into PostgreSQL and back while files are put and read.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of it is for tests")]
 
-#[path = "support/cluster.rs"]
-mod cluster;
-#[path = "support/gateways.rs"]
-mod gateways;
-#[path = "../../catalog/tests/it/postgres.rs"]
-#[allow(dead_code, reason = "the catalog's own tests use the rest")]
-mod postgres;
-#[path = "catalog_moves/together.rs"]
 mod together;
 
-use cluster::{BACKUPS_FILE, Cluster, DATABASE_FILE, MOVE_FILE, bind_gateway, noise, start_gateway};
+use crate::support::cluster::{
+    BACKUPS_FILE, Cluster, DATABASE_FILE, MOVE_FILE, bind_gateway, noise, start_gateway,
+};
 use datamesh_catalog::engine::{AnyKeyspace, PostgresKeyspace, PostgresOptions, RocksKeyspace, RocksOptions};
 use datamesh_catalog::moving::{Begun, Mover, Moves, Step, say_ready};
 use datamesh_catalog::record::{Keeper, MoveId};
@@ -75,7 +68,7 @@ impl Cluster {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let uri = server.uri(&server.database().await);
     let mut cluster = Cluster::start().await;
     std::fs::write(cluster.dir.path().join(BACKUPS_FILE), []).unwrap();
@@ -130,7 +123,7 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
 /// The gateway was cut off between the fence and the opening: it brings the move to its end before it serves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let database = server.database().await;
     let mut cluster = Cluster::start().await;
     cluster.put_pool().await;
@@ -154,7 +147,7 @@ async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
 /// What it moves to is lost behind the fence: the settings of before bring back all that was acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_move_whose_target_is_lost_is_called_off_behind_the_fence() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let database = server.database().await;
     let mut cluster = Cluster::start().await;
     cluster.put_pool().await;
@@ -201,7 +194,7 @@ async fn fence(volume: &std::path::Path, database: PostgresOptions) {
 /// A volume that was put back as it was before the move is not the catalog.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_that_was_set_back_is_not_served() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let uri = server.uri(&server.database().await);
     let mut cluster = Cluster::start().await;
     cluster.put_pool().await;
@@ -234,7 +227,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 /// A settings file that forgot what is on the volume would begin with nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_empty_database_beside_a_catalog_is_a_mistake() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let uri = server.uri(&server.database().await);
     let mut cluster = Cluster::start().await;
     cluster.gateway.take().unwrap().end().await;

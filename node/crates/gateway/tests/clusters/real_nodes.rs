@@ -1,10 +1,6 @@
 //! Files through a whole cluster, with nodes dead and the gateway restarted.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
-#[path = "support/cluster.rs"]
-mod cluster;
-
-use cluster::{Cluster, noise, start_gateway};
+use crate::support::cluster::{Cluster, noise, start_gateway};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_survive_dead_nodes_and_a_restarted_gateway() {

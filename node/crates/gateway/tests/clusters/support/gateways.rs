@@ -1,5 +1,4 @@
 //! Several gateways, three unless a test says otherwise, and six storage nodes in one process, over real sockets.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "all of it is for tests")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use futures::future::{join_all, try_join_all};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{self, NODES, Running, any, cluster_settings, settings_of_gateway};
+use super::cluster::{self, NODES, Running, any, cluster_settings, settings_of_gateway};
 
 /// Asking again whether something has come true: over HTTP there is no event to wait for.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -222,7 +221,8 @@ impl Gateways {
 
     /// Starts these, which wait for one another.
     pub(crate) async fn restart_together(&mut self, which: impl Iterator<Item = usize>) {
-        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at, true))).await.unwrap() {
+        for (at, running, addresses) in try_join_all(which.map(|at| self.bind_again(at, true))).await.unwrap()
+        {
             (self.running[at], self.addresses[at]) = (Some(running), Some(addresses));
         }
     }

@@ -1,10 +1,4 @@
 //! A whole cluster in one process: a gateway behind HTTPS and six storage nodes with their stores, over real sockets.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "each test file uses a part; all of it is for tests"
-)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -151,6 +145,7 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         // What is read shall come from the nodes.
         cache_bytes: 0,
         deleted_retention_seconds: datamesh_settings::DELETED_RETENTION_SECONDS_DEFAULT,
+        audit_retention_seconds: datamesh_settings::AUDIT_RETENTION_SECONDS_DEFAULT,
         catalog_database: None,
         catalog_members: Vec::new(),
         catalog_leaving: Vec::new(),
@@ -160,7 +155,6 @@ pub(crate) fn settings_of_gateway(dir: &Path, folder: &str) -> GatewaySettings {
         restore: None,
         // Segments are counted in these tests.
         catalog_backups: CatalogBackups::Off,
-        backup_pace: Default::default(),
         backup_copies: None,
         restore_from: Default::default(),
         notifications: Vec::new(),

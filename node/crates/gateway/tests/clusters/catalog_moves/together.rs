@@ -3,13 +3,13 @@
 use datamesh_settings::CatalogMove;
 use datamesh_settings::admin::CatalogEngine;
 
-use crate::cluster::noise;
-use crate::gateways::{Gateways, Place};
-use crate::{has_moved, is_writable, postgres};
+use super::{has_moved, is_writable};
+use crate::support::cluster::noise;
+use crate::support::gateways::{Gateways, Place};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_moves_once_all_are_ready_and_comes_back_to_all() {
-    let server = postgres::server();
+    let server = crate::postgres::server();
     let mut three = Gateways::start().await;
     three.put_pool(0).await;
     three.until(|status| status.catalog.replicas == 3 && is_writable(status)).await;

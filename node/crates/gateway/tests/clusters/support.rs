@@ -1,0 +1,4 @@
+//! Clusters within this process.
+
+pub(crate) mod cluster;
+pub(crate) mod gateways;

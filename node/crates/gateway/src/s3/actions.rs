@@ -47,10 +47,11 @@ pub(super) fn of(operation: &str, versioned: bool, brings: Brings) -> Asked {
     use Action::{
         AbortMultipartUpload, DeleteBucket, DeleteBucketPolicy, GetBucketCORS, GetBucketLocation,
         GetBucketNotification, GetBucketObjectLockConfiguration, GetBucketPolicy, GetBucketPolicyStatus,
-        GetBucketPublicAccessBlock, GetBucketTagging, GetBucketVersioning, GetEncryptionConfiguration, GetLifecycleConfiguration,
-        ListBucket, ListBucketMultipartUploads, ListBucketVersions, ListMultipartUploadParts, PutBucketCORS,
-        PutBucketNotification, PutBucketObjectLockConfiguration, PutBucketPolicy, PutBucketPublicAccessBlock,
-        PutBucketTagging, PutBucketVersioning, PutEncryptionConfiguration, PutLifecycleConfiguration, PutObject,
+        GetBucketPublicAccessBlock, GetBucketTagging, GetBucketVersioning, GetEncryptionConfiguration,
+        GetLifecycleConfiguration, ListBucket, ListBucketMultipartUploads, ListBucketVersions,
+        ListMultipartUploadParts, PutBucketCORS, PutBucketNotification, PutBucketObjectLockConfiguration,
+        PutBucketPolicy, PutBucketPublicAccessBlock, PutBucketTagging, PutBucketVersioning,
+        PutEncryptionConfiguration, PutLifecycleConfiguration, PutObject,
     };
     let either = |plain: Action, of_version: Action| vec![if versioned { of_version } else { plain }];
     Asked::Now(match operation {

@@ -34,7 +34,9 @@ pub(super) async fn look(app: &App, domain: Option<&Domain>, request: &Parts) ->
     let asked = match Asked::of(&request.method, &request.headers) {
         Ok(Some(asked)) => asked,
         Ok(None) => return Browser::Adds(HeaderMap::new()),
-        Err(error) => return Browser::Answer(document(StatusCode::BAD_REQUEST, "BadRequest", &error.to_string())),
+        Err(error) => {
+            return Browser::Answer(document(StatusCode::BAD_REQUEST, "BadRequest", &error.to_string()));
+        }
     };
     let rules = match bucket_of(domain, request) {
         Some(bucket) => rules(app, &bucket).await,

@@ -247,13 +247,8 @@ impl Frames {
 
     /// The body as it goes to the library.
     pub(super) fn guard(self, body: Body, intake: Arc<Intake>) -> Body {
-        let reading = Reading {
-            body: Paced::new(body),
-            rest: Bytes::new(),
-            held: None,
-            frames: self,
-            intake,
-        };
+        let reading =
+            Reading { body: Paced::new(body), rest: Bytes::new(), held: None, frames: self, intake };
         Body::from_stream(stream::try_unfold(reading, async |mut reading| {
             Ok::<_, axum::Error>(reading.next().await?.map(|piece| (piece, reading)))
         }))
@@ -461,7 +456,10 @@ mod tests {
         for at in 0..body.len() {
             let (data, trailers) = undone(&[&body[..at], &body[at..]]).unwrap();
             assert_eq!(data, b"hello!");
-            assert_eq!((trailers.len(), &trailers["x-amz-checksum-crc32"], &trailers["b"]), (2, &"abc=".parse().unwrap(), &"".parse().unwrap()));
+            assert_eq!(
+                (trailers.len(), &trailers["x-amz-checksum-crc32"], &trailers["b"]),
+                (2, &"abc=".parse().unwrap(), &"".parse().unwrap())
+            );
         }
         assert!(undone(&[b"0\r\n"]).unwrap().1.is_empty());
         for cut in ["", "0", "5\r\nhello\r\n"] {
@@ -469,7 +467,9 @@ mod tests {
         }
         let long = format!("0\r\na:{}", "b".repeat(TRAILER_BYTES_MAX));
         let many = format!("0\r\n{}", "a:b\n".repeat(limits::HEADERS_MAX + 1));
-        for wrong in ["0\r\nab\r\n", "0\r\n:b\r\n", "0\r\na b:c\r\n", "0\r\na:\0\r\n", &line("0"), &long, &many] {
+        for wrong in
+            ["0\r\nab\r\n", "0\r\n:b\r\n", "0\r\na b:c\r\n", "0\r\na:\0\r\n", &line("0"), &long, &many]
+        {
             assert_eq!(undone(&[wrong.as_bytes()]), Err(Wrong::Malformed), "{wrong}");
         }
     }

@@ -113,9 +113,11 @@ mod tests {
         let plain = "/b/k?X-Amz-SignedHeaders=host&X-Amz-Signature=0";
         assert_eq!(of(plain, &[]), copy);
         assert_eq!(of(plain, &[all]), copy, "the URL's signature is looked at, whatever a header says");
-        for (word, written) in
-            [("SignedHeaders", "SignedHeader%73"), ("Signature", "%53ignature"), ("X-Amz-Sign", "X%2DAmz-Sign")]
-        {
+        for (word, written) in [
+            ("SignedHeaders", "SignedHeader%73"),
+            ("Signature", "%53ignature"),
+            ("X-Amz-Sign", "X%2DAmz-Sign"),
+        ] {
             assert_eq!(of(&plain.replace(word, written), &[]), copy, "{written}");
         }
         assert_eq!(of("/b/k?X-Amz-Signature=0", &[]), Some("host".into()), "without a list none is covered");

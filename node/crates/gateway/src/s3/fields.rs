@@ -105,10 +105,9 @@ pub(super) fn one_encryption(sse_s3: bool, customer: bool) -> S3Result<()> {
 pub(super) fn only_sse_s3(kind: Option<&str>) -> S3Result<()> {
     match kind {
         None | Some(AES256) => Ok(()),
-        Some(kind) => Err(s3_error!(
-            NotImplemented,
-            "encryption by {kind} is not there: say AES256, or leave it out"
-        )),
+        Some(kind) => {
+            Err(s3_error!(NotImplemented, "encryption by {kind} is not there: say AES256, or leave it out"))
+        }
     }
 }
 

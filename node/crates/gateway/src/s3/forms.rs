@@ -11,8 +11,8 @@ use datamesh_shard::BucketName;
 use futures::stream;
 use s3s::path::S3Path;
 
-use super::actions::{self, Brings};
 use super::access::need;
+use super::actions::{self, Brings};
 use super::front::BY_THE_LIBRARY;
 use super::intake::{Intake, Paced, Trouble};
 use super::memory::Held;
@@ -29,6 +29,8 @@ const FIELDS_WAIT: Duration = Duration::from_secs(10);
 const FILE_WAIT: Duration = Duration::from_secs(60);
 /// What the library gets of the rest at a time: it keeps each piece by itself.
 const PIECE_BYTES: usize = 32 << 10;
+/// Memory is had as the file comes, not for all of it at once: who sends nothing more holds no more. So much at a time.
+const HELD_BYTES: usize = 8 * PIECE_BYTES;
 
 /// How the part begins that the library takes for the file.
 const FILE: &[u8] = b"name=\"file\"";
@@ -38,8 +40,6 @@ pub(super) struct Form {
     pub(super) app: Arc<App>,
     pub(super) bucket: Option<BucketName>,
     pub(super) facts: Facts,
-    /// All its bytes, where it says how many.
-    pub(super) bytes: Option<u64>,
 }
 
 impl Form {
@@ -47,7 +47,7 @@ impl Form {
     pub(super) fn guard(self, body: Body, intake: Arc<Intake>) -> Body {
         let mut body = Paced::new(body);
         body.restart(Some(FIELDS_WAIT));
-        let reading = Reading { form: self, intake, body, rest: BytesMut::new(), at: At::Fields };
+        let reading = Reading { form: self, intake, body, rest: BytesMut::new(), left: 0, at: At::Fields };
         Body::from_stream(stream::try_unfold(reading, |mut reading| async move {
             let piece = reading.next().await?;
             Ok::<_, axum::Error>((!piece.is_empty()).then_some((piece, reading)))
@@ -72,6 +72,8 @@ struct Reading {
     body: Paced,
     /// What came and was not handed on.
     rest: BytesMut,
+    /// Bytes of memory that it has and has not used.
+    left: usize,
     at: At,
 }
 
@@ -80,7 +82,9 @@ struct Reading {
 enum At {
     Fields,
     /// The rest of the file, if it begins among what the library has by now.
-    Rest { has_file: bool },
+    Rest {
+        has_file: bool,
+    },
     File,
     /// Nothing more.
     End,
@@ -106,10 +110,13 @@ impl Reading {
                 self.admit().await?;
                 self.at = At::File;
             }
-            At::File | At::End => {}
+            At::File => self.hold().await?,
+            At::End => {}
         }
         self.read(PIECE_BYTES, None).await?;
-        Ok(self.rest.split_to(self.rest.len().min(PIECE_BYTES)).freeze())
+        let piece = self.rest.split_to(self.rest.len().min(PIECE_BYTES)).freeze();
+        self.left = self.left.saturating_sub(piece.len());
+        Ok(piece)
     }
 
     /// Reads until there are so many bytes, or no more.
@@ -127,17 +134,24 @@ impl Reading {
         Ok(())
     }
 
-    /// Waits for the memory of the file, if whoever sends it may.
+    /// Lets the file in, if whoever sends it may.
     async fn admit(&mut self) -> Result<(), axum::Error> {
         if !self.intake.is_signed() && !self.form.takes_strangers().await {
             return Err(self.intake.gives_up(Trouble::Unsigned));
         }
-        let most = FILE_BYTES_MAX + FIELDS_BYTES_MAX;
-        let bytes = self.form.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most).min(most);
-        let mut held = self.intake.memories().forms.held_by(self.intake.address());
-        self.intake.grow(&mut held, bytes).await?;
-        self.intake.keep(held);
+        self.hold().await?;
         self.body.restart(Some(FILE_WAIT));
+        Ok(())
+    }
+
+    /// Has memory for the next piece.
+    async fn hold(&mut self) -> Result<(), axum::Error> {
+        if self.left < PIECE_BYTES {
+            let mut held = self.intake.memories().forms.held_by(self.intake.address());
+            self.intake.grow(&mut held, HELD_BYTES).await?;
+            self.intake.keep(held);
+            self.left += HELD_BYTES;
+        }
         Ok(())
     }
 }

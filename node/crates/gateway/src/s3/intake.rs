@@ -8,8 +8,8 @@ use axum::body::{Body, BodyDataStream};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use hyper::body::Body as _;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Body as _;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
@@ -38,7 +38,7 @@ pub(super) fn is_streamed(operation: &str) -> bool {
 }
 
 /// What a request says of the length of its body.
-pub(super) fn said_bytes(headers: &HeaderMap) -> Option<u64> {
+fn said_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -69,6 +69,8 @@ pub(super) enum Trouble {
     Busy,
     #[error("the body comes too slowly")]
     Slow,
+    #[error("a document has at most 4 MiB")]
+    TooLong,
     #[error("sign the form")]
     Unsigned,
 }
@@ -78,6 +80,7 @@ impl Trouble {
         let (status, code) = match self {
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
             Self::Slow => (StatusCode::BAD_REQUEST, "RequestTimeout"),
+            Self::TooLong => (StatusCode::BAD_REQUEST, "MaxMessageLengthExceeded"),
             Self::Unsigned => (StatusCode::FORBIDDEN, "AccessDenied"),
         };
         let mut response = document(status, code, &self.to_string());
@@ -158,7 +161,7 @@ impl Intake {
         Body::from_stream(stream::once(begun).try_flatten())
     }
 
-    /// All of a document, and where it is too long some bytes more than one may have: the library says so.
+    /// All of a document.
     async fn document(&self, body: Body, told: Option<u64>) -> Result<Bytes, axum::Error> {
         let unproven = self.seen.operation.get().is_none();
         let (most, mut held) = match unproven {
@@ -169,8 +172,10 @@ impl Intake {
         self.grow(&mut held, told).await?;
         self.keep(held);
         let (mut pieces, mut whole) = (Paced::new(body), BytesMut::with_capacity(told));
-        while whole.len() <= most {
-            let Some(piece) = pieces.next(self).await? else { break };
+        while let Some(piece) = pieces.next(self).await? {
+            if whole.len() + piece.len() > most {
+                return Err(self.gives_up(Trouble::TooLong));
+            }
             whole.extend_from_slice(&piece);
         }
         Ok(whole.freeze())
@@ -202,8 +207,10 @@ impl Paced {
         let paid = Duration::from_millis(self.came.saturating_mul(1000) / BODY_BYTES_PER_SECOND);
         let by_rate = self.began + GRACE + paid;
         let until = self.until.map_or(by_rate, |until| until.min(by_rate));
-        let piece =
-            timeout_at(until, self.body.next()).await.map_err(|_| intake.gives_up(Trouble::Slow))?.transpose()?;
+        let piece = timeout_at(until, self.body.next())
+            .await
+            .map_err(|_| intake.gives_up(Trouble::Slow))?
+            .transpose()?;
         self.came += piece.as_ref().map_or(0, |piece| u64::try_from(piece.len()).unwrap_or(u64::MAX));
         Ok(piece)
     }

@@ -112,7 +112,11 @@ mod tests {
             tokio::time::sleep(WAIT / 2).await;
             drop(one);
         });
-        assert_eq!((waited, began.elapsed()), (Ok(()), WAIT / 2), "whoever waits has it as soon as it is free");
+        assert_eq!(
+            (waited, began.elapsed()),
+            (Ok(()), WAIT / 2),
+            "whoever waits has it as soon as it is free"
+        );
     }
 
     #[tokio::test]

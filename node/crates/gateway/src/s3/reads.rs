@@ -241,7 +241,11 @@ pub(super) async fn attributes(
 }
 
 /// Parts as `partNumber` of a read counts them, behind a marker.
-fn listed(parts: &[PartSummary], max: Option<i32>, marker: Option<&i32>) -> S3Result<GetObjectAttributesParts> {
+fn listed(
+    parts: &[PartSummary],
+    max: Option<i32>,
+    marker: Option<&i32>,
+) -> S3Result<GetObjectAttributesParts> {
     let max = names::at_most(max, PARTS_MAX, "max-parts")?;
     let behind = marker.copied().unwrap_or_default();
     let after = usize::try_from(behind)

@@ -1,7 +1,5 @@
 //! Around every request: its id, its line in the log, its metrics; and the service that the library makes of [`Front`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -12,6 +10,8 @@ use hyper::body::{Body as _, SizeHint};
 use parking_lot::Mutex;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -24,7 +24,7 @@ use super::customer;
 use super::forms::{self, Form};
 use super::front::{BY_THE_LIBRARY, Front};
 use super::host::Domain;
-use super::intake::{self, Intake, Memories, XML_BYTES_MAX};
+use super::intake::{Intake, Memories, XML_BYTES_MAX};
 use super::rates;
 use super::unsigned;
 use crate::api::{App, known_method};
@@ -176,7 +176,6 @@ fn form_of(served: &Served, seen: &Seen, parts: &Parts) -> Form {
         app: Arc::clone(&served.app),
         bucket: browser::bucket_of(served.domain.as_ref(), parts),
         facts: actions::facts(BY_THE_LIBRARY, known, (&parts.headers, &parts.uri)),
-        bytes: intake::said_bytes(&parts.headers),
     }
 }
 

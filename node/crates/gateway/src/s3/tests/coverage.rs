@@ -28,7 +28,8 @@ async fn a_signed_url_does_what_was_signed_however_it_is_written() {
     let denied = Some("AccessDenied".to_owned());
     assert_eq!(put(&client, &url, &[copy]).await, denied);
     assert_eq!(put(&client, &url, &[copy, ("authorization", lies)]).await, denied);
-    for (word, written) in [("X-Amz-SignedHeaders", "X-Amz-SignedHeader%73"), ("X-Amz-Sign", "X%2DAmz-Sign")] {
+    for (word, written) in [("X-Amz-SignedHeaders", "X-Amz-SignedHeader%73"), ("X-Amz-Sign", "X%2DAmz-Sign")]
+    {
         let url = url.replace(word, written);
         assert_eq!(put(&client, &url, &[copy]).await, denied, "{url}");
         assert_eq!(put(&client, &url, &[]).await, None, "the signature itself is right: {url}");

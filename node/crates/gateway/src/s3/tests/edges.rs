@@ -19,7 +19,7 @@ mod changes;
 use changes::{Change, change};
 
 /// Requests of one run, unless `CASES` says another number.
-const CASES: u32 = 1500;
+const CASES: u32 = 3000;
 /// Generous: a loaded machine must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(60);
 const TEXT: &[u8] = b"the bytes that were signed, which are a few more than one chunk of them has";

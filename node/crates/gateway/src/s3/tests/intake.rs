@@ -95,7 +95,6 @@ async fn one_key_s_documents_leave_memory_for_another_s() {
     assert_ne!(got.status, 503, "{got:?}");
 }
 
-/// Unlike what [`document`] says, which are too many keys, its answer is of the library alone.
 #[tokio::test(start_paused = true)]
 async fn a_document_without_end_is_refused() {
     let house = House::new(6).await;
@@ -156,14 +155,14 @@ async fn only_objects_come_in_chunks() {
     let house = House::new(6).await;
     let client = photos(&house).await;
     let document = document(1);
-    let (headers, body) = Chunked::new(SIGNED, &document, document.len(), None).sign(&client, HOST, "/photos/x");
+    let (headers, body) =
+        Chunked::new(SIGNED, &document, document.len(), None).sign(&client, HOST, "/photos/x");
     for (target, code) in [("/photos/x", None), ("/photos/x?tagging=", Some("NotImplemented"))] {
         let said = [
             ("x-amz-content-sha256", SIGNED),
             ("x-amz-decoded-content-length", headers["x-amz-decoded-content-length"].to_str().unwrap()),
         ];
-        let mut request =
-            client.signed(HOST, "PUT", target, &Ask { headers: &said, ..Ask::default() });
+        let mut request = client.signed(HOST, "PUT", target, &Ask { headers: &said, ..Ask::default() });
         let headers = if code.is_none() { headers.clone() } else { request.headers().clone() };
         *request.headers_mut() = headers;
         *request.body_mut() = Body::from(body.clone());

@@ -100,7 +100,10 @@ async fn a_stranger_s_parts_come_so_too_and_their_encoding_stays() {
     let (mut headers, body) = of(&client, &chunked);
     headers.insert("content-encoding", "gzip, aws-chunked".parse().unwrap());
     assert_eq!(sent(&client, "/photos/inbox/z", (headers, body)).await, None);
-    assert_eq!(client.ask("HEAD", "/photos/inbox/z", Ask::default()).await.header("content-encoding"), "gzip");
+    assert_eq!(
+        client.ask("HEAD", "/photos/inbox/z", Ask::default()).await.header("content-encoding"),
+        "gzip"
+    );
 }
 
 /// Of what somebody signs nothing is undone: a signed URL says nothing of chunks.

@@ -36,7 +36,8 @@ async fn listed(client: &Client, (prefix, delimiter): (&str, &str), size: usize)
         .replace("=a/", "=a%2F")
         .replace("=/", "=%2F");
         let page = ask(client, "GET", &format!("/photos?{query}"), Ask::default()).await;
-        let prefixes: Vec<_> = texts(&page, "CommonPrefixes").iter().flat_map(|one| texts(one, "Prefix")).collect();
+        let prefixes: Vec<_> =
+            texts(&page, "CommonPrefixes").iter().flat_map(|one| texts(one, "Prefix")).collect();
         let keys: Vec<_> = texts(&page, "Upload").iter().flat_map(|one| texts(one, "Key")).collect();
         assert!(keys.len() + prefixes.len() <= size);
         let mut both = [keys, prefixes].concat();
@@ -89,18 +90,28 @@ async fn attributes_have_the_parts_as_reads_count_them() {
     for (number, body) in [(3, &large[..]), (5, &large), (9, b"last")] {
         let target = format!("/photos/x?partNumber={number}&uploadId={id}");
         let put = client.ask("PUT", &target, Ask { body, ..Ask::default() }).await.ok();
-        named += &format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", put.header("etag"));
+        named +=
+            &format!("<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>", put.header("etag"));
     }
     let document = format!("<CompleteMultipartUpload>{named}</CompleteMultipartUpload>");
     let target = format!("/photos/x?uploadId={id}");
     ask(&client, "POST", &target, Ask { body: document.as_bytes(), ..Ask::default() }).await;
     let sizes = [5 << 20, 5 << 20, 4].map(|size: u32| size.to_string());
-    for (max, after, shown, next) in
-        [("", "", 0..3, None), ("2", "", 0..2, Some("2")), ("2", "2", 2..3, None), ("0", "", 0..0, None), ("", "9", 3..3, None)]
-    {
+    for (max, after, shown, next) in [
+        ("", "", 0..3, None),
+        ("2", "", 0..2, Some("2")),
+        ("2", "2", 2..3, None),
+        ("0", "", 0..0, None),
+        ("", "9", 3..3, None),
+    ] {
         let mut headers = vec![("x-amz-object-attributes", "ObjectParts")];
-        headers.extend([("x-amz-max-parts", max), ("x-amz-part-number-marker", after)].iter().filter(|said| !said.1.is_empty()));
-        let told = ask(&client, "GET", "/photos/x?attributes=", Ask { headers: &headers, ..Ask::default() }).await;
+        headers.extend(
+            [("x-amz-max-parts", max), ("x-amz-part-number-marker", after)]
+                .iter()
+                .filter(|said| !said.1.is_empty()),
+        );
+        let told =
+            ask(&client, "GET", "/photos/x?attributes=", Ask { headers: &headers, ..Ask::default() }).await;
         let numbers: Vec<_> = shown.clone().map(|at| (at + 1).to_string()).collect();
         let parts = texts(&told, "ObjectParts").pop().unwrap();
         assert_eq!(texts(&parts, "PartNumber"), numbers, "{max} {after}: {told}");

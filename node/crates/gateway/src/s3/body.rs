@@ -99,7 +99,7 @@ impl HttpBody for Patient {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.bytes.clone()
+        self.bytes
     }
 }
 

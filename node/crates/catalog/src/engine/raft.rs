@@ -4,6 +4,7 @@ mod changes_rows;
 mod core;
 mod fence;
 mod flush;
+mod gathered;
 mod import;
 mod keyspace;
 mod leader;

@@ -6,12 +6,14 @@ use std::sync::atomic::AtomicU64;
 use openraft::async_runtime::WatchReceiver;
 use parking_lot::Mutex;
 
+use super::gathered::Gathered;
 use super::message::PartRecord;
 use super::network::Peers;
 use super::state::StateMachine;
 use super::types::{ReplicaId, Types};
 use super::volume::Volume;
 use crate::engine::changes::ChangeLog;
+use crate::keyspace::ReadError;
 
 /// openraft, on our rows.
 pub(super) type Raft = openraft::Raft<Types, StateMachine>;
@@ -25,6 +27,8 @@ pub(super) struct Core {
     pub(super) peers: Arc<dyn Peers>,
     pub(super) incoming: tokio::sync::Mutex<Option<Incoming>>,
     pub(super) forwarded: AtomicU64,
+    /// Where readers wait for the leader's word together.
+    pub(super) fences: Gathered<Result<(), ReadError>>,
 }
 
 /// A snapshot that is being received.

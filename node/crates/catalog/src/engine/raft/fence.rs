@@ -1,12 +1,12 @@
 //! Reads see every commit that was acknowledged before them: on the leader while a majority is known to follow it, on a
 //! follower after it has applied what the leader named.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::linearizable_read::{Linearizer, LinearizerOption};
+use tokio::time::timeout;
 
 use super::core::Core;
 use super::leader::{Search, TRY_FOR};
@@ -23,11 +23,27 @@ enum Tried {
     Not(Option<ReplicaId>),
 }
 
-/// Waits until the rows here are at least as new as any commit acknowledged before the call.
-///
-/// Boxed: openraft's futures are large and deep, and every read of the catalog would carry one.
-pub(super) fn wait(core: &Core) -> BoxFuture<'_, Result<(), ReadError>> {
-    find(core).boxed()
+/// Waits until the rows here are at least as new as any commit acknowledged before the call. Readers who wait at the same time
+/// share the leader's word: what a majority says costs the same for one as for a thousand.
+pub(super) async fn wait(core: &Arc<Core>) -> Result<(), ReadError> {
+    let finding = || {
+        // What nobody comes to wait for keeps no volume open.
+        let core = Arc::downgrade(core);
+        async move {
+            match core.upgrade() {
+                Some(core) => find(&core).await,
+                None => Err(stopped()),
+            }
+        }
+    };
+    match timeout(TRY_FOR, core.fences.join(finding)).await {
+        Ok(found) => found.unwrap_or_else(|| Err(stopped())),
+        Err(_) => Err(ReadError::NoLeader(format!("none for {} s", TRY_FOR.as_secs()))),
+    }
+}
+
+fn stopped() -> ReadError {
+    ReadError::Engine("the replica has stopped".into())
 }
 
 async fn find(core: &Core) -> Result<(), ReadError> {
@@ -53,7 +69,11 @@ pub(super) fn by_majority() -> LinearizerOption {
 
 /// A majority's word.
 async fn here(core: &Core) -> Result<Tried, ReadError> {
-    match core.raft.get_read_linearizer(by_majority()).await {
+    // Others wait for this one to end.
+    let Ok(reader) = timeout(TRY_FOR / 4, core.raft.get_read_linearizer(by_majority())).await else {
+        return Ok(Tried::Not(None));
+    };
+    match reader {
         Ok(reader) => until_applied(core, reader).await,
         Err(error) => match error.forward_to_leader() {
             Some(forward) => Ok(Tried::Not(forward.leader_id)),
@@ -69,9 +89,9 @@ async fn there(core: &Core, leader: ReplicaId) -> Result<Tried, ReadError> {
             let mut metrics = core.raft.metrics();
             let reached =
                 metrics.wait_until(|seen| seen.last_applied.is_some_and(|at| at.index >= place.index));
-            match tokio::time::timeout(TRY_FOR / 4, reached).await {
+            match timeout(TRY_FOR / 4, reached).await {
                 Ok(Ok(_)) => Ok(Tried::Ready),
-                Ok(Err(_)) => Err(ReadError::Engine("the replica has stopped".into())),
+                Ok(Err(_)) => Err(stopped()),
                 Err(_) => Ok(Tried::Not(None)),
             }
         }

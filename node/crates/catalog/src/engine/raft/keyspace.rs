@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::core::{Core, Raft};
 use super::flush::FlushOn;
+use super::gathered::Gathered;
 use super::log::LogStore;
 use super::members::{GroupStatus, MembersError};
 use super::network::{Links, Peers};
@@ -117,6 +118,7 @@ impl RaftKeyspace {
             peers,
             incoming: tokio::sync::Mutex::default(),
             forwarded: AtomicU64::new(0),
+            fences: Gathered::new(),
         });
         core.stand_if_alone().await;
         let (submit, requests) = mpsc::channel(QUEUE_COMMITS);

@@ -33,6 +33,8 @@ pub const EVENT_TEXT_BYTES_MAX: usize = 256;
 pub const EVENTS_PER_CALL_MAX: usize = 1000;
 /// S3 key pairs at most.
 pub const ACCESS_KEYS_MAX: usize = 10_000;
+/// Of these, how many only administrators make: those whom users leave none.
+pub const ACCESS_KEYS_RESERVED: usize = 1000;
 /// S3 key pairs that somebody who makes their own has at most.
 pub const ACCESS_KEYS_OF_USER_MAX: usize = 20;
 /// Bytes of the name and of the owner of a key pair at most.

@@ -62,8 +62,14 @@ pub const PART_BYTES: u64 = 64 << 20;
 pub const PART_BYTES_MAX: u64 = 1 << 30;
 /// Bytes in a second that a body brings at least which others wait for, as of segments.
 pub const BODY_BYTES_PER_SECOND: u64 = 14 << 10;
-/// Bytes of S3's documents and signed chunks in memory at once, beside the budget of all transfers; one key has half of them at most.
-pub const S3_DOCUMENTS_BYTES: usize = 16 << 20;
+/// Bytes of S3's documents in memory at once, beside the budget of all transfers.
+pub const S3_DOCUMENTS_BYTES: usize = 4 * S3_DOCUMENTS_BYTES_EACH;
+/// Those signed by one owner's keys: the largest document there is.
+pub const S3_DOCUMENTS_BYTES_EACH: usize = 4 << 20;
+/// Bytes of S3's signed chunks in memory at once, beside the budget of all transfers.
+pub const S3_CHUNKS_BYTES: usize = 2 * S3_CHUNKS_BYTES_EACH;
+/// Those signed by one owner's keys: 64 chunks of 128 KiB, as clients send them.
+pub const S3_CHUNKS_BYTES_EACH: usize = 8 << 20;
 /// Bytes of fields of forms in memory at once.
 pub const S3_FIELDS_BYTES: usize = 8 * S3_FIELDS_BYTES_EACH;
 /// Those of one address.

@@ -8,7 +8,7 @@ use crate::keys::{self, KeyError, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, Revision, Row, View};
 use crate::limits::{
     ACCESS_KEY_BUCKETS_MAX, ACCESS_KEY_NAME_BYTES_MAX, ACCESS_KEYS_MAX, ACCESS_KEYS_OF_USER_MAX,
-    WRAPPED_SECRET_BYTES_MAX,
+    ACCESS_KEYS_RESERVED, WRAPPED_SECRET_BYTES_MAX,
 };
 use crate::model::{AccessKey, AccessKeyId, CredentialId, User, UserId, UserName};
 use crate::record::{self, AccessKeyRecord, UserNameRecord};
@@ -104,6 +104,23 @@ pub(super) async fn delete_all_of(
     Ok(())
 }
 
+/// Has a batch refuse all keys of a user from now on; it fails at its commit when there is a new one of anybody.
+pub(super) async fn disable_all_of(
+    view: &impl View,
+    user: &User,
+    batch: &mut Batch,
+) -> Result<(), CatalogError> {
+    let all = keys::all(Table::AccessKey);
+    let since = view.revision().await?;
+    let rows = whole(view, all.clone()).await?.rows;
+    for AccessKey { id, mut grant, sealed_secret } in of_owner(&rows, user.name.as_str())? {
+        grant.disabled = true;
+        put(batch, keys::access_key(&id), &AccessKeyRecord { grant, sealed_secret })?;
+    }
+    batch.expect_unchanged(all, since);
+    Ok(())
+}
+
 /// Has a batch rest on the user of a name being as they are now; gives them, if there is one.
 async fn resting_on(view: &impl View, owner: &str, batch: &mut Batch) -> Result<Option<User>, CatalogError> {
     let Ok(name) = owner.parse::<UserName>() else { return Ok(None) };
@@ -159,7 +176,8 @@ impl<K: Keyspace> Catalog<K> {
             if known.iter().any(|known| known.key == row) {
                 return Err(AccessKeyError::Taken(key.id.clone()));
             }
-            at_most("access keys", known.len() + 1, ACCESS_KEYS_MAX)?;
+            let reserved = if matches!(given, KeyFor::Themselves { .. }) { ACCESS_KEYS_RESERVED } else { 0 };
+            at_most("access keys", known.len() + 1, ACCESS_KEYS_MAX - reserved)?;
             let mut batch = Batch::new();
             rest_on(&view, given, &known, &mut batch).await?;
             drop(view);

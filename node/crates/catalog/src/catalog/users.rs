@@ -41,7 +41,7 @@ pub enum Ends {
     Codes,
     /// None.
     Nothing,
-    /// Everything, and the user's shares: whoever asks for this trusts none of them.
+    /// Everything, and the user's shares; S3 keys are disabled: whoever asks for this trusts none of them.
     All,
     /// Everything, with the user.
     Deleted,
@@ -267,6 +267,10 @@ impl<K: Keyspace> Catalog<K> {
                 return Ok(false);
             }
             super::second_factors::delete_offer(&view, id, &mut batch).await?;
+            // Who chooses their first password had none that somebody could have made keys by.
+            if ends == Ends::All && (by == By::Administrator || user.password.is_some()) {
+                super::access_keys::disable_all_of(&view, &user, &mut batch).await?;
+            }
             drop(view);
             user.password = password.clone();
             (user.failed_sign_ins, user.last_failed_unix_ms) = (0, 0);

@@ -1,15 +1,15 @@
 //! S3 key pairs: kept, listed, refused, revoked.
 
-use datamesh_catalog::catalog::{AccessKeyError, CredentialError, KeyFor, Proven, UserError};
+use datamesh_catalog::catalog::{AccessKeyError, By, CredentialError, Ends, KeyFor, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::limits::ACCESS_KEYS_OF_USER_MAX;
 use datamesh_catalog::{AccessKey, AccessKeyId, Catalog, Grant, PasswordHash, Permission, User};
 use datamesh_shard::BucketName;
 
-use crate::accounts::{id, session, user};
+use crate::accounts::{id, reset, session, user};
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: kept_until_revoked, limits, of_users, bounded, gone_with_their_owner);
+on_all_engines!(catalog_on: kept_until_revoked, limits, of_users, bounded, gone_with_their_owner, refused_once_nothing_of_them_is_trusted);
 
 fn key(id: &str) -> AccessKey {
     AccessKey {
@@ -140,4 +140,33 @@ async fn gone_with_their_owner<K: Keyspace>(catalog: Catalog<K>) {
     assert_eq!(catalog.create_user(&taken, None).await, Err(UserError::KeysOf(taken.name.clone())));
     catalog.delete_access_key(&kept.id).await.unwrap();
     catalog.create_user(&taken, None).await.unwrap();
+}
+
+/// By whoever resets a password; not by who chooses their first, nor another.
+async fn refused_once_nothing_of_them_is_trusted<K: Keyspace>(catalog: Catalog<K>) {
+    let alice = alice(&catalog).await;
+    let (hers, other) = (key_of(1, "Alice"), key_of(2, "bob"));
+    catalog.create_access_key(&hers, KeyFor::User(alice.id)).await.unwrap();
+    catalog.create_access_key(&other, KeyFor::Nobody).await.unwrap();
+    let disabled = async || {
+        let keys = catalog.access_keys().await.unwrap();
+        keys.iter().map(|key| key.grant.disabled).collect::<Vec<_>>()
+    };
+    let chosen = PasswordHash("chosen".into());
+    let choose =
+        async |ends, by| catalog.set_password(alice.id, Some(chosen.clone()), (ends, by)).await.unwrap();
+    let by_code = async |number| {
+        catalog.add_credential(alice.id, (id(number), &reset()), 5).await.unwrap();
+        choose(Ends::All, By::Code(id(number))).await
+    };
+    assert!(choose(Ends::SessionsBut(id(1)), By::Password(password())).await);
+    assert_eq!(disabled().await, [false, false], "another password");
+    assert!(by_code(2).await);
+    assert_eq!(disabled().await, [true, false]);
+    assert!(catalog.disable_access_key(&hers.id, false).await.unwrap());
+    catalog.set_password(alice.id, None, (Ends::All, By::Administrator)).await.unwrap();
+    assert_eq!(disabled().await, [true, false]);
+    assert!(catalog.disable_access_key(&hers.id, false).await.unwrap());
+    assert!(by_code(3).await);
+    assert_eq!(disabled().await, [false, false], "the first since");
 }

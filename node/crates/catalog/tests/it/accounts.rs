@@ -40,6 +40,10 @@ pub(super) fn session(used_unix_ms: u64) -> Credential {
     credential(CredentialKind::Session { device: "test".into() }, used_unix_ms)
 }
 
+pub(super) fn reset() -> Credential {
+    credential(CredentialKind::Reset, 0)
+}
+
 fn token() -> Credential {
     credential(CredentialKind::Token { name: "t".into(), scopes: Vec::new() }, 0)
 }

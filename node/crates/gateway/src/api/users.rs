@@ -177,10 +177,7 @@ pub(super) async fn reset(
     Path(name): Path<String>,
     origin: Origin,
 ) -> Result<Response, Problem> {
-    let user = app.accounts.user(&name).await?;
     let made = app.accounts.reset(&name, from(origin)).await?;
-    // After the sessions by which one could have been made.
-    app.keys.disable_all_of(&user.name).await?;
     Ok(code(StatusCode::OK, &made, None))
 }
 

@@ -277,7 +277,7 @@ impl Reading {
                 Some(Need::Memory(bytes)) => {
                     // Whoever asks for this chunk's bytes has done with the one before.
                     self.held = None;
-                    let mut held = self.intake.document_memory();
+                    let mut held = self.intake.chunk_memory();
                     self.intake.grow(&mut held, bytes).await?;
                     self.held = Some(held);
                     self.body.restart(None);
@@ -286,6 +286,7 @@ impl Reading {
                 Some(Need::Bytes) => {
                     let more = match self.frames.at {
                         At::Whole(..) => self.body.next(&self.intake).await?,
+                        At::End(_) if self.held.is_some() => self.body.next(&self.intake).await?,
                         At::Line(_) | At::Trailer(_) => {
                             self.held = None;
                             self.body.next_in_peace().await?

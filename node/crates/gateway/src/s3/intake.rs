@@ -19,8 +19,8 @@ use super::refusals::document;
 use crate::api::network;
 use crate::auth::Address;
 use crate::limits::{
-    BODY_BYTES_PER_SECOND, S3_DOCUMENTS_BYTES, S3_FIELDS_BYTES, S3_FIELDS_BYTES_EACH, S3_FORMS_BYTES,
-    S3_FORMS_BYTES_EACH,
+    BODY_BYTES_PER_SECOND, S3_CHUNKS_BYTES, S3_CHUNKS_BYTES_EACH, S3_DOCUMENTS_BYTES,
+    S3_DOCUMENTS_BYTES_EACH, S3_FIELDS_BYTES, S3_FIELDS_BYTES_EACH, S3_FORMS_BYTES, S3_FORMS_BYTES_EACH,
 };
 
 /// Bytes of an XML document at most: 1,000 keys to delete, or 10,000 parts.
@@ -44,8 +44,10 @@ fn said_bytes(headers: &HeaderMap) -> Option<u64> {
 
 /// What is shared by all requests.
 pub(super) struct Memories {
-    /// For documents and signed chunks, by key.
+    /// For documents, by the owner of the key that signs them: somebody has many keys.
     documents: Memory,
+    /// For signed chunks, by the same.
+    chunks: Memory,
     /// For the fields of forms, by address: nobody has signed them yet.
     pub(super) fields: Memory,
     /// For the files of forms, by address.
@@ -55,7 +57,8 @@ pub(super) struct Memories {
 impl Default for Memories {
     fn default() -> Self {
         Self {
-            documents: Memory::new(S3_DOCUMENTS_BYTES, S3_DOCUMENTS_BYTES / 2),
+            documents: Memory::new(S3_DOCUMENTS_BYTES, S3_DOCUMENTS_BYTES_EACH),
+            chunks: Memory::new(S3_CHUNKS_BYTES, S3_CHUNKS_BYTES_EACH),
             fields: Memory::new(S3_FIELDS_BYTES, S3_FIELDS_BYTES_EACH),
             forms: Memory::new(S3_FORMS_BYTES, S3_FORMS_BYTES_EACH),
         }
@@ -120,9 +123,19 @@ impl Intake {
         self.seen.from.map(|Address(from)| network(from).to_string()).unwrap_or_default()
     }
 
-    /// What a body with signed chunks, or a document, is kept in.
-    pub(super) fn document_memory(&self) -> Held {
-        self.memories.documents.held_by(self.seen.key.get().cloned().unwrap_or_else(|| self.address()))
+    /// What a document is kept in.
+    fn document_memory(&self) -> Held {
+        self.memories.documents.held_by(self.owner())
+    }
+
+    /// What a signed chunk is kept in.
+    pub(super) fn chunk_memory(&self) -> Held {
+        self.memories.chunks.held_by(self.owner())
+    }
+
+    /// Whose the key is that signs it, or where it comes from.
+    fn owner(&self) -> String {
+        self.seen.owner.get().cloned().unwrap_or_else(|| self.address())
     }
 
     /// Has so many bytes more in all, or the body is read no further.

@@ -80,11 +80,12 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();
-    let (key, operation) = (OnceLock::new(), OnceLock::new());
+    let (key, owner, operation) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
     let (witnessed, note) = (Mutex::default(), Note::default());
     let stranger = AtomicBool::new(false);
     let counted = rates::shown(request.headers(), request.uri());
-    let seen = Arc::new(Seen { id: id.clone(), from, counted, stranger, key, operation, witnessed, note });
+    let seen =
+        Arc::new(Seen { id: id.clone(), from, counted, stranger, key, owner, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
     let mut response = match rates::refused(&served.app, counted, from) {

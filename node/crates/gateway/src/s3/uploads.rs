@@ -84,20 +84,20 @@ async fn entries(app: &Arc<App>, asked: Asked<'_>, limit: usize) -> S3Result<Vec
         let behind = after.as_ref().map(|(key, id)| (key, *id));
         let uploads = app.objects.uploads(bucket, prefix, behind, left).await?;
         let is_all = uploads.len() < left;
-        let mut rolled = None;
         for upload in uploads {
-            if let Some(all) = common(upload.key.as_bytes(), prefix, delimiter) {
-                rolled = Some(last_of(&all)?);
-                entries.push(Entry::Prefix(all));
-                break;
+            if after.as_ref().is_some_and(|(last, id)| id.is_none() && upload.key <= *last) {
+                continue;
             }
-            after = Some((upload.key.clone(), Some(upload.upload)));
-            entries.push(Entry::Upload(upload));
+            if let Some(all) = common(upload.key.as_bytes(), prefix, delimiter) {
+                after = Some((last_of(&all)?, None));
+                entries.push(Entry::Prefix(all));
+            } else {
+                after = Some((upload.key.clone(), Some(upload.upload)));
+                entries.push(Entry::Upload(upload));
+            }
         }
-        match rolled {
-            Some(last) => after = Some((last, None)),
-            None if is_all => break,
-            None => {}
+        if is_all {
+            break;
         }
     }
     Ok(entries)

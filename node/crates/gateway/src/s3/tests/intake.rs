@@ -74,19 +74,24 @@ async fn a_document_comes_at_its_rate_or_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_key_s_documents_leave_memory_for_another_s() {
+async fn one_owner_s_documents_leave_memory_for_another_s() {
     let house = House::new(6).await;
-    let (client, other) = (photos(&house).await, Client::new(&house, Permission::Admin, &[]).await);
+    let (client, other) = (photos(&house).await, Client::of(&house, "other", (Permission::Admin, &[])).await);
+    let other = other.beside(&client);
+    let again = Client::new(&house, Permission::Admin, &[]).await.beside(&client);
     let large = document(3 * MIB);
-    let slow = || sent(&client, with_body(&client, DELETE, &large, slowly(&large, IN_TIME)));
-    let holding = [slow(), slow()];
+    let holding = sent(&client, with_body(&client, DELETE, &large, slowly(&large, IN_TIME)));
     sleep(SECOND).await;
     let began = Instant::now();
-    let got = client.send(with_body(&client, DELETE, &large, Body::from(large.clone()))).await;
-    assert_eq!((got.status.as_u16(), got.code().as_deref()), (503, Some("SlowDown")));
+    let got = again.send(with_body(&again, DELETE, &large, Body::from(large.clone()))).await;
+    assert_eq!(
+        (got.status.as_u16(), got.code().as_deref()),
+        (503, Some("SlowDown")),
+        "another key of theirs"
+    );
     assert_eq!((got.header("retry-after"), began.elapsed().as_secs()), ("10", 10));
     let small = document(1);
-    for (client, sent, why) in [(&client, &small, "a small one"), (&other, &large, "another key's")] {
+    for (client, sent, why) in [(&client, &small, "a small one"), (&other, &large, "another owner's")] {
         let got = client.send(with_body(client, DELETE, sent, Body::from(sent.clone()))).await;
         assert_ne!(got.status, 503, "{why}: {got:?}");
     }
@@ -116,7 +121,8 @@ fn chunk(client: &Client, data: &[u8], slow: impl Fn(&[u8]) -> Body) -> Request<
 #[tokio::test(start_paused = true)]
 async fn signed_chunks_come_at_their_rate_and_within_their_memory() {
     let house = House::new(6).await;
-    let (client, other) = (photos(&house).await, Client::new(&house, Permission::Admin, &[]).await);
+    let (client, other) = (photos(&house).await, Client::of(&house, "other", (Permission::Admin, &[])).await);
+    let other = other.beside(&client);
     let data = noise(1, usize::try_from(SIGNED_CHUNK_BYTES_MAX).unwrap());
     let in_time = |body: &[u8]| slowly(body, IN_TIME);
     let got = client.send(chunk(&client, &data[..15 * IN_TIME], in_time)).await;
@@ -130,9 +136,27 @@ async fn signed_chunks_come_at_their_rate_and_within_their_memory() {
     let halves = |body: &[u8]| slowly(body, body.len() / 2 + 1);
     let got = client.send(chunk(&client, &data, halves)).await;
     assert_eq!((got.status.as_u16(), got.code().as_deref()), (503, Some("SlowDown")));
-    assert_eq!(other.send(chunk(&other, &data, halves)).await.code(), None, "another key");
+    assert_eq!(other.send(chunk(&other, &data, halves)).await.code(), None, "another owner");
     drop(holding);
     assert_eq!(client.send(chunk(&client, &data, halves)).await.code(), None, "it came back");
+}
+
+/// A chunk is in memory until its end has come, so that comes at its rate too.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_without_its_end_is_given_up() {
+    let house = House::new(6).await;
+    let client = photos(&house).await;
+    let data = noise(1, 1000);
+    let began = Instant::now();
+    let endless = |body: &[u8]| {
+        let at = body.windows(data.len()).position(|window| window == data).unwrap() + data.len();
+        // In two pieces: what came in one takes no memory of its own.
+        let come = [&body[..at - 1], &body[at - 1..at]].map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
+        Body::from_stream(stream::iter(come).chain(stream::pending()))
+    };
+    let got = client.send(chunk(&client, &data, endless)).await;
+    assert_eq!((got.status.as_u16(), got.code().as_deref()), (400, Some("RequestTimeout")));
+    assert!(began.elapsed() < 12 * SECOND, "{:?}", began.elapsed());
 }
 
 /// An object in small chunks that pause between each other waits for nobody: only what is in memory has a rate.

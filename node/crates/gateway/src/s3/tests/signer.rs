@@ -75,6 +75,11 @@ impl Client {
         Self { router, id: id.to_owned(), secret: secret.to_owned() }
     }
 
+    /// The same key at another's gateway.
+    pub(super) fn beside(self, other: &Self) -> Self {
+        Self { router: other.router.clone(), ..self }
+    }
+
     /// The same key with another secret.
     pub(super) fn with_secret(&self, secret: &str) -> Self {
         Self { router: self.router.clone(), id: self.id.clone(), secret: secret.to_owned() }

@@ -32,6 +32,9 @@ pub(crate) fn path(key: &str) -> String {
     format!("/api/v1/files/{key}")
 }
 
+/// A delete that takes the bytes from the disks at once.
+pub(crate) const SHRED: &str = "?shred=true";
+
 pub(crate) async fn run(world: Arc<World>, client: usize, operations: usize) {
     let dice = world.surrounding.dice.fork();
     for operation in 0..operations {
@@ -46,7 +49,7 @@ pub(crate) async fn run(world: Arc<World>, client: usize, operations: usize) {
                 put(&world, &own, number, 8 + dice.below(BYTES_MAX)).await;
             }
             45..55 => drop(delete(&world, &own, "").await),
-            55..60 => drop(delete(&world, &own, "?shred=true").await),
+            55..60 => drop(delete(&world, &own, SHRED).await),
             _ => {
                 let all = world.history.lock().keys();
                 let key = dice.pick(&all).cloned().unwrap_or(own);
@@ -93,6 +96,9 @@ pub(crate) async fn delete(world: &World, key: &str, how: &str) -> bool {
     let ended = asked(world, Method::DELETE, &format!("{}{how}", path(key)), Vec::new()).await;
     let done = matches!(&ended, Ended::Answered(status, ..) if status.is_success());
     world.history.lock().write_ends(world.now_ms(), key, done);
+    if how == SHRED {
+        world.history.lock().is_shredded(done.then(|| world.now_ms()), key);
+    }
     let shredded = matches!(&ended, Ended::Answered(StatusCode::ACCEPTED, ..));
     world.surrounding.totals.count(|counts| counts.shreds += u64::from(shredded));
     world.surrounding.totals.count(|counts| match done {

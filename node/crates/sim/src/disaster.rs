@@ -6,6 +6,7 @@ use datamesh_placement::Layout;
 use http::{Method, StatusCode};
 
 use crate::again;
+use crate::client;
 use crate::faults;
 use crate::gateway::{Ended, ask};
 use crate::run::{World, pause};
@@ -57,20 +58,39 @@ async fn is_promised(world: &World) -> bool {
     lost <= least
 }
 
-/// What the restored catalog does not know of is on the disks: it is found there, and deleted.
-pub(crate) async fn find_unknown(world: &World) -> Result<(), String> {
-    let check = || async {
-        let mut gateway = world.gateway_watch();
-        let body = br#"{"repair":true}"#.to_vec();
-        match ask(&mut gateway, Method::POST, "/api/v1/admin/fsck", body).await {
-            Ended::Answered(StatusCode::OK, _, lines) => Ok(String::from_utf8_lossy(&lines).into_owned()),
-            other => Err(format!("a check of the restored catalog: {other:?}")),
+/// A check of catalog and nodes, with repair; what it found.
+async fn check(world: &World) -> Result<String, String> {
+    let mut gateway = world.gateway_watch();
+    let body = br#"{"repair":true}"#.to_vec();
+    match ask(&mut gateway, Method::POST, "/api/v1/admin/fsck", body).await {
+        Ended::Answered(StatusCode::OK, _, lines) => Ok(String::from_utf8_lossy(&lines).into_owned()),
+        other => Err(format!("a check of the restored catalog: {other:?}")),
+    }
+}
+
+/// What was shredded since the moment of a restored catalog is shredded again: that catalog has it, and not all of its bytes are there.
+pub(crate) async fn shred_again(world: &World, until: u64) -> Result<(), String> {
+    let keys = world.history.lock().keys();
+    for key in keys {
+        let shredded = world.history.lock().may_be_shredded(until, &key);
+        if shredded && !client::delete(world, &key, client::SHRED).await {
+            return Err(format!("key {key} cannot be shredded again although nothing is broken"));
         }
-    };
-    let mended = check().await?;
+    }
+    Ok(())
+}
+
+/// What a restored catalog does not know of is on the disks, and whoever restores it has that deleted.
+pub(crate) async fn mend(world: &World) -> Result<(), String> {
+    check(world).await.map(drop)
+}
+
+/// Nothing of that is left.
+pub(crate) async fn find_unknown(world: &World) -> Result<(), String> {
+    let mended = check(world).await?;
     // What was just mended is none any more.
     pause(Duration::from_secs(1)).await;
-    let last = check().await?;
+    let last = check(world).await?;
     match last.lines().any(|line| line.contains(r#""type":"finding""#)) {
         true => Err(format!("what the restored catalog lacked was not mended: {mended}, then {last}")),
         false => Ok(()),
@@ -80,7 +100,9 @@ pub(crate) async fn find_unknown(world: &World) -> Result<(), String> {
 /// Whether what keys hold is what they held at one moment that the backup says.
 pub(crate) fn judge(world: &World, until: u64) -> Result<(), String> {
     let history = world.history.lock();
-    let held = history.held();
+    let mut held = history.held();
+    // What was shredded since was shredded once more.
+    held.retain(|key, _| !history.may_be_shredded(until, key));
     let set_back = u64::try_from(history.differing(&held)).unwrap_or(u64::MAX);
     world.surrounding.totals.count(|counts| counts.set_back += set_back);
     match history.is_one_moment(until, &held) {

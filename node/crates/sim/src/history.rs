@@ -43,6 +43,8 @@ pub(crate) struct History {
     next_read: u64,
     /// All that happened, in order.
     changes: Vec<Change>,
+    /// Keys that were to be shredded, and when that request ended; absent where no answer said so.
+    shreds: Vec<(Option<u64>, String)>,
 }
 
 /// A read under way.
@@ -111,6 +113,16 @@ impl History {
             register.possible = BTreeSet::from([value]);
         }
         Ok(())
+    }
+
+    /// A shred of a key has ended: at this time, or nobody knows when.
+    pub(crate) fn is_shredded(&mut self, at_ms: Option<u64>, key: &str) {
+        self.shreds.push((at_ms, key.to_owned()));
+    }
+
+    /// Whether a catalog that is set back to this moment may have a key whose bytes were shredded since: that is not taken back.
+    pub(crate) fn may_be_shredded(&self, since_unix_ms: u64, key: &str) -> bool {
+        self.shreds.iter().any(|(at, shredded)| shredded == key && at.is_none_or(|at| at >= since_unix_ms))
     }
 
     /// Whether any write is under way.

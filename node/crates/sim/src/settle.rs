@@ -16,6 +16,8 @@ use crate::run::{World, pause};
 use crate::truth;
 use crate::watcher;
 
+/// Whoever restores a catalog has what it does not know of deleted: looked for so often, since what is young may be on its way.
+const BETWEEN_MENDS: Duration = Duration::from_secs(100);
 /// By then the cluster must be whole again.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -29,7 +31,12 @@ pub(crate) async fn settle(world: &Arc<World>) {
     if let Err(what) = again::tidy(world).await {
         return world.fail(what);
     }
-    if let Err(what) = come_right(world).await {
+    if let Some(until) = set_back
+        && let Err(what) = disaster::shred_again(world, until).await
+    {
+        return world.fail(what);
+    }
+    if let Err(what) = come_right(world, set_back.is_some()).await {
         return world.fail(what);
     }
     if let Err(what) = again::is_kept(world) {
@@ -64,14 +71,18 @@ async fn read_all(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Deletes everything, backups too: all space comes back, that of puts which were cut off as well.
-async fn empty(world: &Arc<World>) -> Result<(), String> {
+/// The catalog is backed up no more: backups bring segments and let them go, so that what was counted is never what is there.
+async fn without_backups(world: &Arc<World>) {
     {
         let mut gateway = world.gateway.lock().await;
         gateway.backups = CatalogBackups::Off;
         gateway.crash();
     }
     faults::start_gateway(world).await;
+}
+
+/// Deletes everything: all space comes back, that of backups and of puts which were cut off as well.
+async fn empty(world: &Arc<World>) -> Result<(), String> {
     let keys = world.history.lock().keys();
     for key in keys {
         if !client::delete(world, &key, "").await {
@@ -98,9 +109,10 @@ async fn empty(world: &Arc<World>) -> Result<(), String> {
 }
 
 /// Waits until what is reported is that all is well, and holds it against the truth.
-async fn come_right(world: &Arc<World>) -> Result<(), String> {
+async fn come_right(world: &Arc<World>, set_back: bool) -> Result<(), String> {
     let until = Instant::now() + PATIENCE;
-    let mut last = None;
+    let (mut last, mut backed_up) = (None, false);
+    let mut mended = Instant::now();
     while Instant::now() < until {
         if let Some((pool, backup)) = watcher::status(world).await {
             let safety = pool.safety.clone().unwrap_or_default();
@@ -108,10 +120,18 @@ async fn come_right(world: &Arc<World>) -> Result<(), String> {
             let drains = undone_drains(world, &pool);
             let what = if drains.is_empty() { what } else { format!("{what}; drains: {drains:?}") };
             let recoded = recoded(world, &pool);
-            if good && drains.is_empty() && recoded && backup.counts() && backup.error.is_none() {
+            if !backed_up && backup.counts() && backup.error.is_none() {
+                backed_up = true;
+                without_backups(world).await;
+            }
+            if good && drains.is_empty() && recoded && backed_up {
                 world.surrounding.totals.count(|counts| counts.rebuilt += safety.rebuilt_shards);
                 world.note(&format!("it came right: {what}"));
                 return Ok(());
+            }
+            if set_back && mended.elapsed() > BETWEEN_MENDS {
+                disaster::mend(world).await?;
+                mended = Instant::now();
             }
             last = Some(format!("{what}; profiles: {:?}, {:?}; {backup:?}", pool.profiles, pool.recode));
         }

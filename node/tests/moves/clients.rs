@@ -12,6 +12,8 @@ use crate::register::Register;
 const KEYS_EACH: u64 = 6;
 /// A row, and a segment.
 const SIZES: [usize; 3] = [1, 3000, 70_000];
+/// Between two writes of a client: each leaves rows that the next move copies.
+const PACE: Duration = Duration::from_millis(20);
 /// After a request that was not answered.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +61,7 @@ impl Client {
             self.write(n).await;
             let read = self.written.wrapping_mul(7) % KEYS_EACH;
             self.read(read).await.unwrap();
+            tokio::time::sleep(PACE).await;
         }
         self
     }

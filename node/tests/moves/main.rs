@@ -20,7 +20,9 @@ mod postgres;
 mod register;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,7 +42,9 @@ const CLIENTS: u64 = 4;
 const FILLED: usize = 600;
 /// There and back, so often.
 const ROUNDS: usize = 2;
-/// What the log calls the phases, in their order.
+/// How the log tells of a phase.
+const PHASE: &str = "the catalog's move goes on:";
+/// What it calls them, in their order.
 const PHASES: [&str; 5] = ["Copy", "Compare", "Await", "Fence", "Open"];
 /// A kill follows a phase's first line within it.
 const WITHIN_MS: u64 = 40;
@@ -50,23 +54,44 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// Between two looks into the log.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// What all processes log, from the place on that was read last.
+/// The phases that processes log, from the place on that was read last.
 struct Log {
     path: PathBuf,
-    read: usize,
+    read: u64,
+    line: Vec<u8>,
+    phases: VecDeque<String>,
 }
 
 impl Log {
-    /// Whether this was said since.
-    fn has_said(&mut self, text: &str) -> bool {
-        let all = std::fs::read(&self.path).unwrap();
-        let found = all[self.read..].windows(text.len()).position(|window| window == text.as_bytes());
-        self.read += found.map_or(0, |at| at + text.len());
-        found.is_some()
+    fn new(path: PathBuf) -> Self {
+        Self { path, read: 0, line: Vec::new(), phases: VecDeque::new() }
+    }
+
+    /// Reads what was logged since, once: the log is long, and is looked into often.
+    fn follow(&mut self) {
+        let mut file = File::open(&self.path).unwrap();
+        file.seek(SeekFrom::Start(self.read)).unwrap();
+        self.read += u64::try_from(file.read_to_end(&mut self.line).unwrap()).unwrap();
+        while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.line.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let phase = line.split_once(PHASE).map(|(_, rest)| {
+                rest.trim_start().chars().take_while(|letter| letter.is_alphanumeric()).collect()
+            });
+            self.phases.extend(phase);
+        }
+    }
+
+    /// Whether this phase was named since.
+    fn has_said(&mut self, phase: &str) -> bool {
+        self.follow();
+        let at = self.phases.iter().position(|said| said == phase);
+        at.is_some_and(|at| self.phases.drain(..=at).count() > 0)
     }
 
     fn skip(&mut self) {
-        self.read = usize::try_from(std::fs::metadata(&self.path).unwrap().len()).unwrap();
+        self.follow();
+        self.phases.clear();
     }
 }
 
@@ -104,10 +129,10 @@ impl Drill {
 
     /// Waits for a phase, or until the catalog has moved; whether it came.
     async fn comes_to(&mut self, phase: &str, to: CatalogEngine) -> bool {
-        let (text, begun) = (format!("the catalog's move goes on: {phase}"), Instant::now());
+        let begun = Instant::now();
         let mut asked = begun;
         loop {
-            if self.log.has_said(&text) {
+            if self.log.has_said(phase) {
                 return true;
             }
             if asked.elapsed() > Duration::from_millis(500) {
@@ -174,7 +199,7 @@ async fn what_was_acknowledged_is_there_whichever_phase_of_a_move_is_cut_off() {
     for name in 0..CLIENTS {
         working.spawn(Client::new(&cluster, &counts, name).work(Arc::clone(&stop)));
     }
-    let log = Log { path: cluster.folder().join("log"), read: 0 };
+    let log = Log::new(cluster.folder().join("log"));
     let (cluster_of, kills) = (Arc::clone(&cluster), BTreeMap::new());
     let mut drill = Drill { cluster: cluster_of, log, database, seed, rolled: 0, kills };
     for _ in 0..ROUNDS {

@@ -81,12 +81,12 @@ impl Kubectl {
         text_of(self.try_apply(manifest, &[]).await?)
     }
 
-    /// Starts a command that goes on until the child is dropped.
+    /// Starts a command that goes on until the child is dropped; both its outputs are to be read.
     ///
     /// # Errors
     /// It does not start.
     pub fn start(&self, args: &[&str]) -> anyhow::Result<Child> {
-        Ok(self.command(args).stderr(Stdio::null()).spawn()?)
+        Ok(self.command(args).stderr(Stdio::piped()).spawn()?)
     }
 }
 

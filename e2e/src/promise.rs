@@ -50,9 +50,11 @@ pub fn run(promises: &[Promise], filters: &[String]) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.context("no runtime").and_then(|runtime| runtime.block_on(run_all(&chosen)));
     match outcome {
-        Ok(0) => ExitCode::SUCCESS,
+        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
         Ok(broken) => {
-            say(&format!("{broken} of {} promises are broken", chosen.len()));
+            // Once more, where whoever reads only the end of a log finds it.
+            let told: String = broken.iter().map(|why| format!("\n  {why}")).collect();
+            say(&format!("{} of {} promises are broken:{told}", broken.len(), chosen.len()));
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -68,10 +70,10 @@ fn begins_until() -> anyhow::Result<Option<SystemTime>> {
     Ok(Some(UNIX_EPOCH + Duration::from_secs(seconds)))
 }
 
-/// The number of broken promises.
-async fn run_all(promises: &[&Promise]) -> anyhow::Result<usize> {
+/// Which are broken, and why.
+async fn run_all(promises: &[&Promise]) -> anyhow::Result<Vec<String>> {
     let cluster = timed("bring up", Cluster::bring_up()).await?;
-    let mut broken = 0;
+    let mut broken = Vec::new();
     let begins_until = begins_until()?;
     for (at, promise) in promises.iter().enumerate() {
         if begins_until.is_some_and(|until| SystemTime::now() > until) {
@@ -80,10 +82,12 @@ async fn run_all(promises: &[&Promise]) -> anyhow::Result<usize> {
             break;
         }
         if let Err(error) = timed(promise.name, check(&cluster, promise)).await {
-            broken += 1;
             let folder = cluster.collect(promise.name).await;
             say(&cluster.last_words().await);
-            say(&format!("{}: {error:#}\n  logs, events and objects: {}", promise.name, folder.display()));
+            let why =
+                format!("{}: {error:#}\n  logs, events and objects: {}", promise.name, folder.display());
+            say(&why);
+            broken.push(why);
             // On a cluster that does not recover the others would only fail after it.
             if let Err(error) = cluster.settle().await {
                 say(&cluster.last_words().await);

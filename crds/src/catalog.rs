@@ -20,10 +20,9 @@ pub struct CatalogSpec {
     /// In a PostgreSQL database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<PostgresSpec>,
-    /// Who shall keep it. Adding `postgres` to a cluster moves its catalog into the database, `Gateways` moves it back; it is served meanwhile,
-    /// and what is waited for stands in the condition Progressing. Set back before it can be open there, nothing has happened. Back from the
-    /// database it comes to the first gateway's volume, which then shares it with the others. `catalog` may be removed while
-    /// `status.catalogKeptBy` is `Gateways`.
+    /// Who shall keep it. Adding `postgres` to a cluster moves its catalog into the database, `Gateways` moves it back, while it is served;
+    /// Progressing says what is waited for. Set back before it can be open there, nothing has happened. It comes back to the first gateway,
+    /// which shares it with the others. `catalog` may be removed while `status.catalogKeptBy` is `Gateways`.
     #[serde(default, skip_serializing_if = "CatalogKeeper::is_default")]
     pub kept_by: CatalogKeeper,
 }

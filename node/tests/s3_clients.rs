@@ -125,6 +125,12 @@ async fn aws_cli() {
         .args(["s3", "cp", "s3://photos/sealed", "never"])
         .output();
     assert!(!without.unwrap().status.success(), "it opens with its key alone");
+    let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",
+        "Action": "s3:PutObject", "Resource": "arn:aws:s3:::photos/inbox/*"}]}"#;
+    aws(&["s3api", "put-bucket-policy", "--bucket", "photos", "--policy", policy]);
+    aws(&["s3", "cp", "source/ä/großes", "s3://photos/inbox/a", "--no-sign-request"]);
+    aws(&["s3", "cp", "s3://photos/inbox/a", "theirs"]);
+    assert!(bytes("theirs") == bytes("source/ä/großes"), "what a stranger put");
     aws(&["s3", "rm", "s3://photos", "--recursive"]);
     aws(&["s3", "rb", "s3://photos"]);
     assert_eq!(aws(&["s3", "ls"]), "");

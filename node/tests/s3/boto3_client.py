@@ -655,7 +655,7 @@ def lifecycle():
 
 
 def policies():
-    # Checksums behind the body come in chunks, which must be signed.
+    # One without checksums that follow the body, and one as it is by itself.
     plain = Config(signature_version=UNSIGNED, request_checksum_calculation="when_required")
     stranger = boto3.client("s3", region_name="us-east-1", config=plain)
     chunked = boto3.client("s3", region_name="us-east-1", config=Config(signature_version=UNSIGNED))
@@ -685,7 +685,13 @@ def policies():
     refused("AccessDenied", stranger.list_objects_v2, Bucket="photos")
     refused("AccessDenied", stranger.list_buckets)
     stranger.put_object(Bucket="photos", Key="inbox/a", Body=b"theirs")
-    refused("NotImplemented", chunked.put_object, Bucket="photos", Key="inbox/b", Body=b"theirs")
+    for algorithm in ("CRC32", "SHA256"):
+        put = chunked.put_object(Bucket="photos", Key="inbox/b", Body=b"theirs too", ChecksumAlgorithm=algorithm)
+        assert put[f"Checksum{algorithm}"]
+        assert s3.get_object(Bucket="photos", Key="inbox/b")["Body"].read() == b"theirs too"
+    chunked.upload_fileobj(io.BytesIO(b"y" * (6 << 20)), "photos", "inbox/chunked", Config=TransferConfig(multipart_threshold=5 << 20))
+    assert s3.head_object(Bucket="photos", Key="inbox/chunked")["ContentLength"] == 6 << 20
+    refused("AccessDenied", chunked.put_object, Bucket="photos", Key="b", Body=b"x")
     stranger.upload_fileobj(io.BytesIO(b"x" * (6 << 20)), "photos", "inbox/large", Config=TransferConfig(multipart_threshold=5 << 20))
     assert s3.head_object(Bucket="photos", Key="inbox/large")["ContentLength"] == 6 << 20
     refused("AccessDenied", stranger.put_object, Bucket="photos", Key="b", Body=b"x")

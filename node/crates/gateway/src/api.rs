@@ -94,7 +94,7 @@ pub(crate) struct App {
 pub(crate) use admin::Admin;
 pub(crate) use archive::Archives;
 pub(crate) use idempotency::Once;
-pub(crate) use quota::{Quotas, Share};
+pub(crate) use quota::{Quotas, Share, network};
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {

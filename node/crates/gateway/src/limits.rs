@@ -60,6 +60,18 @@ pub const PARTS_MAX: u32 = 10_000;
 pub const PART_BYTES: u64 = 64 << 20;
 /// Bytes of one part at most: as many segments as one page lists, so that a part is replaced in one step.
 pub const PART_BYTES_MAX: u64 = 1 << 30;
+/// Bytes in a second that a body brings at least which others wait for, as of segments.
+pub const BODY_BYTES_PER_SECOND: u64 = 14 << 10;
+/// Bytes of S3's documents and signed chunks in memory at once, beside the budget of all transfers; one key has half of them at most.
+pub const S3_DOCUMENTS_BYTES: usize = 16 << 20;
+/// Bytes of fields of forms in memory at once.
+pub const S3_FIELDS_BYTES: usize = 8 * S3_FIELDS_BYTES_EACH;
+/// Those of one address.
+pub const S3_FIELDS_BYTES_EACH: usize = 512 << 10;
+/// Bytes of files of forms in memory at once.
+pub const S3_FORMS_BYTES: usize = 3 * S3_FORMS_BYTES_EACH;
+/// Those of one address: the largest form there is.
+pub const S3_FORMS_BYTES_EACH: usize = 17 << 20;
 /// How long an upload by S3 lives without a sign of its client. There its end is not announced: long enough for whoever pauses.
 pub const S3_UPLOAD_LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an upload lives without a sign of its client.

@@ -11,6 +11,7 @@
 //! * `customer`: keys that customers bring with their requests (SSE-C).
 //! * `checksums`: what a body is held against, and what is kept of it; `chunks` and `forms`: what of its way here the
 //!   library does not look at.
+//! * `intake`: how a body comes to the library; `memory`: how much of such bodies there is at once.
 
 mod access;
 mod actions;
@@ -27,9 +28,11 @@ mod fields;
 mod forms;
 mod front;
 mod host;
+mod intake;
 mod lifecycle;
 mod listing;
 mod locks;
+mod memory;
 mod multipart;
 mod names;
 mod notifications;
@@ -42,6 +45,7 @@ mod standing;
 mod tags;
 mod trace;
 mod unsigned;
+mod uploads;
 mod versions;
 
 #[cfg(test)]

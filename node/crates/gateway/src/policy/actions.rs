@@ -37,14 +37,14 @@ macro_rules! actions {
 actions! {
     Bucket:
         ListBucket ListBucketVersions ListBucketMultipartUploads GetBucketLocation DeleteBucket
-        GetBucketVersioning PutBucketVersioning GetBucketTagging PutBucketTagging
+        GetBucketVersioning PutBucketVersioning GetEncryptionConfiguration PutEncryptionConfiguration GetBucketTagging PutBucketTagging
         GetLifecycleConfiguration PutLifecycleConfiguration
         GetBucketPolicy PutBucketPolicy DeleteBucketPolicy GetBucketPolicyStatus
         GetBucketPublicAccessBlock PutBucketPublicAccessBlock
         GetBucketCORS PutBucketCORS GetBucketNotification PutBucketNotification
         GetBucketObjectLockConfiguration PutBucketObjectLockConfiguration
         GetBucketAcl PutBucketAcl GetBucketOwnershipControls PutBucketOwnershipControls
-        GetEncryptionConfiguration PutEncryptionConfiguration GetReplicationConfiguration
+        GetReplicationConfiguration
         PutReplicationConfiguration GetBucketWebsite PutBucketWebsite DeleteBucketWebsite
         GetBucketLogging PutBucketLogging GetBucketRequestPayment PutBucketRequestPayment
         GetAccelerateConfiguration PutAccelerateConfiguration GetInventoryConfiguration

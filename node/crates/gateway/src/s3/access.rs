@@ -13,8 +13,10 @@ use s3s::path::S3Path;
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::actions::{self, Brings};
+use super::chunks::{Frames, Trailers};
 use super::coverage::uncovered;
 use super::front::is_served;
+use super::intake::is_streamed;
 use super::rates::{self, Counted};
 use super::standing::{self, Asker, Standing, Wanted};
 use super::{customer, fields, unsigned};
@@ -33,6 +35,8 @@ pub(super) struct Seen {
     pub(super) counted: Counted,
     /// Nobody signed it, and a policy may let it through.
     pub(super) stranger: AtomicBool,
+    /// The key that its signature is of, once that was looked up: the library goes on only where the signature is right.
+    pub(super) key: OnceLock<String>,
     /// The operation's name, as soon as it is known.
     pub(super) operation: OnceLock<String>,
     /// The audit's entry of a change, as soon as it is known who asks for it.
@@ -114,6 +118,11 @@ pub(super) fn allows(grant: &Grant, need: Permission, bucket: Option<&str>) -> b
     grant.permission >= need && (grant.buckets.is_empty() || bucket.is_none_or(named))
 }
 
+tokio::task_local! {
+    /// The request that the library has: it looks keys up without saying for which.
+    pub(super) static ASKING: Arc<Seen>;
+}
+
 /// Looks keys up: the library checks signatures with their secrets.
 pub(super) struct Signatures(pub(super) Arc<App>);
 
@@ -123,6 +132,7 @@ impl S3Auth for Signatures {
         let unknown = || s3_error!(InvalidAccessKeyId, "the access key is not known to this cluster");
         let id = access_key.parse().map_err(|_| unknown())?;
         let known = self.0.keys.find(&id).await?.ok_or_else(unknown)?;
+        let _ = ASKING.try_with(|seen| seen.key.set(id.to_string()));
         Ok(SecretKey::from(known.secret.as_str()))
     }
 }
@@ -176,6 +186,9 @@ impl S3Access for Rules {
             return Err(s3_error!(InvalidArgument, "a header about the key of the customer is empty"));
         }
         fields::only_sse_s3_by_header(cx.headers())?;
+        if Frames::of(cx.headers()).is_some() && !is_streamed(&operation) {
+            return Err(s3_error!(NotImplemented, "only objects and parts come in chunks (aws-chunked)"));
+        }
         let asker = self.asker(cx.credentials())?;
         if let (Asker::Key(id, _), Some(seen)) = (&asker, &seen) {
             rates::of_key(&self.0, id.as_str(), (seen.counted, seen.from))?;
@@ -185,7 +198,8 @@ impl S3Access for Rules {
                 seen.stranger.store(true, Ordering::Relaxed);
                 rates::of_nobody(&self.0, (seen.counted, seen.from))?;
             }
-            unsigned::only_plain(cx.headers(), cx.uri())?;
+            let undone = cx.extensions_mut().get::<Trailers>().is_some();
+            unsigned::only_plain(cx.headers(), cx.uri(), undone)?;
         }
         let facts = self.facts(&operation, cx, seen.as_ref().and_then(|seen| seen.from));
         let asked = actions::of(&operation, facts.version.is_some(), Brings::of(cx.headers()));

@@ -47,10 +47,10 @@ pub(super) fn of(operation: &str, versioned: bool, brings: Brings) -> Asked {
     use Action::{
         AbortMultipartUpload, DeleteBucket, DeleteBucketPolicy, GetBucketCORS, GetBucketLocation,
         GetBucketNotification, GetBucketObjectLockConfiguration, GetBucketPolicy, GetBucketPolicyStatus,
-        GetBucketPublicAccessBlock, GetBucketTagging, GetBucketVersioning, GetLifecycleConfiguration,
+        GetBucketPublicAccessBlock, GetBucketTagging, GetBucketVersioning, GetEncryptionConfiguration, GetLifecycleConfiguration,
         ListBucket, ListBucketMultipartUploads, ListBucketVersions, ListMultipartUploadParts, PutBucketCORS,
         PutBucketNotification, PutBucketObjectLockConfiguration, PutBucketPolicy, PutBucketPublicAccessBlock,
-        PutBucketTagging, PutBucketVersioning, PutLifecycleConfiguration, PutObject,
+        PutBucketTagging, PutBucketVersioning, PutEncryptionConfiguration, PutLifecycleConfiguration, PutObject,
     };
     let either = |plain: Action, of_version: Action| vec![if versioned { of_version } else { plain }];
     Asked::Now(match operation {
@@ -59,6 +59,8 @@ pub(super) fn of(operation: &str, versioned: bool, brings: Brings) -> Asked {
         "ListMultipartUploads" => vec![ListBucketMultipartUploads],
         "GetBucketLocation" => vec![GetBucketLocation],
         "DeleteBucket" => vec![DeleteBucket],
+        "GetBucketEncryption" => vec![GetEncryptionConfiguration],
+        "PutBucketEncryption" | "DeleteBucketEncryption" => vec![PutEncryptionConfiguration],
         "GetBucketVersioning" => vec![GetBucketVersioning],
         "PutBucketVersioning" => vec![PutBucketVersioning],
         "GetBucketTagging" => vec![GetBucketTagging],

@@ -55,12 +55,14 @@ fn refused(error: StdError) -> Refused {
 /// A body that fails once it has brought nothing for too long: the library waits for documents without end.
 pub(super) struct Patient {
     body: Body,
+    /// What is known of its length.
+    bytes: SizeHint,
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn new(body: Body) -> Self {
-        Self { body, waiting: None }
+    pub(super) fn new(body: Body, bytes: SizeHint) -> Self {
+        Self { body, bytes, waiting: None }
     }
 }
 
@@ -79,6 +81,11 @@ impl HttpBody for Patient {
     ) -> Poll<Option<Result<Frame<Bytes>, StdError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
             self.waiting = None;
+            let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+            let came = came.map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            if let Some(bytes) = self.bytes.exact() {
+                self.bytes = SizeHint::with_exact(bytes.saturating_sub(came));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(StdError::from)));
         }
         let timer = self
@@ -92,7 +99,7 @@ impl HttpBody for Patient {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.bytes.clone()
     }
 }
 
@@ -111,7 +118,7 @@ mod tests {
             tokio::time::sleep(pause).await;
             Ok::<_, StdError>(Bytes::from_static(b"<"))
         });
-        Patient::new(Body::from_stream(pieces))
+        Patient::new(Body::from_stream(pieces), SizeHint::default())
     }
 
     #[tokio::test(start_paused = true)]

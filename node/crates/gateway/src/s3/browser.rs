@@ -2,7 +2,7 @@
 //! if that says so.
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use datamesh_catalog::BucketSetting;
 use datamesh_shard::BucketName;
 use http::request::Parts;
@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use s3s::host::S3Host as _;
 
 use super::host::Domain;
+use super::refusals::document;
 use crate::api::App;
 use crate::cors::{Asked, Cors};
 use crate::problem::{Kind, Problem};
@@ -18,8 +19,7 @@ use crate::problem::{Kind, Problem};
 const VARY: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Headers, Access-Control-Request-Method");
 /// The same answer whether there is no such bucket, it has no rules, or none of them takes the request.
-const REFUSED: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessForbidden</Code>\
-    <Message>no rule of the bucket lets a page of this origin make this request</Message></Error>";
+const REFUSED: &str = "no rule of the bucket lets a page of this origin make this request";
 
 /// What comes of a request before anything else looks at it.
 pub(super) enum Browser {
@@ -34,7 +34,7 @@ pub(super) async fn look(app: &App, domain: Option<&Domain>, request: &Parts) ->
     let asked = match Asked::of(&request.method, &request.headers) {
         Ok(Some(asked)) => asked,
         Ok(None) => return Browser::Adds(HeaderMap::new()),
-        Err(error) => return Browser::Answer(malformed(&error.to_string())),
+        Err(error) => return Browser::Answer(document(StatusCode::BAD_REQUEST, "BadRequest", &error.to_string())),
     };
     let rules = match bucket_of(domain, request) {
         Some(bucket) => rules(app, &bucket).await,
@@ -47,7 +47,7 @@ pub(super) async fn look(app: &App, domain: Option<&Domain>, request: &Parts) ->
             Browser::Answer((headers, Body::empty()).into_response())
         }
         (Asked::Question { .. }, Ok(None)) => {
-            Browser::Answer(document(StatusCode::FORBIDDEN, REFUSED.to_owned()))
+            Browser::Answer(document(StatusCode::FORBIDDEN, "AccessForbidden", REFUSED))
         }
         (Asked::Question { .. }, Err(_)) => Browser::Answer(StatusCode::SERVICE_UNAVAILABLE.into_response()),
     }
@@ -72,7 +72,7 @@ async fn rules(app: &App, bucket: &BucketName) -> Result<Option<Cors>, Problem> 
 }
 
 /// By path or by name, as the library finds it.
-fn bucket_of(domain: Option<&Domain>, request: &Parts) -> Option<BucketName> {
+pub(super) fn bucket_of(domain: Option<&Domain>, request: &Parts) -> Option<BucketName> {
     let host = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri.authority().map(http::uri::Authority::as_str));
     let by_name = domain
@@ -80,15 +80,4 @@ fn bucket_of(domain: Option<&Domain>, request: &Parts) -> Option<BucketName> {
         .and_then(|(domain, host)| domain.parse_host_header(host).ok()?.bucket().map(str::to_owned));
     let by_path = || request.uri.path().trim_start_matches('/').split('/').next().map(str::to_owned);
     BucketName::new(&by_name.or_else(by_path)?).ok()
-}
-
-fn malformed(message: &str) -> Response {
-    let text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>BadRequest</Code><Message>{message}</Message></Error>"
-    );
-    document(StatusCode::BAD_REQUEST, text)
-}
-
-fn document(status: StatusCode, text: String) -> Response {
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"))], text).into_response()
 }

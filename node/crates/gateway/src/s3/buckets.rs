@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use datamesh_catalog::{BucketKind, Grant, Locking, Permission};
 use s3s::dto::{
-    Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput,
+    Bucket, CreateBucketInput, CreateBucketOutput, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput,
+    DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
     GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput,
-    ListBucketsOutput, Owner,
+    ListBucketsOutput, Owner, PutBucketEncryptionInput, PutBucketEncryptionOutput, ServerSideEncryption,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::access::{Caller, allows};
-use super::fields::only_private;
+use super::customer::AES256;
+use super::fields::{absent, only_private, only_sse_s3};
 use super::names;
 use crate::api::App;
 
@@ -91,4 +94,54 @@ pub(super) async fn location(
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
     Ok(S3Response::new(GetBucketLocationOutput::default()))
+}
+
+/// Everything is sealed with keys of the cluster, with every bucket: it is what S3 itself answers where nobody chose.
+pub(super) async fn encryption(
+    app: &Arc<App>,
+    request: S3Request<GetBucketEncryptionInput>,
+) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
+    let by_default = ServerSideEncryptionByDefault {
+        kms_master_key_id: None,
+        sse_algorithm: ServerSideEncryption::from_static(AES256),
+    };
+    let rule = ServerSideEncryptionRule {
+        apply_server_side_encryption_by_default: Some(by_default),
+        bucket_key_enabled: Some(false),
+    };
+    let configuration = ServerSideEncryptionConfiguration { rules: vec![rule] };
+    Ok(S3Response::new(GetBucketEncryptionOutput {
+        server_side_encryption_configuration: Some(configuration),
+    }))
+}
+
+/// Takes what is so anyway.
+pub(super) async fn set_encryption(
+    app: &Arc<App>,
+    request: S3Request<PutBucketEncryptionInput>,
+) -> S3Result<S3Response<PutBucketEncryptionOutput>> {
+    let input = request.input;
+    app.objects.bucket(&names::bucket(&input.bucket)?).await?;
+    let [rule] = &input.server_side_encryption_configuration.rules[..] else {
+        return Err(s3_error!(MalformedXML, "a ServerSideEncryptionConfiguration has one Rule"));
+    };
+    let Some(by_default) = &rule.apply_server_side_encryption_by_default else {
+        return Err(s3_error!(MalformedXML, "the Rule has no ApplyServerSideEncryptionByDefault"));
+    };
+    only_sse_s3(Some(by_default.sse_algorithm.as_str()))?;
+    absent(&[
+        ("keys of KMS", by_default.kms_master_key_id.is_some()),
+        ("keys of buckets", rule.bucket_key_enabled == Some(true)),
+    ])?;
+    Ok(S3Response::new(PutBucketEncryptionOutput::default()))
+}
+
+/// Back to what is so anyway.
+pub(super) async fn forget_encryption(
+    app: &Arc<App>,
+    request: S3Request<DeleteBucketEncryptionInput>,
+) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
+    app.objects.bucket(&names::bucket(&request.input.bucket)?).await?;
+    Ok(S3Response::new(DeleteBucketEncryptionOutput::default()))
 }

@@ -4,12 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, checksum_combine};
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::ChecksumType;
 use s3s::{S3Result, TrailingHeaders, s3_error};
 
+use super::chunks::Trailers;
 use crate::api::{Told, Witness};
 use crate::objects::Fields;
 use crate::problem::{Kind, Problem};
@@ -151,6 +152,27 @@ fn take(sums: &mut s3s::dto::Checksum, algorithm: Algorithm) -> Option<String> {
     }
 }
 
+/// Where what follows a body will be, once it has come.
+pub(super) enum Trailing {
+    /// With the library, which undoes the chunks of signed requests.
+    Signed(TrailingHeaders),
+    Undone(Trailers),
+}
+
+impl Trailing {
+    /// Of a request.
+    pub(super) fn of(extensions: &Extensions, signed: Option<TrailingHeaders>) -> Option<Self> {
+        signed.map(Self::Signed).or_else(|| extensions.get::<Trailers>().cloned().map(Self::Undone))
+    }
+
+    fn take(&self) -> Option<HeaderMap> {
+        match self {
+            Self::Signed(trailing) => trailing.take(),
+            Self::Undone(trailers) => trailers.take(),
+        }
+    }
+}
+
 /// Holds a body against what came with it.
 pub(super) struct Proof {
     md5: Option<(Md5, Vec<u8>)>,
@@ -159,7 +181,7 @@ pub(super) struct Proof {
     /// Said to follow the body.
     announced: Vec<Algorithm>,
     expected: Vec<(Algorithm, String)>,
-    trailing: Option<TrailingHeaders>,
+    trailing: Option<Trailing>,
 }
 
 impl Proof {
@@ -168,7 +190,7 @@ impl Proof {
         md5: Option<&str>,
         given: [Given; 5],
         named: Option<&str>,
-        (headers, trailing): (&HeaderMap, Option<TrailingHeaders>),
+        (headers, trailing): (&HeaderMap, Option<Trailing>),
     ) -> S3Result<Self> {
         let md5 = md5.map(|text| Ok::<_, s3s::S3Error>((Md5::new(), decoded_md5(text)?))).transpose()?;
         let mut expected = Vec::new();

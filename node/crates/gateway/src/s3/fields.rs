@@ -107,7 +107,7 @@ pub(super) fn only_sse_s3(kind: Option<&str>) -> S3Result<()> {
         None | Some(AES256) => Ok(()),
         Some(kind) => Err(s3_error!(
             NotImplemented,
-            "x-amz-server-side-encryption {kind} is not there: say AES256, or leave it out"
+            "encryption by {kind} is not there: say AES256, or leave it out"
         )),
     }
 }

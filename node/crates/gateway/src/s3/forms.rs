@@ -1,53 +1,148 @@
 //! Forms on their way to the library. It takes one whose first line comes in pieces for malformed, and reads all fields anew with each
-//! piece; so it gets them in one.
+//! piece; so it gets them in one. Then it compares the signature that is among them, reads the file whole, and asks last who may send it:
+//! so a file that nobody signed is read no further than its fields unless a policy lets strangers put objects.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use datamesh_shard::BucketName;
+use futures::stream;
+use s3s::path::S3Path;
+
+use super::actions::{self, Brings};
+use super::access::need;
+use super::front::BY_THE_LIBRARY;
+use super::intake::{Intake, Paced, Trouble};
+use super::memory::Held;
+use super::standing::{Asker, Standing, Wanted};
+use crate::api::App;
+use crate::policy::Facts;
 
 /// Bytes at most of a form's fields, up to where its file begins; of one field too.
 pub(super) const FIELDS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a file sent by a form at most: the library reads it whole.
+pub(super) const FILE_BYTES_MAX: usize = 16 << 20;
+/// Time for the fields, and for the rest once there is memory for it.
+const FIELDS_WAIT: Duration = Duration::from_secs(10);
+const FILE_WAIT: Duration = Duration::from_secs(60);
+/// What the library gets of the rest at a time: it keeps each piece by itself.
+const PIECE_BYTES: usize = 32 << 10;
 
-/// The same body, whose first piece has [`FIELDS_BYTES_MAX`] bytes, or all there are.
-pub(super) fn gathered(body: Body) -> Body {
-    let gathering = async move {
-        let (mut pieces, mut first) = (body.into_data_stream(), BytesMut::new());
-        while first.len() < FIELDS_BYTES_MAX {
-            let Some(piece) = pieces.next().await else { break };
-            first.extend_from_slice(&piece?);
-        }
-        let behind = first.split_off(first.len().min(FIELDS_BYTES_MAX));
-        let both = [first.freeze(), behind.freeze()].into_iter().filter(|piece| !piece.is_empty());
-        Ok::<_, axum::Error>(stream::iter(both.map(Ok::<Bytes, axum::Error>)).chain(pieces))
-    };
-    Body::from_stream(stream::once(gathering).try_flatten())
+/// How the part begins that the library takes for the file.
+const FILE: &[u8] = b"name=\"file\"";
+
+/// What is known of a form before it is read.
+pub(super) struct Form {
+    pub(super) app: Arc<App>,
+    pub(super) bucket: Option<BucketName>,
+    pub(super) facts: Facts,
+    /// All its bytes, where it says how many.
+    pub(super) bytes: Option<u64>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn passed(pieces: Vec<Result<Vec<u8>, std::io::Error>>) -> Vec<Result<Bytes, axum::Error>> {
-        gathered(Body::from_stream(stream::iter(pieces))).into_data_stream().collect().await
+impl Form {
+    /// The same body: its first piece has [`FIELDS_BYTES_MAX`] bytes, or all there are.
+    pub(super) fn guard(self, body: Body, intake: Arc<Intake>) -> Body {
+        let mut body = Paced::new(body);
+        body.restart(Some(FIELDS_WAIT));
+        let reading = Reading { form: self, intake, body, rest: BytesMut::new(), at: At::Fields };
+        Body::from_stream(stream::try_unfold(reading, |mut reading| async move {
+            let piece = reading.next().await?;
+            Ok::<_, axum::Error>((!piece.is_empty()).then_some((piece, reading)))
+        }))
     }
 
-    #[tokio::test]
-    async fn what_comes_first_comes_in_one_and_the_rest_as_it_is() {
-        for (all, each) in [(0, 1), (5, 1), (FIELDS_BYTES_MAX, 100), (FIELDS_BYTES_MAX + 1000, 300)] {
-            let sent: Vec<u8> = (0..all).map(|at| (at % 251) as u8).collect();
-            let got = passed(sent.chunks(each).map(|piece| Ok(piece.to_vec())).collect()).await;
-            let got: Vec<Bytes> = got.into_iter().map(Result::unwrap).collect();
-            assert_eq!(got.concat(), sent);
-            assert_eq!(got.first().map_or(0, Bytes::len), all.min(FIELDS_BYTES_MAX));
-            assert!(got.iter().all(|piece| !piece.is_empty()));
+    /// Whether a policy may let strangers put objects.
+    async fn takes_strangers(&self) -> bool {
+        let Some(bucket) = &self.bucket else { return false };
+        let asked = actions::of(BY_THE_LIBRARY, false, Brings::default());
+        let path = S3Path::bucket(bucket.as_str());
+        let wanted = Wanted { operation: BY_THE_LIBRARY, need: need(BY_THE_LIBRARY), asked, path: &path };
+        let facts = self.facts.of_version(None);
+        Standing::judge(&self.app, (Asker::Anonymous, facts), wanted).await.is_ok()
+    }
+}
+
+/// A form that is read.
+struct Reading {
+    form: Form,
+    intake: Arc<Intake>,
+    body: Paced,
+    /// What came and was not handed on.
+    rest: BytesMut,
+    at: At,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    Fields,
+    /// The rest of the file, if it begins among what the library has by now.
+    Rest { has_file: bool },
+    File,
+    /// Nothing more.
+    End,
+}
+
+impl Reading {
+    /// The next piece; an empty one where there is none.
+    async fn next(&mut self) -> Result<Bytes, axum::Error> {
+        match self.at {
+            At::Fields => {
+                let mut held = self.intake.memories().fields.held_by(self.intake.address());
+                self.read(FIELDS_BYTES_MAX, Some(&mut held)).await?;
+                self.intake.keep(held);
+                let fields = self.rest.split_to(self.rest.len().min(FIELDS_BYTES_MAX)).freeze();
+                if self.at == At::Fields {
+                    self.at = At::Rest { has_file: has_file(&fields) };
+                }
+                return Ok(fields);
+            }
+            // The library refuses fields without end by themselves.
+            At::Rest { has_file: false } => self.at = At::File,
+            At::Rest { has_file: true } => {
+                self.admit().await?;
+                self.at = At::File;
+            }
+            At::File | At::End => {}
         }
+        self.read(PIECE_BYTES, None).await?;
+        Ok(self.rest.split_to(self.rest.len().min(PIECE_BYTES)).freeze())
     }
 
-    #[tokio::test]
-    async fn a_body_that_breaks_off_is_told_of() {
-        let broken = || std::io::Error::other("gone");
-        assert!(passed(vec![Ok(vec![1]), Err(broken())]).await[0].is_err());
-        let got = passed(vec![Ok(vec![1; FIELDS_BYTES_MAX]), Err(broken())]).await;
-        assert!(got[0].is_ok() && got[1].is_err());
+    /// Reads until there are so many bytes, or no more.
+    async fn read(&mut self, bytes: usize, mut held: Option<&mut Held>) -> Result<(), axum::Error> {
+        while self.at != At::End && self.rest.len() < bytes {
+            let Some(piece) = self.body.next(&self.intake).await? else {
+                self.at = At::End;
+                return Ok(());
+            };
+            self.rest.extend_from_slice(&piece);
+            if let Some(held) = &mut held {
+                self.intake.grow(held, self.rest.len().min(bytes)).await?;
+            }
+        }
+        Ok(())
     }
+
+    /// Waits for the memory of the file, if whoever sends it may.
+    async fn admit(&mut self) -> Result<(), axum::Error> {
+        if !self.intake.is_signed() && !self.form.takes_strangers().await {
+            return Err(self.intake.gives_up(Trouble::Unsigned));
+        }
+        let most = FILE_BYTES_MAX + FIELDS_BYTES_MAX;
+        let bytes = self.form.bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(most).min(most);
+        let mut held = self.intake.memories().forms.held_by(self.intake.address());
+        self.intake.grow(&mut held, bytes).await?;
+        self.intake.keep(held);
+        self.body.restart(Some(FILE_WAIT));
+        Ok(())
+    }
+}
+
+/// Whether the library may have found the file among these bytes.
+fn has_file(bytes: &[u8]) -> bool {
+    bytes.windows(FILE.len()).any(|window| window.eq_ignore_ascii_case(FILE))
 }

@@ -6,11 +6,11 @@ use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
     CompleteMultipartUploadOutput, CopyObjectInput, CopyObjectOutput, CreateBucketInput, CreateBucketOutput,
     CreateMultipartUploadInput, CreateMultipartUploadOutput, DeleteBucketCorsInput, DeleteBucketCorsOutput,
-    DeleteBucketInput, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput, DeleteBucketOutput,
+    DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput, DeleteBucketInput, DeleteBucketLifecycleInput, DeleteBucketLifecycleOutput, DeleteBucketOutput,
     DeleteBucketPolicyInput, DeleteBucketPolicyOutput, DeleteBucketTaggingInput, DeleteBucketTaggingOutput,
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectTaggingInput, DeleteObjectTaggingOutput,
     DeleteObjectsInput, DeleteObjectsOutput, DeletePublicAccessBlockInput, DeletePublicAccessBlockOutput,
-    GetBucketCorsInput, GetBucketCorsOutput, GetBucketLifecycleConfigurationInput,
+    GetBucketCorsInput, GetBucketCorsOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput, GetBucketLifecycleConfigurationInput,
     GetBucketLifecycleConfigurationOutput, GetBucketLocationInput, GetBucketLocationOutput,
     GetBucketNotificationConfigurationInput, GetBucketNotificationConfigurationOutput, GetBucketPolicyInput,
     GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetBucketTaggingInput,
@@ -22,7 +22,7 @@ use s3s::dto::{
     HeadObjectInput, HeadObjectOutput, ListBucketsInput, ListBucketsOutput, ListMultipartUploadsInput,
     ListMultipartUploadsOutput, ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput,
     ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, ListPartsInput, ListPartsOutput,
-    PutBucketCorsInput, PutBucketCorsOutput, PutBucketLifecycleConfigurationInput,
+    PutBucketCorsInput, PutBucketCorsOutput, PutBucketEncryptionInput, PutBucketEncryptionOutput, PutBucketLifecycleConfigurationInput,
     PutBucketLifecycleConfigurationOutput, PutBucketNotificationConfigurationInput,
     PutBucketNotificationConfigurationOutput, PutBucketPolicyInput, PutBucketPolicyOutput,
     PutBucketTaggingInput, PutBucketTaggingOutput, PutBucketVersioningInput, PutBucketVersioningOutput,
@@ -35,7 +35,7 @@ use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::{
     buckets, copy, cors, lifecycle, listing, locks, multipart, notifications, objects, policies, reads, tags,
-    versions,
+    uploads, versions,
 };
 use crate::api::App;
 
@@ -79,6 +79,9 @@ operations! {
     head_bucket: HeadBucketInput => HeadBucketOutput = buckets::head;
     delete_bucket: DeleteBucketInput => DeleteBucketOutput = buckets::delete;
     get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput = buckets::location;
+    get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput = buckets::encryption;
+    put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput = buckets::set_encryption;
+    delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput = buckets::forget_encryption;
     get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput = versions::get;
     put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput = versions::put;
     list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput = versions::list;
@@ -122,7 +125,7 @@ operations! {
     create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput = multipart::create;
     upload_part: UploadPartInput => UploadPartOutput = multipart::part;
     list_parts: ListPartsInput => ListPartsOutput = multipart::parts;
-    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = listing::uploads;
+    list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput = uploads::list;
     complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput = multipart::complete;
     abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput = multipart::abort;
 }

@@ -1,16 +1,15 @@
-//! Lists of objects and of uploads.
+//! Lists of objects.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datamesh_catalog::{Cursor, Entry, ListQuery, ListedUpload, Listing, ObjectKey};
+use datamesh_catalog::{Cursor, Entry, ListQuery, Listing};
 use datamesh_shard::limits::OBJECT_KEY_BYTES_MAX;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::{
-    CommonPrefix, EncodingType, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListObjectsInput,
-    ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output, MultipartUpload, Object, ObjectStorageClass,
-    Owner, StorageClass,
+    CommonPrefix, EncodingType, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    Object, ObjectStorageClass, Owner,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -191,52 +190,6 @@ fn cursor(token: &str) -> S3Result<Cursor> {
     }
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| wrong())?;
     Cursor::decode(&bytes).map_err(|_| wrong())
-}
-
-/// `ListMultipartUploads`.
-pub(super) async fn uploads(
-    app: &Arc<App>,
-    request: S3Request<ListMultipartUploadsInput>,
-) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
-    let input = request.input;
-    if delimiter(input.delimiter.as_deref()).is_some() {
-        return Err(s3_error!(NotImplemented, "uploads are listed without a delimiter"));
-    }
-    let written = Written::new(input.encoding_type.as_ref())?;
-    let max = names::at_most(input.max_uploads, KEYS_MAX, "max-uploads")?;
-    let bucket = app.objects.bucket(&names::bucket(&input.bucket)?).await?;
-    let key = input.key_marker.as_deref().filter(|key| !key.is_empty()).map(names::key).transpose()?;
-    let id = input.upload_id_marker.as_deref().filter(|id| !id.is_empty()).map(names::upload).transpose()?;
-    let after = key.as_ref().map(|key: &ObjectKey| (key, id));
-    let prefix = input.prefix.as_deref().unwrap_or_default();
-    let limit = usize::try_from(max).unwrap_or_default();
-    let mut listed = app.objects.uploads(&bucket, prefix.as_bytes(), after, limit + 1).await?;
-    let is_truncated = listed.len() > limit && limit > 0;
-    listed.truncate(limit);
-    let last = listed.last().filter(|_| is_truncated);
-    Ok(S3Response::new(ListMultipartUploadsOutput {
-        next_key_marker: last.map(|last| written.bytes(last.key.as_bytes())),
-        next_upload_id_marker: last.map(|last| last.upload.to_string()),
-        is_truncated: Some(is_truncated),
-        uploads: Some(listed.iter().map(|upload| shown(upload, written)).collect()),
-        prefix: Some(written.name(prefix)),
-        key_marker: input.key_marker.as_deref().map(|key| written.name(key)),
-        upload_id_marker: input.upload_id_marker,
-        max_uploads: Some(max),
-        encoding_type: written.kind(),
-        bucket: Some(input.bucket),
-        ..Default::default()
-    }))
-}
-
-fn shown(upload: &ListedUpload, written: Written) -> MultipartUpload {
-    MultipartUpload {
-        key: Some(written.bytes(upload.key.as_bytes())),
-        upload_id: Some(upload.upload.to_string()),
-        initiated: Some(names::timestamp(upload.created_unix_ms)),
-        storage_class: Some(StorageClass::from_static(StorageClass::STANDARD)),
-        ..Default::default()
-    }
 }
 
 #[cfg(test)]

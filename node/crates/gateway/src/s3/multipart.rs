@@ -15,7 +15,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
 use super::checksums::{
-    Algorithm, Proof, TYPE, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
+    Algorithm, Proof, TYPE, Trailing, composite, into_shape, kind_of, of_fields, of_part, of_shape, whole,
 };
 use super::customer::{customer, key_of, show_sealing};
 use super::fields::{refuse_what_is_not_there, said, sealed_by_the_cluster};
@@ -112,18 +112,15 @@ pub(super) async fn part(
     app: &Arc<App>,
     request: S3Request<UploadPartInput>,
 ) -> S3Result<S3Response<UploadPartOutput>> {
-    let S3Request { mut input, headers, trailing_headers, .. } = request;
+    let S3Request { mut input, headers, trailing_headers, extensions, .. } = request;
+    let trailing = Trailing::of(&extensions, trailing_headers);
     let number = number_of(input.part_number)?;
     let customer = customer!(input)?;
     let upload = open_upload(app, &input.upload_id, (&input.bucket, &input.key)).await?;
     let chosen = app.objects.fields_of(&upload).await?.system.remove(ALGORITHM);
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str().to_owned()).or(chosen);
-    let proof = Proof::new(
-        input.content_md5.as_deref(),
-        of_shape!(input),
-        named.as_deref(),
-        (&headers, trailing_headers),
-    )?;
+    let proof =
+        Proof::new(input.content_md5.as_deref(), of_shape!(input), named.as_deref(), (&headers, trailing))?;
     let body = body::incoming(input.body.take(), input.content_length, limits::PART_BYTES_MAX)?;
     let body = body.witnessed(Box::new(proof));
     let (id, lease) = (upload.target.upload, limits::S3_UPLOAD_LEASE);

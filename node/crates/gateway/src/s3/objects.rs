@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::access::noted;
-use super::checksums::{Proof, into_shape, kind_of, of_fields, of_shape};
+use super::checksums::{Proof, Trailing, into_shape, kind_of, of_fields, of_shape};
 use super::customer::{customer, key_of, show_sealing};
 use super::fields::{refuse_what_is_not_there, said};
 use super::locks::lock_headers;
@@ -62,8 +62,8 @@ pub(super) async fn put(
     meta.key = key_of(customer.as_ref()).cloned();
     meta.lock = locks::wanted(app, &input.bucket, lock_headers!(input)).await?;
     let named = input.checksum_algorithm.as_ref().map(|algorithm| algorithm.as_str());
-    let proof =
-        Proof::new(input.content_md5.as_deref(), of_shape!(input), named, (&headers, trailing_headers))?;
+    let trailing = Trailing::of(&extensions, trailing_headers);
+    let proof = Proof::new(input.content_md5.as_deref(), of_shape!(input), named, (&headers, trailing))?;
     if !meta.lock.is_none() && !proof.was_given() {
         return Err(s3_error!(
             InvalidRequest,

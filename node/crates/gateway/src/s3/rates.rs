@@ -1,11 +1,11 @@
 //! How many requests may come: who signs none is counted by address, who signs one by key once the signature is right, and by address
 //! until then. More are answered with `SlowDown`, which clients wait out by themselves.
 
-use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use s3s::{S3Error, S3ErrorCode};
 
+use super::refusals::document;
 use crate::api::{App, Share};
 use crate::auth::Address;
 
@@ -40,7 +40,7 @@ pub(super) fn refused(app: &App, counted: Counted, from: Option<Address>) -> Opt
         Counted::Stranger => app.s3_quotas.of_stranger(from, now),
         Counted::Unproven => app.s3_quotas.of_address(from, now),
     };
-    share.refusal().map(|(seconds, why)| document(seconds, &why))
+    share.refusal().map(|(seconds, why)| slow_down(seconds, &why))
 }
 
 /// Nobody signed it after all, whatever it showed: it is counted as what it is.
@@ -68,15 +68,9 @@ fn allowed(share: Share) -> Result<(), S3Error> {
     share.refusal().map_or(Ok(()), |(_, why)| Err(S3Error::with_message(S3ErrorCode::SlowDown, why)))
 }
 
-/// The refusal as the library writes those that it is asked for.
-fn document(seconds: u64, why: &str) -> Response {
-    let text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>SlowDown</Code><Message>{why}</Message></Error>"
-    );
-    let mut response = Response::new(Body::from(text));
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
-    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+/// The refusal, which says when to come again.
+fn slow_down(seconds: u64, why: &str) -> Response {
+    let mut response = document(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", why);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }

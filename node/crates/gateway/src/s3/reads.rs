@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use datamesh_catalog::Body;
+use datamesh_catalog::{Body, PartSummary};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::dto::{
     Checksum, ChecksumMode, ETag, ETagCondition, GetObjectAttributesInput, GetObjectAttributesOutput,
     GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ObjectAttributes, StorageClass, Timestamp,
+    ObjectAttributes, ObjectPart, StorageClass, Timestamp,
 };
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 
@@ -21,6 +21,9 @@ use crate::objects::Found;
 
 /// How many tags an object has.
 const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
+
+/// Parts of one answer at most.
+const PARTS_MAX: i32 = 1000;
 
 /// Conditions of a read.
 pub(super) struct Conditions {
@@ -232,10 +235,33 @@ pub(super) async fn attributes(
         && let Body::Pages { parts } = &found.object.body
         && parts.iter().all(|part| part.part > 0)
     {
-        let total_parts_count = i32::try_from(parts.len()).ok();
-        output.object_parts = Some(GetObjectAttributesParts { total_parts_count, ..Default::default() });
+        output.object_parts = Some(listed(parts, input.max_parts, input.part_number_marker.as_ref())?);
     }
     Ok(S3Response::new(output))
+}
+
+/// Parts as `partNumber` of a read counts them, behind a marker.
+fn listed(parts: &[PartSummary], max: Option<i32>, marker: Option<&i32>) -> S3Result<GetObjectAttributesParts> {
+    let max = names::at_most(max, PARTS_MAX, "max-parts")?;
+    let behind = marker.copied().unwrap_or_default();
+    let after = usize::try_from(behind)
+        .map_err(|_| s3_error!(InvalidArgument, "part-number-marker is 0 or more, not {behind}"))?;
+    let (limit, total) = (usize::try_from(max).unwrap_or_default(), i32::try_from(parts.len()).ok());
+    let shown = |(number, part): (i32, &PartSummary)| ObjectPart {
+        part_number: Some(number),
+        size: Some(names::size(part.plain_bytes)),
+        ..Default::default()
+    };
+    let shown: Vec<_> = (1..).zip(parts).skip(after).take(limit).map(shown).collect();
+    let next = shown.last().and_then(|last| last.part_number).filter(|last| total > Some(*last));
+    Ok(GetObjectAttributesParts {
+        is_truncated: Some(next.is_some()),
+        max_parts: Some(max),
+        next_part_number_marker: next,
+        part_number_marker: marker.copied(),
+        parts: Some(shown),
+        total_parts_count: total,
+    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Problems in S3's words, in one place.
 
-use http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, StatusCode, header};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::problem::{Kind, Problem};
@@ -13,6 +14,14 @@ impl From<Problem> for S3Error {
         }
         error
     }
+}
+
+/// A refusal as the library writes those that it is asked for.
+pub(super) fn document(status: StatusCode, code: &str, message: &str) -> Response {
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"))], text).into_response()
 }
 
 fn code(kind: Kind) -> S3ErrorCode {

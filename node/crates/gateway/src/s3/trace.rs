@@ -2,47 +2,40 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::{Body as _, SizeHint};
 use parking_lot::Mutex;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::access::{Rules, Seen, Signatures};
+use super::access::{ASKING, Rules, Seen, Signatures};
+use super::actions;
 use super::body::Patient;
 use super::browser::{self, Browser};
 use super::chunks::Frames;
 use super::customer;
-use super::forms;
-use super::front::Front;
+use super::forms::{self, Form};
+use super::front::{BY_THE_LIBRARY, Front};
 use super::host::Domain;
+use super::intake::{self, Intake, Memories, XML_BYTES_MAX};
 use super::rates;
+use super::unsigned;
 use crate::api::{App, known_method};
 use crate::audit::Note;
 use crate::auth::Address;
 use crate::limits;
 use crate::metrics::RequestLabels;
+use crate::policy::Facts;
 use crate::surroundings::random;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
-/// Bytes of an XML document at most: 1,000 keys to delete, or 10,000 parts.
-const XML_BYTES_MAX: usize = 4 << 20;
-/// Bytes of a file sent by a form at most. The library reads it whole before it knows who sends it.
-const FORM_FILE_BYTES_MAX: u64 = 16 << 20;
-/// Forms read at once: with the above, their memory.
-const FORMS_MAX: usize = 4;
-/// A form's turn comes within this, or it is refused; it takes no longer than that: strangers may send forms, and must not keep the
-/// others out.
-const FORM_TURN_WAIT: Duration = Duration::from_secs(10);
-const FORM_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of the document of a refusal at most; a longer one is not told.
 const REFUSAL_BYTES_MAX: usize = forms::FIELDS_BYTES_MAX;
 /// What is told of a form whose key of the customer is not what its policy wants.
@@ -54,7 +47,7 @@ struct Served {
     app: Arc<App>,
     service: S3Service,
     domain: Option<Domain>,
-    forms: Semaphore,
+    memories: Arc<Memories>,
 }
 
 /// Everything the S3 port answers. `domain`: names below it are buckets.
@@ -67,14 +60,14 @@ pub(crate) fn router(app: Arc<App>, domain: Option<String>) -> Router {
     if let Some(domain) = &domain {
         builder.set_host(domain.clone());
     }
-    let served = Served { app, service: builder.build(), domain, forms: Semaphore::new(FORMS_MAX) };
+    let served = Served { app, service: builder.build(), domain, memories: Arc::default() };
     Router::new().fallback(serve).with_state(Arc::new(served))
 }
 
 fn config() -> S3Config {
     let mut config = S3Config::default();
     config.xml_max_body_size = XML_BYTES_MAX;
-    config.post_object_max_file_size = FORM_FILE_BYTES_MAX;
+    config.post_object_max_file_size = u64::try_from(forms::FILE_BYTES_MAX).unwrap_or(u64::MAX);
     config.form_max_field_size = forms::FIELDS_BYTES_MAX;
     config.form_max_fields_size = forms::FIELDS_BYTES_MAX;
     config.form_max_parts = limits::HEADERS_MAX;
@@ -87,10 +80,11 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
     let id = hex::encode(random::<8>(&*served.app.surroundings));
     let method = known_method(request.method());
     let from = request.extensions().get::<Address>().copied();
-    let (operation, witnessed, note) = (OnceLock::new(), Mutex::default(), Note::default());
+    let (key, operation) = (OnceLock::new(), OnceLock::new());
+    let (witnessed, note) = (Mutex::default(), Note::default());
     let stranger = AtomicBool::new(false);
     let counted = rates::shown(request.headers(), request.uri());
-    let seen = Arc::new(Seen { id: id.clone(), from, counted, stranger, operation, witnessed, note });
+    let seen = Arc::new(Seen { id: id.clone(), from, counted, stranger, key, operation, witnessed, note });
     request.extensions_mut().insert(Arc::clone(&seen));
     let span = tracing::info_span!("s3", id = %id, method);
     let mut response = match rates::refused(&served.app, counted, from) {
@@ -124,10 +118,10 @@ async fn serve(State(served): State<Arc<Served>>, mut request: Request) -> Respo
 }
 
 /// Answers what browsers ask, and tells them of the answers to the rest.
-async fn for_browsers(served: &Served, seen: &Seen, request: Request) -> Response {
+async fn for_browsers(served: &Served, seen: &Arc<Seen>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let (mut response, said) = match browser::look(&served.app, served.domain.as_ref(), &parts).await {
-        Browser::Adds(said) => (answer(served, Request::from_parts(parts, body)).await, said),
+        Browser::Adds(said) => (answer(served, seen, Request::from_parts(parts, body)).await, said),
         Browser::Answer(response) => {
             let _ = seen.operation.set("Preflight".to_owned());
             (response, HeaderMap::new())
@@ -137,34 +131,52 @@ async fn for_browsers(served: &Served, seen: &Seen, request: Request) -> Respons
     response
 }
 
-async fn answer(served: &Served, request: Request) -> Response {
-    let form = is_form(&request);
-    let chunks = Frames::of(request.headers());
-    let request = request.map(|body| match chunks {
-        Some(frames) => frames.guard(body),
-        None if form => forms::gathered(body),
-        None => body,
-    });
-    let request = request.map(|body| s3s::Body::http_body_unsync(Patient::new(body)));
-    let call = served.service.call(request);
-    let answered = if form {
-        let Ok(Ok(_permit)) = timeout(FORM_TURN_WAIT, served.forms.acquire()).await else { return busy() };
-        match timeout(FORM_WAIT, call).await {
-            Ok(answered) => answered,
-            Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
-        }
-    } else {
-        call.await
-    };
-    match answered {
-        Ok(response) if form && response.status().is_client_error() => {
+async fn answer(served: &Served, seen: &Arc<Seen>, request: Request) -> Response {
+    let intake = Intake::new(&served.memories, seen);
+    let (form, request) = guarded(served, (seen, &intake), request);
+    let answered = ASKING.scope(Arc::clone(seen), served.service.call(request)).await;
+    let given_up = intake.answer();
+    match (answered, given_up) {
+        (Ok(response), Some(given_up)) if !response.status().is_success() => given_up,
+        (Ok(response), _) if form && response.status().is_client_error() => {
             discreet(response.map(Body::new)).await
         }
-        Ok(response) => bare(response.map(Body::new)),
-        Err(error) => {
+        (Ok(response), _) => bare(response.map(Body::new)),
+        (Err(error), _) => {
             tracing::error!(error = %s3s::StdError::from(error), "request failed");
             failed()
         }
+    }
+}
+
+/// The request with a body that the library may read, whatever it makes of it; and whether it is a form.
+fn guarded(
+    served: &Served,
+    (seen, intake): (&Seen, &Arc<Intake>),
+    mut request: Request,
+) -> (bool, http::Request<s3s::Body>) {
+    unsigned::undo(&mut request, intake);
+    let (parts, body) = request.into_parts();
+    let (form, bytes) = (is_form(&parts), body.size_hint());
+    let (body, bytes) = if let Some(frames) = Frames::of(&parts.headers) {
+        (frames.guard(body, Arc::clone(intake)), SizeHint::default())
+    } else if form {
+        (form_of(served, seen, &parts).guard(body, Arc::clone(intake)), bytes)
+    } else {
+        (Arc::clone(intake).guard(body, &parts.headers), bytes)
+    };
+    let body = s3s::Body::http_body_unsync(Patient::new(body, bytes));
+    (form, http::Request::from_parts(parts, body))
+}
+
+fn form_of(served: &Served, seen: &Seen, parts: &Parts) -> Form {
+    let source = seen.from.map(|Address(address)| address);
+    let known = Facts { source, now_unix_ms: served.app.surroundings.now_unix_ms(), ..Facts::default() };
+    Form {
+        app: Arc::clone(&served.app),
+        bucket: browser::bucket_of(served.domain.as_ref(), parts),
+        facts: actions::facts(BY_THE_LIBRARY, known, (&parts.headers, &parts.uri)),
+        bytes: intake::said_bytes(&parts.headers),
     }
 }
 
@@ -177,12 +189,6 @@ async fn discreet(response: Response) -> Response {
     }
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(REFUSED_FORM))
-}
-
-/// Too many forms at once: whoever cannot wait is told at once.
-fn busy() -> Response {
-    let retry = [(header::RETRY_AFTER, HeaderValue::from_static("10"))];
-    (StatusCode::SERVICE_UNAVAILABLE, retry).into_response()
 }
 
 fn failed() -> Response {
@@ -199,9 +205,9 @@ fn bare(mut response: Response) -> Response {
     response
 }
 
-fn is_form(request: &Request) -> bool {
-    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+fn is_form(request: &Parts) -> bool {
+    let kind = request.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let form =
         kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"));
-    request.method() == Method::POST && form
+    request.method == Method::POST && form
 }

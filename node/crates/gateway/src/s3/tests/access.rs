@@ -10,6 +10,8 @@ use crate::tests::house::{ADMIN, House};
 const DELETE_MANY: &[u8] = b"<Delete><Object><Key>x</Key></Object></Delete>";
 const COMPLETE: &[u8] =
     b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>";
+const SEALED_BY_THE_CLUSTER: &[u8] = b"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
+    <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule></ServerSideEncryptionConfiguration>";
 const BLOCK_NOTHING: &[u8] = b"<PublicAccessBlockConfiguration/>";
 const UPLOAD: &str = "uploadId=00000000000000000000000000000000";
 
@@ -21,6 +23,9 @@ pub(super) fn cells() -> Vec<(&'static str, &'static str, String, &'static [u8],
         ("ListBuckets", "GET", "/".into(), b"", ReadOnly),
         ("HeadBucket", "HEAD", "/@".into(), b"", ReadOnly),
         ("GetBucketLocation", "GET", "/@?location=".into(), b"", ReadOnly),
+        ("GetBucketEncryption", "GET", "/@?encryption=".into(), b"", ReadOnly),
+        ("PutBucketEncryption", "PUT", "/@?encryption=".into(), SEALED_BY_THE_CLUSTER, Admin),
+        ("DeleteBucketEncryption", "DELETE", "/@?encryption=".into(), b"", Admin),
         ("GetBucketVersioning", "GET", "/@?versioning=".into(), b"", ReadOnly),
         ("ListObjects", "GET", "/@".into(), b"", ReadOnly),
         ("ListObjectsV2", "GET", "/@?list-type=2".into(), b"", ReadOnly),

@@ -12,11 +12,10 @@ const TABLE: &str = include_str!("../../../../../../docs/s3.md");
 /// As many as S3 has, and the library knows.
 const ALL: usize = 99;
 /// How what is not served is asked for: bucket or object, and the query.
-const NOT_SERVED: [(&str, &str, &str); 22] = [
+const NOT_SERVED: [(&str, &str, &str); 21] = [
     ("BucketAccelerateConfiguration", "/photos?accelerate=", "GET PUT"),
     ("BucketAcl", "/photos?acl=", "GET PUT"),
     ("BucketAnalyticsConfiguration", "/photos?analytics=&id=a", "DELETE GET PUT"),
-    ("BucketEncryption", "/photos?encryption=", "DELETE GET PUT"),
     ("BucketIntelligentTieringConfiguration", "/photos?id=a&intelligent-tiering=", "DELETE GET PUT"),
     ("BucketInventoryConfiguration", "/photos?id=a&inventory=", "DELETE GET PUT"),
     ("BucketLogging", "/photos?logging=", "GET PUT"),

@@ -281,3 +281,37 @@ fn nothing_is_done_that_was_not_signed() {
     });
     ran.unwrap_or_else(|error| panic!("{error}"));
 }
+
+/// The other side of it: what the search above would find is found.
+#[tokio::test]
+async fn a_planted_fault_is_found() {
+    let world = World::new().await;
+    let judged = async |kind, shot: &Shot, proofs: &[String]| {
+        let verdict = world.send(kind, (shot, proofs), usize::MAX).await.unwrap();
+        verdict.map_err(|error| error.to_string())
+    };
+    let found = |verdict: Result<bool, String>, what: &str| {
+        let error = verdict.unwrap_err();
+        assert!(error.contains(what), "{error}");
+    };
+    let (right, proofs) = world.right(Kind::Put).await;
+    assert_eq!(judged(Kind::Put, &right, &proofs).await, Ok(true));
+    let other = proofs.iter().map(|proof| proof.replace('0', "1")).collect::<Vec<_>>();
+    found(judged(Kind::Put, &right, &other).await, "without what proves it");
+    let twice = [&proofs[..], &proofs].concat();
+    found(judged(Kind::Put, &right, &twice).await, "without what proves it");
+    for (target, body) in [("/edges/y", TEXT), ("/edges/x", SHOWN)] {
+        let ask = Ask { body, ..Ask::default() };
+        let headers = world.client.sign(HOST, "PUT", target, &ask).0;
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.as_bytes().to_vec())).collect();
+        let shot = Shot { target: target.into(), headers, body: body.to_vec(), ..right.clone() };
+        let proofs = self::proofs(&shot);
+        found(judged(Kind::Put, &shot, &proofs).await, "was not signed");
+    }
+    let mut wrong = right.clone();
+    wrong.body[0] ^= 1;
+    assert_eq!(judged(Kind::Put, &wrong, &proofs).await, Ok(false));
+    let planted = world.client.refusal("PUT", "/edges/z", Ask { body: TEXT, ..Ask::default() }).await;
+    assert_eq!(planted, None);
+    found(judged(Kind::Put, &wrong, &proofs).await, "refused and done");
+}

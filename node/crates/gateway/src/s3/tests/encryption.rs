@@ -83,3 +83,55 @@ async fn what_else_is_to_seal_is_refused() {
     }
     assert_eq!(client.refusal("GET", "/photos/b", Ask::default()).await.as_deref(), Some("NoSuchKey"));
 }
+
+fn configuration(inside: &str) -> String {
+    format!("<ServerSideEncryptionConfiguration>{inside}</ServerSideEncryptionConfiguration>")
+}
+
+fn rule(by_default: &str) -> String {
+    let by_default =
+        format!("<ApplyServerSideEncryptionByDefault>{by_default}</ApplyServerSideEncryptionByDefault>");
+    format!("<Rule>{by_default}</Rule>")
+}
+
+#[tokio::test]
+async fn a_bucket_says_what_seals_it_and_is_told_nothing_else() {
+    const TARGET: &str = "/photos?encryption=";
+    let house = House::new(6).await;
+    let client = photos(&house).await;
+    let aes = rule("<SSEAlgorithm>AES256</SSEAlgorithm>");
+    let put = async |inside: String| {
+        client.ask("PUT", TARGET, Ask { body: configuration(&inside).as_bytes(), ..Ask::default() }).await
+    };
+    for change in ["", "PUT", "DELETE"] {
+        match change {
+            "PUT" => drop(put(aes.clone()).await.ok()),
+            "DELETE" => assert_eq!(client.ask("DELETE", TARGET, Ask::default()).await.status, 204),
+            _ => {}
+        }
+        let got = client.ask("GET", TARGET, Ask::default()).await.ok();
+        let text = String::from_utf8_lossy(&got.body).into_owned();
+        assert!(text.contains("<SSEAlgorithm>AES256</SSEAlgorithm>"), "{change}: {text}");
+        assert!(text.contains("<BucketKeyEnabled>false</BucketKeyEnabled>"), "{change}: {text}");
+        assert_eq!(text.matches("<Rule>").count(), 1, "{change}: {text}");
+    }
+    let kms = "<SSEAlgorithm>aws:kms</SSEAlgorithm>";
+    let key = "<SSEAlgorithm>AES256</SSEAlgorithm><KMSMasterKeyID>a</KMSMasterKeyID>";
+    let wrong = [
+        (rule(kms), "NotImplemented"),
+        (rule("<SSEAlgorithm>aws:kms:dsse</SSEAlgorithm>"), "NotImplemented"),
+        (rule(key), "NotImplemented"),
+        (aes.replace("</Rule>", "<BucketKeyEnabled>true</BucketKeyEnabled></Rule>"), "NotImplemented"),
+        (format!("{aes}{aes}"), "MalformedXML"),
+        ("<Rule></Rule>".to_owned(), "MalformedXML"),
+        (String::new(), "MalformedXML"),
+    ];
+    for (inside, code) in wrong {
+        assert_eq!(put(inside.clone()).await.code().as_deref(), Some(code), "{inside}");
+    }
+    for (method, body) in [("GET", String::new()), ("PUT", configuration(&aes)), ("DELETE", String::new())] {
+        let ask = Ask { body: body.as_bytes(), ..Ask::default() };
+        let refused = client.refusal(method, "/nothing?encryption=", ask).await;
+        assert_eq!(refused.as_deref(), Some("NoSuchBucket"), "{method}");
+    }
+}

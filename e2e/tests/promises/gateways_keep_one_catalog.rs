@@ -39,7 +39,7 @@ pub(crate) async fn check(cluster: &Cluster) -> anyhow::Result<()> {
 async fn lose_one_after_the_other(cluster: &Cluster) -> anyhow::Result<()> {
     let seed = samples::seed()?;
     eprintln!("seed {seed}");
-    let spec = json!({"gateway": {"replicas": GATEWAYS, "cacheBytes": "0"}});
+    let spec = json!({"gateway": {"replicas": GATEWAYS, "cacheBytes": "0", "s3": {}}});
     cluster.make_second_with(SPACE, spec, json!({})).await?;
     cluster.until_gateways_whole(SPACE, GATEWAYS).await?;
     let door = cluster.gateway_of(SPACE, SECOND).await?;

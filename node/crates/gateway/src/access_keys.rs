@@ -134,22 +134,6 @@ impl AccessKeys {
         }
     }
 
-    /// Refuses all key pairs of an owner from now on.
-    pub(crate) async fn disable_all_of(&self, owner: &UserName) -> Result<(), Problem> {
-        for key in self.list_of(owner).await? {
-            self.catalog.disable_access_key(&key.id, true).await.map_err(refused)?;
-        }
-        Ok(())
-    }
-
-    /// Revokes all key pairs of an owner for good.
-    pub(crate) async fn delete_all_of(&self, owner: &UserName) -> Result<(), Problem> {
-        for key in self.list_of(owner).await? {
-            self.catalog.delete_access_key(&key.id).await.map_err(refusals::catalog)?;
-        }
-        Ok(())
-    }
-
     /// Revokes a key pair for good, if it is of this owner.
     pub(crate) async fn delete_of(&self, owner: &UserName, id: &AccessKeyId) -> Result<(), Problem> {
         let found = self.catalog.access_key(id).await.map_err(refusals::catalog)?;

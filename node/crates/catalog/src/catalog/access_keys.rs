@@ -88,36 +88,37 @@ pub(super) async fn act_for(view: &impl View, name: &UserName) -> Result<bool, C
     Ok(!of_owner(&rows, name.as_str())?.is_empty())
 }
 
-/// Has a batch delete all keys of a user; it fails at its commit when there is a new one of anybody.
+/// All keys of a user, on which a batch comes to rest: it fails at its commit when there is another of anybody.
+async fn held_of(view: &impl View, user: &User, batch: &mut Batch) -> Result<Vec<AccessKey>, CatalogError> {
+    let all = keys::all(Table::AccessKey);
+    let since = view.revision().await?;
+    let rows = whole(view, all.clone()).await?.rows;
+    batch.expect_unchanged(all, since);
+    of_owner(&rows, user.name.as_str())
+}
+
+/// Has a batch delete all keys of a user.
 pub(super) async fn delete_all_of(
     view: &impl View,
     user: &User,
     batch: &mut Batch,
 ) -> Result<(), CatalogError> {
-    let all = keys::all(Table::AccessKey);
-    let since = view.revision().await?;
-    let rows = whole(view, all.clone()).await?.rows;
-    for key in of_owner(&rows, user.name.as_str())? {
+    for key in held_of(view, user, batch).await? {
         batch.delete(keys::access_key(&key.id));
     }
-    batch.expect_unchanged(all, since);
     Ok(())
 }
 
-/// Has a batch refuse all keys of a user from now on; it fails at its commit when there is a new one of anybody.
+/// Has a batch refuse all keys of a user from now on.
 pub(super) async fn disable_all_of(
     view: &impl View,
     user: &User,
     batch: &mut Batch,
 ) -> Result<(), CatalogError> {
-    let all = keys::all(Table::AccessKey);
-    let since = view.revision().await?;
-    let rows = whole(view, all.clone()).await?.rows;
-    for AccessKey { id, mut grant, sealed_secret } in of_owner(&rows, user.name.as_str())? {
+    for AccessKey { id, mut grant, sealed_secret } in held_of(view, user, batch).await? {
         grant.disabled = true;
         put(batch, keys::access_key(&id), &AccessKeyRecord { grant, sealed_secret })?;
     }
-    batch.expect_unchanged(all, since);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, Table};
 use crate::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, View};
 use crate::limits::EMAIL_BYTES_MAX;
-use crate::model::{CredentialId, CredentialKind, PasswordHash, Registration, User, UserId, UserName};
+use crate::model::{CredentialId, CredentialKind, PasswordHash, Registration, Role, User, UserId, UserName};
 use crate::record::{self, RegistrationRecord, UserNameRecord};
 
 /// Why somebody did not become a user.
@@ -193,12 +193,43 @@ impl<K: Keyspace> Catalog<K> {
         id: UserId,
         change: impl Fn(&mut User) + Send,
     ) -> Result<Option<User>, CatalogError> {
+        self.change_with_keys(id, change, false).await
+    }
+
+    /// Says what a user may do, and whether they are refused: then their S3 keys are disabled in the same commit. Gives them as they then
+    /// are, or `None` when there is none.
+    ///
+    /// # Errors
+    /// The engine's faults.
+    pub async fn set_standing(
+        &self,
+        id: UserId,
+        (role, disabled): (Option<Role>, Option<bool>),
+    ) -> Result<Option<User>, CatalogError> {
+        let change = |user: &mut User| {
+            user.role = role.unwrap_or(user.role);
+            user.disabled = disabled.unwrap_or(user.disabled);
+        };
+        self.change_with_keys(id, change, disabled == Some(true)).await
+    }
+
+    async fn change_with_keys(
+        &self,
+        id: UserId,
+        change: impl Fn(&mut User) + Send,
+        disable_keys: bool,
+    ) -> Result<Option<User>, CatalogError> {
         let row = keys::user(id);
         for _ in 0..ATTEMPTS_MAX {
-            let found = find::<User>(&self.view().await?, &row).await?;
+            let view = self.view().await?;
+            let found = find::<User>(&view, &row).await?;
             let Some(mut user) = found.record else { return Ok(None) };
             change(&mut user);
             let mut batch = Batch::new();
+            if disable_keys {
+                super::access_keys::disable_all_of(&view, &user, &mut batch).await?;
+            }
+            drop(view);
             batch.expect(row.clone(), found.version);
             put(&mut batch, row.clone(), &user)?;
             if self.try_commit(batch).await?.is_some() {

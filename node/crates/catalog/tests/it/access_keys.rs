@@ -3,7 +3,7 @@
 use datamesh_catalog::catalog::{AccessKeyError, By, CredentialError, Ends, KeyFor, Proven, UserError};
 use datamesh_catalog::keyspace::Keyspace;
 use datamesh_catalog::limits::ACCESS_KEYS_OF_USER_MAX;
-use datamesh_catalog::{AccessKey, AccessKeyId, Catalog, Grant, PasswordHash, Permission, User};
+use datamesh_catalog::{AccessKey, AccessKeyId, Catalog, Grant, PasswordHash, Permission, Role, User};
 use datamesh_shard::BucketName;
 
 use crate::accounts::{id, reset, session, user};
@@ -142,7 +142,7 @@ async fn gone_with_their_owner<K: Keyspace>(catalog: Catalog<K>) {
     catalog.create_user(&taken, None).await.unwrap();
 }
 
-/// By whoever resets a password; not by who chooses their first, nor another.
+/// By whoever resets a password or refuses their owner; not by who chooses their first, nor another.
 async fn refused_once_nothing_of_them_is_trusted<K: Keyspace>(catalog: Catalog<K>) {
     let alice = alice(&catalog).await;
     let (hers, other) = (key_of(1, "Alice"), key_of(2, "bob"));
@@ -169,4 +169,12 @@ async fn refused_once_nothing_of_them_is_trusted<K: Keyspace>(catalog: Catalog<K
     assert!(catalog.disable_access_key(&hers.id, false).await.unwrap());
     assert!(by_code(3).await);
     assert_eq!(disabled().await, [false, false], "the first since");
+    catalog.set_standing(alice.id, (Some(Role::Auditor), None)).await.unwrap();
+    assert_eq!(disabled().await, [false, false], "another role");
+    let refused = catalog.set_standing(alice.id, (None, Some(true))).await.unwrap().unwrap();
+    assert_eq!((refused.role, refused.disabled), (Role::Auditor, true));
+    assert_eq!(disabled().await, [true, false]);
+    let back = catalog.set_standing(alice.id, (None, Some(false))).await.unwrap().unwrap();
+    assert!(!back.disabled);
+    assert_eq!(disabled().await, [true, false], "until each is enabled");
 }

@@ -172,11 +172,8 @@ impl Accounts {
             let email = address(Some(email))?;
             self.catalog.set_email(user.id, email, None).await.map_err(not_made)?.ok_or_else(no_such_user)?;
         }
-        let changed = move |user: &mut User| {
-            user.role = role.unwrap_or(user.role);
-            user.disabled = disabled.unwrap_or(user.disabled);
-        };
-        self.catalog.change_user(user.id, changed).await.map_err(refusals::catalog)?.ok_or_else(no_such_user)
+        let changed = self.catalog.set_standing(user.id, (role, disabled)).await;
+        changed.map_err(refusals::catalog)?.ok_or_else(no_such_user)
     }
 
     /// Takes a user's password and all that stands for them, and gives the code by which they choose another.

@@ -37,6 +37,12 @@ pub(super) const NO_STORE: [(HeaderName, HeaderValue); 1] =
 #[schemars(extend("format" = "password"))]
 pub(super) struct Secret(#[schemars(with = "String")] pub(super) Zeroizing<String>);
 
+impl Secret {
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(Zeroizing::new(text))
@@ -179,7 +185,7 @@ pub(super) async fn login(
 ) -> Result<Response, Problem> {
     let Login { name, password: Secret(password), code } = incoming::json_of_stranger(&headers, body).await?;
     let device = device_of(&headers);
-    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let code = code.as_ref().map(Secret::text);
     let asked = SignIn { name: &name, password, code, device, from: from(origin) };
     answer_login(app.accounts.sign_in(asked, &note).await?)
 }

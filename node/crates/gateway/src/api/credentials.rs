@@ -125,7 +125,7 @@ pub(super) async fn make_token(
     let MakeToken { name, scopes, days, password: Secret(password), code } =
         incoming::json(&headers, body).await?;
     note.detail(format!("name={name} scopes={scopes:?} days={days}"));
-    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let code = code.as_ref().map(Secret::text);
     let new = NewToken { name, scopes, days };
     let made = app.accounts.make_token(&principal, new, (password, code), from(origin)).await?;
     note.target(format!("/api/v1/auth/tokens/{}", made.id));

@@ -77,7 +77,7 @@ pub(super) async fn bind(
 ) -> Result<Response, Problem> {
     let Bind { password: Secret(password), code } = incoming::json(&headers, body).await?;
     note.detail("asks to be bound".into());
-    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let code = code.as_ref().map(Secret::text);
     let asked = app.accounts.ask_to_bind(&principal, &provider, (password, code), from(origin)).await?;
     let SentAway { url, sealed } = asked;
     let cookie = away_cookie(&sealed, PENDING_MS / 1000)?;

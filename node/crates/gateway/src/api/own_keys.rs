@@ -64,7 +64,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let Create { name, permission, buckets, password: Secret(password), code } =
         incoming::json(&headers, body).await?;
-    let code = code.as_ref().map(|Secret(code)| code.as_str());
+    let code = code.as_ref().map(Secret::text);
     let proof = app.accounts.proof(&principal, (password, code), from(origin)).await?;
     let owner = proof.user.name.to_string();
     let new = NewKey { name, owner, permission: permission.into(), buckets };

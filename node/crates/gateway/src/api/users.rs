@@ -145,17 +145,7 @@ pub(super) async fn change(
 ) -> Result<Json<ShownUser>, Problem> {
     let Changed { role, disabled, email } = incoming::json(&headers, body).await?;
     note.detail(described(role, disabled, email.as_deref()));
-    let user = app.accounts.user(&name).await?;
-    let refused = disabled == Some(true);
-    // Keys first: should the second step fail, the user is as before. And after it: they may have made another meanwhile.
-    if refused {
-        app.keys.disable_all_of(&user.name).await?;
-    }
-    let changed = app.accounts.change(&name, Change { role, email, disabled }).await?;
-    if refused {
-        app.keys.disable_all_of(&user.name).await?;
-    }
-    Ok(Json(changed.into()))
+    Ok(Json(app.accounts.change(&name, Change { role, email, disabled }).await?.into()))
 }
 
 /// `DELETE users/{name}`: what they stored stays, their S3 keys go with them.
@@ -163,9 +153,6 @@ pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    // Keys first: should the second step fail, there is still a user to delete. One they make meanwhile goes with them.
-    let user = app.accounts.user(&name).await?;
-    app.keys.delete_all_of(&user.name).await?;
     app.accounts.delete(&name).await?;
     Ok(StatusCode::NO_CONTENT)
 }

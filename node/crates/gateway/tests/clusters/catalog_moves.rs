@@ -114,10 +114,7 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
     cluster.all_there("there", there).await;
     cluster.all_there("back", back).await;
     assert!(cluster.get("large").await == large && cluster.get("behind").await == large);
-    cluster.gateway.take().unwrap().end().await;
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    cluster.end().await;
 }
 
 /// The gateway was cut off between the fence and the opening: it brings the move to its end before it serves.
@@ -125,23 +122,14 @@ async fn the_catalog_of_one_gateway_moves_there_and_back_under_puts() {
 async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
     let server = crate::postgres::server();
     let database = server.database().await;
-    let mut cluster = Cluster::start().await;
-    cluster.put_pool().await;
-    cluster.status_until(is_writable).await;
-    let bytes = noise(5, 3 << 20);
-    cluster.put("kept", &bytes).await;
-    cluster.gateway.take().unwrap().end().await;
-    fence(&cluster.dir.path().join("gateway/catalog"), server.options(&database)).await;
+    let (mut cluster, bytes) = cut_off_behind_the_fence(server.options(&database)).await;
     cluster.catalog_is(Some(&server.uri(&database)), Some("ToDatabase"));
     cluster.restart().await;
     let status = cluster.status_until(is_writable).await;
     assert_eq!(status.catalog.engine, CatalogEngine::Postgres);
     assert!(cluster.get("kept").await == bytes);
     cluster.put("behind", &bytes).await;
-    cluster.gateway.take().unwrap().end().await;
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    cluster.end().await;
 }
 
 /// What it moves to is lost behind the fence: the settings of before bring back all that was acknowledged.
@@ -149,13 +137,7 @@ async fn a_gateway_that_finds_a_fence_finishes_the_move_first() {
 async fn a_move_whose_target_is_lost_is_called_off_behind_the_fence() {
     let server = crate::postgres::server();
     let database = server.database().await;
-    let mut cluster = Cluster::start().await;
-    cluster.put_pool().await;
-    cluster.status_until(is_writable).await;
-    let bytes = noise(5, 3 << 20);
-    cluster.put("kept", &bytes).await;
-    cluster.gateway.take().unwrap().end().await;
-    fence(&cluster.dir.path().join("gateway/catalog"), server.options(&database)).await;
+    let (mut cluster, bytes) = cut_off_behind_the_fence(server.options(&database)).await;
     let lost = format!("DROP DATABASE {database} WITH (FORCE)");
     server.admin("postgres").await.batch_execute(&lost).await.unwrap();
     cluster.restart().await;
@@ -167,10 +149,19 @@ async fn a_move_whose_target_is_lost_is_called_off_behind_the_fence() {
     cluster.restart().await;
     cluster.status_until(has_moved).await;
     assert!(cluster.get("kept").await == bytes && cluster.get("behind").await == bytes);
+    cluster.end().await;
+}
+
+/// A cluster that has a file, whose catalog's move into a database has come to its fence.
+async fn cut_off_behind_the_fence(database: PostgresOptions) -> (Cluster, Vec<u8>) {
+    let mut cluster = Cluster::start().await;
+    cluster.put_pool().await;
+    cluster.status_until(is_writable).await;
+    let bytes = noise(5, 3 << 20);
+    cluster.put("kept", &bytes).await;
     cluster.gateway.take().unwrap().end().await;
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    fence(&cluster.dir.path().join("gateway/catalog"), database).await;
+    (cluster, bytes)
 }
 
 /// What the gateway's worker does, up to the fence.
@@ -211,9 +202,7 @@ async fn a_volume_that_was_set_back_is_not_served() {
     let refused = bind_gateway(cluster.dir.path(), &cluster.secret, "gateway").await;
     let refused = refused.err().expect("an old catalog is served").to_string();
     assert!(refused.contains("the target holds a catalog already"), "{refused}");
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    cluster.end().await;
 }
 
 fn copy(from: &std::path::Path, to: &std::path::Path) {
@@ -235,7 +224,5 @@ async fn an_empty_database_beside_a_catalog_is_a_mistake() {
     let refused = bind_gateway(cluster.dir.path(), &cluster.secret, "gateway").await;
     let refused = refused.err().expect("an empty catalog is served").to_string();
     assert!(refused.contains("set catalogMove to ToDatabase"), "{refused}");
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    cluster.end().await;
 }

@@ -31,10 +31,7 @@ async fn files_outlive_connections_and_the_gateway() {
     }
     let engine = CatalogEngine::Postgres;
     cluster.status_until(|status| status.catalog.engine == engine && status.catalog.objects == 3).await;
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
-    cluster.gateway.take().unwrap().end().await;
+    cluster.end().await;
 }
 
 /// Each answers for all that the other acknowledged, learns its layouts, and goes on by itself.
@@ -74,8 +71,6 @@ async fn two_gateways_share_a_database() {
     for (key, bytes) in [("one", &other), ("two", &one), ("kept", &one)] {
         assert!(cluster.get(key).await == *bytes, "{key}");
     }
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
+    cluster.end().await;
     second.end().await;
 }

@@ -30,8 +30,5 @@ async fn files_survive_dead_nodes_and_a_restarted_gateway() {
     }
     cluster.status_until(|status| status.pools[0].problems.is_empty()).await;
     assert_eq!(cluster.put("third", &first).await, "whole");
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
-    cluster.gateway.take().unwrap().end().await;
+    cluster.end().await;
 }

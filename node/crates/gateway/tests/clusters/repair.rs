@@ -20,13 +20,6 @@ async fn started() -> Cluster {
     cluster
 }
 
-async fn end(mut cluster: Cluster) {
-    for running in cluster.nodes.drain(..).flatten() {
-        running.end().await;
-    }
-    cluster.gateway.take().unwrap().end().await;
-}
-
 /// Every pair of nodes may go: that is what whole means.
 async fn reads_without_any_two(cluster: &mut Cluster, key: &str, text: &[u8]) {
     for (a, b) in [(1, 2), (0, 4), (3, 5)] {
@@ -58,7 +51,7 @@ async fn shards_that_stood_in_go_home() {
     let after = safety(&cluster.status_until(|status| safety(status).is_settled()).await);
     assert_eq!((after.segments.clone(), after.counted_partitions), (vec![0, 0, 5], after.partitions));
     reads_without_any_two(&mut cluster, "x", &text).await;
-    end(cluster).await;
+    cluster.end().await;
 }
 
 /// Takes every shard from a stopped node; gives how many there were.
@@ -102,7 +95,7 @@ async fn lost_shards_are_rebuilt() {
     let members = usize::from(NODES);
     assert_eq!(cluster.nodes.len(), members);
     reads_without_any_two(&mut cluster, "x", &text).await;
-    end(cluster).await;
+    cluster.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,5 +126,5 @@ async fn segments_of_two_profiles_are_counted_and_rebuilt_each_in_its_own_and_co
     assert_eq!(counted(after).1, vec![0, 0, 0]);
     cluster.kill(0).await;
     assert!(cluster.get("old").await == old && cluster.get("new").await == new, "any one may go");
-    end(cluster).await;
+    cluster.end().await;
 }

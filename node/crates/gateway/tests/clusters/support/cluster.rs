@@ -261,6 +261,14 @@ pub(crate) fn pool_spec(erasure: ErasureProfile, enabled: bool) -> PoolSpec {
 }
 
 impl Cluster {
+    /// Ends the nodes, and the gateway if it runs.
+    pub(crate) async fn end(mut self) {
+        let nodes = self.nodes.drain(..).flatten();
+        for running in nodes.chain(self.gateway.take()) {
+            running.end().await;
+        }
+    }
+
     pub(crate) async fn start() -> Self {
         Self::start_on(None).await
     }

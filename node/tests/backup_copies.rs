@@ -147,6 +147,8 @@ impl Moto {
         let endpoint = format!("http://127.0.0.1:{port}");
         let bucket = format!("{endpoint}/{BUCKET}");
         let begun = tokio::time::Instant::now();
+        // The cluster of another test may not have done so yet.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         while !reqwest::Client::new().put(&bucket).send().await.is_ok_and(|made| made.status().is_success()) {
             assert!(begun.elapsed() < Duration::from_secs(60), "moto does not answer");
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -238,8 +238,10 @@ impl Gateways {
         self.addresses[at] = None;
     }
 
+    /// In one step: what was killed may still be writing a file of it.
     pub(crate) fn lose_volume(&self, at: usize) {
-        std::fs::remove_dir_all(self.dir(at)).unwrap();
+        let lost = tempfile::tempdir_in(self.dir.path()).unwrap().keep();
+        std::fs::rename(self.dir(at), lost.join("volume")).unwrap();
     }
 
     pub(crate) fn client(&self) -> Client {

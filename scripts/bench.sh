@@ -6,6 +6,6 @@
 #   bench.sh --tenth             a tenth of clients, requests and users, to see that rows work: no figures to quote
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
 cargo build --quiet --workspace --bins
-"$target/debug/bench" "$target/debug/datamesh-node" "$@"
+"$CARGO_TARGET_DIR/debug/bench" "$CARGO_TARGET_DIR/debug/datamesh-node" "$@"

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source-path=SCRIPTDIR source=progress.sh
 source scripts/progress.sh
 row=${1:?the name of a row, as "GET 10 MiB"} svg=${2:-}
-target=${CARGO_TARGET_DIR:-$HOME/.cache/datamesh/target}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
 rows=${row#* }
 [ "$row" != "rebuild of a node" ] || rows=lost
 tools=${DATAMESH_TOOLS:-$HOME/.cache/datamesh/tools}
@@ -18,7 +18,7 @@ command -v perf >/dev/null || fail "perf is missing; on Debian: apt-get install 
 [ -x "$tools/bin/inferno-collapse-perf" ] ||
     cargo install --quiet --locked --root "$tools" --version 0.12.8 inferno
 cargo build --quiet --workspace --bins
-"$target/debug/bench" "$target/debug/datamesh-node" --rows "$rows" --profile "$row=$work/data" | tee "$work/table"
+"$CARGO_TARGET_DIR/debug/bench" "$CARGO_TARGET_DIR/debug/datamesh-node" --rows "$rows" --profile "$row=$work/data" | tee "$work/table"
 # What the row cost in all, while it was sampled.
 cost=$(sed -nE "s|^$row .* ([0-9.]+) CPU-s/GB .*|\1|p" "$work/table")
 perf script --no-inline -i "$work/data" 2>/dev/null | "$tools/bin/inferno-collapse-perf" >"$work/folded"

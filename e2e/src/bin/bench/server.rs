@@ -91,7 +91,8 @@ impl Server {
         let certificate = std::fs::read(folder.join("data/secrets/ca.crt"))?;
         let certificate = reqwest::Certificate::from_pem(&certificate)?;
         // It keeps no connection: of those that a gateway has room for, the row of idle ones takes all where open files are 20,000.
-        let api = reqwest::Client::builder().tls_certs_only([certificate]).pool_max_idle_per_host(0).build()?;
+        let api =
+            reqwest::Client::builder().tls_certs_only([certificate]).pool_max_idle_per_host(0).build()?;
         let gateways = gateways(&folder.join("data"))?;
         Ok(Self { child, pid, folder: folder.into(), gateways, http: reqwest::Client::new(), api })
     }

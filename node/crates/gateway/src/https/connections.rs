@@ -13,6 +13,8 @@ const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/m
 const BESIDES_BYTES: u64 = 48 << 20;
 /// However little memory there is: fewer would serve nobody.
 const CONNECTIONS_MIN: usize = 128;
+/// Open files of storage and of the mesh's links, or half of those there are: the catalog holds hundreds at most, the mesh some for each node.
+const FILES_BESIDES: u64 = 8192;
 
 /// Room for connections.
 #[derive(Clone)]
@@ -65,14 +67,13 @@ fn memory_limit_bytes() -> Option<u64> {
     MEMORY_LIMITS.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
 }
 
-/// Half of the files at most: storage needs the others.
 fn most(memory_limit_bytes: Option<u64>, budget_bytes: u64, files: Option<u64>) -> usize {
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let by_memory = memory_limit_bytes.map_or(usize::MAX, |limit| {
         let left = limit.saturating_sub(budget_bytes).saturating_sub(BESIDES_BYTES);
         count(left / CONNECTION_BYTES).max(CONNECTIONS_MIN)
     });
-    let by_files = files.map_or(usize::MAX, |files| count(files / 2));
+    let by_files = files.map_or(usize::MAX, |files| count(files - FILES_BESIDES.min(files / 2)));
     CONNECTIONS_MAX.min(by_memory).min(by_files)
 }
 
@@ -87,6 +88,8 @@ mod tests {
         assert_eq!(most(Some(256 * MIB), 128 * MIB, None), 1280, "what the smallest gateway has by default");
         assert_eq!(most(Some(256 * MIB), 160 * MIB, None), 768, "and with the largest budgets it may have");
         assert_eq!(most(Some(MIB), 128 * MIB, None), CONNECTIONS_MIN);
-        assert_eq!(most(Some(u64::MAX), 0, Some(1024)), 512);
+        assert_eq!(most(Some(u64::MAX), 0, Some(1024)), 512, "half of few files");
+        assert_eq!(most(None, 0, Some(18_000)), 18_000 - 8192);
+        assert_eq!(most(None, 0, Some(20_000)), CONNECTIONS_MAX);
     }
 }

@@ -122,6 +122,12 @@ fn is_whole(pool: &PoolStatus) -> bool {
         && pool.safety.as_ref().is_some_and(|safety| safety.is_settled() && safety.under_way == 0)
 }
 
+/// What there is to say of a pool that is not as it was waited for.
+fn told(pool: &PoolStatus) -> String {
+    let states: Vec<_> = pool.members.iter().map(|member| member.state).collect();
+    format!("members {states:?}, problems {:?}, {:?}", pool.problems, pool.safety)
+}
+
 impl Server {
     fn signal(&self, node: &str, signal: Signal) -> anyhow::Result<()> {
         let settings = format!("{node}.yaml");
@@ -143,18 +149,23 @@ impl Server {
 
     /// Waits until the pool is so.
     async fn wait(&self, what: &str, is_so: impl Fn(&PoolStatus) -> bool) -> anyhow::Result<PoolStatus> {
+        let mut last = None;
         let watched = async {
             loop {
-                let status = self.status().await?;
-                match status.pools.into_iter().next() {
+                match self.status().await?.pools.into_iter().next() {
                     Some(pool) if is_so(&pool) => return anyhow::Ok(pool),
-                    _ => tokio::time::sleep(LOOK).await,
+                    pool => last = pool,
                 }
+                tokio::time::sleep(LOOK).await;
             }
         };
-        tokio::time::timeout(PATIENCE, watched)
-            .await
-            .with_context(|| format!("not within {PATIENCE:?}: {what}"))?
+        match tokio::time::timeout(PATIENCE, watched).await {
+            Ok(pool) => pool,
+            Err(_) => anyhow::bail!(
+                "not within {PATIENCE:?}: {what}; {}",
+                last.as_ref().map(told).unwrap_or_default()
+            ),
+        }
     }
 
     /// Takes a node's volume away and has the empty one it starts anew with take its place. Gives back what was lost, which is

@@ -116,6 +116,15 @@ async fn mend(world: &Arc<World>) {
             world.start(id).await;
         }
     }
+    form_again(world).await;
+}
+
+/// As gateways do that find no group: the power went everywhere while it was formed, before anything was on a disk.
+async fn form_again(world: &World) {
+    let all: Vec<_> = world.ids().into_iter().filter_map(|id| world.keyspace(id)).collect();
+    if all.iter().all(|at| at.status().voters.is_empty()) {
+        all[0].form(all.iter().map(RaftKeyspace::id).collect()).await.unwrap();
+    }
 }
 
 async fn rows(at: &RaftKeyspace) -> Vec<Row> {

@@ -119,7 +119,7 @@ async fn mend(world: &Arc<World>) {
     form_again(world).await;
 }
 
-/// As gateways do that find no group: the power went everywhere while it was formed, before anything was on a disk.
+/// As gateways do that find no group: it was being formed, and nobody who is left had anything of it on a disk.
 async fn form_again(world: &World) {
     let all: Vec<_> = world.ids().into_iter().filter_map(|id| world.keyspace(id)).collect();
     if all.iter().all(|at| at.status().voters.is_empty()) {

@@ -37,6 +37,7 @@ pub(super) async fn replace(world: &Arc<World>, lost: ReplicaId) {
     let stay: BTreeSet<_> = world.ids().into_iter().collect();
     let new = stay.last().unwrap().max(&lost) + 1;
     world.add(new).await;
+    super::form_again(world).await;
     vote(world, &stay).await;
     learn(world, new).await;
     vote(world, &stay.into_iter().chain([new]).collect()).await;

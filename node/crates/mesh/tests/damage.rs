@@ -8,6 +8,7 @@ mod shelf;
 #[path = "support/world.rs"]
 mod world;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -39,7 +40,11 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let members = Members::start(&World::new(), 2, PACE);
+        Self::at(PACE).await
+    }
+
+    async fn at(pace: Pace) -> Self {
+        let members = Members::start(&World::new(), 2, pace);
         let payload = noise(1, 5000);
         let (header, keys) = segment(&payload);
         let holders = members.table.holders(members.table.partition_of(keys[0].segment)).to_vec();
@@ -113,6 +118,22 @@ async fn the_control_without_a_word_nobody_comes_by() {
         }
         assert_eq!(scene.mended_after().await, None);
     }
+}
+
+/// How long a partition rests goes by how long it took to count it, not by how long what was missing took to come.
+#[tokio::test(start_paused = true)]
+async fn what_was_long_in_rebuilding_is_counted_again_as_soon_as_anything() {
+    let scene = Scene::at(Pace { rest_whole: Duration::from_secs(60), ..PACE }).await;
+    let wire = Duration::from_secs(30);
+    scene.members.wires.put_seconds.store(wire.as_secs(), Ordering::SeqCst);
+    scene.shelf().lose(scene.key);
+    assert_eq!(scene.tell(scene.look()).await, Response::Done);
+    assert!(scene.mended_after().await.unwrap() > wire);
+    // By now that has been counted, and found whole.
+    tokio::time::sleep(wire + Duration::from_secs(10)).await;
+    scene.shelf().lose(scene.key);
+    let mended = scene.mended_after().await.unwrap();
+    assert!(mended < SOON * 2, "{mended:?}");
 }
 
 /// Times that another member is asked what it has, while somebody gives hints without end.

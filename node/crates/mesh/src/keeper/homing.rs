@@ -26,9 +26,9 @@ use crate::worker::{Next, Worker};
 
 /// Between two looks for deletes that need not be remembered any more.
 const FORGET_PERIOD: Duration = Duration::from_secs(3600);
-/// A pass is followed by this many times its own duration of rest.
+/// A pass is followed by this many times the duration of rest that it took to list what is here: what it sent does not come again.
 const REST_FACTOR: u32 = 20;
-/// The same while shards are left that could not go yet: most wait for others of their segment, which go in this pass.
+/// The same, of the whole pass, while shards are left that could not go yet: most wait for others of their segment, which go in this one.
 const REST_FACTOR_LEFT: u32 = 2;
 
 /// Segments whose shards go home at the same time: most of the time of one is spent waiting for others.
@@ -54,6 +54,16 @@ pub struct Homing {
 struct Tally {
     sent: u64,
     left: u64,
+    /// What listing took.
+    listing: Duration,
+}
+
+impl Tally {
+    /// How long a node rests after a pass that took so long.
+    fn rest(&self, spent: Duration, pace: &Pace) -> Duration {
+        let rest = if self.left > 0 { spent * REST_FACTOR_LEFT } else { self.listing * REST_FACTOR };
+        rest.min(pace.rest_max).max(pace.rest_homing)
+    }
 }
 
 /// What a look at everything that is here came to.
@@ -104,8 +114,7 @@ impl Homing {
         if draining {
             return Next::Wait(self.pace.rest_homing);
         }
-        let factor = if tally.left > 0 { REST_FACTOR_LEFT } else { REST_FACTOR };
-        Next::Wait((begun.elapsed() * factor).min(self.pace.rest_max).max(self.pace.rest_homing))
+        Next::Wait(tally.rest(begun.elapsed(), &self.pace))
     }
 
     /// Nobody can be given what is corrupt, and nobody deletes it once this node is no member any more.
@@ -149,7 +158,10 @@ impl Homing {
     async fn visit_all(&self, table: &Arc<Table>, tally: &mut Tally) -> Visit {
         let (everything, mut after) = ((SegmentId([0; 32]), None), None);
         loop {
-            let page = match self.fellows.shelf.held(everything, after, PAGE_SEGMENTS).await {
+            let begun = Instant::now();
+            let listed = self.fellows.shelf.held(everything, after, PAGE_SEGMENTS).await;
+            tally.listing += begun.elapsed();
+            let page = match listed {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::error!(%error, "the store does not list");
@@ -298,5 +310,20 @@ impl Worker for Homing {
     /// A rest may be long, and by a newer layout this node may have to give everything away.
     fn wakes(&self) -> Option<Arc<Notify>> {
         Some(self.fellows.trust.layout_learned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_sent_much_looks_again_soon_and_who_listed_for_long_does_not() {
+        let (pace, second) = (Pace::default(), Duration::from_secs(1));
+        let rest = |left, listing, spent| Tally { sent: 1000, left, listing }.rest(spent, &pace);
+        assert_eq!(rest(0, second / 100, second * 100), pace.rest_homing);
+        assert_eq!(rest(0, second * 5, second * 100), second * 5 * REST_FACTOR);
+        assert_eq!(rest(1, second / 100, second * 100), second * 100 * REST_FACTOR_LEFT);
+        assert_eq!(rest(0, second * 100, second * 100), pace.rest_max);
     }
 }

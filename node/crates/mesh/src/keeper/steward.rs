@@ -45,6 +45,8 @@ struct Counted {
     due: Vec<Rebuild>,
     outcome: Outcome,
     seen: Seen,
+    /// What counting has taken so far, of this partition and those before it: without rebuilding, whose rest is in itself.
+    spent: Duration,
 }
 
 /// The worker.
@@ -72,7 +74,7 @@ impl Steward {
         self.rebuild(&table, queue, &mut waiting).await;
         // Whoever came or went meanwhile: what was counted before is not reported on.
         self.observe(&table, Instant::now());
-        self.count_again(&table, begun, waiting).await;
+        self.count_again(&table, waiting).await;
         let until = self.agenda.next().map_or(self.pace.look, |next| next.duration_since(Instant::now()));
         Next::Wait(until.min(self.pace.look))
     }
@@ -112,7 +114,7 @@ impl Steward {
         let due = self.agenda.due(begun);
         self.count(table, &due, |steward, partition, counted| {
             if counted.due.is_empty() {
-                steward.visited(partition, counted.outcome, counted.seen, begun);
+                steward.visited(partition, counted);
             } else {
                 waiting.insert(partition, 0);
                 queue.extend(counted.due);
@@ -125,19 +127,20 @@ impl Steward {
 
     /// Counts those of which something was rebuilt, so many shards of each: what is reported is what was seen afterwards, not what was
     /// meant.
-    async fn count_again(&mut self, table: &Arc<Table>, begun: Instant, kept: BTreeMap<PartitionId, u64>) {
+    async fn count_again(&mut self, table: &Arc<Table>, kept: BTreeMap<PartitionId, u64>) {
         let partitions: Vec<_> = kept.keys().copied().filter(|of| self.agenda.has(*of)).collect();
-        self.count(table, &partitions, |steward, partition, Counted { outcome, seen, .. }| {
-            let is_better = outcome != Outcome::Whole && kept.get(&partition).is_some_and(|kept| *kept > 0);
-            let outcome = if is_better { Outcome::Better } else { outcome };
-            steward.visited(partition, outcome, seen, begun);
+        self.count(table, &partitions, |steward, partition, counted| {
+            let is_open = counted.outcome != Outcome::Whole;
+            let is_better = is_open && kept.get(&partition).is_some_and(|kept| *kept > 0);
+            let outcome = if is_better { Outcome::Better } else { counted.outcome };
+            steward.visited(partition, Counted { outcome, ..counted });
             ControlFlow::Continue(())
         })
         .await;
     }
 
-    fn visited(&mut self, partition: PartitionId, outcome: Outcome, seen: Seen, begun: Instant) {
-        self.agenda.visited(partition, outcome, seen, (Instant::now(), begun.elapsed(), &self.pace));
+    fn visited(&mut self, partition: PartitionId, Counted { outcome, seen, spent, .. }: Counted) {
+        self.agenda.visited(partition, outcome, seen, (Instant::now(), spent, &self.pace));
     }
 
     /// Counts partitions: those that are whole many at once, the others one after another. Hands each on, until it has enough.
@@ -147,7 +150,7 @@ impl Steward {
         partitions: &[PartitionId],
         mut each: impl FnMut(&mut Self, PartitionId, Counted) -> ControlFlow<()> + Send,
     ) {
-        let (mut left, mut at_once) = (partitions, PARTITIONS_AT_ONCE);
+        let (begun, mut left, mut at_once) = (Instant::now(), partitions, PARTITIONS_AT_ONCE);
         while !left.is_empty() && self.keeps_up(table) {
             let mut looked_at = glance(&self.fellows, table, &left[..left.len().min(at_once)]).await;
             left = &left[looked_at.len()..];
@@ -168,7 +171,7 @@ impl Steward {
                     Glimpse::Few => by_inventories(&self.fellows, table, partition).await,
                     Glimpse::Many => take_stock(&self.fellows, table, partition).await,
                 };
-                let counted = self.counted(table, partition, stock);
+                let counted = self.counted((table, partition), stock, begun);
                 if each(self, partition, counted).is_break() {
                     return;
                 }
@@ -193,9 +196,9 @@ impl Steward {
     /// What comes of what all have of a partition, as it was when they were asked.
     fn counted(
         &mut self,
-        table: &Table,
-        partition: PartitionId,
+        (table, partition): (&Table, PartitionId),
         Stock { mut survey, seen, asked_at }: Stock,
+        begun: Instant,
     ) -> Counted {
         let grace = self.pace.grace;
         let looked_before = self.agenda.was_seen_whole(partition);
@@ -208,7 +211,8 @@ impl Steward {
         let due = rebuilds.into_iter().filter(|rebuild| may_be_new(rebuild).is_none()).collect();
         self.ledger.counted(partition, (tolerances, asked_at), seen.silent);
         let open = first.map_or(Outcome::Same, Outcome::Waiting);
-        Counted { due, outcome: if is_whole { Outcome::Whole } else { open }, seen }
+        let outcome = if is_whole { Outcome::Whole } else { open };
+        Counted { due, outcome, seen, spent: begun.elapsed() }
     }
 
     /// The segments in most danger first, whichever partition they are of. Each is followed by as long a rest as it took:

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +37,8 @@ pub(crate) struct Wires {
     pub(crate) older: AtomicBool,
     /// Members say digests of one partition at a time, as those with much to read.
     pub(crate) terse: AtomicBool,
+    /// Seconds that a shard takes to another member.
+    pub(crate) put_seconds: AtomicU64,
 }
 
 struct Link {
@@ -76,6 +78,10 @@ impl Net for Link {
             let caller = trust.accepts(self.me, None, Incarnation(1)).unwrap();
             // As over a network, others run in between.
             tokio::time::sleep(Duration::from_millis(1)).await;
+            if matches!(request, Request::Put { .. }) {
+                let seconds = self.wires.put_seconds.load(Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
             let is_new = matches!(request, Request::Digests(_) | Request::Slice { .. });
             let mut bytes = request.encode(0).unwrap().len();
             let answer = match is_new && self.wires.older.load(Ordering::SeqCst) {

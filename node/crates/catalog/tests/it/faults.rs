@@ -12,7 +12,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use datamesh_catalog::engine::raft::{RaftKeyspace, ReplicaId};
+use datamesh_catalog::engine::raft::{MembersError, RaftKeyspace, ReplicaId};
 use datamesh_catalog::keyspace::{Batch, KeyRange, Keyspace, RangeLimits, ReadError, Revision, Row, View};
 use history::{History, Read, SUM_KEY, Span, Write, register_key, set_key};
 use tokio::task::JoinSet;
@@ -24,6 +24,8 @@ const OPERATIONS: u64 = 40;
 const REGISTERS: usize = 3;
 /// Few: snapshots and purges happen in every run.
 const LOG_ENTRIES_KEPT: u64 = 24;
+
+const ALL: RangeLimits = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
 
 /// Of the simulated clock: what takes longer hangs.
 const ENDS_WITHIN: Duration = Duration::from_secs(600);
@@ -119,17 +121,24 @@ async fn mend(world: &Arc<World>) {
     form_again(world).await;
 }
 
-/// As gateways do that find no group: it was being formed, and nobody who is left had anything of it on a disk.
-async fn form_again(world: &World) {
-    let all: Vec<_> = world.ids().into_iter().filter_map(|id| world.keyspace(id)).collect();
-    if all.iter().all(|at| at.status().voters.is_empty()) {
-        all[0].form(all.iter().map(RaftKeyspace::id).collect()).await.unwrap();
+/// As gateways do that find no group: it was being formed, and nobody who is left had anything of it on a disk. Who has voted in it
+/// begins with an empty disk then.
+async fn form_again(world: &Arc<World>) {
+    let all = || world.ids().into_iter().filter_map(|id| world.keyspace(id));
+    if all().any(|at| !at.status().voters.is_empty()) {
+        return;
+    }
+    println!("the group is formed again: {}", world.describe());
+    let form = async || all().next().unwrap().form(all().map(|at| at.id()).collect()).await;
+    if form().await == Err(MembersError::Voted) {
+        members::start_empty(world, world.ids()[0]).await;
+        let last = world.keyspace(*world.ids().last().unwrap()).unwrap();
+        last.form(all().map(|at| at.id()).collect()).await.unwrap();
     }
 }
 
 async fn rows(at: &RaftKeyspace) -> Vec<Row> {
-    let all = RangeLimits { rows: usize::MAX, bytes: usize::MAX };
-    at.view().await.unwrap().range(&KeyRange::prefix(b""), all).await.unwrap().rows
+    at.view().await.unwrap().range(&KeyRange::prefix(b""), ALL).await.unwrap().rows
 }
 
 async fn faults(world: &Arc<World>) {
@@ -140,21 +149,22 @@ async fn faults(world: &Arc<World>) {
 }
 
 /// What each replica has.
-async fn same_everywhere(world: &Arc<World>, seed: u64) -> Vec<Row> {
-    let mut all = Vec::new();
+async fn same_everywhere(world: &Arc<World>) -> Result<Vec<Row>, String> {
+    let mut first = None;
     for id in world.ids() {
-        all.push((id, rows(&world.keyspace(id).unwrap()).await));
+        let at = world.keyspace(id).unwrap();
+        let view = at.view().await;
+        let view = view.map_err(|error| format!("replica {id} is not read: {error}"))?;
+        let rows = view.range(&KeyRange::prefix(b""), ALL).await.map_err(|error| error.to_string())?.rows;
+        if *first.get_or_insert_with(|| rows.clone()) != rows {
+            return Err(format!("replica {id} has other rows"));
+        }
     }
-    let (_, first) = all.swap_remove(0);
-    for (id, other) in all {
-        assert_eq!(other, first, "seed {seed}: replica {id} has other rows");
-    }
-    first
+    Ok(first.unwrap_or_default())
 }
 
 /// One run: clients, faults, and in the end all replicas are the same and the history holds.
-async fn run(seed: u64) -> Result<(u64, u64), String> {
-    let world = World::begin(seed, LOG_ENTRIES_KEPT).await;
+async fn run(world: Arc<World>) -> Result<(u64, u64), String> {
     let history = Shared::default();
     let mut clients = JoinSet::new();
     for n in 0..CLIENTS {
@@ -162,8 +172,7 @@ async fn run(seed: u64) -> Result<(u64, u64), String> {
     }
     faults(&world).await;
     clients.join_all().await;
-    let first = same_everywhere(&world, seed).await;
-    world.end().await;
+    let first = same_everywhere(&world).await?;
     let history = history.lock().unwrap();
     let known = history.writes.iter().filter(|write| write.outcome.is_ok()).count();
     let counts = (u64::try_from(known).unwrap(), u64::try_from(history.reads.len()).unwrap());
@@ -190,14 +199,20 @@ fn seeds() -> Range<u64> {
     }
 }
 
-/// One world after the other; each counts what was acknowledged, and what was read.
-fn in_worlds<F: Future<Output = Result<(u64, u64), String>> + 'static>(run: fn(u64) -> F) {
+/// One world after the other; each counts what was acknowledged, and what was read. Where something is wrong, it says how the replicas are.
+fn in_worlds<F: Future<Output = Result<(u64, u64), String>> + 'static>(run: fn(Arc<World>) -> F) {
     let (seeds, mut acknowledged, mut read) = (seeds(), 0, 0);
     for seed in seeds.clone() {
         println!("under_faults: DATAMESH_SEED={seed}");
         let (known, reads) = in_a_world(move |runtime| {
-            let run = async move { tokio::time::timeout(ENDS_WITHIN, run(seed)).await };
-            runtime.block_on(run).unwrap_or_else(|_| Err("the replicas do not come to rest".into()))
+            runtime.block_on(async {
+                let world = World::begin(seed, LOG_ENTRIES_KEPT).await;
+                let ran = tokio::time::timeout(ENDS_WITHIN, run(Arc::clone(&world))).await;
+                let ran = ran.unwrap_or_else(|_| Err("the replicas do not come to rest".into()));
+                let ran = ran.map_err(|wrong| format!("{wrong}: {}", world.describe()));
+                world.end().await;
+                ran
+            })
         })
         .unwrap_or_else(|wrong| panic!("seed {seed}: {wrong}"));
         acknowledged += known;
@@ -298,6 +313,29 @@ fn a_lost_volume_is_replaced_by_a_learner() {
             drop(fourth);
             world.end().await;
             history.lock().unwrap().check(&known).unwrap();
+        });
+    });
+}
+
+/// Who has voted for a replica that told nobody whose group it is cannot form another, and says what to do; with an empty volume it can.
+#[test]
+fn a_group_is_formed_after_all_whose_first_volume_is_lost_meanwhile() {
+    in_a_world(|runtime| {
+        runtime.block_on(async {
+            let world = World::begin(4, LOG_ENTRIES_KEPT).await;
+            let second = world.keyspace(2).unwrap();
+            while second.status().term == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(second.status().voters, [].into(), "it has a vote and nothing else");
+            members::start_empty(&world, 1).await;
+            assert_eq!(second.form([2, 3, 4].into()).await, Err(MembersError::Voted));
+            drop(second);
+            form_again(&world).await;
+            let leader = world.keyspace(world.leader().await).unwrap();
+            assert_eq!(leader.status().voters, [3, 4, 5].into());
+            drop(leader);
+            world.end().await;
         });
     });
 }

@@ -33,6 +33,13 @@ pub enum MembersError {
         /// How many were asked for.
         asked: usize,
     },
+    /// It has voted in a group that was formed elsewhere and lost before anything of it came here. To form one after all, a volume without
+    /// that vote is needed: nothing is stored yet.
+    #[error(
+        "this replica has voted in a group whose first gateway lost its volume before it told the others of it, so it cannot form \
+         another: nothing is stored yet, start this gateway with an empty volume"
+    )]
+    Voted,
     /// openraft's reason. Whether it was done is seen in the status; making the call again is safe.
     #[error("the members were not changed, or not yet: {0}; try again")]
     Not(String),
@@ -73,7 +80,13 @@ impl Core {
     pub(super) async fn form(&self, members: BTreeSet<ReplicaId>) -> Result<(), MembersError> {
         bounded(&members)?;
         match self.raft.initialize(members).await {
-            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Ok(()) => Ok(()),
+            // Because of a vote alone, or of a log: that begins with who the members are.
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => match self.status().voters.is_empty()
+            {
+                true => Err(MembersError::Voted),
+                false => Ok(()),
+            },
             Err(error) => Err(MembersError::Not(error.to_string())),
         }
     }

@@ -31,13 +31,20 @@ async fn learn(world: &World, id: ReplicaId) {
     until_done(world, async |leader| leader.add_learner(id).await.is_ok()).await;
 }
 
+/// The volume of one is lost for good; gives the replica that comes with an empty one in its place.
+pub(super) async fn start_empty(world: &Arc<World>, lost: ReplicaId) -> ReplicaId {
+    world.lose(lost);
+    let new = world.ids().last().unwrap().max(&lost) + 1;
+    world.add(new).await;
+    new
+}
+
 /// A volume is lost for good: its replica leaves, one with an empty volume comes.
 pub(super) async fn replace(world: &Arc<World>, lost: ReplicaId) {
-    world.lose(lost);
-    let stay: BTreeSet<_> = world.ids().into_iter().collect();
-    let new = stay.last().unwrap().max(&lost) + 1;
-    world.add(new).await;
+    let new = start_empty(world, lost).await;
     super::form_again(world).await;
+    // All of them may be new, where the group had to be formed again.
+    let stay: BTreeSet<_> = world.ids().into_iter().filter(|id| *id != new).collect();
     vote(world, &stay).await;
     learn(world, new).await;
     vote(world, &stay.into_iter().chain([new]).collect()).await;

@@ -199,6 +199,13 @@ impl World {
         }
     }
 
+    /// How the replicas are that are there.
+    pub(crate) fn describe(&self) -> String {
+        let there = self.there.lock().unwrap();
+        let all = there.iter().map(|(id, replica)| format!("{id}: {:?}", replica.keyspace.status()));
+        all.collect::<Vec<_>>().join("; ")
+    }
+
     pub(crate) fn isolate(&self, id: ReplicaId) {
         let pairs = self.ids().into_iter().flat_map(|other| [(id, other), (other, id)]);
         self.cut.lock().unwrap().extend(pairs);

@@ -1,8 +1,8 @@
 //! S3 key pairs. Whose one is, its row says by name. The name of a user is theirs alone and never changes, their keys go with them in one
-//! commit, and nobody becomes a user by the name of a key's owner: so it means one person for as long as the key is there.
+//! commit (the first of very many before it), and nobody becomes a user by the name of a key's owner: so it means one person for as long as the key is there.
 
 use super::credentials::spend_factor;
-use super::faults::{ATTEMPTS_MAX, at_most, find, put, whole};
+use super::faults::{ATTEMPTS_MAX, at_most, each, find, put, whole};
 use super::{Catalog, CatalogError, CredentialError, Invalid, Proven};
 use crate::keys::{self, KeyError, KeyReader, Table};
 use crate::keyspace::{Batch, Keyspace, Revision, Row, View};
@@ -12,6 +12,9 @@ use crate::limits::{
 };
 use crate::model::{AccessKey, AccessKeyId, CredentialId, User, UserId, UserName};
 use crate::record::{self, AccessKeyRecord, UserNameRecord};
+
+/// Keys of one owner that one commit changes: with as many buckets as they may name, they fit a batch beside the rest.
+const KEYS_AT_ONCE: usize = 256;
 
 /// For whom a key pair is made. It is looked for in the commit that keeps the key.
 #[derive(Clone, Copy, Debug)]
@@ -75,53 +78,70 @@ fn read_key(row: &Row) -> Result<AccessKey, CatalogError> {
     Ok(key_of(id.parse().map_err(|_| KeyError::Name)?, record::decode(&row.value)?))
 }
 
-fn of_owner(rows: &[Row], owner: &str) -> Result<Vec<AccessKey>, CatalogError> {
-    let is_theirs = |key: &Result<AccessKey, _>| {
-        key.as_ref().map_or(true, |key| key.grant.owner.eq_ignore_ascii_case(owner))
+fn is_of(key: &AccessKey, owner: &str) -> bool {
+    key.grant.owner.eq_ignore_ascii_case(owner)
+}
+
+/// The keys of an owner, in whatever case, by id. All others are read and let go.
+async fn of_owner(view: &impl View, owner: &str) -> Result<Vec<AccessKey>, CatalogError> {
+    let mut theirs = Vec::new();
+    let keep = |row: Row| {
+        let key = read_key(&row)?;
+        if is_of(&key, owner) {
+            theirs.push(key);
+        }
+        Ok(())
     };
-    rows.iter().map(read_key).filter(is_theirs).collect()
+    each(view, keys::all(Table::AccessKey), keep).await?;
+    Ok(theirs)
 }
 
 /// Whether keys act for a name.
 pub(super) async fn act_for(view: &impl View, name: &UserName) -> Result<bool, CatalogError> {
-    let rows = whole(view, keys::all(Table::AccessKey)).await?.rows;
-    Ok(!of_owner(&rows, name.as_str())?.is_empty())
+    Ok(!of_owner(view, name.as_str()).await?.is_empty())
 }
 
-/// All keys of a user, on which a batch comes to rest: it fails at its commit when there is another of anybody.
-async fn held_of(view: &impl View, user: &User, batch: &mut Batch) -> Result<Vec<AccessKey>, CatalogError> {
-    let all = keys::all(Table::AccessKey);
+/// What becomes of all keys of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// They are refused from now on.
+    Disabled,
+    /// They are gone.
+    Deleted,
+}
+
+impl Fate {
+    fn befall(self, mut key: AccessKey, batch: &mut Batch) -> Result<(), CatalogError> {
+        match self {
+            Self::Deleted => batch.delete(keys::access_key(&key.id)),
+            Self::Disabled => {
+                key.grant.disabled = true;
+                let AccessKey { id, grant, sealed_secret } = key;
+                put(batch, keys::access_key(&id), &AccessKeyRecord { grant, sealed_secret })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has a batch do this to all keys of a user; it fails at its commit when there is another key of anybody. A batch has bounds: of an owner
+/// with more keys than fit, it gives one that comes before, after which the whole is to be begun anew.
+pub(super) async fn befalls_all_of(
+    view: &impl View,
+    (user, fate): (&User, Fate),
+    batch: &mut Batch,
+) -> Result<Option<Batch>, CatalogError> {
     let since = view.revision().await?;
-    let rows = whole(view, all.clone()).await?.rows;
-    batch.expect_unchanged(all, since);
-    of_owner(&rows, user.name.as_str())
-}
-
-/// Has a batch delete all keys of a user.
-pub(super) async fn delete_all_of(
-    view: &impl View,
-    user: &User,
-    batch: &mut Batch,
-) -> Result<(), CatalogError> {
-    for key in held_of(view, user, batch).await? {
-        batch.delete(keys::access_key(&key.id));
-    }
-    Ok(())
-}
-
-/// Has a batch refuse all keys of a user from now on.
-pub(super) async fn disable_all_of(
-    view: &impl View,
-    user: &User,
-    batch: &mut Batch,
-) -> Result<(), CatalogError> {
-    let held = held_of(view, user, batch).await?;
-    // A batch has bounds: of an owner with very many keys, those that are disabled already take no room.
-    for AccessKey { id, mut grant, sealed_secret } in held.into_iter().filter(|key| !key.grant.disabled) {
-        grant.disabled = true;
-        put(batch, keys::access_key(&id), &AccessKeyRecord { grant, sealed_secret })?;
-    }
-    Ok(())
+    let mut held = of_owner(view, user.name.as_str()).await?;
+    held.retain(|key| fate == Fate::Deleted || !key.grant.disabled);
+    let mut first = Batch::new();
+    let (batch, comes_before) = match held.len() > KEYS_AT_ONCE {
+        true => (&mut first, true),
+        false => (batch, false),
+    };
+    batch.expect_unchanged(keys::all(Table::AccessKey), since);
+    held.into_iter().take(KEYS_AT_ONCE).try_for_each(|key| fate.befall(key, batch))?;
+    Ok(comes_before.then_some(first))
 }
 
 /// Has a batch rest on the user of a name being as they are now; gives them, if there is one.
@@ -156,7 +176,11 @@ async fn rest_on(
         return Err(CredentialError::Superseded.into());
     };
     batch.expect(session, Some(begun.version));
-    if of_owner(known, owner.name.as_str())?.len() >= ACCESS_KEYS_OF_USER_MAX {
+    let mut held = 0;
+    for row in known {
+        held += usize::from(is_of(&read_key(row)?, owner.name.as_str()));
+    }
+    if held >= ACCESS_KEYS_OF_USER_MAX {
         return Err(AccessKeyError::Full);
     }
     Ok(spend_factor(view, (user, proven.factor), batch).await?)
@@ -216,7 +240,7 @@ impl<K: Keyspace> Catalog<K> {
     /// # Errors
     /// The engine's faults.
     pub async fn access_keys_of(&self, owner: &str) -> Result<Vec<AccessKey>, CatalogError> {
-        of_owner(&whole(&self.view().await?, keys::all(Table::AccessKey)).await?.rows, owner)
+        of_owner(&self.view().await?, owner).await
     }
 
     /// Refuses a key pair from now on, or takes it again. Gives whether there is one.

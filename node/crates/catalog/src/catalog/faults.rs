@@ -185,6 +185,8 @@ pub(super) async fn each(
         if !page.more {
             return Ok(());
         }
+        // A long range is decoded on a thread that others wait for.
+        tokio::task::yield_now().await;
     }
 }
 

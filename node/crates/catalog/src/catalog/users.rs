@@ -1,5 +1,6 @@
 //! Who may sign in. Their names are rows of their own, so that two gateways cannot give one name twice.
 
+use super::access_keys::{Fate, befalls_all_of};
 use super::faults::{ATTEMPTS_MAX, at_most, find, put};
 use super::{Catalog, CatalogError, Invalid};
 use crate::keys::{self, Table};
@@ -196,7 +197,8 @@ impl<K: Keyspace> Catalog<K> {
         self.change_with_keys(id, change, false).await
     }
 
-    /// Says what a user may do, and whether they are refused: then their S3 keys are disabled in the same commit. Gives them as they then
+    /// Says what a user may do, and whether they are refused: then their S3 keys are disabled in the same commit, but for the
+    /// first of very many, which are before it. Gives them as they then
     /// are, or `None` when there is none.
     ///
     /// # Errors
@@ -226,8 +228,11 @@ impl<K: Keyspace> Catalog<K> {
             let Some(mut user) = found.record else { return Ok(None) };
             change(&mut user);
             let mut batch = Batch::new();
-            if disable_keys {
-                super::access_keys::disable_all_of(&view, &user, &mut batch).await?;
+            if disable_keys
+                && let Some(first) = befalls_all_of(&view, (&user, Fate::Disabled), &mut batch).await?
+            {
+                self.try_commit(first).await?;
+                continue;
             }
             drop(view);
             batch.expect(row.clone(), found.version);
@@ -299,8 +304,12 @@ impl<K: Keyspace> Catalog<K> {
             }
             super::second_factors::delete_offer(&view, id, &mut batch).await?;
             // Who chooses their first password had none that somebody could have made keys by.
-            if ends == Ends::All && (by == By::Administrator || user.password.is_some()) {
-                super::access_keys::disable_all_of(&view, &user, &mut batch).await?;
+            let keys_too = ends == Ends::All && (by == By::Administrator || user.password.is_some());
+            if keys_too
+                && let Some(first) = befalls_all_of(&view, (&user, Fate::Disabled), &mut batch).await?
+            {
+                self.try_commit(first).await?;
+                continue;
             }
             drop(view);
             user.password = password.clone();
@@ -326,7 +335,10 @@ impl<K: Keyspace> Catalog<K> {
             let Some(user) = found.record else { return Ok(false) };
             let mut batch = Batch::new();
             self.end_credentials(&view, (id, Ends::Deleted), &mut batch).await?;
-            super::access_keys::delete_all_of(&view, &user, &mut batch).await?;
+            if let Some(first) = befalls_all_of(&view, (&user, Fate::Deleted), &mut batch).await? {
+                self.try_commit(first).await?;
+                continue;
+            }
             drop(view);
             batch.expect(row.clone(), found.version);
             batch.delete(row.clone());

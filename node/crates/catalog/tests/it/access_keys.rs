@@ -9,7 +9,7 @@ use datamesh_shard::BucketName;
 use crate::accounts::{id, reset, session, user};
 use crate::support::{catalog_on, on_all_engines};
 
-on_all_engines!(catalog_on: kept_until_revoked, limits, of_users, bounded, gone_with_their_owner, refused_once_nothing_of_them_is_trusted);
+on_all_engines!(catalog_on: kept_until_revoked, limits, of_users, bounded, gone_with_their_owner, refused_once_nothing_of_them_is_trusted, however_many);
 
 fn key(id: &str) -> AccessKey {
     AccessKey {
@@ -177,4 +177,32 @@ async fn refused_once_nothing_of_them_is_trusted<K: Keyspace>(catalog: Catalog<K
     let back = catalog.set_standing(alice.id, (None, Some(false))).await.unwrap().unwrap();
     assert!(!back.disabled);
     assert_eq!(disabled().await, [true, false], "until each is enabled");
+}
+
+/// More than one commit holds, each as long as it may be: 300 of 7 KiB are two.
+async fn however_many<K: Keyspace>(catalog: Catalog<K>) {
+    const KEYS: usize = 300;
+    let alice = alice(&catalog).await;
+    let buckets: Vec<_> = (0..100).map(|number| BucketName::new(&format!("{number:063}")).unwrap()).collect();
+    for number in 0..KEYS {
+        let mut wide = key_of(number, "alice");
+        wide.grant.buckets.clone_from(&buckets);
+        catalog.create_access_key(&wide, KeyFor::User(alice.id)).await.unwrap();
+    }
+    let other = key_of(KEYS, "bob");
+    catalog.create_access_key(&other, KeyFor::Nobody).await.unwrap();
+    let disabled = async || {
+        let keys = catalog.access_keys().await.unwrap();
+        keys.iter().filter(|key| key.grant.disabled).count()
+    };
+    assert!(catalog.set_standing(alice.id, (None, Some(true))).await.unwrap().unwrap().disabled);
+    assert_eq!(disabled().await, KEYS);
+    catalog.set_standing(alice.id, (None, Some(false))).await.unwrap();
+    for number in 0..KEYS {
+        assert!(catalog.disable_access_key(&key_of(number, "alice").id, false).await.unwrap());
+    }
+    assert!(catalog.set_password(alice.id, None, (Ends::All, By::Administrator)).await.unwrap());
+    assert_eq!(disabled().await, KEYS);
+    assert!(catalog.delete_user(alice.id).await.unwrap());
+    assert_eq!(catalog.access_keys().await.unwrap(), [other]);
 }

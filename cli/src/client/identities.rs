@@ -4,7 +4,8 @@ use percent_encoding::utf8_percent_encode;
 use reqwest::{Method, Response};
 use serde::{Deserialize, Serialize};
 
-use super::accounts::{Profile, user_path};
+use super::accounts::Profile;
+use super::users::user_path;
 use super::{Client, QUERY, json};
 use crate::failure::Failure;
 

@@ -23,7 +23,7 @@ pub struct PortLimits {
     pub strangers: RequestRate,
     /// Of one address whose credential or signature is not known, or not looked at yet. Whoever is known has theirs back.
     pub addresses: RequestRate,
-    /// Of one user, holder of a token file or key of S3, from wherever they ask.
+    /// Of one user, by S3 with all keys together, of one holder of a token file, or of one key of S3 that is no user's, from wherever they ask.
     pub known: RequestRate,
 }
 

@@ -1,15 +1,14 @@
 //! Request bodies: bounded in size and patience.
 
+mod documents;
+
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderMap, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::limits;
@@ -17,8 +16,7 @@ use crate::objects::refusals;
 use crate::pipeline::ReadError;
 use crate::problem::{Kind, Problem};
 
-/// Bytes of the place of an error in a body that are told; what the client made longer it knows.
-const PATH_BYTES_MAX: usize = 256;
+pub(super) use documents::{escaped, json, json_of_stranger, json_or_default, small};
 
 /// Looks at a body as it passes, and says at its end whether it is the one that was meant.
 pub(crate) trait Witness: Send {
@@ -254,94 +252,6 @@ fn too_large(bytes_max: u64) -> Problem {
     Problem::new(Kind::TooLarge, format!("at most {bytes_max} bytes are taken here"))
 }
 
-/// Reads a small JSON document.
-pub(super) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Problem> {
-    parse(&document(headers, body).await?)
-}
-
-/// Reads a JSON document of somebody who needs to be nobody.
-pub(super) async fn json_of_stranger<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<T, Problem> {
-    is_json(headers)?;
-    parse(&at_most(limits::STRANGERS_JSON_BYTES_MAX, body).await?)
-}
-
-/// Reads a small JSON document that may as well be left out.
-pub(super) async fn json_or_default<T>(headers: &HeaderMap, body: Body) -> Result<T, Problem>
-where
-    T: DeserializeOwned + Default,
-{
-    match small(body).await? {
-        bytes if bytes.is_empty() => Ok(T::default()),
-        bytes => {
-            is_json(headers)?;
-            parse(&bytes)
-        }
-    }
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // Derived readers take a list for an object's fields, in their order: nothing that is promised.
-    if !bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(Problem::new(Kind::InvalidBody, "send a JSON object"));
-    }
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong(&error))?;
-    reader.end().map_err(|error| Problem::new(Kind::InvalidBody, error.to_string()))?;
-    Ok(read)
-}
-
-/// What is wrong with a document, and where in it.
-fn wrong(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let steps = error.path().iter().filter_map(|step| match step {
-        Segment::Seq { index } => Some(index.to_string()),
-        Segment::Map { key } => Some(escaped(key)),
-        Segment::Enum { .. } | Segment::Unknown => None,
-    });
-    let path = steps.collect::<Vec<_>>().join("/");
-    let problem = Problem::new(Kind::InvalidBody, error.inner().to_string());
-    if path.is_empty() || path.len() > PATH_BYTES_MAX { problem } else { problem.in_body(path) }
-}
-
-/// A name as a step of a JSON pointer (RFC 6901).
-pub(super) fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-async fn document(headers: &HeaderMap, body: Body) -> Result<Bytes, Problem> {
-    is_json(headers)?;
-    small(body).await
-}
-
-fn is_json(headers: &HeaderMap) -> Result<(), Problem> {
-    if let Some(kind) = headers.get(header::CONTENT_TYPE)
-        && !kind.to_str().is_ok_and(|kind| kind.starts_with("application/json"))
-    {
-        return Err(Problem::new(Kind::InvalidBody, "send `Content-Type: application/json`")
-            .in_header("Content-Type"));
-    }
-    Ok(())
-}
-
-/// Reads a body that is small.
-pub(super) async fn small(body: Body) -> Result<Bytes, Problem> {
-    at_most(limits::JSON_BYTES_MAX, body).await
-}
-
-async fn at_most(bytes_max: usize, body: Body) -> Result<Bytes, Problem> {
-    let limited = Limited::new(body, bytes_max).collect();
-    match timeout(limits::BODY_STALL, limited).await {
-        Err(_) => Err(Problem::new(Kind::BodyIncomplete, "the body took too long")),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(too_large(u64::try_from(bytes_max).unwrap_or(u64::MAX)))
-        }
-        Ok(Err(_)) => Err(Problem::new(Kind::BodyIncomplete, "the connection broke")),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,20 +314,6 @@ mod tests {
         assert_eq!(kind_of(source()).await, refusals::read(source()).kind(), "as a read of a copy's source");
         assert_eq!(kind_of(Refused(Kind::Unauthorized, "a chunk")).await, Kind::Unauthorized);
         assert_eq!(kind_of(std::io::Error::other("reset")).await, Kind::BodyIncomplete);
-    }
-
-    #[test]
-    fn a_document_is_an_object_and_what_is_wrong_in_it_has_a_place() {
-        #[derive(Debug, serde::Deserialize)]
-        struct Document {
-            numbers: Vec<u8>,
-        }
-        assert_eq!(parse::<Document>(b" {\"numbers\": [1]} ").unwrap().numbers, [1]);
-        for wrong in [b"[[1]]" as &[u8], b"", b"{\"numbers\": [1]} {}"] {
-            assert_eq!(parse::<Document>(wrong).unwrap_err().kind(), Kind::InvalidBody);
-        }
-        let wrong = parse::<Document>(b"{\"numbers\": [1, \"x\"]}").unwrap_err();
-        assert!(format!("{wrong:?}").contains("numbers/1"), "{wrong:?}");
     }
 
     #[tokio::test]

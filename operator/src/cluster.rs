@@ -24,6 +24,7 @@ mod given_files;
 mod given_tls;
 mod key;
 mod leaving;
+mod memory;
 mod notifications;
 mod removal;
 mod request_limits;

@@ -29,7 +29,7 @@ pub struct PortLimitsSpec {
     /// Of one address whose credential is not known. Left out: 20000 at once and 5000 a second for REST, ten times that for S3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<RequestRateSpec>,
-    /// Of one user, holder of a token file or key of S3. Left out: 200000 at once and 50000 a second.
+    /// Of one user, by S3 with all keys together, of one holder of a token file, or of one key of S3 that is no user's. Left out: 200000 at once and 50000 a second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known: Option<RequestRateSpec>,
 }

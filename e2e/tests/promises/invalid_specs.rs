@@ -111,7 +111,7 @@ async fn refuse_whole(
 ) -> anyhow::Result<()> {
     let (clusters, pools) = (cluster.clusters(NAMESPACE), cluster.pools(NAMESPACE));
     change(&clusters, json!({"image": {"tag": "none-such"}, "gateway": {"bufferBytes": "200Mi"}})).await?;
-    let words = "leaves less than 96Mi of the memory limit 256Mi";
+    let words = "leaves less than 128Mi of the memory limit 256Mi";
     wait::object_until(&clusters, CLUSTER, "the invalid change is told", SAID_TIMEOUT, |object| {
         object.is_some_and(|o| ["Ready", "Progressing"].iter().all(|type_| tells(o, type_, words)))
     })

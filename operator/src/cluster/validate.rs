@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use datamesh_crds::{
-    DataMeshCluster, Exposure, GatewaySpec, PostgresSpec, Resources, S3Spec, Size, SizeError, SpanError,
-};
+use datamesh_crds::{DataMeshCluster, Exposure, PostgresSpec, Resources, S3Spec, Size, SizeError, SpanError};
 use datamesh_settings::request_limits::{RequestLimits, RequestRateError};
 use datamesh_settings::{BulkEncryption, CatalogBackups, RestoreFrom};
 use datamesh_shard::{NameError, NodeName};
@@ -17,15 +15,12 @@ use super::dereference::Found;
 use super::given_files::GivenFiles;
 use super::given_tls::{self, TlsProblem};
 use super::leaving;
+use super::memory::{self, MemoryProblem};
 use super::notifications::{self, Webhook, WebhookProblem};
 use super::request_limits;
 use super::sign_in::{self, SignIn, SignInProblem};
 use crate::meta::Family;
 use crate::names;
-
-/// Memory a gateway needs besides the buffers of transfers and hot segments: half for the catalog's caches,
-/// code and stacks, half at least for connections, whose number a gateway takes from what its limit leaves.
-const MEMORY_BESIDES: u64 = 96 << 20;
 
 /// A cluster that can be built.
 pub(crate) struct ValidCluster {
@@ -150,17 +145,8 @@ pub(crate) enum InvalidCluster {
     #[error("gateway.requestLimits: {0}")]
     RequestLimits(#[from] RequestRateError),
     /// Buffers and cache that would not fit.
-    #[error(
-        "gateway.bufferBytes {buffers} with gateway.cacheBytes {cache} leaves less than 96Mi of the memory limit {limit}Mi: lower one of them or raise gateway.resources.limits.memory"
-    )]
-    Memory {
-        /// As written.
-        buffers: Size,
-        /// As written.
-        cache: Size,
-        /// In MiB.
-        limit: u64,
-    },
+    #[error(transparent)]
+    Memory(#[from] MemoryProblem),
     /// The catalog's database.
     #[error(
         "catalog.postgres.secretRef: Secret {secret} {problem}. Make it with `kubectl -n {namespace} create secret generic {secret} --from-literal=uri=postgres://… --from-file=ca.crt`"
@@ -221,10 +207,9 @@ pub(crate) fn validate(
 ) -> Result<ValidCluster, InvalidCluster> {
     cluster.validate_cel().map_err(|errors| InvalidCluster::Rule(errors.to_string()))?;
     let (spec, family) = (&cluster.spec, Family::of(cluster));
-    let buffer_bytes = spec.gateway.buffer_bytes.bytes()?;
+    let (buffer_bytes, cache_bytes) = (spec.gateway.buffer_bytes.bytes()?, spec.gateway.cache_bytes.bytes()?);
     spec.gateway.volume_size.bytes()?;
-    let cache_bytes = spec.gateway.cache_bytes.bytes()?;
-    check_memory(&spec.gateway, buffer_bytes.saturating_add(cache_bytes))?;
+    memory::check(&spec.gateway, buffer_bytes.saturating_add(cache_bytes))?;
     if let Some(secret) = &spec.tls.secret_name {
         check_given_tls(secret, &family, found, now)?;
     }
@@ -301,17 +286,6 @@ fn check_leaving(
     }
 }
 
-fn check_memory(gateway: &GatewaySpec, budgets: u64) -> Result<(), InvalidCluster> {
-    match gateway.resources.memory_limit_bytes() {
-        Some(limit) if budgets.saturating_add(MEMORY_BESIDES) > limit => Err(InvalidCluster::Memory {
-            buffers: gateway.buffer_bytes.clone(),
-            cache: gateway.cache_bytes.clone(),
-            limit: limit >> 20,
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Where gateways have the catalog. One that a database keeps is not left there.
 fn check_place(cluster: &DataMeshCluster, found: &Found) -> Result<Place, InvalidCluster> {
     let kept = catalog_move::kept(cluster, &found.gateways);
@@ -371,26 +345,6 @@ pub(crate) mod tests {
         let valid = validate(&cluster(), &Found::default(), UnixTime::now()).unwrap();
         assert_eq!(valid.settings_name.as_str(), "datamesh.demo");
         assert_eq!((valid.image.as_str(), valid.buffer_bytes), ("datamesh:dev", 96 << 20));
-    }
-
-    #[test]
-    fn buffers_leave_memory() {
-        let mut cluster = cluster();
-        cluster.spec.gateway.buffer_bytes = Size::new("200Mi");
-        refused(&cluster, &Found::default(), "memory limit 256Mi");
-    }
-
-    #[test]
-    fn a_cache_takes_of_the_same_memory() {
-        let mut cluster = cluster();
-        let mut cached = |bytes: &str| {
-            cluster.spec.gateway.cache_bytes = Size::new(bytes);
-            validate(&cluster, &Found::default(), UnixTime::now()).map(|valid| valid.cache_bytes)
-        };
-        assert_eq!(cached("64Mi").unwrap(), 64 << 20);
-        assert_eq!(cached("0").unwrap(), 0);
-        let message = cached("65Mi").err().unwrap().to_string();
-        assert!(message.contains("96Mi with gateway.cacheBytes 65Mi leaves less than 96Mi"), "{message}");
     }
 
     #[test]

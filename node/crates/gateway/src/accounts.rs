@@ -46,7 +46,7 @@ pub(crate) use devices::Asked;
 pub(crate) use federated::{CameBack, CameIn, SentAway, Where};
 pub(crate) use identities::{Bound, Met};
 pub(crate) use invitations::Invitation;
-pub(crate) use key_owners::Owner;
+pub(crate) use key_owners::{FILE_OWNER, Owner};
 pub(crate) use second_factor::Offered;
 pub(crate) use secrets::SHARE_PREFIX;
 pub(crate) use shares::{MadeShare, NewShare, OpenShare, SHARE_DAYS_MAX, no_share};

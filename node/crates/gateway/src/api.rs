@@ -95,7 +95,7 @@ pub(crate) struct App {
 pub(crate) use admin::Admin;
 pub(crate) use archive::Archives;
 pub(crate) use idempotency::Once;
-pub(crate) use quota::{Quotas, Share, network};
+pub(crate) use quota::{Quotas, Share, network, region};
 
 /// All routes, and everything that is none, behind what [`trace::around`] does: each asks for what [`routes`] says.
 pub(crate) fn router(app: Arc<App>) -> Router {

@@ -169,7 +169,7 @@ impl Core {
             new_rules: NewRules::default(),
             surroundings,
             quotas: Quotas::new(&config.request_limits.rest, "user"),
-            s3_quotas: Quotas::new(&config.request_limits.s3, "key"),
+            s3_quotas: Quotas::new(&config.request_limits.s3, "user or key"),
             archives: Archives::default(),
             appends: Tasks::default(),
         });

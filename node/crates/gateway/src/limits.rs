@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use datamesh_settings::S3_INTAKE_BYTES_MIN;
+
 /// Connections of all listeners at once, where memory and open files are enough for them.
 pub const CONNECTIONS_MAX: usize = 10_240;
 /// Memory of one connection. One that is idle costs about 16 KiB, one that sends headers up to [`HEADER_BYTES_MAX`] more, one that sends
@@ -62,22 +64,13 @@ pub const PART_BYTES: u64 = 64 << 20;
 pub const PART_BYTES_MAX: u64 = 1 << 30;
 /// Bytes in a second that a body brings at least which others wait for, as of segments.
 pub const BODY_BYTES_PER_SECOND: u64 = 14 << 10;
-/// Bytes of S3's documents in memory at once, beside the budget of all transfers.
-pub const S3_DOCUMENTS_BYTES: usize = 4 * S3_DOCUMENTS_BYTES_EACH;
-/// Those signed by one owner's keys: the largest document there is.
-pub const S3_DOCUMENTS_BYTES_EACH: usize = 4 << 20;
-/// Bytes of S3's signed chunks in memory at once, beside the budget of all transfers.
-pub const S3_CHUNKS_BYTES: usize = 2 * S3_CHUNKS_BYTES_EACH;
-/// Those signed by one owner's keys: 64 chunks of 128 KiB, as clients send them.
-pub const S3_CHUNKS_BYTES_EACH: usize = 8 << 20;
-/// Bytes of fields of forms in memory at once.
-pub const S3_FIELDS_BYTES: usize = 8 * S3_FIELDS_BYTES_EACH;
-/// Those of one address.
-pub const S3_FIELDS_BYTES_EACH: usize = 512 << 10;
-/// Bytes of files of forms in memory at once.
-pub const S3_FORMS_BYTES: usize = 3 * S3_FORMS_BYTES_EACH;
-/// Those of one address: the largest form there is.
-pub const S3_FORMS_BYTES_EACH: usize = 17 << 20;
+/// Bytes of S3's bodies that must be whole in memory, at once, beside the budget of all transfers: as many as the memory limit leaves, but no fewer
+/// than the settings say, and no more than this.
+pub const S3_INTAKE_BYTES_MAX: u64 = 3 * S3_INTAKE_BYTES_MIN;
+/// Bytes of one form at most: the file, its fields, and what memory is taken at a time.
+pub const S3_FORM_BYTES: usize = 17 << 20;
+/// Bytes of one document at most: 1,000 keys to delete, or 10,000 parts.
+pub const S3_DOCUMENT_BYTES: usize = 4 << 20;
 /// How long an upload by S3 lives without a sign of its client. There its end is not announced: long enough for whoever pauses.
 pub const S3_UPLOAD_LEASE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// How long an upload lives without a sign of its client.

@@ -3,6 +3,7 @@
 mod catalog;
 mod errors;
 mod files;
+mod memory;
 mod mesh;
 mod run;
 mod waiting;
@@ -37,6 +38,7 @@ use catalog::Opened;
 pub use errors::GatewayError;
 pub(crate) use files::Prepared;
 pub(crate) use files::write_synced;
+use memory::Split;
 pub(crate) use mesh::certified;
 use mesh::{Bulk, Mesh};
 pub use waiting::Waiting;
@@ -226,9 +228,7 @@ impl Gateway {
             pools: Arc::clone(&core.pools),
             own: None,
         };
-        let connections = Connections::beside(gateway.buffer_bytes.saturating_add(gateway.cache_bytes));
-        let https = Https::bind(gateway.https, Arc::clone(&certificates), connections.clone()).await?;
-        let s3 = bind_s3(gateway, &core, (Arc::clone(&certificates), connections)).await?;
+        let (https, s3) = bind_for_clients(gateway, &core, &certificates).await?;
         let addresses = Addresses::of((&https, s3.as_ref()), bulk.address, swarm.local_addr());
         let (files, kept) = (WatchFiles { tokens, certificates }, Opened { catalog, group, moving });
         Ok(Self { https, s3, bulk, swarm, peers, core, files, membership, kept, addresses })
@@ -255,15 +255,20 @@ impl Gateway {
     }
 }
 
-/// S3 behind the same certificate. It shares the room for connections.
-async fn bind_s3(
+/// The HTTPS API, and S3 behind the same certificate where it is served. They share the room for connections.
+async fn bind_for_clients(
     gateway: &GatewaySettings,
     core: &Core,
-    (certificates, connections): (Arc<Certificates>, Connections),
-) -> Result<Option<(Https, axum::Router)>, GatewayError> {
-    let Some(S3Settings { listen, domain }) = &gateway.s3 else { return Ok(None) };
-    let https = Https::bind(*listen, certificates, connections).await?;
-    Ok(Some((https, crate::s3::router(Arc::clone(&core.app), domain.clone()))))
+    certificates: &Arc<Certificates>,
+) -> Result<(Https, Option<(Https, axum::Router)>), GatewayError> {
+    let budgets = gateway.buffer_bytes.saturating_add(gateway.cache_bytes);
+    let split = Split::here(budgets, gateway.s3.is_some());
+    let connections = Connections::within(split.connections);
+    let https = Https::bind(gateway.https, Arc::clone(certificates), connections.clone()).await?;
+    let Some(S3Settings { listen, domain }) = &gateway.s3 else { return Ok((https, None)) };
+    let s3 = Https::bind(*listen, Arc::clone(certificates), connections).await?;
+    let router = crate::s3::router(Arc::clone(&core.app), domain.clone(), split.s3_intake);
+    Ok((https, Some((s3, router))))
 }
 
 /// The mesh believes the members of every committed layout.

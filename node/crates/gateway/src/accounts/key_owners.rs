@@ -9,7 +9,7 @@ use crate::objects::refusals;
 use crate::problem::{Kind, Problem};
 
 /// Whom keys act for that are made by the administrator's token file. No user can have the name.
-pub(super) const FILE_OWNER: &str = "admin";
+pub(crate) const FILE_OWNER: &str = "admin";
 
 /// Whom a key will act for.
 pub(crate) struct Owner {

@@ -107,7 +107,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 }
 
 /// Networks that one owner may have many of: a /48, or a /16 of IPv4.
-fn region(network: &IpAddr) -> IpAddr {
+pub(crate) fn region(network: &IpAddr) -> IpAddr {
     match network {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80))),
         IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 16))),

@@ -7,10 +7,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::{CONNECTION_BYTES, CONNECTIONS_MAX, HTTP2_CONNECTIONS_MAX};
 
-/// Where Linux says how much memory a container may have, by the version of its control groups.
-const MEMORY_LIMITS: [&str; 2] = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-/// Memory that is neither of connections nor budgeted: code, stacks, the catalog's caches.
-const BESIDES_BYTES: u64 = 48 << 20;
 /// However little memory there is: fewer would serve nobody.
 const CONNECTIONS_MIN: usize = 128;
 /// Open files of storage and of the mesh's links, or half of those there are: the catalog holds hundreds at most, the mesh some for each node.
@@ -26,10 +22,10 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// As many as memory and open files are enough for, besides budgets of so many bytes.
-    pub(crate) fn beside(budget_bytes: u64) -> Self {
+    /// As many as so much memory and the open files are enough for.
+    pub(crate) fn within(memory_bytes: Option<u64>) -> Self {
         let files = getrlimit(Resource::Nofile).current;
-        let most = most(memory_limit_bytes(), budget_bytes, files);
+        let most = most(memory_bytes, files);
         tracing::debug!(most, "connections at a time");
         Self::of(most)
     }
@@ -63,16 +59,10 @@ impl Connections {
     }
 }
 
-fn memory_limit_bytes() -> Option<u64> {
-    MEMORY_LIMITS.iter().find_map(|path| std::fs::read_to_string(path).ok()?.trim().parse().ok())
-}
-
-fn most(memory_limit_bytes: Option<u64>, budget_bytes: u64, files: Option<u64>) -> usize {
+fn most(memory_bytes: Option<u64>, files: Option<u64>) -> usize {
     let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let by_memory = memory_limit_bytes.map_or(usize::MAX, |limit| {
-        let left = limit.saturating_sub(budget_bytes).saturating_sub(BESIDES_BYTES);
-        count(left / CONNECTION_BYTES).max(CONNECTIONS_MIN)
-    });
+    let by_memory =
+        memory_bytes.map_or(usize::MAX, |bytes| count(bytes / CONNECTION_BYTES).max(CONNECTIONS_MIN));
     let by_files = files.map_or(usize::MAX, |files| count(files - FILES_BESIDES.min(files / 2)));
     CONNECTIONS_MAX.min(by_memory).min(by_files)
 }
@@ -84,12 +74,11 @@ mod tests {
     #[test]
     fn there_are_as_many_as_memory_and_files_are_enough_for() {
         const MIB: u64 = 1 << 20;
-        assert_eq!(most(None, 0, None), CONNECTIONS_MAX);
-        assert_eq!(most(Some(256 * MIB), 128 * MIB, None), 1280, "what the smallest gateway has by default");
-        assert_eq!(most(Some(256 * MIB), 160 * MIB, None), 768, "and with the largest budgets it may have");
-        assert_eq!(most(Some(MIB), 128 * MIB, None), CONNECTIONS_MIN);
-        assert_eq!(most(Some(u64::MAX), 0, Some(1024)), 512, "half of few files");
-        assert_eq!(most(None, 0, Some(18_000)), 18_000 - 8192);
-        assert_eq!(most(None, 0, Some(20_000)), CONNECTIONS_MAX);
+        assert_eq!(most(None, None), CONNECTIONS_MAX);
+        assert_eq!(most(Some(48 * MIB), None), 768);
+        assert_eq!(most(Some(0), None), CONNECTIONS_MIN);
+        assert_eq!(most(Some(u64::MAX), Some(1024)), 512, "half of few files");
+        assert_eq!(most(None, Some(18_000)), 18_000 - 8192);
+        assert_eq!(most(None, Some(20_000)), CONNECTIONS_MAX);
     }
 }

@@ -195,8 +195,8 @@ impl S3Access for Rules {
             return Err(s3_error!(NotImplemented, "only objects and parts come in chunks (aws-chunked)"));
         }
         let asker = self.asker(cx.credentials())?;
-        if let (Asker::Key(id, _), Some(seen)) = (&asker, &seen) {
-            rates::of_key(&self.0, id.as_str(), (seen.counted, seen.from))?;
+        if let (Asker::Key(id, known), Some(seen)) = (&asker, &seen) {
+            rates::of_key(&self.0, (id, &known.grant.owner), (seen.counted, seen.from))?;
         }
         if asker.is_anonymous() {
             if let Some(seen) = &seen {

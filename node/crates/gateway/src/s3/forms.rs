@@ -18,6 +18,7 @@ use super::intake::{Intake, Paced, Trouble};
 use super::memory::Held;
 use super::standing::{Asker, Standing, Wanted};
 use crate::api::App;
+use crate::limits::S3_FORM_BYTES;
 use crate::policy::Facts;
 
 /// Bytes at most of a form's fields, up to where its file begins; of one field too.
@@ -31,6 +32,9 @@ const FILE_WAIT: Duration = Duration::from_secs(60);
 const PIECE_BYTES: usize = 32 << 10;
 /// Memory is had as the file comes, not for all of it at once: who sends nothing more holds no more. So much at a time.
 const HELD_BYTES: usize = 8 * PIECE_BYTES;
+
+const _: () =
+    assert!(FIELDS_BYTES_MAX + FILE_BYTES_MAX + 2 * HELD_BYTES <= S3_FORM_BYTES, "the largest form has room");
 
 /// How the part begins that the library takes for the file.
 const FILE: &[u8] = b"name=\"file\"";
@@ -47,7 +51,15 @@ impl Form {
     pub(super) fn guard(self, body: Body, intake: Arc<Intake>) -> Body {
         let mut body = Paced::new(body);
         body.restart(Some(FIELDS_WAIT));
-        let reading = Reading { form: self, intake, body, rest: BytesMut::new(), left: 0, at: At::Fields };
+        let reading = Reading {
+            form: self,
+            intake,
+            body,
+            rest: BytesMut::new(),
+            fields: None,
+            left: 0,
+            at: At::Fields,
+        };
         Body::from_stream(stream::try_unfold(reading, |mut reading| async move {
             let piece = reading.next().await?;
             Ok::<_, axum::Error>((!piece.is_empty()).then_some((piece, reading)))
@@ -72,6 +84,8 @@ struct Reading {
     body: Paced,
     /// What came and was not handed on.
     rest: BytesMut,
+    /// What its fields are kept in, until its file is let in.
+    fields: Option<Held>,
     /// Bytes of memory that it has and has not used.
     left: usize,
     at: At,
@@ -95,9 +109,12 @@ impl Reading {
     async fn next(&mut self) -> Result<Bytes, axum::Error> {
         match self.at {
             At::Fields => {
-                let mut held = self.intake.memories().fields.held_by(self.intake.address());
+                let mut held = self.intake.fields_memory();
                 self.read(FIELDS_BYTES_MAX, Some(&mut held)).await?;
-                self.intake.keep(held);
+                match self.at {
+                    At::End => self.intake.keep(held),
+                    _ => self.fields = Some(held),
+                }
                 let fields = self.rest.split_to(self.rest.len().min(FIELDS_BYTES_MAX)).freeze();
                 if self.at == At::Fields {
                     self.at = At::Rest { has_file: has_file(&fields) };
@@ -139,6 +156,9 @@ impl Reading {
         if !self.intake.is_signed() && !self.form.takes_strangers().await {
             return Err(self.intake.gives_up(Trouble::Unsigned));
         }
+        self.take(FIELDS_BYTES_MAX).await?;
+        // Strangers' fields wait for that.
+        self.fields = None;
         self.hold().await?;
         self.body.restart(Some(FILE_WAIT));
         Ok(())
@@ -147,11 +167,17 @@ impl Reading {
     /// Has memory for the next piece.
     async fn hold(&mut self) -> Result<(), axum::Error> {
         if self.left < PIECE_BYTES {
-            let mut held = self.intake.memories().forms.held_by(self.intake.address());
-            self.intake.grow(&mut held, HELD_BYTES).await?;
-            self.intake.keep(held);
+            self.take(HELD_BYTES).await?;
             self.left += HELD_BYTES;
         }
+        Ok(())
+    }
+
+    /// Has so many bytes more of what forms are kept in, until the request is answered.
+    async fn take(&mut self, bytes: usize) -> Result<(), axum::Error> {
+        let mut held = self.intake.form_memory();
+        self.intake.grow(&mut held, bytes).await?;
+        self.intake.keep(held);
         Ok(())
     }
 }

@@ -16,15 +16,10 @@ use tokio::time::{Instant, timeout_at};
 use super::access::Seen;
 use super::memory::{Busy, Held, Memory, WAIT};
 use super::refusals::document;
-use crate::api::network;
+use crate::api::{network, region};
 use crate::auth::Address;
-use crate::limits::{
-    BODY_BYTES_PER_SECOND, S3_CHUNKS_BYTES, S3_CHUNKS_BYTES_EACH, S3_DOCUMENTS_BYTES,
-    S3_DOCUMENTS_BYTES_EACH, S3_FIELDS_BYTES, S3_FIELDS_BYTES_EACH, S3_FORMS_BYTES, S3_FORMS_BYTES_EACH,
-};
+use crate::limits::{BODY_BYTES_PER_SECOND, S3_DOCUMENT_BYTES, S3_FORM_BYTES};
 
-/// Bytes of an XML document at most: 1,000 keys to delete, or 10,000 parts.
-pub(super) const XML_BYTES_MAX: usize = 4 << 20;
 /// Bytes at most of what the library reads before it has compared a signature.
 const UNPROVEN_BYTES_MAX: usize = 8 << 10;
 /// A body may bring nothing for so long before it has to come at its rate.
@@ -48,19 +43,22 @@ pub(super) struct Memories {
     documents: Memory,
     /// For signed chunks, by the same.
     chunks: Memory,
-    /// For the fields of forms, by address: nobody has signed them yet.
-    pub(super) fields: Memory,
-    /// For the files of forms, by address.
-    pub(super) forms: Memory,
+    /// For the fields of forms, by address and by its region: nobody has signed them yet, and some have many addresses.
+    fields: Memory,
+    /// For forms whose files are let in, by address.
+    forms: Memory,
 }
 
-impl Default for Memories {
-    fn default() -> Self {
+impl Memories {
+    /// Shares of so many bytes.
+    pub(super) fn of(bytes: u64) -> Self {
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let part = |of_32: usize| bytes / 32 * of_32;
         Self {
-            documents: Memory::new(S3_DOCUMENTS_BYTES, S3_DOCUMENTS_BYTES_EACH),
-            chunks: Memory::new(S3_CHUNKS_BYTES, S3_CHUNKS_BYTES_EACH),
-            fields: Memory::new(S3_FIELDS_BYTES, S3_FIELDS_BYTES_EACH),
-            forms: Memory::new(S3_FORMS_BYTES, S3_FORMS_BYTES_EACH),
+            documents: Memory::new(part(8), &[S3_DOCUMENT_BYTES]),
+            chunks: Memory::new(part(5), &[part(5) / 2]),
+            fields: Memory::new(part(2), &[part(2) / 16, part(2) / 8]),
+            forms: Memory::new(part(17), &[S3_FORM_BYTES]),
         }
     }
 }
@@ -109,28 +107,35 @@ impl Intake {
         Arc::new(Self { memories, seen, trouble: OnceLock::new(), held: Mutex::default() })
     }
 
-    pub(super) fn memories(&self) -> &Memories {
-        &self.memories
-    }
-
     /// Whether the library has looked a key up. It reads on only where the signature was right.
     pub(super) fn is_signed(&self) -> bool {
         self.seen.key.get().is_some()
     }
 
     /// Whose address it is, as others are counted with it.
-    pub(super) fn address(&self) -> String {
+    fn address(&self) -> String {
         self.seen.from.map(|Address(from)| network(from).to_string()).unwrap_or_default()
+    }
+
+    /// What the fields of a form are kept in.
+    pub(super) fn fields_memory(&self) -> Held {
+        let region = self.seen.from.map(|Address(from)| region(&network(from)).to_string());
+        self.memories.fields.held_by([self.address(), region.unwrap_or_default()])
+    }
+
+    /// What a form is kept in whose file is let in.
+    pub(super) fn form_memory(&self) -> Held {
+        self.memories.forms.held_by([self.address()])
     }
 
     /// What a document is kept in.
     fn document_memory(&self) -> Held {
-        self.memories.documents.held_by(self.owner())
+        self.memories.documents.held_by([self.owner()])
     }
 
     /// What a signed chunk is kept in.
     pub(super) fn chunk_memory(&self) -> Held {
-        self.memories.chunks.held_by(self.owner())
+        self.memories.chunks.held_by([self.owner()])
     }
 
     /// Whose the key is that signs it, or where it comes from.
@@ -178,8 +183,8 @@ impl Intake {
     async fn document(&self, body: Body, told: Option<u64>) -> Result<Bytes, axum::Error> {
         let unproven = self.seen.operation.get().is_none();
         let (most, mut held) = match unproven {
-            true => (UNPROVEN_BYTES_MAX, self.memories.fields.held_by(self.address())),
-            false => (XML_BYTES_MAX, self.document_memory()),
+            true => (UNPROVEN_BYTES_MAX, self.fields_memory()),
+            false => (S3_DOCUMENT_BYTES, self.document_memory()),
         };
         let told = told.and_then(|bytes| usize::try_from(bytes).ok()).map_or(most, |bytes| bytes.min(most));
         self.grow(&mut held, told).await?;

@@ -1,11 +1,13 @@
-//! How many requests may come: who signs none is counted by address, who signs one by key once the signature is right, and by address
-//! until then. More are answered with `SlowDown`, which clients wait out by themselves.
+//! How many requests may come: who signs none is counted by address, who signs one by the owner of the key once the signature is right, and
+//! by address until then. More are answered with `SlowDown`, which clients wait out by themselves.
 
 use axum::response::Response;
+use datamesh_catalog::AccessKeyId;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use s3s::{S3Error, S3ErrorCode};
 
 use super::refusals::document;
+use crate::accounts::FILE_OWNER;
 use crate::api::{App, Share};
 use crate::auth::Address;
 
@@ -53,15 +55,25 @@ pub(super) fn of_nobody(app: &App, counted: (Counted, Option<Address>)) -> Resul
     allowed(app.s3_quotas.of_stranger(from, app.surroundings.now_unix_ms()))
 }
 
-/// The signature is right: its key is counted in place of its address.
+/// The signature is right: the key's owner is counted in place of its address. Keys of the administrator's file are everybody's who was
+/// given one, and count each by itself.
 ///
 /// # Errors
 /// `SlowDown`.
-pub(super) fn of_key(app: &App, key: &str, counted: (Counted, Option<Address>)) -> Result<(), S3Error> {
+pub(super) fn of_key(
+    app: &App,
+    (key, owner): (&AccessKeyId, &str),
+    counted: (Counted, Option<Address>),
+) -> Result<(), S3Error> {
     if let (Counted::Unproven, Some(from)) = counted {
         app.s3_quotas.give_back(from);
     }
-    allowed(app.s3_quotas.of_known(key, app.surroundings.now_unix_ms()))
+    let now = app.surroundings.now_unix_ms();
+    // Ids of keys are in capital letters: no owner is called so.
+    allowed(match owner.eq_ignore_ascii_case(FILE_OWNER) {
+        true => app.s3_quotas.of_known(key.as_str(), now),
+        false => app.s3_quotas.of_known(&owner.to_ascii_lowercase(), now),
+    })
 }
 
 fn allowed(share: Share) -> Result<(), S3Error> {

@@ -24,7 +24,7 @@ use super::customer;
 use super::forms::{self, Form};
 use super::front::{BY_THE_LIBRARY, Front};
 use super::host::Domain;
-use super::intake::{Intake, Memories, XML_BYTES_MAX};
+use super::intake::{Intake, Memories};
 use super::rates;
 use super::unsigned;
 use crate::api::{App, known_method};
@@ -50,8 +50,8 @@ struct Served {
     memories: Arc<Memories>,
 }
 
-/// Everything the S3 port answers. `domain`: names below it are buckets.
-pub(crate) fn router(app: Arc<App>, domain: Option<String>) -> Router {
+/// Everything the S3 port answers. `domain`: names below it are buckets; so many bytes are for bodies that must be whole in memory.
+pub(crate) fn router(app: Arc<App>, domain: Option<String>, intake_bytes: u64) -> Router {
     let mut builder = S3ServiceBuilder::new(Front { app: Arc::clone(&app) });
     builder.set_auth(Signatures(Arc::clone(&app)));
     builder.set_access(Rules(Arc::clone(&app)));
@@ -60,13 +60,14 @@ pub(crate) fn router(app: Arc<App>, domain: Option<String>) -> Router {
     if let Some(domain) = &domain {
         builder.set_host(domain.clone());
     }
-    let served = Served { app, service: builder.build(), domain, memories: Arc::default() };
+    let memories = Arc::new(Memories::of(intake_bytes));
+    let served = Served { app, service: builder.build(), domain, memories };
     Router::new().fallback(serve).with_state(Arc::new(served))
 }
 
 fn config() -> S3Config {
     let mut config = S3Config::default();
-    config.xml_max_body_size = XML_BYTES_MAX;
+    config.xml_max_body_size = limits::S3_DOCUMENT_BYTES;
     config.post_object_max_file_size = u64::try_from(forms::FILE_BYTES_MAX).unwrap_or(u64::MAX);
     config.form_max_field_size = forms::FIELDS_BYTES_MAX;
     config.form_max_fields_size = forms::FIELDS_BYTES_MAX;

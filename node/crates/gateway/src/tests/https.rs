@@ -31,7 +31,7 @@ async fn both_versions_of_http_and_a_replaced_certificate() {
     let (files, root) = write_certificate(dir.path());
     let certificates = Arc::new(Certificates::open(&files).unwrap());
     let https =
-        Https::bind("127.0.0.1:0".parse().unwrap(), Arc::clone(&certificates), Connections::beside(0))
+        Https::bind("127.0.0.1:0".parse().unwrap(), Arc::clone(&certificates), Connections::within(None))
             .await
             .unwrap();
     let address = https.local_addr();
@@ -116,7 +116,7 @@ async fn strangers_on_plain_tcp_are_let_go() {
     let dir = tempfile::tempdir().unwrap();
     let certificates = Arc::new(Certificates::open(&write_certificate(dir.path()).0).unwrap());
     let https =
-        Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::beside(0)).await.unwrap();
+        Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::within(None)).await.unwrap();
     let (address, stop) = (https.local_addr(), CancellationToken::new());
     let serving = crate::owned::spawn(https.run(house.router(), stop.clone()));
     let mut plain = tokio::net::TcpStream::connect(address).await.unwrap();

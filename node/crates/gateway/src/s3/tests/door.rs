@@ -24,8 +24,9 @@ impl Door {
         let dir = tempfile::tempdir().unwrap();
         let (files, root) = write_certificate(dir.path());
         let certificates = Arc::new(Certificates::open(&files).unwrap());
-        let https =
-            Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::beside(0)).await.unwrap();
+        let https = Https::bind("127.0.0.1:0".parse().unwrap(), certificates, Connections::within(None))
+            .await
+            .unwrap();
         let host = format!("localhost:{}", https.local_addr().port());
         let stop = CancellationToken::new();
         let serving = crate::owned::spawn(https.run(to.router(), stop.clone()));

@@ -68,6 +68,18 @@ async fn a_key_is_counted_by_itself_and_its_address_is_not() {
     assert_eq!(two.signed_from_there("GET", "/").await.status, 200, "another key behind that address");
 }
 
+/// However many keys they make for themselves.
+#[tokio::test]
+async fn keys_of_one_user_are_counted_together() {
+    let house = house().await;
+    let of = async |owner| Client::of(&house, owner, (Permission::Admin, &[])).await;
+    let (one, another, other) = (of("alice").await, of("Alice").await, of("bob").await);
+    assert_eq!(through(async || told(&one.signed_from_there("GET", "/").await)).await, 8);
+    let refused = another.signed_from_there("GET", "/").await;
+    assert!(told(&refused).1.contains("this user or key sends more than 1 requests a second"));
+    assert_eq!(other.signed_from_there("GET", "/").await.status, 200);
+}
+
 #[tokio::test]
 async fn wrong_signatures_are_counted_by_address() {
     let house = house().await;

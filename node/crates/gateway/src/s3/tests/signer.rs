@@ -16,8 +16,8 @@ use tower::ServiceExt as _;
 
 use crate::access_keys::{MadeKey, NewKey};
 use crate::auth::Address;
-use crate::s3;
 use crate::tests::house::{Got, House, read};
+use crate::{limits, s3};
 
 pub(super) const HOST: &str = "gateway.test";
 /// Where unsigned requests come from.
@@ -71,7 +71,8 @@ impl Client {
 
     /// With the key of which this was shown.
     pub(super) fn shown(house: &House, id: &str, secret: &str) -> Self {
-        let router = s3::router(house.core.app.clone(), Some("buckets.test".into()));
+        let domain = Some("buckets.test".into());
+        let router = s3::router(house.core.app.clone(), domain, limits::S3_INTAKE_BYTES_MAX);
         Self { router, id: id.to_owned(), secret: secret.to_owned() }
     }
 

@@ -69,10 +69,13 @@ impl Receiver {
     pub(super) async fn with_tls(folder: &Path) -> (Self, PathBuf) {
         let (files, _) = write_certificate(folder);
         let certificates = Arc::new(Certificates::open(&files).unwrap());
-        let https =
-            Https::bind("127.0.0.1:0".parse().unwrap(), certificates, crate::https::Connections::beside(0))
-                .await
-                .unwrap();
+        let https = Https::bind(
+            "127.0.0.1:0".parse().unwrap(),
+            certificates,
+            crate::https::Connections::within(None),
+        )
+        .await
+        .unwrap();
         let address = https.local_addr();
         let (router, answer, told) = served();
         let mut serving = JoinSet::new();

@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-CACHE ?= $(HOME)/.cache/datamesh
+CACHE := $(or $(DATAMESH_CACHE),$(HOME)/.cache/datamesh)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 export GOMODCACHE ?= $(CACHE)/go/mod
 export GOCACHE ?= $(CACHE)/go/build

@@ -6,6 +6,7 @@
 #   bench.sh --tenth             a tenth of clients, requests and users, to see that rows work: no figures to quote
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 cargo build --quiet --workspace --bins
 "$CARGO_TARGET_DIR/debug/bench" "$CARGO_TARGET_DIR/debug/datamesh-node" "$@"

@@ -6,7 +6,8 @@
 # After a failure, logs, events and objects lie in artifacts/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 
 keep=${DATAMESH_E2E_KEEP:-}
 

@@ -7,8 +7,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-CACHE=${DATAMESH_CACHE:-$HOME/.cache/datamesh}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 PROGRAMS=(datamesh-node datamesh-operator datamesh)
 CONTEXT=$CACHE/images/context
 RELEASE=debian/bookworm # of the Dockerfile's runtime stage

@@ -3,12 +3,14 @@
 #   measure.sh [BYTES]   default 1 GiB; the content is random and never on a disk of this machine
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 # shellcheck source-path=SCRIPTDIR source=target.sh
 source scripts/target.sh
 bytes=${1:-1073741824}
 # shellcheck disable=SC2046
 export $(scripts/up.sh --print-env | grep -E '^(KUBECONFIG|KUBECTL|DATAMESH_CONFIG)=')
-datamesh=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}/debug/datamesh
+datamesh=$CARGO_TARGET_DIR/debug/datamesh
 key=$(openssl rand -hex 16)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -4,13 +4,14 @@
 #   profile.sh "rebuild of a node"                   three minutes
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 # shellcheck source-path=SCRIPTDIR source=progress.sh
 source scripts/progress.sh
 row=${1:?the name of a row, as "GET 10 MiB"} svg=${2:-}
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${DATAMESH_CACHE:-$HOME/.cache/datamesh}/target}
 rows=${row#* }
 [ "$row" != "rebuild of a node" ] || rows=lost
-tools=${DATAMESH_TOOLS:-$HOME/.cache/datamesh/tools}
+tools=${DATAMESH_TOOLS:-$CACHE/tools}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

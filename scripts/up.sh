@@ -6,6 +6,8 @@
 #   DATAMESH_STATE   where notes, logs and the client's configuration go (and the local cluster's data)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source-path=SCRIPTDIR source=cache.sh
+source scripts/cache.sh
 # shellcheck source-path=SCRIPTDIR source=target.sh
 source scripts/target.sh
 # shellcheck source-path=SCRIPTDIR source=given.sh
@@ -18,7 +20,6 @@ READY_SECONDS=600
 SERVICE=$CLUSTER-gateway
 PORT=8443
 SECRETS=$STATE/secrets
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
 
 kind_is_there() { kind get clusters 2>/dev/null | grep -x "$KIND_CLUSTER" >/dev/null; }
 

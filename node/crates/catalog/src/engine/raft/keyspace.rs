@@ -86,7 +86,9 @@ pub struct RaftKeyspace {
 
 impl fmt::Debug for RaftKeyspace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RaftKeyspace").field("id", &self.core.id).field("status", &self.status()).finish()
+        let metrics = self.core.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        f.debug_struct("RaftKeyspace").field("raft", &format_args!("{}", *metrics)).finish()
     }
 }
 

@@ -61,11 +61,15 @@ impl Peers for End {
                 sleep(Duration::from_millis(500)).await;
                 return Err(PeerError::Lost(to));
             }
-            let Some(target) = world.keyspace(to) else { return Err(PeerError::Unreachable(to)) };
+            let Some((target, instance)) = world.instance(to) else { return Err(PeerError::Unreachable(to)) };
             let (tell, told) = tokio::sync::oneshot::channel();
             // It is answered also when nobody waits any more.
             world.tasks.lock().unwrap().spawn(async move { drop(tell.send(target.answer(&question).await)) });
             let answer = told.await.map_err(|_| PeerError::Lost(to))?;
+            // One that has crashed meanwhile says nothing any more: what it did since is on no disk.
+            if world.instance(to).is_none_or(|(_, now)| now != instance) {
+                return Err(PeerError::Lost(to));
+            }
             sleep(world.up_to_ms(10)).await;
             if world.loses(to, self.from) { Err(PeerError::Lost(to)) } else { Ok(answer) }
         }
@@ -177,7 +181,12 @@ impl World {
     }
 
     pub(crate) fn keyspace(&self, id: ReplicaId) -> Option<RaftKeyspace> {
-        self.there.lock().unwrap().get(&id).map(|replica| replica.keyspace.clone())
+        self.instance(id).map(|(keyspace, _)| keyspace)
+    }
+
+    /// And which of its lives it is in.
+    fn instance(&self, id: ReplicaId) -> Option<(RaftKeyspace, u64)> {
+        self.there.lock().unwrap().get(&id).map(|replica| (replica.keyspace.clone(), replica.instance))
     }
 
     pub(crate) fn ids(&self) -> Vec<ReplicaId> {
@@ -202,8 +211,8 @@ impl World {
     /// How the replicas are that are there.
     pub(crate) fn describe(&self) -> String {
         let there = self.there.lock().unwrap();
-        let all = there.iter().map(|(id, replica)| format!("{id}: {:?}", replica.keyspace.status()));
-        all.collect::<Vec<_>>().join("; ")
+        let all = there.iter().map(|(id, replica)| format!("{id}: {:?}", replica.keyspace));
+        all.collect::<Vec<_>>().join("\n")
     }
 
     pub(crate) fn isolate(&self, id: ReplicaId) {

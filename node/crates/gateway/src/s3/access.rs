@@ -37,7 +37,7 @@ pub(super) struct Seen {
     pub(super) stranger: AtomicBool,
     /// The key that its signature is of, once that was looked up: the library goes on only where the signature is right.
     pub(super) key: OnceLock<String>,
-    /// Whose that key is, folded.
+    /// Whom that key counts as.
     pub(super) owner: OnceLock<String>,
     /// The operation's name, as soon as it is known.
     pub(super) operation: OnceLock<String>,
@@ -135,7 +135,7 @@ impl S3Auth for Signatures {
         let id = access_key.parse().map_err(|_| unknown())?;
         let known = self.0.keys.find(&id).await?.ok_or_else(unknown)?;
         let _ = ASKING.try_with(|seen| {
-            let _ = seen.owner.set(known.grant.owner.to_ascii_lowercase());
+            let _ = seen.owner.set(rates::counts_as(&id, &known.grant.owner));
             let _ = seen.key.set(id.to_string());
         });
         Ok(SecretKey::from(known.secret.as_str()))

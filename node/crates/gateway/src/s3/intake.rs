@@ -1,6 +1,7 @@
 //! Bodies on their way to the library, which keeps some of them whole: documents, signed chunks, forms. What of them lies in memory at
 //! once is bounded over all requests, and what takes its place there comes at a least rate.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Memories {
         Self {
             documents: Memory::new(part(8), &[S3_DOCUMENT_BYTES]),
             chunks: Memory::new(part(5), &[part(5) / 2]),
-            fields: Memory::new(part(2), &[part(2) / 16, part(2) / 8]),
+            fields: Memory::new(part(2), &[part(2) / 4, part(2) / 2]),
             forms: Memory::new(part(17), &[S3_FORM_BYTES]),
         }
     }
@@ -119,7 +120,11 @@ impl Intake {
 
     /// What the fields of a form are kept in.
     pub(super) fn fields_memory(&self) -> Held {
-        let region = self.seen.from.map(|Address(from)| region(&network(from)).to_string());
+        let region = self.seen.from.map(|Address(from)| match from.to_canonical() {
+            // Nodes of a Kubernetes stand for all their clients.
+            IpAddr::V4(v4) if v4.is_private() => v4.to_string(),
+            _ => region(&network(from)).to_string(),
+        });
         self.memories.fields.held_by([self.address(), region.unwrap_or_default()])
     }
 

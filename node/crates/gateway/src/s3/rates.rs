@@ -55,8 +55,13 @@ pub(super) fn of_nobody(app: &App, counted: (Counted, Option<Address>)) -> Resul
     allowed(app.s3_quotas.of_stranger(from, app.surroundings.now_unix_ms()))
 }
 
-/// The signature is right: the key's owner is counted in place of its address. Keys of the administrator's file are everybody's who was
-/// given one, and count each by itself.
+/// Whom a key counts as: its owner, folded. Keys of the administrator's file are everybody's who was given one, and count each by itself;
+/// their ids are in capital letters, so no owner is called so.
+pub(super) fn counts_as(key: &AccessKeyId, owner: &str) -> String {
+    if owner.eq_ignore_ascii_case(FILE_OWNER) { key.to_string() } else { owner.to_ascii_lowercase() }
+}
+
+/// The signature is right: whom its key counts as is counted in place of its address.
 ///
 /// # Errors
 /// `SlowDown`.
@@ -68,12 +73,7 @@ pub(super) fn of_key(
     if let (Counted::Unproven, Some(from)) = counted {
         app.s3_quotas.give_back(from);
     }
-    let now = app.surroundings.now_unix_ms();
-    // Ids of keys are in capital letters: no owner is called so.
-    allowed(match owner.eq_ignore_ascii_case(FILE_OWNER) {
-        true => app.s3_quotas.of_known(key.as_str(), now),
-        false => app.s3_quotas.of_known(&owner.to_ascii_lowercase(), now),
-    })
+    allowed(app.s3_quotas.of_known(&counts_as(key, owner), app.surroundings.now_unix_ms()))
 }
 
 fn allowed(share: Share) -> Result<(), S3Error> {

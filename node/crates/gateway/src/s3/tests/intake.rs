@@ -76,9 +76,9 @@ async fn a_document_comes_at_its_rate_or_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn one_owner_s_documents_leave_memory_for_another_s() {
     let house = House::new(6).await;
-    let (client, other) = (photos(&house).await, Client::of(&house, "other", (Permission::Admin, &[])).await);
-    let other = other.beside(&client);
-    let again = Client::new(&house, Permission::Admin, &[]).await.beside(&client);
+    let first = photos(&house).await;
+    let of = async |owner| Client::of(&house, owner, (Permission::Admin, &[])).await.beside(&first);
+    let (client, again, other) = (of("alice").await, of("Alice").await, of("other").await);
     let large = document(3 * MIB);
     let holding = sent(&client, with_body(&client, DELETE, &large, slowly(&large, IN_TIME)));
     sleep(SECOND).await;
